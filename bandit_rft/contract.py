@@ -1,0 +1,98 @@
+"""The contract: what can be pulled, who learns, and what a round hands on.
+
+A table of 10^100 arms, a toy token policy and an LLM all satisfy these protocols, so that one `run` serves them all
+(a response is an arm, generating is pulling, the verifier is the reward).
+
+    learner = learners.SoftmaxPolicyGradient(step_size=0.5)        a factory: hyper-parameters only, frozen
+    bound   = learner.bind(arms, rounds=400)                        a `Learner`: pure functions over a state
+    state   = bound.init(key)
+    arms_pulled, info = bound.act(key, state)                       which arms, and what the policy knew of itself
+    rewards = arms.pull(key, arms_pulled)                           [G]
+    state   = bound.update(state, arms_pulled, rewards)
+
+An arm is never one integer id: int32 cannot index 50,000^2 arms. `act` hands on a pytree that the arm set understands
+(`rows.Pulls` for tables, token arrays for an LLM).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+
+Array = jax.Array
+PyTree = Any
+
+
+class Info(NamedTuple):
+    """What a learner says of its own choice, before the rewards are known.
+
+    Attributes:
+        value: float scalar, the policy's exact expected reward this round given the past (Pass@1 for a 0/1 reward);
+            NaN where it has no closed form, in which case the pulled arms' true means stand in for it.
+        metrics: further float scalars by name, logged once a round.
+    """
+
+    value: Array
+    metrics: Mapping[str, Array]
+
+
+def no_metrics(state: PyTree) -> dict[str, Array]:
+    """The metrics of a learner that logs none."""
+    del state
+    return {}
+
+
+class Learner(NamedTuple):
+    """A learner bound to an arm set: pure functions over a frozen state. All hyper-parameters are closed over.
+
+    Attributes:
+        init: key -> state.
+        act: (key, state) -> (arms, info); `arms` holds G pulls.
+        update: (state, arms, rewards [G]) -> state. Policy gradients move by step size × the mean over the round's
+            rollouts of signal × ∇ log π(arm), on tables and on weights alike.
+        rollouts: G, the pulls of a round.
+        overflowed: state -> bool, whether the row capacity was exceeded (the run then stops).
+        metrics: state -> scalars by name, read after `update` (loss, gradient norm, …).
+    """
+
+    init: Callable[[Array], PyTree]
+    act: Callable[[Array, PyTree], tuple[PyTree, Info]]
+    update: Callable[[PyTree, PyTree, Array], PyTree]
+    rollouts: int = 1
+    overflowed: Callable[[PyTree], Array | bool] | None = None
+    metrics: Callable[[PyTree], Mapping[str, Array]] = no_metrics
+
+
+@runtime_checkable
+class LearnerFactory(Protocol):
+    """Hyper-parameters, frozen; `bind` closes a `Learner` over them and the arm set."""
+
+    def bind(self, arms: Any, *, rounds: int, row_capacity: int | None = None) -> Learner:
+        """The learner for these arms. Raises InputError where the two do not fit."""
+        ...
+
+
+@runtime_checkable
+class ArmSet(Protocol):
+    """What can be pulled.
+
+    Attributes:
+        jittable: whether `pull` may be traced: True takes the scan loop, False the host loop.
+        best_mean: the best arm's mean reward, or None where it is unknown (then no regret is reported).
+    """
+
+    @property
+    def jittable(self) -> bool: ...
+
+    @property
+    def best_mean(self) -> float | None: ...
+
+    def pull(self, key: Array, arms: PyTree) -> Array:
+        """Rewards [G] of the G arms pulled."""
+        ...
+
+    def mean(self, arms: PyTree) -> Array | None:
+        """True means [G] of the G arms pulled, or None where they are unknown."""
+        ...

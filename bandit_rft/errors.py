@@ -1,0 +1,15 @@
+"""The one exception that a user's bad input raises: a sentence that says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """Bad input. The message is one sentence for a person; the command line prints it alone and exits with code 2."""
+
+
+class RowCapacityError(InputError):
+    """A simulation touched more arms than its row capacity holds; no arm was dropped, the run stopped instead."""
+
+
+class UnknownOptimumError(InputError):
+    """Regret was asked for where the best arm's mean is unknown (an LLM's verifier): report reward and Pass@1 instead."""

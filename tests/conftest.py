@@ -1,0 +1,25 @@
+"""Strict numerics for every test: implicit dtype promotion is an error, and so is a NaN that a jitted function makes."""
+
+import os
+from pathlib import Path
+
+# Tests never reach a model hub: what they need is embedded, made, or fetched from PyPI by the project's own code.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real GSM8K and MATH beside the checkout; the test skips on a machine that lacks it."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data (real GSM8K and MATH), absent on this machine")
+    return folder

@@ -1,0 +1,28 @@
+"""Bandit learning from 2 to 10^100000 arms, its theory, and the check of one against the other.
+
+    from bandit_rft import arms, learners, run, theory, compare
+
+Data flows one way: arm sets → learners → run → history → regret and theory → compare → figures.
+"""
+
+from bandit_rft import arms, learners, objectives, regret, signals, theory
+from bandit_rft.errors import InputError, RowCapacityError, UnknownOptimumError
+from bandit_rft.history import History
+from bandit_rft.loop import run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "History",
+    "InputError",
+    "RowCapacityError",
+    "UnknownOptimumError",
+    "__version__",
+    "arms",
+    "learners",
+    "objectives",
+    "regret",
+    "run",
+    "signals",
+    "theory",
+]

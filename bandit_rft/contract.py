@@ -30,12 +30,10 @@ class Info(NamedTuple):
 
     Attributes:
         value: float scalar, the policy's exact expected reward this round given the past (Pass@1 for a 0/1 reward);
-            NaN where it has no closed form, in which case the pulled arms' true means stand in for it.
-        metrics: further float scalars by name, logged once a round.
+            None where it has no closed form, in which case the pulled arms' true means stand in for it.
     """
 
-    value: Array
-    metrics: Mapping[str, Array]
+    value: Array | None
 
 
 def no_metrics(state: PyTree) -> dict[str, Array]:

@@ -1,0 +1,62 @@
+"""A needle in a haystack: m correct arms (reward 1) among K (reward 0), K up to 10^100000 and beyond.
+
+The bandit reading of one training prompt under a verifier (arXiv 2601.14599): each possible response is an arm, a correct response
+an optimal arm, and the base model gives the correct ones mass p0, its Pass@1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bandit_rft.arms.classes import Classes
+from bandit_rft.errors import InputError
+
+
+@dataclass(frozen=True, init=False)
+class Needle(Classes):
+    """m optimal arms among K = 10^log10_arms; deterministic rewards 1 and 0.
+
+    Args:
+        log10_arms: log10 of the number of arms K. Below 2^31 arms, 10^log10_arms is rounded to the whole number that it stands for.
+        optimal: m, the number of arms of reward 1 (a Python integer of any size), at least 1 and below K.
+        p0: mass that the base policy gives to the optimal arms as a whole, in (0, 1); None is the uniform policy, m/K.
+
+    Raises:
+        InputError: K ≤ optimal, optimal below 1, p0 outside (0, 1), or log10_arms not finite.
+    """
+
+    log10_arms: float
+    optimal: int
+
+    def __init__(self, log10_arms: float, optimal: int = 1, p0: float | None = None) -> None:
+        if not (math.isfinite(log10_arms) and log10_arms > 0):
+            raise InputError(f"log10_arms is {log10_arms}: give a positive finite number.")
+        if optimal != int(optimal) or optimal < 1:
+            raise InputError(f"optimal is {optimal}: give a whole number of at least 1.")
+        optimal = int(optimal)
+        log_optimal = math.log(optimal)
+        log_wrong = _log_difference(log10_arms, optimal)
+        if p0 is not None and not 0.0 < p0 < 1.0:
+            raise InputError(f"p0 is {p0}: the base policy's mass on the optimal arms must lie strictly between 0 and 1.")
+        base = None if p0 is None else [math.log(p0), math.log1p(-p0)]
+        super().__init__([log_optimal, log_wrong], [1.0, 0.0], base)
+        object.__setattr__(self, "log10_arms", float(log10_arms))
+        object.__setattr__(self, "optimal", optimal)
+
+
+def _log_difference(log10_arms: float, optimal: int) -> float:
+    """ln(K − m), from integers wherever K is below 10^15, in logarithms above."""
+    log_arms = log10_arms * math.log(10.0)
+    if log10_arms < 15:
+        arms = 10.0**log10_arms
+        whole = round(arms)
+        if abs(arms - whole) > 1e-9 * arms:
+            raise InputError(f"log10_arms is {log10_arms}: 10^{log10_arms} = {arms:.6g} is not a whole number of arms.")
+        if whole <= optimal:
+            raise InputError(f"{whole} arms with {optimal} optimal: the number of arms must exceed the number of optimal ones.")
+        return math.log(whole - optimal)
+    ratio = math.log(optimal) - log_arms
+    if ratio >= 0:
+        raise InputError(f"10^{log10_arms:g} arms with {optimal} optimal: the number of arms must exceed the optimal ones.")
+    return log_arms + math.log1p(-math.exp(ratio))

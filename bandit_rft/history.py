@@ -1,0 +1,115 @@
+"""What a run leaves behind: one record type for simulations and for real fine-tuning runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandit_rft.errors import InputError, UnknownOptimumError
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """The course of S seeds over T rounds of G pulls each.
+
+    Attributes:
+        rewards: float64 [S, T, G], as the arm set gave them.
+        value: float64 [S, T], the policy's exact expected reward before each update (Pass@1). Where the learner has no
+            closed form it is the true mean of the arms pulled (averaged over the round); NaN where no true mean is known.
+        pulled_mean: float64 [S, T, G] true means of the arms pulled, or None where they are unknown (an LLM's verifier).
+        best_mean: the best arm's mean, or None where it is unknown.
+        metrics: name -> float64 [S, T], what the learner logged after each update.
+        evaluations: measurements made between rounds, as plain records ({"round": …, "split": …, "pass_at_1": …}).
+        config: the call that made this history, in plain JSON values.
+        final_state: the learners' states after the last round (leading axis S under the scan loop; the last seed's state under the
+            host loop), or None when loaded from a file.
+    """
+
+    rewards: np.ndarray
+    value: np.ndarray
+    pulled_mean: np.ndarray | None
+    best_mean: float | None
+    metrics: Mapping[str, np.ndarray] = field(default_factory=dict)
+    evaluations: tuple[Mapping[str, Any], ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    final_state: Any = None
+
+    @property
+    def seeds(self) -> int:
+        return self.rewards.shape[0]
+
+    @property
+    def rounds(self) -> int:
+        return self.rewards.shape[1]
+
+    @property
+    def rollouts(self) -> int:
+        return self.rewards.shape[2]
+
+    def regret(self, kind: str = "pseudo") -> np.ndarray:
+        """Cumulative regret, float64 [S, T]; every one of the round's G pulls counts.
+
+        Args:
+            kind: "pseudo": Σ G (best mean − value), the policy's own expected loss given the past, never negative;
+                "pulled": Σ (best mean − mean of the arm pulled), the textbook pseudo-regret of the arms actually pulled (same
+                expectation, more variance), never negative;
+                "realised": Σ (best mean − reward), which reward noise can drive below zero.
+
+        Raises:
+            UnknownOptimumError: the best mean is unknown.
+            InputError: another kind.
+        """
+        if self.best_mean is None or self.pulled_mean is None:
+            raise UnknownOptimumError(
+                "The best arm's mean is unknown for this arm set: report rewards and Pass@1 instead of regret."
+            )
+        if kind == "pseudo":
+            loss = self.rollouts * np.maximum(self.best_mean - self.value, 0.0)
+        elif kind == "pulled":
+            loss = np.maximum(self.best_mean - self.pulled_mean, 0.0).sum(axis=-1)
+        elif kind == "realised":
+            loss = (self.best_mean - self.rewards).sum(axis=-1)
+        else:
+            raise InputError(f"Regret kind {kind!r} is unknown: choose pseudo, pulled or realised.")
+        return np.cumsum(loss, axis=1, dtype=np.float64)
+
+    def save(self, path: str | Path) -> None:
+        """Write the history as one .npz (no pickle), atomically; `final_state` is left out (checkpoints keep states)."""
+        path = Path(path)
+        header = {
+            "best_mean": self.best_mean,
+            "evaluations": list(self.evaluations),
+            "config": dict(self.config),
+            "metrics": sorted(self.metrics),
+        }
+        arrays: dict[str, Any] = {"rewards": self.rewards, "value": self.value}
+        if self.pulled_mean is not None:
+            arrays["pulled_mean"] = self.pulled_mean
+        arrays |= {f"metric/{name}": values for name, values in self.metrics.items()}
+        arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+        partial = path.with_name(f".{path.name}.partial.npz")
+        np.savez_compressed(partial, **arrays)
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> History:
+        """Read what `save` wrote. Raises InputError where the file is missing or is not a saved history."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                header = json.loads(file["header"].tobytes())
+                return cls(
+                    rewards=file["rewards"],
+                    value=file["value"],
+                    pulled_mean=file["pulled_mean"] if "pulled_mean" in file else None,
+                    best_mean=header["best_mean"],
+                    metrics={name: file[f"metric/{name}"] for name in header["metrics"]},
+                    evaluations=tuple(header["evaluations"]),
+                    config=header["config"],
+                )
+        except (OSError, KeyError, ValueError, EOFError) as error:
+            raise InputError(f"{path} is not a saved history ({type(error).__name__}): name a history.npz of a run folder.") from error

@@ -275,6 +275,9 @@ def _host_loop(
 ) -> History:
     """The same rounds one by one: for arm sets whose rewards are computed by Python (an LLM's verifier)."""
     start_time = time.monotonic()
+    one_round = functools.partial(_round, arms, bound)
+    if arms.jittable:
+        one_round = jax.jit(one_round)
     all_records: list[list[dict[str, Any]]] = []
     state: Any = None
     for seed in range(seeds):
@@ -285,7 +288,7 @@ def _host_loop(
         if resumed is not None:
             done, state, records = resumed
         for round_index in range(done, rounds):
-            state, outcome, pulled = _round(arms, bound, seed_key, round_index, state)
+            state, outcome, pulled = one_round(seed_key, round_index, state)
             record = _plain(outcome)
             _check_rewards(np.asarray(record["rewards"], np.float64)[None, None], arms, round_index)
             if bound.overflowed is not None and bool(bound.overflowed(state)):

@@ -46,17 +46,26 @@ class Needle(Classes):
 
 
 def _log_difference(log10_arms: float, optimal: int) -> float:
-    """ln(K − m), from integers wherever K is below 10^15, in logarithms above."""
-    log_arms = log10_arms * math.log(10.0)
-    if log10_arms < 15:
-        arms = 10.0**log10_arms
-        whole = round(arms)
-        if abs(arms - whole) > 1e-9 * arms:
-            raise InputError(f"log10_arms is {log10_arms}: 10^{log10_arms} = {arms:.6g} is not a whole number of arms.")
-        if whole <= optimal:
-            raise InputError(f"{whole} arms with {optimal} optimal: the number of arms must exceed the number of optimal ones.")
-        return math.log(whole - optimal)
-    ratio = math.log(optimal) - log_arms
-    if ratio >= 0:
-        raise InputError(f"10^{log10_arms:g} arms with {optimal} optimal: the number of arms must exceed the optimal ones.")
-    return log_arms + math.log1p(-math.exp(ratio))
+    """ln(K − m): in whole numbers where 10^log10_arms is one (up to 10^100000), in logarithms otherwise.
+
+    Raises:
+        InputError: K ≤ m, or K below 10^15 and not whole.
+    """
+    arms = None
+    if log10_arms == int(log10_arms) and log10_arms <= 100_000:
+        arms = 10 ** int(log10_arms)
+    elif log10_arms < 15:
+        arms = round(10.0**log10_arms)
+        if abs(10.0**log10_arms - arms) > 1e-9 * arms:
+            raise InputError(f"log10_arms is {log10_arms}: {10.0**log10_arms:.6g} is not a whole number of arms.")
+    # Within rounding of its own logarithm a K this large cannot be told from m: it is refused like K = m.
+    ratio = math.log(optimal) - log10_arms * math.log(10.0)
+    if (arms is not None and arms <= optimal) or (arms is None and ratio > -1e-12):
+        raise InputError(
+            f"There are 10^{log10_arms:g} arms with {_short(optimal)} optimal: the number of arms must exceed the number of optimal ones."
+        )
+    return math.log(arms - optimal) if arms is not None else log10_arms * math.log(10.0) + math.log1p(-math.exp(ratio))
+
+
+def _short(number: int) -> str:
+    return str(number) if number < 10**9 else f"10^{math.log10(number):g}"

@@ -1,0 +1,248 @@
+"""The loop: scan and host alike, keys used once and reproducibly, errors that stop instead of spoiling numbers."""
+
+import dataclasses
+import subprocess
+import sys
+import textwrap
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bandit_rft import InputError, RowCapacityError, UnknownOptimumError, arms, learners, loop, run
+from bandit_rft.history import History
+from bandit_rft.regret import band, regret_band
+
+LEARNERS = [
+    learners.SoftmaxPolicyGradient(step_size=0.5),
+    learners.SoftmaxPolicyGradient(step_size=1.0, signal="grpo", rollouts=4),
+    learners.UCB1(),
+    learners.ThompsonBeta(),
+    learners.ExploreUntilSuccess(),
+    learners.ExploreUntilSuccess(replacement=False),
+]
+NEEDLE = arms.Needle(log10_arms=2, optimal=3, p0=0.1)
+
+
+def name_of(learner) -> str:
+    return f"{type(learner).__name__}-{getattr(learner, 'signal', '')}{getattr(learner, 'replacement', '')}"
+
+
+@pytest.mark.parametrize("learner", LEARNERS, ids=name_of)
+def test_scan_and_host_loops_are_equal(learner) -> None:
+    """One contract, two loops: a key folded differently, or a value taken after the update, would show at once."""
+    scan = run(NEEDLE, learner, rounds=25, seeds=3, key=5)
+    host = run(NEEDLE, learner, rounds=25, seeds=3, key=5, loop="host")
+    np.testing.assert_array_equal(scan.rewards, host.rewards)
+    np.testing.assert_allclose(scan.value, host.value, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(scan.regret("pulled"), host.regret("pulled"), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("learner", LEARNERS, ids=name_of)
+def test_every_learner_is_finite_on_a_huge_set(learner) -> None:
+    """ln K = 230,258: anything that leaves log space, or an int32 arm id, overflows here."""
+    huge = arms.Needle(log10_arms=100_000, optimal=10**50, p0=0.2)
+    history = run(huge, learner, rounds=30, seeds=8, key=0)
+    assert np.isfinite(history.value).all()
+    regret = history.regret()
+    assert regret.dtype == np.float64
+    assert (np.diff(regret, axis=1, prepend=0.0) >= 0).all()
+
+
+def test_the_issue_example() -> None:
+    history = run(
+        arms.Needle(log10_arms=100, optimal=1, p0=0.05), learners.SoftmaxPolicyGradient(step_size=0.5), rounds=40, seeds=16, key=0
+    )
+    assert history.rewards.shape == (16, 40, 1)
+    assert history.value.shape == (16, 40)
+    np.testing.assert_allclose(history.value[:, 0], 0.05, rtol=1e-12)
+    np.testing.assert_allclose(history.regret(), np.cumsum(1 - history.value, axis=1), rtol=1e-12)
+
+
+def test_index_learners_ignore_the_base_policy() -> None:
+    for learner in (learners.UCB1(), learners.ThompsonBeta()):
+        low = run(arms.Needle(log10_arms=1, p0=0.01), learner, rounds=30, seeds=4, key=1)
+        high = run(arms.Needle(log10_arms=1, p0=0.9), learner, rounds=30, seeds=4, key=1)
+        np.testing.assert_array_equal(low.rewards, high.rewards)
+
+
+def test_keys() -> None:
+    """Reproducible, seeds distinct, and a seed's path does not depend on how many seeds or rounds are run beside it."""
+    learner = learners.SoftmaxPolicyGradient(step_size=0.5)
+    first = run(NEEDLE, learner, rounds=60, seeds=8, key=3)
+    np.testing.assert_array_equal(first.value, run(NEEDLE, learner, rounds=60, seeds=8, key=3).value)
+    np.testing.assert_array_equal(first.value, run(NEEDLE, learner, rounds=60, seeds=8, key=jax.random.key(3)).value)
+    np.testing.assert_array_equal(first.rewards[:3, :20], run(NEEDLE, learner, rounds=20, seeds=3, key=3).rewards)
+    assert not np.array_equal(first.rewards, run(NEEDLE, learner, rounds=60, seeds=8, key=4).rewards)
+    assert len({path.tobytes() for path in first.value}) == 8
+
+
+def test_chunks_do_not_change_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = learners.SoftmaxPolicyGradient(step_size=0.7, signal="rloo", rollouts=2)
+    whole = run(NEEDLE, learner, rounds=50, seeds=4, key=0)
+    monkeypatch.setattr(loop, "CHUNK_NUMBERS", 4 * 5 * 7)
+    seen: list[int] = []
+    pieces = run(NEEDLE, learner, rounds=50, seeds=4, key=0, progress=lambda done, total, reward, seconds: seen.append(done))
+    np.testing.assert_array_equal(whole.rewards, pieces.rewards)
+    np.testing.assert_allclose(whole.value, pieces.value, rtol=1e-12)
+    assert seen == [7, 14, 21, 28, 35, 42, 49, 50]
+
+
+def test_one_trace_serves_a_whole_run_and_its_repetition() -> None:
+    """A retrace a chunk, or a round index baked in as a constant, would count up here."""
+    traces = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Counted(learners.UCB1):
+        def bind(self, arms, *, rounds, row_capacity=None):
+            bound = super().bind(arms, rounds=rounds, row_capacity=row_capacity)
+
+            def act(key, state):
+                traces.append(1)
+                return bound.act(key, state)
+
+            return bound._replace(act=act)
+
+    progress = lambda *_: None  # noqa: E731  (watched runs take several chunks)
+    run(NEEDLE, Counted(), rounds=400, seeds=2, key=0, progress=progress)
+    first = len(traces)
+    run(NEEDLE, Counted(), rounds=400, seeds=2, key=9, progress=progress)
+    assert len(traces) == first <= 2
+
+
+def test_global_precision_is_left_alone() -> None:
+    run(NEEDLE, LEARNERS[0], rounds=5, key=0)
+    assert jnp.zeros(()).dtype == jnp.float32
+
+
+def test_no_nan_is_made_on_the_way() -> None:
+    """jax_debug_nans over every learner: 0/0 or ∞ − ∞ hidden behind a `where` is found."""
+    with jax.debug_nans(True):
+        for learner in LEARNERS:
+            run(NEEDLE, learner, rounds=10, seeds=2, key=0)
+
+
+def test_row_capacity() -> None:
+    learner = learners.UCB1()
+    with pytest.raises(RowCapacityError, match="Row capacity 10 was exceeded"):
+        run(NEEDLE, learner, rounds=30, key=0, row_capacity=10)
+    with pytest.raises(RowCapacityError, match="exceeded in round"):
+        run(NEEDLE, learner, rounds=30, key=0, row_capacity=10, loop="host")
+    with pytest.raises(InputError, match="Row capacity 1 is too small"):
+        run(NEEDLE, learner, rounds=30, key=0, row_capacity=1)
+    exact = run(NEEDLE, learner, rounds=30, key=0, row_capacity=33)
+    np.testing.assert_array_equal(exact.rewards, run(NEEDLE, learner, rounds=30, key=0).rewards)
+
+
+def test_nan_reward_stops_the_run_and_says_where() -> None:
+    @dataclasses.dataclass(frozen=True, init=False)
+    class Broken(arms.Bernoulli):
+        def pull(self, key, arms):
+            return super().pull(key, arms) * jnp.nan
+
+    for kind in ("scan", "host"):
+        with pytest.raises(InputError, match=r"reward nan in round 0 \(seed 0, rollout 0\)"):
+            run(Broken([0.5, 0.5]), learners.UCB1(), rounds=3, key=0, loop=kind)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: run(NEEDLE, learners.UCB1(), rounds=0), "rounds is 0"),
+        (lambda: run(NEEDLE, learners.UCB1(), rounds=3, seeds=0), "seeds is 0"),
+        (lambda: run(NEEDLE, learners.UCB1(), rounds=3, loop="gpu"), "loop is 'gpu'"),
+        (lambda: arms.Needle(log10_arms=1, optimal=10), "10.1 arms with 10 optimal"),
+        (lambda: arms.Needle(log10_arms=20, optimal=10**20), "must exceed"),
+        (lambda: arms.Needle(log10_arms=2, p0=1.0), "p0 is 1.0"),
+        (lambda: arms.Needle(log10_arms=2, p0=0.0), "p0 is 0.0"),
+        (lambda: arms.Needle(log10_arms=1.5), "not a whole number of arms"),
+        (lambda: arms.Bernoulli([0.5, 1.2]), "means holds 1.2"),
+        (lambda: arms.Bernoulli([]), "means is empty"),
+        (lambda: arms.Classes(log_counts=[0.0], means=[0.1, 0.2]), "two lists of one length"),
+        (lambda: arms.Classes(log_counts=[0.5], means=[0.1]), "needs a whole number"),
+        (lambda: arms.Classes(log_counts=[0.0], means=[0.1], base_log_mass=[np.nan]), "base_log_mass"),
+        (lambda: learners.SoftmaxPolicyGradient(step_size=0.0), "step_size is 0.0"),
+        (lambda: learners.SoftmaxPolicyGradient(step_size=1.0, rollouts=0), "rollouts is 0"),
+        (lambda: learners.ExploreUntilSuccess(replacement=False, rollouts=2), "set rollouts=1"),
+        (lambda: learners.UCB1().bind(object(), rounds=1), "not on object"),
+    ],
+)
+def test_refusals_are_one_sentence(call, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_arm_sets_know_themselves() -> None:
+    needle = arms.Needle(log10_arms=100, optimal=10**98)
+    assert needle.p0 == pytest.approx(0.01, rel=1e-12)
+    assert needle.log_arms == pytest.approx(100 * np.log(10), rel=1e-15)
+    assert arms.Needle(log10_arms=np.log10(200), optimal=5).p0 == pytest.approx(5 / 200, rel=1e-12)
+    assert arms.Bernoulli([0.9, 0.8]).best_mean == 0.9
+    assert arms.Bernoulli([0.9, 0.8], base_mass=[1.0, 3.0]).p0 == pytest.approx(0.25)
+
+
+def test_regret_kinds_and_unknown_optimum() -> None:
+    history = run(arms.Bernoulli([0.9, 0.8]), learners.SoftmaxPolicyGradient(step_size=0.2), rounds=300, seeds=400, key=0)
+    ends = {kind: history.regret(kind)[:, -1] for kind in ("pseudo", "pulled", "realised")}
+    assert (history.regret("realised") < 0).any()  # noise: the reason why pseudo-regret is the default
+    for kind in ("pulled", "realised"):  # same expectation: |z| < 4 on paired differences, false alarm 6e-5 each
+        difference = ends[kind] - ends["pseudo"]
+        assert abs(difference.mean()) < 4 * difference.std(ddof=1) / 20
+    with pytest.raises(UnknownOptimumError):
+        dataclasses.replace(history, best_mean=None).regret()
+    with pytest.raises(InputError, match="Regret kind"):
+        history.regret("total")
+
+
+def test_history_round_trip(tmp_path) -> None:
+    history = run(NEEDLE, LEARNERS[1], rounds=12, seeds=3, key=0)
+    history.save(tmp_path / "history.npz")
+    loaded = History.load(tmp_path / "history.npz")
+    np.testing.assert_array_equal(loaded.value, history.value)
+    np.testing.assert_array_equal(loaded.regret("pulled"), history.regret("pulled"))
+    assert loaded.config["learner"] == {
+        "type": "SoftmaxPolicyGradient", "step_size": 1.0, "signal": "grpo", "rollouts": 4, "ddof": 1, "eps": 1e-6,
+    }  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["history.npz"]
+    (tmp_path / "broken.npz").write_bytes(b"not a zip")
+    with pytest.raises(InputError, match="not a saved history"):
+        History.load(tmp_path / "broken.npz")
+
+
+def test_bands_cover() -> None:
+    """300 repetitions of 40 correlated Gaussian paths: simultaneous 90% bands hold the whole mean in 85–95%, pointwise ones do not."""
+    rng = np.random.default_rng(0)
+    held = {"simultaneous": 0, "pointwise": 0}
+    for _ in range(300):
+        paths = rng.standard_normal((40, 60)).cumsum(axis=1)
+        for kind in held:
+            result = band(paths, confidence=0.9, kind=kind, draws=500)
+            held[kind] += bool(np.all((result.low <= 0) & (result.high >= 0)))
+    assert 0.85 < held["simultaneous"] / 300 < 0.96
+    assert held["pointwise"] / 300 < 0.8
+    history = run(NEEDLE, LEARNERS[0], rounds=10, seeds=5, key=0)
+    np.testing.assert_allclose(regret_band(history).mean, history.regret().mean(axis=0))
+    with pytest.raises(InputError, match="at least two seeds"):
+        band(np.zeros((1, 5)))
+
+
+def test_seeds_are_sharded_over_devices() -> None:
+    """Eight simulated devices give the numbers of one, and the final state really lives on all eight."""
+    script = textwrap.dedent(
+        """
+        import jax, numpy as np
+        from bandit_rft import arms, learners, run
+        needle, learner = arms.Needle(log10_arms=100, p0=0.1), learners.SoftmaxPolicyGradient(step_size=0.5)
+        history = run(needle, learner, rounds=20, seeds=16, key=0)
+        assert len(history.final_state.logit.sharding.device_set) == 8
+        alone = run(needle, learner, rounds=20, seeds=15, key=0)
+        np.testing.assert_allclose(history.value[:15], alone.value, rtol=1e-12)
+        """
+    )
+    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    import os
+
+    subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | environment, timeout=300)

@@ -9,6 +9,7 @@ from bandit_rft import arms, learners, objectives, regret, signals, theory
 from bandit_rft.errors import InputError, RowCapacityError, UnknownOptimumError
 from bandit_rft.history import History
 from bandit_rft.loop import run
+from bandit_rft.verdict import Verdict, compare
 
 __version__ = "0.1.0"
 
@@ -17,8 +18,10 @@ __all__ = [
     "InputError",
     "RowCapacityError",
     "UnknownOptimumError",
+    "Verdict",
     "__version__",
     "arms",
+    "compare",
     "learners",
     "objectives",
     "regret",

@@ -1,0 +1,98 @@
+"""The catalogue of predictions: one entry a function, printed by `bandit-rft theory [NAME]`."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from bandit_rft.errors import InputError
+
+__all__ = ["Entry", "catalogue", "describe", "entry"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One prediction.
+
+    Attributes:
+        name: the function's name in `bandit_rft.theory`.
+        function: the function itself.
+        summary: one line.
+        formula: LaTeX.
+        assumptions: one sentence each; where one fails, so may the prediction.
+        source: where it comes from.
+        units: parameter name -> meaning and unit.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    summary: str
+    formula: str
+    assumptions: tuple[str, ...]
+    source: str
+    units: Mapping[str, str]
+
+    @property
+    def signature(self) -> str:
+        """Name, arguments and defaults, as one would call it."""
+        arguments = []
+        for parameter in inspect.signature(self.function).parameters.values():
+            default = parameter.default
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and "*" not in arguments:
+                arguments.append("*")
+            arguments.append(parameter.name if default is inspect.Parameter.empty else f"{parameter.name}={default!r}")
+        return f"{self.name}({', '.join(arguments)})"
+
+
+_ENTRIES: dict[str, Entry] = {}
+
+
+def entry(
+    *, formula: str, assumptions: tuple[str, ...], source: str, units: Mapping[str, str]
+) -> Callable[[Function], Function]:
+    """Enter the decorated function into the catalogue; its docstring's first line is the summary."""
+
+    def register(function: Function) -> Function:
+        name = function.__name__
+        summary = (inspect.getdoc(function) or name).splitlines()[0]
+        _ENTRIES[name] = Entry(
+            name=name,
+            function=function,
+            summary=summary,
+            formula=formula,
+            assumptions=assumptions,
+            source=source,
+            units=MappingProxyType(dict(units)),
+        )
+        return function
+
+    return register
+
+
+def catalogue() -> Mapping[str, Entry]:
+    """All predictions by name, read-only, in the order of their definition."""
+    return MappingProxyType(_ENTRIES)
+
+
+def describe(name: str) -> str:
+    """Plain text of one entry: signature, units, formula, assumptions, source.
+
+    Raises:
+        InputError: no entry has that name.
+    """
+    if name not in _ENTRIES:
+        raise InputError(f"The theory has no entry {name!r}: choose one of {', '.join(_ENTRIES)}.")
+    found = _ENTRIES[name]
+    lines = [found.summary, "", f"  {found.signature}", ""]
+    width = max(len(parameter) for parameter in found.units)
+    lines += [f"  {parameter:<{width}}  {meaning}" for parameter, meaning in found.units.items()]
+    lines += ["", "Formula", textwrap.indent(found.formula, "  "), "", "Assumptions"]
+    lines += [f"  - {assumption}" for assumption in found.assumptions]
+    lines += ["", "Source", f"  {found.source}"]
+    return "\n".join(lines)

@@ -1,0 +1,225 @@
+r"""The law of softmax policy gradient on one correct arm, one rollout a round, raw 0/1 reward (THEORY A3).
+
+A failure's signal is 0 and moves nothing, so p is a function of the number n of successes so far:
+
+    z_{n+1} = z_n + g (1 - p_n),   p_n = 1 / (1 + e^{-z_n}),   wait for the next success ~ Geometric(p_n)
+
+with gain g = step size x kappa. Everything below is exact for that chain, up to float64 rounding.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import expit
+
+from bandit_rft.errors import InputError
+from bandit_rft.theory.prediction import Curves
+
+__all__ = ["JumpLaw", "Moments"]
+
+# State probabilities below these leave the window of live states: over 1e5 rounds that is at most 1e-17 of mass.
+_TRIM_LOW = 1e-22
+_TRIM_HIGH = 1e-20
+_MOST_STATES = 20_000_000
+
+
+class Moments(NamedTuple):
+    """Exact moments by round, float64 [rounds] each: value, 1 - value, standard deviations, and E|v - Ev|^3 / Var v."""
+
+    value: np.ndarray
+    gap: np.ndarray
+    value_sd: np.ndarray
+    value_jump: np.ndarray
+    regret_sd: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class JumpLaw:
+    """The jump chain from p0 with gain g.
+
+    Attributes:
+        p0: the probability of a success at the start, in (0, 1).
+        gain: the logit's rise per success and unit of 1 - p, above 0.
+        exact: whether kappa is the table's own constant, so that the rewards fix the value of a run exactly.
+    """
+
+    p0: float
+    gain: float
+    exact: bool = True
+
+    def logits(self, count: int) -> np.ndarray:
+        """z_0 .. z_{count-1}, float64 [count]."""
+        return _logits(self.p0, self.gain, count)
+
+    def moments(self, rounds: int) -> Moments:
+        """Means and standard deviations of value and cumulative regret by a forward recursion over the states n.
+
+        Besides P_t(n) it carries E[D 1{n}] and E[D^2 1{n}], D the cumulative regret less its mean, so that the regret's
+        variance is a sum without cancellation. Cost: rounds x live states; the live states are those of probability
+        above 1e-22, about min(rounds, 50/p0) of them.
+        """
+        logits = self.logits(rounds + 1)
+        success, failure = expit(logits), expit(-logits)
+        trim_high = max(_TRIM_HIGH * self.p0, 1e-322)
+        value, gap, value_var, value_third, regret_var = np.empty((5, rounds))
+        state = np.zeros((3, rounds + 2))
+        state[0, 0] = 1.0
+        low, high = 0, 1
+        for t in range(rounds):
+            p, q = success[low:high], failure[low:high]
+            live = state[:, low:high]
+            mass, first, second = live
+            value[t], gap[t] = mass @ p, mass @ q
+            deviation = q - gap[t]
+            weighted = deviation * mass
+            value_var[t] = deviation @ weighted
+            value_third[t] = deviation**2 @ np.abs(weighted)
+            second += deviation * (2.0 * first + weighted)
+            first += weighted
+            regret_var[t] = second.sum()
+            moving = live * p
+            live *= q
+            state[:, low + 1 : high + 1] += moving
+            high += 1
+            while state[0, low] < _TRIM_LOW and low < high - 1:
+                low += 1
+            while state[0, high - 1] < trim_high and high - 1 > low:
+                high -= 1
+                state[:, high] = 0.0
+        return Moments(
+            value=value,
+            gap=gap,
+            value_sd=np.sqrt(np.maximum(value_var, 0.0)),
+            value_jump=np.divide(value_third, value_var, out=np.zeros(rounds), where=value_var > 0.0),
+            regret_sd=np.sqrt(np.maximum(regret_var, 0.0)),
+        )
+
+    def successes_to(self, level: float) -> np.ndarray:
+        """p_0 .. p_{n-1}, the states below `level`: their Geometric waits add up to the hitting time."""
+        goal = math.log(level) - math.log1p(-level)
+        count = 64
+        while True:
+            logits = self.logits(count)
+            if logits[-1] >= goal:
+                return expit(logits[: int(np.searchsorted(logits, goal, side="left"))])
+            if count >= _MOST_STATES:
+                raise InputError(
+                    f"level = {level!r} needs over {_MOST_STATES} successes at this step size: ask for a lower level."
+                )
+            count = min(4 * count, _MOST_STATES)
+
+    def mean_hitting_time(self, level: float) -> float:
+        """Sum of 1/p_n over the states below the level."""
+        return float(np.sum(1.0 / self.successes_to(level)))
+
+    def sd_hitting_time(self, level: float) -> float:
+        """Root of the sum of (1 - p_n)/p_n^2 over the states below the level."""
+        p = self.successes_to(level)
+        return float(np.sqrt(np.sum((1.0 - p) / p**2)))
+
+    def mean_regret_to(self, level: float) -> float:
+        """Expected regret before the value reaches the level: sum of (1 - p_n)/p_n. Grows as (ln n)/g without bound."""
+        p = self.successes_to(level)
+        return float(np.sum((1.0 - p) / p))
+
+    def hitting_time_quantile(self, level: float, q: float) -> float:
+        """Exact quantile of a sum of Geometric waits.
+
+        The transient part M of the transition matrix is raised to powers of two as E = M^h - 1, E -> 2E + E^2, which
+        keeps its relative precision however small p0 is; the quantile's binary digits follow from the largest down.
+        """
+        p = self.successes_to(level)
+        if p.size == 0:
+            return 0.0
+        mean = float(np.sum(1.0 / p))
+        if mean > 2.0**53:
+            # No float tells single rounds apart up there: waits that add less than one part in 1e17 drop out.
+            remaining = np.cumsum((1.0 / p)[::-1])[::-1]
+            p = p[remaining > 1e-17 * mean]
+        by_rounds, by_powers = (
+            mean * p.size * (-math.log1p(-q) + 1.0),
+            2.0 * p.size**3 * (math.log2(mean) + 2.0) / 100.0,
+        )
+        if min(by_rounds, by_powers) > 1e11:
+            raise InputError(
+                f"The quantile at level = {level!r} needs {p.size} successes at this step size, too many for an exact "
+                "answer: ask for a lower level or for mean_hitting_time."
+            )
+        if by_rounds < by_powers:
+            return self._quantile_by_rounds(p, q)
+        excess = np.diag(-p)
+        excess[np.arange(p.size - 1), np.arange(1, p.size)] = p[:-1]
+        powers = [excess]
+        while -powers[-1][0].sum() < q:
+            powers.append(2.0 * powers[-1] + powers[-1] @ powers[-1])
+        where = np.zeros(p.size)
+        where[0] = 1.0
+        reached, elapsed = 0.0, 0
+        for exponent in range(len(powers) - 1, -1, -1):
+            change = where @ powers[exponent]
+            arrived = reached - change.sum()
+            if arrived < q:
+                where, reached, elapsed = where + change, arrived, elapsed + 2**exponent
+        return float(elapsed + 1)
+
+    def _quantile_by_rounds(self, p: np.ndarray, q: float) -> float:
+        """The same round by round, for many small steps, where the matrix would be large."""
+        state = np.zeros(p.size + 1)
+        state[0] = 1.0
+        arrived, low, t = float(state[-1]), 0, 0
+        while arrived < q:
+            high = min(t + 1, p.size)
+            moving = state[low:high] * p[low:high]
+            state[low:high] -= moving
+            state[low + 1 : high + 1] += moving
+            arrived = float(state[-1])
+            while low < p.size - 1 and state[low] < _TRIM_LOW and low < t:
+                low += 1
+            t += 1
+        return float(t)
+
+    def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
+        """`seeds` independent runs of the chain, recorded at the increasing rounds `at`."""
+        rounds = int(at[-1]) + 1
+        logits = self.logits(rounds + 1)
+        success, failure = expit(logits), expit(-logits)
+        curves = Curves(*np.empty((3, seeds, at.size)))
+        count = np.zeros(seeds, dtype=np.int64)
+        regret = np.zeros(seeds)
+        column = 0
+        for t in range(rounds):
+            p = success[count]
+            regret += failure[count]
+            count += generator.random(seeds) < p
+            if t == at[column]:
+                curves.value[:, column] = p
+                curves.regret[:, column] = regret
+                curves.total_reward[:, column] = count
+                column += 1
+        return curves
+
+    def value_given_rewards(self, rewards: np.ndarray) -> np.ndarray | None:
+        """p_n with n the successes before each round; None where kappa is only an approximation."""
+        if not self.exact:
+            return None
+        gained = np.cumsum(rewards[:, :, 0], axis=1)
+        before = np.rint(np.concatenate([np.zeros_like(gained[:, :1]), gained[:, :-1]], axis=1)).astype(np.int64)
+        return expit(self.logits(rewards.shape[1] + 1))[before]
+
+
+@functools.lru_cache(maxsize=16)
+def _logits(p0: float, gain: float, count: int) -> np.ndarray:
+    logits = np.empty(count)
+    z = math.log(p0) - math.log1p(-p0)
+    exp = math.exp
+    for n in range(count):
+        logits[n] = z
+        # 1 - p = 1/(1 + e^z), written so that neither sign of z overflows.
+        z += gain / (1.0 + exp(z)) if z < 0.0 else gain * exp(-z) / (1.0 + exp(-z))
+    logits.flags.writeable = False
+    return logits

@@ -1,0 +1,121 @@
+"""What a theory hands on: mean curves of value and regret, their seed-to-seed spread, and the law where known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from bandit_rft.errors import InputError
+
+__all__ = ["Curves", "Law", "Prediction"]
+
+Float = np.ndarray
+
+
+class Curves(NamedTuple):
+    """Independent runs drawn from a law, seen at some rounds; all float64 [seeds, len(at)].
+
+    Attributes:
+        value: the policy's expected reward before that round's update, 0 to 1.
+        regret: cumulative pseudo-regret up to and including that round, in rewards.
+        total_reward: rewards collected up to and including that round, averaged over the round's rollouts.
+    """
+
+    value: Float
+    regret: Float
+    total_reward: Float
+
+
+@runtime_checkable
+class Law(Protocol):
+    """The probability law of a whole run, from which means, spreads and hitting times follow. Hashable."""
+
+    def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
+        """`seeds` independent runs, recorded at the increasing integer rounds `at`."""
+        ...
+
+    def mean_hitting_time(self, level: float) -> float:
+        """E[first round whose value >= level]."""
+        ...
+
+    def hitting_time_quantile(self, level: float, q: float) -> float:
+        """The smallest round t with P(hitting time <= t) >= q."""
+        ...
+
+    def value_given_rewards(self, rewards: Float) -> Float | None:
+        """The value [seeds, rounds] that rewards [seeds, rounds, rollouts] force, or None where they do not fix it."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """A prediction for `rounds` rounds, t = 0 .. rounds-1, of an arm set whose best mean is 1.
+
+    Attributes:
+        name: the catalogue's name for it.
+        value: float64 [rounds], E[policy's expected reward before the update of round t]; value[0] = p0.
+        regret: float64 [rounds], expected cumulative pseudo-regret including round t, in rewards; every rollout counts.
+        value_sd: float64 [rounds], exact seed-to-seed standard deviation of the value, or None where it is unknown.
+        regret_sd: float64 [rounds], that of the cumulative pseudo-regret, or None.
+        value_jump: float64 [rounds], E|v - Ev|^3 / Var v, the size of the rare moves that make a mean skewed, or None.
+        assumptions: what must hold, one sentence each.
+        formula: LaTeX.
+        source: where it comes from.
+        parameters: the arguments it was made with.
+        law: the law of one run, or None where only the mean is predicted.
+    """
+
+    name: str
+    value: Float
+    regret: Float
+    value_sd: Float | None = None
+    regret_sd: Float | None = None
+    value_jump: Float | None = None
+    assumptions: tuple[str, ...] = ()
+    formula: str = ""
+    source: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    law: Law | None = None
+
+    @property
+    def rounds(self) -> int:
+        """The horizon."""
+        return len(self.value)
+
+    @property
+    def rollouts(self) -> int:
+        """Pulls a round."""
+        return int(self.parameters.get("rollouts", 1))
+
+    def mean_hitting_time(self, level: float) -> float:
+        """E[first round t whose value >= level], in rounds; may exceed the horizon.
+
+        Raises:
+            InputError: level outside (0, 1), or the law of a run is unknown.
+        """
+        return self._law().mean_hitting_time(_check_open("level", level))
+
+    def hitting_time_quantile(self, level: float, q: float) -> float:
+        """The smallest round t with P(first round whose value >= level is at most t) >= q; may exceed the horizon.
+
+        Raises:
+            InputError: level or q outside (0, 1), or the law of a run is unknown.
+        """
+        return self._law().hitting_time_quantile(_check_open("level", level), _check_open("q", q))
+
+    def _law(self) -> Law:
+        if self.law is None:
+            raise InputError(
+                f"{self.name} predicts mean curves only: hitting times need a prediction whose law is known."
+            )
+        return self.law
+
+
+def _check_open(name: str, value: float) -> float:
+    number = float(value)
+    if not 0.0 < number < 1.0:
+        raise InputError(f"{name} must lie strictly between 0 and 1, but is {value!r}.")
+    return number

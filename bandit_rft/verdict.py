@@ -1,0 +1,274 @@
+"""`compare`: does a history agree with a prediction, over all rounds at once, at a stated false-alarm rate?
+
+The statistic is the largest |z| over rounds and over value and regret (rewards, where an LLM's value is unknown),
+
+    z_t = sqrt(S) (mean over seeds - predicted) / sqrt(sd_t^2 + c b_t^2 / S),   b_t = E|x - mu|^3 / sd_t^2
+
+whose second term is Bernstein's: where only few seeds have moved, the mean is a rare count and normal tails would lie.
+The threshold is the statistic's own quantile under the prediction, found by resampling runs drawn from the prediction's
+law; where no law is known, by the Gaussian multiplier bootstrap over the history's seeds (Chernozhukov, Chetverikov,
+Kato 2013).
+
+Where the law says which value a run's own rewards force (a table's jump chain), each run is also held against that.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from bandit_rft.errors import InputError, UnknownOptimumError
+from bandit_rft.theory.null import Null, grid, null_of_law, null_of_sample, per_round, standard_error
+from bandit_rft.theory.prediction import Law, Prediction
+
+__all__ = ["HistoryLike", "Verdict", "compare"]
+
+_PATH_TOLERANCE = 2e-3  # in logit: far above float32 rounding, far below a step's effect
+
+
+class HistoryLike(Protocol):
+    """What is read of a `bandit_rft.history.History`."""
+
+    @property
+    def rewards(self) -> np.ndarray: ...
+
+    @property
+    def value(self) -> np.ndarray: ...
+
+    @property
+    def best_mean(self) -> float | None: ...
+
+    def regret(self) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The outcome of `compare`.
+
+    Attributes:
+        agrees: nothing that was tested refuses the prediction (True also where nothing could be tested: see `tested`).
+        tested: whether any test was possible.
+        max_z: the largest |z| over rounds and quantities; infinity where a round without spread is off; 0 if untested.
+        threshold: what max_z may reach at the stated false-alarm rate.
+        false_alarm: probability of refusing a true prediction.
+        quantity, round, observed, predicted, standard_error: where max_z was reached, in the quantity's own unit.
+        path_error: largest |value - value forced by the run's own rewards|, or None where not applicable.
+        path_agrees: whether that is within rounding, or None.
+        seeds, rounds: the history's.
+        spread: "law" (exact standard deviations) or "sample".
+        prediction: its name.
+        notes: what was not possible, or limits the verdict.
+    """
+
+    agrees: bool
+    tested: bool
+    max_z: float
+    threshold: float
+    false_alarm: float
+    quantity: str
+    round: int
+    observed: float
+    predicted: float
+    standard_error: float
+    path_error: float | None
+    path_agrees: bool | None
+    seeds: int
+    rounds: int
+    spread: str
+    prediction: str
+    notes: tuple[str, ...] = ()
+
+    def report(self) -> str:
+        """The verdict in a few lines with its numbers."""
+        if not self.tested:
+            head = f"NOT TESTED: {self.prediction}"
+        else:
+            head = f"{'AGREES with' if self.agrees else 'REFUSES'} {self.prediction}"
+        lines = [f"{head} ({self.seeds} seeds, {self.rounds} rounds, false-alarm rate {self.false_alarm:g})"]
+        if self.tested:
+            lines += [
+                f"  largest |z| {self.max_z:.2f}, threshold {self.threshold:.2f} over all rounds at once",
+                f"  there: {self.quantity} at round {self.round}: observed {self.observed:.6g}, "
+                f"predicted {self.predicted:.6g}, standard error {self.standard_error:.2g} ({self.spread})",
+            ]
+        if self.path_error is not None:
+            outcome = "within rounding" if self.path_agrees else "NOT within rounding"
+            lines.append(
+                f"  each run against the value its own rewards force: off by at most {self.path_error:.2g}, {outcome}"
+            )
+        return "\n".join(lines + [f"  note: {note}" for note in self.notes])
+
+
+class _Quantity(NamedTuple):
+    """One curve under test: runs [S, R], predicted mean [R], sd and jump [R] where known, a run's largest move [R]."""
+
+    name: str
+    runs: np.ndarray
+    predicted: np.ndarray
+    sd: np.ndarray | None
+    jump: np.ndarray | None
+    reach: np.ndarray
+
+
+def compare(
+    history: HistoryLike, prediction: Prediction, *, false_alarm: float = 0.01, tolerance: float = 1e-5
+) -> Verdict:
+    """Hold the mean over seeds against the prediction, simultaneously over rounds, value and regret.
+
+    Args:
+        history: value [seeds, rounds] (all NaN where unknown), rewards [seeds, rounds, rollouts], regret().
+        prediction: of the same number of rounds and rollouts, for a best mean of 1.
+        false_alarm: probability of refusing a true prediction, in (0, 1). Measured in tests/bandit_rft/test_verdict.py.
+        tolerance: relative difference that counts as rounding (float32 runs), taken off every difference.
+
+    Returns:
+        The verdict. A single seed is tested only where the prediction's law is known; otherwise `tested` is False.
+
+    Raises:
+        InputError: rounds, rollouts or best mean at odds, some but not all values NaN, false_alarm outside (0, 1).
+    """
+    rewards = np.asarray(history.rewards, dtype=np.float64)
+    value = np.asarray(history.value, dtype=np.float64)
+    _check(rewards, value, history.best_mean, prediction, false_alarm)
+    seeds, rounds, _ = rewards.shape
+    at = grid(rounds)
+    notes: list[str] = (
+        [] if at.size == rounds else [f"{at.size} of {rounds} rounds were looked at (first, last, and between)"]
+    )
+    quantities = _quantities(history, rewards, value, prediction, at, notes)
+    law = prediction.law if prediction.value_sd is not None else None
+    known = not np.isnan(value).any()
+
+    path_error = path_agrees = None
+    if law is not None and known:
+        path_error, path_agrees = _path(law, rewards, value, notes)
+
+    runs = np.concatenate([q.runs for q in quantities], axis=1)
+    predicted = np.concatenate([q.predicted for q in quantities])
+    reach = np.concatenate([q.reach for q in quantities])
+    names = tuple(q.name for q in quantities)
+    tested, spread = True, "law"
+    if law is not None:
+        blank = np.full(at.size, np.nan)
+        known_sd = np.concatenate([blank if q.sd is None else q.sd for q in quantities])
+        known_jump = np.concatenate([blank if q.jump is None else q.jump for q in quantities])
+        null = null_of_law(
+            law, names, seeds, rounds, false_alarm, known_sd.tobytes(), known_jump.tobytes(), reach.tobytes()
+        )
+        sd, jump, threshold = null
+    else:
+        spread = "sample"
+        tested = seeds > 1
+        sd, jump, threshold = (
+            null_of_sample(runs, reach, false_alarm) if tested else Null(sd=reach, jump=reach, threshold=math.inf)
+        )
+        notes.append(
+            "the law of a run is unknown: the spread is the sample's and the false-alarm rate asymptotic in the seeds"
+            if tested
+            else "one seed, and the law of a run is unknown: nothing could be tested; run more seeds"
+        )
+        if 1 < seeds < 8:
+            notes.append(f"{seeds} seeds say little about their own spread: the threshold is widened by Student's t")
+
+    error = standard_error(sd, jump, seeds)
+    observed = runs.mean(axis=0)
+    excess = np.maximum(np.abs(observed - predicted) - tolerance * np.abs(predicted), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(excess > 0.0, excess / error, 0.0)
+    worst = int(np.argmax(z))
+    max_z = float(z[worst]) if tested else 0.0
+    return Verdict(
+        agrees=max_z <= threshold and path_agrees is not False,
+        tested=tested,
+        max_z=max_z,
+        threshold=float(threshold),
+        false_alarm=false_alarm,
+        quantity=names[worst // at.size],
+        round=int(at[worst % at.size]),
+        observed=float(observed[worst]),
+        predicted=float(predicted[worst]),
+        standard_error=float(error[worst]),
+        path_error=path_error,
+        path_agrees=path_agrees,
+        seeds=seeds,
+        rounds=rounds,
+        spread=spread,
+        prediction=prediction.name,
+        notes=tuple(notes),
+    )
+
+
+def _check(
+    rewards: np.ndarray, value: np.ndarray, best_mean: float | None, prediction: Prediction, false_alarm: float
+) -> None:
+    if not 0.0 < false_alarm < 1.0:
+        raise InputError(f"false_alarm must lie strictly between 0 and 1, but is {false_alarm!r}.")
+    if rewards.ndim != 3 or rewards.shape[0] < 1:
+        raise InputError(
+            f"A history needs rewards [seeds, rounds, rollouts] of at least one seed; got shape {rewards.shape}."
+        )
+    if value.shape != rewards.shape[:2]:
+        raise InputError(
+            f"The history's value has shape {value.shape}, its rewards {rewards.shape}: seeds and rounds must match."
+        )
+    if rewards.shape[1] != prediction.rounds:
+        raise InputError(
+            f"The history has {rewards.shape[1]} rounds and the prediction {prediction.rounds}: "
+            f"predict with rounds={rewards.shape[1]}."
+        )
+    if rewards.shape[2] != prediction.rollouts:
+        raise InputError(
+            f"The history has {rewards.shape[2]} rollouts a round and {prediction.name} was made for "
+            f"{prediction.rollouts}: use the same number."
+        )
+    if best_mean is not None and not math.isclose(best_mean, 1.0, rel_tol=1e-6):
+        raise InputError(f"{prediction.name} is for arms whose best mean is 1, but this history's is {best_mean:g}.")
+    if np.isnan(value).any() and not np.isnan(value).all():
+        raise InputError("Some but not all of the history's values are NaN: leave out the broken rounds or seeds.")
+
+
+def _quantities(
+    history: HistoryLike,
+    rewards: np.ndarray,
+    value: np.ndarray,
+    prediction: Prediction,
+    at: np.ndarray,
+    notes: list[str],
+) -> list[_Quantity]:
+    rounds_so_far = at + 1.0
+    if np.isnan(value).any():
+        notes.append("the policy's value is unknown: rewards are compared instead, which are noisier")
+        gained = np.cumsum(rewards.mean(axis=2), axis=1)[:, at]
+        expected = np.cumsum(prediction.value)[at]
+        return [
+            _Quantity("total reward", gained, expected, None, None, rounds_so_far),
+            _Quantity("reward", per_round(gained, at), per_round(expected, at), None, None, np.ones(at.size)),
+        ]
+    value_sd = None if prediction.value_sd is None else prediction.value_sd[at]
+    value_jump = None if prediction.value_jump is None else prediction.value_jump[at]
+    found = [_Quantity("value", value[:, at], prediction.value[at], value_sd, value_jump, np.ones(at.size))]
+    try:
+        regret = np.asarray(history.regret(), dtype=np.float64)[:, at]
+    except UnknownOptimumError:
+        notes.append("the optimum is unknown, so regret was left out")
+        return found
+    regret_sd = None if prediction.regret_sd is None else prediction.regret_sd[at]
+    return [
+        *found,
+        _Quantity("regret", regret, prediction.regret[at], regret_sd, None, prediction.rollouts * rounds_so_far),
+    ]
+
+
+def _path(law: Law, rewards: np.ndarray, value: np.ndarray, notes: list[str]) -> tuple[float | None, bool | None]:
+    """The largest gap between each run's value and what its rewards force, and whether all are within rounding."""
+    if not np.isin(rewards, (0.0, 1.0)).all():
+        notes.append("rewards other than 0 and 1: single runs were not held against their own rewards")
+        return None, None
+    forced = law.value_given_rewards(rewards)
+    if forced is None:
+        return None, None
+    gap = np.abs(value - forced)
+    return float(gap.max()), bool(np.all(gap <= _PATH_TOLERANCE * forced * (1.0 - forced) + 1e-5 * forced))

@@ -112,4 +112,6 @@ class History:
                     config=header["config"],
                 )
         except (OSError, KeyError, ValueError, EOFError) as error:
-            raise InputError(f"{path} is not a saved history ({type(error).__name__}): name a history.npz of a run folder.") from error
+            raise InputError(
+                f"{path} is not a saved history ({type(error).__name__}): name a history.npz of a run folder."
+            ) from error

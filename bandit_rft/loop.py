@@ -140,7 +140,9 @@ def _round_keys(seed_key: jax.Array, round_index: jax.Array | int) -> tuple[jax.
     return act_key, pull_key
 
 
-def _round(arms: ArmSet, bound: Learner, seed_key: jax.Array, round_index: Any, state: Any) -> tuple[Any, dict[str, Any], Any]:
+def _round(
+    arms: ArmSet, bound: Learner, seed_key: jax.Array, round_index: Any, state: Any
+) -> tuple[Any, dict[str, Any], Any]:
     """One round of the contract: (state after, what happened, arms pulled). Both loops run exactly this."""
     act_key, pull_key = _round_keys(seed_key, round_index)
     pulled, info = bound.act(act_key, state)
@@ -148,7 +150,11 @@ def _round(arms: ArmSet, bound: Learner, seed_key: jax.Array, round_index: Any, 
     mean = arms.mean(pulled)
     value = info.value if info.value is not None else (None if mean is None else jnp.mean(mean))
     state = bound.update(state, pulled, rewards)
-    return state, {"rewards": rewards, "pulled_mean": mean, "value": value, "metrics": dict(bound.metrics(state))}, pulled
+    return (
+        state,
+        {"rewards": rewards, "pulled_mean": mean, "value": value, "metrics": dict(bound.metrics(state))},
+        pulled,
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------- scan loop
@@ -178,7 +184,9 @@ def _compile(arms: ArmSet, learner: LearnerFactory, rounds: int, row_capacity: i
     return (
         jax.jit(jax.vmap(init)),
         jax.jit(
-            lambda keys, state, start, length: jax.vmap(functools.partial(chunk, length=length), (0, 0, None))(keys, state, start),
+            lambda keys, state, start, length: jax.vmap(functools.partial(chunk, length=length), (0, 0, None))(
+                keys, state, start
+            ),
             static_argnums=3,
             donate_argnums=1,
         ),

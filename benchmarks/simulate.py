@@ -14,7 +14,7 @@ import time
 
 from bandit_rft import arms, learners, run
 
-ROUNDS, SEEDS, CAPACITY, REPEATS = 400, 512, 402, 9
+ROUNDS, SEEDS, CAPACITY, REPEATS = 400, 128, 402, 7
 CASES = {
     "softmax PG, raw": learners.SoftmaxPolicyGradient(step_size=0.5),
     "softmax PG, GRPO 4": learners.SoftmaxPolicyGradient(step_size=0.5, signal="grpo", rollouts=4),
@@ -24,7 +24,9 @@ EXPONENTS = (3, 100, 100_000)
 
 
 def main() -> None:
-    print(f"{ROUNDS} rounds x {SEEDS} seeds, {REPEATS} paired repetitions; time relative to 10^3 arms (median, min to max)")
+    print(
+        f"{ROUNDS} rounds x {SEEDS} seeds, {REPEATS} paired repetitions; time relative to 10^3 arms (median, min to max)"
+    )
     for name, learner in CASES.items():
         capacity = CAPACITY * learner.rollouts if hasattr(learner, "rollouts") else CAPACITY
         tables = {exponent: arms.Needle(log10_arms=exponent, p0=0.05) for exponent in EXPONENTS}

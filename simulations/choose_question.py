@@ -57,9 +57,18 @@ def scan(options: argparse.Namespace) -> None:
             samples=options.samples,
             batch=options.samples,
         )
-        row = {"index": index, "p0": found.pass_at_1, "low": found.low, "high": found.high, "truncated": found.truncated}
+        row = {
+            "index": index,
+            "p0": found.pass_at_1,
+            "low": found.low,
+            "high": found.high,
+            "truncated": found.truncated,
+        }
         table.append(row)
-        print(f"{index:6d}  p0 {found.pass_at_1:.3f} [{found.low:.3f}, {found.high:.3f}]  truncated {found.truncated:.2f}", flush=True)
+        print(
+            f"{index:6d}  p0 {found.pass_at_1:.3f} [{found.low:.3f}, {found.high:.3f}]  truncated {found.truncated:.2f}",
+            flush=True,
+        )
     logit = lambda p: np.log((p + 1e-3) / (1 - p + 1e-3))  # noqa: E731
     chosen = min(table, key=lambda row: abs(logit(row["p0"]) - logit(options.wanted)))
     print(f"nearest to p0 = {options.wanted}: index {chosen['index']}")
@@ -71,5 +80,3 @@ def scan(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     sys.exit(main())
-
-

@@ -38,7 +38,9 @@ class Needle(Classes):
         log_optimal = math.log(optimal)
         log_wrong = _log_difference(log10_arms, optimal)
         if p0 is not None and not 0.0 < p0 < 1.0:
-            raise InputError(f"p0 is {p0}: the base policy's mass on the optimal arms must lie strictly between 0 and 1.")
+            raise InputError(
+                f"p0 is {p0}: the base policy's mass on the optimal arms must lie strictly between 0 and 1."
+            )
         base = None if p0 is None else [math.log(p0), math.log1p(-p0)]
         super().__init__([log_optimal, log_wrong], [1.0, 0.0], base)
         object.__setattr__(self, "log10_arms", float(log10_arms))

@@ -81,7 +81,9 @@ def ucb1(mean: np.ndarray, rounds: int, seeds: int, seed: int) -> np.ndarray:
     return regret
 
 
-def explore_until_success(mean: np.ndarray, base: np.ndarray, replacement: bool, rounds: int, seeds: int, seed: int) -> np.ndarray:
+def explore_until_success(
+    mean: np.ndarray, base: np.ndarray, replacement: bool, rounds: int, seeds: int, seed: int
+) -> np.ndarray:
     """Pulled regret [S]; stays with the first arm that paid."""
     rng = np.random.default_rng(seed)
     regret = np.zeros(seeds)

@@ -14,9 +14,13 @@ CASES = [(0.05, 0.5, 400), (0.01, 2.0, 400), (0.3, 0.1, 300)]
 
 @pytest.mark.parametrize(("p0", "step", "rounds"), CASES)
 @pytest.mark.parametrize("log10_arms", [2, 100])
-def test_jump_chain_agrees_and_a_step_off_by_15_percent_is_refused(p0: float, step: float, rounds: int, log10_arms: int) -> None:
+def test_jump_chain_agrees_and_a_step_off_by_15_percent_is_refused(
+    p0: float, step: float, rounds: int, log10_arms: int
+) -> None:
     needle = arms.Needle(log10_arms=log10_arms, optimal=1, p0=p0)
-    history = run(needle, learners.SoftmaxPolicyGradient(step_size=step, signal="raw"), rounds=rounds, seeds=2000, key=0)
+    history = run(
+        needle, learners.SoftmaxPolicyGradient(step_size=step, signal="raw"), rounds=rounds, seeds=2000, key=0
+    )
     of = lambda used: theory.pg_jump_single(p0=p0, step_size=used, rounds=rounds, log_arms=needle.log_arms)  # noqa: E731
     verdict = compare(history, of(step))
     assert verdict.agrees, verdict.report()
@@ -35,7 +39,9 @@ def test_explore_until_success(replacement: bool) -> None:
     assert not compare(history, other).agrees
 
 
-@pytest.mark.parametrize(("signal", "rollouts"), [("raw", 4), ("mean_baseline", 4), ("signed", 1), ("grpo", 8), ("rloo", 4)])
+@pytest.mark.parametrize(
+    ("signal", "rollouts"), [("raw", 4), ("mean_baseline", 4), ("signed", 1), ("grpo", 8), ("rloo", 4)]
+)
 def test_first_update_has_the_drift_of_table_b(signal: str, rollouts: int) -> None:
     """E[z after one round − z before] = step·M·κ p(1 − p) to first order in the step: |z-score| < 4 over 40,000 seeds (6e-5).
 

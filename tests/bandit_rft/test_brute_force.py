@@ -44,10 +44,16 @@ def explicit_base(base: bool) -> np.ndarray:
 def test_policy_gradient_agrees_in_law(signal: str, rollouts: int, step: float, base: bool) -> None:
     rounds = 60
     history = run(
-        table(base), learners.SoftmaxPolicyGradient(step_size=step, signal=signal, rollouts=rollouts), rounds, SEEDS, key=7
+        table(base),
+        learners.SoftmaxPolicyGradient(step_size=step, signal=signal, rollouts=rollouts),
+        rounds,
+        SEEDS,
+        key=7,
     )
     mean = brute_force.explicit_means(COUNTS, MEANS)
-    values, regret = brute_force.policy_gradient(mean, explicit_base(base), step, signal, rollouts, rounds, SEEDS, seed=11)
+    values, regret = brute_force.policy_gradient(
+        mean, explicit_base(base), step, signal, rollouts, rounds, SEEDS, seed=11
+    )
     for ours, theirs in (
         (history.value[:, -1], values[:, -1]),
         (history.value[:, rounds // 2], values[:, rounds // 2]),
@@ -79,7 +85,9 @@ def test_ucb1_agrees_in_law() -> None:
 @pytest.mark.parametrize("replacement", [True, False])
 def test_explore_until_success_agrees_in_law(replacement: bool) -> None:
     # 12 arms and 20 rounds: without replacement some seeds run out of arms and start over.
-    needle = arms.Classes(log_counts=np.log([2, 10]).tolist(), means=[0.3, 0.05], base_log_mass=np.log([0.3, 0.7]).tolist())
+    needle = arms.Classes(
+        log_counts=np.log([2, 10]).tolist(), means=[0.3, 0.05], base_log_mass=np.log([0.3, 0.7]).tolist()
+    )
     history = run(needle, learners.ExploreUntilSuccess(replacement=replacement), 20, SEEDS, key=3)
     base = np.repeat([0.15, 0.07], [2, 10])
     mean = brute_force.explicit_means([2, 10], [0.3, 0.05])
@@ -95,7 +103,9 @@ def test_policy_gradient_path_by_path(signal: str, rollouts: int) -> None:
     """
     with jax.enable_x64(True):
         arm_set, step, rounds = table(True), 1.5, 80
-        bound = learners.SoftmaxPolicyGradient(step_size=step, signal=signal, rollouts=rollouts).bind(arm_set, rounds=rounds)
+        bound = learners.SoftmaxPolicyGradient(step_size=step, signal=signal, rollouts=rollouts).bind(
+            arm_set, rounds=rounds
+        )
         act, update, pull = jax.jit(bound.act), jax.jit(bound.update), jax.jit(arm_set.pull)
         state = bound.init(jax.random.key(0))
         class_of = np.repeat(np.arange(3), COUNTS)

@@ -52,7 +52,11 @@ def test_every_learner_is_finite_on_a_huge_set(learner) -> None:
 
 def test_the_issue_example() -> None:
     history = run(
-        arms.Needle(log10_arms=100, optimal=1, p0=0.05), learners.SoftmaxPolicyGradient(step_size=0.5), rounds=40, seeds=16, key=0
+        arms.Needle(log10_arms=100, optimal=1, p0=0.05),
+        learners.SoftmaxPolicyGradient(step_size=0.5),
+        rounds=40,
+        seeds=16,
+        key=0,
     )
     assert history.rewards.shape == (16, 40, 1)
     assert history.value.shape == (16, 40)
@@ -83,7 +87,9 @@ def test_chunks_do_not_change_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(NEEDLE, learner, rounds=50, seeds=4, key=0)
     monkeypatch.setattr(loop, "CHUNK_NUMBERS", 4 * 5 * 7)
     seen: list[int] = []
-    pieces = run(NEEDLE, learner, rounds=50, seeds=4, key=0, progress=lambda done, total, reward, seconds: seen.append(done))
+    pieces = run(
+        NEEDLE, learner, rounds=50, seeds=4, key=0, progress=lambda done, total, reward, seconds: seen.append(done)
+    )
     np.testing.assert_array_equal(whole.rewards, pieces.rewards)
     np.testing.assert_allclose(whole.value, pieces.value, rtol=1e-12)
     assert seen == [7, 14, 21, 28, 35, 42, 49, 50]
@@ -185,7 +191,9 @@ def test_arm_sets_know_themselves() -> None:
 
 
 def test_regret_kinds_and_unknown_optimum() -> None:
-    history = run(arms.Bernoulli([0.9, 0.8]), learners.SoftmaxPolicyGradient(step_size=0.2), rounds=300, seeds=400, key=0)
+    history = run(
+        arms.Bernoulli([0.9, 0.8]), learners.SoftmaxPolicyGradient(step_size=0.2), rounds=300, seeds=400, key=0
+    )
     ends = {kind: history.regret(kind)[:, -1] for kind in ("pseudo", "pulled", "realised")}
     assert (history.regret("realised") < 0).any()  # noise: the reason why pseudo-regret is the default
     for kind in ("pulled", "realised"):  # same expectation: |z| < 4 on paired differences, false alarm 6e-5 each

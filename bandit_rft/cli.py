@@ -1,0 +1,57 @@
+"""`bandit-rft`: the composition root. It parses, dispatches, and turns errors into one sentence and an exit code.
+
+Exit codes: 0 done, 2 bad input (one sentence on standard error), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from bandit_rft.errors import InputError
+
+COMMANDS = ("demo", "simulate", "theory", "finetune", "evaluate", "figures", "models")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with its errors as ours: one sentence, and no abbreviations that a new option could make ambiguous."""
+
+    def __init__(self, *arguments, **options) -> None:
+        super().__init__(*arguments, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message.rstrip('.')}: see {self.prog} --help.")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    root = _Parser(
+        prog="bandit-rft", description="Reinforcement fine-tuning as bandit learning: theory, simulation, real models."
+    )
+    subparsers = root.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        import_module(f"bandit_rft.cli_commands.{command}").add(subparsers)
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        parsed = parser().parse_args(arguments)
+        return parsed.run(parsed)
+    except InputError as error:
+        print(f"bandit-rft: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("bandit-rft: interrupted; a run that has a folder is continued by the same command.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has gone: nobody is left to tell
+        sys.stderr.close()
+        return 141
+
+
+if __name__ == "__main__":
+    sys.exit(main())

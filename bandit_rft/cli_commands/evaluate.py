@@ -1,0 +1,119 @@
+"""`bandit-rft evaluate`: Pass@1 and pass@k of a model on questions with known answers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from bandit_rft.cli_commands.finetune_config import VERIFIERS
+from bandit_rft.cli_commands.options import count, number, or_none, whole
+from bandit_rft.errors import InputError
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="Pass@1 and pass@k of a model on a data set",
+        description="Sample responses to questions with known answers: Pass@1 with its 95%% interval, and pass@k.",
+    )
+    option = parser.add_argument
+    option("--model", default="smollm2-135m", help="name, folder, .gguf file or hub id (default: smollm2-135m)")
+    option(
+        "--data",
+        default="arithmetic",
+        help="arithmetic, gsm8k, math, parquet file, folder or hub id (default: arithmetic)",
+    )
+    option("--split", default="test", help="split of the data (default: test)")
+    option("--index", type=or_none(whole), default=None, help="one question only, its place from 0 (default: none)")
+    option(
+        "--questions", type=or_none(count), default=100, help="first questions of the split; none: all (default: 100)"
+    )
+    option("--k", default="1", metavar="K,...", help="pass@k for these k, comma-separated (default: 1)")
+    option("--samples", type=or_none(count), default=None, help="responses a question (default: the largest k)")
+    option("--max-tokens", type=count, default=256, help="longest response, in tokens (default: 256)")
+    option("--temperature", type=number, default=1.0, help="sampling temperature; 0: greedy (default: 1.0)")
+    option(
+        "--verifier",
+        default="gsm8k-numeric",
+        choices=VERIFIERS,
+        help="comparison with the answer (default: gsm8k-numeric)",
+    )
+    option("--batch", type=count, default=32, help="responses generated together (default: 32)")
+    option("--dtype", default="float32", choices=("float32", "bfloat16"), help="of the arithmetic (default: float32)")
+    option("--key", type=whole, default=0, help="seed (default: 0)")
+    option("--json", metavar="FILE", default=None, help="also write the numbers to this file (default: none)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate and print."""
+    ks = _ks(arguments.k)
+    samples = arguments.samples or max(ks)
+    if max(ks) > samples:
+        raise InputError(
+            f"pass@{max(ks)} needs at least {max(ks)} responses a question: raise --samples from {samples}."
+        )
+    import jax
+
+    from bandit_rft.progress import ProgressLine
+    from llm_bridge import datasets, load_model
+    from llm_bridge.evaluate import evaluate
+
+    data = datasets.load(arguments.data, arguments.split)
+    places = range(min(arguments.questions or len(data), len(data))) if arguments.index is None else [arguments.index]
+    examples = [data.example(place) for place in places]
+    model = load_model(arguments.model, arguments.dtype)
+    with ProgressLine("evaluating", unit="responses", quantity="Pass@1") as line:
+        found = evaluate(
+            model,
+            examples,
+            key=jax.random.key(arguments.key),
+            max_tokens=arguments.max_tokens,
+            verifier=arguments.verifier,
+            samples=samples,
+            temperature=arguments.temperature,
+            batch=arguments.batch,
+            progress=line,
+        )
+    print(
+        f"{arguments.model} on {arguments.data} ({arguments.split}): {found.questions} questions, {samples} responses each"
+    )
+    print(
+        f"Pass@1 {found.pass_at_1:.4f}, 95% interval {found.low:.4f} to {found.high:.4f} "
+        f"({found.successes} of {found.samples} responses right)"
+    )
+    for k in ks:
+        if k > 1:
+            print(f"pass@{k} {found.pass_at(k):.4f}")
+    print(
+        f"response length {found.mean_length:.1f} tokens, {found.truncated:.1%} stopped by --max-tokens {arguments.max_tokens}"
+    )
+    if arguments.json is not None:
+        from bandit_rft.run_folder import to_json, write_atomically
+
+        asked = {name: value for name, value in vars(arguments).items() if name not in ("run", "json")}
+        numbers = {
+            "asked": asked,
+            "pass_at_1": found.pass_at_1,
+            "interval": [found.low, found.high],
+            "pass_at_k": {str(k): found.pass_at(k) for k in ks},
+            "successes": found.successes,
+            "responses": found.samples,
+            "per_question": found.per_question.tolist(),
+            "truncated": found.truncated,
+            "mean_length": found.mean_length,
+        }
+        write_atomically(Path(arguments.json), to_json(json.loads(json.dumps(numbers))))
+    return 0
+
+
+def _ks(text: str) -> list[int]:
+    try:
+        ks = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        ks = []
+    if not ks or ks[0] < 1:
+        raise InputError(f"--k is {text!r}: give whole numbers of at least 1, such as 1,8.")
+    return ks

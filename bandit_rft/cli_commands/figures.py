@@ -1,0 +1,37 @@
+"""`bandit-rft figures`: regenerate figures from saved runs; nothing is run again."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser(
+        "figures",
+        help="regenerate figures from saved runs",
+        description="Regenerate figures (needle_regret, finetune_run) from saved results only.",
+    )
+    parser.add_argument("names", metavar="NAME", nargs="*", help="figures (default: every one that the runs allow)")
+    parser.add_argument(
+        "--run",
+        dest="runs",
+        metavar="RUN",
+        action="append",
+        help="run folder, or a folder of them; repeatable (default: runs/demo)",
+    )
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="where the PNGs go (default: figures/ of the run, or beside the runs)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Draw and say what was written."""
+    from figures import registry
+
+    out = Path(arguments.out) if arguments.out else None
+    for path in registry.draw(arguments.names, arguments.runs or ["runs/demo"], out):
+        print(path)
+    return 0

@@ -1,0 +1,259 @@
+"""`bandit-rft finetune`: a real fine-tuning run in a run folder; the same command again continues it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bandit_rft.cli_commands.finetune_config import FineTuneConfig
+from bandit_rft.cli_commands.options import add_options, build, given
+from bandit_rft.errors import InputError
+
+if TYPE_CHECKING:
+    import jax
+
+    from bandit_rft.history import History
+    from bandit_rft.run_folder import RunFolder
+    from llm_bridge import LanguageModel
+    from llm_bridge.datasets import Example
+
+# Folded into the run's key, one a purpose. Seeds of a run fold in small numbers, so these never meet a round's key.
+TRAIN_EVALUATION, TEST_EVALUATION, MEASUREMENT = 2**31 + 1, 2**31 + 2, 2**31 + 3
+
+_EPILOG = """the same command on the same folder continues the run, bit by bit as if it had never stopped.
+
+the theory's own setting (arXiv 2601.14599, minimalist; no fitted parameter):
+  bandit-rft finetune --model smollm2-135m --data arithmetic --index 0 --optimizer sgd --step-over-kappa 0.5 \\
+      --kl-coefficient 0 --gradient-clip none --rounds 200 --out runs/minimalist
+"""
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser(
+        "finetune",
+        help="fine-tune a language model on one question, into a run folder",
+        description="Fine-tune a language model on one question by policy gradient.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="config.json of an earlier run; options given beside it win (default: none)"
+    )
+    parser.add_argument("--out", metavar="RUN", help="run folder (default: runs/ and a name made of the options)")
+    add_options(parser, FineTuneConfig)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run, or continue, and print the summary."""
+    config = config_of(arguments.config, given(arguments, FineTuneConfig))
+    finetune(config, arguments.out or default_folder(config))
+    return 0
+
+
+def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
+    """The configuration of a saved file (or of the defaults) with these options.
+
+    Raises:
+        InputError: the file is missing, of another command, or has unknown fields.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        from bandit_rft.run_folder import CONFIG, read_json
+
+        path = Path(file) / CONFIG if Path(file).is_dir() else Path(file)
+        values = read_json(path)
+        values.pop("resolved", None)
+        if values.pop("command", None) != "finetune":
+            raise InputError(
+                f"{path} is not the configuration of a fine-tuning run: name a run folder of bandit-rft finetune."
+            )
+        if "prompt" in options:
+            values["data"] = None
+    return build(FineTuneConfig, {**values, **options}, file or "The command line")
+
+
+def default_folder(config: FineTuneConfig) -> str:
+    """runs/MODEL-DATA-INDEX-HASH, the same for the same options."""
+    from bandit_rft.run_folder import config_hash
+
+    data = Path(config.data).stem + f"-{config.index}" if config.data else "prompt"
+    name = (
+        f"{Path(config.model).stem if '/' in config.model else config.model}-{data}-{config_hash(config.to_json())[:8]}"
+    )
+    return str(Path("runs") / re.sub(r"[^\w.-]+", "_", name))
+
+
+def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | None = None) -> History:
+    """Run or continue a configuration in a run folder, draw its figure, and print the summary.
+
+    Args:
+        config: what to do.
+        out: the run folder.
+        model: an already loaded model of `config.model`, where the caller has one.
+
+    Raises:
+        InputError: whatever is wrong with model, data, options or folder.
+    """
+    # Everything that can be refused without the model is refused before it is loaded.
+    import jax
+
+    import bandit_rft
+    from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
+    from bandit_rft.progress import ProgressLine
+    from bandit_rft.run_folder import RunFolder, now
+    from llm_bridge import datasets, load_model, verifiers
+    from llm_bridge.finetune import FineTune
+    from llm_bridge.prompt_arms import PromptArms
+
+    if config.data is not None:
+        example = datasets.load(config.data, config.split).example(config.index)
+    else:
+        assert config.prompt is not None
+        assert config.answer is not None
+        message = {"role": "user", "content": config.prompt}
+        example = datasets.Example(prompt=(message,), ground_truth=config.answer, index=0, data_source="prompt")
+    verifier = verifiers.make(config.verifier, example.answer)
+    test: list[Example] = []
+    if config.test_source is not None:
+        questions = datasets.load(config.test_source, config.test_split)
+        test = [questions.example(place) for place in range(min(config.test_questions, len(questions)))]
+
+    with contextlib.ExitStack() as stack:
+        if model is None:
+            model = load_model(config.model, config.dtype, param_dtype=config.param_dtype)
+        arms = PromptArms(model, example.prompt, verifier)
+        arms.check_fits(config.max_tokens)
+        folder = stack.enter_context(RunFolder.claim(out, config.to_json()))
+        folder.write_manifest(started=now(), key=config.key, finished=None)
+        key = jax.random.key(config.key)
+        learning_rate = _learning_rate(config, folder, model, example, key)
+        learner = FineTune(
+            model,
+            learning_rate=learning_rate,
+            **{name: getattr(config, name) for name in _LEARNER_FIELDS},
+        )
+        line = ProgressLine("fine-tuning")
+        recorder = FineTuneRecorder(
+            folder=folder,
+            rounds=config.rounds,
+            checkpoint_every=config.checkpoint_every,
+            evaluators=_evaluators(config, model, example, test, key),
+            keep=config.keep_checkpoints,
+            on_evaluation=lambda record: _tell(line, record),
+        )
+        stack.callback(recorder.close)
+        with line:
+            history = bandit_rft.run(arms, learner, config.rounds, key=config.key, recorder=recorder, progress=line)
+        folder.amend_manifest(finished=now(), resumed_at_round=recorder.resumed_at)
+        history = dataclasses.replace(history, evaluations=tuple(recorder.evaluations))
+        from figures import finetune_run
+
+        figure = finetune_run.draw(folder.path)
+        print(finetune_run.summary(folder.path))
+        print(f"Figure: {figure}\nRun folder: {folder.path}")
+        return history
+
+
+_LEARNER_FIELDS = (
+    *("signal", "rollouts", "max_tokens", "temperature", "optimizer", "kl_coefficient", "kl", "clip", "epochs"),
+    *("aggregation", "gradient_clip", "weight_decay", "micro_batch", "remat"),
+)
+
+
+def _learning_rate(
+    config: FineTuneConfig, folder: RunFolder, model: LanguageModel, example: Example, key: jax.Array
+) -> float:
+    """The step size, measured for where asked; recorded, with what it comes from, in config.json and manifest.json."""
+    import jax
+
+    from bandit_rft.progress import ProgressLine
+    from llm_bridge import verifiers
+    from llm_bridge.measure import measure
+
+    rate = 1e-6 if config.learning_rate is None else config.learning_rate
+    resolved = folder.resolved
+    if config.measures and "measurement" not in resolved:
+        with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0") as line:
+            measured = measure(
+                model,
+                example.prompt,
+                verifiers.make(config.verifier, example.answer),
+                key=jax.random.fold_in(key, MEASUREMENT),
+                max_tokens=config.max_tokens,
+                rollouts=config.measure_rollouts,
+                batch=min(config.evaluation_batch, config.measure_rollouts),
+                temperature=config.temperature,
+                standard_error=config.measure_error,
+                remat=config.remat,
+                progress=line,
+            )
+        resolved["measurement"] = dataclasses.asdict(measured)
+    if config.step_over_kappa is not None:
+        kappa = resolved["measurement"]["kappa"]
+        if kappa is None or not (math.isfinite(kappa) and kappa > 0):
+            found = resolved["measurement"]
+            raise InputError(
+                f"kappa could not be measured ({found['successes']} of {found['rollouts']} responses were right, estimate {kappa}): "
+                "raise --measure-rollouts, choose another question, or give --learning-rate."
+            )
+        rate = config.step_over_kappa / kappa
+    resolved["learning_rate"] = rate
+    folder.resolve(**resolved)
+    folder.amend_manifest(resolved=resolved)
+    return rate
+
+
+def _evaluators(
+    config: FineTuneConfig, model: LanguageModel, example: Example, test: list[Example], key: jax.Array
+) -> dict[str, tuple[int | None, Any]]:
+    """Pass@1 on the training example and on the test questions: rounds between, and (weights, rounds done) -> record."""
+    import jax
+
+    from bandit_rft.progress import ProgressLine
+    from llm_bridge.evaluate import evaluate
+
+    def evaluator(name: str, examples: list[Example], samples: int, purpose: int) -> Any:
+        def measure(params: Any, done: int) -> dict[str, Any]:
+            with ProgressLine(f"{name} Pass@1 after {done} rounds", unit="responses", quantity="Pass@1") as line:
+                found = evaluate(
+                    model,
+                    examples,
+                    key=jax.random.fold_in(jax.random.fold_in(key, purpose), done),
+                    max_tokens=config.max_tokens,
+                    verifier=config.verifier,
+                    samples=samples,
+                    temperature=config.temperature,
+                    batch=config.evaluation_batch,
+                    params=params,
+                    progress=line,
+                )
+            record = dataclasses.asdict(found)
+            return {**record, "per_question": found.per_question.tolist()}
+
+        return measure
+
+    found: dict[str, tuple[int | None, Any]] = {}
+    if config.train_samples:
+        found["train"] = config.evaluate_every, evaluator("training", [example], config.train_samples, TRAIN_EVALUATION)
+    if test:
+        every = config.evaluate_every if config.test_every is None else config.test_every or None
+        found["test"] = every, evaluator("test", test, 1, TEST_EVALUATION)
+    return found
+
+
+def _tell(line: Any, record: dict[str, Any]) -> None:
+    line.clear()
+    print(
+        f"round {record['round']}: {record['measured']} Pass@1 {record['pass_at_1']:.3f} "
+        f"[{record['low']:.3f}, {record['high']:.3f}] ({record['successes']} of {record['samples']} responses)",
+        flush=True,
+    )
+    if record["measured"] == "train":
+        line.pass_at_1 = record["pass_at_1"]

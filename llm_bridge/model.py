@@ -1,0 +1,312 @@
+"""A language model with its tokenizer: logits, sampled responses and their score, by one name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import flax.nnx as nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bandit_rft.errors import InputError
+from llm_bridge.buckets import bucket
+from llm_bridge.config import DecoderConfig
+from llm_bridge.generate import SMALLEST_PROMPT, Rollouts, prepare, sample
+from llm_bridge.scoring import token_log_probs
+from llm_bridge.weights import abstract_decoder, load_params
+
+Array = jax.Array
+# A prompt: one user message, or a conversation of {"role": …, "content": …} messages.
+Prompt = str | Sequence[Mapping[str, str]]
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModel:
+    """A decoder, its parameters and its tokenizer.
+
+    Attributes:
+        name: as given to `load_model`.
+        config: the decoder's shape and constants.
+        graphdef: the decoder's static part; `nnx.merge(graphdef, params)` is the `Decoder`.
+        params: its parameters, a pytree. Methods take others of the same structure by `params=` (fine-tuned ones).
+        tokenizer: a transformers tokenizer.
+    """
+
+    name: str
+    config: DecoderConfig
+    graphdef: Any
+    params: Any
+    tokenizer: Any
+    _prepared: list[tuple[list[weakref.ref[Any]], Any]] = field(default_factory=list, repr=False, compare=False)
+
+    def logits(self, tokens: Any, *, params: Any = None) -> Array:
+        """Logits [B, T, V] float32 for int tokens [B, T]; all of them at once, so meant for small B·T.
+
+        Raises:
+            InputError: tokens outside the vocabulary, not [B, T], or longer than the context.
+        """
+        tokens = np.asarray(tokens)
+        if tokens.ndim != 2 or tokens.size == 0 or not np.issubdtype(tokens.dtype, np.integer):
+            raise InputError(
+                f"logits takes integer tokens [B, T], not {tokens.dtype} {list(tokens.shape)}: add a batch axis."
+            )
+        if tokens.min() < 0 or tokens.max() >= self.config.vocabulary:
+            raise InputError(
+                f"logits got a token outside 0 … {self.config.vocabulary - 1}: encode with this model's tokenizer."
+            )
+        self._check_context(tokens.shape[1], 0)
+        params = self.params if params is None else params
+        padded = np.pad(tokens.astype(np.int32), ((0, 0), (0, bucket(tokens.shape[1]) - tokens.shape[1])))
+        return _logits(self.graphdef, params, jnp.asarray(padded))[:, : tokens.shape[1]]
+
+    def encode(self, prompt: Prompt) -> np.ndarray:
+        """Token ids int32 [P] of a prompt.
+
+        With a chat template, a string is one user message and the generation prompt is added; without one, a string is
+        encoded as the tokenizer encodes plain text, and messages are joined by newlines.
+
+        Raises:
+            InputError: an empty prompt, or one longer than the model's context.
+        """
+        if not prompt or (isinstance(prompt, str) and not prompt.strip()):
+            raise InputError("The prompt is empty: give at least one character or one message.")
+        if getattr(self.tokenizer, "chat_template", None):
+            messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(m) for m in prompt]
+            text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            # The template writes its own special tokens.
+            ids = self.tokenizer.encode(text, add_special_tokens=False)
+        else:
+            text = prompt if isinstance(prompt, str) else "\n".join(message["content"] for message in prompt)
+            ids = self.tokenizer.encode(text)
+        if not ids:
+            raise InputError("The prompt has no tokens: give at least one character that the tokenizer knows.")
+        self._check_context(len(ids), 0)
+        return np.asarray(ids, np.int32)
+
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        rollouts: int,
+        max_tokens: int,
+        key: Array | int,
+        temperature: float = 1.0,
+        params: Any = None,
+        ignore_eos: bool = False,
+    ) -> Rollouts:
+        """Sample `rollouts` responses to one prompt; the prompt is run once.
+
+        Args:
+            prompt: text or messages, as `encode` takes them.
+            rollouts: G, responses to sample.
+            max_tokens: response tokens at most, T.
+            key: a JAX key or an integer seed. Row g depends on the key and g, not on the number of rows.
+            temperature: of the sampled softmax; 0 is greedy.
+            params: other parameters than the model's own.
+            ignore_eos: keep sampling past end-of-text tokens (for benchmarks).
+
+        Raises:
+            InputError: an empty or too long prompt, or an argument out of range.
+        """
+        return self._sample([self.encode(prompt)], rollouts, max_tokens, key, temperature, params, ignore_eos)
+
+    def generate_many(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_tokens: int,
+        key: Array | int,
+        temperature: float = 1.0,
+        params: Any = None,
+        ignore_eos: bool = False,
+    ) -> Rollouts:
+        """Sample one response to each prompt, all in one batch; arguments as in `generate`, row g for prompts[g].
+
+        Raises:
+            InputError: no prompts, an empty or too long one, or an argument out of range.
+        """
+        if not prompts:
+            raise InputError("generate_many was given no prompts: give at least one.")
+        encoded = [self.encode(prompt) for prompt in prompts]
+        return self._sample(encoded, len(encoded), max_tokens, key, temperature, params, ignore_eos)
+
+    def log_probs(
+        self, prompt: Prompt, rollouts: Rollouts, *, params: Any = None, temperature: float = 1.0
+    ) -> np.ndarray:
+        """The trainer's score of the responses to one prompt: float32 [G, T] in nats, 0 past each row's length.
+
+        Teacher-forced by `scoring.token_log_probs`, the code that fine-tuning differentiates.
+        """
+        ids = self.encode(prompt)
+        rows, columns = rollouts.tokens.shape
+        longest = max(1, int(rollouts.lengths.max()))
+        padded_rows, length = bucket(rows), bucket(longest)
+        prompt_ids = np.full((bucket(len(ids), smallest=SMALLEST_PROMPT),), self.config.pad_id, np.int32)
+        prompt_ids[: len(ids)] = ids
+        tokens = np.full((padded_rows, length), self.config.pad_id, np.int32)
+        tokens[:rows, :longest] = rollouts.tokens[:, :longest]
+        lengths = np.zeros((padded_rows,), np.int32)
+        lengths[:rows] = rollouts.lengths
+        scores = _score(
+            self.graphdef,
+            self.params if params is None else params,
+            jnp.asarray(prompt_ids),
+            jnp.int32(len(ids)),
+            jnp.asarray(tokens),
+            jnp.asarray(lengths),
+            jnp.float32(temperature),
+        )
+        out = np.zeros((rows, columns), np.float32)
+        out[:, :longest] = np.asarray(scores)[:rows, :longest]
+        return out
+
+    def _sample(
+        self,
+        prompts: list[np.ndarray],
+        rows: int,
+        max_tokens: int,
+        key: Array | int,
+        temperature: float,
+        params: Any,
+        ignore_eos: bool,
+    ) -> Rollouts:
+        if rows < 1:
+            raise InputError(f"generate was asked for {rows} responses: ask for at least 1.")
+        if max_tokens < 1:
+            raise InputError(f"max_tokens is {max_tokens}: allow at least 1 response token.")
+        if not (np.isfinite(temperature) and temperature >= 0):
+            raise InputError(f"temperature is {temperature}: give 0 for greedy decoding or a positive number.")
+        self._check_context(max(len(prompt) for prompt in prompts), max_tokens)
+        params = self.params if params is None else params
+        sampled = sample(
+            self.graphdef,
+            params,
+            self._decoding_weights(params),
+            self.config,
+            prompts,
+            rows=rows,
+            max_tokens=max_tokens,
+            key=jax.random.key(key) if isinstance(key, int) else key,
+            temperature=float(temperature),
+            eos_ids=() if ignore_eos else self.config.eos_ids,
+        )
+        responses = [row[:length].tolist() for row, length in zip(sampled.tokens, sampled.lengths, strict=True)]
+        prompt_lengths = np.asarray([len(prompt) for prompt in prompts], np.int32)
+        return Rollouts(
+            tokens=sampled.tokens,
+            lengths=sampled.lengths,
+            log_probs=sampled.log_probs,
+            text=[self.tokenizer.decode(response, skip_special_tokens=True) for response in responses],
+            truncated=sampled.truncated,
+            prompt_lengths=np.broadcast_to(prompt_lengths, (rows,)).copy(),
+        )
+
+    def _decoding_weights(self, params: Any) -> Any:
+        """`prepare`d weights of these very arrays; one set is kept, the last used."""
+        leaves = jax.tree.leaves(params)
+        if self._prepared:
+            references, weights = self._prepared[0]
+            if len(references) == len(leaves) and all(
+                ref() is leaf for ref, leaf in zip(references, leaves, strict=True)
+            ):
+                return weights
+            # The old copy goes before the new one is made.
+            self._prepared.clear()
+        weights = prepare(self.graphdef, params)
+        self._prepared.append(([weakref.ref(leaf) for leaf in leaves], weights))
+        return weights
+
+    def _check_context(self, prompt: int, response: int) -> None:
+        limit = self.config.max_positions
+        if prompt > limit:
+            raise InputError(f"The prompt has {prompt} tokens and {self.name} takes {limit}: shorten the prompt.")
+        if prompt + response > limit:
+            raise InputError(
+                f"A prompt of {prompt} tokens and {response} response tokens exceed the {limit} that {self.name} "
+                "takes: shorten the prompt or lower max_tokens."
+            )
+
+
+def load_model(name: str, dtype: str = "float32", *, param_dtype: str | None = None) -> LanguageModel:
+    """Load a model by name: an embedded tiny model, `smollm2-135m`, a local folder or GGUF file, or a hub id.
+
+    Args:
+        name: what `llm_bridge.hub.resolve` understands.
+        dtype: "float32", "bfloat16" or "float16", of activations and matrix products.
+        param_dtype: of the stored parameters, `dtype` by default; "float32" with a bfloat16 `dtype` keeps masters.
+
+    Raises:
+        InputError: an unknown name, dtype or checkpoint, or one that the decoder cannot run.
+    """
+    # Imported here: network and conversion code, and seconds of imports, that a loaded model does not need.
+    from transformers import AutoTokenizer
+
+    from llm_bridge.hub import resolve
+
+    for kind in (dtype, param_dtype or dtype):
+        if kind not in DTYPES:
+            raise InputError(f"dtype '{kind}' is not known: use one of {', '.join(DTYPES)}.")
+    folder = resolve(name)
+    use_compilation_cache()
+    config = DecoderConfig.from_folder(folder)
+    stored = jnp.dtype(param_dtype or dtype)
+    graphdef, _ = abstract_decoder(config, dtype=jnp.dtype(dtype), param_dtype=stored)
+    params = load_params(folder, config, stored)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # a broken tokenizer.json raises a bare Exception
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{folder} has no usable tokenizer ({reason}): put its tokenizer.json beside the weights."
+        ) from None
+    return LanguageModel(name=name, config=config, graphdef=graphdef, params=params, tokenizer=tokenizer)
+
+
+def use_compilation_cache() -> None:
+    """Keep compiled functions under the user's cache folder, so that a second process compiles little.
+
+    Does nothing where JAX is told of another folder (`JAX_COMPILATION_CACHE_DIR`) or the cache cannot be written. Each
+    kind of processor has its own folder: compiled code uses whatever instructions its machine has, and home folders
+    are shared between machines.
+    """
+    from llm_bridge.hub import cache_folder
+
+    if jax.config.values.get("jax_compilation_cache_dir"):
+        return
+    try:
+        described = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        processor = "".join(sorted({line for line in described.splitlines() if line.startswith(("model", "flags"))}))
+    except OSError:
+        processor = platform.processor()
+    kind = hashlib.sha256(f"{platform.machine()} {processor}".encode()).hexdigest()[:12]
+    folder = cache_folder() / "compiled" / kind
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    if os.access(folder, os.W_OK):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+@partial(jax.jit, static_argnums=0)
+def _logits(graphdef: Any, params: Any, tokens: Array) -> Array:
+    return nnx.merge(graphdef, params)(tokens)
+
+
+@partial(jax.jit, static_argnums=0)
+def _score(
+    graphdef: Any, params: Any, prompt: Array, prompt_length: Array, tokens: Array, lengths: Array, temperature: Array
+) -> Array:
+    return token_log_probs(
+        graphdef, params, prompt, tokens, lengths, prompt_lengths=prompt_length, temperature=temperature
+    )

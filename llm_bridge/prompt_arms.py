@@ -1,0 +1,122 @@
+"""A prompt and its verifier as a bandit: every response is an arm, generating one is pulling it, its score the reward.
+
+The set of arms is every token sequence the model can produce, so its optimum has no closed form: `best_mean` and
+`mean` are None, and a run over it reports reward and Pass@1, never regret (arXiv 2601.14599, section on the bandit
+reading). `pull` scores text with Python, hence `jittable` is False and the run takes the host loop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bandit_rft.errors import InputError
+
+if TYPE_CHECKING:
+    from llm_bridge.generate import Rollouts
+    from llm_bridge.model import LanguageModel
+
+Prompt = str | Sequence[Mapping[str, str]]
+Verifier = Callable[[str], float]
+
+
+def verifier_name(verifier: Verifier) -> str:
+    """What to call a verifier in a message."""
+    return getattr(verifier, "__name__", None) or type(verifier).__name__
+
+
+def score(verifier: Verifier, text: Sequence[str]) -> np.ndarray:
+    """Rewards [G] float32 of G responses.
+
+    Raises:
+        InputError: a reward that is not a finite number, naming the verifier and the rollout.
+    """
+    rewards = np.empty(len(text), np.float32)
+    for index, response in enumerate(text):
+        reward = verifier(response)
+        try:
+            value = float(reward)
+        except (TypeError, ValueError):
+            value = math.nan
+        if not math.isfinite(value):
+            raise InputError(
+                f"Verifier {verifier_name(verifier)} gave {reward!r} for rollout {index}, which is no finite number: "
+                "make it return a float such as 0.0 or 1.0 for every response."
+            )
+        rewards[index] = value
+    return rewards
+
+
+@dataclass(frozen=True)
+class PromptArms:
+    """The responses to one prompt, as arms.
+
+    Attributes:
+        model: whose tokenizer and chat template encode the prompt, and whose context bounds it.
+        prompt: a string, or chat messages [{"role": …, "content": …}, …].
+        verifier: response text -> reward, a finite float; called once per rollout, in order, from the calling thread.
+
+    Raises:
+        InputError: at construction, an empty prompt or one that leaves no room for a response in the model's context.
+    """
+
+    model: LanguageModel
+    prompt: Prompt
+    verifier: Verifier
+
+    def __post_init__(self) -> None:
+        if not self.prompt or (isinstance(self.prompt, str) and not self.prompt.strip()):
+            raise InputError("The prompt is empty: give a text, or at least one chat message.")
+        if not callable(self.verifier):
+            raise InputError(f"The verifier is {self.verifier!r}: give a function from response text to a float.")
+        self.check_fits(1)
+
+    @cached_property
+    def prompt_tokens(self) -> np.ndarray:
+        """[P] int32, the prompt as the model reads it."""
+        return np.asarray(self.model.encode(self.prompt), np.int32)
+
+    def check_fits(self, max_tokens: int) -> None:
+        """Raises InputError if the prompt and `max_tokens` of response exceed the model's context."""
+        check_fits(self.model, self.prompt_tokens, max_tokens)
+
+    @property
+    def jittable(self) -> bool:
+        """False: verifiers are Python."""
+        return False
+
+    @property
+    def best_mean(self) -> float | None:
+        """None: whether the model can produce a correct response at all is unknown."""
+        return None
+
+    def pull(self, key: jax.Array, arms: Rollouts) -> jax.Array:
+        """Rewards [G] float32 of G rollouts. The reward is deterministic: `key` is not used."""
+        del key
+        return jnp.asarray(score(self.verifier, arms.text))
+
+    def mean(self, arms: Rollouts) -> jax.Array | None:
+        """None: no means but the rewards themselves are known."""
+        del arms
+        return None
+
+
+def check_fits(model: LanguageModel, prompt_tokens: np.ndarray, max_tokens: int) -> None:
+    """Raises InputError where a prompt is empty, or it and `max_tokens` of response exceed the model's context."""
+    context = model.config.max_positions
+    if prompt_tokens.size == 0:
+        raise InputError("The prompt encodes to no token: give a text, or at least one chat message.")
+    if max_tokens < 1:
+        raise InputError(f"max_tokens is {max_tokens}: give at least 1.")
+    if prompt_tokens.size + max_tokens > context:
+        raise InputError(
+            f"The prompt has {prompt_tokens.size} tokens, which with {max_tokens} tokens of response exceeds the "
+            f"context of {context} of {model.name}: shorten the prompt or lower max_tokens."
+        )

@@ -1,0 +1,108 @@
+"""Log-probabilities of given responses: the trainer's score, jittable and differentiable in the parameters.
+
+Fine-tuning differentiates `token_log_probs`, and `LanguageModel.log_probs` reports it, so that what is sampled, what is
+scored and what is trained is one policy. The output head runs on a few tokens at a time (`lax.scan` with
+`jax.checkpoint`): logits of
+shape [G, T, V] never exist, neither forward nor backward.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.nnx as nnx
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+# Tokens whose logits exist at one time: 256 × 50,000 float32 are 50 MB.
+HEAD_CHUNK = 256
+
+
+def token_log_probs(
+    graphdef: Any,
+    params: Any,
+    prompts: Array,
+    tokens: Array,
+    lengths: Array,
+    *,
+    prompt_lengths: Array | None = None,
+    temperature: float | Array = 1.0,
+    remat: bool = False,
+    chunk: int = HEAD_CHUNK,
+) -> Array:
+    """log π(token t | prompt, tokens before t) at `temperature`: [G, T] float32, 0 at and past each row's length.
+
+    Args:
+        graphdef, params: from `nnx.split(decoder)`; the gradient flows into `params`.
+        prompts: int [P], one prompt shared by all G rows (run once, not G times), or [G, P], one a row; right-padded.
+        tokens: int [G, T] response tokens, right-padded.
+        lengths: int [G] response lengths, the first end-of-text token included; T or less.
+        prompt_lengths: int scalar or [G]; None when no prompt is padded.
+        temperature: the policy is softmax(logits / temperature); must be positive.
+        remat: recompute each layer in the backward pass, which then holds L residual streams and not every activation.
+        chunk: tokens whose logits exist at one time.
+    """
+    return token_statistics(
+        graphdef,
+        params,
+        prompts,
+        tokens,
+        lengths,
+        prompt_lengths=prompt_lengths,
+        temperature=temperature,
+        remat=remat,
+        chunk=chunk,
+    )[0]
+
+
+def token_statistics(
+    graphdef: Any,
+    params: Any,
+    prompts: Array,
+    tokens: Array,
+    lengths: Array,
+    *,
+    prompt_lengths: Array | None = None,
+    temperature: float | Array = 1.0,
+    remat: bool = False,
+    chunk: int = HEAD_CHUNK,
+) -> tuple[Array, Array]:
+    """`token_log_probs` and the policy's entropy in nats at each response position, both [G, T] float32; same
+    arguments.
+    """
+    decoder = nnx.merge(graphdef, params)
+    rows, length = tokens.shape
+    prompts = prompts[None] if prompts.ndim == 1 else prompts
+    if prompt_lengths is None:
+        prompt_lengths = jnp.full((prompts.shape[0],), prompts.shape[1], jnp.int32)
+    prompt_lengths = jnp.broadcast_to(jnp.asarray(prompt_lengths, jnp.int32), (prompts.shape[0],))
+    last, states = decoder.response_states(prompts, prompt_lengths, tokens, remat=remat)
+    last = jnp.broadcast_to(last[:, None], (rows, 1, last.shape[-1]))
+    states = jnp.concatenate([last, states[:, :-1]], axis=1)
+
+    total = rows * length
+    chunk = min(chunk, total)
+    count = -(-total // chunk)
+    padding = count * chunk - total
+    states = jnp.pad(states.reshape(total, -1), ((0, padding), (0, 0))).reshape(count, chunk, -1)
+    targets = jnp.pad(tokens.reshape(total), (0, padding)).reshape(count, chunk)
+
+    @jax.checkpoint
+    def head(carry: None, inputs: tuple[Array, Array]) -> tuple[None, tuple[Array, Array]]:
+        part, target = inputs
+        logits = decoder.head_logits(part) / temperature
+        normaliser = jax.nn.logsumexp(logits, axis=-1)
+        chosen = jnp.take_along_axis(logits, target[:, None], axis=-1)[:, 0]
+        # Entropy = log Z − E[logit]; centred first, so that large logits do not cancel.
+        centred = logits - normaliser[:, None]
+        entropy = -jnp.sum(jnp.exp(centred) * centred, axis=-1)
+        return carry, (chosen - normaliser, entropy)
+
+    _, (log_probs, entropy) = jax.lax.scan(head, None, (states, targets))
+    inside = jnp.arange(length, dtype=jnp.int32)[None] < lengths[:, None]
+
+    def unfold(x: Array) -> Array:
+        return jnp.where(inside, x.reshape(-1)[:total].reshape(rows, length), 0.0)
+
+    return unfold(log_probs), unfold(entropy)

@@ -1,0 +1,182 @@
+"""Weights between Hugging Face safetensors and the decoder's parameters: one naming table, used both ways, no torch.
+
+Reads single files and sharded ones with an index, in float32, float16 or bfloat16. Left out: pickled `.bin` checkpoints
+(they run code when read) and quantised tensors; GGUF files are turned into a safetensors folder by `llm_bridge.hub`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.nnx as nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from bandit_rft.errors import InputError
+from llm_bridge.config import DecoderConfig
+from llm_bridge.decoder import Decoder, layer_shapes
+
+# Ours -> (theirs, whether theirs is [out, in], the transpose of ours).
+_LAYER_NAMES: Mapping[str, tuple[str, bool]] = {
+    "q": ("self_attn.q_proj.weight", True),
+    "k": ("self_attn.k_proj.weight", True),
+    "v": ("self_attn.v_proj.weight", True),
+    "o": ("self_attn.o_proj.weight", True),
+    "q_bias": ("self_attn.q_proj.bias", False),
+    "k_bias": ("self_attn.k_proj.bias", False),
+    "v_bias": ("self_attn.v_proj.bias", False),
+    "q_norm": ("self_attn.q_norm.weight", False),
+    "k_norm": ("self_attn.k_norm.weight", False),
+    "gate": ("mlp.gate_proj.weight", True),
+    "up": ("mlp.up_proj.weight", True),
+    "down": ("mlp.down_proj.weight", True),
+}
+# "post_attention_layernorm" is the norm before the MLP in Llama and the norm after attention in OLMo2.
+_NORM_NAMES: Mapping[bool, Mapping[str, str]] = {
+    True: {"attention_norm": "input_layernorm.weight", "mlp_norm": "post_attention_layernorm.weight"},
+    False: {"attention_norm": "post_attention_layernorm.weight", "mlp_norm": "post_feedforward_layernorm.weight"},
+}
+Array = jax.Array
+_READABLE = ("F32", "F16", "BF16", "F64")
+
+
+def tensor_names(config: DecoderConfig) -> dict[tuple[str, ...], tuple[list[str], bool]]:
+    """The naming table of a decoder.
+
+    Returns:
+        Path in our parameter tree -> (Hugging Face names, transposed). A path under "blocks" has one name a layer, in
+        order; the others have one name. `transposed`: their matrix is [out, in] where ours is [in, out].
+    """
+    norms = _NORM_NAMES[config.family.norm_first]
+    table: dict[tuple[str, ...], tuple[list[str], bool]] = {("embedding",): (["model.embed_tokens.weight"], False)}
+    for name in layer_shapes(config):
+        theirs, transposed = (norms[name], False) if name in norms else _LAYER_NAMES[name]
+        table["blocks", name] = ([f"model.layers.{layer}.{theirs}" for layer in range(config.layers)], transposed)
+    table["final_norm",] = (["model.norm.weight"], False)
+    if not config.tied:
+        table["head",] = (["lm_head.weight"], True)
+    return table
+
+
+def abstract_decoder(config: DecoderConfig, *, dtype: Any, param_dtype: Any) -> tuple[Any, Any]:
+    """Graph and shapes of a decoder's parameters, without allocating them: (graphdef, params of ShapeDtypeStruct)."""
+    decoder = nnx.eval_shape(lambda: Decoder(config, rngs=nnx.Rngs(0), dtype=dtype, param_dtype=param_dtype))
+    return nnx.split(decoder)
+
+
+def load_params(folder: str | Path, config: DecoderConfig, dtype: Any = jnp.float32) -> Any:
+    """Parameters of the checkpoint in `folder`, stored as `dtype`, as the state that `nnx.split(Decoder(...))` gives.
+
+    Raises:
+        InputError: no safetensors file, an unreadable one, or a tensor that is missing, unexpected, of another shape
+        than
+            `config` says, or of a dtype that is not floating point.
+    """
+    folder, dtype = Path(folder), jnp.dtype(dtype)
+    files = _tensor_files(folder)
+    _, params = abstract_decoder(config, dtype=dtype, param_dtype=dtype)
+    shapes = {path: leaf.shape for path, leaf in nnx.to_flat_state(params)}
+    table = tensor_names(config)
+    _refuse_unexpected(files, {name for names, _ in table.values() for name in names}, config, folder)
+    opened = {path: safe_open(path, framework="numpy") for path in set(files.values())}
+    try:
+        arrays: dict[tuple[str, ...], Array] = {}
+        for path, (names, transposed) in table.items():
+            shape = shapes[path]
+            stacked = path[0] == "blocks"
+            out = np.empty(shape, dtype)
+            for layer, name in enumerate(names):
+                target = out[layer] if stacked else out
+                target[...] = _read(opened, files, name, target.shape, transposed, folder)
+            arrays[path] = jnp.asarray(out)
+    finally:
+        opened.clear()
+    for path, leaf in nnx.to_flat_state(params):
+        leaf.set_value(arrays[tuple(map(str, path))])
+    return params
+
+
+def export_tensors(config: DecoderConfig, params: Any, dtype: Any = None) -> dict[str, np.ndarray]:
+    """Hugging Face name -> contiguous array for every parameter, on the host; `dtype` None keeps the stored one.
+
+    `safetensors.numpy.save_file` of the result beside the checkpoint's config.json is a model that transformers loads.
+    """
+    leaves = {path: leaf[...] for path, leaf in nnx.to_flat_state(params)}
+    tensors: dict[str, np.ndarray] = {}
+    for path, (names, transposed) in tensor_names(config).items():
+        array = np.asarray(leaves[path])
+        array = array if dtype is None else array.astype(jnp.dtype(dtype))
+        for name, part in zip(names, array if path[0] == "blocks" else [array], strict=True):
+            tensors[name] = np.ascontiguousarray(part.T if transposed else part)
+    return tensors
+
+
+def _tensor_files(folder: Path) -> dict[str, Path]:
+    """Which file holds each tensor."""
+    index = folder / "model.safetensors.index.json"
+    single = folder / "model.safetensors"
+    if index.is_file() and not single.is_file():
+        try:
+            listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+            files = {str(name): folder / str(file) for name, file in listed.items()}
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise InputError(f"{index} cannot be read ({error!r}): fetch the checkpoint again.") from None
+        for path in sorted(set(files.values())):
+            if not path.is_file():
+                raise InputError(f"{folder} lacks {path.name}, which its index lists: fetch the checkpoint again.")
+        return files
+    if not single.is_file():
+        raise InputError(f"{folder} has no model.safetensors: name a folder that holds the weights as safetensors.")
+    try:
+        with safe_open(single, framework="numpy") as file:
+            return dict.fromkeys(file.keys(), single)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{single} cannot be read as safetensors ({error}): fetch the checkpoint again.") from None
+
+
+def _refuse_unexpected(files: Mapping[str, Path], expected: set[str], config: DecoderConfig, folder: Path) -> None:
+    for name in files:
+        # Old exports carry the rotary frequencies, which follow from the config, and a copy of a tied head.
+        derived = name.endswith("rotary_emb.inv_freq") or (config.tied and name == "lm_head.weight")
+        if name not in expected and not derived:
+            raise InputError(
+                f"{folder} holds the tensor '{name}', which a {config.layers}-layer {config.model_type} decoder does "
+                "not have: use the config.json that belongs to these weights."
+            )
+
+
+def _read(
+    opened: Mapping[Path, Any],
+    files: Mapping[str, Path],
+    name: str,
+    shape: tuple[int, ...],
+    transposed: bool,
+    folder: Path,
+) -> np.ndarray:
+    """The named tensor, transposed if asked, of the given shape."""
+    if name not in files:
+        raise InputError(
+            f"{folder} lacks the tensor '{name}' that its config.json calls for: fetch the checkpoint again."
+        )
+    try:
+        view = opened[files[name]].get_slice(name)
+        kind, found = view.get_dtype(), tuple(view.get_shape())
+        want = shape[::-1] if transposed else shape
+        if kind not in _READABLE:
+            raise InputError(
+                f"Tensor '{name}' in {folder} is stored as {kind}: take a checkpoint in float32 or bfloat16."
+            )
+        if found != want:
+            raise InputError(
+                f"Tensor '{name}' in {folder} has shape {list(found)} where config.json calls for {list(want)}: "
+                "use the config.json that belongs to these weights."
+            )
+        array = opened[files[name]].get_tensor(name)
+    except SafetensorError as error:
+        raise InputError(f"Tensor '{name}' in {folder} cannot be read ({error}): fetch the checkpoint again.") from None
+    return array.T if transposed else array

@@ -1,0 +1,192 @@
+"""What a simulation is asked: one frozen configuration, from a preset, a TOML file or a saved config.json, changed by KEY=VALUE."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bandit_rft import arms, learners
+from bandit_rft.contract import LearnerFactory
+from bandit_rft.errors import InputError
+
+ARMS = {kind.__name__: kind for kind in (arms.Needle, arms.Bernoulli, arms.Classes)}
+LEARNERS = {
+    kind.__name__: kind
+    for kind in (learners.SoftmaxPolicyGradient, learners.ExploreUntilSuccess, learners.ThompsonBeta, learners.UCB1)
+}
+_TABLES = ("arms", "learner")
+_COUNTS = ("rounds", "seeds", "key", "row_capacity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """A learner on a table of arms.
+
+    Attributes:
+        name: of the run folder.
+        arms: {"type": a name of `ARMS`, and its arguments}.
+        learner: {"type": a name of `LEARNERS`, and its arguments}.
+        rounds: T. seeds: S independent repetitions. key: seed of all random draws.
+        row_capacity: rows of the table, or None for the most that the run can need.
+    """
+
+    name: str
+    arms: Mapping[str, Any] = field(default_factory=dict)
+    learner: Mapping[str, Any] = field(default_factory=dict)
+    rounds: int = 400
+    seeds: int = 512
+    key: int = 0
+    row_capacity: int | None = None
+
+    def make_arms(self) -> Any:
+        """The arm set. Raises InputError: an unknown type or argument, one missing, or a value that it refuses."""
+        return _make("arm set", "arms", ARMS, self.arms)
+
+    def make_learner(self) -> LearnerFactory:
+        """The learner's factory. Raises InputError as `make_arms`."""
+        return _make("learner", "learner", LEARNERS, self.learner)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, complete: `read` takes them back."""
+        return {"command": "simulate", **dataclasses.asdict(self)}
+
+    def with_settings(self, settings: Sequence[str]) -> Simulation:
+        """A copy changed by "key=value" texts; a key is a field ("rounds"), "arms.p0", "learner.step_size", or "p0" alone.
+
+        Raises:
+            InputError: no such key, an ambiguous one, or no "=".
+        """
+        values = self.to_json()
+        for setting in settings:
+            key, equals, text = setting.partition("=")
+            key = key.strip()
+            if not equals or not key:
+                raise InputError(f"--set {setting!r} is no setting: write it as key=value, such as arms.p0=0.1.")
+            _set(values, key, _value(text.strip()))
+        return from_values(values, "--set")
+
+
+def read(source: str | Path) -> Simulation:
+    """A configuration from a TOML file, a saved config.json or a run folder.
+
+    Raises:
+        InputError: the file is missing or malformed, or holds unknown or missing fields.
+    """
+    path = Path(source)
+    if path.is_dir():
+        path = path / "config.json"
+    try:
+        content = path.read_bytes().decode()
+        values = json.loads(content) if path.suffix == ".json" else tomllib.loads(content)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror or error}): give a TOML file or a preset's name."
+        ) from None
+    except ValueError as error:
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise InputError(f"{path} is not {kind} ({str(error).splitlines()[0]}): mend the file.") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds no table of settings: give [arms], [learner], rounds, seeds and key.")
+    return from_values({"name": path.stem, **values}, str(path))
+
+
+def from_values(values: Mapping[str, Any], where: str) -> Simulation:
+    """A configuration from plain values, checked field by field.
+
+    Raises:
+        InputError: an unknown field, one of the wrong kind, or another command's configuration.
+    """
+    values = dict(values)
+    if values.pop("command", "simulate") != "simulate":
+        raise InputError(
+            f"{where} is another command's configuration: give one that bandit-rft simulate wrote, or a TOML file."
+        )
+    known = [entry.name for entry in dataclasses.fields(Simulation)]
+    for name, value in values.items():
+        if name not in known:
+            raise InputError(f"{where} has the unknown field {name!r}: choose among {', '.join(known)}.")
+        if name in _TABLES and not isinstance(value, Mapping):
+            raise InputError(f"{where} gives {name} as {value!r}: make it a table with a type and its arguments.")
+        if (
+            name in _COUNTS
+            and (isinstance(value, bool) or not isinstance(value, int))
+            and not (name == "row_capacity" and value is None)
+        ):
+            raise InputError(f"{where} gives {name} as {value!r}: make it a whole number.")
+    for table in _TABLES:
+        if table not in values:
+            raise InputError(f"{where} lacks [{table}]: give it a type, one of {', '.join(_choices(table))}.")
+    if values.get("key", 0) < 0:
+        raise InputError(f"{where} gives the key {values['key']}: give a whole number of at least 0.")
+    return Simulation(**values)
+
+
+def _choices(table: str) -> Mapping[str, Any]:
+    return ARMS if table == "arms" else LEARNERS
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    table, dot, name = key.partition(".")
+    if dot:
+        if table not in _TABLES:
+            raise InputError(f"--set {key} names no table: write arms.NAME or learner.NAME.")
+        values[table] = {**values[table], name: value}
+        return
+    if key in values and key not in _TABLES:
+        values[key] = value
+        return
+    owners = [table for table in _TABLES if key in _arguments(_choices(table).get(values[table].get("type")))]
+    if len(owners) != 1:
+        problem = (
+            "is an argument of both arms and learner"
+            if owners
+            else "is neither a field nor an argument of arms or learner"
+        )
+        raise InputError(f"--set {key} {problem}: write arms.{key} or learner.{key}.")
+    values[owners[0]] = {**values[owners[0]], key: value}
+
+
+def _value(text: str) -> Any:
+    """A TOML value; anything that is none is a text, and none is None."""
+    if text.lower() == "none":
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except ValueError:
+        return text
+
+
+def _arguments(kind: Any) -> dict[str, inspect.Parameter]:
+    return {} if kind is None else dict(inspect.signature(kind).parameters)
+
+
+def _make(what: str, table: str, kinds: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+    arguments = dict(values)
+    name = arguments.pop("type", None)
+    if name not in kinds:
+        given = "has no type" if name is None else f"has the unknown type {name!r}"
+        raise InputError(f"The {what} {given}: choose one of {', '.join(kinds)}.")
+    known = _arguments(kinds[name])
+    for argument in arguments:
+        if argument not in known:
+            raise InputError(f"{name} has no argument {argument!r}: choose among {', '.join(known) or 'none'}.")
+    missing = [
+        key for key, parameter in known.items() if parameter.default is inspect.Parameter.empty and key not in arguments
+    ]
+    if missing:
+        raise InputError(
+            f"{name} needs {missing[0]}: give it under [{table}], or with --set {table}.{missing[0]}=VALUE."
+        )
+    try:
+        return kinds[name](**arguments)
+    except InputError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise InputError(f"{name}({shown}) cannot be made ({error}): give arguments of the right kind.") from None

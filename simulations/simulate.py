@@ -1,0 +1,108 @@
+"""Run a simulation into its run folder, and hold it against the theory that applies to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bandit_rft import History, theory
+from bandit_rft import run as run_loop
+from bandit_rft.arms import Needle
+from bandit_rft.learners import ExploreUntilSuccess, SoftmaxPolicyGradient
+from bandit_rft.loop import Progress
+from bandit_rft.regret import band
+from bandit_rft.run_folder import HISTORY, RunFolder, now
+from bandit_rft.verdict import Verdict, compare
+from simulations.config import Simulation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a simulation gave.
+
+    Attributes:
+        config: what was asked.
+        history: the runs.
+        prediction: the theory that applies, or None; why_not: then why.
+        verdict: of the runs against the prediction, or None.
+    """
+
+    config: Simulation
+    history: History
+    prediction: theory.Prediction | None
+    why_not: str
+    verdict: Verdict | None
+
+    def summary(self) -> str:
+        """A few lines of numbers: final regret with its band over seeds, final Pass@1, the verdict."""
+        history = self.history
+        regret = history.regret()
+        pulls = history.rounds * history.rollouts
+        if history.seeds > 1:
+            over = band(regret[:, -1:])
+            low, high = over.low[0], over.high[0]
+            final = f"{over.mean[0]:.4f}, 95% band of the mean over {history.seeds} seeds {low:.4f} to {high:.4f}"
+        else:
+            final = f"{regret[0, -1]:.4f} (one seed)"
+        lines = [
+            f"{self.config.name}: {history.rounds} rounds of {history.rollouts} pulls, {history.seeds} seeds",
+            f"final regret {final} (of {pulls} pulls)",
+            f"final Pass@1 {history.value[:, -1].mean():.4f}, from {history.value[:, 0].mean():.4g}",
+        ]
+        if self.prediction is not None and self.verdict is not None:
+            predicted = (
+                f"predicted final regret {self.prediction.regret[-1]:.4f}, Pass@1 {self.prediction.value[-1]:.4f}"
+            )
+            lines += [predicted, self.verdict.report()]
+        else:
+            lines.append(f"no prediction: {self.why_not}")
+        return "\n".join(lines)
+
+
+def simulate(config: Simulation, out: str | Path, *, progress: Progress | None = None) -> Outcome:
+    """Run the configuration, and write config.json, history.npz and manifest.json to its run folder.
+
+    Raises:
+        InputError: arms, learner or counts that are refused, or a folder that holds a different run.
+    """
+    arms, learner = config.make_arms(), config.make_learner()
+    # What can be refused at once is refused before a folder is made.
+    learner.bind(arms, rounds=config.rounds, row_capacity=config.row_capacity)
+    prediction, why_not = predict(config)
+    started = now()
+    history = run_loop(
+        arms,
+        learner,
+        config.rounds,
+        seeds=config.seeds,
+        key=config.key,
+        row_capacity=config.row_capacity,
+        progress=progress,
+    )
+    with RunFolder.claim(out, config.to_json()) as folder:
+        history.save(folder.path / HISTORY)
+        folder.write_manifest(started=started, finished=now(), key=config.key)
+    verdict = compare(history, prediction) if prediction is not None else None
+    return Outcome(config=config, history=history, prediction=prediction, why_not=why_not, verdict=verdict)
+
+
+def predict(config: Simulation) -> tuple[theory.Prediction | None, str]:
+    """(the exact prediction that applies to a simulation, or None; then why none does)."""
+    arms, learner = config.make_arms(), config.make_learner()
+    if not isinstance(arms, Needle):
+        return None, "the catalogue's exact laws are for Needle arms (deterministic rewards 0 and 1)"
+    if isinstance(learner, SoftmaxPolicyGradient):
+        if arms.optimal != 1 or learner.signal != "raw" or learner.rollouts != 1:
+            return None, "the exact jump chain is for one optimal arm, the raw reward and one rollout a round"
+        found = theory.pg_jump_single(arms.p0, learner.step_size, config.rounds, log_arms=arms.log_arms)
+        return found, ""
+    if isinstance(learner, ExploreUntilSuccess):
+        if learner.replacement:
+            return theory.explore_until_success(arms.p0, config.rounds, rollouts=learner.rollouts), ""
+        if config.arms.get("p0") is None:
+            found = theory.explore_until_success(
+                rounds=config.rounds, replacement=False, log_arms=arms.log_arms, optimal=arms.optimal
+            )
+            return found, ""
+        return None, "exploring without replacement has an exact law for the uniform base policy only (p0 = none)"
+    return None, f"the catalogue has no exact law for {type(learner).__name__}"

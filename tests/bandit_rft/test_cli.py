@@ -1,0 +1,373 @@
+"""The command line: exit codes, one sentence an error, nothing half written, and a killed run that continues bit by bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bandit_rft.cli import main
+from tests.bandit_rft import tiny_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = [
+    *(
+        "finetune",
+        "--prompt",
+        "2+2=?",
+        "--answer",
+        "7",
+        "--max-tokens",
+        "4",
+        "--optimizer",
+        "sgd",
+        "--learning-rate",
+        "0.05",
+    ),
+    *("--kl-coefficient", "0", "--gradient-clip", "none", "--train-samples", "16", "--evaluate-every", "6"),
+    *("--checkpoint-every", "4", "--rounds", "14"),
+]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny_folder.write(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Default run folders land in the test's own folder, and the cache is the test's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def refused(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one sentence that the command ends in; anything else fails the test."""
+    code = main(list(arguments))
+    said = capsys.readouterr()
+    assert code == 2, said
+    assert said.out == ""
+    lines = said.err.strip().splitlines()
+    assert len(lines) == 1, said.err
+    assert lines[0].startswith("bandit-rft: ")
+    assert "Traceback" not in said.err
+    return lines[0]
+
+
+# ------------------------------------------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "required"),
+        (("sumulate",), "sumulate"),
+        (("simulate", "needle", "--sed", "1"), "unrecognized"),
+        (("simulate", "haystack"), "no simulation 'haystack'"),
+        (("simulate", "absent.toml"), "absent.toml"),
+        (("simulate", "needle", "--set", "arms.type=Lottery"), "unknown type 'Lottery'"),
+        (("simulate", "needle", "--set", "learner.type=Oracle"), "unknown type 'Oracle'"),
+        (("simulate", "needle", "--set", "log10_arms=1", "--set", "optimal=10"), "number of arms must exceed"),
+        (("simulate", "needle", "--set", "log10_arms=1", "--set", "optimal=11"), "number of arms must exceed"),
+        (("simulate", "needle", "--set", "p0=0"), "strictly between 0 and 1"),
+        (("simulate", "needle", "--set", "p0=1"), "strictly between 0 and 1"),
+        (("simulate", "ucb1", "--set", "rounds=30", "--set", "seeds=2", "--set", "row_capacity=4"), "Row capacity 4"),
+        (("simulate", "ucb1", "--set", "row_capacity=0"), "Row capacity 0"),
+        (("theory", "pg_magic"), "no entry 'pg_magic'"),
+        (
+            ("theory", "pg_jump_single", "--set", "p0=2", "--set", "step_size=1", "--set", "rounds=3"),
+            "strictly between",
+        ),
+        (("theory", "pg_jump_single", "--set", "p0=0.2"), "needs step_size"),
+        (("figures", "mona_lisa"), "no figure 'mona_lisa'"),
+        (("figures",), "runs/demo"),
+        (("models", "fetch", "no-such-model"), "no model 'no-such-model'"),
+        (("evaluate", "--model", "no-such-model"), "no model 'no-such-model'"),
+        (("evaluate", "--k", "0"), "--k"),
+        (("evaluate", "--k", "1,8", "--samples", "4"), "pass@8"),
+        (("evaluate", "--data", "astrology"), "no data 'astrology'"),
+        (("finetune", "--data", "arithmetic", "--model", "no-such-model"), "no model 'no-such-model'"),
+        (("finetune", "--data", "arithmetic", "--index", "99999"), "99999"),
+        (("finetune", "--data", "arithmetic", "--index", "-1"), "--index"),
+        (("finetune", "--data", "arithmetic", "--rounds", "0"), "--rounds"),
+        (("finetune", "--data", "arithmetic", "--rounds", "many"), "--rounds"),
+        (("finetune", "--data", "arithmetic", "--learning-rate", "nan"), "--learning-rate"),
+        (("finetune", "--data", "arithmetic", "--optimizer", "sgd"), "sgd has no step size"),
+        (("finetune", "--data", "arithmetic", "--step-over-kappa", "1"), "--step-over-kappa"),
+        (("finetune",), "--data"),
+        (("finetune", "--prompt", " ", "--answer", "1"), "prompt is empty"),
+        (("finetune", "--prompt", "hello"), "--answer"),
+        (("finetune", "--prompt", "hello", "--answer", "blue"), "'blue' is not a number"),
+        (("finetune", "--config", "absent"), "absent"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence_and_exit_code_2(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert message in refused(arguments, capsys)
+    assert not (tmp_path / "runs").exists() or not any((tmp_path / "runs").rglob("*.*")), "something was written"
+
+
+def test_a_prompt_longer_than_the_context_is_refused(
+    tiny: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    said = refused(["finetune", "--model", tiny, "--prompt", "a" * 70, "--answer", "1", "--out", "run"], capsys)
+    assert "64" in said
+    assert "shorten the prompt" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_column_and_a_broken_parquet_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pq.write_table(pa.table({"prompt": [[{"role": "user", "content": "1+1?"}]]}), tmp_path / "half.parquet")
+    assert "no column 'reward_model'" in refused(["finetune", "--data", "half.parquet"], capsys)
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 nothing")
+    assert "not a readable parquet" in refused(["finetune", "--data", "broken.parquet"], capsys)
+
+
+def test_a_corrupted_gguf_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF" + bytes(range(200)))
+    assert "model.gguf" in refused(["evaluate", "--model", "model.gguf"], capsys)
+    (tmp_path / "other.gguf").write_bytes(b"not at all")
+    assert "not a GGUF file" in refused(["evaluate", "--model", "other.gguf"], capsys)
+
+
+def test_a_reward_that_is_nan_stops_the_run(
+    tiny: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from llm_bridge import verifiers
+
+    monkeypatch.setattr(verifiers, "make", lambda name, answer: lambda text: float("nan"))
+    said = refused([*RUN, "--model", tiny, "--train-samples", "0", "--out", "run"], capsys)
+    assert "nan" in said
+    assert "finite" in said
+    assert (tmp_path / "run" / "history.jsonl").read_text() == "", "a round that did not count was written"
+
+
+def test_a_hub_id_without_network_is_one_sentence_after_the_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "fetch", "some-org/some-model"]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert "cannot be reached" in said[-1]
+    assert [line.startswith("bandit-rft: ") for line in said] == [False] * (len(said) - 1) + [True]
+
+
+@pytest.mark.slow
+def test_no_network_is_said_in_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    code = main(["models", "fetch", "smollm2-135m"])
+    assert code == 2
+    assert "cannot be reached" in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_an_interrupt_is_one_line_and_exit_code_130(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from simulations import simulate
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(simulate, "simulate", interrupted)
+    assert main(["simulate", "needle"]) == 130
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+# --------------------------------------------------------------------------------------------------------------- help
+
+
+def test_help_answers_without_loading_a_model_library() -> None:
+    """Catches a heavy import at the top of a command: `--help` must not wait for transformers or matplotlib."""
+    code = (
+        "import sys\nfrom bandit_rft.cli import main\n"
+        "try:\n    main(['finetune', '--help'])\nexcept SystemExit as end:\n    assert end.code == 0\n"
+        "heavy = {'transformers', 'flax', 'optax', 'matplotlib', 'orbax', 'pyarrow', 'llm_bridge', 'figures', 'simulations'}\n"
+        "found = heavy & set(sys.modules)\nassert not found, found"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "--step-over-kappa" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["demo", "simulate", "theory", "finetune", "evaluate", "figures", "models"])
+def test_every_option_says_what_it_is_and_its_default(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from bandit_rft.cli import parser
+
+    [subparsers] = [action for action in parser()._actions if action.choices and command in action.choices]
+    assert subparsers.choices is not None
+    for action in subparsers.choices[command]._actions:  # type: ignore[call-overload]
+        if action.dest == "help" or not action.option_strings:
+            continue
+        assert action.help, f"{command} {action.option_strings} says nothing"
+        assert "default" in action.help, f"{command} {action.option_strings} hides its default"
+
+
+# ------------------------------------------------------------------------------------------------------------ commands
+
+
+def test_simulate_theory_and_figures_from_end_to_end(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    small = ["--set", "rounds=50", "--set", "seeds=16"]
+    assert main(["simulate", "needle", *small, "--out", "runs/a"]) == 0
+    assert "AGREES with pg_jump_single" in capsys.readouterr().out
+    assert main(["simulate", "runs/a/config.json", "--out", "runs/b"]) == 0
+    assert main(["figures", "needle_regret", "--run", "runs/a", "--run", "runs/b"]) == 0
+    assert (tmp_path / "runs" / "figures" / "needle_regret.png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    assert "holds a different run" in refused(["simulate", "needle", "--set", "rounds=51", "--out", "runs/a"], capsys)
+    assert main(["theory"]) == 0
+    assert "pg_jump_single" in capsys.readouterr().out
+    assert main(["theory", "pg_ode", "--set", "p0=0.05", "--set", "step_size=0.5", "--set", "rounds=200"]) == 0
+    assert "0.05" in capsys.readouterr().out
+    assert main(["simulate"]) == 0
+    assert "minimalist" in capsys.readouterr().out
+    assert main(["models", "list"]) == 0
+    assert "smollm2-135m" in capsys.readouterr().out
+
+
+def test_evaluate_prints_pass_at_1_with_its_interval(
+    tiny: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    row = {"prompt": [[{"role": "user", "content": "1+1=?"}]], "reward_model": [{"style": "rule", "ground_truth": "2"}]}
+    pq.write_table(pa.table(row), tmp_path / "one.parquet")
+    options = ["--data", "one.parquet", "--k", "1,8", "--samples", "32", "--max-tokens", "4", "--json", "numbers.json"]
+    assert main(["evaluate", "--model", tiny, *options]) == 0
+    said = capsys.readouterr().out
+    assert "Pass@1" in said
+    assert "95% interval" in said
+    assert "pass@8" in said
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert numbers["responses"] == 32
+    assert numbers["interval"][0] <= numbers["pass_at_1"] <= numbers["interval"][1]
+
+
+# ------------------------------------------------------------------------------------------- killed and continued runs
+
+
+def outcome(run: Path) -> tuple[bytes, bytes, list[dict[str, object]]]:
+    """History, evaluations and the checksums of the final weights, to the bit."""
+    final = sorted((run / "checkpoints").glob("round_*"))[-1]
+    leaves = json.loads((final / "meta.json").read_text())["leaves"]
+    return (run / "history.jsonl").read_bytes(), (run / "evaluations.jsonl").read_bytes(), leaves
+
+
+def start(tiny: str, out: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "bandit_rft.cli", *RUN, "--model", tiny, "--out", str(out)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def kill_after(process: subprocess.Popen[str], out: Path, rounds: int) -> None:
+    history = out / "history.jsonl"
+    deadline = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline:
+        if history.exists() and history.read_bytes().count(b"\n") >= rounds:
+            break
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_ends_as_if_it_never_had_been(tiny: str, tmp_path: Path) -> None:
+    """SIGKILL at rounds early, just past a checkpoint, and late: history, evaluations and final weights equal to the bit.
+
+    Catches keys that depend on where a run was cut, a history that keeps rounds past its checkpoint, optimiser state that is
+    not restored, and evaluations made twice or on other weights.
+    """
+    process = start(tiny, tmp_path / "whole")
+    said = process.communicate()
+    assert process.returncode == 0, said
+    for rounds in (1, 5, 8, 13):
+        kill_after(start(tiny, tmp_path / "cut"), tmp_path / "cut", rounds)
+    process = start(tiny, tmp_path / "cut")
+    said = process.communicate()
+    assert process.returncode == 0, said
+    assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
+    assert not list((tmp_path / "cut").rglob("*.partial"))
+
+
+def test_a_run_stopped_in_any_round_continues_bit_by_bit(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same in one process, by an exception in the middle of a round and half a line left behind; then a finished run again."""
+    from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
+
+    assert main([*RUN, "--model", tiny, "--out", "whole"]) == 0
+    original = FineTuneRecorder.record
+    for stop in (2, 9):
+
+        def record(self, seed, round_index, *rest, stop=stop):
+            if round_index == stop:
+                raise KeyboardInterrupt
+            original(self, seed, round_index, *rest)
+
+        monkeypatch.setattr(FineTuneRecorder, "record", record)
+        assert main([*RUN, "--model", tiny, "--out", "cut"]) == 130
+        with (tmp_path / "cut" / "history.jsonl").open("a") as file:
+            file.write('{"round":99,"rewa')
+    monkeypatch.setattr(FineTuneRecorder, "record", original)
+    capsys.readouterr()
+    assert main([*RUN, "--model", tiny, "--out", "cut"]) == 0
+    first = capsys.readouterr().out
+    assert "round 6:" not in first, "an evaluation was made twice"
+    assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
+    assert len(outcome(tmp_path / "whole")[0].splitlines()) == 14
+    assert [json.loads(line)["round"] for line in outcome(tmp_path / "whole")[1].splitlines()] == [0, 6, 12, 14]
+    # A finished run runs nothing again; from its own config.json it is the same run; another configuration is refused.
+    before = {path: path.read_bytes() for path in (tmp_path / "cut").glob("*.jsonl")}
+    assert main(["finetune", "--config", "cut/config.json", "--out", "cut"]) == 0
+    assert {path: path.read_bytes() for path in (tmp_path / "cut").glob("*.jsonl")} == before
+    capsys.readouterr()
+    assert "rounds is 14 there and 15 here" in refused(
+        [*RUN, "--rounds", "15", "--model", tiny, "--out", "cut"], capsys
+    )
+    assert os.listdir(tmp_path / "cut" / "figures") != []
+
+
+def test_the_step_size_follows_from_the_measured_kappa(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """learning rate × kappa = the number asked for, in config.json and manifest.json alike; an unmeasurable kappa is a sentence."""
+    options = [
+        *(
+            "finetune",
+            "--model",
+            tiny,
+            "--prompt",
+            "2+2=?",
+            "--max-tokens",
+            "4",
+            "--optimizer",
+            "sgd",
+            "--step-over-kappa",
+            "0.5",
+        ),
+        *(
+            "--kl-coefficient",
+            "0",
+            "--gradient-clip",
+            "none",
+            "--rounds",
+            "12",
+            "--train-samples",
+            "32",
+            "--measure-rollouts",
+            "256",
+        ),
+    ]
+    assert main([*options, "--answer", "8", "--out", "run"]) == 0
+    said = capsys.readouterr().out
+    assert "measured" in said
+    resolved = json.loads((tmp_path / "run" / "config.json").read_text())["resolved"]
+    kappa = resolved["measurement"]["kappa"]
+    assert resolved["learning_rate"] * kappa == pytest.approx(0.5, rel=1e-12)
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["resolved"] == resolved
+    assert (tmp_path / "run" / "figures" / "finetune_run.png").exists()
+    assert "kappa could not be measured" in refused([*options, "--answer", "123456", "--out", "other"], capsys)
+    assert not (tmp_path / "other" / "config.json").exists()

@@ -1,0 +1,66 @@
+"""The progress line: what it says, and that it keeps silent where nobody watches."""
+
+import io
+
+from bandit_rft.progress import ProgressLine
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def test_says_rounds_reward_pass_at_1_rate_and_time_left() -> None:
+    clock, stream = Clock(), Terminal()
+    line = ProgressLine("fine-tuning", stream=stream, clock=clock)
+    line.pass_at_1 = 0.25
+    line(10, 100, 0.5, 0.0)
+    clock.time += 5.0
+    line(20, 100, 0.75, 0.0)  # 10 rounds in 5 seconds: 2 a second, 80 left in 40 seconds
+    assert stream.getvalue().endswith("fine-tuning: 20/100 rounds, reward 0.750, Pass@1 0.250, 2 rounds/s, 0:40 left")
+
+
+def test_a_resumed_run_is_timed_from_where_it_resumed() -> None:
+    """Catches a rate of done/seconds, which after a resume at round 90 would promise ten times the true speed."""
+    clock = Clock()
+    line = ProgressLine("x", stream=Terminal(), clock=clock)
+    line(90, 100, 0.0, 0.0)
+    clock.time += 10.0
+    line(91, 100, 0.0, 0.0)
+    assert line.text(91, 100, 0.0).endswith("0.1 rounds/s, 1:30 left")
+
+
+def test_is_silent_where_the_stream_is_no_terminal() -> None:
+    stream = io.StringIO()
+    with ProgressLine("x", stream=stream) as line:
+        line(1, 2, 0.0, 0.0)
+    assert stream.getvalue() == ""
+
+
+def test_clears_its_line_at_the_end_also_after_an_error() -> None:
+    stream = Terminal()
+    try:
+        with ProgressLine("x", stream=stream) as line:
+            line(1, 2, 0.0, 0.0)
+            raise RuntimeError
+    except RuntimeError:
+        pass
+    assert stream.getvalue().endswith("\r")
+    assert stream.getvalue().split("\r")[-2].strip() == ""
+
+
+def test_a_longer_line_leaves_no_rest_behind_a_shorter_one() -> None:
+    clock, stream = Clock(), Terminal()
+    line = ProgressLine("x", stream=stream, clock=clock)
+    line(1000, 1000, 0.0, 0.0)
+    first = len(stream.getvalue()) - 1
+    line(1, 1, 0.0, 0.0)
+    assert len(stream.getvalue().split("\r")[-1]) >= first

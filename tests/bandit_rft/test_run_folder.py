@@ -1,0 +1,147 @@
+"""Run folders: whole files, one configuration, lines that survive a kill, and a manifest that tells the truth."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bandit_rft import History
+from bandit_rft.errors import InputError
+from bandit_rft.run_folder import (
+    LineWriter,
+    RunFolder,
+    config_hash,
+    read_history,
+    read_lines,
+    to_json,
+    to_line,
+    write_atomically,
+)
+
+CONFIG = {"command": "finetune", "rounds": 3, "rate": 0.1}
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_scrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    write_atomically(path, "old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_another_configuration_is_refused_by_the_field_that_differs(tmp_path: Path) -> None:
+    with RunFolder.claim(tmp_path / "run", CONFIG) as folder:
+        folder.resolve(learning_rate=0.5)
+        (folder.path / "history.jsonl").write_text("")
+    with RunFolder.claim(tmp_path / "run", CONFIG) as folder:  # what the run resolved is no part of the comparison
+        assert folder.resolved == {"learning_rate": 0.5}
+    before = {entry.name: entry.read_bytes() for entry in (tmp_path / "run").iterdir()}
+    with (
+        pytest.raises(InputError, match="holds a different run.*rounds is 3 there and 4 here"),
+        RunFolder.claim(tmp_path / "run", {**CONFIG, "rounds": 4}),
+    ):
+        raise AssertionError("entered another run's folder")
+    assert {entry.name: entry.read_bytes() for entry in (tmp_path / "run").iterdir()} == before
+
+
+def test_a_run_that_could_not_begin_gives_its_folder_back(tmp_path: Path) -> None:
+    """Catches a refused attempt (an unmeasurable kappa, say) that blocks the folder for the corrected command."""
+    with pytest.raises(InputError, match="early"), RunFolder.claim(tmp_path / "run", CONFIG):
+        raise InputError("early")
+    with RunFolder.claim(tmp_path / "run", {**CONFIG, "rounds": 4}) as folder:
+        assert folder.config["rounds"] == 4
+
+
+def test_a_folder_of_foreign_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="thesis.tex"), RunFolder.claim(tmp_path, CONFIG):
+        raise AssertionError("entered a foreign folder")
+    assert [entry.name for entry in tmp_path.iterdir() if not entry.name.startswith(".")] == ["thesis.tex"]
+
+
+def test_two_processes_never_share_a_folder(tmp_path: Path) -> None:
+    with (
+        RunFolder.claim(tmp_path / "run", CONFIG),
+        pytest.raises(InputError, match="in use"),
+        RunFolder.claim(tmp_path / "run", CONFIG),
+    ):
+        raise AssertionError("entered twice")
+
+
+def test_lines_survive_a_kill_in_the_middle_of_the_last_one(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    writer = LineWriter(path)
+    records = [{"round": i, "text": "zwei\nZeilen\u2028 é", "x": 0.1 + i} for i in range(3)]
+    for record in records:
+        writer.write(record)
+    writer.close()
+    whole = path.read_bytes()
+    for cut in range(len(whole)):
+        path.write_bytes(whole[:cut])
+        assert read_lines(path) == records[: whole[:cut].count(b"\n")]
+
+
+def test_damage_before_the_last_line_is_refused_not_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"round":0}\n{"rou\n{"round":2}\n')
+    with pytest.raises(InputError, match="Line 2"):
+        read_lines(path)
+
+
+def test_what_json_lacks_becomes_null() -> None:
+    assert json.loads(to_line({"a": math.nan, "b": [math.inf, 1.5], "c": {"d": -math.inf}})) == {
+        "a": None,
+        "b": [None, 1.5],
+        "c": {"d": None},
+    }
+    assert "NaN" not in to_json({"a": math.nan})
+
+
+def test_floats_come_back_bit_by_bit() -> None:
+    value = float(np.nextafter(0.1, 1.0))
+    assert json.loads(to_line({"x": value}))["x"] == value
+
+
+def test_the_hash_is_of_what_was_asked() -> None:
+    assert config_hash(CONFIG) == config_hash({**CONFIG, "resolved": {"learning_rate": 1.0}})
+    assert config_hash(CONFIG) != config_hash({**CONFIG, "rounds": 4})
+
+
+def test_the_manifest_keeps_what_earlier_processes_wrote(tmp_path: Path) -> None:
+    for started in ("one", "two", "three"):
+        with RunFolder.claim(tmp_path / "run", CONFIG) as folder:
+            folder.write_manifest(started=started, key=7)
+            (folder.path / "history.jsonl").touch()
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["started"] == "three"
+    assert manifest["key"] == 7
+    assert [earlier["started"] for earlier in manifest["earlier"]] == ["one", "two"]
+    assert {"python", "jax", "flax", "numpy"} <= set(manifest["versions"])
+    assert manifest["device"]["platform"] == "cpu"
+
+
+def test_both_kinds_of_history_are_read(tmp_path: Path) -> None:
+    with RunFolder.claim(tmp_path / "simulated", {"command": "simulate"}) as folder:
+        history = History(rewards=np.ones((2, 3, 1)), value=np.ones((2, 3)), pulled_mean=None, best_mean=None)
+        history.save(folder.path / "history.npz")
+    assert read_history(tmp_path / "simulated").seeds == 2
+    with RunFolder.claim(tmp_path / "real", CONFIG) as folder:
+        lines = "".join(
+            to_line({"round": i, "rewards": [float(i), 1.0], "metrics": {"loss": 0.5, "kl": math.nan}})
+            for i in range(3)
+        )
+        (folder.path / "history.jsonl").write_text(lines + '{"round":3,"rew')
+        (folder.path / "evaluations.jsonl").write_text('{"round":0,"measured":"train"}\n')
+    real = read_history(tmp_path / "real")
+    np.testing.assert_array_equal(real.rewards, [[[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]])
+    assert np.isnan(real.metrics["kl"]).all()
+    assert real.evaluations == ({"round": 0, "measured": "train"},)

@@ -1,0 +1,70 @@
+"""Simulations end to end: the run folder, its repetition, and the theory that is held against each."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bandit_rft import History
+from bandit_rft.errors import InputError, RowCapacityError
+from simulations.config import read
+from simulations.presets import preset
+from simulations.simulate import predict, simulate
+
+SMALL = {"rounds": 60, "seeds": 64}
+
+
+@pytest.mark.parametrize(("name", "theory"), [("needle", "pg_jump_single"), ("explore", "explore_until_success")])
+def test_the_run_agrees_with_the_theory_that_applies(tmp_path: Path, name: str, theory: str) -> None:
+    """False-alarm rate 0.01 each at this fixed key; a law held against the wrong arms or learner is off by far more."""
+    outcome = simulate(preset(name, **SMALL), tmp_path / "run")
+    assert outcome.prediction is not None
+    assert outcome.prediction.name == theory
+    assert outcome.verdict is not None
+    assert outcome.verdict.agrees, outcome.verdict.report()
+    assert "AGREES" in outcome.summary()
+
+
+def test_the_prediction_depends_on_what_is_simulated() -> None:
+    """Catches an overlay that ignores the settings: a step twice as long must be predicted to learn faster."""
+    slow, _ = predict(preset("needle", **SMALL))
+    fast, _ = predict(preset("needle", **SMALL).with_settings(["step_size=1.0"]))
+    without, _ = predict(preset("explore", **SMALL).with_settings(["replacement=false", "p0=none", "log10_arms=2"]))
+    assert slow is not None
+    assert fast is not None
+    assert without is not None
+    assert fast.value[-1] > slow.value[-1] + 0.1
+    # Without replacement among 100 arms the needle is found within 100 rounds: share found after t rounds is t/100.
+    np.testing.assert_allclose(without.value[30], 30 / 100 + 70 / 100 * 1 / 70, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["grpo", "ucb1", "thompson"])
+def test_where_no_exact_law_applies_the_reason_is_said(name: str) -> None:
+    prediction, why_not = predict(preset(name))
+    assert prediction is None
+    assert why_not
+
+
+def test_a_saved_configuration_repeats_the_run_bit_by_bit(tmp_path: Path) -> None:
+    config = preset("thompson", rounds=40, seeds=4)
+    first = simulate(config, tmp_path / "a")
+    simulate(read(tmp_path / "a" / "config.json"), tmp_path / "b")
+    again = History.load(tmp_path / "b" / "history.npz")
+    np.testing.assert_array_equal(first.history.rewards, again.rewards)
+    np.testing.assert_array_equal(first.history.value, again.value)
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    assert manifest["key"] == 0
+    assert manifest["versions"]["jax"]
+
+
+def test_a_refused_simulation_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="rounds.* 0"):
+        simulate(preset("needle", rounds=0), tmp_path / "run")
+    with pytest.raises(RowCapacityError, match="Row capacity 3"):
+        simulate(preset("ucb1", rounds=20, seeds=2, row_capacity=3), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_single_seed_is_summarised_without_a_band(tmp_path: Path) -> None:
+    assert "(one seed)" in simulate(preset("ucb1", rounds=20, seeds=1), tmp_path / "run").summary()

@@ -12,4 +12,6 @@ class RowCapacityError(InputError):
 
 
 class UnknownOptimumError(InputError):
-    """Regret was asked for where the best arm's mean is unknown (an LLM's verifier): report reward and Pass@1 instead."""
+    """Regret was asked for where the best arm's mean is unknown (an LLM's verifier): report reward and Pass@1
+    instead.
+    """

@@ -20,14 +20,16 @@ class History:
     Attributes:
         rewards: float64 [S, T, G], as the arm set gave them.
         value: float64 [S, T], the policy's exact expected reward before each update (Pass@1). Where the learner has no
-            closed form it is the true mean of the arms pulled (averaged over the round); NaN where no true mean is known.
-        pulled_mean: float64 [S, T, G] true means of the arms pulled, or None where they are unknown (an LLM's verifier).
+            closed form it is the true mean of the arms pulled (averaged over the round); NaN where no true mean is
+            known.
+        pulled_mean: float64 [S, T, G] true means of the arms pulled, or None where they are unknown (an LLM's
+            verifier).
         best_mean: the best arm's mean, or None where it is unknown.
         metrics: name -> float64 [S, T], what the learner logged after each update.
         evaluations: measurements made between rounds, as plain records ({"round": …, "split": …, "pass_at_1": …}).
         config: the call that made this history, in plain JSON values.
-        final_state: the learners' states after the last round (leading axis S under the scan loop; the last seed's state under the
-            host loop), or None when loaded from a file.
+        final_state: the learners' states after the last round (leading axis S under the scan loop; the last seed's
+            state under the host loop), or None when loaded from a file.
     """
 
     rewards: np.ndarray
@@ -56,8 +58,8 @@ class History:
 
         Args:
             kind: "pseudo": Σ G (best mean − value), the policy's own expected loss given the past, never negative;
-                "pulled": Σ (best mean − mean of the arm pulled), the textbook pseudo-regret of the arms actually pulled (same
-                expectation, more variance), never negative;
+                "pulled": Σ (best mean − mean of the arm pulled), the textbook pseudo-regret of the arms actually pulled
+                (same expectation, more variance), never negative;
                 "realised": Σ (best mean − reward), which reward noise can drive below zero.
 
         Raises:
@@ -79,7 +81,9 @@ class History:
         return np.cumsum(loss, axis=1, dtype=np.float64)
 
     def save(self, path: str | Path) -> None:
-        """Write the history as one .npz (no pickle), atomically; `final_state` is left out (checkpoints keep states)."""
+        """Write the history as one .npz (no pickle), atomically; `final_state` is left out (checkpoints keep
+        states).
+        """
         path = Path(path)
         header = {
             "best_mean": self.best_mean,
@@ -105,7 +109,7 @@ class History:
                 return cls(
                     rewards=file["rewards"],
                     value=file["value"],
-                    pulled_mean=file["pulled_mean"] if "pulled_mean" in file else None,
+                    pulled_mean=file.get("pulled_mean"),
                     best_mean=header["best_mean"],
                     metrics={name: file[f"metric/{name}"] for name in header["metrics"]},
                     evaluations=tuple(header["evaluations"]),

@@ -1,14 +1,14 @@
 """`run`: the one loop under every simulation and every fine-tuning run.
 
-A jittable arm set takes the scan loop (one compiled `lax.scan`, vmapped over seeds, sharded over devices); any other the host loop,
-with the same contract and the same keys. A test holds the two equal.
+A jittable arm set takes the scan loop (one compiled `lax.scan`, vmapped over seeds, sharded over devices); any other
+the host loop, with the same contract and the same keys. A test holds the two equal.
 
-Keys: seed s has fold_in(key, s); its round r has fold_in(·, r), split once into the learner's draw and the arms' rewards; its
-initial state has fold_in(·, 2^32 − 1). A seed's path thus depends neither on the number of seeds, nor on where a run was cut
-and resumed.
+Keys: seed s has fold_in(key, s); its round r has fold_in(·, r), split once into the learner's draw and the arms'
+rewards; its initial state has fold_in(·, 2^32 − 1). A seed's path thus depends neither on the number of seeds, nor on
+where a run was cut and resumed.
 
-Simulations compute in float64 inside a local context: JAX's global precision stays as the user set it. An LLM's own arrays keep
-their dtypes.
+Simulations compute in float64 inside a local context: JAX's global precision stays as the user set it. An LLM's own
+arrays keep their dtypes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class Recorder(Protocol):
     """What the host loop tells of each round, so that a run folder can be written, and continued, as it happens."""
 
     def resume(self, seed: int, state: Any) -> tuple[int, Any, list[dict[str, Any]]] | None:
-        """(rounds already done, state after them, their records) for this seed, or None to start afresh; `state` is a template."""
+        """(rounds already done, state after them, their records) for this seed, or None to start afresh; `state` is a
+        template.
+        """
         ...
 
     def record(self, seed: int, round_index: int, record: dict[str, Any], state: Any, arms: Any) -> None:
@@ -157,7 +159,8 @@ def _round(
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------- scan loop
+# ---------------------------------------------------------------------------------------------------------------- scan
+# loop
 
 
 @functools.lru_cache(maxsize=64)
@@ -238,7 +241,9 @@ def _scan_loop(
 
 
 def _chunks(rounds: int, seeds: int, rollouts: int, *, watched: bool) -> Iterator[tuple[int, int]]:
-    """(start, length) of the scans: few enough to stay cheap, small enough for memory and for progress; two lengths at most."""
+    """(start, length) of the scans: few enough to stay cheap, small enough for memory and for progress; two lengths at
+    most.
+    """
     longest = max(1, CHUNK_NUMBERS // (seeds * (2 * rollouts + 1)))
     if watched:
         longest = min(longest, max(100, -(-rounds // 20)))
@@ -263,12 +268,13 @@ def _check_rewards(rewards: np.ndarray, arms: ArmSet, start: int) -> None:
         return
     seed, offset, rollout = np.argwhere(~np.isfinite(rewards))[0]
     raise InputError(
-        f"{type(arms).__name__} gave the reward {rewards[seed, offset, rollout]} in round {start + offset} (seed {seed}, "
-        f"rollout {rollout}): rewards must be finite numbers."
+        f"{type(arms).__name__} gave the reward {rewards[seed, offset, rollout]} in round {start + offset} "
+        f"(seed {seed}, rollout {rollout}): rewards must be finite numbers."
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------- host loop
+# ---------------------------------------------------------------------------------------------------------------- host
+# loop
 
 
 def _host_loop(

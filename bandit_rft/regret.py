@@ -37,8 +37,8 @@ def band(
     Args:
         curves: float [S, T], one curve a seed; S ≥ 2.
         confidence: coverage in (0, 1).
-        kind: "pointwise": Student's t at each round; "simultaneous": the largest |t| over the rounds, its quantile by Gaussian
-            multiplier bootstrap (Chernozhukov, Chetverikov, Kato 2013).
+        kind: "pointwise": Student's t at each round; "simultaneous": the largest |t| over the rounds, its quantile by
+            Gaussian multiplier bootstrap (Chernozhukov, Chetverikov, Kato 2013).
         draws: bootstrap repetitions.
         bootstrap_seed: seed of the bootstrap's own generator.
 

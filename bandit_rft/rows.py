@@ -1,8 +1,8 @@
 """Rows: exact simulation at any number of arms, by lumping (THEORY.md C).
 
-If a learner's update and the reward law commute with permutations of the arms inside a reward class, then the arms of one
-class that share one learner statistic are interchangeable: they are one **row** with a multiplicity, and an arm's identity
-inside its row is uniform. Two arms or 10^100000, memory and time are set by the arms touched.
+If a learner's update and the reward law commute with permutations of the arms inside a reward class, then the arms of
+one class that share one learner statistic are interchangeable: they are one **row** with a multiplicity, and an arm's
+identity inside its row is uniform. Two arms or 10^100000, memory and time are set by the arms touched.
 
     rows = Rows.of(classes, capacity)       one row a class, before anything is pulled
     pulls = draw(key, rows, log_weight, G)  G independent draws; two draws of one arm are recognised as one arm
@@ -10,8 +10,8 @@ inside its row is uniform. Two arms or 10^100000, memory and time are set by the
 
 A learner keeps its statistics in arrays [capacity] beside the rows and copies them from `pulls.row` to `place`.
 
-Counts are integers throughout. A class of 2^31 arms or more keeps its size as a logarithm and the integer number of arms taken out
-of it, so that ln(N − k) = ln N + log1p(−k/N) never loses an arm however long the chain of splits.
+Counts are integers throughout. A class of 2^31 arms or more keeps its size as a logarithm and the integer number of
+arms taken out of it, so that ln(N − k) = ln N + log1p(−k/N) never loses an arm however long the chain of splits.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Rows:
         class_index: int32 [R], reward class of the row's arms.
         count: int32 [R], arms in the row; in a row of a huge class, minus the number of arms split off it so far.
         log_total: float [R], ln of the class's size for a huge row (2^31 arms or more), else 0.
-        log_multiplicity: float [R], ln of the number of arms in each row, −inf for an empty one. It follows from the two above and is
-            kept because a logarithm a row and round would be most of a simulation's time.
+        log_multiplicity: float [R], ln of the number of arms in each row, −inf for an empty one. It follows from the
+            two above and is kept because a logarithm a row and round would be most of a simulation's time.
         used: int32 scalar, rows in use: the first `used` ones.
         overflowed: bool scalar, whether a split found no free row (the run then stops; its numbers are void).
     """
@@ -61,8 +61,8 @@ class Rows:
         classes = len(log_counts)
         if capacity < classes:
             raise InputError(
-                f"Row capacity {capacity} is too small: the arm set starts with {classes} rows; give row_capacity of at "
-                f"least {classes} plus the number of arms the run will touch."
+                f"Row capacity {capacity} is too small: the arm set starts with {classes} rows; give row_capacity "
+                f"of at least {classes} plus the number of arms the run will touch."
             )
         huge = log_counts > np.log(LARGEST_COUNT)
         count = np.zeros(capacity, np.int32)
@@ -136,9 +136,9 @@ def draw(key: jax.Array, rows: Rows, log_weight: jax.Array, rollouts: int) -> tu
 def _choose(key: jax.Array, weight: jax.Array, rollouts: int) -> tuple[jax.Array, jax.Array]:
     """(int32 [G] rows drawn ∝ weight [R], the weights' sum), by inverse transform: one uniform a draw, whatever R.
 
-    The cumulative sum has two levels, over blocks of about sqrt(R) rows and inside the block drawn, so that a draw costs one pass over
-    the weights. Rounding may push a uniform past the last cumulative weight: the last row with any weight then takes it, never a
-    row of weight zero and never an index past the end.
+    The cumulative sum has two levels, over blocks of about sqrt(R) rows and inside the block drawn, so that a draw
+    costs one pass over the weights. Rounding may push a uniform past the last cumulative weight: the last row with any
+    weight then takes it, never a row of weight zero and never an index past the end.
     """
     block = max(1, round(math.sqrt(weight.shape[0])))
     blocks = jnp.pad(weight, (0, -weight.shape[0] % block)).reshape(-1, block)

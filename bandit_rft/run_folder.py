@@ -3,12 +3,12 @@
     config.json         complete and re-runnable; a folder belongs to one configuration
     manifest.json       versions, commit, device, key, command line, times
     history.npz         a simulation's history, or
-    history.jsonl       a line a round, written as it happens (no clock in it: a resumed run's file equals an uninterrupted one's)
+    history.jsonl       a line a round, written as it happens (no clock in it, so that a resumed run's is the same)
     evaluations.jsonl   a line an evaluation
     checkpoints/, figures/
 
-Whole files are written beside their place and renamed into it, so a reader never sees half a file; in a .jsonl file a kill can leave
-only the last line half written, which reading drops.
+Whole files are written beside their place and renamed into it, so a reader never sees half a file; in a .jsonl file a
+kill can leave only the last line half written, which reading drops.
 """
 
 from __future__ import annotations
@@ -106,13 +106,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits of the SHA-256 of what was asked (results that a run adds to its configuration are left out)."""
+    """16 hexadecimal digits of the SHA-256 of what was asked; what a run adds to its configuration is left out."""
     asked = {name: value for name, value in config.items() if name not in _RESULTS}
     return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
 def commit() -> str | None:
-    """The git commit of this source tree, "-dirty" where tracked files differ from it; None for an installed package."""
+    """The git commit of this source tree, "-dirty" where tracked files differ; None for an installed package."""
     package = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str | None:
@@ -172,7 +172,7 @@ class RunFolder:
         """Make the folder, or enter the one of the same configuration; it is locked until the context ends.
 
         Raises:
-            InputError: the folder holds a run of another configuration or foreign files, is in use, or cannot be written.
+            InputError: the folder holds another configuration or foreign files, is in use, or cannot be written.
         """
         folder = Path(path)
         try:
@@ -196,7 +196,7 @@ class RunFolder:
                 yield cls(path=folder, config=config)
             except BaseException:
                 if fresh and not any((folder / name).exists() for name in (HISTORY, LINES, EVALUATIONS)):
-                    # Nothing has happened yet: a run that could not begin must not keep the folder from the next attempt.
+                    # A run that could not begin must not keep the folder from the next attempt.
                     for name in (CONFIG, MANIFEST):
                         (folder / name).unlink(missing_ok=True)
                 raise
@@ -255,8 +255,8 @@ def _refuse_other(folder: Path, saved: Mapping[str, Any], asked: Mapping[str, An
     for name in sorted({*saved, *asked} - set(_RESULTS)):
         if saved.get(name) != asked.get(name):
             raise InputError(
-                f"{folder} holds a different run ({name} is {_short(saved.get(name))} there and {_short(asked.get(name))} here): "
-                "choose another --out, or repeat that run's options to continue it."
+                f"{folder} holds a different run ({name} is {_short(saved.get(name))} there and "
+                f"{_short(asked.get(name))} here): choose another --out, or repeat that run's options to continue it."
             )
 
 

@@ -1,7 +1,7 @@
 """Random numbers that the learners need and JAX draws slowly.
 
-`jax.random.loggamma` runs one rejection loop an element, one element after another on a CPU; here the whole array shares a few
-rejection rounds.
+`jax.random.loggamma` runs one rejection loop an element, one element after another on a CPU; here the whole array
+shares a few rejection rounds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import jax.numpy as jnp
 
 
 def log_gamma(key: jax.Array, shape_parameter: jax.Array) -> jax.Array:
-    """ln of Gamma(shape, 1) variables, exact in law (Marsaglia and Tsang 2000, "A simple method for generating gamma variables").
+    """ln of Gamma(shape, 1) variables, exact in law (Marsaglia and Tsang 2000, "A simple method for generating gamma
+    variables").
 
     Args:
         key: consumed.

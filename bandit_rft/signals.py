@@ -6,9 +6,10 @@
 | signed | 2 r_g − 1: −1 for wrong, +1 for correct | arXiv 2601.14599, negative rewards |
 | mean_baseline | r_g − mean(r) | Dr.GRPO, arXiv 2503.20783 (no division by the spread) |
 | rloo | G/(G−1) · (r_g − mean(r)); a group of one: r_g | RLOO, arXiv 2402.14740; singleton as in verl |
-| grpo | (r_g − mean(r)) / (std_ddof(r) + eps); a group of one: r_g/(1 + eps) | GRPO, arXiv 2402.03300; singleton as in verl |
+| grpo | (r_g − mean(r)) / (std_ddof(r) + eps); group of one: r_g/(1 + eps) | GRPO, arXiv 2402.03300; singleton: verl |
 
-Each takes rewards [G] float and returns [G] of the same dtype. Left out: baselines that carry state from round to round.
+Each takes rewards [G] float and returns [G] of the same dtype. Left out: baselines that carry state from round to
+round.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     python benchmarks/simulate.py
 
-Times `run` at 10^3, 10^100 and 10^100000 arms with one row capacity, in turn, compile time excluded (a first run of each), and prints
-each time's ratio to the one at 10^3 (median of paired repetitions), with the peak memory of the whole process after each.
+Times `run` at 10^3, 10^100 and 10^100000 arms with one row capacity, in turn, compile time excluded (a first run of
+each), and prints each time's ratio to the one at 10^3 (median of paired repetitions), with the peak memory of the whole
+process after each.
 """
 
 from __future__ import annotations
@@ -24,9 +25,7 @@ EXPONENTS = (3, 100, 100_000)
 
 
 def main() -> None:
-    print(
-        f"{ROUNDS} rounds x {SEEDS} seeds, {REPEATS} paired repetitions; time relative to 10^3 arms (median, min to max)"
-    )
+    print(f"{ROUNDS} rounds x {SEEDS} seeds, {REPEATS} paired repetitions; time over that at 10^3 (median, min to max)")
     for name, learner in CASES.items():
         capacity = CAPACITY * learner.rollouts if hasattr(learner, "rollouts") else CAPACITY
         tables = {exponent: arms.Needle(log10_arms=exponent, p0=0.05) for exponent in EXPONENTS}

@@ -1,4 +1,4 @@
-"""A real fine-tuning run: reward and Pass@1 by round beside the jump chain's prediction, and Pass@1 on test questions."""
+"""A real fine-tuning run: reward and Pass@1 by round beside the jump chain's prediction, and Pass@1 on a test set."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
 
 
 def summary(run: str | Path) -> str:
-    """A run in a few lines of numbers: reward, Pass@1 before and after with intervals, and the verdict on the prediction."""
+    """A run in a few lines: reward, Pass@1 before and after with intervals, the verdict on the prediction."""
     history = read_history(run)
     config, rewards = history.config, history.rewards[0]
     edge = max(1, min(50, len(rewards) // 5))
     lines = [
         f"{_title(config)}: {len(rewards)} of {config['rounds']} rounds, "
-        f"mean reward {rewards[:edge].mean():.3f} in the first {edge} and {rewards[-edge:].mean():.3f} in the last {edge}"
+        f"mean reward {rewards[:edge].mean():.3f} in the first {edge}, {rewards[-edge:].mean():.3f} in the last {edge}"
     ]
     for name, title in (("train", "Pass@1 on the training question"), ("test", "Pass@1 on test questions")):
         found = [e for e in history.evaluations if e["measured"] == name]

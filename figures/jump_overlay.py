@@ -1,6 +1,8 @@
-"""The jump chain beside a real fine-tuning run: from its measured p0 and kappa, or with kappa alone fitted (THEORY.md F3, F5).
+"""The jump chain beside a real fine-tuning run, from its measured p0 and kappa, or with kappa alone fitted.
 
-Applies to plain SGD with the raw reward and one rollout a round; anything else has no such chain, and the reason is said instead.
+Applies to plain SGD with the raw reward and one rollout a round; anything else has no such chain, and the reason is
+said instead. Where kappa was not measured it is fitted on the first fifth of the rounds, and said to be (THEORY.md F3,
+F5).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import fminbound
 
 from bandit_rft import theory
 from bandit_rft.theory.jump_law import JumpLaw
@@ -78,8 +80,8 @@ def overlay(
     if config["gradient_clip"] is not None:
         caveats.append(f"the run clips gradients at {config['gradient_clip']:g}, which the chain leaves out")
     step_size = resolved["learning_rate"]
-    kappa = measurement.get("kappa")
-    fitted = kappa is None or not kappa > 0
+    kappa = float(measurement.get("kappa") or 0.0)
+    fitted = kappa <= 0.0
     if fitted:
         first = rewards[: max(1, round(FIT_SHARE * rounds)), 0]
         if not first.any():
@@ -99,11 +101,11 @@ def fit_gain(p0: float, rewards: np.ndarray) -> float:
         logits = JumpLaw(p0=p0, gain=float(np.exp(log_gain)), exact=False).logits(int(before[-1]) + 2)[before]
         return float(np.sum(np.logaddexp(0.0, np.where(right, -logits, logits))))
 
-    # The likelihood of a gain is flat at both ends: a coarse search first, so that the fine one starts on the right slope.
+    # The likelihood is flat at both ends: a coarse search first, so that the fine one starts on the right slope.
     grid = np.linspace(*_LOG_GAIN, 96)
     best = int(np.argmin([surprise(value) for value in grid]))
     low, high = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
-    return float(np.exp(minimize_scalar(surprise, bounds=(low, high), method="bounded").x))
+    return float(np.exp(fminbound(surprise, low, high)))
 
 
 def band(

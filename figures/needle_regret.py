@@ -1,4 +1,4 @@
-"""A needle among 10^2 and among 10^100 arms: regret and Pass@1 of simulations, with the jump chain's exact mean on top."""
+"""A needle among 10^2 and 10^100 arms: regret and Pass@1 of simulations, with the jump chain's exact mean on top."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def draw(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
     for folder, history in zip(folders, histories, strict=True):
         if not accepts(history.config) or history.seeds < 2:
             raise InputError(
-                f"{folder} is not for {NAME}: give simulations of SoftmaxPolicyGradient (raw, one rollout) on one needle, "
-                "of two seeds or more."
+                f"{folder} is not for {NAME}: give simulations of SoftmaxPolicyGradient (raw, one rollout) on one "
+                "needle, of two seeds or more."
             )
     base = Path(out) if out is not None else (folders[0] if len(folders) == 1 else folders[0].parent) / "figures"
     with style.panels(2, 1, height=4.3, sharex=True) as (figure, (top, low)):

@@ -76,7 +76,8 @@ def draw(names: Sequence[str], folders: Iterable[str | Path], out: Path | None =
             written += FIGURES[name].draw(shown, out)
         elif names:
             raise InputError(
-                f"None of the {len(runs)} runs is one that {name} can show ({FIGURES[name].summary}): give another --run."
+                f"None of the {len(runs)} runs is one that {name} can show ({FIGURES[name].summary}): "
+                "give another --run."
             )
     if not written:
         raise InputError(f"No figure shows these {len(runs)} runs: there are {', '.join(FIGURES)}.")

@@ -1,4 +1,4 @@
-"""What every figure shares: a colour-blind safe palette, type that is readable at column width, and a record of its origin."""
+"""What every figure shares: a colour-blind safe palette, type readable at column width, and a record of its origin."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INK, GREY = "#222222", "#8A8A8A"
 COLUMN = 3.5  # inches, one column of a two-column page
 DPI = 300
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 7.5,
     "axes.labelsize": 7.5,

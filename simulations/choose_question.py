@@ -1,9 +1,10 @@
 """Which one training question? Measure p0 on the shortest ones and take the one nearest to a wanted p0.
 
-    python -m simulations.choose_question --model smollm2-135m --data gsm8k --questions 24 --samples 32 --out runs/scan.json
+    python -m simulations.choose_question --model smollm2-135m --data gsm8k --questions 24 --samples 32 --out
+    runs/scan.json
 
-Short questions first, because a small model can answer them within few tokens. The choice looks at p0 alone, never at a fine-tuned
-result. Left out: resuming a scan that was cut.
+Short questions first, because a small model can answer them within few tokens. The choice looks at p0 alone, never at a
+fine-tuned result. Left out: resuming a scan that was cut.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def scan(options: argparse.Namespace) -> None:
         }
         table.append(row)
         print(
-            f"{index:6d}  p0 {found.pass_at_1:.3f} [{found.low:.3f}, {found.high:.3f}]  truncated {found.truncated:.2f}",
+            f"{index:6d}  p0 {found.pass_at_1:.3f} [{found.low:.3f}, {found.high:.3f}]  cut {found.truncated:.2f}",
             flush=True,
         )
     logit = lambda p: np.log((p + 1e-3) / (1 - p + 1e-3))  # noqa: E731

@@ -1,4 +1,4 @@
-"""What a simulation is asked: one frozen configuration, from a preset, a TOML file or a saved config.json, changed by KEY=VALUE."""
+"""What a simulation is asked: one frozen configuration, from a preset, a TOML file or a saved config.json."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Simulation:
         return {"command": "simulate", **dataclasses.asdict(self)}
 
     def with_settings(self, settings: Sequence[str]) -> Simulation:
-        """A copy changed by "key=value" texts; a key is a field ("rounds"), "arms.p0", "learner.step_size", or "p0" alone.
+        """A copy changed by "key=value" texts; a key is "rounds", "arms.p0", "learner.step_size", or "p0" alone.
 
         Raises:
             InputError: no such key, an ambiguous one, or no "=".

@@ -1,4 +1,6 @@
-"""Strict numerics for every test: implicit dtype promotion is an error, and so is a NaN that a jitted function makes."""
+"""Strict numerics for every test: implicit dtype promotion is an error, and so is a NaN that a jitted function
+makes.
+"""
 
 import os
 from pathlib import Path

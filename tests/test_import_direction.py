@@ -1,4 +1,6 @@
-"""Data flows one way: a file imports only what stands to its left. Catches the import that would make a knot of two rooms."""
+"""Data flows one way: a file imports only what stands to its left. Catches the import that would make a knot of two
+rooms.
+"""
 
 import ast
 from pathlib import Path
@@ -7,7 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Left to right. `history` stands left of `loop`: the record type must exist before the loop can fill it.
 LAYERS = [
-    {"errors"}, {"contract"}, {"rows", "sampling"}, {"signals", "objectives"}, {"arms"}, {"learners"}, {"history"}, {"loop"},
+    {"errors"}, {"contract"}, {"rows", "sampling"}, {"signals", "objectives"}, {"arms"}, {"learners"},
+    {"history"}, {"loop"},
     {"regret"}, {"theory"}, {"verdict"}, {"run_folder", "progress"}, {"cli", "cli_commands", "__main__"},
 ]  # fmt: skip
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}

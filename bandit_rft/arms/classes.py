@@ -1,7 +1,7 @@
 """Reward classes: the general table of arms, any number of them.
 
-An arm set is C classes; class c holds exp(log_counts[c]) interchangeable arms with mean reward means[c]. Rewards are Bernoulli
-(deterministic 0/1 where a mean is 0 or 1). `Bernoulli` and `Needle` are special cases.
+An arm set is C classes; class c holds exp(log_counts[c]) interchangeable arms with mean reward means[c]. Rewards are
+Bernoulli (deterministic 0/1 where a mean is 0 or 1). `Bernoulli` and `Needle` are special cases.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ class Classes:
     """C classes of interchangeable Bernoulli arms.
 
     Args:
-        log_counts: C natural logarithms of the numbers of arms. Below 2^31 arms the count must be whole (to 1e-9 relative).
+        log_counts: C natural logarithms of the numbers of arms. Below 2^31 arms the count must be whole (to 1e-9
+            relative).
         means: C mean rewards in [0, 1].
-        base_log_mass: C logarithms of the probability that the base policy gives to each class as a whole (spread evenly
-            inside it); normalised here. None is the uniform policy over arms. Only learners that start from a policy read
-            it; index learners start from ignorance.
+        base_log_mass: C logarithms of the probability that the base policy gives to each class as a whole (spread
+            evenly inside it); normalised here. None is the uniform policy over arms. Only learners that start from a
+            policy read it; index learners start from ignorance.
 
     Raises:
         InputError: lengths differ, no class, a mean outside [0, 1], a count below one or not whole, a mass that is not
@@ -46,7 +47,8 @@ class Classes:
         mean = np.asarray(means, dtype=np.float64)
         if log_count.ndim != 1 or log_count.shape != mean.shape or log_count.size == 0:
             raise InputError(
-                f"log_counts has shape {log_count.shape} and means {mean.shape}: give two lists of one length, one entry a class."
+                f"log_counts has shape {log_count.shape} and means {mean.shape}: give two lists of one length, one "
+                "entry a class."
             )
         if not np.all((mean >= 0) & (mean <= 1)):
             raise InputError(f"means holds {mean[~((mean >= 0) & (mean <= 1))][0]}: every mean must lie in [0, 1].")
@@ -60,7 +62,7 @@ class Classes:
         mass = log_count if base_log_mass is None else np.asarray(base_log_mass, dtype=np.float64)
         if mass.shape != log_count.shape or np.any(np.isnan(mass)) or np.any(mass == np.inf) or np.all(mass == -np.inf):
             raise InputError(
-                "base_log_mass must hold one logarithm of a probability for each class, not all −inf and none NaN or +inf."
+                "base_log_mass must hold one logarithm of a probability for each class, not all −inf, none NaN or +inf."
             )
         mass = mass - (np.max(mass) + np.log(np.sum(np.exp(mass - np.max(mass)))))
         object.__setattr__(self, "log_counts", tuple(log_count.tolist()))

@@ -1,7 +1,7 @@
 """A needle in a haystack: m correct arms (reward 1) among K (reward 0), K up to 10^100000 and beyond.
 
-The bandit reading of one training prompt under a verifier (arXiv 2601.14599): each possible response is an arm, a correct response
-an optimal arm, and the base model gives the correct ones mass p0, its Pass@1.
+The bandit reading of one training prompt under a verifier (arXiv 2601.14599): each possible response is an arm, a
+correct response an optimal arm, and the base model gives the correct ones mass p0, its Pass@1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ class Needle(Classes):
     """m optimal arms among K = 10^log10_arms; deterministic rewards 1 and 0.
 
     Args:
-        log10_arms: log10 of the number of arms K. Below 2^31 arms, 10^log10_arms is rounded to the whole number that it stands for.
+        log10_arms: log10 of the number of arms K. Below 2^31 arms, 10^log10_arms is rounded to the whole number that it
+            stands for.
         optimal: m, the number of arms of reward 1 (a Python integer of any size), at least 1 and below K.
         p0: mass that the base policy gives to the optimal arms as a whole, in (0, 1); None is the uniform policy, m/K.
 
@@ -64,7 +65,8 @@ def _log_difference(log10_arms: float, optimal: int) -> float:
     ratio = math.log(optimal) - log10_arms * math.log(10.0)
     if (arms is not None and arms <= optimal) or (arms is None and ratio > -1e-12):
         raise InputError(
-            f"There are 10^{log10_arms:g} arms with {_short(optimal)} optimal: the number of arms must exceed the number of optimal ones."
+            f"There are 10^{log10_arms:g} arms with {_short(optimal)} optimal: the number of arms must exceed the "
+            "number of optimal ones."
         )
     return math.log(arms - optimal) if arms is not None else log10_arms * math.log(10.0) + math.log1p(-math.exp(ratio))
 

@@ -1,4 +1,4 @@
-"""`bandit-rft demo`: the whole idea in minutes, from a table of 10^100 arms to a real language model, ending in figures."""
+"""`bandit-rft demo`: the whole idea in minutes, from a table of 10^100 arms to a real language model, with figures."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser(
         "demo",
         help="simulation, theory and a real fine-tuning run in minutes, ending in figures",
-        description="Simulate a needle among 10^2 and 10^100 arms, fine-tune a real language model on one question with one "
-        "rollout a round and the raw reward, hold both against the same theory, and draw the figures.",
+        description="Simulate a needle among 10^2 and 10^100 arms, fine-tune a language model on one question with "
+        "one rollout a round and the raw reward, hold both against the same theory, and draw the figures.",
     )
     parser.add_argument(
         "--out", default="runs/demo", metavar="FOLDER", help="folder of the demo's runs (default: runs/demo)"
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(outcome.summary() + "\n", flush=True)
 
     print(
-        f"2. A real language model, {arguments.model}: one question, one rollout a round, raw reward, plain gradient steps",
+        f"2. A real language model, {arguments.model}: one question, one rollout a round, raw reward, gradient steps",
         flush=True,
     )
     model = load_model(arguments.model)
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def choose_question(model: LanguageModel, key: int) -> int:
-    """The index of the training question whose estimated p0 is nearest `TARGET_P0` among the first few; all are printed."""
+    """The index of the question whose estimated p0 is nearest `TARGET_P0`, of the first few; all are printed."""
     import jax
 
     from bandit_rft.progress import ProgressLine

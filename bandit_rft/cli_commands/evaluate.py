@@ -78,7 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
             progress=line,
         )
     print(
-        f"{arguments.model} on {arguments.data} ({arguments.split}): {found.questions} questions, {samples} responses each"
+        f"{arguments.model} on {arguments.data} ({arguments.split}): "
+        f"{found.questions} questions, {samples} responses each"
     )
     print(
         f"Pass@1 {found.pass_at_1:.4f}, 95% interval {found.low:.4f} to {found.high:.4f} "
@@ -88,7 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
         if k > 1:
             print(f"pass@{k} {found.pass_at(k):.4f}")
     print(
-        f"response length {found.mean_length:.1f} tokens, {found.truncated:.1%} stopped by --max-tokens {arguments.max_tokens}"
+        f"response length {found.mean_length:.1f} tokens, {found.truncated:.1%} stopped by "
+        f"--max-tokens {arguments.max_tokens}"
     )
     if arguments.json is not None:
         from bandit_rft.run_folder import to_json, write_atomically

@@ -200,8 +200,8 @@ def _learning_rate(
         if kappa is None or not (math.isfinite(kappa) and kappa > 0):
             found = resolved["measurement"]
             raise InputError(
-                f"kappa could not be measured ({found['successes']} of {found['rollouts']} responses were right, estimate {kappa}): "
-                "raise --measure-rollouts, choose another question, or give --learning-rate."
+                f"kappa could not be measured ({found['successes']} of {found['rollouts']} responses were right, "
+                f"estimate {kappa}): raise --measure-rollouts, choose another question, or give --learning-rate."
             )
         rate = config.step_over_kappa / kappa
     resolved["learning_rate"] = rate
@@ -213,7 +213,7 @@ def _learning_rate(
 def _evaluators(
     config: FineTuneConfig, model: LanguageModel, example: Example, test: list[Example], key: jax.Array
 ) -> dict[str, tuple[int | None, Any]]:
-    """Pass@1 on the training example and on the test questions: rounds between, and (weights, rounds done) -> record."""
+    """Pass@1 on the training example and on the test questions: rounds between, (weights, rounds done) -> record."""
     import jax
 
     from bandit_rft.progress import ProgressLine

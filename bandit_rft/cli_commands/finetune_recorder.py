@@ -1,7 +1,8 @@
 """The recorder of a fine-tuning run: history lines, evaluations and checkpoints, continued bit by bit after a kill.
 
-Order within a round: its history line, then (where due) a checkpoint, then (where due) the evaluations. An evaluated round always has
-a checkpoint of its own, so whatever a resumed run finds in evaluations.jsonl was measured on weights that it continues from.
+Order within a round: its history line, then (where due) a checkpoint, then (where due) the evaluations. An evaluated
+round always has a checkpoint of its own, so whatever a resumed run finds in evaluations.jsonl was measured on weights
+that it continues from.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class FineTuneRecorder:
         folder: the run folder.
         rounds: T.
         checkpoint_every: rounds between checkpoints.
-        evaluators: name of a measurement -> (rounds between its evaluations, or None for round 0 and round T only; function of
-            weights and rounds done, giving its record).
+        evaluators: name of a measurement -> (rounds between its evaluations, or None for round 0 and
+            round T only; function of weights and rounds done, giving its record).
         keep: checkpoints kept.
         on_evaluation: told of each new evaluation record.
     """
@@ -68,7 +69,8 @@ class FineTuneRecorder:
         records = read_lines(path)
         if len(records) < done:
             raise InputError(
-                f"{path} holds {len(records)} rounds, but the newest checkpoint is of round {done}: restore the file, or start over."
+                f"{path} holds {len(records)} rounds, but the newest checkpoint is of round {done}: restore the file, "
+                "or start over."
             )
         records = records[:done]
         rewrite_lines(path, records)

@@ -10,7 +10,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser(
         "models",
         help="list the models known by name, or fetch one",
-        description="Models known by name. Besides these, a model may be a local folder, a .gguf file or a Hugging Face hub id.",
+        description="Models known by name. A model may also be a local folder, a .gguf file or a Hugging Face hub id.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     listing = actions.add_parser(

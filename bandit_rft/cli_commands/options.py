@@ -1,4 +1,4 @@
-"""Command-line options from the fields of a frozen configuration: one source for names, types, defaults, help and config.json."""
+"""Options from the fields of a frozen configuration: one source for names, types, defaults, help and config.json."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser, config: type) -> None:
         if not entry.metadata:
             continue
         shown = "none" if entry.default is None else entry.default
-        about = {
+        about: dict[str, Any] = {
             "help": f"{entry.metadata['help']} (default: {shown})",
             "default": argparse.SUPPRESS,
             "dest": entry.name,

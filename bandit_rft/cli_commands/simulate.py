@@ -25,7 +25,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser(
         "simulate",
         help="simulate a learner on up to 10^100000 arms and hold it against theory",
-        description="Simulate a learner on a table of arms, print regret and Pass@1, and compare with the theory that applies.",
+        description="Simulate a learner on a table of arms, print regret and Pass@1, and compare with theory.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -24,7 +24,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="an argument of the prediction, in the unit that its description names; repeatable (default: describe only)",
+        help="an argument, in the unit that the description names; repeatable (default: describe only)",
     )
     parser.set_defaults(run=run)
 

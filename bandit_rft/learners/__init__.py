@@ -1,4 +1,6 @@
-"""Learners, one a file: the index or update equation and its source on top, `State`, and one frozen factory with `bind`."""
+"""Learners, one a file: the index or update equation and its source on top, `State`, and one frozen factory with
+`bind`.
+"""
 
 from bandit_rft.learners.explore_until_success import ExploreUntilSuccess
 from bandit_rft.learners.softmax_policy_gradient import SoftmaxPolicyGradient

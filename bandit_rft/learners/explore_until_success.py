@@ -1,8 +1,9 @@
-"""Explore until the first success, then pull that arm for ever: the benchmark that every learner on K ≥ T arms must beat.
+"""Explore until the first success, then pull that arm for ever: the benchmark that every learner on K ≥ T arms must
+beat.
 
     before a success: draw from the base policy, with or without replacement;   after it: the arm that succeeded
-THEORY.md E. For deterministic 0/1 rewards its expected regret with replacement is (1 − p0)(1 − (1 − p0)^T)/p0: no learner finds a
-correct arm sooner than sampling does, and none exploits it better than never leaving it.
+THEORY.md E. For deterministic 0/1 rewards its expected regret with replacement is (1 − p0)(1 − (1 − p0)^T)/p0: no
+learner finds a correct arm sooner than sampling does, and none exploits it better than never leaving it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from bandit_rft.learners.tabular import require_count, require_table
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Attributes: rows, the arms not yet drawn (all of them with replacement); found: int32, class of the arm kept, or −1."""
+    """Attributes: rows, the arms not yet drawn (all of them with replacement); found: int32, class of the arm kept, or
+    −1.
+    """
 
     rows: row_table.Rows
     found: jax.Array
@@ -34,9 +37,10 @@ class ExploreUntilSuccess:
     """Sample the arm set's base policy (uniform where it has none) until a reward above 0; keep that arm.
 
     Args:
-        replacement: True draws every arm afresh from the base policy; False never draws an arm twice (after the last one it starts
-            over).
-        rollouts: G, pulls a round; with several successes in a round the first is kept. Without replacement G must be 1.
+        replacement: True draws every arm afresh from the base policy; False never draws an arm twice (after the last
+            one it starts over).
+        rollouts: G, pulls a round; with several successes in a round the first is kept. Without replacement G must be
+            1.
 
     Raises:
         InputError: rollouts below 1, or above 1 without replacement.

@@ -1,4 +1,6 @@
-"""What the tabular learners share: the check that an arm set is a table of classes, and the row capacity that a run needs."""
+"""What the tabular learners share: the check that an arm set is a table of classes, and the row capacity that a run
+needs.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ def require_table(arms: Any, learner: str) -> Classes:
     """
     if not isinstance(arms, Classes):
         raise InputError(
-            f"{learner} learns on tables of arms (Bernoulli, Classes, Needle), not on {type(arms).__name__}: choose another learner."
+            f"{learner} learns on tables of arms (Bernoulli, Classes, Needle), not on {type(arms).__name__}: choose "
+            "another learner."
         )
     return arms
 

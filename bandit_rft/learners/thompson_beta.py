@@ -2,9 +2,9 @@
 
     θ_a ~ Beta(1 + successes(a), 1 + failures(a)),   pull argmax_a θ_a
 
-Rows (THEORY.md C): a row of n untouched arms is represented by the best of n uniform draws, −ln θ_max = E/n with E ~ Exp(1).
-Everything is compared as ln(−ln θ), so that the best of 10^100000 draws, within 10^-100000 of one, still has its exact law.
-For a touched arm θ = X/(X + Y) with X ~ Gamma(α), Y ~ Gamma(β), hence −ln θ = softplus(ln Y − ln X).
+Rows (THEORY.md C): a row of n untouched arms is represented by the best of n uniform draws, −ln θ_max = E/n with E ~
+Exp(1). Everything is compared as ln(−ln θ), so that the best of 10^100000 draws, within 10^-100000 of one, still has
+its exact law. For a touched arm θ = X/(X + Y) with X ~ Gamma(α), Y ~ Gamma(β), hence −ln θ = softplus(ln Y − ln X).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class State:
 class ThompsonBeta:
     """Thompson sampling for 0/1 rewards on a table; starts from ignorance and ignores the arm set's base policy.
 
-    The probability of each arm has no closed form: `Info.value` is None and the pulled arm's true mean stands in for it.
-    One pull a round.
+    The probability of each arm has no closed form: `Info.value` is None and the pulled arm's true mean stands in for
+    it. One pull a round.
     """
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:

@@ -1,6 +1,7 @@
 """UCB1 (Auer, Cesa-Bianchi, Fischer 2002, figure 1).
 
-    index(a) = total(a)/n(a) + sqrt(2 ln t / n(a)),   ∞ for an arm never pulled;   pull the largest, ties uniform over arms
+    index(a) = total(a)/n(a) + sqrt(2 ln t / n(a)),   ∞ for an arm never pulled;   pull the largest, ties uniform over
+    arms
 with t the number of pulls so far. Optimism for rewards in [0, 1].
 """
 
@@ -20,7 +21,9 @@ from bandit_rft.learners.tabular import capacity_for, require_table
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Attributes: rows; pulls: int32 [R] and total: float [R], pulls and summed reward of one arm of each row; time: int32."""
+    """Attributes: rows; pulls: int32 [R] and total: float [R], pulls and summed reward of one arm of each row; time:
+    int32.
+    """
 
     rows: row_table.Rows
     pulls: jax.Array

@@ -1,7 +1,7 @@
 """Simulation against theory through the public interface, as a user writes it: the toolkit's own falsification test.
 
-`compare` states a false-alarm rate of 1% a history; keys are fixed. The 15% errors are refused by the law itself (a run whose value is not
-the one that its own rewards force), so those refusals have no miss rate.
+`compare` states a false-alarm rate of 1% a history; keys are fixed. The 15% errors are refused by the law itself (a run
+whose value is not the one that its own rewards force), so those refusals have no miss rate.
 """
 
 import numpy as np
@@ -43,9 +43,11 @@ def test_explore_until_success(replacement: bool) -> None:
     ("signal", "rollouts"), [("raw", 4), ("mean_baseline", 4), ("signed", 1), ("grpo", 8), ("rloo", 4)]
 )
 def test_first_update_has_the_drift_of_table_b(signal: str, rollouts: int) -> None:
-    """E[z after one round − z before] = step·M·κ p(1 − p) to first order in the step: |z-score| < 4 over 40,000 seeds (6e-5).
+    """E[z after one round − z before] = step·M·κ p(1 − p) to first order in the step: |z-score| < 4 over 40,000 seeds
+    (6e-5).
 
-    At a step of .01 the second-order term is below a tenth of the standard error. A wrong normaliser of any signal is off by 25% or more.
+    At a step of .01 the second-order term is below a tenth of the standard error. A wrong normaliser of any signal is
+    off by 25% or more.
     """
     p0, step, seeds = 0.3, 0.01, 40_000
     needle = arms.Needle(log10_arms=100, p0=p0)

@@ -1,8 +1,8 @@
 """Rows against brute force at K = 200: in law over thousands of seeds, and path by path under shared draws.
 
 Each law test is one two-sample Kolmogorov–Smirnov test at level 1e-3 (its false-alarm rate, conservative for discrete
-statistics); the seeds are fixed, so a pass is repeatable. Bugs they catch: a split that drops or doubles an arm, a shared update that
-forgets multiplicities, draws of one arm counted as two, a wrong maximum over untouched arms.
+statistics); the seeds are fixed, so a pass is repeatable. Bugs they catch: a split that drops or doubles an arm, a
+shared update that forgets multiplicities, draws of one arm counted as two, a wrong maximum over untouched arms.
 """
 
 import jax
@@ -97,9 +97,11 @@ def test_explore_until_success_agrees_in_law(replacement: bool) -> None:
 
 @pytest.mark.parametrize(("signal", "rollouts"), [("raw", 1), ("mean_baseline", 4), ("grpo", 8), ("rloo", 6)])
 def test_policy_gradient_path_by_path(signal: str, rollouts: int) -> None:
-    """Shared draws: the explicit policy (every arm its own logit) and the rows give every arm the same probability, each round.
+    """Shared draws: the explicit policy (every arm its own logit) and the rows give every arm the same probability,
+    each round.
 
-    An explicit arm is matched to a pull by class and logit: arms that share both are interchangeable, which is the claim itself.
+    An explicit arm is matched to a pull by class and logit: arms that share both are interchangeable, which is the
+    claim itself.
     """
     with jax.enable_x64(True):
         arm_set, step, rounds = table(True), 1.5, 80

@@ -221,7 +221,9 @@ def test_history_round_trip(tmp_path) -> None:
 
 
 def test_bands_cover() -> None:
-    """300 repetitions of 40 correlated Gaussian paths: simultaneous 90% bands hold the whole mean in 85–95%, pointwise ones do not."""
+    """300 repetitions of 40 correlated Gaussian paths: simultaneous 90% bands hold the whole mean in 85–95%, pointwise
+    ones do not.
+    """
     rng = np.random.default_rng(0)
     held = {"simultaneous": 0, "pointwise": 0}
     for _ in range(300):

@@ -27,7 +27,9 @@ def pulls_of(rows: Rows, row: list[int], first: list[int]) -> Pulls:
 @given(st.data())
 @settings(max_examples=40, deadline=None)
 def test_splits_conserve_every_arm(data: st.DataObject) -> None:
-    """Any chain of splits keeps the number of arms of each class, exactly and in integers (a float32 ln n − 1 chain would drift)."""
+    """Any chain of splits keeps the number of arms of each class, exactly and in integers (a float32 ln n − 1 chain
+    would drift).
+    """
     with jax.enable_x64(True):
         counts = data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=4))
         rows = Rows.of(np.log(np.asarray(counts, float)), capacity=len(counts) + 30)
@@ -92,14 +94,18 @@ def test_draws_follow_the_weights_and_never_a_row_of_weight_zero() -> None:
 
 
 def test_a_uniform_at_the_very_end_takes_the_last_row_with_weight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """u·total may round up to the total: an unguarded search would return an index past the end, which JAX clamps silently."""
+    """u·total may round up to the total: an unguarded search would return an index past the end, which JAX clamps
+    silently.
+    """
     monkeypatch.setattr(jax.random, "uniform", lambda key, shape, dtype: jnp.ones(shape, dtype))
     row, _ = _choose(jax.random.key(0), jnp.asarray([0.3, 0.7, 0.1, 0.0, 0.0]), 2)
     assert row.tolist() == [2, 2]
 
 
 def test_two_draws_of_a_row_meet_with_probability_one_over_its_size() -> None:
-    """5 arms, pairs of draws: the meeting rate is 1/5 (binomial test, level 1e-4). Labels drawn without regard to size would fail."""
+    """5 arms, pairs of draws: the meeting rate is 1/5 (binomial test, level 1e-4). Labels drawn without regard to size
+    would fail.
+    """
     rows = Rows.of(np.log([5.0]), capacity=2)
     keys = jax.random.split(jax.random.key(0), 20_000)
     first = jax.vmap(lambda key: draw(key, rows, rows.log_multiplicity, 2)[0].first)(keys)
@@ -107,7 +113,9 @@ def test_two_draws_of_a_row_meet_with_probability_one_over_its_size() -> None:
 
 
 def test_log_gamma_has_its_law() -> None:
-    """KS against SciPy's gamma at level 1e-4 for each shape; shape 1 is the hardest of the rejection sampler's range."""
+    """KS against SciPy's gamma at level 1e-4 for each shape; shape 1 is the hardest of the rejection sampler's
+    range.
+    """
     for index, shape in enumerate([1.0, 1.5, 2.0, 17.0, 4000.0]):
         sample = np.exp(log_gamma(jax.random.key(index), jnp.full(40_000, shape)))
         assert stats.kstest(sample, stats.gamma(shape).cdf).pvalue > 1e-4

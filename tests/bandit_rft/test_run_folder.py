@@ -46,7 +46,7 @@ def test_another_configuration_is_refused_by_the_field_that_differs(tmp_path: Pa
         assert folder.resolved == {"learning_rate": 0.5}
     before = {entry.name: entry.read_bytes() for entry in (tmp_path / "run").iterdir()}
     with (
-        pytest.raises(InputError, match="holds a different run.*rounds is 3 there and 4 here"),
+        pytest.raises(InputError, match=r"holds a different run.*rounds is 3 there and 4 here"),
         RunFolder.claim(tmp_path / "run", {**CONFIG, "rounds": 4}),
     ):
         raise AssertionError("entered another run's folder")
@@ -63,7 +63,7 @@ def test_a_run_that_could_not_begin_gives_its_folder_back(tmp_path: Path) -> Non
 
 def test_a_folder_of_foreign_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
-    with pytest.raises(InputError, match="thesis.tex"), RunFolder.claim(tmp_path, CONFIG):
+    with pytest.raises(InputError, match=r"thesis\.tex"), RunFolder.claim(tmp_path, CONFIG):
         raise AssertionError("entered a foreign folder")
     assert [entry.name for entry in tmp_path.iterdir() if not entry.name.startswith(".")] == ["thesis.tex"]
 

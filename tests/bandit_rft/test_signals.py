@@ -35,7 +35,9 @@ def test_group_of_one_follows_verl() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.1])
 def test_dead_group_is_exactly_zero(value: float) -> None:
-    """0.1 three times has a mean that rounds: a std taken from it would turn noise of 1e-17 into signals of order one."""
+    """0.1 three times has a mean that rounds: a std taken from it would turn noise of 1e-17 into signals of order
+    one.
+    """
     for options in ({"eps": 0.0}, {"eps": 1e-6}, {"eps": 0.0, "ddof": 0}):
         assert of("grpo", [value] * 3, **options).tolist() == [0.0, 0.0, 0.0]
 

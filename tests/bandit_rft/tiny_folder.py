@@ -1,4 +1,4 @@
-"""A random Llama of a few thousand weights as a model folder on disk, so that commands run end to end without a download."""
+"""A random Llama of a few thousand weights as a model folder, so that commands run end to end without a download."""
 
 import json
 from pathlib import Path

@@ -34,7 +34,8 @@ FINETUNE: dict[str, Any] = {
 def evaluation(round: int, measured: str, successes: int, samples: int) -> dict[str, Any]:
     share = successes / samples
     return {
-        "round": round, "measured": measured, "pass_at_1": share, "low": max(share - 0.1, 0.0), "high": min(share + 0.1, 1.0),
+        "round": round, "measured": measured, "pass_at_1": share,
+        "low": max(share - 0.1, 0.0), "high": min(share + 0.1, 1.0),
         "successes": successes, "samples": samples, "questions": 1 if measured == "train" else samples,
     }  # fmt: skip
 

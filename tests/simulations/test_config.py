@@ -73,10 +73,13 @@ def test_settings_reach_the_field_they_name() -> None:
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(settings: list[str], message: str) -> None:
-    with pytest.raises(InputError, match=message):
+    def make() -> None:
         config = preset("needle").with_settings(settings)
         config.make_arms()
         config.make_learner()
+
+    with pytest.raises(InputError, match=message):
+        make()
 
 
 @pytest.mark.parametrize(

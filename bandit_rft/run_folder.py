@@ -168,8 +168,15 @@ class RunFolder:
 
     @classmethod
     @contextlib.contextmanager
-    def claim(cls, path: str | Path, config: Mapping[str, Any]) -> Iterator[RunFolder]:
+    def claim(
+        cls, path: str | Path, config: Mapping[str, Any], *, defaults: Mapping[str, Any] | None = None
+    ) -> Iterator[RunFolder]:
         """Make the folder, or enter the one of the same configuration; it is locked until the context ends.
+
+        Args:
+            path: the folder.
+            config: what is asked.
+            defaults: of fields that a folder written by an older version may lack.
 
         Raises:
             InputError: the folder holds another configuration or foreign files, is in use, or cannot be written.
@@ -184,7 +191,7 @@ class RunFolder:
             saved = folder / CONFIG
             fresh = not saved.exists()
             if not fresh:
-                _refuse_other(folder, read_json(saved), config)
+                _refuse_other(folder, {**(defaults or {}), **read_json(saved)}, config)
             else:
                 foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
                 if foreign:

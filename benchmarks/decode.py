@@ -91,7 +91,8 @@ def main() -> None:
         if wanted is not None:
             verdict = f" (at least {wanted:.0f} wanted: {'met' if ratio >= wanted else 'MISSED'})"
         print(
-            f"batch {batch:2d}: ours {rates['ours']:7.1f} tokens/s, transformers {rates['transformers']:7.1f} tokens/s, "
+            f"batch {batch:2d}: ours {rates['ours']:7.1f} tokens/s, "
+            f"transformers {rates['transformers']:7.1f} tokens/s, "
             f"ratio {ratio:.2f}{verdict}; first call {first:.1f} s",
             flush=True,
         )

@@ -42,7 +42,7 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
     test = [e for e in history.evaluations if e["measured"] == "test"]
     heights = [2.3, 1.2] if test else [2.3]
     with style.panels(
-        len(heights), 1, height=0.5 + sum(heights), sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
+        len(heights), 1, height=0.9 + sum(heights), sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
     ) as (figure, axes):
         top = axes[0, 0]
         _prediction(top, predicted)
@@ -50,23 +50,21 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         # A mean of fewer rounds than the window would swing wildly: the line starts where its window is full.
         smooth = running_mean(rewards.mean(axis=1), window)[window - 1 :]
         rounds = np.arange(window, window + len(smooth)) - (window - 1) / 2
-        top.plot(rounds, smooth, color=style.ORANGE, label=f"reward, mean of {window} rounds around")
-        _estimates(
-            top, [e for e in history.evaluations if e["measured"] == "train"], style.BLUE, "Pass@1, 95% interval"
-        )
+        top.plot(rounds, smooth, color=style.ORANGE, label=f"reward, mean of {window} rounds")
+        _estimates(top, [e for e in history.evaluations if e["measured"] == "train"], style.BLUE, "Pass@1, 95%")
         top.set_ylim(-0.03, 1.03)
         top.set_ylabel("training question:\nprobability correct")
         top.set_title(_title(config))
-        top.legend(loc="best")
         if test:
             low = axes[1, 0]
-            _estimates(low, test, style.GREEN, f"{test[0]['questions']} test questions, 95% interval", line=True)
-            low.set_ylabel("test Pass@1")
-            low.set_ylim(0.0, max(e["high"] for e in test) * 1.35)
-            low.legend(loc="upper left")
+            _estimates(low, test, style.GREEN, "test Pass@1, 95%", line=True)
+            low.set_ylabel(f"test Pass@1\n({test[0]['questions']} questions)")
+            low.set_ylim(0.0, max(e["high"] for e in test) * 1.15)
         axes[-1, 0].set_xlabel("round (policy updates so far)")
         axes[-1, 0].set_xlim(-0.02 * config["rounds"], 1.02 * config["rounds"])
         figure.align_ylabels()
+        # Below the panels: inside, it would hide a run that may go anywhere between 0 and 1.
+        figure.legend(loc="outside lower center", ncols=2, columnspacing=1.0, handlelength=1.5)
         folder = Path(out) if out is not None else run / "figures"
         return style.save(figure, folder / f"{NAME}.png", runs={"run": run})
 
@@ -110,9 +108,9 @@ def _prediction(axes: Any, predicted: Overlay) -> None:
         return
     at = np.arange(predicted.prediction.rounds)
     low, high = band(predicted.prediction)
-    axes.fill_between(at, low, high, color=style.GREY, alpha=0.22, linewidth=0, label="jump chain, 80% of runs")
-    label = f"jump chain, mean; $p_0$ = {predicted.p0:.2f}, $\\kappa$ {'fitted' if predicted.fitted else 'measured'}"
+    label = f"jump chain: $p_0$ {predicted.p0:.2f}, $\\kappa$ {'fitted' if predicted.fitted else 'measured'}"
     axes.plot(at, predicted.prediction.value, color=style.INK, linestyle=(0, (4, 2)), linewidth=1.0, label=label)
+    axes.fill_between(at, low, high, color=style.GREY, alpha=0.22, linewidth=0, label="80% of the chain's runs")
 
 
 def _estimates(axes: Any, found: Sequence[Mapping[str, Any]], colour: str, label: str, *, line: bool = False) -> None:
@@ -136,7 +134,7 @@ def _estimates(axes: Any, found: Sequence[Mapping[str, Any]], colour: str, label
 
 
 def _title(config: Mapping[str, Any]) -> str:
-    question = f"{Path(config['data']).stem} {config['index']}" if config["data"] else "a prompt"
+    question = f"question {config['index']} of {Path(config['data']).stem}" if config["data"] else "one prompt"
     return f"{Path(config['model']).name} on {question}"
 
 

@@ -247,6 +247,8 @@ def measure(
         _Response(tokens=np.frombuffer(tokens, np.int32), correct=verdicts[tokens], count=count)
         for tokens, count in counts.items()
     ]
+    # The vectors to come are each as large as the model: its decoding copy makes room for one of them.
+    model.release_decoding_weights()
     gap = _GapEstimate(
         model=model,
         params=params,

@@ -226,6 +226,10 @@ class LanguageModel:
         self._prepared.append(([weakref.ref(leaf) for leaf in leaves], weights))
         return weights
 
+    def release_decoding_weights(self) -> None:
+        """Drop decoding's own copy of the weights (as large as the model) until the next response is sampled."""
+        self._prepared.clear()
+
     def _check_context(self, prompt: int, response: int) -> None:
         limit = self.config.max_positions
         if prompt > limit:

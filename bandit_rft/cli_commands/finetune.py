@@ -130,7 +130,8 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
             model = load_model(config.model, config.dtype, param_dtype=config.param_dtype)
         arms = PromptArms(model, example.prompt, verifier)
         arms.check_fits(config.max_tokens)
-        folder = stack.enter_context(RunFolder.claim(out, config.to_json()))
+        defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
+        folder = stack.enter_context(RunFolder.claim(out, config.to_json(), defaults=defaults))
         folder.write_manifest(started=now(), key=config.key, finished=None)
         key = jax.random.key(config.key)
         learning_rate = _learning_rate(config, folder, model, example, key)

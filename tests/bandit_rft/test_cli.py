@@ -359,7 +359,8 @@ def test_the_step_size_follows_from_the_measured_kappa(
             "--train-samples",
             "32",
             "--measure-rollouts",
-            "256",
+            "64",
+            "--no-measure-error",
         ),
     ]
     assert main([*options, "--answer", "8", "--out", "run"]) == 0

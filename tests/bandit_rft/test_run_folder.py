@@ -53,6 +53,20 @@ def test_another_configuration_is_refused_by_the_field_that_differs(tmp_path: Pa
     assert {entry.name: entry.read_bytes() for entry in (tmp_path / "run").iterdir()} == before
 
 
+def test_a_field_added_since_counts_as_its_default(tmp_path: Path) -> None:
+    """Catches an upgrade that locks users out of their half-finished runs, or one that lets another value slip in."""
+    with RunFolder.claim(tmp_path / "run", CONFIG) as folder:
+        (folder.path / "history.jsonl").touch()
+    defaults = {"novelty": 1}
+    with RunFolder.claim(tmp_path / "run", {**CONFIG, "novelty": 1}, defaults=defaults):
+        pass
+    with (
+        pytest.raises(InputError, match="novelty is 1 there and 2 here"),
+        RunFolder.claim(tmp_path / "run", {**CONFIG, "novelty": 2}, defaults=defaults),
+    ):
+        raise AssertionError("entered another run's folder")
+
+
 def test_a_run_that_could_not_begin_gives_its_folder_back(tmp_path: Path) -> None:
     """Catches a refused attempt (an unmeasurable kappa, say) that blocks the folder for the corrected command."""
     with pytest.raises(InputError, match="early"), RunFolder.claim(tmp_path / "run", CONFIG):

@@ -61,8 +61,9 @@ def test_a_saved_configuration_repeats_the_run_bit_by_bit(tmp_path: Path) -> Non
 def test_a_refused_simulation_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"rounds.* 0"):
         simulate(preset("needle", rounds=0), tmp_path / "run")
-    with pytest.raises(RowCapacityError, match="Row capacity 3"):
-        simulate(preset("ucb1", rounds=20, seeds=2, row_capacity=3), tmp_path / "run")
+    many = {"type": "Needle", "log10_arms": 100, "p0": 0.1}
+    with pytest.raises(RowCapacityError, match="Row capacity 6"):
+        simulate(preset("ucb1", arms=many, rounds=20, seeds=2, row_capacity=6), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

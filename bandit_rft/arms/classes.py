@@ -24,15 +24,15 @@ class Classes:
     """C classes of interchangeable Bernoulli arms.
 
     Args:
-        log_counts: C natural logarithms of the numbers of arms. Below 2^31 arms the count must be whole (to 1e-9
-            relative).
+        log_counts: C natural logarithms of the numbers of arms. Arms come whole: a count below 2^31 is rounded to the
+            nearest whole number, and the attribute holds that number's logarithm.
         means: C mean rewards in [0, 1].
         base_log_mass: C logarithms of the probability that the base policy gives to each class as a whole (spread
             evenly inside it); normalised here. None is the uniform policy over arms. Only learners that start from a
             policy read it; index learners start from ignorance.
 
     Raises:
-        InputError: lengths differ, no class, a mean outside [0, 1], a count below one or not whole, a mass that is not
+        InputError: lengths differ, no class, a mean outside [0, 1], a count below one, a mass that is not
             finite.
     """
 
@@ -55,10 +55,9 @@ class Classes:
         if not np.all(np.isfinite(log_count)) or np.any(log_count < -1e-12):
             raise InputError("log_counts must be finite and at least 0: every class needs one arm or more.")
         small = log_count <= math.log(LARGEST_COUNT)
-        count = np.exp(log_count[small])
-        if np.any(np.abs(count - np.rint(count)) > 1e-9 * count):
-            worst = count[np.argmax(np.abs(count - np.rint(count)))]
-            raise InputError(f"log_counts holds ln({worst:.6g}): a class of fewer than 2^31 arms needs a whole number.")
+        log_count = np.where(
+            small, np.log(np.maximum(np.rint(np.exp(np.where(small, log_count, 0.0))), 1.0)), log_count
+        )
         mass = log_count if base_log_mass is None else np.asarray(base_log_mass, dtype=np.float64)
         if mass.shape != log_count.shape or np.any(np.isnan(mass)) or np.any(mass == np.inf) or np.all(mass == -np.inf):
             raise InputError(

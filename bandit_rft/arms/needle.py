@@ -18,8 +18,8 @@ class Needle(Classes):
     """m optimal arms among K = 10^log10_arms; deterministic rewards 1 and 0.
 
     Args:
-        log10_arms: log10 of the number of arms K. Below 2^31 arms, 10^log10_arms is rounded to the whole number that it
-            stands for.
+        log10_arms: log10 of the number of arms K. Arms come whole: below 10^15, K is 10^log10_arms rounded to the
+            nearest whole number (log10_arms=2.30103 is 200 arms).
         optimal: m, the number of arms of reward 1 (a Python integer of any size), at least 1 and below K.
         p0: mass that the base policy gives to the optimal arms as a whole, in (0, 1); None is the uniform policy, m/K.
 
@@ -52,15 +52,13 @@ def _log_difference(log10_arms: float, optimal: int) -> float:
     """ln(K − m): in whole numbers where 10^log10_arms is one (up to 10^100000), in logarithms otherwise.
 
     Raises:
-        InputError: K ≤ m, or K below 10^15 and not whole.
+        InputError: K ≤ m.
     """
     arms = None
     if log10_arms == int(log10_arms) and log10_arms <= 100_000:
         arms = 10 ** int(log10_arms)
     elif log10_arms < 15:
         arms = round(10.0**log10_arms)
-        if abs(10.0**log10_arms - arms) > 1e-9 * arms:
-            raise InputError(f"log10_arms is {log10_arms}: {10.0**log10_arms:.6g} is not a whole number of arms.")
     # Within rounding of its own logarithm a K this large cannot be told from m: it is refused like K = m.
     ratio = math.log(optimal) - log10_arms * math.log(10.0)
     if (arms is not None and arms <= optimal) or (arms is None and ratio > -1e-12):

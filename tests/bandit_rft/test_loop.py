@@ -162,11 +162,10 @@ def test_nan_reward_stops_the_run_and_says_where() -> None:
         (lambda: arms.Needle(log10_arms=20, optimal=10**20), "must exceed"),
         (lambda: arms.Needle(log10_arms=2, p0=1.0), "p0 is 1.0"),
         (lambda: arms.Needle(log10_arms=2, p0=0.0), "p0 is 0.0"),
-        (lambda: arms.Needle(log10_arms=1.5), "not a whole number of arms"),
         (lambda: arms.Bernoulli([0.5, 1.2]), "means holds 1.2"),
         (lambda: arms.Bernoulli([]), "means is empty"),
         (lambda: arms.Classes(log_counts=[0.0], means=[0.1, 0.2]), "two lists of one length"),
-        (lambda: arms.Classes(log_counts=[0.5], means=[0.1]), "needs a whole number"),
+        (lambda: arms.Classes(log_counts=[-1.0], means=[0.1]), "every class needs one arm or more"),
         (lambda: arms.Classes(log_counts=[0.0], means=[0.1], base_log_mass=[np.nan]), "base_log_mass"),
         (lambda: learners.SoftmaxPolicyGradient(step_size=0.0), "step_size is 0.0"),
         (lambda: learners.SoftmaxPolicyGradient(step_size=1.0, rollouts=0), "rollouts is 0"),
@@ -186,6 +185,9 @@ def test_arm_sets_know_themselves() -> None:
     assert needle.p0 == pytest.approx(0.01, rel=1e-12)
     assert needle.log_arms == pytest.approx(100 * np.log(10), rel=1e-15)
     assert arms.Needle(log10_arms=np.log10(200), optimal=5).p0 == pytest.approx(5 / 200, rel=1e-12)
+    assert arms.Needle(log10_arms=2.30103).p0 == pytest.approx(1 / 200, rel=1e-12)
+    # e^5 = 148.4 arms do not exist: 148 do, and the attribute says so.
+    assert arms.Classes(log_counts=[5.0], means=[0.1]).log_counts == (np.log(148),)
     assert arms.Bernoulli([0.9, 0.8]).best_mean == 0.9
     assert arms.Bernoulli([0.9, 0.8], base_mass=[1.0, 3.0]).p0 == pytest.approx(0.25)
 

@@ -58,8 +58,9 @@ def extract_flexible(text: str) -> str | None:
 
 
 def extract_number(text: str) -> Decimal | None:
-    """The value of the last number with a digit in the last 300 characters; None where there is none, or it is "
-    "malformed."""
+    """The value of the last number with a digit in the last 300 characters; None where there is none, or it is
+    malformed.
+    """
     for found in reversed(_NUMBER.findall(text[-WINDOW:])):
         if any(character.isdigit() for character in found):
             return as_number(found)

@@ -253,6 +253,8 @@ def load_model(name: str, dtype: str = "float32", *, param_dtype: str | None = N
         InputError: an unknown name, dtype or checkpoint, or one that the decoder cannot run.
     """
     # Imported here: network and conversion code, and seconds of imports, that a loaded model does not need.
+    # transformers advises to install PyTorch, which nothing here needs at run time.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     from transformers import AutoTokenizer
 
     from llm_bridge.hub import resolve

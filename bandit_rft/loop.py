@@ -106,16 +106,21 @@ def run(
         "learner": describe(learner),
         "rounds": rounds,
         "seeds": seeds,
-        "key": key if isinstance(key, int) else np.asarray(jax.random.key_data(key)).tolist(),
+        "key": int(key) if _is_seed(key) else np.asarray(jax.random.key_data(key)).tolist(),
         "row_capacity": row_capacity,
     }
     host = loop == "host" or not arms.jittable
     with _float64() if arms.jittable else contextlib.nullcontext():
-        base_key = jax.random.key(key) if isinstance(key, int) else key
+        base_key = jax.random.key(int(key)) if _is_seed(key) else key
         if host:
             bound = learner.bind(arms, rounds=rounds, row_capacity=row_capacity)
             return _host_loop(arms, bound, rounds, seeds, base_key, config, recorder, progress)
         return _scan_loop(arms, learner, rounds, seeds, base_key, config, row_capacity, progress)
+
+
+def _is_seed(key: Any) -> bool:
+    """Whether a key is given as a whole number (NumPy's included) and not as a JAX key, typed or raw."""
+    return isinstance(key, (int, np.integer))
 
 
 def describe(thing: Any) -> dict[str, Any]:

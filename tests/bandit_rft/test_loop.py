@@ -77,6 +77,8 @@ def test_keys() -> None:
     first = run(NEEDLE, learner, rounds=60, seeds=8, key=3)
     np.testing.assert_array_equal(first.value, run(NEEDLE, learner, rounds=60, seeds=8, key=3).value)
     np.testing.assert_array_equal(first.value, run(NEEDLE, learner, rounds=60, seeds=8, key=jax.random.key(3)).value)
+    for same in (jax.random.PRNGKey(3), np.int64(3)):
+        np.testing.assert_array_equal(first.value, run(NEEDLE, learner, rounds=60, seeds=8, key=same).value)
     np.testing.assert_array_equal(first.rewards[:3, :20], run(NEEDLE, learner, rounds=20, seeds=3, key=3).rewards)
     assert not np.array_equal(first.rewards, run(NEEDLE, learner, rounds=60, seeds=8, key=4).rewards)
     assert len({path.tobytes() for path in first.value}) == 8

@@ -101,26 +101,22 @@ def run(
     if recorder is not None and arms.jittable and loop != "host":
         raise InputError("A recorder is told of each round by the host loop: set loop='host'.")
     rounds, seeds = int(rounds), int(seeds)
+    whole = (int, np.integer)
     config = {
         "arms": describe(arms),
         "learner": describe(learner),
         "rounds": rounds,
         "seeds": seeds,
-        "key": int(key) if _is_seed(key) else np.asarray(jax.random.key_data(key)).tolist(),
+        "key": int(key) if isinstance(key, whole) else np.asarray(jax.random.key_data(key)).tolist(),
         "row_capacity": row_capacity,
     }
     host = loop == "host" or not arms.jittable
     with _float64() if arms.jittable else contextlib.nullcontext():
-        base_key = jax.random.key(int(key)) if _is_seed(key) else key
+        base_key = jax.random.key(int(key)) if isinstance(key, whole) else key
         if host:
             bound = learner.bind(arms, rounds=rounds, row_capacity=row_capacity)
             return _host_loop(arms, bound, rounds, seeds, base_key, config, recorder, progress)
         return _scan_loop(arms, learner, rounds, seeds, base_key, config, row_capacity, progress)
-
-
-def _is_seed(key: Any) -> bool:
-    """Whether a key is given as a whole number (NumPy's included) and not as a JAX key, typed or raw."""
-    return isinstance(key, (int, np.integer))
 
 
 def describe(thing: Any) -> dict[str, Any]:

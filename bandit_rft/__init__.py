@@ -5,10 +5,11 @@
 Data flows one way: arm sets → learners → run → history → regret and theory → compare → figures.
 """
 
-from bandit_rft import arms, learners, objectives, regret, signals, theory
-from bandit_rft.errors import InputError, RowCapacityError, UnknownOptimumError
+from bandit_rft import arms, learners, objectives, policies, regret, signals, theory, verifiers
+from bandit_rft.errors import InputError, RowCapacityError, SweepWarning, UnknownOptimumError
 from bandit_rft.history import History
 from bandit_rft.loop import run
+from bandit_rft.sweep import sweep
 from bandit_rft.verdict import Verdict, compare
 
 __version__ = "0.1.0"
@@ -17,6 +18,7 @@ __all__ = [
     "History",
     "InputError",
     "RowCapacityError",
+    "SweepWarning",
     "UnknownOptimumError",
     "Verdict",
     "__version__",
@@ -24,8 +26,11 @@ __all__ = [
     "compare",
     "learners",
     "objectives",
+    "policies",
     "regret",
     "run",
     "signals",
+    "sweep",
     "theory",
+    "verifiers",
 ]

@@ -31,9 +31,12 @@ class Info(NamedTuple):
     Attributes:
         value: float scalar, the policy's exact expected reward this round given the past (Pass@1 for a 0/1 reward);
             None where it has no closed form, in which case the pulled arms' true means stand in for it.
+        best_mean: float scalar, the best mean this round where it differs by seed or round; None where the arm set's
+            own `best_mean` holds.
     """
 
     value: Array | None
+    best_mean: Array | None = None
 
 
 def no_metrics(state: PyTree) -> dict[str, Array]:
@@ -53,6 +56,7 @@ class Learner(NamedTuple):
         rollouts: G, the pulls of a round.
         overflowed: state -> bool, whether the row capacity was exceeded (the run then stops).
         metrics: state -> scalars by name, read after `update` (loss, gradient norm, …).
+        notes: sentences that whoever reads the history must know (K ≥ T under an index that sweeps fresh arms, say).
     """
 
     init: Callable[[Array], PyTree]
@@ -61,11 +65,16 @@ class Learner(NamedTuple):
     rollouts: int = 1
     overflowed: Callable[[PyTree], Array | bool] | None = None
     metrics: Callable[[PyTree], Mapping[str, Array]] = no_metrics
+    notes: tuple[str, ...] = ()
 
 
 @runtime_checkable
 class LearnerFactory(Protocol):
-    """Hyper-parameters, frozen; `bind` closes a `Learner` over them and the arm set."""
+    """Hyper-parameters, frozen; `bind` closes a `Learner` over them and the arm set.
+
+    A factory may name some of its float fields in a class attribute `traced`: the scan loop then passes their values as
+    arguments of one compiled function. `bind` meets traced values there, and must not decide anything by them.
+    """
 
     def bind(self, arms: Any, *, rounds: int, row_capacity: int | None = None) -> Learner:
         """The learner for these arms. Raises InputError where the two do not fit."""

@@ -8,10 +8,22 @@ class InputError(ValueError):
 
 
 class RowCapacityError(InputError):
-    """A simulation touched more arms than its row capacity holds; no arm was dropped, the run stopped instead."""
+    """A simulation touched more arms than its row capacity holds; no arm was dropped, the run stopped instead.
+
+    Attributes:
+        history: the `History` of the rounds before, or None.
+    """
+
+    def __init__(self, message: str, history: object = None) -> None:
+        super().__init__(message)
+        self.history = history
 
 
 class UnknownOptimumError(InputError):
     """Regret was asked for where the best arm's mean is unknown (an LLM's verifier): report reward and Pass@1
     instead.
     """
+
+
+class SweepWarning(UserWarning):
+    """A run that cannot learn: the learner tries every arm once first, and the rounds do not exceed the arms."""

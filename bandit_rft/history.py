@@ -24,9 +24,10 @@ class History:
             known.
         pulled_mean: float64 [S, T, G] true means of the arms pulled, or None where they are unknown (an LLM's
             verifier).
-        best_mean: the best arm's mean, or None where it is unknown.
+        best_mean: the best arm's mean; float64 [S, T] where it differs by seed or round; None where it is unknown.
         metrics: name -> float64 [S, T], what the learner logged after each update.
         evaluations: measurements made between rounds, as plain records ({"round": …, "split": …, "pass_at_1": …}).
+        notes: sentences that whoever reads the numbers must know.
         config: the call that made this history, in plain JSON values.
         final_state: the learners' states after the last round (leading axis S under the scan loop; the last seed's
             state under the host loop), or None when loaded from a file.
@@ -35,9 +36,10 @@ class History:
     rewards: np.ndarray
     value: np.ndarray
     pulled_mean: np.ndarray | None
-    best_mean: float | None
+    best_mean: float | np.ndarray | None
     metrics: Mapping[str, np.ndarray] = field(default_factory=dict)
     evaluations: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     final_state: Any = None
 
@@ -70,12 +72,13 @@ class History:
             raise UnknownOptimumError(
                 "The best arm's mean is unknown for this arm set: report rewards and Pass@1 instead of regret."
             )
+        best = np.broadcast_to(self.best_mean, self.value.shape)
         if kind == "pseudo":
-            loss = self.rollouts * np.maximum(self.best_mean - self.value, 0.0)
+            loss = self.rollouts * np.maximum(best - self.value, 0.0)
         elif kind == "pulled":
-            loss = np.maximum(self.best_mean - self.pulled_mean, 0.0).sum(axis=-1)
+            loss = np.maximum(best[..., None] - self.pulled_mean, 0.0).sum(axis=-1)
         elif kind == "realised":
-            loss = (self.best_mean - self.rewards).sum(axis=-1)
+            loss = (best[..., None] - self.rewards).sum(axis=-1)
         else:
             raise InputError(f"Regret kind {kind!r} is unknown: choose pseudo, pulled or realised.")
         return np.cumsum(loss, axis=1, dtype=np.float64)
@@ -86,7 +89,8 @@ class History:
         """
         path = Path(path)
         header = {
-            "best_mean": self.best_mean,
+            "best_mean": None if isinstance(self.best_mean, np.ndarray) else self.best_mean,
+            "notes": list(self.notes),
             "evaluations": list(self.evaluations),
             "config": dict(self.config),
             "metrics": sorted(self.metrics),
@@ -94,6 +98,8 @@ class History:
         arrays: dict[str, Any] = {"rewards": self.rewards, "value": self.value}
         if self.pulled_mean is not None:
             arrays["pulled_mean"] = self.pulled_mean
+        if isinstance(self.best_mean, np.ndarray):
+            arrays["best_mean"] = self.best_mean
         arrays |= {f"metric/{name}": values for name, values in self.metrics.items()}
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
         partial = path.with_name(f".{path.name}.partial.npz")
@@ -110,7 +116,8 @@ class History:
                     rewards=file["rewards"],
                     value=file["value"],
                     pulled_mean=file.get("pulled_mean"),
-                    best_mean=header["best_mean"],
+                    best_mean=file["best_mean"] if "best_mean" in file else header["best_mean"],
+                    notes=tuple(header.get("notes", ())),
                     metrics={name: file[f"metric/{name}"] for name in header["metrics"]},
                     evaluations=tuple(header["evaluations"]),
                     config=header["config"],

@@ -4,11 +4,14 @@ If a learner's update and the reward law commute with permutations of the arms i
 one class that share one learner statistic are interchangeable: they are one **row** with a multiplicity, and an arm's
 identity inside its row is uniform. Two arms or 10^100000, memory and time are set by the arms touched.
 
-    rows = Rows.of(classes, capacity)       one row a class, before anything is pulled
+    rows = Rows.of(log_counts, capacity)    one row a class, before anything is pulled
     pulls = draw(key, rows, log_weight, G)  G independent draws; two draws of one arm are recognised as one arm
     rows, place = split(rows, pulls, keep)  the pulled arms leave their rows; `place` is where each now lives
 
 A learner keeps its statistics in arrays [capacity] beside the rows and copies them from `pulls.row` to `place`.
+
+Where the learner treats all untouched arms alike, whatever their class, row 0 may hold every one of them (`pools`): an
+arm's class is then drawn when the arm is first pulled, and a table of 10^5 different means costs the arms touched too.
 
 Counts are integers throughout. A class of 2^31 arms or more keeps its size as a logarithm and the integer number of
 arms taken out of it, so that ln(N − k) = ln N + log1p(−k/N) never loses an arm however long the chain of splits.
@@ -17,16 +20,16 @@ arms taken out of it, so that ln(N − k) = ln N + log1p(−k/N) never loses an 
 from __future__ import annotations
 
 import dataclasses
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bandit_rft.choice import choose
 from bandit_rft.errors import InputError
-
-LARGEST_COUNT = 2**31 - 1
+from bandit_rft.pools import LARGEST_COUNT, Pool, log_left
 
 
 @jax.tree_util.register_dataclass
@@ -35,25 +38,32 @@ class Rows:
     """Groups of interchangeable arms. R = row capacity.
 
     Attributes:
-        class_index: int32 [R], reward class of the row's arms.
+        class_index: int32 [R], reward class of the row's arms; −1 for a pool's row, which holds arms of any class.
+        mean: float [R], true mean reward of an arm of the row (for a pool's row, the average over its arms).
         count: int32 [R], arms in the row; in a row of a huge class, minus the number of arms split off it so far.
         log_total: float [R], ln of the class's size for a huge row (2^31 arms or more), else 0.
         log_multiplicity: float [R], ln of the number of arms in each row, −inf for an empty one. It follows from the
             two above and is kept because a logarithm a row and round would be most of a simulation's time.
         used: int32 scalar, rows in use: the first `used` ones.
         overflowed: bool scalar, whether a split found no free row (the run then stops; its numbers are void).
+        pool: what a pool remembers of the arms that left row 0, or None where every row has one class.
+        heads: static; only the first `heads` rows can hold more than one arm.
     """
 
     class_index: jax.Array
+    mean: jax.Array
     count: jax.Array
     log_total: jax.Array
     log_multiplicity: jax.Array
     used: jax.Array
     overflowed: jax.Array
+    pool: Any = None
+    heads: int = field(default=0, metadata={"static": True})
 
     @classmethod
-    def of(cls, log_counts: np.ndarray, capacity: int) -> Rows:
-        """One row for each class of exp(log_counts[c]) arms, with room for `capacity` rows in all.
+    def of(cls, log_counts: np.ndarray, capacity: int, mean: jax.Array | np.ndarray | None = None) -> Rows:
+        """One row for each class of exp(log_counts[c]) arms of true mean `mean[c]` (0 where None), with room for
+        `capacity` rows in all.
 
         Raises:
             InputError: capacity below the number of classes.
@@ -72,30 +82,48 @@ class Rows:
         class_index = np.zeros(capacity, np.int32)
         class_index[:classes] = np.arange(classes)
         totals = jnp.asarray(log_total, dtype=float)
+        means = jnp.zeros(capacity, float)
         return cls(
             class_index=jnp.asarray(class_index),
+            mean=means if mean is None else means.at[:classes].set(jnp.asarray(mean, float)),
             count=jnp.asarray(count),
             log_total=totals,
-            log_multiplicity=_log_multiplicity(jnp.asarray(count), totals),
+            log_multiplicity=log_left(jnp.asarray(count), totals),
             used=jnp.asarray(classes, dtype=jnp.int32),
             overflowed=jnp.asarray(False),
+            heads=classes if np.any(log_counts > 0) else 0,
         )
 
     @property
     def capacity(self) -> int:
         return self.count.shape[-1]
 
+    def for_each_arm(self, row_weight: jax.Array) -> jax.Array:
+        """The weights [R] of whole rows, per arm of the row; 0 where a row has no arm."""
+        logs = self.log_multiplicity[: self.heads]
+        per_arm = jnp.where(logs > -jnp.inf, jnp.exp(-jnp.maximum(logs, 0.0)), 0.0)
+        return jnp.concatenate([row_weight[: self.heads] * per_arm, row_weight[self.heads :]])
+
     def remove(self, row: jax.Array, number: jax.Array) -> Rows:
         """Take `number` [G] int32 arms out of the rows `row` [G] int32."""
         count = self.count.at[row].add(-number)
-        changed = _log_multiplicity(count[row], self.log_total[row])
+        changed = log_left(count[row], self.log_total[row])
         return dataclasses.replace(self, count=count, log_multiplicity=self.log_multiplicity.at[row].set(changed))
 
+    @classmethod
+    def pooled(cls, pool: Pool, log_arms: float, capacity: int, pool_state: Any) -> Rows:
+        """Every arm in row 0, of a class to be drawn by `pool` when the arm is first pulled.
 
-def _log_multiplicity(count: jax.Array, log_total: jax.Array) -> jax.Array:
-    number = count.astype(log_total.dtype)
-    finite = jnp.where(count > 0, jnp.log(jnp.maximum(number, 1)), -jnp.inf)
-    return jnp.where(log_total > 0, log_total + jnp.log1p(number * jnp.exp(-log_total)), finite)
+        Raises:
+            InputError: capacity below one.
+        """
+        rows = cls.of(np.asarray([log_arms]), capacity)
+        return dataclasses.replace(
+            rows,
+            class_index=rows.class_index.at[0].set(-1),
+            mean=rows.mean.at[0].set(pool.mean(pool_state)),
+            pool=pool_state,
+        )
 
 
 @jax.tree_util.register_dataclass
@@ -107,14 +135,18 @@ class Pulls:
         row: int32 [G], the row that each was drawn from.
         first: int32 [G], the first draw of this round that pulled the same arm (its own index if none did before).
         class_index: int32 [G], the arm's reward class: the arm set's to read, never the learner's.
+        mean: float [G], the arm's true mean reward: the arm set's to read, never the learner's.
     """
 
     row: jax.Array
     first: jax.Array
     class_index: jax.Array
+    mean: jax.Array
 
 
-def draw(key: jax.Array, rows: Rows, log_weight: jax.Array, rollouts: int) -> tuple[Pulls, jax.Array]:
+def draw(
+    key: jax.Array, rows: Rows, log_weight: jax.Array, rollouts: int, pool: Pool | None = None
+) -> tuple[Pulls, jax.Array]:
     """G independent draws of an arm with probability ∝ exp(log_weight) of its row, uniform inside the row.
 
     Args:
@@ -122,39 +154,37 @@ def draw(key: jax.Array, rows: Rows, log_weight: jax.Array, rollouts: int) -> tu
         rows: the rows.
         log_weight: float [R], ln of the total weight of each row (multiplicity included); −inf excludes a row.
         rollouts: G, static.
+        pool: of row 0, or None where every row has one class.
 
     Returns:
         The pulls, and float [R] the probability of each row.
     """
     row_key, arm_key = jax.random.split(key)
-    weight = jnp.exp(log_weight - jnp.max(log_weight))
-    row, total = _choose(row_key, weight, rollouts)
-    pulls = Pulls(row=row, first=_same_arm(arm_key, rows, row), class_index=rows.class_index[row])
-    return pulls, weight / total
+    weight = relative_weight(log_weight)
+    uniform = jax.random.uniform(row_key, (rollouts,), dtype=weight.dtype)
+    row, total = choose(uniform, weight)
+    return _pulls_of(arm_key, rows, row, pool), weight / total
 
 
-def _choose(key: jax.Array, weight: jax.Array, rollouts: int) -> tuple[jax.Array, jax.Array]:
-    """(int32 [G] rows drawn ∝ weight [R], the weights' sum), by inverse transform: one uniform a draw, whatever R.
-
-    The cumulative sum has two levels, over blocks of about sqrt(R) rows and inside the block drawn, so that a draw
-    costs one pass over the weights. Rounding may push a uniform past the last cumulative weight: the last row with any
-    weight then takes it, never a row of weight zero and never an index past the end.
-    """
-    block = max(1, round(math.sqrt(weight.shape[0])))
-    blocks = jnp.pad(weight, (0, -weight.shape[0] % block)).reshape(-1, block)
-    block_end = jnp.cumsum(jnp.sum(blocks, axis=1))
-    uniform = jax.random.uniform(key, (rollouts,), dtype=weight.dtype) * block_end[-1]
-    chosen_block = _first_above(block_end, uniform)
-    inside = jnp.cumsum(blocks[chosen_block], axis=1)
-    start = jnp.where(chosen_block > 0, block_end[jnp.maximum(chosen_block - 1, 0)], jnp.zeros_like(uniform))
-    row = chosen_block * block + jax.vmap(_first_above)(inside, (uniform - start)[:, None])[:, 0]
-    return row.astype(jnp.int32), block_end[-1]
+def relative_weight(log_weight: jax.Array) -> jax.Array:
+    """exp(log_weight − its maximum) [R]: the weights up to a factor, the largest 1."""
+    return jnp.exp(log_weight - jnp.max(log_weight))
 
 
-def _first_above(cumulative: jax.Array, target: jax.Array) -> jax.Array:
-    """int [G], first index whose cumulative weight exceeds the target, at most the last index that adds weight."""
-    last = jnp.searchsorted(cumulative, cumulative[-1], side="left")
-    return jnp.minimum(jnp.searchsorted(cumulative, target, side="right"), last)
+def _pulls_of(key: jax.Array, rows: Rows, row: jax.Array, pool: Pool | None) -> Pulls:
+    """The arms drawn from the rows `row` [G]: which draws are of one arm, and what each arm is."""
+    if pool is None:
+        return Pulls(row=row, first=_same_arm(key, rows, row), class_index=rows.class_index[row], mean=rows.mean[row])
+    same_key, class_key = jax.random.split(key)
+    first = _same_arm(same_key, rows, row)
+    fresh = row == 0
+    class_index, mean = pool.draw(class_key, rows.pool, fresh & (first == jnp.arange(row.shape[0], dtype=jnp.int32)))
+    return Pulls(
+        row=row,
+        first=first,
+        class_index=jnp.where(fresh, class_index, rows.class_index[row])[first],
+        mean=jnp.where(fresh, mean, rows.mean[row])[first],
+    )
 
 
 def _same_arm(key: jax.Array, rows: Rows, row: jax.Array) -> jax.Array:
@@ -174,16 +204,18 @@ def _same_arm(key: jax.Array, rows: Rows, row: jax.Array) -> jax.Array:
     return jnp.argmax(same, axis=1).astype(jnp.int32)
 
 
-def split(rows: Rows, pulls: Pulls, keep: jax.Array) -> tuple[Rows, jax.Array]:
+def split(rows: Rows, pulls: Pulls, keep: jax.Array, pool: Pool | None = None) -> tuple[Rows, jax.Array]:
     """Let each pulled arm leave its row for a row of its own, where `keep` says that its statistic has changed.
 
     An arm already alone in its row stays there, and an arm whose statistic is unchanged stays interchangeable with its
-    row's others, so it is not split off (`keep` False): both keep the simulation exact and small.
+    row's others, so it is not split off (`keep` False): both keep the simulation exact and small. Row 0 of a pool is
+    left even by its last arm, since a row of its own is where an arm's class is written down.
 
     Args:
         rows: the rows that the pulls were drawn from.
         pulls: the round's pulls.
         keep: bool [G], equal for all draws of one arm.
+        pool: of row 0, or None where every row has one class.
 
     Returns:
         The rows, and int32 [G] the row where each pulled arm now lives. Where the capacity is exceeded, `overflowed` is
@@ -191,14 +223,18 @@ def split(rows: Rows, pulls: Pulls, keep: jax.Array) -> tuple[Rows, jax.Array]:
     """
     first = pulls.first == jnp.arange(pulls.row.shape[0], dtype=jnp.int32)
     alone = (rows.count[pulls.row] == 1) & (rows.log_total[pulls.row] <= 0)
+    if pool is not None:
+        alone &= pulls.row != 0
     moves = first & keep & ~alone
     fresh = rows.used + jnp.cumsum(moves, dtype=jnp.int32) - 1
     target = jnp.where(moves, fresh, rows.capacity)  # out of range: dropped by the scatters below
     place = jnp.where(moves, fresh, pulls.row)[pulls.first]
     used = rows.used + jnp.sum(moves, dtype=jnp.int32)
+    left_pool = moves & (pulls.row == 0)
     rows = dataclasses.replace(
         rows.remove(pulls.row, moves.astype(jnp.int32)),
         class_index=rows.class_index.at[target].set(pulls.class_index, mode="drop"),
+        mean=rows.mean.at[target].set(pulls.mean, mode="drop"),
         used=jnp.minimum(used, rows.capacity),
         overflowed=rows.overflowed | (used > rows.capacity),
     )
@@ -207,9 +243,7 @@ def split(rows: Rows, pulls: Pulls, keep: jax.Array) -> tuple[Rows, jax.Array]:
         count=rows.count.at[target].set(1, mode="drop"),
         log_multiplicity=rows.log_multiplicity.at[target].set(0.0, mode="drop"),
     )
+    if pool is not None:
+        taken = pool.take(rows.pool, pulls.class_index, left_pool)
+        rows = dataclasses.replace(rows, pool=taken, mean=rows.mean.at[0].set(pool.mean(taken)))
     return rows, place
-
-
-def move(statistic: jax.Array, pulls: Pulls, place: jax.Array) -> jax.Array:
-    """The statistic [R] after `split`: each split arm carries its old row's value to its new row."""
-    return statistic.at[place].set(statistic[pulls.row], mode="drop")

@@ -39,7 +39,7 @@ class HistoryLike(Protocol):
     def value(self) -> np.ndarray: ...
 
     @property
-    def best_mean(self) -> float | None: ...
+    def best_mean(self) -> float | np.ndarray | None: ...
 
     def regret(self) -> np.ndarray: ...
 
@@ -202,7 +202,11 @@ def compare(
 
 
 def _check(
-    rewards: np.ndarray, value: np.ndarray, best_mean: float | None, prediction: Prediction, false_alarm: float
+    rewards: np.ndarray,
+    value: np.ndarray,
+    best_mean: float | np.ndarray | None,
+    prediction: Prediction,
+    false_alarm: float,
 ) -> None:
     if not 0.0 < false_alarm < 1.0:
         raise InputError(f"false_alarm must lie strictly between 0 and 1, but is {false_alarm!r}.")
@@ -224,8 +228,10 @@ def _check(
             f"The history has {rewards.shape[2]} rollouts a round and {prediction.name} was made for "
             f"{prediction.rollouts}: use the same number."
         )
-    if best_mean is not None and not math.isclose(best_mean, 1.0, rel_tol=1e-6):
-        raise InputError(f"{prediction.name} is for arms whose best mean is 1, but this history's is {best_mean:g}.")
+    if best_mean is not None and not np.allclose(best_mean, 1.0, rtol=1e-6):
+        raise InputError(
+            f"{prediction.name} is for arms whose best mean is 1, but this history's is {np.min(best_mean):g}."
+        )
     if np.isnan(value).any() and not np.isnan(value).all():
         raise InputError("Some but not all of the history's values are NaN: leave out the broken rounds or seeds.")
 

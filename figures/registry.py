@@ -10,7 +10,14 @@ from typing import Any
 
 from bandit_rft.errors import InputError
 from bandit_rft.run_folder import CONFIG, read_json
-from figures import finetune_run, needle_regret
+from figures import (
+    correct_arms,
+    finetune_run,
+    infinite_arms,
+    needle_regret,
+    regret_against_arms,
+    signals_compared,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +46,26 @@ FIGURES: Mapping[str, Entry] = MappingProxyType(
             summary="a real fine-tuning run: reward and Pass@1 beside the jump chain; one figure a run",
             accepts=finetune_run.accepts,
             draw=lambda runs, out: [finetune_run.draw(run, out) for run in runs],
+        ),
+        regret_against_arms.NAME: Entry(
+            summary="regret against the number of arms at a fixed horizon (simulations.regret_against_arms)",
+            accepts=regret_against_arms.accepts,
+            draw=lambda runs, out: [regret_against_arms.draw(run, out) for run in runs],
+        ),
+        correct_arms.NAME: Entry(
+            summary="tables against token policies as the correct arms grow in number (simulations.correct_arms)",
+            accepts=correct_arms.accepts,
+            draw=lambda runs, out: [correct_arms.draw(run, out) for run in runs],
+        ),
+        infinite_arms.NAME: Entry(
+            summary="infinitely many arms against the bound sqrt(2n) (simulations.infinite_arms)",
+            accepts=infinite_arms.accepts,
+            draw=lambda runs, out: [infinite_arms.draw(run, out) for run in runs],
+        ),
+        signals_compared.NAME: Entry(
+            summary="learning signals at an equal number of pulls (simulations.signals_compared)",
+            accepts=signals_compared.accepts,
+            draw=lambda runs, out: [signals_compared.draw(run, out) for run in runs],
         ),
     }
 )

@@ -11,15 +11,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bandit_rft import arms, learners
+from bandit_rft import arms, learners, policies, verifiers
 from bandit_rft.contract import LearnerFactory
 from bandit_rft.errors import InputError
 
-ARMS = {kind.__name__: kind for kind in (arms.Needle, arms.Bernoulli, arms.Classes)}
-LEARNERS = {
-    kind.__name__: kind
-    for kind in (learners.SoftmaxPolicyGradient, learners.ExploreUntilSuccess, learners.ThompsonBeta, learners.UCB1)
-}
+ARMS = {name: getattr(arms, name) for name in arms.__all__ if inspect.isclass(getattr(arms, name))}
+PRIORS = {name: ARMS.pop(name) for name in ("Beta", "Prior", "TwoPoint")}
+LEARNERS = {name: getattr(learners, name) for name in learners.__all__}
+# What an argument of an arm set or learner may itself be, written as a table with a type.
+PARTS: Mapping[str, Any] = (
+    ARMS
+    | LEARNERS
+    | {name: kind for name, kind in PRIORS.items() if name != "Prior"}
+    | {name: getattr(policies, name) for name in ("LogLinear", "PrefixTree", "Product")}
+    | {name: getattr(verifiers, name) for name in ("AnswerToken", "HashFraction", "ModularSum")}
+    | {"NeedleSequence": verifiers.Needle}  # Needle alone is the arm set
+)
 _TABLES = ("arms", "learner")
 _COUNTS = ("rounds", "seeds", "key", "row_capacity")
 
@@ -183,6 +190,11 @@ def _make(what: str, table: str, kinds: Mapping[str, Any], values: Mapping[str, 
         raise InputError(
             f"{name} needs {missing[0]}: give it under [{table}], or with --set {table}.{missing[0]}=VALUE."
         )
+    for key, value in arguments.items():
+        if isinstance(value, Mapping):
+            arguments[key] = _make(f"argument {key} of {name}", f"{table}.{key}", PARTS, value)
+        elif isinstance(value, list):
+            arguments[key] = tuple(value)
     try:
         return kinds[name](**arguments)
     except InputError:

@@ -8,12 +8,15 @@ from pathlib import Path
 from bandit_rft import History, theory
 from bandit_rft import run as run_loop
 from bandit_rft.arms import Needle
+from bandit_rft.errors import RowCapacityError
 from bandit_rft.learners import ExploreUntilSuccess, SoftmaxPolicyGradient
 from bandit_rft.loop import Progress
 from bandit_rft.regret import band
 from bandit_rft.run_folder import HISTORY, RunFolder, now
 from bandit_rft.verdict import Verdict, compare
 from simulations.config import Simulation
+
+PARTIAL = "history.partial.npz"  # what was simulated before the row capacity was exceeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,26 +67,39 @@ def simulate(config: Simulation, out: str | Path, *, progress: Progress | None =
 
     Raises:
         InputError: arms, learner or counts that are refused, or a folder that holds a different run.
+        RowCapacityError: row_capacity was exceeded; the rounds before are in history.partial.npz.
     """
     arms, learner = config.make_arms(), config.make_learner()
     # What can be refused at once is refused before a folder is made.
     learner.bind(arms, rounds=config.rounds, row_capacity=config.row_capacity)
     prediction, why_not = predict(config)
     started = now()
-    history = run_loop(
-        arms,
-        learner,
-        config.rounds,
-        seeds=config.seeds,
-        key=config.key,
-        row_capacity=config.row_capacity,
-        progress=progress,
-    )
+    try:
+        history = run_loop(
+            arms,
+            learner,
+            config.rounds,
+            seeds=config.seeds,
+            key=config.key,
+            row_capacity=config.row_capacity,
+            progress=progress,
+        )
+    except RowCapacityError as error:
+        _keep_partial(error, config, out)
+        raise
     with RunFolder.claim(out, config.to_json()) as folder:
         history.save(folder.path / HISTORY)
         folder.write_manifest(started=started, finished=now(), key=config.key)
     verdict = compare(history, prediction) if prediction is not None else None
     return Outcome(config=config, history=history, prediction=prediction, why_not=why_not, verdict=verdict)
+
+
+def _keep_partial(error: RowCapacityError, config: Simulation, out: str | Path) -> None:
+    """Save the rounds before an overflow beside where the whole history would be."""
+    if not isinstance(error.history, History) or error.history.rounds == 0:
+        return
+    with RunFolder.claim(out, config.to_json()) as folder:
+        error.history.save(folder.path / PARTIAL)
 
 
 def predict(config: Simulation) -> tuple[theory.Prediction | None, str]:
@@ -92,7 +108,7 @@ def predict(config: Simulation) -> tuple[theory.Prediction | None, str]:
     if not isinstance(arms, Needle):
         return None, "the catalogue's exact laws are for Needle arms (deterministic rewards 0 and 1)"
     if isinstance(learner, SoftmaxPolicyGradient):
-        if arms.optimal != 1 or learner.signal != "raw" or learner.rollouts != 1:
+        if arms.optimal != 1 or learner.signal != "raw" or learner.rollouts != 1 or not learner.plain:
             return None, "the exact jump chain is for one optimal arm, the raw reward and one rollout a round"
         found = theory.pg_jump_single(arms.p0, learner.step_size, config.rounds, log_arms=arms.log_arms)
         return found, ""

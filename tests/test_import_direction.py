@@ -9,9 +9,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Left to right. `history` stands left of `loop`: the record type must exist before the loop can fill it.
 LAYERS = [
-    {"errors"}, {"contract"}, {"rows", "sampling"}, {"signals", "objectives"}, {"arms"}, {"learners"},
+    {"errors"}, {"contract"}, {"choice", "sampling", "sampling_normal"}, {"pools"}, {"rows"},
+    {"signals", "objectives", "verifiers"}, {"policies"}, {"arms"}, {"learners"},
     {"history"}, {"loop"},
-    {"regret"}, {"theory"}, {"verdict"}, {"run_folder", "progress"}, {"cli", "cli_commands", "__main__"},
+    {"regret"}, {"theory"}, {"verdict"}, {"run_folder", "progress"}, {"sweep"}, {"cli", "cli_commands", "__main__"},
 ]  # fmt: skip
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 MAY_IMPORT = {

@@ -11,43 +11,49 @@ leave their row.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft import rows as row_table
 from bandit_rft import signals
-from bandit_rft.contract import Info, Learner
+from bandit_rft.arms.contexts import Contexts
+from bandit_rft.arms.token_sequences import TokenSequences
+from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
-from bandit_rft.learners.tabular import capacity_for, require_count, require_table
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, kw_only=True)
-class State:
-    """Attributes: rows; logit: float [R], θ of one arm of each row."""
-
-    rows: row_table.Rows
-    logit: jax.Array
+from bandit_rft.learners import tabular, token_policy_gradient
+from bandit_rft.learners.softmax_surrogate import Surrogate
+from bandit_rft.learners.tabular import Lesson, Rule, State, Statistic
+from bandit_rft.rows import Pulls, relative_weight
 
 
 @dataclass(frozen=True)
 class SoftmaxPolicyGradient:
-    """Softmax policy gradient on a table, from the base policy of the arm set.
+    """Softmax policy gradient on a table or on token sequences, from the base policy of the arm set.
 
     Args:
         step_size: η > 0, per round (the round's G rollouts are averaged).
-        signal: "raw", "signed", "mean_baseline", "rloo", "grpo", or a function [G] -> [G].
+        signal: "raw", "signed", "mean_baseline" (Dr.GRPO), "rloo", "grpo", "running_baseline" (r − the mean of all
+            rewards of earlier rounds, 0 before the first), or a function [G] -> [G].
         rollouts: G, pulls a round.
         ddof: GRPO's degrees of freedom, 1 (sample) or 0 (population).
         eps: GRPO's term beside the standard deviation.
+        extra_rollouts: pulls a round that serve the baseline alone. With "mean_baseline" the baseline is their mean;
+            with "rloo" the mean of all other pulls of the round, theirs included.
+        clip: ε of PPO's ratio clip, or None for none.
+        epochs: updates on each round's pulls, with importance ratios.
+        replay: earlier rounds whose pulls are used again in each update, with importance ratios.
+        entropy_coefficient: weight of the policy's entropy in the objective.
+        kl_coefficient: weight of KL(policy ‖ base policy), subtracted from the objective.
 
     Raises:
-        InputError: step_size not positive and finite, an unknown signal, rollouts below 1.
+        InputError: an argument outside its range, an unknown signal, extra_rollouts with another signal; on binding to
+            token sequences, any argument after eps.
 
-    Left out: momentum and adaptive step sizes, entropy and KL regularisation.
+    Left out: momentum and adaptive step sizes; the last six arguments on token sequences.
     """
 
     step_size: float
@@ -55,50 +61,144 @@ class SoftmaxPolicyGradient:
     rollouts: int = 1
     ddof: int = 1
     eps: float = 1e-6
+    extra_rollouts: int = 0
+    clip: float | None = None
+    epochs: int = 1
+    replay: int = 0
+    entropy_coefficient: float = 0.0
+    kl_coefficient: float = 0.0
+
+    traced: ClassVar[tuple[str, ...]] = ("step_size",)
 
     def __post_init__(self) -> None:
-        if not (self.step_size > 0 and np.isfinite(self.step_size)):
-            raise InputError(f"step_size is {self.step_size}: give a positive finite number.")
-        require_count("rollouts", self.rollouts)
-        signals.make(self.signal, ddof=self.ddof, eps=self.eps)
+        tabular.require_positive("step_size", self.step_size)
+        for name, least in (("rollouts", 1), ("epochs", 1), ("extra_rollouts", 0), ("replay", 0)):
+            value = getattr(self, name)
+            if value != int(value) or value < least:
+                raise InputError(f"{name} is {value}: give a whole number of at least {least}.")
+        if self.clip is not None:
+            tabular.require_positive("clip", self.clip)
+        for name in ("entropy_coefficient", "kl_coefficient"):
+            tabular.require_between(name, getattr(self, name), 0.0, 1e300)
+        if self.extra_rollouts and self.signal not in ("mean_baseline", "rloo"):
+            raise InputError(
+                f"extra_rollouts feed a baseline, which signal {self.signal!r} has not: use mean_baseline or rloo."
+            )
+        if self.signal != "running_baseline":
+            signals.make(self.signal, ddof=self.ddof, eps=self.eps)
+
+    @property
+    def plain(self) -> bool:
+        """Whether each round is one step on its own pulls, by a signal of its own rewards alone."""
+        return self._one_step and self.extra_rollouts == 0 and self.signal != "running_baseline"
+
+    @property
+    def _one_step(self) -> bool:
+        regularised = self.entropy_coefficient > 0 or self.kl_coefficient > 0
+        return self.epochs == 1 and self.replay == 0 and not regularised  # ratios are 1: nothing is clipped
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:
-        """The learner on a table of arms. Raises InputError where `arms` is not one."""
-        table = require_table(arms, "SoftmaxPolicyGradient")
-        signal_of = signals.make(self.signal, ddof=self.ddof, eps=self.eps)
+        """The learner on a table of arms or on token sequences. Raises InputError where `arms` is neither."""
+        if isinstance(arms, (TokenSequences, Contexts)):
+            if not self.plain or self.clip is not None:
+                raise InputError("Token sequences take plain policy gradients: leave out the arguments after eps.")
+            return token_policy_gradient.bind(
+                arms,
+                step_size=self.step_size,
+                signal=self.signal,
+                rollouts=self.rollouts,
+                ddof=self.ddof,
+                eps=self.eps,
+                rounds=rounds,
+                row_capacity=row_capacity,
+            )
+        table = tabular.require_table(arms, "SoftmaxPolicyGradient")
+        learn = self._learn_by_step() if self._one_step else self._learn_by_epochs()
+        initial = {"logit": tabular.base_logit(table)}
+        if self.kl_coefficient:
+            initial["log_base"] = np.asarray(table.base_log_mass) - np.asarray(table.log_counts)
+        memory = {} if self._one_step else self._surrogate().memory()
+        if self.signal == "running_baseline":
+            memory |= {"reward_sum": np.zeros(()), "reward_count": np.zeros(())}
         # Under the raw signal an arm of reward 0 never moves on its own, so its class never splits.
-        movable = table.mean_of_class > 0 if self.signal == "raw" else None
-        capacity = capacity_for(table, rounds * self.rollouts, row_capacity, classes_split=movable)
-        log_counts = np.asarray(table.log_counts)
-        base_logit = np.zeros(max(capacity, len(log_counts)))
-        base_logit[: len(log_counts)] = np.asarray(table.base_log_mass) - log_counts
+        rule = Rule(
+            log_weight=log_weight,
+            learn=learn,
+            initial=initial,
+            memory=memory,
+            rollouts=self.rollouts + self.extra_rollouts,
+            classes_split=table.can_pay if self.signal == "raw" else None,
+        )
+        return tabular.bind(arms, rule, name="SoftmaxPolicyGradient", rounds=rounds, row_capacity=row_capacity)
+
+    def _signal(self, state: State, rewards: jax.Array) -> tuple[jax.Array, dict[str, jax.Array] | None]:
+        """(signals [G + extra], 0 for the extra pulls; what the memory becomes)."""
+        if self.signal == "running_baseline":
+            total, count = state.memory["reward_sum"], state.memory["reward_count"]
+            after = {"reward_sum": total + jnp.sum(rewards), "reward_count": count + rewards.shape[0]}
+            return rewards - total / jnp.maximum(count, 1), after
+        if self.extra_rollouts == 0:
+            return signals.make(self.signal, ddof=self.ddof, eps=self.eps)(rewards), None
+        own, extra = rewards[: self.rollouts], rewards[self.rollouts :]
+        if self.signal == "mean_baseline":
+            signal = own - jnp.mean(extra)
+        else:
+            others = rewards.shape[0] - 1
+            signal = own - (jnp.sum(rewards) - own) / others
+        return jnp.concatenate([signal, jnp.zeros_like(extra)]), None
+
+    def _learn_by_step(self) -> Callable[[State, Pulls, jax.Array], Lesson]:
         step_size, rollouts = self.step_size, self.rollouts
 
-        def init(key: jax.Array) -> State:
-            del key
-            return State(rows=row_table.Rows.of(log_counts, capacity), logit=jnp.asarray(base_logit, dtype=float))
-
-        def act(key: jax.Array, state: State) -> tuple[row_table.Pulls, Info]:
-            log_weight = state.rows.log_multiplicity + state.logit
-            pulls, probability = row_table.draw(key, state.rows, log_weight, rollouts)
-            mean = jnp.asarray(table.mean_of_class, dtype=float)[state.rows.class_index]
-            return pulls, Info(value=jnp.sum(probability * mean))
-
-        def update(state: State, pulls: row_table.Pulls, rewards: jax.Array) -> State:
-            signal = signal_of(rewards)
-            log_multiplicity = state.rows.log_multiplicity
-            log_partition = jax.nn.logsumexp(log_multiplicity + state.logit)
-            # A row without arms has no probability, and must not drift while it waits to be used.
-            inhabited = log_multiplicity > -jnp.inf
-            arm_probability = jnp.where(inhabited, jnp.exp(state.logit - log_partition), 0.0)
-            logit = state.logit - step_size * jnp.mean(signal) * arm_probability
+        def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
+            signal, memory = self._signal(state, rewards)
+            logit = state.statistic["logit"] - step_size * (jnp.sum(signal) / rollouts) * arm_probability(state)
             # Draws of one arm act on one logit together: their signals are added before anything is compared with zero.
             gain = jnp.zeros_like(signal).at[pulls.first].add(signal)
-            rows, place = row_table.split(state.rows, pulls, keep=(gain != 0)[pulls.first])
-            logit = row_table.move(logit, pulls, place)
-            logit = logit.at[place].add(gain * (step_size / rollouts), mode="drop")
-            return State(rows=rows, logit=logit)
 
-        return Learner(
-            init=init, act=act, update=update, rollouts=rollouts, overflowed=lambda state: state.rows.overflowed
+            def observe(before: Statistic) -> Statistic:
+                return {"logit": before["logit"] + gain * (step_size / rollouts)}
+
+            return Lesson(observe=observe, statistic={"logit": logit}, keep=(gain != 0)[pulls.first], memory=memory)
+
+        return learn
+
+    def _surrogate(self) -> Surrogate:
+        return Surrogate(
+            step_size=self.step_size,
+            rollouts=self.rollouts,
+            pulls=self.rollouts + self.extra_rollouts,
+            clip=self.clip,
+            epochs=self.epochs,
+            replay=self.replay,
+            entropy_coefficient=self.entropy_coefficient,
+            kl_coefficient=self.kl_coefficient,
         )
+
+    def _learn_by_epochs(self) -> Callable[[State, Pulls, jax.Array], Lesson]:
+        surrogate = self._surrogate()
+
+        def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
+            signal, memory = self._signal(state, rewards)
+            logit = state.statistic["logit"]
+            log_old = logit[pulls.row] - jax.nn.logsumexp(state.rows.log_multiplicity + logit)
+            moved = jnp.zeros_like(signal).at[pulls.first].add(jnp.abs(signal))
+
+            def then(after: State, place: jax.Array) -> State:
+                return surrogate.update(after, place, signal, log_old)
+
+            return Lesson(observe=lambda before: {}, keep=(moved > 0)[pulls.first], memory=memory, then=then)
+
+        return learn
+
+
+def log_weight(key: jax.Array, state: State) -> jax.Array:
+    """ln of each row's probability, up to a constant."""
+    del key
+    return state.rows.log_multiplicity + state.statistic["logit"]
+
+
+def arm_probability(state: State) -> jax.Array:
+    """π of one arm of each row [R]; 0 where a row has no arm, so that it does not drift while it waits to be used."""
+    weight = relative_weight(state.rows.log_multiplicity + state.statistic["logit"])
+    return state.rows.for_each_arm(weight / jnp.sum(weight))

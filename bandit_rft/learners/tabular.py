@@ -1,61 +1,329 @@
-"""What the tabular learners share: the check that an arm set is a table of classes, and the row capacity that a run
-needs.
+"""What the tabular learners share: a learner file gives its `Rule`, and `bind` lets it run on the rows of any table.
+
+    rule.log_weight(key, state)            [R] ln of the weight with which each row is drawn
+    rule.learn(state, pulls, rewards)      the `Lesson` of a round: what changes for all rows, and for the arms pulled
+
+A rule sees rows only. What belongs to the arm set (the arms' classes and means, drift, delay) is done here, once.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft.arms.classes import Classes
+from bandit_rft import rows as row_table
+from bandit_rft.arms.table import Table
+from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
+from bandit_rft.pools import Pool
+
+Statistic = dict[str, jax.Array]
 
 
-def require_table(arms: Any, learner: str) -> Classes:
-    """The arm set itself if it is a table of reward classes.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """A tabular learner's state. R = row capacity.
+
+    Attributes:
+        rows: the groups of interchangeable arms.
+        statistic: name -> [R], what the learner knows of one arm of each row.
+        memory: name -> array, what it knows beside.
+        time: int32 scalar, rounds so far.
+        world: the arm set's own state, which no rule may read.
+        pending: (pulls, rewards) of the last `delay` rounds, or None.
+    """
+
+    rows: row_table.Rows
+    statistic: Statistic
+    memory: dict[str, jax.Array]
+    time: jax.Array
+    world: Any = None
+    pending: Any = None
+
+
+class Lesson(NamedTuple):
+    """What a round teaches.
+
+    Attributes:
+        observe: the pulled arms' statistics (name -> [G], as gathered from their rows) -> their statistics after the
+            round. Draws of one arm act together: the first of them carries the result.
+        statistic: name -> [R], every row after the round, or None where only the pulled arms change.
+        keep: bool [G], equal for all draws of one arm: whether its statistic has changed.
+        memory: the memory after the round, or None where it stays.
+        then: (state, place) -> state, done last, once the pulled arms live in the rows `place` [G]; None for nothing.
+    """
+
+    observe: Callable[[Statistic], Statistic]
+    statistic: Statistic | None = None
+    keep: jax.Array | None = None
+    memory: dict[str, jax.Array] | None = None
+    then: Callable[[State, jax.Array], State] | None = None
+
+
+class Rule(NamedTuple):
+    """One tabular learner.
+
+    Attributes:
+        log_weight: (key, state) -> float [R]; −inf excludes a row. Multiplicity included. The key is the rule's to
+            consume where `random`, and not to be touched elsewhere.
+        learn: (state, pulls, rewards [G]) -> Lesson.
+        initial: name -> value of an untouched arm: a scalar, or an array [C] where it differs by class (the base
+            policy; the arms then keep one row a class).
+        memory: name -> initial array.
+        rollouts: G.
+        random: whether log_weight draws random numbers of its own.
+        value_known: whether the rows' probabilities are the policy's own, so that its expected reward is exact. False
+            for a learner that randomises beyond the draw (Thompson sampling).
+        most_splits: arms that can ever leave their row; None for every pull.
+        classes_split: bool [C], classes whose arms can ever leave their row; None for all.
+        subsample: number of arms the learner confines itself to, drawn uniformly without replacement; None for all.
+        sweeps: whether it pulls every arm once before any arm twice.
+    """
+
+    log_weight: Callable[[jax.Array, State], jax.Array]
+    learn: Callable[[State, row_table.Pulls, jax.Array], Lesson]
+    initial: Mapping[str, Any]
+    memory: Mapping[str, Any] = {}
+    rollouts: int = 1
+    random: bool = False
+    value_known: bool = True
+    most_splits: int | None = None
+    classes_split: np.ndarray | None = None
+    subsample: int | None = None
+    sweeps: bool = False
+
+
+def bind(arms: Any, rule: Rule, *, name: str, rounds: int, row_capacity: int | None) -> Learner:
+    """The rule on the rows of a table.
+
+    Raises:
+        InputError: `arms` is no table, the row capacity is below what it starts with, a subsample larger than K, or
+            a rule that wants a row a class where there is none.
+    """
+    table = require_table(arms, name)
+    layout = _layout(table, rule, name, rounds, row_capacity)
+    rollouts, capacity = rule.rollouts, layout.capacity
+    pool = table.pool(max(capacity - 1, 1)) if layout.pooled else None
+
+    def start_rows(world: Any) -> row_table.Rows:
+        if pool is None:
+            return row_table.Rows.of(np.asarray(table.log_counts), capacity, table.class_means(world))
+        log_arms = math.log(rule.subsample) if rule.subsample is not None else table.log_arms
+        return row_table.Rows.pooled(pool, log_arms, capacity, pool.start(table.class_means(world)))
+
+    def init(key: jax.Array) -> State:
+        world = table.start(key)
+        statistic = {label: _spread(value, capacity) for label, value in rule.initial.items()}
+        state = State(
+            rows=start_rows(world),
+            statistic=statistic,
+            memory={label: jnp.asarray(value) for label, value in rule.memory.items()},
+            time=jnp.zeros((), jnp.int32),
+            world=world,
+        )
+        if table.delay:
+            state = dataclasses.replace(state, pending=_no_pulls(state.rows, table.delay, rollouts))
+        return state
+
+    def act(key: jax.Array, state: State) -> tuple[row_table.Pulls, Info]:
+        rule_key, draw_key = jax.random.split(key) if rule.random else (key, key)
+        log_weight = rule.log_weight(rule_key, state)
+        pulls, probability = row_table.draw(draw_key, state.rows, log_weight, rollouts, pool)
+        value = jnp.sum(probability * state.rows.mean) if rule.value_known else None
+        return pulls, Info(value=value, best_mean=table.best(state.world))
+
+    def learn(state: State, pulls: row_table.Pulls, rewards: jax.Array) -> State:
+        lesson = rule.learn(state, pulls, rewards)
+        keep = jnp.ones_like(pulls.row, dtype=bool) if lesson.keep is None else lesson.keep
+        rows, place = row_table.split(state.rows, pulls, keep, pool)
+        before = state.statistic if lesson.statistic is None else {**state.statistic, **lesson.statistic}
+        gathered = {label: values[pulls.row] for label, values in before.items()}
+        after = gathered | lesson.observe(gathered)
+        first = pulls.first == jnp.arange(rollouts, dtype=jnp.int32)
+        target = jnp.where(first & keep, place, capacity)  # out of range: dropped
+        statistic = {label: values.at[target].set(after[label], mode="drop") for label, values in before.items()}
+        memory = state.memory if lesson.memory is None else {**state.memory, **lesson.memory}
+        state = dataclasses.replace(state, rows=rows, statistic=statistic, memory=memory)
+        return state if lesson.then is None else lesson.then(state, place)
+
+    def update(state: State, pulls: row_table.Pulls, rewards: jax.Array) -> State:
+        if table.delay:
+            state, pulls, rewards, heard = _exchange(state, pulls, rewards, table.delay, pool)
+            learnt = learn(state, pulls, rewards)
+            state = jax.tree.map(lambda new, old: jnp.where(heard, new, old), learnt, state)
+        else:
+            state = learn(state, pulls, rewards)
+        world = table.advance(state.world)
+        rows = state.rows
+        if table.moving:
+            rows = dataclasses.replace(rows, mean=table.class_means(world)[rows.class_index])
+        return dataclasses.replace(state, rows=rows, world=world, time=state.time + 1)
+
+    return Learner(
+        init=init,
+        act=act,
+        update=update,
+        rollouts=rollouts,
+        overflowed=lambda state: state.rows.overflowed,
+        notes=_sweep_note(table, rule, name, rounds),
+    )
+
+
+class _Layout(NamedTuple):
+    pooled: bool
+    capacity: int
+
+
+def _layout(table: Table, rule: Rule, name: str, rounds: int, row_capacity: int | None) -> _Layout:
+    """Whether untouched arms share row 0, and how many rows the run can need at most."""
+    by_class = any(np.ndim(value) for value in rule.initial.values())
+    splits = rounds * rule.rollouts if rule.most_splits is None else rule.most_splits
+    if table.delay:
+        splits = max(splits, rounds * rule.rollouts)  # every arm leaves its row while its reward is under way
+    if rule.subsample is not None:
+        if rule.subsample < 1 or math.log(rule.subsample) > table.log_arms + 1e-12:
+            raise InputError(
+                f"{name} wants a subsample of {rule.subsample} arms out of {_arms_text(table)}: give a whole number "
+                "between 1 and the number of arms."
+            )
+        if by_class or table.moving:
+            raise InputError(f"{name} cannot be confined to a subsample of {type(table).__name__}: its rows are fixed.")
+    if table.reservoir and by_class:
+        raise InputError(
+            f"{name} starts from a base policy, which infinitely many arms have not: choose an index learner."
+        )
+    classes = len(table.log_counts)
+    pooled = table.reservoir or rule.subsample is not None
+    if not (pooled or by_class or table.moving):
+        pooled = classes > 1 + splits
+    if row_capacity is not None:
+        if row_capacity < 1:
+            raise InputError(f"Row capacity {row_capacity} is too small: give at least the number of classes.")
+        return _Layout(pooled, int(row_capacity))
+    if pooled:
+        arms = rule.subsample if rule.subsample is not None else _count(table.log_arms, splits)
+        return _Layout(True, 1 + min(splits, arms))
+    log_counts = np.asarray(table.log_counts)
+    can_split = log_counts > 0.5  # a class of one arm never splits
+    if rule.classes_split is not None and not table.delay:
+        can_split &= rule.classes_split
+    splittable = sum(_count(log_count, splits) for log_count in log_counts[can_split])
+    return _Layout(False, classes + min(splits, splittable))
+
+
+def _count(log_count: float, most: int) -> int:
+    """Arms of a class, at most `most`."""
+    return most if log_count > math.log(most + 1) else round(math.exp(log_count))
+
+
+def _spread(value: Any, capacity: int) -> jax.Array:
+    """[R]: the value of an untouched arm in every row, or one value a class and the first class's beyond."""
+    array = np.asarray(value)
+    if array.ndim == 0:
+        return jnp.full(capacity, array, dtype=float if array.dtype.kind == "f" else array.dtype)
+    whole = np.zeros(max(capacity, array.size))
+    whole[: array.size] = array
+    return jnp.asarray(whole, dtype=float)
+
+
+def _sweep_note(table: Table, rule: Rule, name: str, rounds: int) -> tuple[str, ...]:
+    arms = rule.subsample if rule.subsample is not None else None
+    log_arms = table.log_arms if arms is None else math.log(arms)
+    if not rule.sweeps or log_arms < math.log(rounds) - 1e-12:
+        return ()
+    best, average = table.best_mean, table.average_mean
+    shown = _arms_text(table) if arms is None else f"{arms} arms"
+    sentence = f"{name} pulls every arm once before any arm twice, and {rounds} rounds do not exceed {shown}"
+    if best is None or average is None:
+        return (f"{sentence}: it explores to the end and never uses what it has seen.",)
+    loss = best - average
+    return (
+        f"{sentence}: it explores to the end, and its expected regret is exactly T(best - average) = "
+        f"{rounds * loss:.6g}.",
+    )
+
+
+def _arms_text(table: Table) -> str:
+    if table.reservoir:
+        return "infinitely many arms"
+    exact = math.exp(table.log_arms) if table.log_arms < 30 else None
+    return f"{round(exact)} arms" if exact is not None else f"10^{table.log_arms / math.log(10):g} arms"
+
+
+# ------------------------------------------------------------------------------------------------------------ delay
+
+
+def _no_pulls(rows: row_table.Rows, delay: int, rollouts: int) -> tuple[row_table.Pulls, jax.Array]:
+    empty = jnp.zeros((delay, rollouts), jnp.int32)
+    nothing = jnp.zeros((delay, rollouts), rows.mean.dtype)
+    index = jnp.broadcast_to(jnp.arange(rollouts, dtype=jnp.int32), (delay, rollouts))
+    return row_table.Pulls(row=empty, first=index, class_index=empty, mean=nothing), nothing
+
+
+def _exchange(
+    state: State, pulls: row_table.Pulls, rewards: jax.Array, delay: int, pool: Pool | None
+) -> tuple[State, row_table.Pulls, jax.Array, jax.Array]:
+    """Store this round's pulls and hand out those of `delay` rounds ago, with whether there are any.
+
+    A pulled arm leaves its row at once: until its reward comes, later draws of the same arm must be known as such.
+    """
+    rows, place = row_table.split(state.rows, pulls, jnp.ones_like(pulls.row, dtype=bool), pool)
+    statistic = {
+        label: values.at[place].set(values[pulls.row], mode="drop") for label, values in state.statistic.items()
+    }
+    slot = state.time % delay
+    newest = (dataclasses.replace(pulls, row=place), rewards)
+    oldest_pulls, oldest_rewards = jax.tree.map(lambda values: values[slot], state.pending)
+    pending = jax.tree.map(lambda values, new: values.at[slot].set(new), state.pending, newest)
+    state = dataclasses.replace(state, rows=rows, statistic=statistic, pending=pending)
+    return state, oldest_pulls, oldest_rewards, state.time >= delay
+
+
+# ----------------------------------------------------------------------------------------------------------- checks
+
+
+def require_table(arms: Any, learner: str) -> Table:
+    """The arm set itself if it is a table of arms.
 
     Raises:
         InputError: it is something else (an LLM's prompt, say).
     """
-    if not isinstance(arms, Classes):
+    if not isinstance(arms, Table):
         raise InputError(
-            f"{learner} learns on tables of arms (Bernoulli, Classes, Needle), not on {type(arms).__name__}: choose "
-            "another learner."
+            f"{learner} learns on tables of arms (Bernoulli, Classes, Needle and their like), not on "
+            f"{type(arms).__name__}: choose another learner."
         )
     return arms
 
 
-def capacity_for(
-    arms: Classes, pulls: int, row_capacity: int | None, *, classes_split: np.ndarray | None = None
-) -> int:
-    """Rows that `pulls` pulls can need at most: one a class, and one for each arm that can be split off.
-
-    Args:
-        arms: the table.
-        pulls: rounds × rollouts of the whole run.
-        row_capacity: the user's own capacity, taken as it is, or None for the bound.
-        classes_split: bool [C], classes whose arms can ever leave their row; None for all.
-
-    Raises:
-        InputError: the user's capacity is below one.
-    """
-    if row_capacity is not None:
-        if row_capacity < 1:
-            raise InputError(f"Row capacity {row_capacity} is too small: give at least the number of classes.")
-        return row_capacity
-    log_counts = np.asarray(arms.log_counts)
-    can_split = log_counts > 0.5  # a class of one arm never splits
-    if classes_split is not None:
-        can_split &= classes_split
-    splittable = sum(
-        pulls if log_count > math.log(pulls + 1) else round(math.exp(log_count)) for log_count in log_counts[can_split]
-    )
-    return len(log_counts) + min(pulls, splittable)
+def base_logit(table: Table) -> np.ndarray | float:
+    """ln of the base policy's weight of one arm: [C], or the scalar 0 where all arms weigh the same."""
+    if table.uniform_base:
+        return 0.0
+    return np.asarray(table.base_log_mass) - np.asarray(table.log_counts)
 
 
 def require_count(name: str, value: int) -> None:
     """Refuse a count that is not a whole number of at least one."""
     if value != int(value) or value < 1:
         raise InputError(f"{name} is {value}: give a whole number of at least 1.")
+
+
+def require_between(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a number outside [low, high]."""
+    if not low <= value <= high:
+        raise InputError(f"{name} is {value}: give a number between {low:g} and {high:g}.")
+
+
+def require_positive(name: str, value: float) -> None:
+    """Refuse a number that is not positive and finite."""
+    if not (value > 0 and math.isfinite(value)):
+        raise InputError(f"{name} is {value}: give a positive finite number.")

@@ -12,6 +12,7 @@ NumPy float64 throughout; nothing here knows whether a table or an LLM is descri
 from bandit_rft.theory.catalogue import Entry, catalogue, describe
 from bandit_rft.theory.explore import explore_until_success
 from bandit_rft.theory.groups import dead_group_probability, drift_multiplier
+from bandit_rft.theory.lai_robbins import lai_robbins_constant
 from bandit_rft.theory.prediction import Curves, Law, Prediction
 from bandit_rft.theory.softmax import pg_jump_single, pg_ode
 
@@ -25,6 +26,7 @@ __all__ = [
     "describe",
     "drift_multiplier",
     "explore_until_success",
+    "lai_robbins_constant",
     "pg_jump_single",
     "pg_ode",
 ]

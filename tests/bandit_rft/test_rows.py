@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from bandit_rft.choice import choose
 from bandit_rft.errors import InputError
-from bandit_rft.rows import Pulls, Rows, _choose, draw, split
+from bandit_rft.rows import Pulls, Rows, draw, split
 from bandit_rft.sampling import log_gamma
 
 
@@ -21,7 +22,9 @@ def _float64():
 
 def pulls_of(rows: Rows, row: list[int], first: list[int]) -> Pulls:
     index = jnp.asarray(row, jnp.int32)
-    return Pulls(row=index, first=jnp.asarray(first, jnp.int32), class_index=rows.class_index[index])
+    return Pulls(
+        row=index, first=jnp.asarray(first, jnp.int32), class_index=rows.class_index[index], mean=rows.mean[index]
+    )
 
 
 @given(st.data())
@@ -84,7 +87,7 @@ def test_draws_follow_the_weights_and_never_a_row_of_weight_zero() -> None:
     """Chi-square over 200,000 draws at level 1e-4; 37 rows make an uneven last block of the two-level search."""
     weight = np.random.default_rng(0).random(37)
     weight[[0, 5, 6, 36]] = 0.0
-    row, total = _choose(jax.random.key(0), jnp.asarray(weight), 200_000)
+    row, total = choose(jax.random.uniform(jax.random.key(0), (200_000,)), jnp.asarray(weight))
     counts = np.bincount(np.asarray(row), minlength=37)
     assert counts[weight == 0].sum() == 0
     kept = weight > 0
@@ -93,13 +96,16 @@ def test_draws_follow_the_weights_and_never_a_row_of_weight_zero() -> None:
     np.testing.assert_allclose(float(total), weight.sum(), rtol=1e-14)
 
 
-def test_a_uniform_at_the_very_end_takes_the_last_row_with_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("entries", [5, 37, 700])
+def test_a_uniform_at_the_very_end_takes_the_last_entry_with_weight(entries: int) -> None:
     """u·total may round up to the total: an unguarded search would return an index past the end, which JAX clamps
     silently.
     """
-    monkeypatch.setattr(jax.random, "uniform", lambda key, shape, dtype: jnp.ones(shape, dtype))
-    row, _ = _choose(jax.random.key(0), jnp.asarray([0.3, 0.7, 0.1, 0.0, 0.0]), 2)
-    assert row.tolist() == [2, 2]
+    weight = np.zeros(entries)
+    weight[[0, 1, 2]] = [0.3, 0.7, 0.1]
+    row, _ = choose(jnp.ones(2), jnp.asarray(weight))
+    # Entries are searched column by column, so "last" is the last of the last column with any weight.
+    assert (weight[np.asarray(row)] > 0).all()
 
 
 def test_two_draws_of_a_row_meet_with_probability_one_over_its_size() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bandit_rft import History
 from bandit_rft.errors import InputError, RowCapacityError
-from simulations.config import read
+from simulations.config import Simulation, read
 from simulations.presets import preset
 from simulations.simulate import predict, simulate
 
@@ -61,11 +61,27 @@ def test_a_saved_configuration_repeats_the_run_bit_by_bit(tmp_path: Path) -> Non
 def test_a_refused_simulation_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"rounds.* 0"):
         simulate(preset("needle", rounds=0), tmp_path / "run")
-    many = {"type": "Needle", "log10_arms": 100, "p0": 0.1}
-    with pytest.raises(RowCapacityError, match="Row capacity 6"):
-        simulate(preset("ucb1", arms=many, rounds=20, seeds=2, row_capacity=6), tmp_path / "run")
+    wrong = {"type": "Needle", "log10_arms": 1, "p0": 2.0}
+    with pytest.raises(InputError, match="p0 is 2"):
+        simulate(preset("ucb1", arms=wrong, rounds=20, seeds=2), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_single_seed_is_summarised_without_a_band(tmp_path: Path) -> None:
     assert "(one seed)" in simulate(preset("ucb1", rounds=20, seeds=1), tmp_path / "run").summary()
+
+
+def test_what_was_simulated_before_an_overflow_is_kept(tmp_path: Path) -> None:
+    """UCB1 touches an arm a round: ten rows hold one row of untouched arms, one of the needle, and eight pulls."""
+    config = Simulation(
+        name="short",
+        arms={"type": "Needle", "log10_arms": 3},
+        learner={"type": "UCB1"},
+        rounds=30,
+        seeds=4,
+        row_capacity=10,
+    )
+    with pytest.raises(RowCapacityError):
+        simulate(config, tmp_path / "run")
+    assert History.load(tmp_path / "run" / "history.partial.npz").rounds == 8
+    assert not (tmp_path / "run" / "history.npz").exists()

@@ -1,0 +1,45 @@
+"""Explore, then commit (Lattimore & Szepesvári 2020, algorithm 1).
+
+    every arm is pulled m times, those pulled least first;   then the arm of the largest mean, for ever
+A tie at the end of the exploration is broken once, uniformly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from bandit_rft.learners.index import Arm, IndexLearner, Setting
+from bandit_rft.learners.tabular import Statistic, require_count
+from bandit_rft.rows import Rows
+
+
+@dataclass(frozen=True)
+class ExploreThenCommit(IndexLearner):
+    """Explore-then-commit on a table; ignores the arm set's base policy. One pull a round.
+
+    Args:
+        pulls_per_arm: m ≥ 1.
+
+    Raises:
+        InputError: pulls_per_arm below 1.
+    """
+
+    pulls_per_arm: int = 1
+    extra_statistic: ClassVar[dict[str, float]] = {"judged": 0.0}
+
+    def __post_init__(self) -> None:
+        require_count("pulls_per_arm", self.pulls_per_arm)
+
+    def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
+        exploring = jnp.any((rows.log_multiplicity > -jnp.inf) & (arm.pulls < self.pulls_per_arm))
+        # The one arm with more than m pulls is the one committed to.
+        committed = jnp.where(arm.pulls > self.pulls_per_arm, jnp.inf, arm.extra["judged"])
+        return jnp.where(exploring, -arm.pulls, committed)
+
+    def observe_extra(self, before: Arm, rewards: jax.Array) -> Statistic:
+        judged = (before.total + rewards) / (before.pulls + 1)
+        return {"judged": jnp.where(before.pulls < self.pulls_per_arm, judged, before.extra["judged"])}

@@ -1,0 +1,145 @@
+"""What the index learners share: pull the arm of the largest index, ties uniform over arms.
+
+An index learner starts from ignorance and ignores the base policy of the arm set; one pull a round. A subclass gives
+the index; what an arm's rewards leave behind is `Counts` unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from bandit_rft.arms.table import Table
+from bandit_rft.choice import largest
+from bandit_rft.contract import Learner
+from bandit_rft.errors import InputError
+from bandit_rft.learners.tabular import Lesson, Rule, State, Statistic, bind, require_table
+from bandit_rft.rows import Pulls, Rows
+
+
+class Setting(NamedTuple):
+    """What an index may know of the run besides its arms.
+
+    Attributes:
+        arms: K, the number of arms as a float (inf beyond 1e308). log_arms: ln K.
+        rounds: T, the horizon: only for indices that are defined with it.
+    """
+
+    arms: float
+    log_arms: float
+    rounds: int
+
+
+class Arm(NamedTuple):
+    """One arm of each row; every array is [R].
+
+    Attributes:
+        pulls: float, number of pulls n. total: float, summed reward. mean: float, total / n, 0 for an untouched arm.
+        extra: what the learner keeps beside.
+    """
+
+    pulls: jax.Array
+    total: jax.Array
+    mean: jax.Array
+    extra: Statistic
+
+
+@dataclass(frozen=True)
+class IndexLearner:
+    """Pulls the largest index. Subclasses define `index`, and may override the rest.
+
+    Class attributes:
+        extra_statistic: name -> value of an untouched arm, kept beside the counts.
+        untouched_first: whether an arm never pulled comes before all others (its index is then +∞).
+        random: whether the index draws random numbers.
+    """
+
+    extra_statistic: ClassVar[dict[str, float]] = {}
+    untouched_first: ClassVar[bool] = True
+    random: ClassVar[bool] = False
+
+    def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> Any:
+        """float [R], the index of the best arm of each row.
+
+        Args:
+            key: to be consumed where `random`.
+            arm: the statistics. Of an untouched row the result is ignored where `untouched_first`.
+            time: float scalar, pulls so far, at least 1.
+            rows: the rows themselves, for ln of the number of arms in each.
+            setting: of the run.
+        """
+        raise NotImplementedError
+
+    def observe_extra(self, before: Arm, rewards: jax.Array) -> Statistic:
+        """The extra statistics [G] of the pulled arms after a reward."""
+        del before, rewards
+        return {}
+
+    def check(self, table: Table) -> None:
+        """Raises InputError where the learner does not fit the table."""
+
+    def subsample_size(self, setting: Setting) -> int | None:
+        """Number of arms it confines itself to, or None for all."""
+        del setting
+        return None
+
+    def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:
+        """The learner on a table of arms. Raises InputError where `arms` is not one, or does not suit the learner."""
+        name = type(self).__name__
+        table = require_table(arms, name)
+        self.check(table)
+        return bind(arms, self.rule(table, rounds), name=name, rounds=rounds, row_capacity=row_capacity)
+
+    def rule(self, table: Table, rounds: int, arms: int | None = None) -> Rule:
+        """The rule on the rows of this table, or on a subsample of `arms` of them."""
+        log_arms = table.log_arms if arms is None else math.log(arms)
+        setting = Setting(arms=math.exp(log_arms) if log_arms < 709 else math.inf, log_arms=log_arms, rounds=rounds)
+
+        def log_weight(key: jax.Array, state: State) -> jax.Array:
+            log_multiplicity = state.rows.log_multiplicity
+            arm = _arm(state.statistic)
+            time = jnp.maximum(state.time, 1).astype(arm.total.dtype)
+            index = self.index(key, arm, time, state.rows, setting)
+            if self.untouched_first:
+                index = jnp.where(arm.pulls > 0, index, jnp.inf)
+            index = jnp.where(log_multiplicity > -jnp.inf, index, -jnp.inf)
+            return jnp.where(index == largest(index), log_multiplicity, -jnp.inf)
+
+        def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
+            del state, pulls
+
+            def observe(before: Statistic) -> Statistic:
+                arm = _arm(before)
+                after = {"pulls": arm.pulls + 1, "total": arm.total + rewards}
+                return after | self.observe_extra(arm, rewards)
+
+            return Lesson(observe=observe)
+
+        return Rule(
+            log_weight=log_weight,
+            learn=learn,
+            initial={"pulls": 0.0, "total": 0.0, **self.extra_statistic},
+            random=self.random,
+            value_known=not self.random,
+            subsample=self.subsample_size(setting),
+            sweeps=self.untouched_first,
+        )
+
+
+def _arm(statistic: Statistic) -> Arm:
+    pulls, total = statistic["pulls"], statistic["total"]
+    extra = {name: values for name, values in statistic.items() if name not in ("pulls", "total")}
+    # The mean is always total / n, never an average updated in place: arms of equal statistics must tie exactly.
+    return Arm(pulls=pulls, total=total, mean=total / jnp.maximum(pulls, 1), extra=extra)
+
+
+def require_unit_rewards(table: Table, learner: str) -> None:
+    """Refuse rewards that can leave [0, 1]."""
+    if table.sigma is not None and (table.sigma > 0 or not table.means_within(0.0, 1.0)):
+        raise InputError(
+            f"{learner} is for rewards in [0, 1], which {type(table).__name__} can leave: choose another learner."
+        )

@@ -1,0 +1,82 @@
+"""Natural policy gradient on a table (Kakade 2001; the stochastic form of Chung et al. 2021, arXiv 2008.13773, eq. 3).
+
+    π(a) ∝ exp(θ_a),   θ_{a_g} ← θ_{a_g} + (η/G) A_g / π(a_g),   A = signal(r_1 … r_G)
+The inverse Fisher matrix undoes the factor π of the gradient, so that the update is the importance-weighted signal and
+only the pulled arms move. With one rollout and the raw reward it is EXP3's gain form without mixing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from bandit_rft import signals
+from bandit_rft.contract import Learner
+from bandit_rft.learners import tabular
+from bandit_rft.learners.tabular import Lesson, Rule, State, Statistic
+from bandit_rft.rows import Pulls
+
+
+@dataclass(frozen=True)
+class NaturalPolicyGradient:
+    """Natural policy gradient on a table, from the base policy of the arm set.
+
+    Args:
+        step_size: η > 0.
+        signal: as in `SoftmaxPolicyGradient`.
+        rollouts: G, pulls a round.
+        ddof: GRPO's degrees of freedom, 1 (sample) or 0 (population).
+        eps: GRPO's term beside the standard deviation.
+
+    Raises:
+        InputError: step_size not positive and finite, an unknown signal, rollouts below 1.
+
+    A logit moves by at most e^600 a round, beyond which no float tells the policy from a certain one.
+    """
+
+    step_size: float
+    signal: str | signals.Signal = "raw"
+    rollouts: int = 1
+    ddof: int = 1
+    eps: float = 1e-6
+
+    traced: ClassVar[tuple[str, ...]] = ("step_size",)
+
+    def __post_init__(self) -> None:
+        tabular.require_positive("step_size", self.step_size)
+        tabular.require_count("rollouts", self.rollouts)
+        signals.make(self.signal, ddof=self.ddof, eps=self.eps)
+
+    def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:
+        """The learner on a table of arms. Raises InputError where `arms` is no table."""
+        table = tabular.require_table(arms, "NaturalPolicyGradient")
+        signal_of = signals.make(self.signal, ddof=self.ddof, eps=self.eps)
+        step_size, rollouts = self.step_size, self.rollouts
+
+        def log_weight(key: jax.Array, state: State) -> jax.Array:
+            del key
+            return state.rows.log_multiplicity + state.statistic["logit"]
+
+        def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
+            signal = signal_of(rewards)
+            logit = state.statistic["logit"]
+            log_probability = logit[pulls.row] - jax.nn.logsumexp(state.rows.log_multiplicity + logit)
+            gain = jnp.zeros_like(signal).at[pulls.first].add(signal)
+            size = jnp.exp(jnp.minimum(-log_probability, 600.0)) * (step_size / rollouts)
+
+            def observe(before: Statistic) -> Statistic:
+                return {"logit": before["logit"] + gain * size}
+
+            return Lesson(observe=observe, keep=(gain != 0)[pulls.first])
+
+        rule = Rule(
+            log_weight=log_weight,
+            learn=learn,
+            initial={"logit": tabular.base_logit(table)},
+            rollouts=rollouts,
+            classes_split=table.can_pay if self.signal == "raw" else None,
+        )
+        return tabular.bind(arms, rule, name="NaturalPolicyGradient", rounds=rounds, row_capacity=row_capacity)

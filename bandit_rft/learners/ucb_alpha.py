@@ -1,0 +1,39 @@
+"""UCB(α): UCB1 with its exploration constant free (Bubeck & Cesa-Bianchi 2012, section 2.2).
+
+    index(a) = total(a)/n(a) + sqrt(α ln t / (2 n(a))),   ∞ for an arm never pulled
+UCB1 is α = 4. SMPyBandits names it UCBalpha.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from bandit_rft.learners.index import Arm, IndexLearner, Setting
+from bandit_rft.learners.tabular import require_positive
+from bandit_rft.rows import Rows
+
+
+@dataclass(frozen=True)
+class UCB(IndexLearner):
+    """UCB(α) on a table; starts from ignorance and ignores the arm set's base policy. One pull a round.
+
+    Args:
+        alpha: α > 0. Logarithmic regret for rewards in [0, 1] is proved for α > 2.
+
+    Raises:
+        InputError: alpha not positive and finite.
+    """
+
+    alpha: float
+
+    traced: ClassVar[tuple[str, ...]] = ("alpha",)
+
+    def __post_init__(self) -> None:
+        require_positive("alpha", self.alpha)
+
+    def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
+        return arm.mean + jnp.sqrt(self.alpha * jnp.log(time) / (2 * jnp.maximum(arm.pulls, 1)))

@@ -1,0 +1,127 @@
+"""`run`: the one loop under every simulation and every fine-tuning run.
+
+A jittable arm set takes the scan loop (one compiled `lax.scan`, vmapped over seeds, sharded over devices); any other
+the host loop, with the same contract and the same keys. A test holds the two equal.
+
+Keys: seed s has fold_in(key, s); its round r has fold_in(·, r), split once into the learner's draw and the arms'
+rewards; its initial state has fold_in(·, 2^32 − 1). A seed's path thus depends neither on the number of seeds, nor on
+where a run was cut and resumed.
+
+Simulations compute in float64 inside a local context: JAX's global precision stays as the user set it. An LLM's own
+arrays keep their dtypes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import warnings
+from typing import Any
+
+import jax
+import numpy as np
+
+from bandit_rft.contract import ArmSet, LearnerFactory
+from bandit_rft.errors import InputError, SweepWarning
+from bandit_rft.history import History
+from bandit_rft.loop.host import Recorder, host_loop
+from bandit_rft.loop.one_round import Progress
+from bandit_rft.loop.scan import scan_loop
+
+__all__ = ["Progress", "Recorder", "describe", "run"]
+
+
+def run(
+    arms: ArmSet,
+    learner: LearnerFactory,
+    rounds: int,
+    seeds: int = 1,
+    key: int | jax.Array = 0,
+    *,
+    row_capacity: int | None = None,
+    loop: str = "auto",
+    recorder: Recorder | None = None,
+    progress: Progress | None = None,
+) -> History:
+    """Let `learner` pull `arms` for `rounds` rounds, once a seed.
+
+    Args:
+        arms: what can be pulled: `bandit_rft.arms`, or an LLM's prompt (`llm_bridge.PromptArms`).
+        learner: a factory of `bandit_rft.learners`, or `llm_bridge.FineTune`.
+        rounds: T ≥ 1.
+        seeds: independent repetitions S ≥ 1.
+        key: an int or a JAX key. It is part of the history's config; the same key gives the same history, bit by bit.
+        row_capacity: rows of a tabular simulation; None takes the most that this run can need.
+        loop: "auto", or force "scan" or "host".
+        recorder: told of every round (host loop only).
+        progress: called as rounds complete.
+
+    Returns:
+        The history, [S, T, G] rewards in float64.
+
+    Raises:
+        InputError: rounds or seeds below one, arms and learner that do not fit, a reward that is NaN or infinite.
+        RowCapacityError: the row capacity was exceeded; its message names the round.
+
+    Warns:
+        SweepWarning: the horizon does not exceed the arms that the learner tries first, one by one; the history's notes
+            say it too, with the exact regret that this implies.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> needle = arms.Needle(log10_arms=100, optimal=1, p0=0.05)
+        >>> history = run(needle, learners.SoftmaxPolicyGradient(step_size=0.5), rounds=50, seeds=4, key=0)
+        >>> history.rewards.shape, round(float(history.value[0, 0]), 12)
+        ((4, 50, 1), 0.05)
+    """
+    for name, number in (("rounds", rounds), ("seeds", seeds)):
+        if number != int(number) or number < 1:
+            raise InputError(f"{name} is {number}: give a whole number of at least 1.")
+    if rounds >= 2**31:
+        raise InputError(f"rounds is {rounds}: a run holds fewer than 2^31 rounds.")
+    if loop not in ("auto", "scan", "host"):
+        raise InputError(f"loop is {loop!r}: choose auto, scan or host.")
+    if loop == "scan" and not arms.jittable:
+        raise InputError(f"{type(arms).__name__} cannot be traced, so it cannot take the scan loop: use loop='auto'.")
+    if recorder is not None and arms.jittable and loop != "host":
+        raise InputError("A recorder is told of each round by the host loop: set loop='host'.")
+    rounds, seeds = int(rounds), int(seeds)
+    whole = (int, np.integer)
+    config = {
+        "arms": describe(arms),
+        "learner": describe(learner),
+        "rounds": rounds,
+        "seeds": seeds,
+        "key": int(key) if isinstance(key, whole) else np.asarray(jax.random.key_data(key)).tolist(),
+        "row_capacity": row_capacity,
+    }
+    host = loop == "host" or not arms.jittable
+    with _float64() if arms.jittable else contextlib.nullcontext():
+        base_key = jax.random.key(int(key)) if isinstance(key, whole) else key
+        if host:
+            bound = learner.bind(arms, rounds=rounds, row_capacity=row_capacity)
+            history = host_loop(arms, bound, rounds, seeds, base_key, config, recorder, progress)
+        else:
+            history = scan_loop(arms, learner, rounds, seeds, base_key, config, row_capacity, progress)
+    for note in history.notes:
+        warnings.warn(note, SweepWarning, stacklevel=2)
+    return history
+
+
+def describe(thing: Any) -> dict[str, Any]:
+    """A factory or arm set as plain JSON values: its type and its fields, long lists cut to their length."""
+    fields: dict[str, Any] = {"type": type(thing).__name__}
+    if dataclasses.is_dataclass(thing):
+        for entry in dataclasses.fields(thing):
+            value = getattr(thing, entry.name)
+            if isinstance(value, (str, int, float, bool, type(None))):
+                fields[entry.name] = value
+            elif isinstance(value, (tuple, list)) and all(isinstance(v, (int, float, str)) for v in value):
+                fields[entry.name] = list(value) if len(value) <= 32 else f"{len(value)} values"
+            else:
+                fields[entry.name] = getattr(value, "name", type(value).__name__)
+    return fields
+
+
+def _float64() -> contextlib.AbstractContextManager[Any]:
+    return jax.enable_x64(True)

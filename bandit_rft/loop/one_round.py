@@ -1,0 +1,54 @@
+"""One round of the contract, and what both loops share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bandit_rft.contract import ArmSet, Learner
+from bandit_rft.errors import InputError
+
+INIT_FOLD = 2**32 - 1  # no run has this many rounds: a round counter is an int32
+
+# Called with (rounds done, rounds in all, mean reward of the newest rounds, seconds since the start).
+Progress = Callable[[int, int, float, float], None]
+
+
+def round_keys(seed_key: jax.Array, round_index: jax.Array | int) -> tuple[jax.Array, jax.Array]:
+    act_key, pull_key = jax.random.split(jax.random.fold_in(seed_key, round_index))
+    return act_key, pull_key
+
+
+def one_round(
+    arms: ArmSet, bound: Learner, seed_key: jax.Array, round_index: Any, state: Any
+) -> tuple[Any, dict[str, Any], Any]:
+    """One round of the contract: (state after, what happened, arms pulled). Both loops run exactly this."""
+    act_key, pull_key = round_keys(seed_key, round_index)
+    pulled, info = bound.act(act_key, state)
+    rewards = arms.pull(pull_key, pulled)
+    mean = arms.mean(pulled)
+    value = info.value if info.value is not None else (None if mean is None else jnp.mean(mean))
+    state = bound.update(state, pulled, rewards)
+    record = {
+        "rewards": rewards,
+        "pulled_mean": mean,
+        "value": value,
+        "best_mean": info.best_mean,
+        "metrics": dict(bound.metrics(state)),
+    }
+    return state, record, pulled
+
+
+def check_rewards(rewards: np.ndarray, arms: ArmSet, start: int) -> None:
+    """Refuse a reward that is not a finite number: one NaN would silently void everything after it."""
+    if np.all(np.isfinite(rewards)):
+        return
+    seed, offset, rollout = np.argwhere(~np.isfinite(rewards))[0]
+    raise InputError(
+        f"{type(arms).__name__} gave the reward {rewards[seed, offset, rollout]} in round {start + offset} "
+        f"(seed {seed}, rollout {rollout}): rewards must be finite numbers."
+    )

@@ -1,0 +1,235 @@
+"""The scan loop: one compiled `lax.scan`, vmapped over seeds, on every device, or on every core of a CPU.
+
+XLA runs a scan of small operations on one core. On a CPU the seeds are therefore divided into equal groups, one a core,
+and the one compiled scan is run on all of them at once; a seed's path does not depend on its group.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import hashlib
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from bandit_rft.contract import ArmSet, Learner, LearnerFactory
+from bandit_rft.errors import RowCapacityError
+from bandit_rft.history import History
+from bandit_rft.loop.one_round import INIT_FOLD, Progress, check_rewards, one_round
+from bandit_rft.loop.store import Store
+
+CHUNK_NUMBERS = 2**23  # numbers that one chunk of rounds may hand back (64 MiB of float64)
+LEAST_GROUP = 4  # seeds below which a core of its own is not worth its start
+
+
+class _Compiled:
+    """(init, chunk) of one arm set and learner, vmapped over seeds, compiled once for each shape.
+
+    The learner's `traced` fields are arguments of both, so that a sweep over them compiles nothing anew.
+    """
+
+    def __init__(self, arms: ArmSet, learner: LearnerFactory, rounds: int, row_capacity: int | None) -> None:
+        self.notes = learner.bind(arms, rounds=rounds, row_capacity=row_capacity).notes
+
+        def bind(values: Mapping[str, jax.Array]) -> Learner:
+            return _with(learner, values).bind(arms, rounds=rounds, row_capacity=row_capacity)
+
+        def init(values: Mapping[str, jax.Array], seed_key: jax.Array) -> Any:
+            return bind(values).init(jax.random.fold_in(seed_key, INIT_FOLD))
+
+        def chunk(
+            values: Mapping[str, jax.Array], seed_key: jax.Array, state: Any, start: jax.Array, length: int
+        ) -> tuple[Any, dict[str, Any]]:
+            bound = bind(values)
+
+            def step(state: Any, round_index: jax.Array) -> tuple[Any, Any]:
+                state, record, _ = one_round(arms, bound, seed_key, round_index, state)
+                overflowed = bound.overflowed(state) if bound.overflowed else False
+                return state, record | {"overflowed": jnp.asarray(overflowed)}
+
+            return jax.lax.scan(step, state, start + jnp.arange(length, dtype=jnp.int32))
+
+        self.init = jax.jit(jax.vmap(init, (None, 0)))
+        self.chunk = jax.jit(
+            lambda values, keys, state, start, length: jax.vmap(
+                functools.partial(chunk, length=length), (None, 0, 0, None)
+            )(values, keys, state, start),
+            static_argnums=4,
+            donate_argnums=2,
+        )
+        self._ready: dict[tuple[Any, ...], Callable] = {}
+
+    def prepared(self, values: Any, keys: jax.Array, state: Any, start: jax.Array, length: int) -> Callable:
+        """The chunk compiled ahead for these shapes: threads that called the jitted one would each trace it."""
+        shape = (keys.shape, str(keys.dtype), length)
+        if shape not in self._ready:
+            lowered = self.chunk.lower(values, keys, state, start, length)
+            self._ready[shape] = _executable(lowered, jax.tree.structure(state))
+        return self._ready[shape]
+
+
+_EXECUTABLES: OrderedDict[Any, Callable] = OrderedDict()
+_MOST_EXECUTABLES = 64
+
+
+def _executable(lowered: Any, structure: Any) -> Callable:
+    """The lowered chunk compiled, or what an equal one was compiled to.
+
+    Means, sizes and base policies stand in the state, so that tables of one shape lower to one text. Where JAX leaves
+    large constants out of the text, two texts may be equal and their functions not: nothing is then shared.
+    """
+    if getattr(jax.config, "jax_use_simplified_jaxpr_constants", False):
+        return lowered.compile()
+    text = (hashlib.sha256(lowered.as_text().encode()).hexdigest(), structure)
+    if text not in _EXECUTABLES:
+        _EXECUTABLES[text] = lowered.compile()
+    _EXECUTABLES.move_to_end(text)
+    while len(_EXECUTABLES) > _MOST_EXECUTABLES:
+        _EXECUTABLES.popitem(last=False)
+    return _EXECUTABLES[text]
+
+
+class _Structure:
+    """A learner but for the values of its traced fields: equal where one compiled function serves both."""
+
+    def __init__(self, learner: Any) -> None:
+        self.learner = learner
+        traced = getattr(learner, "traced", ())
+        fields = [field.name for field in dataclasses.fields(learner)] if traced else []
+        rest = tuple((name, getattr(learner, name)) for name in fields if name not in traced)
+        self.key = (type(learner), rest) if traced else learner
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Structure) and self.key == other.key
+
+
+def _values(learner: Any) -> dict[str, jax.Array]:
+    return {name: jnp.asarray(getattr(learner, name), dtype=float) for name in getattr(learner, "traced", ())}
+
+
+def _with(learner: Any, values: Mapping[str, Any]) -> Any:
+    """A copy that holds traced values; it skips __post_init__, whose checks the learner itself has passed."""
+    if not values:
+        return learner
+    changed = copy.copy(learner)
+    for name, value in values.items():
+        object.__setattr__(changed, name, value)
+    return changed
+
+
+@functools.lru_cache(maxsize=64)
+def _cached(arms: Any, structure: _Structure, rounds: int, row_capacity: int | None) -> _Compiled:
+    return _Compiled(arms, structure.learner, rounds, row_capacity)
+
+
+def scan_loop(
+    arms: ArmSet,
+    learner: LearnerFactory,
+    rounds: int,
+    seeds: int,
+    base_key: jax.Array,
+    config: Mapping[str, Any],
+    row_capacity: int | None,
+    progress: Progress | None,
+) -> History:
+    """All seeds at once. Raises RowCapacityError, or InputError for a reward that is not finite."""
+    try:
+        compiled = _cached(arms, _Structure(learner), rounds, row_capacity)
+    except TypeError:  # an arm set or learner of the user's own that cannot be hashed is compiled each time
+        compiled = _Compiled(arms, learner, rounds, row_capacity)
+    seed_keys = jax.vmap(functools.partial(jax.random.fold_in, base_key))(jnp.arange(seeds, dtype=jnp.uint32))
+    groups = [_shard(keys) for keys in jnp.split(seed_keys, _number_of_groups(seeds))]
+    values = _values(learner)
+    states = [compiled.init(values, keys) for keys in groups]
+    start_time = time.monotonic()
+    store = Store(seeds, rounds)
+    with ThreadPoolExecutor(len(groups)) as threads:
+        for start, length in _chunks(rounds, seeds, getattr(learner, "rollouts", 1), watched=progress is not None):
+            outcomes = _run_chunk(compiled, values, threads, groups, states, start, length)
+            states = [state for state, _ in outcomes]
+            records = jax.tree.map(
+                lambda *parts: np.concatenate([np.asarray(part) for part in parts]),
+                *jax.device_get([record for _, record in outcomes]),
+            )
+            overflowed = records.pop("overflowed")
+            if overflowed.any():
+                good = int(np.argmax(overflowed.any(axis=0)))
+                store.add(start, jax.tree.map(lambda values, good=good: values[:, :good], records))
+                raise RowCapacityError(
+                    f"Row capacity {row_capacity} was exceeded in round {start + good}: raise row_capacity (None takes "
+                    "the most that the run can need).",
+                    history=store.history(arms.best_mean, config, compiled.notes, None, start + good),
+                )
+            check_rewards(records["rewards"], arms, start)
+            store.add(start, records)
+            if progress is not None:
+                progress(start + length, rounds, float(records["rewards"].mean()), time.monotonic() - start_time)
+    final_state = states[0] if len(states) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts), *states)
+    return store.history(arms.best_mean, config, compiled.notes, final_state, rounds)
+
+
+def _run_chunk(
+    compiled: _Compiled,
+    values: Mapping[str, jax.Array],
+    threads: ThreadPoolExecutor,
+    groups: list[jax.Array],
+    states: list[Any],
+    start: int,
+    length: int,
+) -> list[tuple[Any, dict[str, Any]]]:
+    """(state, records) of each group after `length` rounds."""
+    first = jnp.asarray(start, jnp.int32)
+    if len(groups) == 1:
+        return [compiled.chunk(values, groups[0], states[0], first, length)]
+    run_one = compiled.prepared(values, groups[0], states[0], first, length)
+
+    def on_a_core(keys: jax.Array, state: Any) -> Any:
+        with jax.enable_x64(True):  # the context of the caller, which a thread does not inherit
+            return jax.block_until_ready(run_one(values, keys, state, first))
+
+    return list(threads.map(on_a_core, groups, states))
+
+
+def _number_of_groups(seeds: int) -> int:
+    """Most equal groups of at least LEAST_GROUP seeds, no more than there are cores; 1 off the CPU, or with many
+    devices, or where JAX is asked to look at every value (its checks are the calling thread's own).
+    """
+    if jax.default_backend() != "cpu" or len(jax.local_devices()) > 1 or jax.config.jax_debug_nans:  # type: ignore[attr-defined]
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return next(n for n in range(min(cores, max(1, seeds // LEAST_GROUP)), 0, -1) if seeds % n == 0)
+
+
+def _chunks(rounds: int, seeds: int, rollouts: int, *, watched: bool) -> Iterator[tuple[int, int]]:
+    """(start, length) of the scans: few enough to stay cheap, small enough for memory and for progress; two lengths at
+    most.
+    """
+    longest = max(1, CHUNK_NUMBERS // (seeds * (2 * rollouts + 1)))
+    if watched:
+        longest = min(longest, max(100, -(-rounds // 20)))
+    start = 0
+    while start < rounds:
+        length = min(longest, rounds - start)
+        yield start, length
+        start += length
+
+
+def _shard(seed_keys: jax.Array) -> jax.Array:
+    """Spread the seeds over all local devices where they divide evenly; the jitted loop follows its input."""
+    devices = jax.local_devices()
+    if len(devices) == 1 or seed_keys.shape[0] % len(devices):
+        return seed_keys
+    return jax.device_put(seed_keys, NamedSharding(Mesh(np.asarray(devices), ("seed",)), PartitionSpec("seed")))

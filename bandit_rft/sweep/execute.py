@@ -1,0 +1,254 @@
+"""`sweep`: the same experiment over a grid of parameters, point by point, so that an interruption loses one point.
+
+A folder given as `out` holds
+
+    config.json      what was asked; the folder belongs to one sweep
+    manifest.json    versions, commit, device, times
+    points/*.npz     the measures of each finished point, written as it completes
+    sweep.npz        the whole result, once all points are there
+
+Keys: a point's key is folded from the base key and from its own parameters, hence the same whatever else is swept, and
+independent of the other points'.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from bandit_rft.errors import InputError
+from bandit_rft.history import History
+from bandit_rft.loop import Progress, run
+from bandit_rft.regret import regret_curve
+from bandit_rft.run_folder import RunFolder, now, write_atomically
+from bandit_rft.sweep.fingerprint import fingerprint
+from bandit_rft.sweep.grid import Make, Plan, naming, plan_point, points_of
+from bandit_rft.sweep.result import SweepResult, pack, unpack
+
+Measure = Callable[[History], Any]
+
+POINTS, RESULT = "points", "sweep.npz"
+# With fewer points than this, progress is also told inside a point; watching a run costs it a second compilation.
+_FEW_POINTS = 20
+
+
+def final_regret(history: History) -> np.ndarray:
+    """Cumulative pseudo-regret after the last round, float64 [S]."""
+    return regret_curve(history)[:, -1]
+
+
+def sweep(
+    make: Make,
+    over: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]],
+    *,
+    rounds: int | None = None,
+    seeds: int | None = None,
+    key: int | jax.Array = 0,
+    measure: Measure | Mapping[str, Measure] = final_regret,
+    row_capacity: int | None = None,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> SweepResult:
+    """Run `make(**point)` at every point, and keep what is measured of each seed.
+
+    Args:
+        make: the point's parameters -> (arms, learner). It is called twice a point (once to refuse bad points before
+            anything is run), so it must return the same both times.
+        over: name -> values, whose product is the grid (the last name varies fastest), or a list of points. Values are
+            numbers, texts, booleans or None. "rounds", "seeds" and "row_capacity" may be swept too: they go to the run,
+            and to `make` where it names them.
+        rounds, seeds: of every point, where they are not swept; seeds defaults to 1.
+        key: base key, an int or a JAX key.
+        measure: history -> one number a seed [S] (the measure's name is then "value", or "regret" for the default), or
+            name -> such functions. The histories themselves are not kept.
+        row_capacity: as in `run`.
+        out: folder. A rerun of the same sweep takes the finished points from there, bit by bit, and runs the rest.
+        progress: called with (rounds done, rounds in all, mean reward of the newest, seconds), rounds summed over
+            points; rounds of points found in `out` count as done.
+
+    Returns:
+        The measures, float64 [*grid, S].
+
+    Raises:
+        InputError: an empty or malformed grid; arms and learner that do not fit, a run or a measure that fails, each
+            naming its point; or a folder that holds another sweep or a damaged point. What was finished before a
+            failure stays in `out`; an error of another kind carries the point's name as a note.
+
+    Left out: `make` and `measure` are recognised by what they return and by their code. A measure that changes through
+    code it calls is not noticed: choose another folder after such a change.
+
+    Example:
+        >>> from bandit_rft import arms, learners
+        >>> result = sweep(
+        ...     lambda p0, eta: (arms.Needle(6, p0=p0), learners.SoftmaxPolicyGradient(step_size=eta)),
+        ...     over={"p0": [0.1, 0.3], "eta": [1.0]}, rounds=20, seeds=3)
+        >>> result.shape, result.samples["regret"].shape
+        ((2, 1), (2, 1, 3))
+    """
+    axes, points = points_of(over)
+    measures = _measures(measure)
+    plans = [plan_point(make, point, rounds, seeds, row_capacity) for point in points]
+    config = {
+        "command": "sweep",
+        "axes": [[name, list(values)] for name, values in axes.items()],
+        "points": [dict(point) for point in points],
+        "rounds": rounds,
+        "seeds": seeds,
+        "row_capacity": row_capacity,
+        "key": int(key) if _whole(key) else np.asarray(jax.random.key_data(key)).tolist(),
+        "measures": {name: fingerprint(function) for name, function in measures.items()},
+        "made": [plan.fingerprint for plan in plans],
+    }
+    with _folder(out, config) as folder:
+        started = now()
+        found = _run_all(make, plans, measures, key, folder, progress)
+        result = _result(axes, points, plans, found, config)
+        if folder is not None:
+            result.save(folder.path / RESULT)
+            folder.write_manifest(started=started, finished=now(), key=config["key"])
+    return result
+
+
+class _Found(NamedTuple):
+    """Measures [S_p] by name, and the sentences that go with them."""
+
+    sample: dict[str, np.ndarray]
+    notes: tuple[str, ...]
+
+
+def _run_all(
+    make: Make,
+    plans: Sequence[Plan],
+    measures: Mapping[str, Measure],
+    key: int | jax.Array,
+    folder: RunFolder | None,
+    progress: Progress | None,
+) -> list[_Found]:
+    """What was found at each point, taken from the folder where it is there."""
+    found: list[_Found] = []
+    total, done, start = sum(plan.rounds for plan in plans), 0, time.monotonic()
+    for plan in plans:
+        path = None if folder is None else folder.path / POINTS / f"{plan.digest}.npz"
+        if path is not None and path.exists():
+            found.append(_stored(path, plan, measures))
+            done += plan.rounds
+            continue
+
+        def inside(now_done: int, now_total: int, mean: float, _: float, before: int = done, plan: Plan = plan) -> None:
+            if progress is not None:
+                part = plan.rounds * now_done // now_total
+                progress(before + part, total, mean, time.monotonic() - start)
+
+        watched = inside if progress is not None and len(plans) < _FEW_POINTS else None
+        with naming(plan):
+            arms, learner = make(**plan.arguments)
+            history = run(
+                arms,
+                learner,
+                plan.rounds,
+                seeds=plan.seeds,
+                key=_point_key(key, plan),
+                row_capacity=plan.row_capacity,
+                progress=watched,
+            )
+            sample = {name: _measured(function, name, history) for name, function in measures.items()}
+        here = _Found(sample, tuple(history.notes))
+        if path is not None:
+            write_atomically(path, pack({"point": dict(plan.point), "notes": here.notes}, here.sample))
+        found.append(here)
+        done += plan.rounds
+        if progress is not None and watched is None:
+            progress(done, total, float(history.rewards.mean()), time.monotonic() - start)
+    return found
+
+
+def _point_key(key: int | jax.Array, plan: Plan) -> jax.Array:
+    with jax.enable_x64(True):  # as in `run`: an int key of more than 32 bits keeps them
+        base = jax.random.key(int(key)) if _whole(key) else key
+        for word in (plan.digest[:8], plan.digest[8:]):
+            base = jax.random.fold_in(base, np.uint32(int(word, 16)))
+        return base
+
+
+def _result(
+    axes: Mapping[str, tuple[Any, ...]],
+    points: Sequence[Mapping[str, Any]],
+    plans: Sequence[Plan],
+    found: Sequence[_Found],
+    config: Mapping[str, Any],
+) -> SweepResult:
+    shape = tuple(len(values) for values in axes.values())
+    most = max(plan.seeds for plan in plans)
+    arrays = {}
+    for name in found[0].sample:
+        array = np.full((len(plans), most), np.nan)
+        for number, (sample, _) in enumerate(found):
+            array[number, : sample[name].size] = sample[name]
+        arrays[name] = array.reshape(*shape, most)
+    counts = np.array([plan.seeds for plan in plans], dtype=np.int64).reshape(shape)
+    notes = tuple(f"{plan.name}: {note}" for plan, here in zip(plans, found, strict=True) for note in here.notes)
+    return SweepResult(axes=axes, points=tuple(points), samples=arrays, seeds=counts, notes=notes, config=config)
+
+
+# ------------------------------------------------------------------------------------------------------------ measures
+
+
+def _measures(measure: Any) -> dict[str, Measure]:
+    if callable(measure):
+        return {"regret" if measure is final_regret else "value": measure}
+    if not isinstance(measure, Mapping) or not measure or not all(callable(function) for function in measure.values()):
+        raise InputError("measure is neither a function of a history nor name -> functions: give one of the two.")
+    return {str(name): function for name, function in measure.items()}
+
+
+def _measured(function: Measure, name: str, history: History) -> np.ndarray:
+    sample = np.asarray(function(history), dtype=np.float64)
+    if sample.shape != (history.seeds,):
+        raise InputError(
+            f"the measure {name!r} gave shape {sample.shape}: give one number a seed, of shape ({history.seeds},)."
+        )
+    return sample
+
+
+# -------------------------------------------------------------------------------------------------------------- folder
+
+
+@contextlib.contextmanager
+def _folder(out: str | Path | None, config: Mapping[str, Any]) -> Iterator[RunFolder | None]:
+    """The run folder, or None. A failure after the first finished point leaves the folder to be continued."""
+    if out is None:
+        yield None
+        return
+    failure: BaseException | None = None
+    with RunFolder.claim(out, config) as folder:
+        points = folder.path / POINTS
+        points.mkdir(exist_ok=True)
+        try:
+            yield folder
+        except BaseException as error:
+            if not any(points.glob("*.npz")):
+                with contextlib.suppress(OSError):
+                    points.rmdir()
+                raise  # nothing was done: the folder is freed
+            failure = error
+    if failure is not None:
+        raise failure
+
+
+def _stored(path: Path, plan: Plan, measures: Mapping[str, Measure]) -> _Found:
+    header, arrays = unpack(path, "delete it, and that point is run again")
+    if header.get("point") != dict(plan.point) or any(
+        arrays.get(name, np.empty(0)).shape != (plan.seeds,) for name in measures
+    ):
+        raise InputError(f"{path} is not the point {plan.name} of this sweep: delete it, and that point is run again.")
+    return _Found({name: arrays[name] for name in measures}, tuple(header.get("notes", ())))
+
+
+def _whole(key: Any) -> bool:
+    return isinstance(key, int | np.integer)

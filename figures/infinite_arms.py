@@ -1,0 +1,45 @@
+"""Regret over sqrt(n) on infinitely many uniform arms, against the bound and the limits that the literature states."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from figures import style, sweeps
+
+NAME = "infinite_arms"
+
+
+def accepts(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json is that of `simulations.infinite_arms`."""
+    return sweeps.holds(config, {"learner", "rounds"})
+
+
+def draw(run: str | Path, out: str | Path | None = None) -> Path:
+    """Draw the sweep; returns the PNG's path."""
+    result = sweeps.load(run)
+    table = result.to_table()
+    with style.panels(1, 1, height=2.9) as (figure, axes):
+        for place, learner in enumerate(result.axes["learner"]):
+            rows = [row for row in table if row["learner"] == learner]
+            pulls = np.asarray([row["rounds"] for row in rows], dtype=float)
+            mean, low, high = (
+                np.asarray([row[f"regret_{part}"] for row in rows]) / np.sqrt(pulls) for part in ("mean", "low", "high")
+            )
+            colour = sweeps.COLOURS[place]
+            axes.fill_between(pulls, low, high, color=colour, alpha=0.2, linewidth=0)
+            axes.plot(pulls, mean, color=colour, marker=sweeps.MARKERS[place], markersize=3, label=learner)
+        axes.axhline(math.sqrt(2), color=style.INK, linestyle=(0, (1.2, 2.2)), label="lower bound $\\sqrt{2n}$")
+        axes.axhline(2, color=style.GREY, linestyle=(0, (4, 2)), label="best run, limit $2\\sqrt{n}$")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_yticks([1.5, 2, 3, 5, 8], ["1.5", "2", "3", "5", "8"])
+        axes.minorticks_off()
+        axes.set_xlabel("pulls $n$")
+        axes.set_ylabel("regret / $\\sqrt{n}$")
+        axes.legend(loc="upper left", fontsize=5.8)
+        return style.save(figure, sweeps.target(run, out, NAME), runs={"sweep": Path(run)})

@@ -1,22 +1,23 @@
-"""Draws from a list of weights by inverse transform, written for the CPU: every step is one pass or a small table, none
-a loop over the entries.
-"""
+"""Draws from a list of weights by inverse transform, and ties: one pass over the entries each, written for the CPU."""
 
 from __future__ import annotations
+
+import math
 
 import jax
 import jax.numpy as jnp
 
-LANES = 16  # entries summed side by side: a multiple of every vector register's width in float64
-DIRECT = 32  # up to so many entries a prefix sum is a table of entries × entries
+DIRECT = 32  # up to so many entries are searched as one block
+# A comparison in a sum is a branch for XLA's CPU code, taken or not at random; a product and a maximum are not.
+_STEEP = 1e300
 
 
 def choose(uniform: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
     """G entries drawn with probability ∝ weight.
 
-    Entries stand in `LANES` columns: a column is chosen by the columns' sums, then the entry inside it by the same
-    means. Rounding may push a uniform past the last cumulative weight: the last entry with any weight then takes
-    it, never an entry of weight zero and never an index past the end.
+    The cumulative sum has two levels, over blocks of about sqrt(R) entries and inside the block drawn, so that a draw
+    costs one pass over the weights. Rounding may push a uniform past the last cumulative weight: the last entry with
+    any weight then takes it, never an entry of weight zero and never an index past the end.
 
     Args:
         uniform: float [G] in [0, 1].
@@ -25,46 +26,30 @@ def choose(uniform: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]
     Returns:
         int32 [G] entries, and the sum of the weights.
     """
-    total = jnp.sum(lanes(weight), axis=0)
-    total = jnp.sum(total)
-    entry = _descend(uniform * total, jnp.broadcast_to(weight, (*uniform.shape, *weight.shape)))
+    entries = weight.shape[0]
+    block = entries if entries <= DIRECT else math.ceil(math.sqrt(entries))
+    # Written down once: both levels read it.
+    weight = jax.lax.optimization_barrier(weight)
+    blocks = jnp.pad(weight, (0, -entries % block)).reshape(-1, block)
+    block_end = jnp.cumsum(jnp.sum(blocks, axis=1))
+    total = block_end[-1]
+    target = uniform * total
+    chosen = _first_above(block_end[None], target)
+    start = jnp.where(chosen > 0, block_end[jnp.maximum(chosen - 1, 0)], jnp.zeros_like(target))
+    entry = chosen * block + _first_above(jnp.cumsum(blocks[chosen], axis=1), target - start)
     return entry.astype(jnp.int32), total
 
 
-def lanes(values: jax.Array) -> jax.Array:
-    """[ceil(R / LANES), LANES], zeros past the end: a sum or maximum over axis 0 runs in vector registers, as one along
-    the entries themselves would not.
-    """
-    return jnp.pad(values, (0, -values.shape[0] % LANES)).reshape(-1, LANES)
-
-
-def largest(values: jax.Array) -> jax.Array:
-    """The maximum of float [R], as `lanes` lets it run fast."""
-    padded = jnp.pad(values, (0, -values.shape[0] % LANES), constant_values=-jnp.inf)
-    return jnp.max(jnp.max(padded.reshape(-1, LANES), axis=0))
-
-
-def _descend(target: jax.Array, weight: jax.Array) -> jax.Array:
-    """int [G]: for each target, the first entry of its own weight [G, R] whose cumulative weight exceeds it."""
-    entries = weight.shape[-1]
-    if entries <= DIRECT:
-        return _first_above(_cumulative(weight), target)
-    table = jnp.pad(weight, ((0, 0), (0, -entries % LANES))).reshape(weight.shape[0], -1, LANES)
-    ends = _cumulative(jnp.sum(table, axis=1))
-    lane = _first_above(ends, target)
-    pick = jax.vmap(lambda values, index: values[..., index])
-    start = jnp.where(lane > 0, pick(ends, jnp.maximum(lane - 1, 0)), jnp.zeros_like(target))
-    return _descend(target - start, pick(table, lane)) * LANES + lane
-
-
-def _cumulative(weight: jax.Array) -> jax.Array:
-    """Inclusive prefix sums along the last axis of [G, N], N small."""
-    entries = weight.shape[-1]
-    before = jnp.arange(entries)[:, None] <= jnp.arange(entries)
-    return jnp.sum(jnp.where(before, weight[:, :, None], 0.0), axis=1)
-
-
 def _first_above(cumulative: jax.Array, target: jax.Array) -> jax.Array:
-    """int [G], first index whose cumulative weight exceeds the target, at most the last index that adds weight."""
+    """int [G], first index whose cumulative weight [G or 1, N] exceeds the target, at most the last that adds any."""
     last = jnp.sum(cumulative < cumulative[:, -1:], axis=1)
     return jnp.minimum(jnp.sum(cumulative <= target[:, None], axis=1), last)
+
+
+def at_the_top(values: jax.Array) -> jax.Array:
+    """1 where an entry of float [R] equals the largest, else 0, float [R].
+
+    Infinities are taken as ±1e300; entries within 1e-300 of the largest count as equal.
+    """
+    bounded = jax.lax.optimization_barrier(jnp.clip(values, -_STEEP, _STEEP))
+    return jnp.maximum(1 - (jnp.max(bounded) - bounded) * _STEEP, 0.0)

@@ -12,7 +12,7 @@ reservoir, cost the arms touched.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import jax
@@ -123,13 +123,13 @@ class ClassPool:
 @dataclass(frozen=True, kw_only=True)
 class ListedState:
     """Attributes: taken: int32 [N], the arms taken in rising order, then 2^31 − 1; number: int32, how many; total:
-    float, summed mean of the arms left; mean: float [K], of each arm.
+    float, summed mean of the arms left; mean: float [K], of each arm, or None where the pool itself knows them.
     """
 
     taken: jax.Array
     number: jax.Array
     total: jax.Array
-    mean: jax.Array
+    mean: jax.Array | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,10 +140,16 @@ class ListedPool:
 
     Attributes:
         arms: K. capacity: N, the most arms that are ever taken.
+        fixed_mean: float64 [K], the arms' means where they are the same for every seed: they then stay out of the
+            state, which would hold them once a seed.
     """
 
     arms: int
     capacity: int
+    fixed_mean: np.ndarray | None = field(default=None, compare=False)
+
+    def _means(self, state: ListedState) -> jax.Array:
+        return jnp.asarray(self.fixed_mean, float) if state.mean is None else state.mean
 
     def start(self, mean: jax.Array) -> ListedState:
         """Nothing taken; `mean` [K]."""
@@ -152,7 +158,7 @@ class ListedPool:
             taken=jnp.full(self.capacity, LARGEST_COUNT, jnp.int32),
             number=jnp.zeros((), jnp.int32),
             total=jnp.sum(mean),
-            mean=mean,
+            mean=mean if self.fixed_mean is None else None,
         )
 
     def draw(self, key: jax.Array, state: ListedState, fresh: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -161,8 +167,8 @@ class ListedPool:
             remaining = (self.arms - number).astype(uniform.dtype)
             # A product that rounds up to the number of arms left would name one arm too many.
             order = jnp.minimum(jnp.floor(uniform * remaining), jnp.maximum(remaining - 1, 0.0)).astype(jnp.int32)
-            passed = taken - jnp.arange(taken.shape[0], dtype=jnp.int32) <= order
-            return order + jnp.sum(passed, dtype=jnp.int32)
+            offset = taken - jnp.arange(taken.shape[0], dtype=jnp.int32)
+            return order + _number_of_positive(order + 1 - offset)
 
         def take_one(
             left: tuple[jax.Array, jax.Array], arm: jax.Array, counts: jax.Array
@@ -172,7 +178,7 @@ class ListedPool:
         # Draws of one round may fill the list to its end and beyond: it is lengthened by their number for the moment.
         longer = jnp.concatenate([state.taken, jnp.full(fresh.shape[0] - 1, LARGEST_COUNT, jnp.int32)])
         arm = _one_by_one(key, (longer, state.number), fresh, draw_one, take_one)
-        return arm, state.mean[arm]
+        return arm, self._means(state)[arm]
 
     def take(self, state: ListedState, class_index: jax.Array, leaves: jax.Array) -> ListedState:
         left = (state.taken, state.number)
@@ -180,7 +186,7 @@ class ListedPool:
             left = _insert(left, class_index[0], leaves[0])
         else:
             left, _ = jax.lax.scan(lambda kept, arm: (_insert(kept, *arm), None), left, (class_index, leaves))
-        total = state.total - jnp.sum(jnp.where(leaves, state.mean[class_index], 0.0))
+        total = state.total - jnp.sum(jnp.where(leaves, self._means(state)[class_index], 0.0))
         return ListedState(taken=left[0], number=left[1], total=total, mean=state.mean)
 
     def mean(self, state: ListedState) -> jax.Array:
@@ -188,10 +194,15 @@ class ListedPool:
         return jnp.where(left > 0, state.total / jnp.maximum(left, 1), 0.0)
 
 
+def _number_of_positive(values: jax.Array) -> jax.Array:
+    """How many of int32 [N] are above 0: clipped and added, since a comparison in a sum is slow on a CPU."""
+    return jnp.sum(jnp.clip(values, 0, 1), dtype=jnp.int32)
+
+
 def _insert(left: tuple[jax.Array, jax.Array], arm: jax.Array, counts: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(rising list, its length) with `arm` put in its place where `counts`."""
     taken, number = left
-    place = jnp.sum(taken < arm, dtype=jnp.int32)
+    place = _number_of_positive(arm - taken)
     index = jnp.arange(taken.shape[0], dtype=jnp.int32)
     shifted = jnp.where(index < place, taken, jnp.where(index == place, arm, jnp.roll(taken, 1)))
     return jnp.where(counts, shifted, taken), number + counts.astype(jnp.int32)

@@ -20,6 +20,7 @@ arms taken out of it, so that ln(N − k) = ln N + log1p(−k/N) never loses an 
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,6 +99,23 @@ class Rows:
     def capacity(self) -> int:
         return self.count.shape[-1]
 
+    def multiplicity_among(self, chosen: jax.Array) -> jax.Array:
+        """float [R], the number of arms of each row up to a common factor, times `chosen` (float [R], 0 or 1; at least
+        one row with arms is chosen).
+        """
+        if self.heads == 0:
+            return chosen
+        # Beyond the heads a row holds one arm: no exponential is taken of a thousand zeros.
+        head = jnp.where(chosen[: self.heads] > 0, self.log_multiplicity[: self.heads], -jnp.inf)
+        top = jnp.maximum(jnp.max(head), 0.0)
+        return jnp.concatenate([jnp.exp(head - top), chosen[self.heads :] * jnp.exp(-top)])
+
+    def share(self, log_arms: float) -> jax.Array:
+        """float [R], each row's part of exp(log_arms) arms."""
+        inhabited = (self.log_multiplicity[self.heads :] > -jnp.inf).astype(self.log_multiplicity.dtype)
+        head = jnp.exp(self.log_multiplicity[: self.heads] - log_arms)
+        return jnp.concatenate([head, inhabited * math.exp(-log_arms)])
+
     def for_each_arm(self, row_weight: jax.Array) -> jax.Array:
         """The weights [R] of whole rows, per arm of the row; 0 where a row has no arm."""
         logs = self.log_multiplicity[: self.heads]
@@ -145,25 +163,24 @@ class Pulls:
 
 
 def draw(
-    key: jax.Array, rows: Rows, log_weight: jax.Array, rollouts: int, pool: Pool | None = None
+    key: jax.Array, rows: Rows, weight: jax.Array, rollouts: int, pool: Pool | None = None
 ) -> tuple[Pulls, jax.Array]:
-    """G independent draws of an arm with probability ∝ exp(log_weight) of its row, uniform inside the row.
+    """G independent draws of an arm with probability ∝ weight of its row, uniform inside the row.
 
     Args:
         key: consumed.
         rows: the rows.
-        log_weight: float [R], ln of the total weight of each row (multiplicity included); −inf excludes a row.
+        weight: float [R], total weight of each row (multiplicity included) up to a common factor; 0 excludes a row.
         rollouts: G, static.
         pool: of row 0, or None where every row has one class.
 
     Returns:
-        The pulls, and float [R] the probability of each row.
+        The pulls, and the sum of the weights.
     """
     row_key, arm_key = jax.random.split(key)
-    weight = relative_weight(log_weight)
     uniform = jax.random.uniform(row_key, (rollouts,), dtype=weight.dtype)
     row, total = choose(uniform, weight)
-    return _pulls_of(arm_key, rows, row, pool), weight / total
+    return _pulls_of(arm_key, rows, row, pool), total
 
 
 def relative_weight(log_weight: jax.Array) -> jax.Array:
@@ -221,6 +238,8 @@ def split(rows: Rows, pulls: Pulls, keep: jax.Array, pool: Pool | None = None) -
         The rows, and int32 [G] the row where each pulled arm now lives. Where the capacity is exceeded, `overflowed` is
         set: the caller must discard the state.
     """
+    if rows.heads == 0 and pool is None:
+        return rows, pulls.row  # every arm is alone from the start
     first = pulls.first == jnp.arange(pulls.row.shape[0], dtype=jnp.int32)
     alone = (rows.count[pulls.row] == 1) & (rows.log_total[pulls.row] <= 0)
     if pool is not None:

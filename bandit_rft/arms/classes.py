@@ -100,6 +100,10 @@ class Classes(Table):
         always = self.sigma is not None and self.sigma > 0
         return np.full(self.mean_of_class.shape, True) if always else self.mean_of_class != 0
 
+    @property
+    def fixed_means(self) -> np.ndarray:
+        return self.mean_of_class
+
     def means_within(self, low: float, high: float) -> bool:
         return bool(np.all((self.mean_of_class >= low) & (self.mean_of_class <= high)))
 

@@ -74,6 +74,11 @@ class Table:
         """bool [C], classes whose arms can give a reward other than 0."""
         return np.ones(len(self.log_counts), dtype=bool)
 
+    @property
+    def fixed_means(self) -> np.ndarray | None:
+        """float64 [C], the class means where every seed has the same and they never change; else None."""
+        return None
+
     def means_within(self, low: float, high: float) -> bool:
         """Whether every arm's mean lies in [low, high], for certain."""
         del low, high
@@ -100,7 +105,7 @@ class Table:
     def pool(self, capacity: int) -> Pool:
         """All arms in one row, at most `capacity` of which are ever taken."""
         if all(log_count == 0.0 for log_count in self.log_counts):
-            return ListedPool(arms=len(self.log_counts), capacity=capacity)
+            return ListedPool(arms=len(self.log_counts), capacity=capacity, fixed_mean=self.fixed_means)
         return ClassPool(log_counts=tuple(self.log_counts))
 
     def pull(self, key: jax.Array, arms: Pulls) -> jax.Array:

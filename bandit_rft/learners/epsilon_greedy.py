@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from bandit_rft.choice import largest
+from bandit_rft.choice import at_the_top
 from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
 from bandit_rft.learners import tabular
@@ -47,18 +47,18 @@ class EpsilonGreedy:
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:
         """The learner on a table of arms. Raises InputError where `arms` is no table."""
+        table = tabular.require_table(arms, "EpsilonGreedy")
 
-        def log_weight(key: jax.Array, state: State) -> jax.Array:
+        def weight(key: jax.Array, state: State) -> jax.Array:
             del key
             log_multiplicity = state.rows.log_multiplicity
             pulls, total = state.statistic["pulls"], state.statistic["total"]
             value = jnp.where(pulls > 0, total / jnp.maximum(pulls, 1), self.initial_value)
             value = jnp.where(log_multiplicity > -jnp.inf, value, -jnp.inf)
-            best = jnp.where(value == largest(value), log_multiplicity, -jnp.inf)
+            best = state.rows.multiplicity_among(at_the_top(value))
             time = (state.time + 1).astype(total.dtype)
             epsilon = jnp.minimum(self.epsilon * time**-self.decay, 1.0)
-            greedy = best - jax.nn.logsumexp(best) + jnp.log1p(-epsilon)
-            return jnp.logaddexp(greedy, log_multiplicity - jax.nn.logsumexp(log_multiplicity) + jnp.log(epsilon))
+            return (1 - epsilon) * best / jnp.sum(best) + epsilon * state.rows.share(table.log_arms)
 
         def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
             del state, pulls
@@ -69,7 +69,7 @@ class EpsilonGreedy:
             return Lesson(observe=observe)
 
         rule = Rule(
-            log_weight=log_weight,
+            weight=weight,
             learn=learn,
             initial={"pulls": 0.0, "total": 0.0},
             sweeps=self.initial_value == math.inf and self.epsilon == 0,

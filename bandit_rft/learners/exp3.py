@@ -24,7 +24,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.learners import tabular
 from bandit_rft.learners.index import require_unit_rewards
 from bandit_rft.learners.tabular import Lesson, Rule, State, Statistic
-from bandit_rft.rows import Pulls
+from bandit_rft.rows import Pulls, relative_weight
 
 FORMS = ("gain", "loss")
 
@@ -83,25 +83,27 @@ def _gain_step(log_arms: float, exploration: float | None, rounds: int) -> Rule:
         exploration = min(1.0, math.exp(0.5 * min(log_square, 0.0)))
     log_mix, log_keep = math.log(exploration), math.log1p(-exploration) if exploration < 1 else -math.inf
 
-    def log_probability(state: State) -> jax.Array:
-        """ln p of one arm of each row, [R]."""
-        log_weight = state.statistic["log_weight"]
-        log_sum = jax.nn.logsumexp(state.rows.log_multiplicity + log_weight)
-        return jnp.logaddexp(log_weight - log_sum + log_keep, log_mix - log_arms)
+    def log_terms(state: State) -> jax.Array:
+        return state.rows.log_multiplicity + state.statistic["log_weight"]
 
-    def log_weight(key: jax.Array, state: State) -> jax.Array:
+    def weight(key: jax.Array, state: State) -> jax.Array:
         del key
-        return state.rows.log_multiplicity + log_probability(state)
+        weights = relative_weight(log_terms(state))
+        return weights * (math.exp(log_keep) / jnp.sum(weights)) + math.exp(log_mix) * state.rows.share(log_arms)
 
     def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
-        gain = rewards * jnp.exp(log_mix - log_arms - log_probability(state)[pulls.row])
+        terms = log_terms(state)
+        log_sum = jnp.max(terms) + jnp.log(jnp.sum(relative_weight(terms)))
+        exploited = state.statistic["log_weight"][pulls.row] - log_sum + log_keep
+        log_probability = jnp.logaddexp(exploited, log_mix - log_arms)
+        gain = rewards * jnp.exp(log_mix - log_arms - log_probability)
 
         def observe(before: Statistic) -> Statistic:
             return {"log_weight": before["log_weight"] + gain}
 
         return Lesson(observe=observe, keep=gain != 0)
 
-    return Rule(log_weight=log_weight, learn=learn, initial={"log_weight": 0.0})
+    return Rule(weight=weight, learn=learn, initial={"log_weight": 0.0})
 
 
 def loss_step(log_rate: float, log_denominator: Callable[[jax.Array], jax.Array]) -> Rule:
@@ -112,9 +114,9 @@ def loss_step(log_rate: float, log_denominator: Callable[[jax.Array], jax.Array]
         log_denominator: ln p -> ln of what the loss is divided by.
     """
 
-    def log_weight(key: jax.Array, state: State) -> jax.Array:
+    def weight(key: jax.Array, state: State) -> jax.Array:
         del key
-        return state.rows.log_multiplicity + state.statistic["log_weight"]
+        return relative_weight(state.rows.log_multiplicity + state.statistic["log_weight"])
 
     def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
         weights = state.rows.log_multiplicity + state.statistic["log_weight"]
@@ -128,4 +130,4 @@ def loss_step(log_rate: float, log_denominator: Callable[[jax.Array], jax.Array]
 
         return Lesson(observe=observe, keep=fall != 0)
 
-    return Rule(log_weight=log_weight, learn=learn, initial={"log_weight": 0.0})
+    return Rule(weight=weight, learn=learn, initial={"log_weight": 0.0})

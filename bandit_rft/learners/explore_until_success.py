@@ -17,7 +17,7 @@ from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
 from bandit_rft.learners import tabular
 from bandit_rft.learners.tabular import Lesson, Rule, State, Statistic
-from bandit_rft.rows import Pulls
+from bandit_rft.rows import Pulls, relative_weight
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class ExploreUntilSuccess:
         table = tabular.require_table(arms, "ExploreUntilSuccess")
         replacement = self.replacement
 
-        def log_weight(key: jax.Array, state: State) -> jax.Array:
+        def weight(key: jax.Array, state: State) -> jax.Array:
             del key
             log_multiplicity = state.rows.log_multiplicity
             kept, tried = state.statistic["kept"], state.statistic["tried"]
             # Without replacement only the arms tried least often are drawn: after the last one it starts over.
             least = jnp.min(jnp.where(log_multiplicity > -jnp.inf, tried, jnp.inf))
             explore = jnp.where(tried == least, log_multiplicity + state.statistic["logit"], -jnp.inf)
-            return jnp.where(jnp.any(kept > 0), jnp.where(kept > 0, 0.0, -jnp.inf), explore)
+            return relative_weight(jnp.where(jnp.any(kept > 0), jnp.where(kept > 0, 0.0, -jnp.inf), explore))
 
         def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
             success = rewards > 0
@@ -68,7 +68,7 @@ class ExploreUntilSuccess:
             return Lesson(observe=observe, keep=found if replacement else None)
 
         rule = Rule(
-            log_weight=log_weight,
+            weight=weight,
             learn=learn,
             initial={"logit": tabular.base_logit(table), "kept": 0.0, "tried": 0.0},
             rollouts=self.rollouts,

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from bandit_rft.arms.table import Table
-from bandit_rft.choice import largest
+from bandit_rft.choice import at_the_top
 from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
 from bandit_rft.learners.tabular import Lesson, Rule, State, Statistic, bind, require_table
@@ -99,7 +99,7 @@ class IndexLearner:
         log_arms = table.log_arms if arms is None else math.log(arms)
         setting = Setting(arms=math.exp(log_arms) if log_arms < 709 else math.inf, log_arms=log_arms, rounds=rounds)
 
-        def log_weight(key: jax.Array, state: State) -> jax.Array:
+        def weight(key: jax.Array, state: State) -> jax.Array:
             log_multiplicity = state.rows.log_multiplicity
             arm = _arm(state.statistic)
             time = jnp.maximum(state.time, 1).astype(arm.total.dtype)
@@ -107,7 +107,7 @@ class IndexLearner:
             if self.untouched_first:
                 index = jnp.where(arm.pulls > 0, index, jnp.inf)
             index = jnp.where(log_multiplicity > -jnp.inf, index, -jnp.inf)
-            return jnp.where(index == largest(index), log_multiplicity, -jnp.inf)
+            return state.rows.multiplicity_among(at_the_top(index))
 
         def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
             del state, pulls
@@ -120,7 +120,7 @@ class IndexLearner:
             return Lesson(observe=observe)
 
         return Rule(
-            log_weight=log_weight,
+            weight=weight,
             learn=learn,
             initial={"pulls": 0.0, "total": 0.0, **self.extra_statistic},
             random=self.random,

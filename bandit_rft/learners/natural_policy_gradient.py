@@ -17,7 +17,7 @@ from bandit_rft import signals
 from bandit_rft.contract import Learner
 from bandit_rft.learners import tabular
 from bandit_rft.learners.tabular import Lesson, Rule, State, Statistic
-from bandit_rft.rows import Pulls
+from bandit_rft.rows import Pulls, relative_weight
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class NaturalPolicyGradient:
         signal_of = signals.make(self.signal, ddof=self.ddof, eps=self.eps)
         step_size, rollouts = self.step_size, self.rollouts
 
-        def log_weight(key: jax.Array, state: State) -> jax.Array:
+        def weight(key: jax.Array, state: State) -> jax.Array:
             del key
-            return state.rows.log_multiplicity + state.statistic["logit"]
+            return relative_weight(state.rows.log_multiplicity + state.statistic["logit"])
 
         def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
             signal = signal_of(rewards)
@@ -73,7 +73,7 @@ class NaturalPolicyGradient:
             return Lesson(observe=observe, keep=(gain != 0)[pulls.first])
 
         rule = Rule(
-            log_weight=log_weight,
+            weight=weight,
             learn=learn,
             initial={"logit": tabular.base_logit(table)},
             rollouts=rollouts,

@@ -122,7 +122,7 @@ class SoftmaxPolicyGradient:
             memory |= {"reward_sum": np.zeros(()), "reward_count": np.zeros(())}
         # Under the raw signal an arm of reward 0 never moves on its own, so its class never splits.
         rule = Rule(
-            log_weight=log_weight,
+            weight=weight,
             learn=learn,
             initial=initial,
             memory=memory,
@@ -192,10 +192,10 @@ class SoftmaxPolicyGradient:
         return learn
 
 
-def log_weight(key: jax.Array, state: State) -> jax.Array:
+def weight(key: jax.Array, state: State) -> jax.Array:
     """ln of each row's probability, up to a constant."""
     del key
-    return state.rows.log_multiplicity + state.statistic["logit"]
+    return relative_weight(state.rows.log_multiplicity + state.statistic["logit"])
 
 
 def arm_probability(state: State) -> jax.Array:

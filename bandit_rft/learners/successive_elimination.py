@@ -14,11 +14,10 @@ import jax
 import jax.numpy as jnp
 
 from bandit_rft.arms.table import Table
-from bandit_rft.choice import largest
 from bandit_rft.contract import Learner
 from bandit_rft.learners import tabular
 from bandit_rft.learners.tabular import Lesson, Rule, State, Statistic
-from bandit_rft.rows import Pulls
+from bandit_rft.rows import Pulls, relative_weight
 
 
 @dataclass(frozen=True)
@@ -43,14 +42,14 @@ class SuccessiveElimination:
         def mean_and_radius(pulls: jax.Array, total: jax.Array) -> tuple[jax.Array, jax.Array]:
             return total / jnp.maximum(pulls, 1), jnp.sqrt(spread / jnp.maximum(pulls, 1))
 
-        def log_weight(key: jax.Array, state: State) -> jax.Array:
+        def weight(key: jax.Array, state: State) -> jax.Array:
             del key
             pulls = state.statistic["pulls"]
             mean, radius = mean_and_radius(pulls, state.statistic["total"])
             log_multiplicity = state.rows.log_multiplicity
             active = (log_multiplicity > -jnp.inf) & ((pulls == 0) | (mean + radius >= state.memory["floor"]))
-            least = -largest(jnp.where(active, -pulls, -jnp.inf))
-            return jnp.where(active & (pulls == least), log_multiplicity, -jnp.inf)
+            least = -jnp.max(jnp.where(active, -pulls, -jnp.inf))
+            return relative_weight(jnp.where(active & (pulls == least), log_multiplicity, -jnp.inf))
 
         def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
             count = state.statistic["pulls"][pulls.row] + 1
@@ -64,7 +63,7 @@ class SuccessiveElimination:
             return Lesson(observe=observe, memory={"floor": floor})
 
         return Rule(
-            log_weight=log_weight,
+            weight=weight,
             learn=learn,
             initial={"pulls": 0.0, "total": 0.0},
             memory={"floor": -math.inf},

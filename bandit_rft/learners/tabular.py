@@ -1,6 +1,6 @@
 """What the tabular learners share: a learner file gives its `Rule`, and `bind` lets it run on the rows of any table.
 
-    rule.log_weight(key, state)            [R] ln of the weight with which each row is drawn
+    rule.weight(key, state)                [R] weight with which each row is drawn
     rule.learn(state, pulls, rewards)      the `Lesson` of a round: what changes for all rows, and for the arms pulled
 
 A rule sees rows only. What belongs to the arm set (the arms' classes and means, drift, delay) is done here, once.
@@ -72,14 +72,14 @@ class Rule(NamedTuple):
     """One tabular learner.
 
     Attributes:
-        log_weight: (key, state) -> float [R]; −inf excludes a row. Multiplicity included. The key is the rule's to
-            consume where `random`, and not to be touched elsewhere.
+        weight: (key, state) -> float [R], up to a common factor; 0 excludes a row. Multiplicity included. The key is
+            the rule's to consume where `random`, and not to be touched elsewhere.
         learn: (state, pulls, rewards [G]) -> Lesson.
         initial: name -> value of an untouched arm: a scalar, or an array [C] where it differs by class (the base
             policy; the arms then keep one row a class).
         memory: name -> initial array.
         rollouts: G.
-        random: whether log_weight draws random numbers of its own.
+        random: whether weight draws random numbers of its own.
         value_known: whether the rows' probabilities are the policy's own, so that its expected reward is exact. False
             for a learner that randomises beyond the draw (Thompson sampling).
         most_splits: arms that can ever leave their row; None for every pull.
@@ -88,7 +88,7 @@ class Rule(NamedTuple):
         sweeps: whether it pulls every arm once before any arm twice.
     """
 
-    log_weight: Callable[[jax.Array, State], jax.Array]
+    weight: Callable[[jax.Array, State], jax.Array]
     learn: Callable[[State, row_table.Pulls, jax.Array], Lesson]
     initial: Mapping[str, Any]
     memory: Mapping[str, Any] = {}
@@ -135,9 +135,9 @@ def bind(arms: Any, rule: Rule, *, name: str, rounds: int, row_capacity: int | N
 
     def act(key: jax.Array, state: State) -> tuple[row_table.Pulls, Info]:
         rule_key, draw_key = jax.random.split(key) if rule.random else (key, key)
-        log_weight = rule.log_weight(rule_key, state)
-        pulls, probability = row_table.draw(draw_key, state.rows, log_weight, rollouts, pool)
-        value = jnp.sum(probability * state.rows.mean) if rule.value_known else None
+        weight = rule.weight(rule_key, state)
+        pulls, total = row_table.draw(draw_key, state.rows, weight, rollouts, pool)
+        value = (weight @ state.rows.mean) / total if rule.value_known else None
         return pulls, Info(value=value, best_mean=table.best(state.world))
 
     def learn(state: State, pulls: row_table.Pulls, rewards: jax.Array) -> State:

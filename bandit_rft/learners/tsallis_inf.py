@@ -15,12 +15,11 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from bandit_rft.choice import largest
 from bandit_rft.contract import Learner
 from bandit_rft.learners import tabular
 from bandit_rft.learners.index import require_unit_rewards
 from bandit_rft.learners.tabular import Lesson, Rule, State, Statistic
-from bandit_rft.rows import Pulls
+from bandit_rft.rows import Pulls, relative_weight
 
 NEWTON_STEPS = 24
 
@@ -38,9 +37,9 @@ class TsallisINF:
         table = tabular.require_table(arms, "TsallisINF")
         require_unit_rewards(table, "TsallisINF")
 
-        def log_weight(key: jax.Array, state: State) -> jax.Array:
+        def weight(key: jax.Array, state: State) -> jax.Array:
             del key
-            return state.rows.log_multiplicity + log_probability(state)
+            return relative_weight(state.rows.log_multiplicity + log_probability(state))
 
         def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
             loss = jnp.log(jnp.maximum(1 - rewards, 1e-300)) - log_probability(state)[pulls.row]
@@ -51,7 +50,7 @@ class TsallisINF:
 
             return Lesson(observe=observe, keep=rewards < 1)
 
-        rule = Rule(log_weight=log_weight, learn=learn, initial={"log_loss": -math.inf})
+        rule = Rule(weight=weight, learn=learn, initial={"log_loss": -math.inf})
         return tabular.bind(arms, rule, name="TsallisINF", rounds=rounds, row_capacity=row_capacity)
 
 
@@ -60,7 +59,7 @@ def log_probability(state: State) -> jax.Array:
     log_multiplicity = state.rows.log_multiplicity
     inhabited = log_multiplicity > -jnp.inf
     log_loss = jnp.where(inhabited, state.statistic["log_loss"], jnp.inf)
-    smallest = -largest(-log_loss)
+    smallest = -jnp.max(-log_loss)
     log_half_rate = -0.5 * jnp.log((state.time + 1).astype(log_loss.dtype))  # ln(η_t / 2)
     excess = jnp.where(inhabited, _log_difference(log_loss, smallest) + log_half_rate, 0.0)
 

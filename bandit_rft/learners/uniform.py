@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from bandit_rft.contract import Learner
 from bandit_rft.learners import tabular
 from bandit_rft.learners.tabular import Lesson, Rule, State
-from bandit_rft.rows import Pulls
+from bandit_rft.rows import Pulls, relative_weight
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Uniform:
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:
         """The learner on a table of arms; no arm ever leaves its row. Raises InputError where `arms` is no table."""
 
-        def log_weight(key: jax.Array, state: State) -> jax.Array:
+        def weight(key: jax.Array, state: State) -> jax.Array:
             del key
-            return state.rows.log_multiplicity
+            return relative_weight(state.rows.log_multiplicity)
 
         def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
             del state, rewards
             return Lesson(observe=lambda before: before, keep=jnp.zeros_like(pulls.row, dtype=bool))
 
-        rule = Rule(log_weight=log_weight, learn=learn, initial={}, most_splits=0)
+        rule = Rule(weight=weight, learn=learn, initial={}, most_splits=0)
         return tabular.bind(arms, rule, name="Uniform", rounds=rounds, row_capacity=row_capacity)

@@ -116,7 +116,7 @@ def describe(thing: Any) -> dict[str, Any]:
             value = getattr(thing, entry.name)
             if isinstance(value, (str, int, float, bool, type(None))):
                 fields[entry.name] = value
-            elif isinstance(value, (tuple, list)) and all(isinstance(v, (int, float, str)) for v in value):
+            elif isinstance(value, (tuple, list)) and all(isinstance(v, (int, float, str)) for v in value[:32]):
                 fields[entry.name] = list(value) if len(value) <= 32 else f"{len(value)} values"
             else:
                 fields[entry.name] = getattr(value, "name", type(value).__name__)

@@ -39,7 +39,7 @@ def test_chains_of_splits_conserve_every_arm(data: st.DataObject) -> None:
         rows = Rows.pooled(pool, float(np.log(total)), capacity=total + 1, pool_state=pool.start(jnp.asarray(mean)))
         per_class = np.ones(total) if listed else np.asarray(counts)
         for step in range(data.draw(st.integers(1, 7))):
-            pulls, _ = draw(jax.random.key(step), rows, rows.log_multiplicity, 3, pool)
+            pulls, _ = draw(jax.random.key(step), rows, jnp.exp(rows.log_multiplicity), 3, pool)
             keep = jnp.asarray(data.draw(st.lists(st.booleans(), min_size=3, max_size=3)))[pulls.first]
             np.testing.assert_allclose(pulls.mean, mean[np.asarray(pulls.class_index)], rtol=0)
             rows, _ = split(rows, pulls, keep, pool)

@@ -37,7 +37,7 @@ def test_splits_conserve_every_arm(data: st.DataObject) -> None:
         counts = data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=4))
         rows = Rows.of(np.log(np.asarray(counts, float)), capacity=len(counts) + 30)
         for step in range(data.draw(st.integers(1, 8))):
-            pulls, _ = draw(jax.random.key(step), rows, rows.log_multiplicity, 3)
+            pulls, _ = draw(jax.random.key(step), rows, jnp.exp(rows.log_multiplicity), 3)
             gain = data.draw(st.lists(st.booleans(), min_size=3, max_size=3))
             keep = jnp.asarray(gain)[pulls.first]
             rows, _ = split(rows, pulls, keep)
@@ -114,7 +114,7 @@ def test_two_draws_of_a_row_meet_with_probability_one_over_its_size() -> None:
     """
     rows = Rows.of(np.log([5.0]), capacity=2)
     keys = jax.random.split(jax.random.key(0), 20_000)
-    first = jax.vmap(lambda key: draw(key, rows, rows.log_multiplicity, 2)[0].first)(keys)
+    first = jax.vmap(lambda key: draw(key, rows, jnp.exp(rows.log_multiplicity), 2)[0].first)(keys)
     assert stats.binomtest(int((first[:, 1] == 0).sum()), 20_000, 0.2).pvalue > 1e-4
 
 

@@ -130,6 +130,24 @@ class IndexLearner:
         )
 
 
+@dataclass(frozen=True)
+class RootIndexLearner(IndexLearner):
+    """An index mean + c(t) / sqrt(n): both terms are kept, so that a round costs a multiplication an arm."""
+
+    extra_statistic: ClassVar[dict[str, float]] = {"average": 0.0, "width": 0.0}
+
+    def scale(self, time: jax.Array) -> jax.Array:
+        """float scalar, c(t)."""
+        raise NotImplementedError
+
+    def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
+        return arm.extra["average"] + self.scale(time) * arm.extra["width"]
+
+    def observe_extra(self, before: Arm, rewards: jax.Array) -> Statistic:
+        pulls = before.pulls + 1
+        return {"average": (before.total + rewards) / pulls, "width": 1 / jnp.sqrt(pulls)}
+
+
 def _arm(statistic: Statistic) -> Arm:
     pulls, total = statistic["pulls"], statistic["total"]
     extra = {name: values for name, values in statistic.items() if name not in ("pulls", "total")}

@@ -12,16 +12,15 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from bandit_rft.learners.index import Arm, IndexLearner, Setting
-from bandit_rft.rows import Rows
+from bandit_rft.learners.index import RootIndexLearner
 
 
 @dataclass(frozen=True)
-class UCB1(IndexLearner):
+class UCB1(RootIndexLearner):
     """UCB1 on a table; starts from ignorance and ignores the arm set's base policy. One pull a round.
 
     With K ≥ the number of rounds it only sweeps fresh arms, as every index learner does.
     """
 
-    def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
-        return arm.mean + jnp.sqrt(2 * jnp.log(time) / jnp.maximum(arm.pulls, 1))
+    def scale(self, time: jax.Array) -> jax.Array:
+        return jnp.sqrt(2 * jnp.log(time))

@@ -12,13 +12,12 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from bandit_rft.learners.index import Arm, IndexLearner, Setting
+from bandit_rft.learners.index import RootIndexLearner
 from bandit_rft.learners.tabular import require_positive
-from bandit_rft.rows import Rows
 
 
 @dataclass(frozen=True)
-class UCB(IndexLearner):
+class UCB(RootIndexLearner):
     """UCB(α) on a table; starts from ignorance and ignores the arm set's base policy. One pull a round.
 
     Args:
@@ -35,5 +34,5 @@ class UCB(IndexLearner):
     def __post_init__(self) -> None:
         require_positive("alpha", self.alpha)
 
-    def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
-        return arm.mean + jnp.sqrt(self.alpha * jnp.log(time) / (2 * jnp.maximum(arm.pulls, 1)))
+    def scale(self, time: jax.Array) -> jax.Array:
+        return jnp.sqrt(self.alpha * jnp.log(time) / 2)

@@ -49,6 +49,7 @@ class Rows:
         overflowed: bool scalar, whether a split found no free row (the run then stops; its numbers are void).
         pool: what a pool remembers of the arms that left row 0, or None where every row has one class.
         heads: static; only the first `heads` rows can hold more than one arm.
+        full: static; every row holds one arm from the start.
     """
 
     class_index: jax.Array
@@ -60,6 +61,7 @@ class Rows:
     overflowed: jax.Array
     pool: Any = None
     heads: int = field(default=0, metadata={"static": True})
+    full: bool = field(default=False, metadata={"static": True})
 
     @classmethod
     def of(cls, log_counts: np.ndarray, capacity: int, mean: jax.Array | np.ndarray | None = None) -> Rows:
@@ -93,6 +95,7 @@ class Rows:
             used=jnp.asarray(classes, dtype=jnp.int32),
             overflowed=jnp.asarray(False),
             heads=classes if np.any(log_counts > 0) else 0,
+            full=bool(np.all(log_counts == 0)) and capacity == classes,
         )
 
     @property
@@ -163,7 +166,12 @@ class Pulls:
 
 
 def draw(
-    key: jax.Array, rows: Rows, weight: jax.Array, rollouts: int, pool: Pool | None = None
+    key: jax.Array,
+    rows: Rows,
+    weight: jax.Array,
+    rollouts: int,
+    pool: Pool | None = None,
+    mean: jax.Array | None = None,
 ) -> tuple[Pulls, jax.Array]:
     """G independent draws of an arm with probability ∝ weight of its row, uniform inside the row.
 
@@ -173,19 +181,22 @@ def draw(
         weight: float [R], total weight of each row (multiplicity included) up to a common factor; 0 excludes a row.
         rollouts: G, static.
         pool: of row 0, or None where every row has one class.
+        mean: float [R], `rows.mean` where the caller has it as a constant, which all seeds then read from one place.
 
     Returns:
-        The pulls, and the sum of the weights.
+        The pulls, and the expected true mean of a pull.
     """
     row_key, arm_key = jax.random.split(key)
     uniform = jax.random.uniform(row_key, (rollouts,), dtype=weight.dtype)
-    row, total = choose(uniform, weight)
-    return _pulls_of(arm_key, rows, row, pool), total
+    row, _, value = choose(uniform, weight, rows.mean if mean is None else mean)
+    assert value is not None
+    return _pulls_of(arm_key, rows, row, pool), value
 
 
 def relative_weight(log_weight: jax.Array) -> jax.Array:
     """exp(log_weight − its maximum) [R]: the weights up to a factor, the largest 1."""
-    return jnp.exp(log_weight - jnp.max(log_weight))
+    # Written down once: an exponential is dear, and a draw reads its weights twice.
+    return jax.lax.optimization_barrier(jnp.exp(log_weight - jnp.max(log_weight)))
 
 
 def _pulls_of(key: jax.Array, rows: Rows, row: jax.Array, pool: Pool | None) -> Pulls:

@@ -54,12 +54,14 @@ class IndexLearner:
 
     Class attributes:
         extra_statistic: name -> value of an untouched arm, kept beside the counts.
-        untouched_first: whether an arm never pulled comes before all others (its index is then +∞).
+        untouched_first: whether an arm never pulled is put before all others here (its index is then +∞).
+        sweeps: whether an arm never pulled comes before all others, put there or by the index itself.
         random: whether the index draws random numbers.
     """
 
     extra_statistic: ClassVar[dict[str, float]] = {}
     untouched_first: ClassVar[bool] = True
+    sweeps: ClassVar[bool] = True
     random: ClassVar[bool] = False
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> Any:
@@ -106,7 +108,8 @@ class IndexLearner:
             index = self.index(key, arm, time, state.rows, setting)
             if self.untouched_first:
                 index = jnp.where(arm.pulls > 0, index, jnp.inf)
-            index = jnp.where(log_multiplicity > -jnp.inf, index, -jnp.inf)
+            if not state.rows.full:
+                index = jnp.where(log_multiplicity > -jnp.inf, index, -jnp.inf)
             return state.rows.multiplicity_among(at_the_top(index))
 
         def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
@@ -126,15 +129,18 @@ class IndexLearner:
             random=self.random,
             value_known=not self.random,
             subsample=self.subsample_size(setting),
-            sweeps=self.untouched_first,
+            sweeps=self.sweeps,
         )
 
 
 @dataclass(frozen=True)
 class RootIndexLearner(IndexLearner):
-    """An index mean + c(t) / sqrt(n): both terms are kept, so that a round costs a multiplication an arm."""
+    """An index mean + c(t) / sqrt(n): both terms are kept, so that a round costs a multiplication an arm. An arm never
+    pulled has an average beyond all others.
+    """
 
-    extra_statistic: ClassVar[dict[str, float]] = {"average": 0.0, "width": 0.0}
+    extra_statistic: ClassVar[dict[str, float]] = {"average": math.inf, "width": 0.0}
+    untouched_first: ClassVar[bool] = False
 
     def scale(self, time: jax.Array) -> jax.Array:
         """float scalar, c(t)."""

@@ -29,6 +29,7 @@ class OneFailure(IndexLearner):
     """
 
     untouched_first: ClassVar[bool] = False
+    sweeps: ClassVar[bool] = False
 
     def check(self, table: Table) -> None:
         require_unit_rewards(table, "OneFailure")
@@ -44,6 +45,7 @@ class _Runs(IndexLearner):
 
     extra_statistic: ClassVar[dict[str, float]] = {"run": 0.0}
     untouched_first: ClassVar[bool] = False
+    sweeps: ClassVar[bool] = False
 
     def check(self, table: Table) -> None:
         require_unit_rewards(table, type(self).__name__)

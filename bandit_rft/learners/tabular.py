@@ -119,6 +119,10 @@ def bind(arms: Any, rule: Rule, *, name: str, rounds: int, row_capacity: int | N
         log_arms = math.log(rule.subsample) if rule.subsample is not None else table.log_arms
         return row_table.Rows.pooled(pool, log_arms, capacity, pool.start(table.class_means(world)))
 
+    fixed = table.fixed_means
+    if fixed is not None and (pool is not None or fixed.size != capacity):
+        fixed = None  # rows come to be as the run goes
+
     def init(key: jax.Array) -> State:
         world = table.start(key)
         statistic = {label: _spread(value, capacity) for label, value in rule.initial.items()}
@@ -136,9 +140,9 @@ def bind(arms: Any, rule: Rule, *, name: str, rounds: int, row_capacity: int | N
     def act(key: jax.Array, state: State) -> tuple[row_table.Pulls, Info]:
         rule_key, draw_key = jax.random.split(key) if rule.random else (key, key)
         weight = rule.weight(rule_key, state)
-        pulls, total = row_table.draw(draw_key, state.rows, weight, rollouts, pool)
-        value = (weight @ state.rows.mean) / total if rule.value_known else None
-        return pulls, Info(value=value, best_mean=table.best(state.world))
+        mean = None if fixed is None else jnp.asarray(fixed, dtype=float)
+        pulls, value = row_table.draw(draw_key, state.rows, weight, rollouts, pool, mean)
+        return pulls, Info(value=value if rule.value_known else None, best_mean=table.best(state.world))
 
     def learn(state: State, pulls: row_table.Pulls, rewards: jax.Array) -> State:
         lesson = rule.learn(state, pulls, rewards)

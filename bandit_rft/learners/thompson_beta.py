@@ -29,6 +29,7 @@ class ThompsonBeta(IndexLearner):
     """
 
     untouched_first: ClassVar[bool] = False
+    sweeps: ClassVar[bool] = False
     random: ClassVar[bool] = True
 
     def check(self, table: Table) -> None:

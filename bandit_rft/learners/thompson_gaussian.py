@@ -40,6 +40,7 @@ class ThompsonGaussian(IndexLearner):
     prior_mean: float = 0.0
     prior_variance: float = 1.0
     untouched_first: ClassVar[bool] = False
+    sweeps: ClassVar[bool] = False
     random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

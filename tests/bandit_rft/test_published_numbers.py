@@ -86,6 +86,7 @@ class PublishedThompson(IndexLearner):
     """The sampler of the authors' code: the plain average (½ before the first pull), variance 1/(16 + n)."""
 
     untouched_first = False
+    sweeps = False
     random = True
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:

@@ -87,7 +87,7 @@ def test_draws_follow_the_weights_and_never_a_row_of_weight_zero() -> None:
     """Chi-square over 200,000 draws at level 1e-4; 37 rows make an uneven last block of the two-level search."""
     weight = np.random.default_rng(0).random(37)
     weight[[0, 5, 6, 36]] = 0.0
-    row, total = choose(jax.random.uniform(jax.random.key(0), (200_000,)), jnp.asarray(weight))
+    row, total, _ = choose(jax.random.uniform(jax.random.key(0), (200_000,)), jnp.asarray(weight))
     counts = np.bincount(np.asarray(row), minlength=37)
     assert counts[weight == 0].sum() == 0
     kept = weight > 0
@@ -103,7 +103,7 @@ def test_a_uniform_at_the_very_end_takes_the_last_entry_with_weight(entries: int
     """
     weight = np.zeros(entries)
     weight[[0, 1, 2]] = [0.3, 0.7, 0.1]
-    row, _ = choose(jnp.ones(2), jnp.asarray(weight))
+    row, _, _ = choose(jnp.ones(2), jnp.asarray(weight))
     # Entries are searched column by column, so "last" is the last of the last column with any weight.
     assert (weight[np.asarray(row)] > 0).all()
 

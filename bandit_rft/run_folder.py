@@ -111,6 +111,13 @@ def config_hash(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
+def command_line() -> str:
+    """The command that is running, as one would type it."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    own = spec is None or spec.name.startswith("bandit_rft.")
+    return shlex.join([*(["bandit-rft"] if own else ["python", "-m", spec.name]), *sys.argv[1:]])
+
+
 def commit() -> str | None:
     """The git commit of this source tree, "-dirty" where tracked files differ; None for an installed package."""
     package = Path(__file__).resolve().parent
@@ -141,7 +148,7 @@ def provenance() -> dict[str, Any]:
             versions[name] = importlib.metadata.version(name)
     devices = jax.devices()
     return {
-        "command": shlex.join(["bandit-rft", *sys.argv[1:]]),
+        "command": command_line(),
         "commit": commit(),
         "versions": versions,
         "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},

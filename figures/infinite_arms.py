@@ -23,7 +23,7 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
     """Draw the sweep; returns the PNG's path."""
     result = sweeps.load(run)
     table = result.to_table()
-    with style.panels(1, 1, height=2.9) as (figure, axes):
+    with style.panels(1, 1, height=3.4) as (figure, axes):
         for place, learner in enumerate(result.axes["learner"]):
             rows = [row for row in table if row["learner"] == learner]
             pulls = np.asarray([row["rounds"] for row in rows], dtype=float)
@@ -37,9 +37,9 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         axes.axhline(2, color=style.GREY, linestyle=(0, (4, 2)), label="best run, limit $2\\sqrt{n}$")
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_yticks([1.5, 2, 3, 5, 8], ["1.5", "2", "3", "5", "8"])
+        axes.set_yticks([1.5, 2, 3, 5, 10, 20, 30], ["1.5", "2", "3", "5", "10", "20", "30"])
         axes.minorticks_off()
         axes.set_xlabel("pulls $n$")
         axes.set_ylabel("regret / $\\sqrt{n}$")
-        axes.legend(loc="upper left", fontsize=5.8)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=6)
         return style.save(figure, sweeps.target(run, out, NAME), runs={"sweep": Path(run)})

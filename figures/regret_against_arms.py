@@ -40,5 +40,5 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         axes.set_xlabel("number of arms $K$, one of them good (.9 against .5)")
         axes.set_ylabel(f"regret after $T = {rounds}$ pulls (rewards)")
         axes.set_ylim(bottom=0)
-        axes.legend(loc="upper left", fontsize=5.8)
+        axes.legend(loc="lower right", fontsize=5.8)
         return style.save(figure, sweeps.target(run, out, NAME), runs={"sweep": Path(run)})

@@ -6,8 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shlex
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ matplotlib.use("Agg")  # no display is needed, and none is opened
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from bandit_rft.run_folder import commit, config_hash, read_json, to_json, write_atomically
+from bandit_rft.run_folder import command_line, commit, config_hash, read_json, to_json, write_atomically
 
 # Okabe and Ito's palette (2008), told apart under every common colour-vision deficiency, and by lightness in print.
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
@@ -80,7 +78,7 @@ def save(figure: Figure, path: Path, *, runs: Mapping[str, Path]) -> Path:
         runs: the run folders it was drawn from, by their role in the figure.
     """
     origin = {
-        "command": shlex.join(["bandit-rft", *sys.argv[1:]]),
+        "command": command_line(),
         "commit": commit(),
         "runs": {role: _origin(folder) for role, folder in runs.items()},
     }

@@ -114,8 +114,8 @@ def config_hash(config: Mapping[str, Any]) -> str:
 def command_line() -> str:
     """The command that is running, as one would type it."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    own = spec is None or spec.name.startswith("bandit_rft.")
-    return shlex.join([*(["bandit-rft"] if own else ["python", "-m", spec.name]), *sys.argv[1:]])
+    program = ["bandit-rft"] if spec is None or spec.name.startswith("bandit_rft.") else ["python", "-m", spec.name]
+    return shlex.join([*program, *sys.argv[1:]])
 
 
 def commit() -> str | None:

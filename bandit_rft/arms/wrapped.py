@@ -140,7 +140,8 @@ class Delayed(_Wrapped):
     Raises:
         InputError: rounds below 1, or arms that are delayed already.
 
-    The history's rewards stand at the round of their pull. A learner's clock (ln t in an index) counts rounds.
+    The history's rewards stand at the round of their pull. A learner's clock (ln t in an index) counts rounds. A policy
+    gradient is taken at the policy of the round in which the reward is heard.
     """
 
     rounds: int = 1

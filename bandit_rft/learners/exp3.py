@@ -103,7 +103,7 @@ def _gain_step(log_arms: float, exploration: float | None, rounds: int) -> Rule:
 
         return Lesson(observe=observe, keep=gain != 0)
 
-    return Rule(weight=weight, learn=learn, initial={"log_weight": 0.0})
+    return Rule(weight=weight, learn=learn, initial={"log_weight": 0.0}, delayable=False)
 
 
 def loss_step(log_rate: float, log_denominator: Callable[[jax.Array], jax.Array]) -> Rule:
@@ -130,4 +130,4 @@ def loss_step(log_rate: float, log_denominator: Callable[[jax.Array], jax.Array]
 
         return Lesson(observe=observe, keep=fall != 0)
 
-    return Rule(weight=weight, learn=learn, initial={"log_weight": 0.0})
+    return Rule(weight=weight, learn=learn, initial={"log_weight": 0.0}, delayable=False)

@@ -29,6 +29,7 @@ class ExploreThenCommit(IndexLearner):
     """
 
     pulls_per_arm: int = 1
+    delayable: ClassVar[bool] = False
     extra_statistic: ClassVar[dict[str, float]] = {"judged": 0.0}
 
     def __post_init__(self) -> None:

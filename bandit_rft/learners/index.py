@@ -57,12 +57,14 @@ class IndexLearner:
         untouched_first: whether an arm never pulled is put before all others here (its index is then +∞).
         sweeps: whether an arm never pulled comes before all others, put there or by the index itself.
         random: whether the index draws random numbers.
+        delayable: as in `Rule`.
     """
 
     extra_statistic: ClassVar[dict[str, float]] = {}
     untouched_first: ClassVar[bool] = True
     sweeps: ClassVar[bool] = True
     random: ClassVar[bool] = False
+    delayable: ClassVar[bool] = True
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> Any:
         """float [R], the index of the best arm of each row.
@@ -130,6 +132,7 @@ class IndexLearner:
             value_known=not self.random,
             subsample=self.subsample_size(setting),
             sweeps=self.sweeps,
+            delayable=self.delayable,
         )
 
 

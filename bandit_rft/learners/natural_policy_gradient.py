@@ -77,6 +77,7 @@ class NaturalPolicyGradient:
             learn=learn,
             initial={"logit": tabular.base_logit(table)},
             rollouts=rollouts,
+            delayable=False,
             classes_split=table.can_pay if self.signal == "raw" else None,
         )
         return tabular.bind(arms, rule, name="NaturalPolicyGradient", rounds=rounds, row_capacity=row_capacity)

@@ -43,6 +43,7 @@ class OneFailure(IndexLearner):
 class _Runs(IndexLearner):
     """Keeps each arm's successes before its first failure."""
 
+    delayable: ClassVar[bool] = False
     extra_statistic: ClassVar[dict[str, float]] = {"run": 0.0}
     untouched_first: ClassVar[bool] = False
     sweeps: ClassVar[bool] = False

@@ -127,6 +127,7 @@ class SoftmaxPolicyGradient:
             initial=initial,
             memory=memory,
             rollouts=self.rollouts + self.extra_rollouts,
+            delayable=self._one_step,
             classes_split=table.can_pay if self.signal == "raw" else None,
         )
         return tabular.bind(arms, rule, name="SoftmaxPolicyGradient", rounds=rounds, row_capacity=row_capacity)

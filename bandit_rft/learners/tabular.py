@@ -86,6 +86,8 @@ class Rule(NamedTuple):
         classes_split: bool [C], classes whose arms can ever leave their row; None for all.
         subsample: number of arms the learner confines itself to, drawn uniformly without replacement; None for all.
         sweeps: whether it pulls every arm once before any arm twice.
+        delayable: whether its update makes sense of rewards that come late. Not where it divides by the probability
+            that the arm had when it was pulled, or counts on having heard of every pull.
     """
 
     weight: Callable[[jax.Array, State], jax.Array]
@@ -99,14 +101,15 @@ class Rule(NamedTuple):
     classes_split: np.ndarray | None = None
     subsample: int | None = None
     sweeps: bool = False
+    delayable: bool = True
 
 
 def bind(arms: Any, rule: Rule, *, name: str, rounds: int, row_capacity: int | None) -> Learner:
     """The rule on the rows of a table.
 
     Raises:
-        InputError: `arms` is no table, the row capacity is below what it starts with, a subsample larger than K, or
-            a rule that wants a row a class where there is none.
+        InputError: `arms` is no table, the row capacity is below what it starts with, a subsample larger than K,
+            delayed rewards for a rule that cannot take them, or a rule that wants a row a class where there is none.
     """
     table = require_table(arms, name)
     layout = _layout(table, rule, name, rounds, row_capacity)
@@ -200,6 +203,8 @@ def _layout(table: Table, rule: Rule, name: str, rounds: int, row_capacity: int 
             )
         if by_class or table.moving:
             raise InputError(f"{name} cannot be confined to a subsample of {type(table).__name__}: its rows are fixed.")
+    if table.delay and not rule.delayable:
+        raise InputError(f"{name} has to hear of a reward in the round of its pull: give it arms without delay.")
     if table.reservoir and by_class:
         raise InputError(
             f"{name} starts from a base policy, which infinitely many arms have not: choose an index learner."

@@ -50,7 +50,7 @@ class TsallisINF:
 
             return Lesson(observe=observe, keep=rewards < 1)
 
-        rule = Rule(weight=weight, learn=learn, initial={"log_loss": -math.inf})
+        rule = Rule(weight=weight, learn=learn, initial={"log_loss": -math.inf}, delayable=False)
         return tabular.bind(arms, rule, name="TsallisINF", rounds=rounds, row_capacity=row_capacity)
 
 

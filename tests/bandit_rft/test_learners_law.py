@@ -113,12 +113,16 @@ LEARNERS = {
     "NaturalPolicyGradient": (learners.NaturalPolicyGradient(step_size=0.05), explicit.PolicyGradient(0.05, True)),
 }
 UNIT_REWARDS = {"ThompsonBeta", "KLUCB", "EXP3, gain", "EXP3, loss", "EXP3IX", "TsallisINF", "OneFailure", "BestRun"}
+AT_ONCE = {"ExploreThenCommit", "EXP3, gain", "EXP3, loss", "EXP3IX", "TsallisINF", "NaturalPolicyGradient"}
+AT_ONCE |= {"BestRun", "TwoTarget"}
 # A program with one current arm has no meaning where rewards come late, and its oracle runs out of ten arms.
 TWO_TARGET_ON = {"Bernoulli, pooled", "Instances, pooled"}
 
 
 def refused(learner: str, arm_set: str) -> bool:
     """Pairs that must be refused with a sentence."""
+    if learner in AT_ONCE and arm_set == "Delayed":
+        return True
     if learner in UNIT_REWARDS | {"TwoTarget"}:
         return arm_set in ("Gaussian", "Classes, Gaussian")
     return learner in ("UCBF", "Subsampled") and arm_set.startswith("Drifting")

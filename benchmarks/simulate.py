@@ -12,8 +12,9 @@ from __future__ import annotations
 import resource
 import statistics
 import time
+import warnings
 
-from bandit_rft import arms, learners, run
+from bandit_rft import SweepWarning, arms, learners, run
 
 ROUNDS, SEEDS, CAPACITY, REPEATS = 400, 128, 402, 7
 CASES = {
@@ -25,6 +26,7 @@ EXPONENTS = (3, 100, 100_000)
 
 
 def main() -> None:
+    warnings.simplefilter("ignore", SweepWarning)  # UCB1 is timed, not judged
     print(f"{ROUNDS} rounds x {SEEDS} seeds, {REPEATS} paired repetitions; time over that at 10^3 (median, min to max)")
     for name, learner in CASES.items():
         capacity = CAPACITY * learner.rollouts if hasattr(learner, "rollouts") else CAPACITY

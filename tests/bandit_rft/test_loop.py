@@ -12,7 +12,7 @@ import pytest
 
 from bandit_rft import InputError, RowCapacityError, UnknownOptimumError, arms, learners, run
 from bandit_rft.history import History
-from bandit_rft.loop import scan
+from bandit_rft.loop import scan, store
 from bandit_rft.regret import band, regret_band
 
 LEARNERS = [
@@ -262,3 +262,15 @@ def test_seeds_are_sharded_over_devices() -> None:
     import os
 
     subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | environment, timeout=300)
+
+
+def test_a_history_too_large_for_memory_lives_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same numbers, mapped from a file without a name; a wrong offset between chunks would show."""
+    learner = learners.SoftmaxPolicyGradient(step_size=0.7)
+    whole = run(NEEDLE, learner, rounds=40, seeds=4, key=0)
+    monkeypatch.setattr(store, "MOST_IN_MEMORY", 0)
+    monkeypatch.setattr(scan, "CHUNK_NUMBERS", 4 * 3 * 7)
+    spilt = run(NEEDLE, learner, rounds=40, seeds=4, key=0)
+    assert isinstance(spilt.rewards, np.memmap)
+    np.testing.assert_array_equal(spilt.rewards, whole.rewards)
+    np.testing.assert_allclose(spilt.regret(), whole.regret(), rtol=1e-12)

@@ -35,6 +35,22 @@ class Entry:
     draw: Callable[[Sequence[Path], Path | None], list[Path]]
 
 
+_STUDIES = {
+    regret_against_arms: "regret against the number of arms at a fixed horizon",
+    correct_arms: "tables against token policies as the correct arms grow in number",
+    infinite_arms: "infinitely many arms against the bound sqrt(2n)",
+    signals_compared: "learning signals at an equal number of pulls",
+}
+
+
+def _of_study(module: Any, summary: str) -> Entry:
+    return Entry(
+        summary=f"{summary} (simulations.{module.NAME})",
+        accepts=module.accepts,
+        draw=lambda runs, out: [module.draw(run, out) for run in runs],
+    )
+
+
 FIGURES: Mapping[str, Entry] = MappingProxyType(
     {
         needle_regret.NAME: Entry(
@@ -47,27 +63,8 @@ FIGURES: Mapping[str, Entry] = MappingProxyType(
             accepts=finetune_run.accepts,
             draw=lambda runs, out: [finetune_run.draw(run, out) for run in runs],
         ),
-        regret_against_arms.NAME: Entry(
-            summary="regret against the number of arms at a fixed horizon (simulations.regret_against_arms)",
-            accepts=regret_against_arms.accepts,
-            draw=lambda runs, out: [regret_against_arms.draw(run, out) for run in runs],
-        ),
-        correct_arms.NAME: Entry(
-            summary="tables against token policies as the correct arms grow in number (simulations.correct_arms)",
-            accepts=correct_arms.accepts,
-            draw=lambda runs, out: [correct_arms.draw(run, out) for run in runs],
-        ),
-        infinite_arms.NAME: Entry(
-            summary="infinitely many arms against the bound sqrt(2n) (simulations.infinite_arms)",
-            accepts=infinite_arms.accepts,
-            draw=lambda runs, out: [infinite_arms.draw(run, out) for run in runs],
-        ),
-        signals_compared.NAME: Entry(
-            summary="learning signals at an equal number of pulls (simulations.signals_compared)",
-            accepts=signals_compared.accepts,
-            draw=lambda runs, out: [signals_compared.draw(run, out) for run in runs],
-        ),
     }
+    | {module.NAME: _of_study(module, summary) for module, summary in _STUDIES.items()}
 )
 
 

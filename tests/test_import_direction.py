@@ -9,7 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Left to right. `history` stands left of `loop`: the record type must exist before the loop can fill it.
 LAYERS = [
-    {"errors"}, {"contract"}, {"choice", "sampling", "sampling_normal"}, {"pools"}, {"rows"},
+    {"errors"}, {"arguments"}, {"random_bits"}, {"contract"},
+    {"choice", "sampling", "sampling_normal"}, {"pools"}, {"rows"},
     {"signals", "objectives", "verifiers"}, {"policies"}, {"arms"}, {"learners"},
     {"history"}, {"loop"},
     {"regret"}, {"theory"}, {"verdict"}, {"run_folder", "progress"}, {"sweep"}, {"cli", "cli_commands", "__main__"},

@@ -15,6 +15,7 @@ from functools import cached_property
 import jax
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.arms.table import Table, check_means, constant
 from bandit_rft.errors import InputError
 from bandit_rft.pools import LARGEST_COUNT
@@ -51,9 +52,9 @@ class Classes(Table):
         base_log_mass: Sequence[float] | None = None,
         sigma: float | None = None,
     ) -> None:
-        log_count = np.asarray(log_counts, dtype=np.float64)
+        log_count = arguments.numbers("log_counts", log_counts)
         mean = check_means(means, sigma)
-        if log_count.ndim != 1 or log_count.shape != mean.shape or log_count.size == 0:
+        if log_count.shape != mean.shape:
             raise InputError(
                 f"log_counts has shape {log_count.shape} and means {mean.shape}: give two lists of one length, one "
                 "entry a class."
@@ -64,7 +65,7 @@ class Classes(Table):
         log_count = np.where(
             small, np.log(np.maximum(np.rint(np.exp(np.where(small, log_count, 0.0))), 1.0)), log_count
         )
-        mass = log_count if base_log_mass is None else np.asarray(base_log_mass, dtype=np.float64)
+        mass = log_count if base_log_mass is None else arguments.numbers("base_log_mass", base_log_mass)
         if mass.shape != log_count.shape or np.any(np.isnan(mass)) or np.any(mass == np.inf) or np.all(mass == -np.inf):
             raise InputError(
                 "base_log_mass must hold one logarithm of a probability for each class, not all −inf, none NaN or +inf."

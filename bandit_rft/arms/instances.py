@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.arms.priors import prior_of
 from bandit_rft.arms.table import Table
 from bandit_rft.errors import InputError
@@ -35,15 +36,13 @@ class Instances(Table):
 
     def __init__(self, means: Any = "uniform", arms: int = 10, sigma: float | None = None) -> None:
         prior = prior_of(means)
-        if arms != int(arms) or arms < 1:
-            raise InputError(f"arms is {arms}: give a whole number of at least 1.")
+        arms = arguments.whole("arms", arms)
+        sigma = None if sigma is None else arguments.at_least("sigma", sigma, 0.0)
         if sigma is None and (prior.low < 0 or prior.supremum > 1):
             raise InputError("The prior's means leave [0, 1]: give sigma, or means that are probabilities.")
-        if sigma is not None and not sigma >= 0:
-            raise InputError(f"sigma is {sigma}: give a finite standard deviation of at least 0.")
         object.__setattr__(self, "means", means)
-        object.__setattr__(self, "arms", int(arms))
-        object.__setattr__(self, "sigma", None if sigma is None else float(sigma))
+        object.__setattr__(self, "arms", arms)
+        object.__setattr__(self, "sigma", sigma)
 
     @property
     def log_counts(self) -> tuple[float, ...]:  # type: ignore[override]

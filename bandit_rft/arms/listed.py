@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.arms.classes import Classes
 from bandit_rft.arms.table import mass_of
-from bandit_rft.errors import InputError
 
 
 def _listed(arms: Classes, means: Sequence[float], base_mass: Sequence[float] | None, sigma: float | None) -> None:
-    mean = np.atleast_1d(np.asarray(means, dtype=np.float64))
-    if mean.size == 0:
-        raise InputError("means is empty: a bandit needs one arm or more.")
+    mean = arguments.numbers("means", means)
     Classes.__init__(arms, np.zeros_like(mean).tolist(), mean.tolist(), mass_of(base_mass, mean.size), sigma)
 
 

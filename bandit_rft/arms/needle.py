@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from bandit_rft import arguments
 from bandit_rft.arms.classes import Classes
 from bandit_rft.errors import InputError
 
@@ -31,17 +32,11 @@ class Needle(Classes):
     optimal: int
 
     def __init__(self, log10_arms: float, optimal: int = 1, p0: float | None = None) -> None:
-        if not (math.isfinite(log10_arms) and log10_arms > 0):
-            raise InputError(f"log10_arms is {log10_arms}: give a positive finite number.")
-        if optimal != int(optimal) or optimal < 1:
-            raise InputError(f"optimal is {optimal}: give a whole number of at least 1.")
-        optimal = int(optimal)
+        log10_arms = arguments.positive("log10_arms", log10_arms)
+        optimal = arguments.whole("optimal", optimal)
         log_optimal = math.log(optimal)
         log_wrong = _log_difference(log10_arms, optimal)
-        if p0 is not None and not 0.0 < p0 < 1.0:
-            raise InputError(
-                f"p0 is {p0}: the base policy's mass on the optimal arms must lie strictly between 0 and 1."
-            )
+        p0 = None if p0 is None else arguments.fraction("p0", p0)
         base = None if p0 is None else [math.log(p0), math.log1p(-p0)]
         super().__init__([log_optimal, log_wrong], [1.0, 0.0], base)
         object.__setattr__(self, "log10_arms", float(log10_arms))

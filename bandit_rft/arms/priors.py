@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import integrate, special
 
+from bandit_rft import arguments
 from bandit_rft.arms.table import constant
 from bandit_rft.errors import InputError
 
 NODES = 4097  # of a tabulated quantile function
+_NO_PRIOR = "{!r} is no distribution of means: give 'uniform', Beta(a, b), TwoPoint(p) or a quantile function."
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,7 @@ class Beta:
 
     def __post_init__(self) -> None:
         for name in ("a", "b"):
-            value = getattr(self, name)
-            if not (value > 0 and np.isfinite(value)):
-                raise InputError(f"{name} of a Beta prior is {value}: give a positive finite number.")
+            arguments.positive(f"{name} of a Beta prior", getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -69,24 +69,29 @@ class TwoPoint:
     low: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.probability < 1:
-            raise InputError(f"probability is {self.probability}: give a number strictly between 0 and 1.")
-        if not self.high > self.low:
+        arguments.fraction("probability", self.probability)
+        if not arguments.number("high", self.high) > arguments.number("low", self.low):
             raise InputError(f"high is {self.high} and low {self.low}: high must exceed low.")
 
 
-@functools.lru_cache(maxsize=64)
-def prior_of(source: object, supremum: float | None = None) -> Prior:
+def prior_of(source: object) -> Prior:
     """The prior that a user names.
 
     Args:
         source: "uniform" (on [0, 1]), a `Beta`, a `TwoPoint`, a `Prior`, or a function that takes float arrays in
             (0, 1) to quantiles (JAX operations; non-decreasing).
-        supremum: least upper bound of the means, for a function; None asks the function near 1.
 
     Raises:
         InputError: something else, or a function that does not rise.
     """
+    try:
+        return _prior_of(source)
+    except TypeError:  # a list, say, which no cache can hold
+        raise InputError(_NO_PRIOR.format(source)) from None
+
+
+@functools.lru_cache(maxsize=64)
+def _prior_of(source: object) -> Prior:
     if isinstance(source, Prior):
         return source
     if source == "uniform":
@@ -100,8 +105,8 @@ def prior_of(source: object, supremum: float | None = None) -> Prior:
             quantile=lambda u: jnp.where(u > 1 - probability, high, low), supremum=high, average=average, low=low
         )
     if callable(source):
-        return _tabulated_moments(cast("Callable[[jax.Array], jax.Array]", source), supremum)
-    raise InputError(f"{source!r} is no distribution of means: give 'uniform', Beta(a, b), TwoPoint(p) or a function.")
+        return _tabulated_moments(cast("Callable[[jax.Array], jax.Array]", source))
+    raise InputError(_NO_PRIOR.format(source))
 
 
 def _beta(a: float, b: float) -> Prior:
@@ -143,15 +148,15 @@ def _cubic(values: jax.Array, position: jax.Array) -> jax.Array:
     )
 
 
-def _tabulated_moments(function: Callable[[jax.Array], jax.Array], supremum: float | None) -> Prior:
+def _tabulated_moments(function: Callable[[jax.Array], jax.Array]) -> Prior:
     """A user's quantile function with its bounds and expectation, found numerically."""
     with jax.enable_x64(True):
-        probe = np.asarray(function(constant(np.linspace(1e-9, 1 - 1e-12, 1001))), dtype=np.float64)
+        try:
+            probe = np.asarray(function(constant(np.linspace(1e-9, 1 - 1e-12, 1001))), dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"The quantile function fails on an array ({str(error).splitlines()[0]}).") from None
         if probe.shape != (1001,) or not np.all(np.isfinite(probe)) or np.any(np.diff(probe) < -1e-12):
             raise InputError("The quantile function must give finite, non-decreasing values of its argument's shape.")
         one = lambda u: float(np.asarray(function(constant(np.asarray([u]))))[0])  # noqa: E731
         average = float(integrate.quad(one, 0.0, 1.0, limit=200, epsabs=1e-9)[0])
-    top = float(probe[-1]) if supremum is None else float(supremum)
-    if top < probe[-1] - 1e-9:
-        raise InputError(f"supremum is {top:g}, but the quantile function reaches {probe[-1]:g}: give its upper bound.")
-    return Prior(quantile=function, supremum=top, average=average, low=float(probe[0]))
+    return Prior(quantile=function, supremum=float(probe[-1]), average=average, low=float(probe[0]))

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from bandit_rft import arguments
 from bandit_rft.arms.priors import Prior, prior_of
 from bandit_rft.arms.table import Table
 from bandit_rft.errors import InputError
@@ -40,17 +41,17 @@ class Reservoir(Table):
 
     def __init__(self, means: Any = "uniform", best_mean: float | None = None, sigma: float | None = None) -> None:
         prior = prior_of(means)
+        sigma = None if sigma is None else arguments.at_least("sigma", sigma, 0.0)
+        best_mean = None if best_mean is None else arguments.number("best_mean", best_mean)
         if sigma is None and (prior.low < 0 or prior.supremum > 1):
             raise InputError("The reservoir's means leave [0, 1]: give sigma, or means that are probabilities.")
-        if sigma is not None and not sigma >= 0:
-            raise InputError(f"sigma is {sigma}: give a finite standard deviation of at least 0.")
-        if best_mean is not None and best_mean < prior.supremum:
+        if best_mean is not None and not best_mean >= prior.supremum:
             raise InputError(
                 f"best_mean is {best_mean:g}, below the reservoir's supremum {prior.supremum:g}: give at least that."
             )
         object.__setattr__(self, "means", means)
-        object.__setattr__(self, "reference", prior.supremum if best_mean is None else float(best_mean))
-        object.__setattr__(self, "sigma", None if sigma is None else float(sigma))
+        object.__setattr__(self, "reference", prior.supremum if best_mean is None else best_mean)
+        object.__setattr__(self, "sigma", sigma)
 
     @property
     def prior(self) -> Prior:

@@ -11,19 +11,20 @@ Rewards are Bernoulli where `sigma` is None, else the mean plus sigma times a st
 
 from __future__ import annotations
 
-import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.pools import ClassPool, ListedPool, Pool
 from bandit_rft.rows import Pulls
 
 
-class Table:
+class Table(ABC):
     """C classes of arms; a subclass gives the fields and overrides what differs.
 
     Attributes:
@@ -47,9 +48,9 @@ class Table:
         return True
 
     @property
+    @abstractmethod
     def best_mean(self) -> float | None:
         """The best arm's mean; None where it differs by seed or round (`best` then knows it)."""
-        raise NotImplementedError
 
     @property
     def average_mean(self) -> float | None:
@@ -89,9 +90,9 @@ class Table:
         del key
         return ()
 
+    @abstractmethod
     def class_means(self, world: Any) -> jax.Array:
         """float [C], true mean of each class now."""
-        raise NotImplementedError
 
     def advance(self, world: Any) -> Any:
         """The world of the next round."""
@@ -127,9 +128,9 @@ def check_means(means: Any, sigma: float | None) -> np.ndarray:
     Raises:
         InputError: a mean outside [0, 1] under Bernoulli rewards, one that is not finite, or sigma negative.
     """
-    mean = np.atleast_1d(np.asarray(means, dtype=np.float64))
-    if sigma is not None and not (math.isfinite(sigma) and sigma >= 0):
-        raise InputError(f"sigma is {sigma}: give a finite standard deviation of at least 0.")
+    mean = arguments.numbers("means", means)
+    if sigma is not None:
+        arguments.at_least("sigma", sigma, 0.0)
     if sigma is None and not np.all((mean >= 0) & (mean <= 1)):
         raise InputError(f"means holds {mean[~((mean >= 0) & (mean <= 1))][0]}: every mean must lie in [0, 1].")
     if not np.all(np.isfinite(mean)):
@@ -145,7 +146,7 @@ def mass_of(base_mass: Any, arms: int) -> list[float] | None:
     """
     if base_mass is None:
         return None
-    mass = np.asarray(base_mass, dtype=np.float64)
+    mass = arguments.numbers("base_mass", base_mass)
     if mass.shape != (arms,) or not np.all(mass > 0) or not np.all(np.isfinite(mass)):
         raise InputError(f"base_mass must hold {arms} positive finite numbers, one for each arm.")
     return np.log(mass).tolist()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import jax
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.policies import Product, TokenPolicyFactory
 from bandit_rft.verifiers import Verifier
@@ -18,9 +19,9 @@ from bandit_rft.verifiers import Verifier
 
 def require_shape(vocabulary_size: int, length: int) -> None:
     """Refuse V or H that make no sequences, or that int32 token ids and positions cannot hold. Raises InputError."""
-    if vocabulary_size != int(vocabulary_size) or not 2 <= vocabulary_size < 2**30:
+    if arguments.whole("vocabulary_size", vocabulary_size, 2) >= 2**30:
         raise InputError(f"vocabulary_size is {vocabulary_size}: give a whole number from 2 to 2^30 − 1.")
-    if length != int(length) or not 1 <= length < 2**30:
+    if arguments.whole("length", length) >= 2**30:
         raise InputError(f"length is {length}: give a whole number from 1 to 2^30 − 1.")
 
 

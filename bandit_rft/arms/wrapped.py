@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.arms.table import Table
 from bandit_rft.errors import InputError
 from bandit_rft.pools import Pool
@@ -112,8 +112,7 @@ class Noisy(_Wrapped):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("true_positive", "false_positive"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}: give a probability between 0 and 1.")
+            arguments.between(name, getattr(self, name), 0.0, 1.0)
         if self.arms.sigma is not None:
             raise InputError("Noisy is for rewards of 0 and 1: wrap Bernoulli, Classes or Needle without sigma.")
 
@@ -148,14 +147,13 @@ class Delayed(_Wrapped):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rounds != int(self.rounds) or self.rounds < 1:
-            raise InputError(f"rounds of delay is {self.rounds}: give a whole number of at least 1.")
+        object.__setattr__(self, "rounds", arguments.whole("rounds", self.rounds))
         if self.arms.delay:
             raise InputError("Delayed wraps arms that are delayed already: give the sum of both delays once.")
 
     @property
     def delay(self) -> int:  # type: ignore[override]
-        return int(self.rounds)
+        return self.rounds
 
 
 @jax.tree_util.register_dataclass
@@ -180,7 +178,7 @@ class Drifting(_Wrapped):
             (Bernoulli, Gaussian) for walks of their own.
         step: standard deviation of a round's step of the random walk, at least 0.
         low, high: the walk is reflected at these.
-        changes: rounds (counted from 0) at whose start the means are permuted among the classes, at random.
+        changes: rounds from 1 on (counted from 0) at whose start the means are permuted among the classes, at random.
 
     Each round is measured against the best mean of that round: the history's `best_mean` is an array.
 
@@ -195,18 +193,15 @@ class Drifting(_Wrapped):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        changes: Sequence[int] = tuple(int(change) for change in self.changes)
-        object.__setattr__(self, "changes", changes)
+        listed = self.changes if isinstance(self.changes, Sequence) else (self.changes,)
+        object.__setattr__(self, "changes", tuple(arguments.whole("changes", change) for change in listed))
         if self.arms.reservoir:
             raise InputError("Drifting wants one row a class, which a Reservoir has not: list the arms.")
-        if not (self.step >= 0 and math.isfinite(self.step)):
-            raise InputError(f"step is {self.step}: give a finite number of at least 0.")
-        if not self.high > self.low:
+        arguments.at_least("step", self.step, 0.0)
+        if not arguments.number("high", self.high) > arguments.number("low", self.low):
             raise InputError(f"high is {self.high} and low {self.low}: high must exceed low.")
         if not self.arms.means_within(self.low, self.high):
             raise InputError(f"The means leave [{self.low:g}, {self.high:g}]: give low and high that hold them.")
-        if any(change < 1 for change in changes):
-            raise InputError(f"changes holds {min(changes)}: the first change can be at round 1.")
 
     @property
     def moving(self) -> bool:  # type: ignore[override]

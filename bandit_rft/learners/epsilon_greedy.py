@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from bandit_rft import arguments
 from bandit_rft.choice import at_the_top
 from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
@@ -39,9 +40,9 @@ class EpsilonGreedy:
 
     def __post_init__(self) -> None:
         if self.decay == 0:
-            tabular.require_between("epsilon", self.epsilon, 0.0, 1.0)
-        tabular.require_between("epsilon", self.epsilon, 0.0, 1e300)
-        tabular.require_between("decay", self.decay, 0.0, 1e3)
+            arguments.between("epsilon", self.epsilon, 0.0, 1.0)
+        arguments.between("epsilon", self.epsilon, 0.0, 1e300)
+        arguments.between("decay", self.decay, 0.0, 1e3)
         if math.isnan(self.initial_value):
             raise InputError("initial_value is NaN: give a number, or infinity to pull every arm once first.")
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from bandit_rft import arguments
 from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
 from bandit_rft.learners import tabular
@@ -53,9 +54,9 @@ class EXP3:
         if getattr(self, foreign) is not None:
             raise InputError(f"{foreign} is no argument of EXP3's {self.form} form: leave it out.")
         if self.exploration is not None:
-            tabular.require_between("exploration", self.exploration, 1e-300, 1.0)
+            arguments.between("exploration", self.exploration, 1e-300, 1.0)
         if self.learning_rate is not None:
-            tabular.require_positive("learning_rate", self.learning_rate)
+            arguments.positive("learning_rate", self.learning_rate)
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:
         """The learner on a table of arms. Raises InputError where `arms` is no table or can pay outside [0, 1]."""

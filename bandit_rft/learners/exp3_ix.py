@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from bandit_rft import arguments
 from bandit_rft.contract import Learner
 from bandit_rft.learners import tabular
 from bandit_rft.learners.exp3 import log_learning_rate, loss_step
@@ -37,7 +38,7 @@ class EXP3IX:
     def __post_init__(self) -> None:
         for name in ("learning_rate", "implicit_exploration"):
             if getattr(self, name) is not None:
-                tabular.require_positive(name, getattr(self, name))
+                arguments.positive(name, getattr(self, name))
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:
         """The learner on a table of arms. Raises InputError where `arms` is no table or can pay outside [0, 1]."""

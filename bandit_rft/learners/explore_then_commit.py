@@ -12,8 +12,9 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from bandit_rft import arguments
 from bandit_rft.learners.index import Arm, IndexLearner, Setting
-from bandit_rft.learners.tabular import Statistic, require_count
+from bandit_rft.learners.tabular import Statistic
 from bandit_rft.rows import Rows
 
 
@@ -33,7 +34,7 @@ class ExploreThenCommit(IndexLearner):
     extra_statistic: ClassVar[dict[str, float]] = {"judged": 0.0}
 
     def __post_init__(self) -> None:
-        require_count("pulls_per_arm", self.pulls_per_arm)
+        arguments.whole("pulls_per_arm", self.pulls_per_arm)
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
         exploring = jnp.any((rows.log_multiplicity > -jnp.inf) & (arm.pulls < self.pulls_per_arm))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from bandit_rft import arguments
 from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
 from bandit_rft.learners import tabular
@@ -38,7 +39,7 @@ class ExploreUntilSuccess:
     rollouts: int = 1
 
     def __post_init__(self) -> None:
-        tabular.require_count("rollouts", self.rollouts)
+        arguments.whole("rollouts", self.rollouts)
         if not self.replacement and self.rollouts != 1:
             raise InputError("ExploreUntilSuccess without replacement pulls one arm a round: set rollouts=1.")
 

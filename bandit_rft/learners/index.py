@@ -7,6 +7,7 @@ the index; what an arm's rewards leave behind is `Counts` unless it says otherwi
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -49,7 +50,7 @@ class Arm(NamedTuple):
 
 
 @dataclass(frozen=True)
-class IndexLearner:
+class IndexLearner(ABC):
     """Pulls the largest index. Subclasses define `index`, and may override the rest.
 
     Class attributes:
@@ -66,6 +67,7 @@ class IndexLearner:
     random: ClassVar[bool] = False
     delayable: ClassVar[bool] = True
 
+    @abstractmethod
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> Any:
         """float [R], the index of the best arm of each row.
 
@@ -76,14 +78,13 @@ class IndexLearner:
             rows: the rows themselves, for ln of the number of arms in each.
             setting: of the run.
         """
-        raise NotImplementedError
 
     def observe_extra(self, before: Arm, rewards: jax.Array) -> Statistic:
         """The extra statistics [G] of the pulled arms after a reward."""
         del before, rewards
         return {}
 
-    def check(self, table: Table) -> None:
+    def check(self, table: Table) -> None:  # noqa: B027 (most learners fit every table)
         """Raises InputError where the learner does not fit the table."""
 
     def subsample_size(self, setting: Setting) -> int | None:
@@ -145,9 +146,9 @@ class RootIndexLearner(IndexLearner):
     extra_statistic: ClassVar[dict[str, float]] = {"average": math.inf, "width": 0.0}
     untouched_first: ClassVar[bool] = False
 
+    @abstractmethod
     def scale(self, time: jax.Array) -> jax.Array:
         """float scalar, c(t)."""
-        raise NotImplementedError
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
         return arm.extra["average"] + self.scale(time) * arm.extra["width"]

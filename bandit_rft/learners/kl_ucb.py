@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from bandit_rft import arguments
 from bandit_rft.arms.table import Table
 from bandit_rft.learners.index import Arm, IndexLearner, Setting, require_unit_rewards
-from bandit_rft.learners.tabular import require_between
 from bandit_rft.rows import Rows
 
 NEWTON_STEPS = 12  # from Pinsker's bound the error falls below 1e-12 within these for every mean and level tried
@@ -33,7 +33,7 @@ class KLUCB(IndexLearner):
     c: float = 0.0
 
     def __post_init__(self) -> None:
-        require_between("c", self.c, 0.0, 1e6)
+        arguments.between("c", self.c, 0.0, 1e6)
 
     def check(self, table: Table) -> None:
         require_unit_rewards(table, "KLUCB")

@@ -13,7 +13,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from bandit_rft import signals
+from bandit_rft import arguments, signals
 from bandit_rft.contract import Learner
 from bandit_rft.learners import tabular
 from bandit_rft.learners.tabular import Lesson, Rule, State, Statistic
@@ -46,8 +46,8 @@ class NaturalPolicyGradient:
     traced: ClassVar[tuple[str, ...]] = ("step_size",)
 
     def __post_init__(self) -> None:
-        tabular.require_positive("step_size", self.step_size)
-        tabular.require_count("rollouts", self.rollouts)
+        arguments.positive("step_size", self.step_size)
+        arguments.whole("rollouts", self.rollouts)
         signals.make(self.signal, ddof=self.ddof, eps=self.eps)
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:

@@ -12,9 +12,10 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from bandit_rft import arguments
 from bandit_rft.arms.table import Table
 from bandit_rft.learners.index import Arm, IndexLearner, Setting, require_unit_rewards
-from bandit_rft.learners.tabular import Statistic, require_count
+from bandit_rft.learners.tabular import Statistic
 from bandit_rft.rows import Rows
 
 # Where an index only ranks: a fresh arm between an arm that is being tried and one that was given up.
@@ -71,7 +72,7 @@ class BestRun(_Runs):
 
     def __post_init__(self) -> None:
         if self.run_length is not None:
-            require_count("run_length", self.run_length)
+            arguments.whole("run_length", self.run_length)
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
         length = max(1, math.isqrt(setting.rounds)) if self.run_length is None else self.run_length
@@ -107,7 +108,7 @@ class TwoTarget(_Runs):
     failures: int = 3
 
     def __post_init__(self) -> None:
-        require_count("failures", self.failures)
+        arguments.whole("failures", self.failures)
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
         first_target = math.floor((setting.rounds / 2) ** (1 / 3) + 1e-12)

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft import signals
+from bandit_rft import arguments, signals
 from bandit_rft.arms.contexts import Contexts
 from bandit_rft.arms.token_sequences import TokenSequences
 from bandit_rft.contract import Learner
@@ -71,15 +71,13 @@ class SoftmaxPolicyGradient:
     traced: ClassVar[tuple[str, ...]] = ("step_size",)
 
     def __post_init__(self) -> None:
-        tabular.require_positive("step_size", self.step_size)
+        arguments.positive("step_size", self.step_size)
         for name, least in (("rollouts", 1), ("epochs", 1), ("extra_rollouts", 0), ("replay", 0)):
-            value = getattr(self, name)
-            if value != int(value) or value < least:
-                raise InputError(f"{name} is {value}: give a whole number of at least {least}.")
+            arguments.whole(name, getattr(self, name), least)
         if self.clip is not None:
-            tabular.require_positive("clip", self.clip)
+            arguments.positive("clip", self.clip)
         for name in ("entropy_coefficient", "kl_coefficient"):
-            tabular.require_between(name, getattr(self, name), 0.0, 1e300)
+            arguments.between(name, getattr(self, name), 0.0, 1e300)
         if self.extra_rollouts and self.signal not in ("mean_baseline", "rloo"):
             raise InputError(
                 f"extra_rollouts feed a baseline, which signal {self.signal!r} has not: use mean_baseline or rloo."

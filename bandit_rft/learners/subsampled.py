@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bandit_rft import arguments
 from bandit_rft.arms.table import Table
 from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
 from bandit_rft.learners import tabular
 from bandit_rft.learners.index import IndexLearner
-from bandit_rft.learners.tabular import require_count
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Subsampled:
     size: int
 
     def __post_init__(self) -> None:
-        require_count("size", self.size)
+        arguments.whole("size", self.size)
         if not isinstance(self.learner, IndexLearner):
             raise InputError(f"Subsampled is for index learners (UCB1, Greedy, ThompsonBeta …), not {self.learner!r}.")
 

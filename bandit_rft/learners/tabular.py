@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft import rows as row_table
 from bandit_rft.arms.table import Table
 from bandit_rft.contract import Info, Learner
@@ -85,7 +86,7 @@ class Rule(NamedTuple):
         most_splits: arms that can ever leave their row; None for every pull.
         classes_split: bool [C], classes whose arms can ever leave their row; None for all.
         subsample: number of arms the learner confines itself to, drawn uniformly without replacement; None for all.
-        sweeps: whether it pulls every arm once before any arm twice.
+        sweeps: whether it pulls every arm that it has not heard of before any that it has.
         delayable: whether its update makes sense of rewards that come late. Not where it divides by the probability
             that the arm had when it was pulled, or counts on having heard of every pull.
     """
@@ -214,9 +215,7 @@ def _layout(table: Table, rule: Rule, name: str, rounds: int, row_capacity: int 
     if not (pooled or by_class or table.moving):
         pooled = classes > 1 + splits
     if row_capacity is not None:
-        if row_capacity < 1:
-            raise InputError(f"Row capacity {row_capacity} is too small: give at least the number of classes.")
-        return _Layout(pooled, int(row_capacity))
+        return _Layout(pooled, arguments.whole("row_capacity", row_capacity))
     if pooled:
         arms = rule.subsample if rule.subsample is not None else _count(table.log_arms, splits)
         return _Layout(True, 1 + min(splits, arms))
@@ -250,7 +249,9 @@ def _sweep_note(table: Table, rule: Rule, name: str, rounds: int) -> tuple[str, 
         return ()
     best, average = table.best_mean, table.average_mean
     shown = _arms_text(table) if arms is None else f"{arms} arms"
-    sentence = f"{name} pulls every arm once before any arm twice, and {rounds} rounds do not exceed {shown}"
+    # Under delay an arm may be pulled again before it is heard of; no choice has heard of a reward either way.
+    habit = "tries arms unheard of before all others" if table.delay else "pulls every arm once before any arm twice"
+    sentence = f"{name} {habit}, and {rounds} rounds do not exceed {shown}"
     if best is None or average is None:
         return (f"{sentence}: it explores to the end and never uses what it has seen.",)
     loss = best - average
@@ -318,21 +319,3 @@ def base_logit(table: Table) -> np.ndarray | float:
     if table.uniform_base:
         return 0.0
     return np.asarray(table.base_log_mass) - np.asarray(table.log_counts)
-
-
-def require_count(name: str, value: int) -> None:
-    """Refuse a count that is not a whole number of at least one."""
-    if value != int(value) or value < 1:
-        raise InputError(f"{name} is {value}: give a whole number of at least 1.")
-
-
-def require_between(name: str, value: float, low: float, high: float) -> None:
-    """Refuse a number outside [low, high]."""
-    if not low <= value <= high:
-        raise InputError(f"{name} is {value}: give a number between {low:g} and {high:g}.")
-
-
-def require_positive(name: str, value: float) -> None:
-    """Refuse a number that is not positive and finite."""
-    if not (value > 0 and math.isfinite(value)):
-        raise InputError(f"{name} is {value}: give a positive finite number.")

@@ -15,8 +15,8 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from bandit_rft import arguments
 from bandit_rft.learners.index import Arm, IndexLearner, Setting
-from bandit_rft.learners.tabular import require_positive
 from bandit_rft.rows import Rows
 from bandit_rft.sampling_normal import best_normal
 
@@ -44,8 +44,8 @@ class ThompsonGaussian(IndexLearner):
     random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require_positive("sigma", self.sigma)
-        require_positive("prior_variance", self.prior_variance)
+        arguments.positive("sigma", self.sigma)
+        arguments.positive("prior_variance", self.prior_variance)
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
         variance = 1 / (1 / self.prior_variance + arm.pulls / self.sigma**2)

@@ -12,8 +12,8 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from bandit_rft import arguments
 from bandit_rft.learners.index import RootIndexLearner
-from bandit_rft.learners.tabular import require_positive
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class UCB(RootIndexLearner):
     traced: ClassVar[tuple[str, ...]] = ("alpha",)
 
     def __post_init__(self) -> None:
-        require_positive("alpha", self.alpha)
+        arguments.positive("alpha", self.alpha)
 
     def scale(self, time: jax.Array) -> jax.Array:
         return jnp.sqrt(self.alpha * jnp.log(time) / 2)

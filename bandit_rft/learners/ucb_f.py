@@ -14,8 +14,9 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from bandit_rft import arguments
 from bandit_rft.learners.index import Arm, IndexLearner, Setting
-from bandit_rft.learners.tabular import Statistic, require_positive
+from bandit_rft.learners.tabular import Statistic
 from bandit_rft.learners.ucb_v import variance_bound
 from bandit_rft.rows import Rows
 
@@ -40,7 +41,7 @@ class UCBF(IndexLearner):
     extra_statistic: ClassVar[dict[str, float]] = {"squares": 0.0}
 
     def __post_init__(self) -> None:
-        require_positive("beta", self.beta)
+        arguments.positive("beta", self.beta)
 
     def subsample_size(self, setting: Setting) -> int | None:
         few = self.beta < 1 and not self.best_mean_is_one

@@ -12,8 +12,9 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from bandit_rft import arguments
 from bandit_rft.learners.index import Arm, IndexLearner, Setting
-from bandit_rft.learners.tabular import Statistic, require_positive
+from bandit_rft.learners.tabular import Statistic
 from bandit_rft.rows import Rows
 
 
@@ -37,7 +38,7 @@ class UCBV(IndexLearner):
 
     def __post_init__(self) -> None:
         for name in ("zeta", "c", "reward_range"):
-            require_positive(name, getattr(self, name))
+            arguments.positive(name, getattr(self, name))
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
         return variance_bound(arm, self.zeta * jnp.log(time), self.c * self.reward_range)

@@ -21,6 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.contract import ArmSet, LearnerFactory
 from bandit_rft.errors import InputError, SweepWarning
 from bandit_rft.history import History
@@ -74,9 +75,15 @@ def run(
         >>> history.rewards.shape, round(float(history.value[0, 0]), 12)
         ((4, 50, 1), 0.05)
     """
-    for name, number in (("rounds", rounds), ("seeds", seeds)):
-        if number != int(number) or number < 1:
-            raise InputError(f"{name} is {number}: give a whole number of at least 1.")
+    rounds, seeds = arguments.whole("rounds", rounds), arguments.whole("seeds", seeds)
+    if not hasattr(arms, "jittable"):
+        raise InputError(f"arms is {type(arms).__name__}, no arm set: give one of bandit_rft.arms.")
+    if isinstance(learner, type) or not hasattr(learner, "bind"):
+        given = learner.__name__ if isinstance(learner, type) else type(learner).__name__
+        raise InputError(f"learner is {given}, no learner: make one, such as learners.UCB1().")
+    whole = (int, np.integer)
+    if not isinstance(key, (*whole, jax.Array, np.ndarray)):
+        raise InputError(f"key is {key!r}: give a whole number or a JAX key.")
     if rounds >= 2**31:
         raise InputError(f"rounds is {rounds}: a run holds fewer than 2^31 rounds.")
     if loop not in ("auto", "scan", "host"):
@@ -85,8 +92,6 @@ def run(
         raise InputError(f"{type(arms).__name__} cannot be traced, so it cannot take the scan loop: use loop='auto'.")
     if recorder is not None and arms.jittable and loop != "host":
         raise InputError("A recorder is told of each round by the host loop: set loop='host'.")
-    rounds, seeds = int(rounds), int(seeds)
-    whole = (int, np.integer)
     config = {
         "arms": describe(arms),
         "learner": describe(learner),

@@ -59,7 +59,11 @@ def host_loop(
             record = _plain(outcome)
             check_rewards(np.asarray(record["rewards"], np.float64)[None, None], arms, round_index)
             if bound.overflowed is not None and bool(bound.overflowed(state)):
-                raise RowCapacityError(f"The row capacity was exceeded in round {round_index}: raise row_capacity.")
+                shown = [past[:round_index] for past in [*all_records, records]]
+                raise RowCapacityError(
+                    f"The row capacity was exceeded in round {round_index} (seed {seed}): raise row_capacity.",
+                    history=_history_of(shown, arms.best_mean, config, None, bound.notes) if round_index else None,
+                )
             records.append(record)
             if recorder is not None:
                 recorder.record(seed, round_index, record, state, pulled)

@@ -27,6 +27,7 @@ from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
 from bandit_rft.loop.one_round import INIT_FOLD, Progress, check_rewards, one_round
 from bandit_rft.loop.store import Store
+from bandit_rft.random_bits import plain, quick
 
 CHUNK_NUMBERS = 2**23  # numbers that one chunk of rounds may hand back (64 MiB of float64)
 LEAST_GROUP = 4  # seeds below which a core of its own is not worth its start
@@ -39,7 +40,8 @@ class _Compiled:
     """
 
     def __init__(self, arms: ArmSet, learner: LearnerFactory, rounds: int, row_capacity: int | None) -> None:
-        self.notes = learner.bind(arms, rounds=rounds, row_capacity=row_capacity).notes
+        whole = learner.bind(arms, rounds=rounds, row_capacity=row_capacity)
+        self.notes, self.rollouts = whole.notes, whole.rollouts
 
         def bind(values: Mapping[str, jax.Array]) -> Learner:
             return _with(learner, values).bind(arms, rounds=rounds, row_capacity=row_capacity)
@@ -151,13 +153,13 @@ def scan_loop(
     except TypeError:  # an arm set or learner of the user's own that cannot be hashed is compiled each time
         compiled = _Compiled(arms, learner, rounds, row_capacity)
     seed_keys = jax.vmap(functools.partial(jax.random.fold_in, base_key))(jnp.arange(seeds, dtype=jnp.uint32))
-    groups = [_shard(keys) for keys in jnp.split(seed_keys, _number_of_groups(seeds))]
+    groups = [_shard(keys) for keys in jnp.split(quick(seed_keys), _number_of_groups(seeds))]
     values = _values(learner)
     states = [compiled.init(values, keys) for keys in groups]
     start_time = time.monotonic()
     store = Store(seeds, rounds)
     with ThreadPoolExecutor(len(groups)) as threads:
-        for start, length in _chunks(rounds, seeds, getattr(learner, "rollouts", 1), watched=progress is not None):
+        for start, length in _chunks(rounds, seeds, compiled.rollouts, watched=progress is not None):
             outcomes = _run_chunk(compiled, values, threads, groups, states, start, length)
             states = [state for state, _ in outcomes]
             records = jax.tree.map(
@@ -177,7 +179,7 @@ def scan_loop(
             store.add(start, records)
             if progress is not None:
                 progress(start + length, rounds, float(records["rewards"].mean()), time.monotonic() - start_time)
-    final_state = states[0] if len(states) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts), *states)
+    final_state = plain(states[0] if len(states) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts), *states))
     return store.history(arms.best_mean, config, compiled.notes, final_state, rounds)
 
 

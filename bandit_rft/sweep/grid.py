@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bandit_rft.arguments import whole
 from bandit_rft.contract import ArmSet, LearnerFactory
 from bandit_rft.errors import InputError
 from bandit_rft.sweep.fingerprint import digest, fingerprint
@@ -109,9 +110,7 @@ def plan_point(
         if counts["rounds"] is None:
             raise InputError("the number of rounds is missing: give rounds, or sweep it.")
         for name in ("rounds", "seeds"):
-            value = counts[name]
-            if isinstance(value, str | bool) or value is None or value != int(value) or value < 1:
-                raise InputError(f"{name} is {value!r}: give a whole number of at least 1.")
+            whole(name, counts[name])
         try:
             inspect.signature(make).bind(**arguments)
         except TypeError as error:

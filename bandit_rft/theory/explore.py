@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import catalogue, entry
-from bandit_rft.theory.checks import check_count, check_log_arms, check_probability, log_count
+from bandit_rft.theory.checks import check_log_arms, log_count
 from bandit_rft.theory.prediction import Curves, Prediction
 
 __all__ = ["ExploreLaw", "explore_until_success"]
@@ -154,7 +155,7 @@ def explore_until_success(
     Raises:
         InputError: an argument out of range, p0 at odds with optimal and log_arms, or too little to know p0 from.
     """
-    rounds, rollouts = check_count("rounds", rounds), check_count("rollouts", rollouts)
+    rounds, rollouts = arguments.whole("rounds", rounds), arguments.whole("rollouts", rollouts)
     if not replacement and rollouts != 1:
         raise InputError("explore_until_success without replacement pulls one arm a round: set rollouts=1.")
     if not replacement and log_arms is None:
@@ -200,8 +201,8 @@ def _share(p0: float | None, log_arms: float | None, optimal: int | None) -> flo
     if optimal is None:
         if p0 is None:
             raise InputError("explore_until_success needs p0, or optimal and log_arms.")
-        return check_probability("p0", p0)
-    optimal = check_count("optimal", optimal)
+        return arguments.fraction("p0", p0)
+    optimal = arguments.whole("optimal", optimal)
     if log_arms is None:
         raise InputError("explore_until_success needs log_arms (ln K) beside optimal.")
     log_arms = check_log_arms(log_arms, optimal)
@@ -214,4 +215,4 @@ def _share(p0: float | None, log_arms: float | None, optimal: int | None) -> flo
         )
     if p0 is not None and not math.isclose(p0, share, rel_tol=1e-6):
         raise InputError(f"p0 = {p0!r} is at odds with optimal/K = {share:.6g}: give one of the two.")
-    return check_probability("optimal/K", share)
+    return arguments.fraction("optimal/K", share)

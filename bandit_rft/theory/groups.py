@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
-from bandit_rft.theory.checks import check_count
 
 __all__ = ["SIGNALS", "dead_group_probability", "drift_multiplier"]
 
@@ -50,7 +50,7 @@ def drift_multiplier(
     Raises:
         InputError: an unknown signal, p outside (0, 1) or missing for grpo, rollouts < 1, ddof not 0 or 1, eps < 0.
     """
-    rollouts = check_count("rollouts", rollouts)
+    rollouts = arguments.whole("rollouts", rollouts)
     if signal not in SIGNALS:
         raise InputError(f"Signal {signal!r} is unknown: choose one of {', '.join(SIGNALS)}.")
     if ddof not in (0, 1):
@@ -104,7 +104,7 @@ def dead_group_probability(p: ArrayLike, rollouts: int) -> float | np.ndarray:
     Raises:
         InputError: p outside (0, 1), rollouts < 1.
     """
-    rollouts = check_count("rollouts", rollouts)
+    rollouts = arguments.whole("rollouts", rollouts)
     probability = _probabilities(p)
     result = np.exp(rollouts * np.log(probability)) + np.exp(rollouts * np.log1p(-probability))
     return float(result) if result.ndim == 0 else result

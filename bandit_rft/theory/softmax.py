@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
+from bandit_rft import arguments
 from bandit_rft.theory.catalogue import catalogue, entry
-from bandit_rft.theory.checks import check_count, check_log_arms, check_positive, check_probability, log_count
+from bandit_rft.theory.checks import check_log_arms, log_count
 from bandit_rft.theory.jump_law import JumpLaw
 from bandit_rft.theory.prediction import Curves, Prediction
 
@@ -30,7 +31,7 @@ def table_kappa(optimal: int, log_arms: float | None) -> float:
     Raises:
         InputError: no suboptimal arm is left, or optimal < 1.
     """
-    optimal = check_count("optimal", optimal)
+    optimal = arguments.whole("optimal", optimal)
     log_arms = check_log_arms(log_arms, optimal)
     log_optimal = log_count(optimal)
     # 1/m + 1/(K - m) = (1/m) K/(K - m) = (1/m) / (1 - m/K).
@@ -70,10 +71,10 @@ def pg_jump_single(
     Raises:
         InputError: an argument out of range.
     """
-    rounds = check_count("rounds", rounds)
-    constant = table_kappa(1, log_arms) if kappa is None else check_positive("kappa", kappa)
-    gain = check_positive("step_size", step_size) * check_positive("signal_scale", signal_scale) * constant
-    law = JumpLaw(p0=check_probability("p0", p0), gain=gain, exact=kappa is None)
+    rounds = arguments.whole("rounds", rounds)
+    constant = table_kappa(1, log_arms) if kappa is None else arguments.positive("kappa", kappa)
+    gain = arguments.positive("step_size", step_size) * arguments.positive("signal_scale", signal_scale) * constant
+    law = JumpLaw(p0=arguments.fraction("p0", p0), gain=gain, exact=kappa is None)
     moments = law.moments(rounds)
     about = catalogue()["pg_jump_single"]
     return Prediction(
@@ -197,10 +198,10 @@ def pg_ode(
     Raises:
         InputError: an argument out of range.
     """
-    rounds, rollouts = check_count("rounds", rounds), check_count("rollouts", rollouts)
-    constant = table_kappa(optimal, log_arms) if kappa is None else check_positive("kappa", kappa)
-    rate = check_positive("step_size", step_size) * constant
-    law = FlowLaw(p0=check_probability("p0", p0), rate=rate, rollouts=rollouts)
+    rounds, rollouts = arguments.whole("rounds", rounds), arguments.whole("rollouts", rollouts)
+    constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)
+    rate = arguments.positive("step_size", step_size) * constant
+    law = FlowLaw(p0=arguments.fraction("p0", p0), rate=rate, rollouts=rollouts)
     about = catalogue()["pg_ode"]
     time = np.arange(rounds, dtype=np.float64)
     return Prediction(

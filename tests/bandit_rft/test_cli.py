@@ -79,7 +79,7 @@ def refused(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str
         (("simulate", "needle", "--set", "p0=0"), "strictly between 0 and 1"),
         (("simulate", "needle", "--set", "p0=1"), "strictly between 0 and 1"),
         (("simulate", "ucb1", "--set", "rounds=30", "--set", "seeds=2", "--set", "row_capacity=4"), "Row capacity 4"),
-        (("simulate", "ucb1", "--set", "row_capacity=0"), "Row capacity 0"),
+        (("simulate", "ucb1", "--set", "row_capacity=0"), "row_capacity is 0"),
         (("theory", "pg_magic"), "no entry 'pg_magic'"),
         (
             ("theory", "pg_jump_single", "--set", "p0=2", "--set", "step_size=1", "--set", "rounds=3"),

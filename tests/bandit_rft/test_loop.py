@@ -138,8 +138,9 @@ def test_row_capacity() -> None:
         run(NEEDLE, learner, rounds=30, seeds=3, key=0, row_capacity=10)
     saved = caught.value.history  # nothing lost: the eight rounds before are there, and are those of a longer run
     np.testing.assert_array_equal(saved.rewards, run(NEEDLE, learner, rounds=30, seeds=3, key=0).rewards[:, :8])
-    with pytest.raises(RowCapacityError, match="exceeded in round"):
+    with pytest.raises(RowCapacityError, match="exceeded in round 8") as caught:
         run(NEEDLE, learner, rounds=30, key=0, row_capacity=10, loop="host")
+    np.testing.assert_array_equal(caught.value.history.rewards, saved.rewards[:1])
     with pytest.raises(InputError, match="Row capacity 1 is too small"):
         run(NEEDLE, learner, rounds=30, key=0, row_capacity=1)
     exact = run(NEEDLE, learner, rounds=30, key=0, row_capacity=33)

@@ -66,7 +66,7 @@ def test_settings_reach_the_field_they_name() -> None:
         (["arms.p0=1.5"], "strictly between 0 and 1"),
         (["arms.p0=0"], "strictly between 0 and 1"),
         (["log10_arms=1", "optimal=10"], "must exceed"),
-        (["arms.log10_arms=red"], "cannot be made"),
+        (["arms.log10_arms=red"], "log10_arms is .red"),
         (["step_size=-1"], "step_size is -1"),
         (["key=-1"], "key -1"),
         (["policy.p0=1"], "no table"),

@@ -1,0 +1,88 @@
+"""Checks of a user's arguments, shared by arm sets, learners, the loop and the theory.
+
+Each returns the value in its proper type, or raises InputError with one sentence: the argument's name, what it is, and
+what to give instead. None of them lets a text or a NaN through as a traceback of someone else's.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from bandit_rft.errors import InputError
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """An int of at least `least`; a float passes where it is a whole number. Raises InputError."""
+    number = None
+    try:
+        number = operator.index(value)
+    except TypeError:
+        if isinstance(value, (float, np.floating)) and float(value).is_integer():
+            number = int(value)
+    if number is None or number < least:
+        raise InputError(f"{name} is {value!r}: give a whole number of at least {least}.")
+    return number
+
+
+def number(name: str, value: Any) -> float:
+    """A float, NaN and infinity included. Raises InputError for what is no number."""
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} is {value!r}: give a number.") from None
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite float above 0. Raises InputError."""
+    found = number(name, value)
+    if not (found > 0 and math.isfinite(found)):
+        raise InputError(f"{name} is {value}: give a positive finite number.")
+    return found
+
+
+def at_least(name: str, value: Any, least: float) -> float:
+    """A finite float of at least `least`. Raises InputError."""
+    found = number(name, value)
+    if not (found >= least and math.isfinite(found)):
+        raise InputError(f"{name} is {value}: give a finite number of at least {least:g}.")
+    return found
+
+
+def between(name: str, value: Any, low: float, high: float) -> float:
+    """A float in [low, high]. Raises InputError."""
+    found = number(name, value)
+    if not low <= found <= high:
+        raise InputError(f"{name} is {value}: give a number between {low:g} and {high:g}.")
+    return found
+
+
+def fraction(name: str, value: Any) -> float:
+    """A float strictly between 0 and 1. Raises InputError."""
+    found = number(name, value)
+    if not 0 < found < 1:
+        raise InputError(f"{name} is {value}: give a number strictly between 0 and 1.")
+    return found
+
+
+def numbers(name: str, values: Any) -> np.ndarray:
+    """float64 [N], N ≥ 1; a single number is a list of one. Raises InputError."""
+    try:
+        found = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be a list of numbers, but is {_shown(values)}.") from None
+    if found.ndim != 1:
+        raise InputError(f"{name} has shape {found.shape}: give one list of numbers.")
+    if found.size == 0:
+        raise InputError(f"{name} is empty: give one number or more.")
+    return found
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

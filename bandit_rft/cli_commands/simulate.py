@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
+
+from bandit_rft.errors import InputError
+
+AUDIT = "theory-audit"
 
 _EPILOG = """a TOML file:
   rounds = 400          # T
@@ -33,7 +38,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "source",
         metavar="NAME|FILE",
         nargs="?",
-        help="preset, TOML file, run folder or its config.json (without it: list the presets)",
+        help="preset, TOML file, run folder or its config.json, or theory-audit (without it: list the presets)",
     )
     parser.add_argument(
         "--set",
@@ -57,7 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
         width = max(map(len, PRESETS))
         for name, entry in PRESETS.items():
             print(f"{name:<{width}}  {entry.question}")
+        print(f"{AUDIT:<{width}}  Does simulation agree with each entry of the theory? (--set only=ENTRY,ENTRY)")
         return 0
+    if arguments.source == AUDIT:
+        return _audit(arguments)
     from bandit_rft.progress import ProgressLine
     from bandit_rft.run_folder import config_hash
     from simulations.config import read
@@ -74,5 +82,29 @@ def run(arguments: argparse.Namespace) -> int:
     with ProgressLine(f"simulating {config.name}") as line:
         outcome = simulate(config, out, progress=line if line.active else None)
     print(outcome.summary())
+    print(f"Run folder: {out}")
+    return 0
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    """Hold every entry of the theory against simulation."""
+    import sys
+
+    from simulations.theory_audit.audit import audit, table
+
+    only: list[str] = []
+    for text in arguments.settings:
+        name, equals, value = text.partition("=")
+        if name != "only" or not equals:
+            raise InputError(f"--set {text!r}: the audit has one setting, only=ENTRY,ENTRY of the theory's catalogue.")
+        only += value.split(",")
+
+    def tell(done: int, total: int, case: Any, verdict: str) -> None:
+        if sys.stderr.isatty():
+            print(f"{done}/{total} {case.entry}, {case.instance}: {verdict}", file=sys.stderr)
+
+    out = Path(arguments.out or f"runs/{AUDIT}")
+    records = audit(out, only=only, progress=tell)
+    print(table(records))
     print(f"Run folder: {out}")
     return 0

@@ -9,6 +9,7 @@
 NumPy float64 throughout; nothing here knows whether a table or an LLM is described: p0 and kappa are the interface.
 """
 
+from bandit_rft.theory.bound import Bound
 from bandit_rft.theory.catalogue import Entry, catalogue, describe
 from bandit_rft.theory.explore import explore_until_success
 from bandit_rft.theory.groups import dead_group_probability, drift_multiplier
@@ -17,6 +18,7 @@ from bandit_rft.theory.prediction import Curves, Law, Prediction
 from bandit_rft.theory.softmax import pg_jump_single, pg_ode
 
 __all__ = [
+    "Bound",
     "Curves",
     "Entry",
     "Law",

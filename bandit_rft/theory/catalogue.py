@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from bandit_rft.errors import InputError
 
-__all__ = ["Entry", "catalogue", "describe", "entry"]
+__all__ = ["Entry", "about", "catalogue", "describe", "entry"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,6 +28,11 @@ class Entry:
         assumptions: one sentence each; where one fails, so may the prediction.
         source: where it comes from.
         units: parameter name -> meaning and unit.
+        section: its place in the map: A softmax policy gradient, B groups of rollouts, C exact simulation, D classic
+            bounds, E many arms, F sequences and language models, G many prompts; a letter and a number.
+        kind: "prediction" (curves), "bound", or "quantity" (a number or an array).
+        derivation: heading of its derivation in docs/derivations.md; empty where the source alone has it.
+        confirmed: whether its constants were derived here or read in the source.
     """
 
     name: str
@@ -37,6 +42,10 @@ class Entry:
     assumptions: tuple[str, ...]
     source: str
     units: Mapping[str, str]
+    section: str
+    kind: str
+    derivation: str
+    confirmed: bool
 
     @property
     def signature(self) -> str:
@@ -54,7 +63,15 @@ _ENTRIES: dict[str, Entry] = {}
 
 
 def entry(
-    *, formula: str, assumptions: tuple[str, ...], source: str, units: Mapping[str, str]
+    *,
+    formula: str,
+    assumptions: tuple[str, ...],
+    source: str,
+    units: Mapping[str, str],
+    section: str,
+    kind: str,
+    derivation: str = "",
+    confirmed: bool = True,
 ) -> Callable[[Function], Function]:
     """Enter the decorated function into the catalogue; its docstring's first line is the summary."""
 
@@ -69,6 +86,10 @@ def entry(
             assumptions=assumptions,
             source=source,
             units=MappingProxyType(dict(units)),
+            section=section,
+            kind=kind,
+            derivation=derivation,
+            confirmed=confirmed,
         )
         return function
 
@@ -76,8 +97,18 @@ def entry(
 
 
 def catalogue() -> Mapping[str, Entry]:
-    """All predictions by name, read-only, in the order of their definition."""
-    return MappingProxyType(_ENTRIES)
+    """All entries by name, read-only, in the order of their sections."""
+    return MappingProxyType(dict(sorted(_ENTRIES.items(), key=lambda item: _place(item[1].section))))
+
+
+def about(name: str) -> dict[str, Any]:
+    """What a `Prediction` or `Bound` takes over from its entry: name, assumptions, formula and source."""
+    found = _ENTRIES[name]
+    return {"name": name, "assumptions": found.assumptions, "formula": found.formula, "source": found.source}
+
+
+def _place(section: str) -> tuple[str, float]:
+    return section[:1], float(section[1:] or 0)
 
 
 def describe(name: str) -> str:
@@ -95,4 +126,6 @@ def describe(name: str) -> str:
     lines += ["", "Formula", textwrap.indent(found.formula, "  "), "", "Assumptions"]
     lines += [f"  - {assumption}" for assumption in found.assumptions]
     lines += ["", "Source", f"  {found.source}"]
+    if not found.confirmed:
+        lines += ["  The constant is quoted from memory and was not confirmed in the source."]
     return "\n".join(lines)

@@ -10,7 +10,7 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
-from bandit_rft.theory.catalogue import catalogue, entry
+from bandit_rft.theory.catalogue import about, entry
 from bandit_rft.theory.checks import check_log_arms, log_count
 from bandit_rft.theory.prediction import Curves, Prediction
 
@@ -112,6 +112,11 @@ class ExploreLaw:
         place = np.floor(np.log1p(-some * generator.random(seeds)) / math.log1p(-self.p0)).astype(np.int64)
         return 1.0 + generator.binomial(np.maximum(self.rollouts - 1 - place, 0), self.p0)
 
+    def value_quantile(self, q: float, at: np.ndarray) -> np.ndarray:
+        """1 where a success came with probability above 1 - q, else the share of optimal arms left."""
+        survival = self.survival(int(at[-1]) + 1)
+        return np.where(survival.none[at] >= q, survival.share[at], 1.0)
+
     def value_given_rewards(self, rewards: np.ndarray) -> np.ndarray | None:
         """1 after a success, p0 (without replacement m/(K - t)) before."""
         success = rewards.max(axis=2) > 0
@@ -139,6 +144,9 @@ class ExploreLaw:
         "optimal": "m, number of optimal arms, an integer of any size",
         "rollouts": "G, pulls a round",
     },
+    section="E1",
+    kind="prediction",
+    derivation="`explore_until_success`",
 )
 def explore_until_success(
     p0: float | None = None,
@@ -168,17 +176,13 @@ def explore_until_success(
     # Cov(1{none before s}, 1{none before u}) = P_u (1 - P_s) for s <= u: the variance is a sum without cancellation.
     earlier = np.concatenate([[0.0], np.cumsum(loss * some)[:-1]])
     regret_var = np.cumsum(loss**2 * none * some + 2.0 * loss * none * earlier)
-    about = catalogue()["explore_until_success"]
     return Prediction(
-        name=about.name,
+        **about("explore_until_success"),
         value=some + share_now * none,
         regret=np.cumsum(loss * none),
         value_sd=gap * np.sqrt(none * some),
         regret_sd=np.sqrt(regret_var),
         value_jump=gap * (none**2 + some**2),
-        assumptions=about.assumptions,
-        formula=about.formula,
-        source=about.source,
         parameters={
             "p0": share,
             "rounds": rounds,

@@ -34,6 +34,9 @@ SIGNALS = ("raw", "signed", "mean_baseline", "rloo", "grpo")
         "ddof": "1: sample standard deviation, 0: population (grpo)",
         "eps": "added to the standard deviation, at least 0 (grpo)",
     },
+    section="B1",
+    kind="quantity",
+    derivation="`drift_multiplier`",
 )
 def drift_multiplier(
     signal: str,
@@ -94,6 +97,8 @@ def _grpo(probability: np.ndarray, rollouts: int, ddof: int, eps: float) -> np.n
     assumptions=("Independent rollouts of one policy, 0/1 rewards.",),
     source="elementary; THEORY.md B",
     units={"p": "probability of a correct answer, in (0, 1), any shape", "rollouts": "G, rollouts a group"},
+    section="B3",
+    kind="quantity",
 )
 def dead_group_probability(p: ArrayLike, rollouts: int) -> float | np.ndarray:
     """The share of groups whose rewards are all equal: with a group baseline they teach nothing.

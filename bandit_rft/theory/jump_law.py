@@ -203,6 +203,23 @@ class JumpLaw:
                 column += 1
         return curves
 
+    def value_quantile(self, q: float, at: np.ndarray) -> np.ndarray:
+        """Exact quantiles by the forward recursion over the states n."""
+        rounds = int(at[-1]) + 1
+        success = expit(self.logits(rounds + 1))
+        state = np.zeros(rounds + 2)
+        state[0] = 1.0
+        found, column = np.empty(at.size), 0
+        for t in range(rounds):
+            if t == at[column]:
+                # Rounding may leave the last sum just below q: the highest state then.
+                place = int(np.searchsorted(np.cumsum(state[: t + 1]), q))
+                found[column], column = success[min(place, t)], column + 1
+            moving = state[: t + 1] * success[: t + 1]
+            state[: t + 1] -= moving
+            state[1 : t + 2] += moving
+        return found
+
     def value_given_rewards(self, rewards: np.ndarray) -> np.ndarray | None:
         """p_n with n the successes before each round; None where kappa is only an approximation."""
         if not self.exact:

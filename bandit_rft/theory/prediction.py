@@ -10,9 +10,22 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 
-__all__ = ["Curves", "Law", "Prediction"]
+__all__ = ["Curves", "Law", "Prediction", "rounds_shown"]
 
 Float = np.ndarray
+
+_ALL_SHOWN = 1_000_000  # rounds up to which a closed form is evaluated at every one
+_SHOWN = 4096
+
+
+def rounds_shown(rounds: int) -> np.ndarray:
+    """int64 [N], the rounds 0 .. rounds-1 at which a closed form is evaluated: all of a million, else the first
+    thousand, then geometrically spaced, and the last.
+    """
+    if rounds <= _ALL_SHOWN:
+        return np.arange(rounds, dtype=np.int64)
+    rest = np.rint(np.geomspace(1000, rounds - 1, _SHOWN - 1000)).astype(np.int64)
+    return np.unique(np.concatenate([np.arange(1000), rest]))
 
 
 class Curves(NamedTuple):
@@ -45,6 +58,10 @@ class Law(Protocol):
         """The smallest round t with P(hitting time <= t) >= q."""
         ...
 
+    def value_quantile(self, q: float, at: np.ndarray) -> Float:
+        """float64 [N], the smallest v with P(value at round at[i] <= v) >= q."""
+        ...
+
     def value_given_rewards(self, rewards: Float) -> Float | None:
         """The value [seeds, rounds] that rewards [seeds, rounds, rollouts] force, or None where they do not fix it."""
         ...
@@ -52,20 +69,22 @@ class Law(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prediction:
-    """A prediction for `rounds` rounds, t = 0 .. rounds-1, of an arm set whose best mean is 1.
+    """A prediction for `rounds` rounds, t = 0 .. rounds-1, of an arm set whose best mean is 1. N rounds are shown.
 
     Attributes:
         name: the catalogue's name for it.
-        value: float64 [rounds], E[policy's expected reward before the update of round t]; value[0] = p0.
-        regret: float64 [rounds], expected cumulative pseudo-regret including round t, in rewards; every rollout counts.
-        value_sd: float64 [rounds], exact seed-to-seed standard deviation of the value, or None where it is unknown.
-        regret_sd: float64 [rounds], that of the cumulative pseudo-regret, or None.
-        value_jump: float64 [rounds], E|v - Ev|^3 / Var v, the size of the rare moves that make a mean skewed, or None.
+        value: float64 [N], E[policy's expected reward before the update of round t]; value[0] = p0.
+        regret: float64 [N], expected cumulative pseudo-regret including round t, in rewards; every rollout counts.
+        at: int64 [N], the rounds t shown, or None for every round (N = rounds).
+        value_sd: float64 [N], exact seed-to-seed standard deviation of the value, or None where it is unknown.
+        regret_sd: float64 [N], that of the cumulative pseudo-regret, or None.
+        value_jump: float64 [N], E|v - Ev|^3 / Var v, the size of the rare moves that make a mean skewed, or None.
         assumptions: what must hold, one sentence each.
         formula: LaTeX.
         source: where it comes from.
         parameters: the arguments it was made with.
         law: the law of one run, or None where only the mean is predicted.
+        flags: assumptions that the arguments break, one sentence each; the numbers then may not hold.
     """
 
     name: str
@@ -79,11 +98,13 @@ class Prediction:
     source: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     law: Law | None = None
+    at: np.ndarray | None = None
+    flags: tuple[str, ...] = ()
 
     @property
     def rounds(self) -> int:
         """The horizon."""
-        return len(self.value)
+        return len(self.value) if self.at is None else int(self.at[-1]) + 1
 
     @property
     def rollouts(self) -> int:
@@ -105,6 +126,16 @@ class Prediction:
             InputError: level or q outside (0, 1), or the law of a run is unknown.
         """
         return self._law().hitting_time_quantile(_check_open("level", level), _check_open("q", q))
+
+    def value_band(self, coverage: float = 0.9) -> tuple[Float, Float]:
+        """(low, high), float64 [N] each: between them lies a run's value in a round with that probability at least.
+
+        Raises:
+            InputError: coverage outside (0, 1), or the law of a run is unknown.
+        """
+        tail = (1.0 - _check_open("coverage", coverage)) / 2.0
+        at = np.arange(self.rounds, dtype=np.int64) if self.at is None else self.at
+        return self._law().value_quantile(tail, at), self._law().value_quantile(1.0 - tail, at)
 
     def _law(self) -> Law:
         if self.law is None:

@@ -9,10 +9,10 @@ import numpy as np
 from scipy.special import expit
 
 from bandit_rft import arguments
-from bandit_rft.theory.catalogue import catalogue, entry
+from bandit_rft.theory.catalogue import about, entry
 from bandit_rft.theory.checks import check_log_arms, log_count
 from bandit_rft.theory.jump_law import JumpLaw
-from bandit_rft.theory.prediction import Curves, Prediction
+from bandit_rft.theory.prediction import Curves, Prediction, rounds_shown
 
 __all__ = ["FlowLaw", "pg_jump_single", "pg_ode", "table_kappa"]
 
@@ -50,6 +50,9 @@ def table_kappa(optimal: int, log_arms: float | None) -> float:
     ),
     source="derived here (docs/derivations.md); the chain of THEORY.md A3, for a measured kappa F3",
     units={**_UNITS, "signal_scale": "the signal of a success; M replays in one gradient step: M"},
+    section="A3",
+    kind="prediction",
+    derivation="`pg_jump_single`: one correct arm, one rollout, raw reward",
 )
 def pg_jump_single(
     p0: float,
@@ -76,17 +79,13 @@ def pg_jump_single(
     gain = arguments.positive("step_size", step_size) * arguments.positive("signal_scale", signal_scale) * constant
     law = JumpLaw(p0=arguments.fraction("p0", p0), gain=gain, exact=kappa is None)
     moments = law.moments(rounds)
-    about = catalogue()["pg_jump_single"]
     return Prediction(
-        name=about.name,
+        **about("pg_jump_single"),
         value=moments.value,
         regret=np.cumsum(moments.gap),
         value_sd=moments.value_sd,
         regret_sd=moments.regret_sd,
         value_jump=moments.value_jump,
-        assumptions=about.assumptions,
-        formula=about.formula,
-        source=about.source,
         parameters={
             "p0": p0,
             "step_size": step_size,
@@ -163,6 +162,11 @@ class FlowLaw:
             total_reward=at + 1.0 - regret / self.rollouts,
         )
 
+    def value_quantile(self, q: float, at: np.ndarray) -> np.ndarray:
+        """The curve itself, whatever q."""
+        del q
+        return self.value(at.astype(np.float64))
+
     def value_given_rewards(self, rewards: np.ndarray) -> np.ndarray | None:
         """None: rewards play no part in exact gradients."""
         del rewards
@@ -179,6 +183,9 @@ class FlowLaw:
     ),
     source="derived here (docs/derivations.md); THEORY.md A1. The 1/t tail agrees with Mei et al. 2020",
     units={**_UNITS, "optimal": "m, number of optimal arms", "rollouts": "pulls a round, which multiply the regret"},
+    section="A1",
+    kind="prediction",
+    derivation="`pg_ode`: exact gradients",
 )
 def pg_ode(
     p0: float,
@@ -202,15 +209,13 @@ def pg_ode(
     constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)
     rate = arguments.positive("step_size", step_size) * constant
     law = FlowLaw(p0=arguments.fraction("p0", p0), rate=rate, rollouts=rollouts)
-    about = catalogue()["pg_ode"]
-    time = np.arange(rounds, dtype=np.float64)
+    at = rounds_shown(rounds)
+    time = at.astype(np.float64)
     return Prediction(
-        name=about.name,
+        **about("pg_ode"),
+        at=at,
         value=law.value(time),
         regret=law.regret(time + 1.0),
-        assumptions=about.assumptions,
-        formula=about.formula,
-        source=about.source,
         parameters={
             "p0": p0,
             "step_size": step_size,

@@ -1,0 +1,79 @@
+"""What a theorem hands on that is no prediction: a bound on a curve, capped at what holds without any theorem."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bandit_rft.errors import InputError
+
+__all__ = ["Bound"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bound:
+    """An upper or lower bound on an expected quantity after so many rounds.
+
+    Attributes:
+        name: the catalogue's name for it.
+        kind: "upper" or "lower".
+        quantity: what is bounded: "pseudo-regret", "Bayesian regret", "simple regret", "value gap".
+        at: int64 [N], the rounds T after which it holds, increasing.
+        uncapped: float64 [N], the theorem's own number; infinity where it says nothing.
+        trivial: float64 [N], what holds anyway: T times the largest gap above (regret), 0 below.
+        confirmed: whether the constants were read in the source or derived here. Where False they are quoted from
+            memory: the shape is the source's, the constant may not be.
+        asymptotic: whether the source claims it only as T → ∞; a finite run then cannot refute it.
+        flags: assumptions that the arguments break; the bound is then a number without a theorem.
+        assumptions, formula, source: as in the catalogue.
+        parameters: the arguments it was made with.
+    """
+
+    name: str
+    kind: str
+    at: np.ndarray
+    uncapped: np.ndarray
+    trivial: np.ndarray
+    quantity: str = "pseudo-regret"
+    confirmed: bool = True
+    asymptotic: bool = False
+    flags: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    formula: str = ""
+    source: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("upper", "lower"):
+            raise InputError(f"kind is {self.kind!r}: choose upper or lower.")
+
+    @property
+    def value(self) -> np.ndarray:
+        """float64 [N], the bound: never worse than the trivial one."""
+        better = np.minimum if self.kind == "upper" else np.maximum
+        return better(self.uncapped, self.trivial)
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether at the horizon it says no more than what holds without it."""
+        last, trivial = float(self.uncapped[-1]), float(self.trivial[-1])
+        return not (last < trivial if self.kind == "upper" else last > trivial)
+
+    @property
+    def rounds(self) -> int:
+        """The horizon."""
+        return int(self.at[-1])
+
+    def report(self) -> str:
+        """One or two lines with its numbers."""
+        sign = "<=" if self.kind == "upper" else ">="
+        said = f"vacuous (the theorem's own number is {self.uncapped[-1]:.6g})" if self.vacuous else "not vacuous"
+        lines = [f"{self.name}: {self.quantity} after {self.rounds} rounds {sign} {self.value[-1]:.6g}, {said}"]
+        if not self.confirmed:
+            lines.append("  the constant is quoted from memory and was not confirmed in the source")
+        if self.asymptotic:
+            lines.append("  asymptotic: claimed as T goes to infinity, no finite run can refute it")
+        return "\n".join([*lines, *(f"  outside its assumptions: {flag}" for flag in self.flags)])

@@ -1,0 +1,14 @@
+"""Does simulation agree with the theory? Every entry of the catalogue, inside its assumptions and just outside them.
+
+    bandit-rft simulate theory-audit --out runs/theory-audit      all cases; a rerun continues there
+    python -m simulations.theory_docs --run runs/theory-audit     docs/theory.md, docs/theory-audit.md and the plots
+
+A falsified prediction is a row like any other. Seeds are fixed by the names of the cases.
+"""
+
+from simulations.theory_audit import softmax
+from simulations.theory_audit.case import Case, Measured, judge
+
+CASES: tuple[Case, ...] = (*softmax.CASES,)
+
+__all__ = ["CASES", "Case", "Measured", "judge"]

@@ -9,6 +9,7 @@ from bandit_rft import arms, learners, objectives, policies, regret, signals, th
 from bandit_rft.errors import InputError, RowCapacityError, SweepWarning, UnknownOptimumError
 from bandit_rft.history import History
 from bandit_rft.loop import run
+from bandit_rft.summarize import summarize
 from bandit_rft.sweep import sweep
 from bandit_rft.verdict import Verdict, compare
 
@@ -30,6 +31,7 @@ __all__ = [
     "regret",
     "run",
     "signals",
+    "summarize",
     "sweep",
     "theory",
     "verifiers",

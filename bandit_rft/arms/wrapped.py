@@ -57,6 +57,10 @@ class _Wrapped(Table):
         return self.arms.best_mean
 
     @property
+    def fixed_means(self) -> np.ndarray | None:
+        return self.arms.fixed_means
+
+    @property
     def average_mean(self) -> float | None:
         return self.arms.average_mean
 
@@ -209,6 +213,10 @@ class Drifting(_Wrapped):
 
     @property
     def best_mean(self) -> None:
+        return None
+
+    @property
+    def fixed_means(self) -> None:
         return None
 
     @property

@@ -40,6 +40,8 @@ class TokenPolicy(NamedTuple):
         kappa: params -> κ, a float scalar, or None.
         overflowed: params -> bool scalar, whether more was touched than there is room for (the parameters are then
             void).
+        needed_log_odds: params -> float [N], logit of the probability of each token that a correct sequence needs,
+            given those before it; None where positions share parameters or no list of tokens makes a sequence correct.
     """
 
     init: Callable[[], Any]
@@ -49,6 +51,7 @@ class TokenPolicy(NamedTuple):
     log_success: Callable[[Any], LogPair] | None
     kappa: Callable[[Any], jax.Array] | None
     overflowed: Callable[[Any], jax.Array]
+    needed_log_odds: Callable[[Any], jax.Array] | None = None
 
 
 class TokenPolicyFactory(Protocol):

@@ -23,7 +23,7 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.policies import policy as exact
 from bandit_rft.policies.policy import EMPTY, TokenPolicy
-from bandit_rft.policies.prefix_tree_value import Tree, closed_forms
+from bandit_rft.policies.prefix_tree_value import Tree, closed_forms, needle_log_odds
 from bandit_rft.verifiers import Needle, Verifier
 
 
@@ -103,6 +103,7 @@ class PrefixTree:
             log_success=None if log_success is None else lambda params: log_success(measure(params)),
             kappa=None if kappa is None else lambda params: kappa(measure(params)),
             overflowed=lambda params: params.overflowed,
+            needed_log_odds=(lambda params: needle_log_odds(measure(params))) if isinstance(verifier, Needle) else None,
         )
 
 
@@ -117,11 +118,13 @@ def _measure(vocabulary_size: int, params: Params) -> Tree:
     is_edge = params.node[:, 1:] == row
     at = (jnp.maximum(parent, 0), column)
     masked = jnp.where(is_edge, params.logit, -jnp.inf)
-    largest = params.lump.at[at].max(masked)
-    scaled = jnp.where(is_edge, jnp.exp(masked - largest[at]), 0.0)
     children = jnp.zeros_like(parent).at[at].add(is_edge.astype(jnp.int32))
     untaken = (vocabulary_size - children).astype(params.lump.dtype)
-    total = jnp.zeros_like(params.lump).at[at].add(scaled) + untaken * jnp.exp(params.lump - largest)
+    # Where every child has a node the lump is nobody's logit: outside the norm it would grow without bound.
+    lump = jnp.where(untaken > 0, params.lump, -jnp.inf)
+    largest = lump.at[at].max(masked)
+    scaled = jnp.where(is_edge, jnp.exp(masked - largest[at]), 0.0)
+    total = jnp.zeros_like(lump).at[at].add(scaled) + untaken * jnp.exp(lump - largest)
     log_norm = largest + jnp.log(total)
     log_edge = jnp.where(is_edge, params.logit - log_norm[at], -jnp.inf)
     along = log_edge[jnp.maximum(params.node[:, 1:], 0), column]
@@ -130,11 +133,11 @@ def _measure(vocabulary_size: int, params: Params) -> Tree:
         token=params.token,
         node=params.node,
         logit=params.logit,
-        lump=params.lump,
+        lump=lump,
         is_edge=is_edge,
         is_node=params.node == row,
         log_edge=log_edge,
-        log_untaken=params.lump - log_norm,
+        log_untaken=lump - log_norm,
         untaken=untaken,
         log_reach=log_reach,
     )

@@ -64,6 +64,11 @@ def _needle_path(tree: Tree) -> tuple[jax.Array, jax.Array, jax.Array]:
     return tree.logit[0] - log_rest, log_rest, jnp.logaddexp(tree.logit[0], log_rest)
 
 
+def needle_log_odds(tree: Tree) -> jax.Array:
+    """float [H], logit of the probability of each of the needle's tokens given those before it."""
+    return _needle_path(tree)[0]
+
+
 def _needle_success(tree: Tree) -> LogPair:
     log_odds, _, _ = _needle_path(tree)
     return exact.all_needed(log_odds, jnp.ones(log_odds.shape, bool))

@@ -107,7 +107,8 @@ class PromptPolicies:
 
     def _log_lump(self, params: Params) -> jax.Array:
         """ln of the lump's weight as a whole [B, H]; −∞ once every token has a slot."""
-        return params.lump + jnp.log((self.vocabulary_size - params.used).astype(params.lump.dtype))
+        left = (self.vocabulary_size - params.used).astype(params.lump.dtype)
+        return jnp.where(left > 0, params.lump + jnp.log(left), -jnp.inf)
 
     def _log_norm(self, params: Params) -> jax.Array:
         return jnp.logaddexp(jax.nn.logsumexp(params.logit, axis=-1), self._log_lump(params))
@@ -145,7 +146,9 @@ class PromptPolicies:
         weight = kernel * of_prompt[None, :]
         mix = functools.partial(jnp.einsum, precision=Precision.HIGHEST)
         logit = params.logit - mix("ij,jhr->ihr", weight, jnp.exp(params.logit - log_norm[..., None]))
-        lump = params.lump - mix("ij,jh->ih", weight, jnp.exp(params.lump - log_norm))
+        # Once every token has a slot the lump is nobody's logit: outside the norm it would grow without bound.
+        of_lump = jnp.where(self.vocabulary_size > params.used, jnp.exp(params.lump - log_norm), 0.0)
+        lump = params.lump - mix("ij,jh->ih", weight, of_lump)
         params = replace(params, logit=logit, lump=lump)
         if self.touches > 0:
             params, _ = jax.lax.scan(self._insert, params, (tokens, coefficient != 0))
@@ -201,6 +204,11 @@ class PromptPolicies:
         mix = functools.partial(jnp.einsum, precision=Precision.HIGHEST)
         own = mix("ihr,jhr->ij", slot, slot) + mix("hc,ihc,jhc->ij", count, lump, lump)
         return jnp.asarray(self.kernel, dtype=own.dtype) * own
+
+    def needed_log_odds(self, params: Params) -> jax.Array:
+        """float [B, H], logit of the needed token's probability; 0 where a position needs none (form "needed")."""
+        _, log_rest, log_target = self._target(params)
+        return jnp.where(jnp.asarray(self._target_table >= 0), log_target - log_rest, 0.0)
 
     @property
     def _structure(self) -> str:
@@ -294,6 +302,7 @@ class Product:
             log_p, log_q = many.log_success(params)
             return log_p[0], log_q[0]
 
+        needed = np.flatnonzero(many._target_table[0] >= 0) if many.form == "needed" else None
         many.init()  # refuses a p0 or a size here, not in the middle of a trace
         return TokenPolicy(
             init=many.init,
@@ -303,4 +312,5 @@ class Product:
             log_success=log_success if many.form is not None else None,
             kappa=(lambda params: many.gram(params)[0, 0]) if many.form is not None else None,
             overflowed=lambda params: params.overflowed,
+            needed_log_odds=None if needed is None else lambda params: many.needed_log_odds(params)[0][needed],
         )

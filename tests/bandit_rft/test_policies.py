@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bandit_rft import arms, learners, run
 from bandit_rft.errors import InputError
 from bandit_rft.policies import LogLinear, PrefixTree, Product
 from bandit_rft.verifiers import AnswerToken, HashFraction, ModularSum, Needle
@@ -249,3 +250,19 @@ def test_features_must_be_a_finite_table() -> None:
 def test_parameters_beyond_memory_are_refused() -> None:
     with pytest.raises(InputError, match="row_capacity"):
         Product().bind(100_000, 5000, AnswerToken(1), touches=10_000_000)
+
+
+@pytest.mark.parametrize("policy", [Product(), PrefixTree()], ids=lambda policy: policy.name)
+def test_a_policy_whose_every_token_was_moved_stays_a_policy(policy) -> None:
+    """Once no token is left without a logit of its own, nothing may be left of the lump. Catches the lump that grew
+    without bound under negative signals, and the token outside V that was drawn of it.
+    """
+    sequences = arms.TokenSequences(3, 2, Needle((2, 1)), policy=policy)
+    learner = learners.SoftmaxPolicyGradient(step_size=2.0, signal="signed")
+    history = run(sequences, learner, rounds=300, seeds=50, key=0)
+    bound = policy.bind(3, 2, sequences.verifier, None, touches=300)
+    every = jnp.asarray(list(itertools.product(range(3), repeat=2)), jnp.int32)
+    with jax.enable_x64(True):
+        log_prob = jax.vmap(lambda params: bound.log_prob(params, every))(history.final_state)
+    np.testing.assert_allclose(np.exp(log_prob).sum(axis=1), 1, rtol=1e-9)
+    assert np.isfinite(history.value).all()

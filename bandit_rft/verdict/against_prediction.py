@@ -1,4 +1,4 @@
-"""`compare`: does a history agree with a prediction, over all rounds at once, at a stated false-alarm rate?
+"""A history against a prediction, over all rounds at once, at a stated false-alarm rate.
 
 The statistic is the largest |z| over rounds and over value and regret (rewards, where an LLM's value is unknown),
 
@@ -15,91 +15,19 @@ Where the law says which value a run's own rewards force (a table's jump chain),
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from bandit_rft.errors import InputError, UnknownOptimumError
+from bandit_rft.regret import growth_exponent, log_constant
 from bandit_rft.theory.null import Null, grid, null_of_law, null_of_sample, per_round, standard_error
 from bandit_rft.theory.prediction import Law, Prediction
+from bandit_rft.verdict.verdict import Band, Fit, HistoryLike, Verdict
 
-__all__ = ["HistoryLike", "Verdict", "compare"]
+__all__ = ["against_prediction"]
 
 _PATH_TOLERANCE = 2e-3  # in logit: far above float32 rounding, far below a step's effect
-
-
-class HistoryLike(Protocol):
-    """What is read of a `bandit_rft.history.History`."""
-
-    @property
-    def rewards(self) -> np.ndarray: ...
-
-    @property
-    def value(self) -> np.ndarray: ...
-
-    @property
-    def best_mean(self) -> float | np.ndarray | None: ...
-
-    def regret(self) -> np.ndarray: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """The outcome of `compare`.
-
-    Attributes:
-        agrees: nothing that was tested refuses the prediction (True also where nothing could be tested: see `tested`).
-        tested: whether any test was possible.
-        max_z: the largest |z| over rounds and quantities; infinity where a round without spread is off; 0 if untested.
-        threshold: what max_z may reach at the stated false-alarm rate.
-        false_alarm: probability of refusing a true prediction.
-        quantity, round, observed, predicted, standard_error: where max_z was reached, in the quantity's own unit.
-        path_error: largest |value - value forced by the run's own rewards|, or None where not applicable.
-        path_agrees: whether that is within rounding, or None.
-        seeds, rounds: the history's.
-        spread: "law" (exact standard deviations) or "sample".
-        prediction: its name.
-        notes: what was not possible, or limits the verdict.
-    """
-
-    agrees: bool
-    tested: bool
-    max_z: float
-    threshold: float
-    false_alarm: float
-    quantity: str
-    round: int
-    observed: float
-    predicted: float
-    standard_error: float
-    path_error: float | None
-    path_agrees: bool | None
-    seeds: int
-    rounds: int
-    spread: str
-    prediction: str
-    notes: tuple[str, ...] = ()
-
-    def report(self) -> str:
-        """The verdict in a few lines with its numbers."""
-        if not self.tested:
-            head = f"NOT TESTED: {self.prediction}"
-        else:
-            head = f"{'AGREES with' if self.agrees else 'REFUSES'} {self.prediction}"
-        lines = [f"{head} ({self.seeds} seeds, {self.rounds} rounds, false-alarm rate {self.false_alarm:g})"]
-        if self.tested:
-            lines += [
-                f"  largest |z| {self.max_z:.2f}, threshold {self.threshold:.2f} over all rounds at once",
-                f"  there: {self.quantity} at round {self.round}: observed {self.observed:.6g}, "
-                f"predicted {self.predicted:.6g}, standard error {self.standard_error:.2g} ({self.spread})",
-            ]
-        if self.path_error is not None:
-            outcome = "within rounding" if self.path_agrees else "NOT within rounding"
-            lines.append(
-                f"  each run against the value its own rewards force: off by at most {self.path_error:.2g}, {outcome}"
-            )
-        return "\n".join(lines + [f"  note: {note}" for note in self.notes])
 
 
 class _Quantity(NamedTuple):
@@ -113,23 +41,10 @@ class _Quantity(NamedTuple):
     reach: np.ndarray
 
 
-def compare(
-    history: HistoryLike, prediction: Prediction, *, false_alarm: float = 0.01, tolerance: float = 1e-5
+def against_prediction(
+    history: HistoryLike, prediction: Prediction, false_alarm: float = 0.01, tolerance: float = 1e-5
 ) -> Verdict:
-    """Hold the mean over seeds against the prediction, simultaneously over rounds, value and regret.
-
-    Args:
-        history: value [seeds, rounds] (all NaN where unknown), rewards [seeds, rounds, rollouts], regret().
-        prediction: of the same number of rounds and rollouts, for a best mean of 1.
-        false_alarm: probability of refusing a true prediction, in (0, 1). Measured in tests/bandit_rft/test_verdict.py.
-        tolerance: relative difference that counts as rounding (float32 runs), taken off every difference.
-
-    Returns:
-        The verdict. A single seed is tested only where the prediction's law is known; otherwise `tested` is False.
-
-    Raises:
-        InputError: rounds, rollouts or best mean at odds, some but not all values NaN, false_alarm outside (0, 1).
-    """
+    """`compare` with a `Prediction`."""
     rewards = np.asarray(history.rewards, dtype=np.float64)
     value = np.asarray(history.value, dtype=np.float64)
     _check(rewards, value, history.best_mean, prediction, false_alarm)
@@ -197,7 +112,9 @@ def compare(
         rounds=rounds,
         spread=spread,
         prediction=prediction.name,
-        notes=tuple(notes),
+        bands=_bands(quantities, at, observed, error, float(threshold)) if tested else (),
+        fits=_fits(history, prediction, notes) if tested else (),
+        notes=(*notes, *(f"outside its assumptions: {flag}" for flag in prediction.flags)),
     )
 
 
@@ -245,27 +162,82 @@ def _quantities(
     notes: list[str],
 ) -> list[_Quantity]:
     rounds_so_far = at + 1.0
+    shown = _columns(prediction, at)
     if np.isnan(value).any():
         notes.append("the policy's value is unknown: rewards are compared instead, which are noisier")
         gained = np.cumsum(rewards.mean(axis=2), axis=1)[:, at]
+        if prediction.at is not None and prediction.at.size != prediction.rounds:
+            raise InputError(
+                f"{prediction.name} shows {prediction.at.size} of {prediction.rounds} rounds; rewards need every one: "
+                "compare fewer rounds."
+            )
         expected = np.cumsum(prediction.value)[at]
         return [
             _Quantity("total reward", gained, expected, None, None, rounds_so_far),
             _Quantity("reward", per_round(gained, at), per_round(expected, at), None, None, np.ones(at.size)),
         ]
-    value_sd = None if prediction.value_sd is None else prediction.value_sd[at]
-    value_jump = None if prediction.value_jump is None else prediction.value_jump[at]
-    found = [_Quantity("value", value[:, at], prediction.value[at], value_sd, value_jump, np.ones(at.size))]
+    value_sd = None if prediction.value_sd is None else prediction.value_sd[shown]
+    value_jump = None if prediction.value_jump is None else prediction.value_jump[shown]
+    found = [_Quantity("value", value[:, at], prediction.value[shown], value_sd, value_jump, np.ones(at.size))]
     try:
         regret = np.asarray(history.regret(), dtype=np.float64)[:, at]
     except UnknownOptimumError:
         notes.append("the optimum is unknown, so regret was left out")
         return found
-    regret_sd = None if prediction.regret_sd is None else prediction.regret_sd[at]
+    regret_sd = None if prediction.regret_sd is None else prediction.regret_sd[shown]
     return [
         *found,
-        _Quantity("regret", regret, prediction.regret[at], regret_sd, None, prediction.rollouts * rounds_so_far),
+        _Quantity("regret", regret, prediction.regret[shown], regret_sd, None, prediction.rollouts * rounds_so_far),
     ]
+
+
+def _columns(prediction: Prediction, at: np.ndarray) -> np.ndarray:
+    """Where the rounds `at` stand among those that the prediction shows."""
+    if prediction.at is None:
+        return at
+    found = np.minimum(np.searchsorted(prediction.at, at), prediction.at.size - 1)
+    if np.any(prediction.at[found] != at):
+        raise InputError(
+            f"{prediction.name} does not show round {at[np.argmax(prediction.at[found] != at)]}: compare fewer rounds."
+        )
+    return found
+
+
+def _bands(
+    quantities: list[_Quantity], at: np.ndarray, observed: np.ndarray, error: np.ndarray, threshold: float
+) -> tuple[Band, ...]:
+    found = []
+    for place, quantity in enumerate(quantities):
+        part = slice(place * at.size, (place + 1) * at.size)
+        mean, width = observed[part], threshold * error[part]
+        found.append(Band(quantity.name, at, mean, mean - width, mean + width, quantity.predicted))
+    return tuple(found)
+
+
+def _fits(history: HistoryLike, prediction: Prediction, notes: list[str]) -> tuple[Fit, ...]:
+    """Exponent and constant of the regret over the last decade of rounds, where there is a regret and enough of it."""
+    try:
+        curves = np.asarray(history.regret(), dtype=np.float64)
+    except UnknownOptimumError:
+        return ()
+    if (
+        curves.shape[0] < 3
+        or curves.shape[1] < 20
+        or (prediction.at is not None
+        and prediction.at.size < curves.shape[1])
+    ):
+        return ()
+    # The prediction is a curve without spread: as two equal seeds it passes through the same fit.
+    theirs = np.stack([prediction.regret, prediction.regret])
+    found = []
+    for name, fit in (("exponent", growth_exponent), ("constant", log_constant)):
+        try:
+            ours, predicted = fit(curves), fit(theirs)
+        except InputError as error:
+            notes.append(f"the regret's {name} could not be fitted: {error}")
+            continue
+        found.append(Fit(name, ours.slope, ours.low, ours.high, predicted.slope))
+    return tuple(found)
 
 
 def _path(law: Law, rewards: np.ndarray, value: np.ndarray, notes: list[str]) -> tuple[float | None, bool | None]:

@@ -1,0 +1,159 @@
+"""`summarize`: p0, κ and what else a law needs, exactly, of tables of arms and of token policies."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import numpy as np
+from scipy.special import logsumexp
+
+from bandit_rft.arms import Contexts, Noisy, TokenSequences
+from bandit_rft.arms.table import Table
+from bandit_rft.errors import InputError
+from bandit_rft.theory.summary import Summary
+
+__all__ = ["summarize"]
+
+
+def summarize(arms: Any, learner: Any = None, state: Any = None) -> Summary:
+    """The summary of a policy over these arms.
+
+    Args:
+        arms: a table of arms with fixed means, `TokenSequences` or `Contexts`. (A language model's prompt is measured:
+            `llm_bridge.measure`.)
+        learner: the policy-gradient learner whose state this is; None for the base policy.
+        state: its state for one seed (`jax.tree.map(lambda leaf: leaf[s], history.final_state)`); None for its start.
+
+    Returns:
+        The summary, computed in float64 without sampling.
+
+    Raises:
+        InputError: arms whose optimum or κ has no closed form, a learner without a softmax policy, or a policy that is
+            certainly right or certainly wrong.
+
+    Example:
+        >>> from bandit_rft import arms, summarize
+        >>> found = summarize(arms.Needle(log10_arms=100, p0=0.05))
+        >>> round(found.p0, 12), round(found.kappa, 12), found.symmetric
+        (0.05, 1.0, True)
+    """
+    if (state is None) != (learner is None):
+        raise InputError("summarize needs a learner and its state together, or neither for the base policy.")
+    if isinstance(arms, Noisy):
+        inner = summarize(arms.arms, learner, state)
+        return dataclasses.replace(
+            inner, true_positive=arms.true_positive, false_positive=arms.false_positive, deterministic=False
+        )
+    with jax.enable_x64(True):
+        if isinstance(arms, Table):
+            return _of_table(arms, state)
+        if isinstance(arms, TokenSequences):
+            return _of_sequences(arms, state)
+        if isinstance(arms, Contexts):
+            return _of_contexts(arms, state)
+    raise InputError(
+        f"{type(arms).__name__} cannot be summarised exactly: give a table of arms, TokenSequences or Contexts, or "
+        "measure a language model's prompt with llm_bridge.measure."
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------- tables
+
+
+def _of_table(table: Table, state: Any) -> Summary:
+    means = table.fixed_means
+    if table.reservoir or means is None:
+        raise InputError(
+            f"{type(table).__name__} has no fixed means, so no arm is known to be correct: give a table that has."
+        )
+    correct = means == means.max()
+    if correct.all():
+        raise InputError(f"Every arm of this {type(table).__name__} has the same mean: there is nothing to learn.")
+    if state is None:
+        log_mass = np.asarray(table.base_log_mass) - logsumexp(table.base_log_mass)
+        log_count, right = np.asarray(table.log_counts), correct
+    else:
+        log_mass, log_count, right = _of_rows(table, state, correct)
+    log_p, log_q = logsumexp(log_mass[right]), logsumexp(log_mass[~right])
+    # κ = Σ over correct arms of (π/p)², and over wrong arms of (π/(1 − p))²; a group of n arms adds (mass/p)²/n.
+    log_share = np.where(right, log_mass - log_p, log_mass - log_q)
+    kappa = float(np.sum(np.exp(2 * log_share - log_count)))
+    per_arm = log_mass - log_count
+    log_counts = np.asarray(table.log_counts)
+    return Summary(
+        log_p0=float(log_p),
+        kappa=kappa,
+        log_arms=table.log_arms,
+        log_correct=float(logsumexp(log_counts[correct])),
+        symmetric=bool(np.ptp(per_arm[right]) < 1e-9 and np.ptp(per_arm[~right]) < 1e-9),
+        table=True,
+        deterministic=bool(np.isin(means, (0.0, 1.0)).all() and table.sigma in (None, 0.0)),
+        delay=table.delay,
+    )
+
+
+def _of_rows(table: Table, state: Any, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(ln mass, ln number of arms, whether correct) of each inhabited group of a policy-gradient state."""
+    if "logit" not in getattr(state, "statistic", {}):
+        raise InputError("This state holds no logits: summarise a softmax or natural policy gradient's state.")
+    rows = state.rows
+    log_count = np.asarray(rows.log_multiplicity, np.float64)
+    if log_count.ndim != 1:
+        raise InputError("The state holds several seeds: give one, jax.tree.map(lambda leaf: leaf[seed], state).")
+    index = np.asarray(rows.class_index)
+    inhabited = log_count > -math.inf
+    logit = np.asarray(state.statistic["logit"], np.float64)
+    mass, count, kind = (logit + log_count)[inhabited], log_count[inhabited], index[inhabited]
+    right = np.where(kind >= 0, correct[kind], False)
+    if kind[0] < 0:  # a pool: its correct arms are those that have not left it, and all its arms have one logit
+        left = round(math.exp(logsumexp(np.asarray(table.log_counts)[correct]))) - int(right.sum())
+        everyone = round(math.exp(count[0]))
+        parts = [(n, is_right) for n, is_right in ((left, True), (everyone - left, False)) if n > 0]
+        count = np.concatenate([np.log([n for n, _ in parts]), count[1:]])
+        mass = np.concatenate([[logit[inhabited][0] + math.log(n) for n, _ in parts], mass[1:]])
+        right = np.concatenate([[is_right for _, is_right in parts], right[1:]])
+    return mass - logsumexp(mass), count, right
+
+
+# ------------------------------------------------------------------------------------------------------- token policies
+
+
+def _of_sequences(arms: TokenSequences, state: Any) -> Summary:
+    policy = arms.policy.bind(arms.vocabulary_size, arms.length, arms.verifier, arms.p0, touches=0)
+    if policy.log_success is None or policy.kappa is None:
+        raise InputError(
+            f"p and kappa of a {arms.policy.name} policy under {arms.verifier.name} have no closed form: use a "
+            "verifier with structure (Needle, AnswerToken, ModularSum)."
+        )
+    params = policy.init() if state is None else state
+    log_odds = None if policy.needed_log_odds is None else np.asarray(policy.needed_log_odds(params), np.float64)
+    return Summary(
+        log_p0=float(policy.log_success(params)[0]),
+        kappa=float(policy.kappa(params)),
+        log_arms=arms.log_arms,
+        log_correct=float(arms.verifier.log_correct(arms.vocabulary_size, arms.length)),
+        position_log_odds=log_odds,
+        vocabulary_size=arms.vocabulary_size,
+    )
+
+
+def _of_contexts(arms: Contexts, state: Any) -> Summary:
+    policies = arms.policies(touches=0)
+    if policies.form is None:
+        raise InputError("These verifiers have no structure, so p and kappa of the prompts have no closed form.")
+    params = policies.init() if state is None else state
+    success = np.exp(np.asarray(policies.log_success(params)[0], np.float64))
+    gram = np.asarray(policies.gram(params), np.float64)
+    # ∇ logit of the mean p: Σ_i p_i(1 − p_i) δ_i / (B p̄(1 − p̄)).
+    mean = success.mean()
+    weight = success * (1 - success) / (success.size * mean * (1 - mean))
+    return Summary(
+        log_p0=float(np.log(mean)),
+        kappa=float(weight @ gram @ weight),
+        prompt_success=success,
+        gram=gram,
+        vocabulary_size=arms.vocabulary_size,
+    )

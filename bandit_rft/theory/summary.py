@@ -1,0 +1,72 @@
+"""What the theory may know of a policy: numbers alone, so that it cannot tell which world they came from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandit_rft import arguments
+from bandit_rft.errors import InputError
+
+__all__ = ["Summary"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Summary:
+    """A policy among its arms at one moment. `bandit_rft.summarize` makes it of an arm set and a learner's state,
+    exactly; `llm_bridge.measure(...).summary()` of a language model, with errors.
+
+    Attributes:
+        log_p0: ln of the policy's mass on the correct arms (Pass@1), below 0.
+        kappa: κ = |∇ logit p|², the squared gradient gap, above 0.
+        kappa_standard_error: 0 where κ is exact.
+        log_arms: ln K, or None where it is unknown (a language model).
+        log_correct: ln m, m the number of correct arms, or None.
+        symmetric: whether all correct arms have one probability, and all wrong arms another: κ is then 1/m + 1/(K − m)
+            and stays so under exact gradients.
+        table: whether every arm has a logit of its own. Elsewhere arms share parameters, and κ moves as they learn.
+        deterministic: whether correct arms always give reward 1 and wrong arms 0.
+        true_positive, false_positive: rates at which a verifier that errs pays for correct and for wrong arms.
+        delay: rounds until a reward is heard of.
+        position_log_odds: float64 [N], logit of the probability of each token that a correct sequence needs given those
+            before it, where every position has logits of its own (a product policy or a prefix tree); else None.
+        vocabulary_size: V of such sequences, or None.
+        prompt_success: float64 [B], p of each prompt where there are several; p0 is then their mean. Else None.
+        gram: float64 [B, B], inner products of the prompts' gradient gaps, or None.
+    """
+
+    log_p0: float
+    kappa: float
+    kappa_standard_error: float = 0.0
+    log_arms: float | None = None
+    log_correct: float | None = None
+    symmetric: bool = False
+    table: bool = False
+    deterministic: bool = True
+    true_positive: float = 1.0
+    false_positive: float = 0.0
+    delay: int = 0
+    position_log_odds: np.ndarray | None = None
+    vocabulary_size: int | None = None
+    prompt_success: np.ndarray | None = None
+    gram: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if not arguments.number("log_p0", self.log_p0) < 0.0 or math.isinf(self.log_p0):
+            raise InputError(
+                f"ln p0 is {self.log_p0}: the theory needs a policy that is sometimes right and sometimes wrong."
+            )
+        if not arguments.number("kappa", self.kappa) > 0.0 or not math.isfinite(self.kappa):
+            raise InputError(f"kappa is {self.kappa}: give a positive finite number (measure with more rollouts).")
+
+    @property
+    def p0(self) -> float:
+        """Pass@1, in (0, 1); it may underflow to 0 where log_p0 does not."""
+        return math.exp(self.log_p0)
+
+    @property
+    def exact(self) -> bool:
+        """Whether p0 and κ were computed and not measured."""
+        return self.kappa_standard_error == 0.0

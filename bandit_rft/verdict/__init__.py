@@ -1,0 +1,41 @@
+"""`compare`: does a history agree with the theory?
+
+verdict = compare(history, prediction)      curves, all rounds at once, at a stated false-alarm rate
+verdict = compare(history, bound)           falsified where the mean regret is three standard errors beyond it
+print(verdict.line()); print(verdict.report()); verdict.bands; verdict.fits
+"""
+
+from __future__ import annotations
+
+from bandit_rft.theory.bound import Bound
+from bandit_rft.theory.prediction import Prediction
+from bandit_rft.verdict.against_bound import against_bound
+from bandit_rft.verdict.against_prediction import against_prediction
+from bandit_rft.verdict.verdict import Band, Fit, HistoryLike, Verdict
+
+__all__ = ["Band", "Fit", "HistoryLike", "Verdict", "compare"]
+
+
+def compare(
+    history: HistoryLike, theory: Prediction | Bound, *, false_alarm: float = 0.01, tolerance: float = 1e-5
+) -> Verdict:
+    """Hold the mean over seeds against a prediction, simultaneously over rounds, value and regret, or against a bound.
+
+    Args:
+        history: value [seeds, rounds] (all NaN where unknown), rewards [seeds, rounds, rollouts], regret().
+        theory: a prediction of the same number of rounds and rollouts, for a best mean of 1; or a bound on regret.
+        false_alarm: probability of refusing a true prediction, in (0, 1). Measured in tests/bandit_rft/test_verdict.py.
+            A bound is refused beyond three standard errors, whatever this says.
+        tolerance: relative difference that counts as rounding (float32 runs), taken off every difference.
+
+    Returns:
+        The verdict. A single seed is tested only where the prediction's law is known; otherwise `tested` is False.
+
+    Raises:
+        InputError: rounds, rollouts or best mean at odds, some but not all values NaN, false_alarm outside (0, 1), a
+            bound on something else than regret.
+        UnknownOptimumError: a bound, where the best mean is unknown.
+    """
+    if isinstance(theory, Bound):
+        return against_bound(history, theory)
+    return against_prediction(history, theory, false_alarm, tolerance)

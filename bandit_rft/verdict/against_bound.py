@@ -1,0 +1,68 @@
+"""A history against a bound: falsified where the mean over seeds is three standard errors beyond it."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from bandit_rft.errors import InputError
+from bandit_rft.theory.bound import Bound
+from bandit_rft.verdict.verdict import Band, HistoryLike, Verdict
+
+__all__ = ["against_bound"]
+
+SIGMAS = 3.0
+
+
+def against_bound(history: HistoryLike, bound: Bound) -> Verdict:
+    """`compare` with a `Bound` on cumulative regret."""
+    if bound.quantity not in ("pseudo-regret", "Bayesian regret"):
+        raise InputError(
+            f"{bound.name} bounds the {bound.quantity}, which a history does not hold: compare a bound on regret."
+        )
+    regret = np.asarray(history.regret(), dtype=np.float64)
+    seeds, rounds = regret.shape
+    inside = bound.at <= rounds
+    if not inside.any():
+        raise InputError(
+            f"{bound.name} starts at round {bound.at[0]} and the history ends at {rounds}: evaluate it at fewer rounds."
+        )
+    at, value = bound.at[inside] - 1, bound.value[inside]
+    mean = regret[:, at].mean(axis=0)
+    error = regret[:, at].std(axis=0, ddof=1) / np.sqrt(seeds) if seeds > 1 else np.full(at.size, np.inf)
+    sign = 1.0 if bound.kind == "upper" else -1.0
+    beyond = sign * (mean - value)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(beyond > 1e-9 * np.abs(value), beyond / error, 0.0)
+    worst = int(np.argmax(np.where(z > 0, z, beyond / np.maximum(np.abs(value), 1e-300) - 1e6)))
+    notes = [f"outside its assumptions: {flag}" for flag in bound.flags]
+    tested = seeds > 1 and not bound.asymptotic
+    if bound.asymptotic:
+        notes.append("the bound is asymptotic: no finite run can refute it")
+    if seeds == 1:
+        notes.append("one seed says nothing about a mean: run more seeds")
+    if bound.vacuous:
+        notes.append("the bound is vacuous here: it says no more than holds for every learner")
+    if not bound.confirmed:
+        notes.append("the bound's constant is quoted from memory, unconfirmed")
+    return Verdict(
+        agrees=not tested or float(z.max()) <= SIGMAS,
+        tested=tested,
+        max_z=float(z[worst]) if tested else 0.0,
+        threshold=SIGMAS,
+        false_alarm=float(stats.norm.sf(SIGMAS)),
+        quantity="regret",
+        round=int(at[worst]),
+        observed=float(mean[worst]),
+        predicted=float(value[worst]),
+        standard_error=float(error[worst]),
+        path_error=None,
+        path_agrees=None,
+        seeds=seeds,
+        rounds=rounds,
+        spread="sample",
+        prediction=bound.name,
+        relation=bound.kind,
+        bands=(Band("regret", at, mean, mean - SIGMAS * error, mean + SIGMAS * error, value),),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,119 @@
+"""`compare` with bounds, and what a verdict carries beside its yes or no. Catches a bound read at the wrong round, a
+falsified one that passes, an asymptotic one that refuses, and a band that is not the test's own.
+"""
+
+import numpy as np
+import pytest
+
+from bandit_rft import compare, theory
+from bandit_rft.errors import InputError
+
+
+class Record:
+    """A history of seeds with regret `slope` t each round plus noise of standard deviation sd."""
+
+    def __init__(self, slope: float, sd: float, seeds: int = 100, rounds: int = 50) -> None:
+        noise = sd * np.random.default_rng(0).standard_normal((seeds, 1))
+        self.curves = np.arange(1, rounds + 1) * (slope + noise)
+        self.rewards = np.zeros((seeds, rounds, 1))
+        self.value = np.full((seeds, rounds), 1 - slope)
+        self.best_mean = 1.0
+
+    def regret(self) -> np.ndarray:
+        return self.curves
+
+
+def bound(values, kind="upper", **options):
+    at = np.arange(1, len(values) + 1)
+    trivial = at * 1.0 if kind == "upper" else 0.0 * at
+    return theory.Bound(name="a bound", kind=kind, at=at, uncapped=np.asarray(values), trivial=trivial, **options)
+
+
+def test_a_bound_is_falsified_three_standard_errors_beyond_it() -> None:
+    record = Record(slope=0.5, sd=0.1)  # standard error .01 t: three of them are .03 t
+    t = np.arange(1, 51)
+    for slope, kind, agrees in [
+        (0.45, "upper", False),
+        (0.49, "upper", True),
+        (0.6, "upper", True),
+        (0.55, "lower", False),
+        (0.51, "lower", True),
+    ]:
+        verdict = compare(record, bound(slope * t, kind))
+        assert verdict.tested
+        assert verdict.agrees is agrees, (slope, kind)
+        assert ("FALSIFIED" in verdict.line()) is not agrees
+    early = np.full(50, 100.0)
+    early[3] = 1.0  # true regret after 4 rounds is 2
+    verdict = compare(record, bound(early))
+    assert (verdict.agrees, verdict.round, verdict.predicted) == (False, 3, 1.0)
+
+
+def test_what_cannot_be_tested_says_so() -> None:
+    record = Record(slope=0.5, sd=0.1)
+    asymptotic = compare(record, bound(np.full(50, 1e-3), asymptotic=True))
+    assert (asymptotic.tested, asymptotic.agrees) == (False, True)
+    assert "asymptotic" in asymptotic.line()
+    assert not compare(Record(0.5, 0.1, seeds=1), bound(np.full(50, 1e-3))).tested
+    with pytest.raises(InputError, match="simple regret"):
+        compare(record, bound(np.ones(50), quantity="simple regret"))
+    assert "vacuous" in compare(record, bound(np.full(50, 1e3))).report()
+
+
+def test_a_bound_is_capped_and_says_when_it_is_vacuous() -> None:
+    loose = bound([5.0, 5.0, 5.0, 5.0])
+    np.testing.assert_array_equal(loose.value, [1, 2, 3, 4])
+    assert loose.vacuous
+    assert not bound([5.0] * 6).vacuous
+    assert bound([-1.0, -1.0], kind="lower").vacuous
+    np.testing.assert_array_equal(bound([-1.0, 2.0], kind="lower").value, [0, 2])
+    assert "vacuous (the theorem" in loose.report()
+
+
+def test_bands_are_those_of_the_test() -> None:
+    """A prediction agrees exactly where it lies inside every band."""
+    prediction = theory.pg_jump_single(0.05, 0.5, 60)
+    generator = np.random.default_rng(3)
+    curves = prediction.law.sample(generator, 400, np.arange(60))
+    rewards = np.diff(curves.total_reward, axis=1, prepend=0.0)[..., None]
+
+    class Run:
+        best_mean = 1.0
+        value = curves.value
+
+        def __init__(self):
+            self.rewards = rewards
+
+        def regret(self):
+            return curves.regret
+
+    for shift, agrees in [(1.0, True), (2.0, False)]:
+        told = theory.pg_jump_single(0.05, 0.5 * shift, 60)
+        verdict = compare(Run(), told)
+        inside = all(
+            np.all((band.predicted >= band.low - 1e-9) & (band.predicted <= band.high + 1e-9))
+            for band in verdict.bands
+        )
+        assert verdict.max_z <= verdict.threshold if agrees else verdict.max_z > verdict.threshold
+        assert inside is agrees
+        assert {band.quantity for band in verdict.bands} == {"value", "regret"}
+
+
+def test_fits_sum_up_the_growth_of_regret() -> None:
+    prediction = theory.explore_until_success(0.02, 200)
+    curves = prediction.law.sample(np.random.default_rng(1), 2000, np.arange(200))
+
+    class Run:
+        best_mean = 1.0
+        value = curves.value
+        rewards = np.diff(curves.total_reward, axis=1, prepend=0.0)[..., None]
+
+        def regret(self):
+            return curves.regret
+
+    fits = {fit.name: fit for fit in compare(Run(), prediction).fits}
+    assert set(fits) == {"exponent", "constant"}
+    assert all(fit.agrees for fit in fits.values())
+    at = np.unique(np.rint(np.geomspace(20, 200, 64)).astype(int))  # even in ln t
+    slope = np.polyfit(np.log(at), np.log(prediction.regret[at - 1]), 1)[0]
+    assert fits["exponent"].predicted == pytest.approx(slope, abs=0.01)

@@ -6,7 +6,7 @@ Data flows one way: arm sets → learners → run → history → regret and the
 """
 
 from bandit_rft import arms, learners, objectives, policies, regret, signals, theory, verifiers
-from bandit_rft.errors import InputError, RowCapacityError, SweepWarning, UnknownOptimumError
+from bandit_rft.errors import InputError, NoLawError, RowCapacityError, SweepWarning, UnknownOptimumError
 from bandit_rft.history import History
 from bandit_rft.loop import run
 from bandit_rft.summarize import summarize
@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 __all__ = [
     "History",
     "InputError",
+    "NoLawError",
     "RowCapacityError",
     "SweepWarning",
     "UnknownOptimumError",

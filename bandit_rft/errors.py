@@ -25,5 +25,9 @@ class UnknownOptimumError(InputError):
     """
 
 
+class NoLawError(InputError):
+    """No law of the theory gives the curve that was asked for; the sentence says why, and what there is instead."""
+
+
 class SweepWarning(UserWarning):
     """A run that cannot learn: the learner tries every arm once first, and the rounds do not exceed the arms."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy.special import logsumexp
+from scipy import special
 
 from bandit_rft.arms import Contexts, Noisy, TokenSequences
 from bandit_rft.arms.table import Table
@@ -16,6 +16,11 @@ from bandit_rft.errors import InputError
 from bandit_rft.theory.summary import Summary
 
 __all__ = ["summarize"]
+
+
+def logsumexp(values: Any) -> float:
+    """ln Σ exp of a list, a plain float."""
+    return float(np.asarray(special.logsumexp(np.asarray(values, np.float64))))
 
 
 def summarize(arms: Any, learner: Any = None, state: Any = None) -> Summary:

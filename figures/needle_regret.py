@@ -62,7 +62,7 @@ def draw(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
             # Regret counts a round once it is over, Pass@1 is the policy's before it.
             _simulated(top, history.regret(), 1, colour, width, label)
             _simulated(low, history.value, 0, colour, width, label)
-        predictions = [_prediction(history.config) for history in histories]
+        predictions = [prediction_of(history.config) for history in histories]
         rounds = np.arange(1, predictions[0].rounds + 1)
         label = "exact jump chain (theory)"
         for place, prediction in enumerate(predictions):
@@ -95,7 +95,7 @@ def _simulated(axes: Any, curves: np.ndarray, first: int, colour: str, width: fl
     axes.plot(rounds, over.mean, color=colour, linewidth=width, alpha=0.9, solid_capstyle="butt", label=label)
 
 
-def _prediction(config: Mapping[str, Any]) -> theory.Prediction:
+def prediction_of(config: Mapping[str, Any]) -> theory.Prediction:
     arms = config["arms"]
     log_arms = arms["log10_arms"] * math.log(10.0)
     p0 = math.exp(-log_arms) if arms.get("p0") is None else arms["p0"]

@@ -12,11 +12,17 @@ from bandit_rft.errors import InputError
 from bandit_rft.run_folder import CONFIG, read_json
 from figures import (
     correct_arms,
+    drift_multipliers,
     finetune_run,
+    hitting_times,
     infinite_arms,
     needle_regret,
+    regime_map,
     regret_against_arms,
+    seed_bands,
     signals_compared,
+    takeover,
+    theory_entries,
 )
 
 
@@ -40,6 +46,10 @@ _STUDIES = {
     correct_arms: "tables against token policies as the correct arms grow in number",
     infinite_arms: "infinitely many arms against the bound sqrt(2n)",
     signals_compared: "learning signals at an equal number of pulls",
+    regime_map: "who learns within the horizon, by the number of arms and the base policy's mass",
+    drift_multipliers: "the drift of each signal against the size of the group",
+    hitting_times: "the first round with Pass@1 of a half, over seeds, against the exact law",
+    takeover: "the time until one of m correct arms takes over, against the urn's law",
 }
 
 
@@ -51,6 +61,11 @@ def _of_study(module: Any, summary: str) -> Entry:
     )
 
 
+def _own(out: Path | None, run: Path, runs: Sequence[Path]) -> Path | None:
+    """The folder of one run's figure: several runs must not overwrite one another in `out`."""
+    return out if out is None or len(runs) == 1 else out / run.name
+
+
 FIGURES: Mapping[str, Entry] = MappingProxyType(
     {
         needle_regret.NAME: Entry(
@@ -58,10 +73,20 @@ FIGURES: Mapping[str, Entry] = MappingProxyType(
             accepts=needle_regret.accepts,
             draw=lambda runs, out: [needle_regret.draw(runs, out)],
         ),
+        seed_bands.NAME: Entry(
+            summary="single runs of the minimalist configuration and the law's bands; one figure a run",
+            accepts=seed_bands.accepts,
+            draw=lambda runs, out: [seed_bands.draw(run, _own(out, run, runs)) for run in runs],
+        ),
         finetune_run.NAME: Entry(
             summary="a real fine-tuning run: reward and Pass@1 beside the jump chain; one figure a run",
             accepts=finetune_run.accepts,
             draw=lambda runs, out: [finetune_run.draw(run, out) for run in runs],
+        ),
+        theory_entries.NAME: Entry(
+            summary="the theory's entries, prediction against simulation; one figure an entry (theory-audit)",
+            accepts=theory_entries.accepts,
+            draw=lambda runs, out: [path for run in runs for path in theory_entries.draw(run, out)],
         ),
     }
     | {module.NAME: _of_study(module, summary) for module, summary in _STUDIES.items()}

@@ -69,13 +69,14 @@ def panels(
             plt.close(figure)
 
 
-def save(figure: Figure, path: Path, *, runs: Mapping[str, Path]) -> Path:
+def save(figure: Figure, path: Path, *, runs: Mapping[str, Path], dpi: int = DPI) -> Path:
     """Write the PNG, whole or not at all, with its origin in its metadata and in manifest.json beside it.
 
     Args:
         figure: what to write.
         path: *.png.
         runs: the run folders it was drawn from, by their role in the figure.
+        dpi: dots an inch.
     """
     origin = {
         "command": command_line(),
@@ -86,7 +87,7 @@ def save(figure: Figure, path: Path, *, runs: Mapping[str, Path]) -> Path:
     partial = path.with_name(f".{path.name}.partial")
     try:
         metadata = {"Software": "bandit-rft", "Title": path.stem, "Comment": json.dumps(origin, sort_keys=True)}
-        figure.savefig(partial, format="png", metadata=metadata)
+        figure.savefig(partial, format="png", metadata=metadata, dpi=dpi)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

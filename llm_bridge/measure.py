@@ -41,6 +41,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.errors import InputError
+from bandit_rft.theory import Summary
 from llm_bridge import scoring
 from llm_bridge.buckets import bucket
 from llm_bridge.evaluate import wilson
@@ -91,6 +92,23 @@ class Measurement:
     truncated: float
     distinct: int
     note: str
+
+    def summary(self) -> Summary:
+        """What `theory.predict` needs of it.
+
+        Raises:
+            InputError: no success, no failure, or an estimate of κ that is not positive: measure with more rollouts.
+        """
+        if not 0 < self.successes < self.rollouts:
+            raise InputError(
+                f"{self.successes} of {self.rollouts} rollouts were correct: measure with more, until both kinds occur."
+            )
+        error = self.kappa_standard_error
+        return Summary(
+            log_p0=math.log(self.p0),
+            kappa=self.kappa,
+            kappa_standard_error=error if math.isfinite(error) else math.inf,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

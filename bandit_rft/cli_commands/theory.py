@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import dataclasses
 import inspect
 from typing import Any
 
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError("--set needs the NAME of a prediction: give one of the catalogue.")
         width = max(map(len, theory.catalogue()))
         for name, entry in theory.catalogue().items():
-            print(f"{name:<{width}}  {entry.summary}")
+            print(f"{entry.section:<6}{name:<{width}}  {entry.summary}")
         return 0
     description = theory.describe(arguments.name)
     if not arguments.settings:
@@ -78,17 +79,34 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _shown(name: str, values: dict[str, Any], found: Any) -> str:
-    from bandit_rft.theory import Prediction
+    from bandit_rft.theory import Bound, Prediction
 
     call = f"{name}({', '.join(f'{key}={value!r}' for key, value in values.items())})"
+    if isinstance(found, Bound):
+        return "\n".join([call, found.report(), *_rows(found.at, {"bound": found.value, "theorem": found.uncapped})])
     if not isinstance(found, Prediction):
-        return f"{call} = {found}"
-    lines = [call, f"{'round':>10}  {'Pass@1':>10}  {'sd':>10}  {'regret':>10}  {'sd':>10}"]
-    last = found.rounds - 1
-    shown = sorted({0, *(round(last * share) for share in (0.1, 0.25, 0.5, 0.75)), last})
-    for at in shown:
-        spread = [
-            f"{sd[at]:10.4g}" if sd is not None else f"{'unknown':>10}" for sd in (found.value_sd, found.regret_sd)
-        ]
-        lines.append(f"{at:>10}  {found.value[at]:10.4g}  {spread[0]}  {found.regret[at]:10.4g}  {spread[1]}")
-    return "\n".join(lines)
+        return f"{call} = {_plain(found)}"
+    curves = {"Pass@1": found.value, "sd": found.value_sd, "regret": found.regret, "sd ": found.regret_sd}
+    at = range(found.rounds) if found.at is None else found.at
+    return "\n".join([call, *_rows(at, curves), *(f"outside its assumptions: {flag}" for flag in found.flags)])
+
+
+def _rows(at: Any, curves: dict[str, Any]) -> list[str]:
+    """A small table of curves at the first and last round, and between."""
+    lines = [f"{'round':>10}" + "".join(f"  {label:>10}" for label in curves)]
+    last = len(at) - 1
+    for place in sorted({0, *(round(last * share) for share in (0.1, 0.25, 0.5, 0.75)), last}):
+        shown = [f"{'unknown':>10}" if curve is None else f"{curve[place]:10.4g}" for curve in curves.values()]
+        lines.append(f"{at[place]:>10}  " + "  ".join(shown))
+    return lines
+
+
+def _plain(found: Any) -> str:
+    """A number, an array, or the fields of a record."""
+    if dataclasses.is_dataclass(found):
+        fields = [field.name for field in dataclasses.fields(found)]
+    elif isinstance(found, tuple) and hasattr(found, "_fields"):
+        fields = list(found._fields)  # type: ignore[attr-defined]
+    else:
+        return str(found)
+    return "".join(f"\n  {name} = {getattr(found, name)}" for name in fields)

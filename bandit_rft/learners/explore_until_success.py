@@ -32,7 +32,7 @@ class ExploreUntilSuccess:
             1.
 
     Raises:
-        InputError: rollouts below 1, or above 1 without replacement.
+        InputError: rollouts below 1, or above 1 without replacement; on binding, delayed rewards without replacement.
     """
 
     replacement: bool = True
@@ -74,5 +74,6 @@ class ExploreUntilSuccess:
             initial={"logit": tabular.base_logit(table), "kept": 0.0, "tried": 0.0},
             rollouts=self.rollouts,
             most_splits=1 if replacement else None,
+            delayable=replacement,  # what it has drawn it knows by its rewards
         )
         return tabular.bind(arms, rule, name="ExploreUntilSuccess", rounds=rounds, row_capacity=row_capacity)

@@ -25,7 +25,8 @@ class SuccessiveElimination:
     """Successive elimination on a table; starts from ignorance and ignores the base policy. One pull a round.
 
     The largest lower bound is remembered once reached, which is what "for good" means: a dropped arm is not pulled, so
-    its upper bound stays below it. Rewards are taken to lie in [0, 1] (or to be 1/2-sub-Gaussian).
+    its upper bound stays below it. Rewards are taken to lie in [0, 1] (or to be 1/2-sub-Gaussian). Where that fails, or
+    means change, every arm may be dropped: those of the largest upper bound then stay.
     """
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:
@@ -47,7 +48,10 @@ class SuccessiveElimination:
             pulls = state.statistic["pulls"]
             mean, radius = mean_and_radius(pulls, state.statistic["total"])
             log_multiplicity = state.rows.log_multiplicity
-            active = (log_multiplicity > -jnp.inf) & ((pulls == 0) | (mean + radius >= state.memory["floor"]))
+            upper = jnp.where(pulls == 0, jnp.inf, mean + radius)
+            upper = jnp.where(log_multiplicity > -jnp.inf, upper, -jnp.inf)
+            active = upper >= jnp.minimum(state.memory["floor"], jnp.max(upper))
+            active &= log_multiplicity > -jnp.inf
             least = -jnp.max(jnp.where(active, -pulls, -jnp.inf))
             return relative_weight(jnp.where(active & (pulls == least), log_multiplicity, -jnp.inf))
 

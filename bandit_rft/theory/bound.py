@@ -24,6 +24,8 @@ class Bound:
         at: int64 [N], the rounds T after which it holds, increasing.
         uncapped: float64 [N], the theorem's own number; infinity where it says nothing.
         trivial: float64 [N], what holds anyway: T times the largest gap above (regret), 0 below.
+        cap: float64 [N], what the quantity cannot exceed, T times the largest gap: a lower bound stays below it; None
+            where it is unknown.
         confirmed: whether the constants were read in the source or derived here. Where False they are quoted from
             memory: the shape is the source's, the constant may not be.
         asymptotic: whether the source claims it only as T → ∞; a finite run then cannot refute it.
@@ -37,6 +39,7 @@ class Bound:
     at: np.ndarray
     uncapped: np.ndarray
     trivial: np.ndarray
+    cap: np.ndarray | None = None
     quantity: str = "pseudo-regret"
     confirmed: bool = True
     asymptotic: bool = False
@@ -52,9 +55,11 @@ class Bound:
 
     @property
     def value(self) -> np.ndarray:
-        """float64 [N], the bound: never worse than the trivial one."""
-        better = np.minimum if self.kind == "upper" else np.maximum
-        return better(self.uncapped, self.trivial)
+        """float64 [N], the bound: never worse than the trivial one, and no lower bound above what can be."""
+        if self.kind == "upper":
+            return np.minimum(self.uncapped, self.trivial)
+        value = np.maximum(self.uncapped, self.trivial)
+        return value if self.cap is None else np.minimum(value, self.cap)
 
     @property
     def vacuous(self) -> bool:

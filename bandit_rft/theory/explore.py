@@ -135,7 +135,7 @@ class ExploreLaw:
         "The rollouts of a round are drawn before any of their rewards is seen.",
         "Without replacement: one rollout a round.",
     ),
-    source="derived here (docs/derivations.md); THEORY.md E",
+    source="derived here (docs/derivations.md)",
     units={
         "p0": "share of optimal arms m/K, in (0, 1); None: from optimal and log_arms",
         "rounds": "horizon T, rounds",

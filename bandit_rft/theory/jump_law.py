@@ -127,6 +127,18 @@ class JumpLaw:
         p = self.successes_to(level)
         return float(np.sum((1.0 - p) / p))
 
+    def hitting_time_distribution(self, level: float, rounds: int) -> np.ndarray:
+        """P(first round whose value >= level is at most t), float64 [rounds], t = 0 .. rounds - 1."""
+        p = self.successes_to(level)
+        state, found = np.zeros(p.size + 1), np.empty(rounds)
+        state[0] = 1.0
+        for t in range(rounds):
+            found[t] = state[-1]
+            moving = state[:-1] * p
+            state[:-1] -= moving
+            state[1:] += moving
+        return found
+
     def hitting_time_quantile(self, level: float, q: float) -> float:
         """Exact quantile of a sum of Geometric waits.
 

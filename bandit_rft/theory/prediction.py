@@ -85,6 +85,7 @@ class Prediction:
         parameters: the arguments it was made with.
         law: the law of one run, or None where only the mean is predicted.
         flags: assumptions that the arguments break, one sentence each; the numbers then may not hold.
+        why: why this law was chosen, where `theory.predict` chose it.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Prediction:
     law: Law | None = None
     at: np.ndarray | None = None
     flags: tuple[str, ...] = ()
+    why: str = ""
 
     @property
     def rounds(self) -> int:

@@ -223,8 +223,7 @@ def _fits(history: HistoryLike, prediction: Prediction, notes: list[str]) -> tup
     if (
         curves.shape[0] < 3
         or curves.shape[1] < 20
-        or (prediction.at is not None
-        and prediction.at.size < curves.shape[1])
+        or (prediction.at is not None and prediction.at.size < curves.shape[1])
     ):
         return ()
     # The prediction is a curve without spread: as two equal seeds it passes through the same fit.

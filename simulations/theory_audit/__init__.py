@@ -6,9 +6,16 @@
 A falsified prediction is a row like any other. Seeds are fixed by the names of the cases.
 """
 
-from simulations.theory_audit import softmax
+from simulations.theory_audit import bounds, groups, many_arms, policy_gradient, sequences, softmax
 from simulations.theory_audit.case import Case, Measured, judge
 
-CASES: tuple[Case, ...] = (*softmax.CASES,)
+CASES: tuple[Case, ...] = (
+    *softmax.CASES,
+    *policy_gradient.CASES,
+    *groups.CASES,
+    *bounds.CASES,
+    *many_arms.CASES,
+    *sequences.CASES,
+)
 
 __all__ = ["CASES", "Case", "Measured", "judge"]

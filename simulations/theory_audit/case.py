@@ -103,6 +103,16 @@ def of_seeds(samples: Any) -> Measured:
     return Measured(samples.mean(axis=0), samples.std(axis=0, ddof=1) / np.sqrt(samples.shape[0]))
 
 
+def by_jackknife(samples: Any, statistic: Callable[[np.ndarray], Any], blocks: int = 40) -> Measured:
+    """A statistic [N] of samples [S, ...] with its jackknife standard error over blocks of seeds left out in turn."""
+    samples = np.asarray(samples, dtype=np.float64)
+    whole = np.atleast_1d(statistic(samples))
+    block = np.arange(samples.shape[0]) % blocks
+    without = np.stack([np.atleast_1d(statistic(samples[block != left_out])) for left_out in range(blocks)])
+    spread = np.sqrt((blocks - 1) * np.mean((without - without.mean(axis=0)) ** 2, axis=0))
+    return Measured(whole, spread)
+
+
 def exact(values: Any) -> Measured:
     """What was enumerated or computed without drawing."""
     value = np.atleast_1d(np.asarray(values, dtype=np.float64))

@@ -13,12 +13,13 @@ import numpy as np
 class World:
     """S independent bandits with explicit arms.
 
-    means(rng, seeds) -> [S, K]; reward: "bernoulli", or a Gaussian's sigma; then what may be wrapped around.
+    means(rng, seeds) -> [S, K]; reward: "bernoulli", or a Gaussian's sigma; then what may be wrapped around. `best` is
+    what regret is measured against where it is not the largest mean.
     """
 
-    def __init__(self, means, sigma=None, noise=None, delay=0, step=0.0, changes=(), base=None) -> None:
+    def __init__(self, means, sigma=None, noise=None, delay=0, step=0.0, changes=(), base=None, best=None) -> None:
         self.make, self.sigma, self.noise, self.delay = means, sigma, noise, delay
-        self.step, self.changes, self.base = step, changes, base
+        self.step, self.changes, self.base, self.best = step, changes, base, best
 
     def reset(self, rng: np.random.Generator, seeds: int) -> np.ndarray:
         self.rng, self.mean, self.time = rng, self.make(rng, seeds), 0
@@ -51,7 +52,7 @@ def play(world: World, learner: Learner, rounds: int, seeds: int, seed: int) -> 
     every, regret, pending = np.arange(seeds), np.zeros(seeds), []
     for t in range(rounds):
         arm = learner.act(t)
-        regret += world.mean.max(axis=1) - world.mean[every, arm]
+        regret += (world.mean.max(axis=1) if world.best is None else world.best) - world.mean[every, arm]
         pending.append((arm, world.pull(arm)))
         if len(pending) > world.delay:
             learner.update(*pending.pop(0))
@@ -169,13 +170,37 @@ class TwoTarget(Learner):
 
 
 class EpsilonGreedy(Learner):
-    def __init__(self, epsilon: float, decay: float = 0.0) -> None:
-        self.epsilon, self.decay = epsilon, decay
+    """endless: of infinitely many arms, where a uniform draw (of all, or of those tied at 0) meets no touched one."""
+
+    def __init__(self, epsilon: float, decay: float = 0.0, endless: bool = False) -> None:
+        self.epsilon, self.decay, self.endless = epsilon, decay, endless
 
     def act(self, t: int) -> np.ndarray:
-        mean = np.where(self.n > 0, self.total / np.maximum(self.n, 1), 0.0)
+        untouched = 1e-9 if self.endless else 0.0  # above a failure, below any success
+        mean = np.where(self.n > 0, self.total / np.maximum(self.n, 1), untouched)
         explore = self.rng.random(self.seeds) < min(1.0, self.epsilon * (t + 1.0) ** -self.decay)
-        return np.where(explore, self.rng.integers(0, self.arms, self.seeds), argmax_uniform(self.rng, mean))
+        fresh = argmax_uniform(self.rng, -self.n)
+        anything = fresh if self.endless else self.rng.integers(0, self.arms, self.seeds)
+        return np.where(explore, anything, argmax_uniform(self.rng, mean))
+
+
+class ExploreUntilSuccess(Learner):
+    """Draws from the base policy until a reward above 0: of all arms, or of those it has heard of least often."""
+
+    def __init__(self, replacement: bool) -> None:
+        self.replacement = replacement
+
+    def reset(self) -> None:
+        self.kept = np.full(self.seeds, -1)
+
+    def act(self, t: int) -> np.ndarray:
+        least = self.n == self.n.min(axis=1, keepdims=True)
+        drawn = sample(self.rng, np.where(self.replacement | least, self.base, 0.0))
+        return np.where(self.kept >= 0, self.kept, drawn)
+
+    def update(self, arm, reward) -> None:
+        super().update(arm, reward)
+        self.kept = np.where((self.kept < 0) & (reward > 0), arm, self.kept)
 
 
 class ExploreThenCommit(Learner):
@@ -194,15 +219,15 @@ class ExploreThenCommit(Learner):
 
 class SuccessiveElimination(Learner):
     def reset(self) -> None:
-        self.active = np.ones((self.seeds, self.arms), bool)
         self.floor = np.full(self.seeds, -np.inf)
 
     def act(self, t: int) -> np.ndarray:
         safe = np.maximum(self.n, 1)
         mean, radius = self.total / safe, np.sqrt(2 * np.log(self.rounds) / safe)
         self.floor = np.maximum(self.floor, np.where(self.n > 0, mean - radius, -np.inf).max(axis=1))
-        self.active &= (self.n == 0) | (mean + radius >= self.floor[:, None])
-        return argmax_uniform(self.rng, np.where(self.active, -self.n, -np.inf))
+        upper = np.where(self.n > 0, mean + radius, np.inf)
+        active = upper >= np.minimum(self.floor, upper.max(axis=1))[:, None]
+        return argmax_uniform(self.rng, np.where(active, -self.n, -np.inf))
 
 
 class Subsampled(Index):

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from bandit_rft import arms, run
+from bandit_rft import arms, learners, run
 from bandit_rft.contract import Learner
 from simulations.support_table import LEARNERS, supported
 
@@ -80,3 +80,10 @@ def test_a_seed_does_not_depend_on_its_neighbours(name: str) -> None:
 
 def test_a_table_of_arms_is_asked_for_by_name() -> None:
     assert not any(supported(learner, object()) for learner in LEARNERS.values())
+
+
+def test_elimination_keeps_an_arm_where_it_dropped_them_all() -> None:
+    """Means that change may drop every arm: catches the policy without arms, whose value was NaN."""
+    table = arms.Drifting(arms.Bernoulli([0.95, 0.05]), changes=(200, 400, 600, 800))
+    history = run(table, learners.SuccessiveElimination(), rounds=1000, seeds=10, key=0)
+    assert np.isfinite(history.value).all()

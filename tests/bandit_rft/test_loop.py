@@ -120,6 +120,21 @@ def test_one_trace_serves_a_whole_run_and_its_repetition() -> None:
     assert len(traces) == first <= 2
 
 
+def test_a_compiled_scan_is_shared_by_its_text_and_its_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tables whose scans lower to one text but whose states differ in structure: the executable of the first would
+    refuse the state of the second.
+    """
+
+    @dataclasses.dataclass(frozen=True, init=False)
+    class Other(arms.Bernoulli):
+        def start(self, key):
+            return None  # no leaf, like the () of a fixed table, and yet another tree
+
+    monkeypatch.setattr(scan, "_number_of_groups", lambda seeds: 2)
+    first, second = (run(kind([0.2, 0.7]), learners.UCB1(), 10, seeds=4, key=0) for kind in (arms.Bernoulli, Other))
+    np.testing.assert_array_equal(first.rewards, second.rewards)
+
+
 def test_global_precision_is_left_alone() -> None:
     run(NEEDLE, LEARNERS[0], rounds=5, key=0)
     assert jnp.zeros(()).dtype == jnp.float32

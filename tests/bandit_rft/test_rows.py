@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bandit_rft.choice import choose
+from bandit_rft.choice import at_the_top, choose
 from bandit_rft.errors import InputError
 from bandit_rft.rows import Pulls, Rows, draw, split
 from bandit_rft.sampling import log_gamma
@@ -106,6 +106,12 @@ def test_a_uniform_at_the_very_end_takes_the_last_entry_with_weight(entries: int
     row, _, _ = choose(jnp.ones(2), jnp.asarray(weight))
     # Entries are searched column by column, so "last" is the last of the last column with any weight.
     assert (weight[np.asarray(row)] > 0).all()
+
+
+def test_only_equal_entries_are_at_the_top() -> None:
+    """A slope that is not steep enough ties with the largest what is one unit in the last place, or 1e300, below it."""
+    for top, next_to_it in ((1.0, np.nextafter(1.0, 0.0)), (0.0, -1e-290), (np.inf, 1e299)):
+        np.testing.assert_array_equal(at_the_top(jnp.asarray([top, next_to_it, top, -np.inf])), [1, 0, 1, 0])
 
 
 def test_two_draws_of_a_row_meet_with_probability_one_over_its_size() -> None:

@@ -1,4 +1,4 @@
-"""The Beta and Gamma draws against SciPy's laws, their bits against Random123's known answers.
+"""The Beta, Gamma and best-normal draws against SciPy's laws, their bits against Random123's known answers.
 
 Each statistical test has a fixed seed and level 1e-4 (its false-alarm rate over seeds); tests of tails are exact
 binomial tests. Bugs they catch: a refused proposal kept or dropped, a retry written to a wrong element, reused random
@@ -15,6 +15,7 @@ from scipy import special, stats
 
 from bandit_rft import sampling
 from bandit_rft.errors import InputError
+from bandit_rft.sampling_normal import best_normal
 
 LEVEL = 1e-4
 DRAWS = 60_000
@@ -83,6 +84,14 @@ def test_the_best_of_many(alpha: float, log_arms: float) -> None:
     if log_arms < 100:
         theta = np.exp(-np.exp(np.asarray(score)))
         assert stats.kstest(theta, lambda x: x ** (alpha * np.exp(log_arms))).pvalue > LEVEL
+
+
+@pytest.mark.parametrize("log_number", [0.0, np.log(50), 100 * np.log(10), 100_000 * np.log(10)])
+def test_the_best_of_many_normals(log_number: float) -> None:
+    """−n ln Φ(z_max) ~ Exp(1), whichever way ln n is put to use: a number of draws ignored or miscounted would show."""
+    z = np.asarray(best_normal(jax.random.key(8), full(log_number)))
+    log_rate = np.log(-special.log_ndtr(z)) if log_number < 5 else special.log_ndtr(-z)
+    assert stats.kstest(np.exp(log_rate + log_number), "expon").pvalue > LEVEL
 
 
 def test_rows_of_no_arm_lose_and_rows_of_one_are_plain_draws() -> None:

@@ -91,8 +91,7 @@ def test_bands_are_those_of_the_test() -> None:
         told = theory.pg_jump_single(0.05, 0.5 * shift, 60)
         verdict = compare(Run(), told)
         inside = all(
-            np.all((band.predicted >= band.low - 1e-9) & (band.predicted <= band.high + 1e-9))
-            for band in verdict.bands
+            np.all((band.predicted >= band.low - 1e-9) & (band.predicted <= band.high + 1e-9)) for band in verdict.bands
         )
         assert verdict.max_z <= verdict.threshold if agrees else verdict.max_z > verdict.threshold
         assert inside is agrees

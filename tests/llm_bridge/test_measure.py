@@ -1,11 +1,14 @@
 """p0 and κ against full enumeration: a policy of 31 responses, each with its score by plain reverse mode."""
 
+import dataclasses
+
 import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bandit_rft import theory
 from bandit_rft.errors import InputError
 from llm_bridge.evaluate import wilson
 from llm_bridge.measure import measure
@@ -150,3 +153,17 @@ def test_bad_arguments_are_refused(exact):
         measure(exact.model, PROMPT, correct, key=jax.random.key(0), max_tokens=2, rollouts=0)
     with pytest.raises(InputError, match="context"):
         measure(exact.model, PROMPT, correct, key=jax.random.key(0), max_tokens=63)
+
+
+def test_a_measurement_is_a_summary_for_the_theory() -> None:
+    """What `theory.predict` sees of a model: p0, κ and κ's error, and nothing else."""
+    found = measure(toy.model(1, spread=5.0, vocabulary=6), PROMPT, correct, key=jax.random.key(0), max_tokens=2)
+    summary = found.summary()
+    assert (summary.p0, summary.kappa) == (pytest.approx(found.p0), found.kappa)
+    assert summary.kappa_standard_error == found.kappa_standard_error > 0
+    assert not summary.table
+    told = theory.predict(summary, step_size=0.1 / found.kappa, rounds=20)
+    assert told.name == "rft_predict"
+    assert told.value[0] == pytest.approx(found.p0)
+    with pytest.raises(InputError, match="0 of 64 rollouts were correct"):
+        dataclasses.replace(found, successes=0).summary()

@@ -10,17 +10,35 @@ import pytest
 
 from bandit_rft import run
 from figures import registry
-from simulations import correct_arms, infinite_arms, regret_against_arms, signals_compared
+from simulations import (
+    correct_arms,
+    drift_multipliers,
+    hitting_times,
+    infinite_arms,
+    regime_map,
+    regret_against_arms,
+    signals_compared,
+    takeover,
+)
 
 SMALL: dict[Any, dict[str, Any]] = {
     regret_against_arms: {"ROUNDS": 40, "LOG10_ARMS": [1.0, 100.0], "LEARNERS": ("UCB1", "softmax PG (raw, .5)")},
     correct_arms: {"ROUNDS": 40, "LENGTHS": [1, 3], "POLICIES": ("table", "prefix tree", "softmax at each position")},
     infinite_arms: {"PULLS": [20, 50], "LEARNERS": ("best run", "Thompson on sqrt(n) arms")},
     signals_compared: {"PULLS": 32, "SIGNALS": ["raw", "grpo"], "ROLLOUTS": [1, 4]},
+    regime_map: {
+        "ROUNDS": 100,
+        "LOG10_ARMS": [1.0, 100.0],
+        "P0": [0.01, 0.3],
+        "LEARNERS": ("softmax PG (raw, .5)", "explore until success", "UCB1"),
+    },
+    drift_multipliers: {"SIGNALS": ["raw", "grpo"], "ROLLOUTS": [2, 4], "P0": [0.1]},
+    hitting_times: {"STEPS": [1.0, 4.0], "ROUNDS": 100},
+    takeover: {"CORRECT": [1, 3], "STEPS": [1.0]},
 }
 
 
-HEAVY = (correct_arms, signals_compared)  # a dozen compilations each
+HEAVY = (correct_arms, drift_multipliers, regime_map, signals_compared)  # a dozen compilations each
 
 
 @pytest.mark.parametrize(

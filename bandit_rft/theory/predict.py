@@ -1,0 +1,144 @@
+"""`theory.predict`: which law applies to a policy and a learner, and why; or that none does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from bandit_rft import arguments
+from bandit_rft.errors import InputError, NoLawError
+from bandit_rft.theory.group_flow import pg_group
+from bandit_rft.theory.groups import SIGNALS
+from bandit_rft.theory.prediction import Prediction
+from bandit_rft.theory.rft import rft_predict
+from bandit_rft.theory.softmax import pg_jump_single
+from bandit_rft.theory.summary import Summary
+from bandit_rft.theory.token_sequences import prefix_tree_jump
+
+__all__ = ["predict"]
+
+OPTIMIZERS = ("sgd", "adam")
+
+
+def predict(
+    summary: Summary,
+    *,
+    step_size: float,
+    rounds: int,
+    signal: str = "raw",
+    rollouts: int = 1,
+    optimizer: str = "sgd",
+    ddof: int = 1,
+    eps: float = 0.0,
+) -> Prediction:
+    """The prediction of the law that applies, chosen by the summary alone: it cannot tell a table from a model.
+
+    Args:
+        summary: of the policy before the first round: `summarize(arms)`, or a model's measurement.
+        step_size: η > 0, of the mean over a round's rollouts.
+        rounds: T ≥ 1.
+        signal: one of raw, signed, mean_baseline, rloo, grpo. rollouts: G.
+        optimizer: "sgd" (plain gradient ascent) or "adam".
+        ddof, eps: GRPO's.
+
+    Returns:
+        The prediction; its `why` says which law was chosen and for what reason, its `flags` what is only approximate.
+
+    Raises:
+        NoLawError: no law of the catalogue gives this learner's curve; the sentence says why and what there is instead.
+        InputError: an argument out of range.
+
+    Example:
+        >>> from bandit_rft import arms, summarize, theory
+        >>> found = theory.predict(summarize(arms.Needle(log10_arms=100, p0=0.05)), step_size=0.5, rounds=400)
+        >>> found.name, round(float(found.value[-1]), 4)
+        ('pg_jump_single', 0.9939)
+    """
+    step_size, rounds = arguments.positive("step_size", step_size), arguments.whole("rounds", rounds)
+    rollouts = arguments.whole("rollouts", rollouts)
+    if signal not in SIGNALS:
+        raise InputError(f"Signal {signal!r} is unknown: choose one of {', '.join(SIGNALS)}.")
+    if optimizer not in OPTIMIZERS:
+        raise InputError(f"optimizer is {optimizer!r}: choose one of {', '.join(OPTIMIZERS)}.")
+    _refuse(summary, optimizer)
+    if signal == "raw" and rollouts == 1:
+        return _one_rollout(summary, step_size, rounds)
+    if summary.table and _many_correct(summary):
+        raise NoLawError(
+            "A table with several correct arms: kappa depends on which of them the sampled successes reinforce, and no "
+            "law here gives that curve under groups of rollouts."
+        )
+    found = pg_group(signal, summary.p0, step_size, rounds, rollouts, kappa=summary.kappa, ddof=ddof, eps=eps)
+    return replace(
+        found,
+        why=f"pg_group: {rollouts} rollouts of the {signal} signal move logit p by step x kappa p(1-p) M on average.",
+        flags=(*found.flags, *_approximate(summary)),
+    )
+
+
+def _refuse(summary: Summary, optimizer: str) -> None:
+    if summary.prompt_success is not None and summary.prompt_success.size > 1:
+        raise NoLawError(
+            "Several prompts share their parameters: theory.contexts_flow takes the summary's prompt_success and gram, "
+            "and gives the curve of exact gradients for each prompt."
+        )
+    if optimizer == "adam":
+        raise NoLawError(
+            "Adam moves each coordinate by its own scale, which p0 and kappa do not hold: theory.adam_jump gives an "
+            "isolated success's move and theory.adam_flow the curve once its kappa is known."
+        )
+    if (summary.true_positive, summary.false_positive) != (1.0, 0.0):
+        raise NoLawError(
+            "The verifier errs: theory.noisy_verifier gives the mean drift, and no law here gives the curve of sampled "
+            "rewards that reinforce wrong arms."
+        )
+    if not summary.deterministic:
+        raise NoLawError("Rewards are not 0 or 1 for certain: every law of the curve here is for a verifiable reward.")
+    if summary.delay:
+        raise NoLawError(
+            f"Rewards come {summary.delay} rounds late, after the policy has moved: no law here gives that curve."
+        )
+
+
+def _one_rollout(summary: Summary, step_size: float, rounds: int) -> Prediction:
+    if summary.table and summary.symmetric and not _many_correct(summary):
+        found = pg_jump_single(summary.p0, step_size, rounds, log_arms=summary.log_arms)
+        return replace(found, why="pg_jump_single: one correct arm in a table, one rollout, raw reward; exact.")
+    if summary.table and _many_correct(summary):
+        raise NoLawError(
+            "A table with several correct arms: each success reinforces one of them (a Polya urn). theory.pg_monopoly "
+            "gives the mean time to learn; no law here gives the curve."
+        )
+    odds = summary.position_log_odds
+    if odds is not None and summary.vocabulary_size is not None and np.ptp(odds) <= 1e-9:
+        found = prefix_tree_jump(summary.vocabulary_size, odds.size, step_size, rounds, p0=summary.p0)
+        return replace(
+            found,
+            why=f"prefix_tree_jump: {odds.size} needed tokens with logits of their own, alike at the start; exact.",
+        )
+    found = rft_predict(summary.p0, summary.kappa, step_size, rounds)
+    return replace(
+        found,
+        why="rft_predict: one rollout, raw reward, plain gradient steps; the jump chain at the kappa of the start.",
+        flags=(*found.flags, *_approximate(summary)),
+    )
+
+
+def _many_correct(summary: Summary) -> bool:
+    return summary.log_correct is not None and summary.log_correct > 1e-9
+
+
+def _approximate(summary: Summary) -> tuple[str, ...]:
+    """What keeps p0 and κ from being the whole truth."""
+    flags = []
+    if not (summary.table and summary.symmetric):
+        flags.append(
+            "kappa is that of the start and is taken as constant, which parameters shared by arms need not keep"
+        )
+    if not summary.exact:
+        relative = summary.kappa_standard_error / summary.kappa
+        known = f"{relative:.0%}" if math.isfinite(relative) else "an unknown error"
+        flags.append(f"kappa was measured, with a relative standard error of {known}")
+    return tuple(flags)

@@ -1,0 +1,55 @@
+"""The minimalist configuration seed by seed: Pass@1 of single runs, and the band that the exact law puts on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandit_rft.errors import InputError
+from bandit_rft.run_folder import read_history
+from figures import needle_regret, style
+
+NAME = "seed_bands"
+_RUNS = 30  # single runs shown
+
+
+def accepts(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json is that of a simulation of the minimalist configuration on one needle."""
+    return needle_regret.accepts(config)
+
+
+def draw(run: str | Path, out: str | Path | None = None) -> Path:
+    """Draw one simulation; returns the PNG's path. Raises InputError where it is not of that configuration."""
+    folder = Path(run)
+    history = read_history(folder)
+    if not accepts(history.config):
+        raise InputError(
+            f"{folder} is no simulation of the minimalist configuration on one needle: give another --run."
+        )
+    prediction = needle_regret.prediction_of(history.config)
+    rounds = np.arange(history.rounds)
+    with style.panels(1, 1, height=2.8) as (figure, axes):
+        for coverage, alpha in ((0.9, 0.18), (0.5, 0.25)):
+            low, high = prediction.value_band(coverage)
+            axes.fill_between(
+                rounds, low, high, color=style.BLUE, alpha=alpha, linewidth=0, label=f"law, {coverage:.0%} of runs"
+            )
+        axes.plot(rounds, history.value[:_RUNS].T, color=style.GREY, linewidth=0.35, alpha=0.6)
+        axes.plot(rounds, prediction.value, color=style.BLUE, label="law, mean")
+        axes.plot(
+            rounds,
+            history.value.mean(axis=0),
+            color=style.VERMILION,
+            linestyle=(0, (4, 2)),
+            label=f"mean of {history.seeds}",
+        )
+        for quantile in (0.05, 0.95):
+            axes.plot(rounds, np.quantile(history.value, quantile, axis=0), color=style.VERMILION, linewidth=0.7)
+        axes.set_xlabel("round")
+        axes.set_ylabel("Pass@1")
+        axes.legend(loc="lower right")
+        base = Path(out) if out is not None else folder / "figures"
+        return style.save(figure, base / f"{NAME}.png", runs={"simulation": folder})

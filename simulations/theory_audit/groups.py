@@ -1,0 +1,236 @@
+"""Audit of section B, groups of rollouts, and the identities of a verifiable reward (F8 to F10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.stats import binom
+
+from bandit_rft import arms, learners, run
+from simulations.theory_audit import group_flow, group_noise, regularised, verifiable
+from simulations.theory_audit.case import Case, Measured, exact, of_seeds
+from simulations.theory_audit.explicit_groups import signals_by_count
+
+PROBABILITIES = (0.03, 0.1, 0.3, 0.5, 0.8)
+GROUPS = (2, 4, 8)
+
+
+def _one_step(
+    p: float, key: int, *, seeds: int, step_size: float = 1.0, noise: tuple[float, float] | None = None, **learner: Any
+) -> Measured:
+    """Mean drift of logit p over that of the raw reward, from one real update on two arms: there z = θ_1 - θ_2 moves
+    by the update itself, whatever the step, so that nothing is linearised. κ = 2.
+    """
+    table = arms.Bernoulli((1.0, 0.0), base_mass=(p, 1 - p))
+    history = run(
+        table if noise is None else arms.Noisy(table, *noise),
+        learners.SoftmaxPolicyGradient(step_size=step_size, **learner),
+        rounds=2,
+        seeds=seeds,
+        key=key,
+    )
+    logit = np.log(history.value) - np.log1p(-history.value)
+    return of_seeds((logit[:, 1] - logit[:, 0]) / (step_size * 2 * p * (1 - p)))
+
+
+def _over(points: tuple[float, ...], name: str, **fixed: Any) -> Callable[[int], Measured]:
+    """`_one_step` at each point of p, or of rollouts."""
+
+    def measure(key: int) -> Measured:
+        parts = []
+        for i, point in enumerate(points):
+            setting = {"p": 0.3, **fixed, name: point}
+            parts.append(_one_step(key=key + i, **setting))
+        return Measured(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    return measure
+
+
+def _by_count(group: int, ddof: int, eps: float) -> np.ndarray:
+    """GRPO's drift over the raw reward's at PROBABILITIES, summed over the law of the number of correct rollouts."""
+    up, down = signals_by_count("grpo", group, ddof, eps)
+    k, p = np.arange(group + 1), np.asarray(PROBABILITIES)[:, None]
+    drift = (k * up * (1 - p) - (group - k) * down * p) / group
+    return (binom.pmf(k, group, p) * drift).sum(axis=1) / (p * (1 - p))[:, 0]
+
+
+def _dead_share(key: int, p: float, groups: tuple[int, ...]) -> Measured:
+    """Share of groups whose rewards are all equal: the first pulls of the first round of real runs."""
+    history = run(
+        arms.Needle(log10_arms=3, p0=p),
+        learners.SoftmaxPolicyGradient(step_size=0.1, signal="grpo", rollouts=groups[-1]),
+        rounds=1,
+        seeds=4000,
+        key=key,
+    )
+    return of_seeds(np.stack([np.ptp(history.rewards[:, 0, :group], axis=1) == 0 for group in groups], axis=1))
+
+
+def _dead_while_learning(key: int) -> Measured:
+    history = run(
+        arms.Needle(log10_arms=2, p0=0.1),
+        learners.SoftmaxPolicyGradient(step_size=0.5, signal="grpo", rollouts=8),
+        rounds=60,
+        seeds=1000,
+        key=key,
+    )
+    return of_seeds((np.ptp(history.rewards, axis=2) == 0)[:, [0, 5, 10, 20, 40]])
+
+
+def _correlated(key: int, groups: tuple[int, ...]) -> Measured:
+    """Rollouts that copy the first one of their group with probability a half."""
+    generator = np.random.default_rng(key)
+    parts = []
+    for group in groups:
+        own = generator.random((20000, group)) < 0.1
+        copied = generator.random((20000, group)) < 0.5
+        rewards = np.where(copied, own[:, :1], own)
+        parts.append(of_seeds(np.ptp(rewards.astype(int), axis=1) == 0))
+    return Measured(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _constant_signal(signal: str, seeds: int = 4000, **learner: Any) -> Case:
+    return Case(
+        entry="drift_multiplier",
+        instance=f"{signal}, p = .3, one real update on two arms",
+        x=GROUPS,
+        x_label="rollouts a round",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: [f(signal, rollouts=group) for group in GROUPS],
+        measure=_over(GROUPS, "rollouts", signal=signal, seeds=seeds, **learner),
+    )
+
+
+def _grpo(ddof: int, group: int, seeds: int, eps: float = 0.0) -> Case:
+    return Case(
+        entry="drift_multiplier",
+        instance=f"grpo, ddof {ddof}, eps {eps:g}, G = {group}, one real update on two arms",
+        x=PROBABILITIES[1:],
+        x_label="p",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: f("grpo", np.asarray(PROBABILITIES[1:]), group, ddof, eps),
+        measure=_over(PROBABILITIES[1:], "p", signal="grpo", rollouts=group, ddof=ddof, eps=eps, seeds=seeds),
+    )
+
+
+def _grpo_exact(ddof: int, group: int, eps: float) -> Case:
+    return Case(
+        entry="drift_multiplier",
+        instance=f"grpo, ddof {ddof}, eps {eps:g}, G = {group}, summed over the number of correct rollouts",
+        x=PROBABILITIES,
+        x_label="p",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: f("grpo", np.asarray(PROBABILITIES), group, ddof, eps),
+        measure=lambda key: exact(_by_count(group, ddof, eps)),
+    )
+
+
+MULTIPLIER_CASES = (
+    _constant_signal("raw"),
+    _constant_signal("signed"),
+    _constant_signal("mean_baseline"),
+    _constant_signal("rloo"),
+    _grpo(0, 8, 5000),
+    _grpo(1, 8, 5000),
+    _grpo_exact(0, 8, 0.0),
+    _grpo_exact(1, 8, 0.0),
+    _grpo_exact(1, 32, 0.1),
+    _grpo_exact(0, 1000, 1e-4),
+    Case(
+        entry="drift_multiplier",
+        instance="grpo, a group of one, eps .25, one real update on two arms",
+        x=PROBABILITIES[1:],
+        x_label="p",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: [f("grpo", p, 1, eps=0.25) for p in PROBABILITIES[1:]],
+        measure=_over(PROBABILITIES[1:], "p", signal="grpo", rollouts=1, eps=0.25, seeds=5000),
+    ),
+    Case(
+        entry="drift_multiplier",
+        instance="grpo, G = 8, a verifier with rates .9 and .1",
+        x=PROBABILITIES[1:],
+        x_label="p",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: f("grpo", np.asarray(PROBABILITIES[1:]), 8),
+        measure=_over(PROBABILITIES[1:], "p", signal="grpo", rollouts=8, eps=0.0, noise=(0.9, 0.1), seeds=5000),
+        inside=False,
+        why="Rewards are noisy, not a function of the answer; noisy_verifier has the law.",
+    ),
+    Case(
+        entry="drift_multiplier",
+        instance="raw reward, G = 4, four clipped epochs at step 1",
+        x=PROBABILITIES[1:],
+        x_label="p",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: [f("raw", rollouts=4)] * 4,
+        measure=_over(PROBABILITIES[1:], "p", signal="raw", rollouts=4, clip=0.2, epochs=4, seeds=2000),
+        inside=False,
+        why="Several clipped epochs a round (PPO) are not one step along the mean of signal times score.",
+    ),
+    Case(
+        entry="drift_multiplier",
+        instance="the speed-up 1/sqrt(p (1-p)) of infinite groups, held against groups of 8",
+        x=PROBABILITIES[:4],
+        x_label="p",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: f("grpo", np.asarray(PROBABILITIES[:4]), 10_000, 0),
+        measure=_over(PROBABILITIES[:4], "p", signal="grpo", rollouts=8, ddof=0, eps=0.0, seeds=5000),
+        inside=False,
+        why="G = 10,000 was predicted, G = 8 run: where G p << 1 the speed-up is sqrt(G - 1), not 1/sqrt(p).",
+    ),
+)
+
+DEAD_CASES = (
+    Case(
+        entry="dead_group_probability",
+        instance="first rounds of GRPO on a needle, p = .1",
+        x=(2, 4, 8, 16),
+        x_label="rollouts a round",
+        y_label="share of dead groups",
+        predict=lambda f: [f(0.1, group) for group in (2, 4, 8, 16)],
+        measure=lambda key: _dead_share(key, 0.1, (2, 4, 8, 16)),
+    ),
+    Case(
+        entry="dead_group_probability",
+        instance="first rounds of GRPO on a needle, p = .8",
+        x=(2, 3, 4, 6),
+        x_label="rollouts a round",
+        y_label="share of dead groups",
+        predict=lambda f: [f(0.8, group) for group in (2, 3, 4, 6)],
+        measure=lambda key: _dead_share(key, 0.8, (2, 3, 4, 6)),
+    ),
+    Case(
+        entry="dead_group_probability",
+        instance="p0 = .1 kept while GRPO learns, G = 8, step .5",
+        x=(0, 5, 10, 20, 40),
+        x_label="round",
+        y_label="share of dead groups",
+        predict=lambda f: [f(0.1, 8)] * 5,
+        measure=_dead_while_learning,
+        inside=False,
+        why="The policy moves: p is not p0 after the first round.",
+    ),
+    Case(
+        entry="dead_group_probability",
+        instance="rollouts that copy the group's first with probability a half, p = .1",
+        x=(2, 4, 8, 16),
+        x_label="rollouts a round",
+        y_label="share of dead groups",
+        predict=lambda f: [f(0.1, group) for group in (2, 4, 8, 16)],
+        measure=lambda key: _correlated(key, (2, 4, 8, 16)),
+        inside=False,
+        why="The rollouts of a group are correlated.",
+    ),
+)
+
+
+CASES: tuple[Case, ...] = (
+    *MULTIPLIER_CASES,
+    *DEAD_CASES,
+    *group_flow.CASES,
+    *group_noise.CASES,
+    *regularised.CASES,
+    *verifiable.CASES,
+)

@@ -1,0 +1,337 @@
+"""Classic bounds: extremes of the numerics, limits, identities between entries, errors; the audit has the runs.
+
+Warnings are errors here, so that an overflow or a 0/0 in any of them fails its test.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal, localcontext
+
+import numpy as np
+import pytest
+
+from bandit_rft import arms, learners, run, theory
+from bandit_rft.errors import InputError
+from bandit_rft.theory.bounds.common import bernoulli_divergence
+
+MEANS = (0.9, 0.6, 0.5)
+LONG = 10**9
+
+EVERY = {
+    "lai_robbins": lambda means, rounds, **more: theory.lai_robbins(means, rounds, **more),
+    "thompson_bound": lambda means, rounds, **more: theory.thompson_bound(means, rounds, 0.1, **more),
+    "ucb1_bound": lambda means, rounds, **more: theory.ucb1_bound(means, rounds, **more),
+    "ucb_alpha_bound": lambda means, rounds, **more: theory.ucb_alpha_bound(means, rounds, 3.0, **more),
+    "kl_ucb_bound": lambda means, rounds, **more: theory.kl_ucb_bound(means, rounds, **more),
+    "kl_ucb_bound, c = 1": lambda means, rounds, **more: theory.kl_ucb_bound(means, rounds, 1.0, **more),
+    "successive_elimination_bound": lambda means, rounds, **more: theory.successive_elimination_bound(
+        means, rounds, **more
+    ),
+    "explore_then_commit_bound": lambda means, rounds, **more: theory.explore_then_commit_bound(
+        means, rounds, 10, **more
+    ),
+    "moss_bound": lambda means, rounds, **more: theory.moss_bound(means, rounds, **more),
+    "tsallis_inf_stochastic_bound": lambda means, rounds, **more: theory.tsallis_inf_stochastic_bound(
+        means, rounds, **more
+    ),
+}
+ANY_REWARDS = {
+    "exp3 loss": lambda arms, rounds: theory.exp3_bound(arms, rounds, "loss"),
+    "exp3 gain": lambda arms, rounds: theory.exp3_bound(arms, rounds, "gain"),
+    "exp3_ix_bound": theory.exp3_ix_bound,
+    "exp3_ix_bound, 1%": lambda arms, rounds: theory.exp3_ix_bound(arms, rounds, 0.01),
+    "tsallis_inf_bound": theory.tsallis_inf_bound,
+    "thompson_bayes_bound": theory.thompson_bayes_bound,
+    "minimax_lower": theory.minimax_lower,
+}
+EXTREMES = (
+    [0.9, 0.6],
+    [1.0, 0.0],
+    [1.0, 0.5],
+    [0.5, 0.0],
+    [1e-300, 0.0],
+    [1e-300, 5e-301],
+    [0.5, 0.5 - 1e-15],
+    [1.0, 1.0 - 1e-15],
+    [1.0 - 1e-12, 0.3],
+    [0.7],
+)
+
+
+def sound(bound: theory.Bound) -> None:
+    """Finite where it should be, capped, and growing with T."""
+    assert bound.at[0] == 1
+    assert not np.isnan(bound.uncapped).any()
+    assert np.isfinite(bound.value).all()
+    if bound.kind == "upper":
+        assert (bound.value <= bound.trivial).all()
+        assert bound.vacuous == (bound.uncapped[-1] >= bound.trivial[-1])
+    assert (np.diff(bound.value) >= -1e-9 * np.abs(bound.value[1:])).all()
+    assert bound.name in bound.report()
+
+
+@pytest.mark.parametrize("means", EXTREMES, ids=str)
+@pytest.mark.parametrize("name", EVERY)
+def test_extreme_means_and_horizons(name: str, means: list[float]) -> None:
+    """Catches 0/0 at means of 0 and 1, digits lost to tiny gaps, and loops over the horizon."""
+    for rounds in (1, 2, 50, LONG):
+        if name.startswith("tsallis") and len(means) == 1:
+            continue
+        sound(EVERY[name](means, rounds))
+
+
+@pytest.mark.parametrize("name", ANY_REWARDS)
+def test_extreme_numbers_of_arms(name: str) -> None:
+    """Catches K as a float: 10^400 arms have none; every upper bound is vacuous there and says so."""
+    for number in (2, 10**6, 10**400, 10**100_000):
+        for rounds in (1, 3, LONG):
+            sound(ANY_REWARDS[name](number, rounds))
+    assert ANY_REWARDS[name](10**400, 1000).vacuous
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_counts_stand_for_repeated_means(name: str) -> None:
+    once = EVERY[name]([0.9, 0.6, 0.6, 0.6, 0.2], 3000)
+    counted = EVERY[name]([0.9, 0.6, 0.2], 3000, counts=[1, 3, 1])
+    np.testing.assert_allclose(counted.uncapped, once.uncapped, rtol=1e-7)
+    sound(EVERY[name]([0.9, 0.6], 1000, counts=[1, 1e300]))
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if name not in ("lai_robbins", "thompson_bound")])
+def test_more_arms_than_rounds_make_it_vacuous(name: str) -> None:
+    """THEORY.md D. One exception is exact: where the best arm pays always KL-UCB needs no logarithm."""
+    bound = EVERY[name]([0.9, 0.5], 1000, counts=[1, 1000])
+    assert bound.vacuous
+    np.testing.assert_allclose(bound.value, 0.4 * bound.at)
+    assert "vacuous" in bound.report()
+
+
+@pytest.mark.parametrize(
+    ("low", "gap"),
+    [(0.5, 1e-9), (0.5, 1e-3), (0.3, 0.029), (0.3, 0.031), (0.2, 0.7), (1e-10, 2e-11), (1e-300, 1e-300), (0.0, 0.3)],
+)
+def test_divergence_keeps_its_digits(low: float, gap: float) -> None:
+    """Against 700 digits; the plain formula has none left at a gap of 1e-9, and the two forms meet at a tenth."""
+    with localcontext() as context:
+        context.prec = 700
+        p, q = Decimal(low), Decimal(low) + Decimal(gap)
+        exact = (p * (p / q).ln() if p else Decimal(0)) + (1 - p) * ((1 - p) / (1 - q)).ln()
+        assert float(Decimal(float(bernoulli_divergence(low, gap))) / exact) == pytest.approx(1, rel=1e-13)
+
+
+def test_divergence_at_the_ends() -> None:
+    assert bernoulli_divergence(0.5, 0.5) == math.inf
+    assert bernoulli_divergence(0.0, 1.0) == math.inf
+    assert bernoulli_divergence(1.0, 0.0) == bernoulli_divergence(0.0, 0.0) == bernoulli_divergence(0.4, 0.0) == 0
+
+
+def test_deterministic_rewards_have_no_logarithm() -> None:
+    """THEORY.md D: KL is infinite at 0/1 rewards, and wherever the best arm pays always."""
+    assert theory.lai_robbins_constant([1.0, 0.0, 0.0]) == theory.lai_robbins_constant([1.0, 0.7]) == 0.0
+    bound = theory.lai_robbins([1.0, 0.0], 1000)
+    assert bound.vacuous
+    assert bound.asymptotic
+    np.testing.assert_array_equal(bound.value, 0.0)
+    # KL-UCB then pulls each wrong arm once, or until its first failure.
+    np.testing.assert_allclose(theory.kl_ucb_bound([1.0, 0.0, 0.0], 1000).uncapped, 2.0)
+    assert theory.kl_ucb_bound([1.0, 0.75], LONG).value[-1] == pytest.approx(1.0)
+
+
+def test_lai_robbins_says_when_no_run_can_be_so_bad() -> None:
+    """At small gaps the asymptotic curve exceeds T times the gap for long: catches a number printed without a word."""
+    assert "too short" in theory.lai_robbins([0.52, 0.5], 1000).flags[0]
+    assert not theory.lai_robbins([0.52, 0.5], 10**5).flags
+
+
+def test_pinsker_orders_lai_robbins_below_the_others() -> None:
+    """Lower below upper at every T, and the leading constants of THEORY.md: 8/gap >= 2 alpha/gap >= gap/KL."""
+    lower = theory.lai_robbins(MEANS, LONG)
+    for name in EVERY:
+        if name not in ("lai_robbins", "explore_then_commit_bound"):
+            assert (lower.uncapped <= EVERY[name](MEANS, LONG).uncapped).all(), name
+
+
+def test_kl_ucb_tends_to_lai_robbins() -> None:
+    """Catches a leading term below the lower bound, or one that is not reached. E[n] / ln T falls to 1/KL, slowly."""
+    constant = theory.lai_robbins_constant([0.9, 0.3])
+    horizons = (10**3, 10**6, 10**9, 10**18)
+    pulls = [theory.kl_ucb_bound([0.9, 0.3], rounds, 2.0).uncapped[-1] for rounds in horizons]
+    ratios = [regret / (constant * math.log(rounds)) for regret, rounds in zip(pulls, horizons, strict=True)]
+    assert sorted(ratios, reverse=True) == ratios
+    assert ratios[-1] > 1
+
+
+def test_kl_ucb_levels_are_the_best_of_a_grid() -> None:
+    """Catches a search that stops early: no pair of a fine grid of levels may do better by more than its rounding."""
+    rounds, worse, best = 5000, 0.35, 0.8
+    found = theory.kl_ucb_bound([best, worse], rounds).uncapped[-1] / (best - worse)
+    x, y = np.meshgrid(*[np.linspace(worse, best, 400)[1:-1]] * 2, indexing="ij")
+    x, y = x[x < y], y[x < y]
+
+    def divergence(p: np.ndarray, q: np.ndarray | float) -> np.ndarray:
+        return p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+
+    failures = 1 / 2 + math.log((rounds - 1) / 2)
+    pulls = (
+        1
+        + math.log(rounds - 1) / divergence(x, y)
+        + 1 / np.expm1(divergence(x, worse))
+        + failures / np.expm1(divergence(y, best))
+    )
+    assert 0.999 * pulls.min() < found < pulls.min() * (1 + 1e-9)
+
+
+def test_ucb_alpha_at_four_is_close_to_ucb1() -> None:
+    """2 alpha = 8: they differ by constants only. At alpha <= 2 nothing is proved, and it says so."""
+    one, four = theory.ucb1_bound(MEANS, 1000).uncapped, theory.ucb_alpha_bound(MEANS, 1000, 4.0).uncapped
+    np.testing.assert_allclose(np.diff(one), np.diff(four), rtol=1e-9)
+    unproved = theory.ucb_alpha_bound(MEANS, 1000, 2.0)
+    assert unproved.vacuous
+    assert "alpha > 2" in unproved.flags[0]
+    np.testing.assert_allclose(unproved.value, unproved.trivial)
+
+
+def test_tuned_explore_then_commit_covers_its_own_m() -> None:
+    """The tuned bound is at least the general one at the m that it names: catches a lost ceiling."""
+    for gap, sigma in ((0.5, 1.0), (0.3, 0.5), (2.0, 1.0)):
+        tuned = theory.tuned_explore_then_commit_bound(gap, 5000, sigma)
+        for rounds in (10, 300, 5000):
+            unit = gap**2 / (4 * sigma**2)
+            pulls = max(1, math.ceil(math.log(rounds * unit) / unit)) if rounds * unit > 1 else 1
+            if 2 * pulls <= rounds:
+                general = theory.explore_then_commit_bound([gap, 0.0], rounds, pulls, sigma)
+                assert general.value[-1] <= tuned.value[rounds - 1] * (1 + 1e-12)
+    for gap, sigma in ((1e-100, 1.0), (1e100, 1.0), (1e-6, 1e6)):
+        sound(theory.tuned_explore_then_commit_bound(gap, LONG, sigma))
+
+
+def test_bounds_scale_with_the_noise() -> None:
+    """In units of sigma nothing changes: catches a sigma in one term only."""
+    for scale in (0.1, 30.0):
+        np.testing.assert_allclose(
+            theory.explore_then_commit_bound([0.5 * scale, 0.0], 500, 10, scale).uncapped,
+            scale * theory.explore_then_commit_bound([0.5, 0.0], 500, 10).uncapped,
+        )
+        np.testing.assert_allclose(
+            theory.tuned_explore_then_commit_bound(0.5 * scale, 500, scale).uncapped,
+            scale * theory.tuned_explore_then_commit_bound(0.5, 500).uncapped,
+        )
+        assert theory.lai_robbins_constant([scale, 0.0], sigma=scale) == pytest.approx(2 * scale)
+
+
+def test_tsallis_on_random_rewards_is_never_worse_than_on_any() -> None:
+    for means in (MEANS, (0.9, 0.89), (1.0, 0.0)):
+        random, anyway = theory.tsallis_inf_stochastic_bound(means, 10**6), theory.tsallis_inf_bound(len(means), 10**6)
+        assert (random.uncapped <= anyway.uncapped).all()
+    # Its slope in ln T tends to 4/gap.
+    late = theory.tsallis_inf_stochastic_bound([1.0, 0.0], LONG)
+    place = int(np.argmin(np.abs(late.at - 10**8)))
+    slope = (late.uncapped[-1] - late.uncapped[place]) / math.log(LONG / late.at[place])
+    assert slope == pytest.approx(4.0, rel=0.01)
+    with pytest.raises(InputError, match="one alone is best"):
+        theory.tsallis_inf_stochastic_bound([0.5, 0.5, 0.1], 100)
+    with pytest.raises(InputError, match="one alone is best"):
+        theory.tsallis_inf_stochastic_bound([0.5], 100)
+
+
+def test_orders_without_gaps() -> None:
+    """sqrt(KT): Tsallis-INF has no ln K; all are above the minimax lower bound; IX is 1.5 times the loss form."""
+    number, rounds = 1000, 10**6
+    lower = theory.minimax_lower(number, rounds)
+    loss, gain = (theory.exp3_bound(number, rounds, form) for form in ("loss", "gain"))
+    tsallis = theory.tsallis_inf_bound(number, rounds)
+    assert lower.value[-1] < tsallis.uncapped[-1] < loss.uncapped[-1] * 1.2 < gain.uncapped[-1]
+    np.testing.assert_allclose(theory.exp3_ix_bound(number, rounds).uncapped, 1.5 * loss.uncapped)
+    # 10 times as sure costs ln 10 (1/eta + 1), eta = sqrt(2 ln K/(TK)).
+    sure = [theory.exp3_ix_bound(number, rounds, failure).uncapped[-1] for failure in (0.1, 0.01)]
+    rate = math.sqrt(2 * math.log(number) / (number * rounds))
+    assert sure[1] - sure[0] == pytest.approx(math.log(10) * (1 / rate + 1))
+
+
+def test_minimax_says_nothing_below_k_minus_one_rounds() -> None:
+    bound = theory.minimax_lower(100, 98)
+    assert bound.vacuous
+    assert "below K - 1" in bound.flags[0]
+    assert theory.minimax_lower(100, 99).value[-1] == pytest.approx(99 / 27)
+
+
+def test_thompson_bayes_entropy() -> None:
+    """ln K by default; 0 when the best arm is known; more than ln K is impossible."""
+    assert theory.thompson_bayes_bound(8, 100, math.log(8)).value[-1] == theory.thompson_bayes_bound(8, 100).value[-1]
+    assert theory.thompson_bayes_bound(8, 100, 0.0).value[-1] == 0
+    with pytest.raises(InputError, match="at most ln K"):
+        theory.thompson_bayes_bound(8, 100, 2.1)
+
+
+def test_fresh_arm_sweep_is_flagged_beyond_k_rounds() -> None:
+    assert not theory.fresh_arm_sweep(0.1, 100, log_arms=math.log(100)).flags
+    assert "outnumber" in theory.fresh_arm_sweep(0.1, 101, log_arms=math.log(100)).flags[0]
+    long = theory.fresh_arm_sweep(1e-300, LONG, log_arms=1e6)
+    assert long.rounds == LONG
+    assert long.regret[-1] == LONG
+    with pytest.raises(InputError, match="at most best_mean"):
+        theory.fresh_arm_sweep(0.9, 10, 0.8)
+
+
+def test_two_forms_of_exp3_and_a_third_of_ten_thousand_arms() -> None:
+    """THEORY.md C: 113 against 990. Auer's gain form mixes with gamma = 1 here and draws uniformly: 990 to the last
+    digit; the loss form loses as much. 113 is neither, but the gain form without mixing at the loss form's rate:
+    catches a table that gives one learner's number to another. 60 seeds; |z| < 4.
+    """
+    table, final = arms.Needle(log10_arms=4, optimal=100), {}
+    for form in ("gain", "loss"):
+        final[form] = run(table, learners.EXP3(form), rounds=1000, seeds=2, key=0).regret()[:, -1]
+    np.testing.assert_allclose(final["gain"], 990.0, rtol=1e-9)
+    np.testing.assert_allclose(final["loss"], 989.47, atol=0.01)
+    unmixed = np.array([_unmixed_gain(seed) for seed in range(60)])
+    assert abs(unmixed.mean() - 113) < 4 * unmixed.std(ddof=1) / math.sqrt(60)
+    assert unmixed.mean() < 200
+
+
+def _unmixed_gain(seed: int, number: int = 10**4, optimal: int = 100, rounds: int = 1000) -> float:
+    """Regret of w <- w exp(eta r / p), eta = sqrt(2 ln K / (T K)). Only arms that paid ever move: they are listed."""
+    generator, rate = np.random.default_rng(seed), math.sqrt(2 * math.log(number) / (rounds * number))
+    paid, regret = np.zeros(0), 0.0
+    for _ in range(rounds):
+        top = max(float(paid.max(initial=0.0)), 0.0)
+        listed, fresh = np.exp(paid - top), (optimal - paid.size) * math.exp(-top)
+        total = listed.sum() + fresh + (number - optimal) * math.exp(-top)
+        success = (listed.sum() + fresh) / total
+        regret += 1 - success
+        if generator.random() < success:
+            weights = np.append(listed, fresh)
+            which = int(generator.choice(weights.size, p=weights / weights.sum()))
+            if which == paid.size:
+                paid = np.append(paid, 0.0)
+            paid[which] += rate * total / math.exp(paid[which] - top)
+    return regret
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: theory.ucb1_bound([0.5, 1.2], 10), "1.2"),
+        (lambda: theory.ucb1_bound([], 10), "empty"),
+        (lambda: theory.ucb1_bound([0.5, math.nan], 10), "nan"),
+        (lambda: theory.ucb1_bound([0.5, 0.2], 0), "rounds"),
+        (lambda: theory.ucb1_bound([0.5, 0.2], 10, [1]), "counts"),
+        (lambda: theory.ucb1_bound([0.5, 0.2], 10, [1, 0.5]), "counts"),
+        (lambda: theory.ucb_alpha_bound([0.5, 0.2], 10, -1.0), "alpha"),
+        (lambda: theory.kl_ucb_bound([0.5, 0.2], 10, -1.0), "c is"),
+        (lambda: theory.explore_then_commit_bound([0.5, math.inf], 10, 2), "finite"),
+        (lambda: theory.explore_then_commit_bound([0.5, 0.2], 10, 0), "pulls_per_arm"),
+        (lambda: theory.explore_then_commit_bound([0.5, 0.2], 10, 1, 0.0), "sigma"),
+        (lambda: theory.tuned_explore_then_commit_bound(0.0, 10), "gap"),
+        (lambda: theory.tuned_explore_then_commit_bound(1e-200, 10), "between 1e-150"),
+        (lambda: theory.exp3_bound(10, 100, "both"), "gain or loss"),
+        (lambda: theory.exp3_bound(1, 100, "gain"), "arms"),
+        (lambda: theory.exp3_ix_bound(10, 100, 1.0), "failure"),
+        (lambda: theory.minimax_lower(2, 100, -1.0), "sigma"),
+        (lambda: theory.thompson_bound([0.5, 0.2], 10, -0.1), "epsilon"),
+        (lambda: theory.lai_robbins_constant([0.5, 0.2], sigma=0.0), "sigma"),
+    ],
+)
+def test_bad_input_is_one_sentence(call, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call()

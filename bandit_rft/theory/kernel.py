@@ -82,8 +82,7 @@ def check_gram(gram: Any, size: int) -> np.ndarray:
         "All responses of positive probability are listed (a sample of them gives an estimate, biased upwards by the "
         "diagonal of gram: use two folds).",
     ),
-    source="derived here (docs/derivations.md); delta is the gradient gap of Suk and Duan, "
-    "arXiv 2510.08539",
+    source="derived here (docs/derivations.md); delta is the gradient gap of Suk and Duan, arXiv 2510.08539",
     units=_UNITS,
     section="F1",
     kind="quantity",

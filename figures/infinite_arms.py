@@ -34,7 +34,7 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
             axes.fill_between(pulls, low, high, color=colour, alpha=0.2, linewidth=0)
             axes.plot(pulls, mean, color=colour, marker=sweeps.MARKERS[place], markersize=3, label=learner)
         axes.axhline(math.sqrt(2), color=style.INK, linestyle=(0, (1.2, 2.2)), label="lower bound $\\sqrt{2n}$")
-        axes.axhline(2, color=style.GREY, linestyle=(0, (4, 2)), label="best run, limit $2\\sqrt{n}$")
+        axes.axhline(2, color=style.GREY, linestyle=(0, (4, 2)), label="best run without giving up, limit $2\\sqrt{n}$")
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_yticks([1.5, 2, 3, 5, 10, 20, 30], ["1.5", "2", "3", "5", "10", "20", "30"])

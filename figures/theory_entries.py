@@ -54,7 +54,10 @@ def _panel(axes: Any, group: Sequence[Mapping[str, Any]]) -> None:
         predicted = np.asarray([np.nan if value is None else value for value in record["predicted"]])
         measured, error = np.asarray(record["measured"]), np.asarray(record["standard_error"])
         style_of_line = {"equal": "-", "upper": "--", "lower": ":"}[record["relation"]]
-        axes.plot(x[order], predicted[order], style_of_line, color=colour, linewidth=1.0)
+        if np.unique(x).size < x.size:  # several predictions at one x: marks, no line between them
+            axes.plot(x, predicted, "_", color=colour, markersize=9)
+        else:
+            axes.plot(x[order], predicted[order], style_of_line, color=colour, linewidth=1.0)
         axes.errorbar(
             x,
             measured,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import about, entry
 from bandit_rft.theory.checks import check_log_arms, log_count
-from bandit_rft.theory.prediction import Curves, Prediction
+from bandit_rft.theory.prediction import Curves, Prediction, rounds_shown
 
 __all__ = ["ExploreLaw", "explore_until_success"]
 
@@ -171,6 +171,16 @@ def explore_until_success(
     share = _share(p0, log_arms, optimal)
     inverse_arms = 0.0 if replacement or log_arms is None else 1.0 / _arms(log_arms)
     law = ExploreLaw(p0=share, inverse_arms=inverse_arms, rollouts=rollouts)
+    parameters = {
+        "p0": share,
+        "rounds": rounds,
+        "replacement": replacement,
+        "log_arms": log_arms,
+        "optimal": optimal,
+        "rollouts": rollouts,
+    }
+    if rounds > _MOST_ROUNDS:
+        return _long(law, rounds, parameters)
     none, some, share_now, gap = law.survival(rounds)
     loss = rollouts * gap
     # Cov(1{none before s}, 1{none before u}) = P_u (1 - P_s) for s <= u: the variance is a sum without cancellation.
@@ -183,14 +193,29 @@ def explore_until_success(
         value_sd=gap * np.sqrt(none * some),
         regret_sd=np.sqrt(regret_var),
         value_jump=gap * (none**2 + some**2),
-        parameters={
-            "p0": share,
-            "rounds": rounds,
-            "replacement": replacement,
-            "log_arms": log_arms,
-            "optimal": optimal,
-            "rollouts": rollouts,
-        },
+        parameters=parameters,
+        law=law,
+    )
+
+
+def _long(law: ExploreLaw, rounds: int, parameters: dict[str, Any]) -> Prediction:
+    """With replacement the curves have a closed form, shown at some of the rounds; the regret's spread is left out."""
+    if law.inverse_arms:
+        raise InputError(
+            f"rounds is {rounds}: without replacement the law steps through every round, {_MOST_ROUNDS:,} at most; use "
+            "replacement=True, whose law is the same up to a share pulls/K."
+        )
+    at = rounds_shown(rounds)
+    log_failure = law.rollouts * math.log1p(-law.p0)
+    none = np.exp(log_failure * at)
+    gap = 1.0 - law.p0
+    return Prediction(
+        **about("explore_until_success"),
+        at=at,
+        value=-np.expm1(log_failure * at) + law.p0 * none,
+        regret=law.rollouts * gap * np.expm1(log_failure * (at + 1.0)) / math.expm1(log_failure),
+        value_sd=gap * np.sqrt(none * -np.expm1(log_failure * at)),
+        parameters=parameters,
         law=law,
     )
 

@@ -26,6 +26,7 @@ __all__ = ["JumpLaw", "Moments"]
 _TRIM_LOW = 1e-22
 _TRIM_HIGH = 1e-20
 _MOST_STATES = 20_000_000
+_MOST_ROUNDS = 10_000_000
 
 
 class Moments(NamedTuple):
@@ -63,6 +64,11 @@ class JumpLaw:
         variance is a sum without cancellation. Cost: rounds x live states; the live states are those of probability
         above 1e-22, about min(rounds, 50/p0) of them.
         """
+        if rounds > _MOST_ROUNDS:
+            raise InputError(
+                f"rounds is {rounds}: the exact law steps through every round, {_MOST_ROUNDS:,} at most; give fewer, "
+                "and ask its mean_hitting_time for what lies beyond."
+            )
         logits = self.logits(rounds + 1)
         success, failure = expit(logits), expit(-logits)
         trim_high = max(_TRIM_HIGH * self.p0, 1e-322)

@@ -9,6 +9,7 @@ import numpy as np
 from bandit_rft import arms, learners, run
 from simulations.theory_audit.case import Case, Measured, exact, of_seeds
 from simulations.theory_audit.infinite_arms import CASES as INFINITE
+from simulations.theory_audit.many_arms_long import CASES as LONG
 from simulations.theory_audit.many_arms_rates import CASES as RATES
 
 ROUNDS = (5, 15, 40, 100, 250)
@@ -402,4 +403,4 @@ MOMENTS = (
     ),
 )
 
-CASES: tuple[Case, ...] = (*EXPLORE, *FRESH, *MOMENTS, *INFINITE, *RATES)
+CASES: tuple[Case, ...] = (*EXPLORE, *LONG, *FRESH, *MOMENTS, *INFINITE, *RATES)

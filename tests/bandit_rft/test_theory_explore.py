@@ -102,3 +102,20 @@ def test_any_number_of_arms():
 def test_bad_input(arguments):
     with pytest.raises(InputError):
         theory.explore_until_success(**{"rounds": 5, **arguments})
+
+
+def test_horizons_of_a_billion_rounds() -> None:
+    """The closed form agrees with the sum at the rounds that both show. Catches an array of 10^9 numbers, too."""
+    near = theory.explore_until_success(1e-6, 10_000_000)
+    far = theory.explore_until_success(1e-6, 1_000_000_000)
+    both = far.at[far.at < 10_000_000]
+    for curve in ("value", "regret", "value_sd"):
+        np.testing.assert_allclose(getattr(far, curve)[: both.size], getattr(near, curve)[both], rtol=1e-9)
+    assert far.rounds == 1_000_000_000
+    assert far.regret[-1] == pytest.approx((1 - 1e-6) / 1e-6, rel=1e-12)
+    rare = theory.explore_until_success(1e-300, 1_000_000_000, rollouts=10_000)
+    assert rare.value[-1] == pytest.approx(1e-300 * (1 + 1e13), rel=1e-9)
+    with pytest.raises(InputError, match="without replacement"):
+        theory.explore_until_success(rounds=10**9, replacement=False, log_arms=100.0, optimal=1)
+    with pytest.raises(InputError, match="steps through every round"):
+        theory.pg_jump_single(0.05, 0.5, 10**9)

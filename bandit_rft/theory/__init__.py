@@ -32,6 +32,7 @@ from bandit_rft.theory.catalogue import Entry, catalogue, describe
 from bandit_rft.theory.clipped import ppo_clip_floor, ppo_jump_single
 from bandit_rft.theory.commit import explore_then_commit_regret
 from bandit_rft.theory.contexts import contexts_flow
+from bandit_rft.theory.delayed import pg_delayed
 from bandit_rft.theory.entropy import entropy_rate, symmetric_entropy
 from bandit_rft.theory.explore import explore_until_success
 from bandit_rft.theory.fresh_arms import (
@@ -124,6 +125,7 @@ __all__ = [
     "pass_at_k_estimate",
     "path_instability",
     "pg_cold_start",
+    "pg_delayed",
     "pg_group",
     "pg_jump_single",
     "pg_monopoly",

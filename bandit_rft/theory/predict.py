@@ -98,7 +98,8 @@ def _refuse(summary: Summary, optimizer: str) -> None:
         raise NoLawError("Rewards are not 0 or 1 for certain: every law of the curve here is for a verifiable reward.")
     if summary.delay:
         raise NoLawError(
-            f"Rewards come {summary.delay} rounds late, after the policy has moved: no law here gives that curve."
+            f"Rewards come {summary.delay} rounds late, after the policy has moved: theory.pg_delayed gives the curve "
+            "of small steps or large groups, and no law here that of single rollouts at a step of any size."
         )
 
 

@@ -6,12 +6,13 @@
 A falsified prediction is a row like any other. Seeds are fixed by the names of the cases.
 """
 
-from simulations.theory_audit import bounds, groups, many_arms, policy_gradient, sequences, softmax
+from simulations.theory_audit import bounds, delayed, groups, many_arms, policy_gradient, sequences, softmax
 from simulations.theory_audit.case import Case, Measured, judge
 
 CASES: tuple[Case, ...] = (
     *softmax.CASES,
     *policy_gradient.CASES,
+    *delayed.CASES,
     *groups.CASES,
     *bounds.CASES,
     *many_arms.CASES,

@@ -237,3 +237,19 @@ def test_lattimore_step_size_refuses():
     for bad in ((0.0, 0.5, 100, 1.0), (0.5, 0.2, 100, 1.0), (0.1, 0.2, 10, math.log(20))):
         with pytest.raises(InputError):
             theory.lattimore_step_size(*bad)
+
+
+def test_delayed_rewards() -> None:
+    """Without delay it is the flow's own recursion; nothing moves before the first reward is heard; rare starts and
+    huge delays keep their digits.
+    """
+    at_once = theory.pg_delayed(0.1, 0.01, 2000, 0)
+    np.testing.assert_allclose(at_once.value, theory.pg_ode(0.1, 0.01, 2000).value, rtol=0.01)
+    late = theory.pg_delayed(0.1, 0.01, 2000, 700)
+    np.testing.assert_array_equal(late.value[:701], late.value[0])
+    assert late.value[702] > late.value[701] > late.value[700]
+    never = theory.pg_delayed(1e-300, 1.0, 100, 1000)
+    assert never.value[-1] == pytest.approx(1e-300, rel=1e-9)
+    assert theory.pg_delayed(0.1, 3.0, 10, 2).flags
+    with pytest.raises(InputError, match="delay is -1"):
+        theory.pg_delayed(0.1, 1.0, 10, -1)

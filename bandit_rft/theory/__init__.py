@@ -69,6 +69,7 @@ from bandit_rft.theory.softmax import pg_jump_single, pg_ode
 from bandit_rft.theory.summary import Summary
 from bandit_rft.theory.token_sequences import prefix_tree_flow, prefix_tree_jump
 from bandit_rft.theory.transfer import transfer_slope
+from bandit_rft.theory.weighted import weighted_drift
 
 __all__ = [
     "Bound",
@@ -153,4 +154,5 @@ __all__ = [
     "ucb_alpha_bound",
     "update_second_moment",
     "wang_exponent",
+    "weighted_drift",
 ]

@@ -6,7 +6,7 @@
 A falsified prediction is a row like any other. Seeds are fixed by the names of the cases.
 """
 
-from simulations.theory_audit import bounds, delayed, groups, many_arms, policy_gradient, sequences, softmax
+from simulations.theory_audit import bounds, delayed, groups, many_arms, policy_gradient, sequences, softmax, weighted
 from simulations.theory_audit.case import Case, Measured, judge
 
 CASES: tuple[Case, ...] = (
@@ -17,6 +17,7 @@ CASES: tuple[Case, ...] = (
     *bounds.CASES,
     *many_arms.CASES,
     *sequences.CASES,
+    *weighted.CASES,
 )
 
 __all__ = ["CASES", "Case", "Measured", "judge"]

@@ -244,3 +244,25 @@ TWO = ([0.5, 0.5], [True, False])
 def test_refusals_say_what_is_wrong(call, said: str) -> None:
     with pytest.raises(InputError, match=said):
         call()
+
+
+def test_a_weighted_loss() -> None:
+    """Equal weights give kappa p(1 - p) times the weight; light correct answers can even lose to what they share."""
+    generator = np.random.default_rng(3)
+    policy = generator.dirichlet(np.ones(6))
+    scores = generator.standard_normal((6, 3))
+    scores -= policy @ scores
+    gram, correct = scores @ scores.T, np.arange(6) < 2
+    p = policy[:2].sum()
+    told = theory.weighted_drift(gram, policy, correct, np.full(6, 0.25), 2.0)
+    assert told == pytest.approx(2.0 * 0.25 * theory.kernel_kappa(gram, policy, correct) * p * (1 - p), rel=1e-12)
+    # The one correct answer that is still taught points away from what correct answers have in common.
+    features = np.array([[1.0, 0.0], [-2.0, 0.5], [0.0, 0.0]])
+    shares = np.array([0.45, 0.05, 0.5])
+    features -= shares @ features
+    found = theory.weighted_drift(features @ features.T, shares, [1, 1, 0], [0.0, 1.0, 1.0], 1.0)
+    delta = features[:2].T @ shares[:2] / 0.5 - features[2]
+    assert found == pytest.approx(0.05 * features[1] @ delta, rel=1e-12)
+    assert found < 0
+    with pytest.raises(InputError, match="weights must be 6"):
+        theory.weighted_drift(gram, policy, correct, [1.0], 1.0)

@@ -54,7 +54,7 @@ def predict(
         >>> from bandit_rft import arms, summarize, theory
         >>> found = theory.predict(summarize(arms.Needle(log10_arms=100, p0=0.05)), step_size=0.5, rounds=400)
         >>> found.name, round(float(found.value[-1]), 4)
-        ('pg_jump_single', 0.9939)
+        ('pg_jump_single', 0.9938)
     """
     step_size, rounds = arguments.positive("step_size", step_size), arguments.whole("rounds", rounds)
     rollouts = arguments.whole("rollouts", rollouts)

@@ -21,7 +21,8 @@ def _displacement(beta2: float, step: int, gradient: float = 1e8, gap: int = 0, 
     """What optax.adam moves a parameter by when its gradient is zero but at one step (and a second, `gap` later, of
     which half the sum of both moves counts).
     """
-    with jax.enable_x64(True):
+    # optax mixes Python floats and int32 in its bias correction, which strict promotion refuses.
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         optimizer = optax.adam(1.0, b1=beta1, b2=beta2)
         after = 2000 if beta2 > 0.95 else 500
         gradients = np.zeros(step + gap + after)

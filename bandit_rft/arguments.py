@@ -14,9 +14,11 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 
+_MOST = 2**53  # beyond it float64 no longer tells one whole number from the next
 
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """An int of at least `least`; a float passes where it is a whole number. Raises InputError."""
+
+def whole(name: str, value: Any, least: int = 1, most: int | None = _MOST) -> int:
+    """An int from `least` to `most` (None: of any size); a whole float passes. Raises InputError."""
     number = None
     try:
         number = operator.index(value)
@@ -24,7 +26,9 @@ def whole(name: str, value: Any, least: int = 1) -> int:
         if isinstance(value, (float, np.floating)) and float(value).is_integer():
             number = int(value)
     if number is None or number < least:
-        raise InputError(f"{name} is {value!r}: give a whole number of at least {least}.")
+        raise InputError(f"{name} is {_shown(value)}: give a whole number of at least {least}.")
+    if most is not None and number > most:
+        raise InputError(f"{name} is about 10^{len(str(number)) - 1}: give a whole number of at most {most:,}.")
     return number
 
 
@@ -35,7 +39,7 @@ def number(name: str, value: Any) -> float:
             raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name} is {value!r}: give a number.") from None
+        raise InputError(f"{name} is {_shown(value)}: give a number that a float can hold.") from None
 
 
 def positive(name: str, value: Any) -> float:
@@ -74,7 +78,7 @@ def numbers(name: str, values: Any) -> np.ndarray:
     """float64 [N], N ≥ 1; a single number is a list of one. Raises InputError."""
     try:
         found = np.atleast_1d(np.asarray(values, dtype=np.float64))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name} must be a list of numbers, but is {_shown(values)}.") from None
     if found.ndim != 1:
         raise InputError(f"{name} has shape {found.shape}: give one list of numbers.")
@@ -84,5 +88,8 @@ def numbers(name: str, values: Any) -> np.ndarray:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # more digits than Python prints
+        text = "a number of very many digits"
     return text if len(text) <= 60 else text[:57] + "..."

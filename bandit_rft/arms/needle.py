@@ -33,7 +33,7 @@ class Needle(Classes):
 
     def __init__(self, log10_arms: float, optimal: int = 1, p0: float | None = None) -> None:
         log10_arms = arguments.positive("log10_arms", log10_arms)
-        optimal = arguments.whole("optimal", optimal)
+        optimal = arguments.whole("optimal", optimal, most=None)
         log_optimal = math.log(optimal)
         log_wrong = _log_difference(log10_arms, optimal)
         p0 = None if p0 is None else arguments.fraction("p0", p0)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from bandit_rft import arguments
-from bandit_rft.theory.catalogue import about, entry
+from bandit_rft.theory.catalogue import entry
+from bandit_rft.theory.chain import chain_prediction
 from bandit_rft.theory.jump_law import JumpLaw
 from bandit_rft.theory.prediction import Prediction
 from bandit_rft.theory.softmax import table_kappa
@@ -32,28 +30,18 @@ class ClippedJumpLaw(JumpLaw):
     clip: float
     epochs: int
 
-    def logits(self, count: int) -> np.ndarray:
-        """z_0 .. z_{count-1}, float64 [count]."""
-        return _clipped_logits(self.p0, self.gain, self.clip, self.epochs, count)
-
-
-@functools.lru_cache(maxsize=16)
-def _clipped_logits(p0: float, gain: float, clip: float, epochs: int, count: int) -> np.ndarray:
-    logits = np.empty(count)
-    z = math.log(p0) - math.log1p(-p0)
-    for n in range(count):
-        logits[n] = z
-        rise = 0.0
-        for _ in range(epochs):
-            wrong = 1.0 / (1.0 + math.exp(min(z + rise, _LARGEST_LOG)))
+    def rise(self, state: float) -> float:
+        """What the epochs of one success add to z."""
+        odds_beside = 1.0 + math.exp(min(state, _LARGEST_LOG))
+        found = 0.0
+        for _ in range(self.epochs):
+            wrong = 1.0 / (1.0 + math.exp(min(state + found, _LARGEST_LOG)))
             # p/p_old = e^rise (1 - p)/(1 - p_old), by the odds.
-            ratio = math.exp(rise) * wrong * (1.0 + math.exp(min(z, _LARGEST_LOG)))
-            if ratio > 1.0 + clip:
+            ratio = math.exp(min(found, _LARGEST_LOG)) * wrong * odds_beside
+            if ratio > 1.0 + self.clip:
                 break
-            rise += gain * ratio * wrong
-        z += rise
-    logits.flags.writeable = False
-    return logits
+            found += self.gain * ratio * wrong
+        return found
 
 
 @entry(
@@ -97,24 +85,15 @@ def ppo_jump_single(
     limit = math.inf if clip is None else arguments.positive("clip", clip)
     gain = arguments.positive("step_size", step_size) * table_kappa(1, log_arms)
     law = ClippedJumpLaw(p0=arguments.fraction("p0", p0), gain=gain, clip=limit, epochs=epochs)
-    moments = law.moments(rounds)
-    return Prediction(
-        **about("ppo_jump_single"),
-        value=moments.value,
-        regret=np.cumsum(moments.gap),
-        value_sd=moments.value_sd,
-        regret_sd=moments.regret_sd,
-        value_jump=moments.value_jump,
-        parameters={
-            "p0": p0,
-            "step_size": step_size,
-            "rounds": rounds,
-            "log_arms": log_arms,
-            "clip": clip,
-            "epochs": epochs,
-        },
-        law=law,
-    )
+    parameters = {
+        "p0": p0,
+        "step_size": step_size,
+        "rounds": rounds,
+        "log_arms": log_arms,
+        "clip": clip,
+        "epochs": epochs,
+    }
+    return chain_prediction("ppo_jump_single", law, rounds, parameters)
 
 
 @entry(

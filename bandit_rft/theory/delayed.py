@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 
 import numpy as np
+from scipy.interpolate import CubicHermiteSpline
 from scipy.special import expit
 
 from bandit_rft import arguments
-from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import about, entry
-from bandit_rft.theory.prediction import Prediction
+from bandit_rft.theory.prediction import Prediction, rounds_shown
 from bandit_rft.theory.softmax import table_kappa
 
 __all__ = ["pg_delayed"]
 
-_MOST_ROUNDS = 10_000_000
+_STEPPED = 1_000_000  # rounds up to which the recursion itself is run
+_CLIMB, _GROWTH = 0.01, 0.05  # of the logit, and of its slope, within a step of the flow
 
 
 @entry(
@@ -30,7 +32,7 @@ _MOST_ROUNDS = 10_000_000
     units={
         "p0": "probability of a correct answer at the start (Pass@1), in (0, 1)",
         "step_size": "eta, logit per unit gradient, above 0",
-        "rounds": "horizon T, rounds, at most 1e7",
+        "rounds": "horizon T, rounds",
         "delay": "tau, rounds from a pull to its reward, at least 0",
         "log_arms": "ln K, K the number of arms; None: infinitely many",
         "rollouts": "pulls a round, which multiply the regret",
@@ -44,22 +46,28 @@ def pg_delayed(
 ) -> Prediction:
     """Mean-field curve of policy gradient with delayed rewards, whose pulls are stale and whose scores are not.
 
+    Returns:
+        Curves of value and regret: by the recursion up to 1e6 rounds, each of them shown; beyond, up to 1e9 and more,
+        by the delayed flow dz/dt = eta kappa p(t - tau)(1 - p(t)) in adaptive steps, at some rounds, to about 1e-3.
+
     Raises:
         InputError: an argument out of range.
     """
     p0, rounds = arguments.fraction("p0", p0), arguments.whole("rounds", rounds)
     delay, rollouts = arguments.whole("delay", delay, 0), arguments.whole("rollouts", rollouts)
     gain = arguments.positive("step_size", step_size) * table_kappa(1, log_arms)
-    if rounds > _MOST_ROUNDS:
-        raise InputError(f"rounds is {rounds}: every round is stepped through; give at most {_MOST_ROUNDS:,}.")
-    logit = np.full(rounds, math.log(p0) - math.log1p(-p0))
-    for t in range(delay, rounds - 1):
-        logit[t + 1] = logit[t] + gain * expit(logit[t - delay]) * expit(-logit[t])
+    if rounds <= _STEPPED:
+        at, logit = None, _stepped(p0, gain, delay, rounds)
+        regret = np.cumsum(expit(-logit))
+    else:
+        at = rounds_shown(rounds)
+        logit, regret = _far(p0, gain, delay, at)
     flags = (f"eta kappa = {gain:.3g} is no small step: the mean over seeds lags behind.",) if gain > 0.2 else ()
     return Prediction(
         **about("pg_delayed"),
+        at=at,
         value=expit(logit),
-        regret=np.cumsum(rollouts * expit(-logit)),
+        regret=rollouts * regret,
         flags=flags,
         parameters={
             "p0": p0,
@@ -70,3 +78,66 @@ def pg_delayed(
             "rollouts": rollouts,
         },
     )
+
+
+def _stepped(p0: float, gain: float, delay: int, rounds: int) -> np.ndarray:
+    """z_0 .. z_{rounds-1}."""
+    start = math.log(p0) - math.log1p(-p0)
+    logit = [start] * min(delay + 1, rounds)
+    for t in range(len(logit) - 1, rounds - 1):
+        logit.append(logit[t] + gain * _logistic(logit[t - delay]) * _logistic(-logit[t]))
+    return np.asarray(logit)
+
+
+def _logistic(z: float) -> float:
+    return 1.0 / (1.0 + math.exp(-z)) if z > -700.0 else 0.0
+
+
+def _far(p0: float, gain: float, delay: int, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logit, and regret including the round, at the rounds `at`.
+
+    Heun's steps, so short that the logit climbs by 0.01 and its slope changes by 5%; what a step needs of its own
+    course, where it is longer than the delay, is taken along its slope.
+    """
+    start, end = math.log(p0) - math.log1p(-p0), float(at[-1]) + 1.0
+    times, logits, slopes = [0.0, float(delay)], [start, start], [0.0, gain * p0 * (1.0 - p0)]
+    if delay == 0:
+        times, logits, slopes = times[1:], logits[1:], slopes[1:]
+
+    def past(time: float) -> float:
+        place = bisect.bisect_right(times, time) - 1
+        if place < 0:
+            return start
+        since = time - times[place]
+        if since == 0.0:
+            return logits[place]
+        if place == len(times) - 1:
+            return logits[place] + since * slopes[place]
+        # The course between two nodes as a parabola: its slope there is known at both ends.
+        length = times[place + 1] - times[place]
+        bend = (logits[place + 1] - logits[place] - length * slopes[place]) / length**2
+        return logits[place] + since * (slopes[place] + since * bend)
+
+    while times[-1] < end:
+        now, z, slope = times[-1], logits[-1], slopes[-1]
+        length = max(min(_CLIMB / slope if slope > 0.0 else math.inf, end - now), 1.0)
+        while True:
+            later = gain * _logistic(past(now + length - delay)) * _logistic(-z - length * slope)
+            if length <= 1.0 or abs(later - slope) <= _GROWTH * max(slope, later):
+                break
+            length = max(length / 2.0, 1.0)
+        climbed = z + length * (slope + later) / 2.0
+        times.append(now + length)
+        logits.append(climbed)
+        slopes.append(gain * _logistic(past(now + length - delay)) * _logistic(-climbed))
+    course = CubicHermiteSpline(times, logits, slopes)
+    # The sum over rounds is the integral and half of what lies at its ends.
+    gap = CubicHermiteSpline(times, expit(-np.asarray(logits)), -np.asarray(slopes) * _density(np.asarray(logits)))
+    total = gap.antiderivative()
+    shown = course(at.astype(np.float64))
+    ends = (expit(-start) + expit(-shown)) / 2.0
+    return shown, total(at.astype(np.float64)) - total(0.0) + ends
+
+
+def _density(logit: np.ndarray) -> np.ndarray:
+    return expit(logit) * expit(-logit)

@@ -79,7 +79,7 @@ def symmetric_entropy(p: ArrayLike, optimal: int, log_arms: float) -> float | np
         InputError: p outside (0, 1), no suboptimal arm left, infinitely many arms.
     """
     probability = check_probabilities(p)
-    optimal = arguments.whole("optimal", optimal)
+    optimal = arguments.whole("optimal", optimal, most=None)
     log_arms = check_log_arms(log_arms, optimal)
     if math.isinf(log_arms):
         raise InputError("log_arms is infinite: the entropy of evenly likely wrong arms then is too.")

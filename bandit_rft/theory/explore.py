@@ -231,7 +231,7 @@ def _share(p0: float | None, log_arms: float | None, optimal: int | None) -> flo
         if p0 is None:
             raise InputError("explore_until_success needs p0, or optimal and log_arms.")
         return arguments.fraction("p0", p0)
-    optimal = arguments.whole("optimal", optimal)
+    optimal = arguments.whole("optimal", optimal, most=None)
     if log_arms is None:
         raise InputError("explore_until_success needs log_arms (ln K) beside optimal.")
     log_arms = check_log_arms(log_arms, optimal)

@@ -97,7 +97,7 @@ def update_second_moment(
 
 def _table_traces(optimal: int, log_arms: float | None) -> tuple[float, float]:
     """1 - 1/m and 1 - 1/(K - m); an arm drawn evenly among n has a score whose covariance has the trace 1 - 1/n."""
-    optimal = arguments.whole("optimal", optimal)
+    optimal = arguments.whole("optimal", optimal, most=None)
     log_arms = check_log_arms(log_arms, optimal)
     log_optimal = log_count(optimal)
     log_wrong = log_arms + math.log(-math.expm1(log_optimal - log_arms))
@@ -157,7 +157,7 @@ def snr2(p: ArrayLike, kappa: float, baseline: ArrayLike = 0.0) -> float | np.nd
     try:
         shift = np.asarray(baseline, dtype=np.float64)
         probability, shift = np.broadcast_arrays(probability, shift)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"baseline must be a number or an array of p's shape, but is {baseline!r}.") from None
     if not np.all(np.isfinite(shift)):
         raise InputError("baseline must be finite everywhere.")

@@ -144,7 +144,7 @@ def check_probabilities(p: ArrayLike) -> np.ndarray:
     """p as float64 of its shape. Raises InputError unless 0 < p < 1 everywhere."""
     try:
         probability = np.asarray(p, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"p must be a number or an array of numbers, but is {p!r}.") from None
     if not np.all((probability > 0.0) & (probability < 1.0)):
         raise InputError("p must lie strictly between 0 and 1 everywhere.")

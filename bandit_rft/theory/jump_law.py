@@ -18,15 +18,19 @@ import numpy as np
 from scipy.special import expit
 
 from bandit_rft.errors import InputError
+from bandit_rft.theory.far_rounds import FarRounds
 from bandit_rft.theory.prediction import Curves
 
-__all__ = ["JumpLaw", "Moments"]
+__all__ = ["ChainCurves", "JumpLaw", "Moments"]
 
 # State probabilities below these leave the window of live states: over 1e5 rounds that is at most 1e-17 of mass.
 _TRIM_LOW = 1e-22
 _TRIM_HIGH = 1e-20
 _MOST_STATES = 20_000_000
-_MOST_ROUNDS = 10_000_000
+_STEPPED = 1_000_000  # rounds up to which curves are computed round by round
+_NEAR = 10_000  # of longer ones, the first rounds
+_A_DECADE = 100  # later rounds shown, a decade
+_MOST_SAMPLED = 100_000_000
 
 
 class Moments(NamedTuple):
@@ -37,6 +41,17 @@ class Moments(NamedTuple):
     value_sd: np.ndarray
     value_jump: np.ndarray
     regret_sd: np.ndarray
+
+
+class ChainCurves(NamedTuple):
+    """Curves as a `Prediction` takes them; `regret_sd` is unknown where not every round is stepped through."""
+
+    at: np.ndarray | None
+    value: np.ndarray
+    regret: np.ndarray
+    value_sd: np.ndarray
+    regret_sd: np.ndarray | None
+    value_jump: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +68,27 @@ class JumpLaw:
     gain: float
     exact: bool = True
 
+    @property
+    def start(self) -> float:
+        """What the chain remembers, before the first success; here z_0."""
+        return math.log(self.p0) - math.log1p(-self.p0)
+
+    def rise(self, state: float) -> float:
+        """What a success adds to it."""
+        # 1 - p = 1/(1 + e^z), written so that neither sign of z overflows.
+        return (
+            self.gain / (1.0 + math.exp(state))
+            if state < 0.0
+            else self.gain * math.exp(-state) / (1.0 + math.exp(-state))
+        )
+
+    def logit(self, state: float) -> float:
+        """logit p in that state."""
+        return state
+
     def logits(self, count: int) -> np.ndarray:
-        """z_0 .. z_{count-1}, float64 [count]."""
-        return _logits(self.p0, self.gain, count)
+        """logit p_0 .. logit p_{count-1}, float64 [count]."""
+        return _logits(self, count)
 
     def moments(self, rounds: int) -> Moments:
         """Means and standard deviations of value and cumulative regret by a forward recursion over the states n.
@@ -64,11 +97,6 @@ class JumpLaw:
         variance is a sum without cancellation. Cost: rounds x live states; the live states are those of probability
         above 1e-22, about min(rounds, 50/p0) of them.
         """
-        if rounds > _MOST_ROUNDS:
-            raise InputError(
-                f"rounds is {rounds}: the exact law steps through every round, {_MOST_ROUNDS:,} at most; give fewer, "
-                "and ask its mean_hitting_time for what lies beyond."
-            )
         logits = self.logits(rounds + 1)
         success, failure = expit(logits), expit(-logits)
         trim_high = max(_TRIM_HIGH * self.p0, 1e-322)
@@ -103,6 +131,27 @@ class JumpLaw:
             value_sd=np.sqrt(np.maximum(value_var, 0.0)),
             value_jump=np.divide(value_third, value_var, out=np.zeros(rounds), where=value_var > 0.0),
             regret_sd=np.sqrt(np.maximum(regret_var, 0.0)),
+        )
+
+    def curves(self, rounds: int) -> ChainCurves:
+        """Every round up to a million of them; of more, the first thousand and then ever fewer, by `FarRounds`."""
+        if rounds <= _STEPPED:
+            found = self.moments(rounds)
+            return ChainCurves(
+                None, found.value, np.cumsum(found.gap), found.value_sd, found.regret_sd, found.value_jump
+            )
+        near = self.moments(_NEAR)
+        early = np.unique(np.concatenate([np.arange(1000), np.geomspace(1000, _NEAR - 1, _A_DECADE).astype(np.int64)]))
+        count = math.ceil(_A_DECADE * math.log10(rounds / _NEAR)) + 1
+        late = np.unique(np.rint(np.geomspace(_NEAR, rounds - 1, count)).astype(np.int64))
+        far = FarRounds(self, rounds).moments(late)
+        return ChainCurves(
+            at=np.concatenate([early, late]),
+            value=np.concatenate([near.value[early], far.value]),
+            regret=np.maximum.accumulate(np.concatenate([np.cumsum(near.gap)[early], far.regret])),
+            value_sd=np.concatenate([near.value_sd[early], far.value_sd]),
+            regret_sd=None,
+            value_jump=np.concatenate([near.value_jump[early], far.value_jump]),
         )
 
     def successes_to(self, level: float) -> np.ndarray:
@@ -202,8 +251,16 @@ class JumpLaw:
         return float(t)
 
     def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
-        """`seeds` independent runs of the chain, recorded at the increasing rounds `at`."""
+        """`seeds` independent runs of the chain, recorded at the increasing rounds `at`.
+
+        Raises:
+            InputError: more than 1e8 rounds: a run is stepped through.
+        """
         rounds = int(at[-1]) + 1
+        if rounds > _MOST_SAMPLED:
+            raise InputError(
+                f"A run of {rounds:,} rounds is too long to draw round by round: ask for {_MOST_SAMPLED:,} at most."
+            )
         logits = self.logits(rounds + 1)
         success, failure = expit(logits), expit(-logits)
         curves = Curves(*np.empty((3, seeds, at.size)))
@@ -222,20 +279,34 @@ class JumpLaw:
         return curves
 
     def value_quantile(self, q: float, at: np.ndarray) -> np.ndarray:
-        """Exact quantiles by the forward recursion over the states n."""
+        """Quantiles by the forward recursion over the live states n; beyond a million rounds by `FarRounds`."""
+        if int(at[-1]) < _STEPPED:
+            return self._stepped_quantile(q, at)
+        near = at[at < _NEAR]
+        found = [self._stepped_quantile(q, near)] if near.size else []
+        far = FarRounds(self, int(at[-1]) + 1).value_quantile(q, at[at >= _NEAR])
+        return np.concatenate([*found, far])
+
+    def _stepped_quantile(self, q: float, at: np.ndarray) -> np.ndarray:
         rounds = int(at[-1]) + 1
         success = expit(self.logits(rounds + 1))
         state = np.zeros(rounds + 2)
-        state[0] = 1.0
+        state[0], low, high = 1.0, 0, 1
         found, column = np.empty(at.size), 0
         for t in range(rounds):
             if t == at[column]:
                 # Rounding may leave the last sum just below q: the highest state then.
-                place = int(np.searchsorted(np.cumsum(state[: t + 1]), q))
-                found[column], column = success[min(place, t)], column + 1
-            moving = state[: t + 1] * success[: t + 1]
-            state[: t + 1] -= moving
-            state[1 : t + 2] += moving
+                place = low + int(np.searchsorted(np.cumsum(state[low:high]), q))
+                found[column], column = success[min(place, high - 1)], column + 1
+            moving = state[low:high] * success[low:high]
+            state[low:high] -= moving
+            state[low + 1 : high + 1] += moving
+            high += 1
+            while state[low] < _TRIM_LOW and low < high - 1:
+                low += 1
+            while state[high - 1] < _TRIM_LOW and high - 1 > low:
+                high -= 1
+                state[high] = 0.0
         return found
 
     def value_given_rewards(self, rewards: np.ndarray) -> np.ndarray | None:
@@ -248,13 +319,11 @@ class JumpLaw:
 
 
 @functools.lru_cache(maxsize=16)
-def _logits(p0: float, gain: float, count: int) -> np.ndarray:
+def _logits(law: JumpLaw, count: int) -> np.ndarray:
     logits = np.empty(count)
-    z = math.log(p0) - math.log1p(-p0)
-    exp = math.exp
+    state, rise, logit = law.start, law.rise, law.logit
     for n in range(count):
-        logits[n] = z
-        # 1 - p = 1/(1 + e^z), written so that neither sign of z overflows.
-        z += gain / (1.0 + exp(z)) if z < 0.0 else gain * exp(-z) / (1.0 + exp(-z))
+        logits[n] = logit(state)
+        state += rise(state)
     logits.flags.writeable = False
     return logits

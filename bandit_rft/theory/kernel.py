@@ -64,7 +64,7 @@ def check_gram(gram: Any, size: int) -> np.ndarray:
     """float64 [size, size], symmetric. Raises InputError."""
     try:
         matrix = np.asarray(gram, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError("gram must be a square matrix of numbers.") from None
     if matrix.shape != (size, size) or not np.all(np.isfinite(matrix)):
         raise InputError(f"gram has shape {matrix.shape}: give finite numbers, {size} x {size}.")

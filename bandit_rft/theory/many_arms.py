@@ -186,9 +186,9 @@ def batched_minimax(rounds: float, arms: int, batches: int) -> float:
     Raises:
         InputError: rounds or batches below 1, arms below 2.
     """
-    rounds, arms = arguments.at_least("rounds", rounds, 1.0), arguments.whole("arms", arms, 2)
+    rounds, arms = arguments.at_least("rounds", rounds, 1.0), arguments.whole("arms", arms, 2, most=None)
     batches = arguments.whole("batches", batches)
-    return math.sqrt(arms) * rounds ** (1.0 / (2.0 - math.ldexp(2.0, -batches)))
+    return math.exp(math.log(arms) / 2.0) * rounds ** (1.0 / (2.0 - math.ldexp(2.0, -batches)))
 
 
 @entry(

@@ -9,7 +9,9 @@ import numpy as np
 from scipy.special import expit
 
 from bandit_rft import arguments
+from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import about, entry
+from bandit_rft.theory.chain import chain_prediction
 from bandit_rft.theory.checks import check_log_arms, log_count
 from bandit_rft.theory.jump_law import JumpLaw
 from bandit_rft.theory.prediction import Curves, Prediction, rounds_shown
@@ -31,11 +33,14 @@ def table_kappa(optimal: int, log_arms: float | None) -> float:
     Raises:
         InputError: no suboptimal arm is left, or optimal < 1.
     """
-    optimal = arguments.whole("optimal", optimal)
+    optimal = arguments.whole("optimal", optimal, most=None)
     log_arms = check_log_arms(log_arms, optimal)
     log_optimal = log_count(optimal)
     # 1/m + 1/(K - m) = (1/m) K/(K - m) = (1/m) / (1 - m/K).
-    return math.exp(-log_optimal) / -math.expm1(log_optimal - log_arms)
+    found = math.exp(-log_optimal) / -math.expm1(log_optimal - log_arms)
+    if found == 0.0:
+        raise InputError("kappa = 1/optimal is too small for a float: a table of so many correct arms never learns.")
+    return found
 
 
 @entry(
@@ -68,8 +73,9 @@ def pg_jump_single(
     Args: as in the catalogue (`theory.describe("pg_jump_single")`).
 
     Returns:
-        Mean curves with exact standard deviations and the law of a run. Work and memory: rounds x live states
-        (1e4 rounds: a quarter of a second; 1e5 rounds: seconds unless p0 < 1e-3).
+        Mean curves with standard deviations and the law of a run: exact up to 1e6 rounds, each of them shown (work:
+        rounds x live states; 1e4 rounds take a quarter of a second, 1e5 seconds unless p0 < 1e-3). Beyond, up to
+        1e9 and more, 100 rounds a decade are shown, by inversion, to a relative error of about 1e-4, in seconds.
 
     Raises:
         InputError: an argument out of range.
@@ -78,25 +84,16 @@ def pg_jump_single(
     constant = table_kappa(1, log_arms) if kappa is None else arguments.positive("kappa", kappa)
     gain = arguments.positive("step_size", step_size) * arguments.positive("signal_scale", signal_scale) * constant
     law = JumpLaw(p0=arguments.fraction("p0", p0), gain=gain, exact=kappa is None)
-    moments = law.moments(rounds)
-    return Prediction(
-        **about("pg_jump_single"),
-        value=moments.value,
-        regret=np.cumsum(moments.gap),
-        value_sd=moments.value_sd,
-        regret_sd=moments.regret_sd,
-        value_jump=moments.value_jump,
-        parameters={
-            "p0": p0,
-            "step_size": step_size,
-            "rounds": rounds,
-            "log_arms": log_arms,
-            "kappa": constant,
-            "signal_scale": signal_scale,
-            "rollouts": 1,
-        },
-        law=law,
-    )
+    parameters = {
+        "p0": p0,
+        "step_size": step_size,
+        "rounds": rounds,
+        "log_arms": log_arms,
+        "kappa": constant,
+        "signal_scale": signal_scale,
+        "rollouts": 1,
+    }
+    return chain_prediction("pg_jump_single", law, rounds, parameters)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 
@@ -124,21 +123,19 @@ class PrefixTreeLaw(JumpLaw):
 
     length: int
 
-    def logits(self, count: int) -> np.ndarray:
-        """logit p_0 .. logit p_{count-1}, float64 [count]."""
-        return _sequence_logits(self.p0, self.gain, self.length, count)
+    @property
+    def start(self) -> float:
+        """logit q_0; the chain remembers logit q."""
+        log_token = math.log(self.p0) / self.length
+        return log_token - math.log(-math.expm1(log_token))
 
-
-@functools.lru_cache(maxsize=16)
-def _sequence_logits(p0: float, gain: float, length: int, count: int) -> np.ndarray:
-    log_token = math.log(p0) / length
-    start = math.exp(log_token)
-    # A token's chain is that of a table with one correct arm.
-    log_p = length * log_expit(JumpLaw(p0=start, gain=gain).logits(count))
-    log_p[0] = math.log(p0)
-    logits = log_p - np.log(-np.expm1(log_p))
-    logits.flags.writeable = False
-    return logits
+    def logit(self, state: float) -> float:
+        """logit p = logit q^H."""
+        if state > 40.0:
+            return state - math.log(self.length)  # 1 - p = H e^-state to the last digit
+        log_token = -math.log1p(math.exp(-state)) if state > 0.0 else state - math.log1p(math.exp(state))
+        log_p = self.length * log_token
+        return log_p - math.log(-math.expm1(log_p))
 
 
 def _checked(

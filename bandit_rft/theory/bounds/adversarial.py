@@ -48,7 +48,7 @@ def exp3_bound(arms: int, rounds: int, form: str) -> Bound:
     """
     (number, log_number), at = arms_of(arms), horizons(rounds)
     constants = {"loss": math.sqrt(2), "gain": 2 * math.sqrt(math.e - 1)}
-    if form not in constants:
+    if not isinstance(form, str) or form not in constants:
         raise InputError(f"form is {form!r}: choose gain or loss, whose bounds differ.")
     uncapped = constants[form] * np.sqrt(at * log_number) * math.sqrt(number)
     parameters = {"arms": arms, "rounds": rounds, "form": form}

@@ -96,7 +96,7 @@ def bernoulli_divergence(low: Any, gap: Any, rest: Any = None) -> np.ndarray:
 
 def arms_of(arms: Any, least: int = 2) -> tuple[float, float]:
     """(K, ln K) of a whole number of arms of any size; K is infinite beyond floats. Raises InputError."""
-    number = arguments.whole("arms", arms, least)
+    number = arguments.whole("arms", arms, least, most=None)
     return float(number) if number.bit_length() < 1024 else math.inf, math.log(number)
 
 

@@ -52,7 +52,7 @@ def lai_robbins_constant(
     found = instance_of(means, counts, unit=sigma is None)
     if sigma is None:
         return _bernoulli_constant(found)
-    return found.total(2 * arguments.positive("sigma", sigma) ** 2 / found.gap)
+    return found.total(2 * np.square(arguments.between("sigma", sigma, 1e-150, 1e150)) / found.gap)
 
 
 def _bernoulli_constant(found: Instance) -> float:

@@ -148,7 +148,7 @@ def write_empty(path):
 
 
 @pytest.mark.parametrize(
-    "source", ["", "nothing", "a/b/c", "missing.parquet", "dir/missing.parquet", "nul\0", "x" * 5000], ids=range(7)
+    "source", ["", "nothing", "a/b/c/d", "missing.parquet", "dir/missing.parquet", "nul\0", "x" * 5000], ids=range(7)
 )
 def test_an_unknown_source_lists_what_can_be_given(source):
     with pytest.raises(InputError, match="arithmetic, gsm8k, math, a parquet file") as caught:

@@ -51,13 +51,13 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         smooth = running_mean(rewards.mean(axis=1), window)[window - 1 :]
         rounds = np.arange(window, window + len(smooth)) - (window - 1) / 2
         top.plot(rounds, smooth, color=style.ORANGE, label=f"reward, mean of {window} rounds")
-        _estimates(top, [e for e in history.evaluations if e["measured"] == "train"], style.BLUE, "Pass@1, 95%")
+        estimates(top, [e for e in history.evaluations if e["measured"] == "train"], style.BLUE, "Pass@1, 95%")
         top.set_ylim(-0.03, 1.03)
         top.set_ylabel("training question:\nprobability correct")
         top.set_title(_title(config))
         if test:
             low = axes[1, 0]
-            _estimates(low, test, style.GREEN, "test Pass@1, 95%", line=True)
+            estimates(low, test, style.GREEN, "test Pass@1, 95%", line=True)
             low.set_ylabel(f"test Pass@1\n({test[0]['questions']} questions)")
             low.set_ylim(0.0, max(e["high"] for e in test) * 1.15)
         axes[-1, 0].set_xlabel("round (policy updates so far)")
@@ -113,7 +113,8 @@ def _prediction(axes: Any, predicted: Overlay) -> None:
     axes.fill_between(at, low, high, color=style.GREY, alpha=0.22, linewidth=0, label="80% of the chain's runs")
 
 
-def _estimates(axes: Any, found: Sequence[Mapping[str, Any]], colour: str, label: str, *, line: bool = False) -> None:
+def estimates(axes: Any, found: Sequence[Mapping[str, Any]], colour: str, label: str, *, line: bool = False) -> None:
+    """Pass@1 estimates with their intervals, from evaluation records."""
     if not found:
         return
     rounds = np.asarray([e["round"] for e in found])

@@ -11,7 +11,7 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.run_folder import read_history, read_json
 from figures import style
-from figures.finetune_run import estimates, running_mean
+from figures.finetune_run import estimates, running_mean, title
 
 NAME = "finetune_prediction"
 
@@ -50,7 +50,7 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
     rounds = history.config["rounds"]
     with style.panels(1, 1, height=3.0, squeeze=False) as (figure, axes):
         panel = axes[0, 0]
-        label = f"{predicted['law']}: $p_0$ {predicted['p0']:.2f}, $\\kappa$ {predicted['kappa']:.2g}, both measured"
+        label = f"{predicted['law']}, $p_0$ and $\\kappa$ measured"
         panel.plot(at, value, color=style.INK, linestyle=(0, (4, 2)), linewidth=1.0, label=label)
         if predicted["low"] is not None:
             panel.fill_between(
@@ -65,7 +65,7 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         panel.set_xlim(-0.02 * rounds, 1.02 * rounds)
         panel.set_xlabel("round (policy updates so far)")
         panel.set_ylabel("training question:\nprobability correct")
-        panel.set_title("agrees" if predicted["verdict"]["agrees"] else "falsified")
+        panel.set_title(title(history.config))
         figure.legend(loc="outside lower center", ncols=2, columnspacing=1.0, handlelength=1.5)
         folder = Path(out) if out is not None else run / "figures"
         return style.save(figure, folder / f"{NAME}.png", runs={"run": run})

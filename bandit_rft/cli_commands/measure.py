@@ -195,7 +195,7 @@ def told(config: MeasureConfig, found: dict[str, Any]) -> str:
     value = {name: math.nan if entry is None else entry for name, entry in found.items()}
     lines = [
         f"{config.model} on question {config.index} of {config.data} ({config.split}): {value['rollouts']} responses, "
-        f"{value['distinct']} different, {value['mean_length']:.1f} tokens on average, {value['truncated']:.1%} cut off",
+        f"{value['distinct']} different, {value['mean_length']:.1f} tokens each, {value['truncated']:.1%} cut off",
         f"p0 = {value['p0']:.4f}, {value['confidence']:.0%} interval {value['p0_low']:.4f} to {value['p0_high']:.4f} "
         f"({value['successes']} of {value['rollouts']} right)",
     ]

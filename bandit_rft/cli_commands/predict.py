@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bandit_rft.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def predict_run(folder: Path) -> dict[str, Any]:
     Returns:
         "law": the law's name, or None with "reason"; p0, kappa and step size with their sources; the curve "value" at
         rounds "at", with the band of 80% of runs where the law of a run is known; "caveats"; the "verdict" on the
-        rewards so far.
+        rewards so far; and "evaluations", each training Pass@1 estimated after round 0 beside the curve's.
 
     Raises:
         InputError: no fine-tuning run, or none of its rounds done.
@@ -95,7 +97,7 @@ def predict_run(folder: Path) -> dict[str, Any]:
                 **GRPO,
             )
 
-        found = predict(start.summary.kappa, config["rounds"])
+        found = predict(start.summary.kappa, config["rounds"] + 1)  # the last is after all updates
     except InputError as error:
         result["reason"] = str(error)
         write_atomically(folder / RESULT, to_json(result))
@@ -125,6 +127,7 @@ def predict_run(folder: Path) -> dict[str, Any]:
         "high": None if high is None else high.tolist(),
         # What kappa's own error is worth: the last round's Pass@1 one standard error to either side.
         "last_at_kappa_one_error_off": [float(predict(kappa, found.rounds).value[-1]) for kappa in sides],
+        "evaluations": [_against(record, at, found.value) for record in _later(history.evaluations)],
         "verdict": {
             name: getattr(verdict, name)
             for name in ("agrees", "tested", "max_z", "threshold", "false_alarm", "quantity", "round", "observed")
@@ -191,6 +194,17 @@ def start_of(config: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]]
     return Start(summary=summary, successes=successes, responses=responses, kappa_standard_error=error)
 
 
+def _later(evaluations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The training question's evaluations that the prediction has not seen."""
+    return [record for record in evaluations if record["measured"] == "train" and record["round"] > 0]
+
+
+def _against(record: Mapping[str, Any], at: Any, value: Any) -> dict[str, Any]:
+    predicted = float(np.interp(record["round"], np.asarray(at, np.float64), value))
+    estimate = {name: record[name] for name in ("round", "pass_at_1", "low", "high")}
+    return {**estimate, "predicted": predicted, "inside": bool(record["low"] <= predicted <= record["high"])}
+
+
 def caveats(config: Mapping[str, Any]) -> list[str]:
     """What the run does otherwise than the laws assume, and that does not rule them out."""
     found = []
@@ -218,4 +232,9 @@ def told(result: Mapping[str, Any]) -> str:
     if known and off:
         lines.append(f"  with kappa one standard error off: {', '.join(f'{value:.3f}' for value in off)}")
     lines += [f"  caveat: {caveat}" for caveat in result["caveats"]]
+    lines += [
+        f"After {found['round']} rounds: Pass@1 {found['pass_at_1']:.3f} [{found['low']:.3f}, {found['high']:.3f}], "
+        f"predicted mean {found['predicted']:.3f}, {'inside' if found['inside'] else 'outside'} the interval"
+        for found in result["evaluations"]
+    ]
     return "\n".join([*lines, result["verdict"]["report"]])

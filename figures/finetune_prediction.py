@@ -11,7 +11,7 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.run_folder import read_history, read_json
 from figures import style
-from figures.finetune_run import estimates, running_mean, title
+from figures.finetune_run import estimates, run_title, running_mean
 
 NAME = "finetune_prediction"
 
@@ -65,7 +65,7 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         panel.set_xlim(-0.02 * rounds, 1.02 * rounds)
         panel.set_xlabel("round (policy updates so far)")
         panel.set_ylabel("training question:\nprobability correct")
-        panel.set_title(title(history.config))
+        panel.set_title(run_title(history.config), fontsize="small")
         figure.legend(loc="outside lower center", ncols=2, columnspacing=1.0, handlelength=1.5)
         folder = Path(out) if out is not None else run / "figures"
         return style.save(figure, folder / f"{NAME}.png", runs={"run": run})

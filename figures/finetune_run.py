@@ -54,7 +54,7 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         estimates(top, [e for e in history.evaluations if e["measured"] == "train"], style.BLUE, "Pass@1, 95%")
         top.set_ylim(-0.03, 1.03)
         top.set_ylabel("training question:\nprobability correct")
-        top.set_title(title(config))
+        top.set_title(run_title(config))
         if test:
             low = axes[1, 0]
             estimates(low, test, style.GREEN, "test Pass@1, 95%", line=True)
@@ -75,7 +75,7 @@ def summary(run: str | Path) -> str:
     config, rewards = history.config, history.rewards[0]
     edge = max(1, min(50, len(rewards) // 5))
     lines = [
-        f"{title(config)}: {len(rewards)} of {config['rounds']} rounds, "
+        f"{run_title(config)}: {len(rewards)} of {config['rounds']} rounds, "
         f"mean reward {rewards[:edge].mean():.3f} in the first {edge}, {rewards[-edge:].mean():.3f} in the last {edge}"
     ]
     for name, title in (("train", "Pass@1 on the training question"), ("test", "Pass@1 on test questions")):
@@ -134,7 +134,7 @@ def estimates(axes: Any, found: Sequence[Mapping[str, Any]], colour: str, label:
     )
 
 
-def title(config: Mapping[str, Any]) -> str:
+def run_title(config: Mapping[str, Any]) -> str:
     """The model and the question."""
     question = f"question {config['index']} of {Path(config['data']).stem}" if config["data"] else "one prompt"
     return f"{Path(config['model']).name} on {question}"

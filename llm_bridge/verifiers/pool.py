@@ -22,6 +22,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,9 +31,11 @@ from typing import Any
 from bandit_rft.errors import InputError
 
 WORKERS = max(1, min(8, os.cpu_count() or 1))
+GRACE_SECONDS = 5.0  # after which a worker that does not report its child's lateness is killed itself
 MEMORY = 1 << 30  # bytes of address space a worker; it needs 60 MB
 START_SECONDS = 120.0  # until a new worker has imported its libraries, on however busy a machine
 
+_FORKS = hasattr(os, "fork")  # then a worker has a child to kill, and stays itself
 _WORKER = Path(__file__).with_name("worker.py")
 # The rest of the environment may hold the user's keys, and is nothing to a process that reads model output.
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT", "TEMP", "TMPDIR")
@@ -47,12 +50,14 @@ class Counts:
         timeouts: those that earned 0 because their time was over.
         crashes: those that earned 0 because two processes in turn died of them.
         started: processes started.
+        longest: seconds until the slowest answer, or until its time was over.
     """
 
     calls: int = 0
     timeouts: int = 0
     crashes: int = 0
     started: int = 0
+    longest: float = 0.0
 
     def said(self) -> str:
         """A sentence on what went wrong; empty if nothing did."""
@@ -113,7 +118,7 @@ class _Worker:
 
         def kill() -> None:
             late.set()
-            self.process.kill()
+            self.kill()
 
         # Killing ends the blocking read below: no signal, no polling, the same on every system.
         timer = threading.Timer(seconds, kill)
@@ -134,13 +139,25 @@ class _Worker:
         except ValueError:
             raise _Died from None
 
+    def kill(self) -> None:
+        """The process and its child."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if hasattr(os, "killpg"):
+                os.killpg(self.process.pid, 9)  # its session's: it was started as one
+            else:
+                self.process.kill()
+
     def close(self) -> None:
-        self.process.kill()
+        """End it: an idle one goes when its input does, and takes its child along; a busy one is killed."""
         for stream in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError, ValueError):
                 assert stream is not None
                 stream.close()
-        self.process.wait()
+        try:
+            self.process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self.process.wait()
 
 
 class Pool:
@@ -190,7 +207,8 @@ class Pool:
             for _ in range(2):
                 worker = self._take()
                 try:
-                    answer = worker.ask({**request, "seconds": seconds}, seconds)
+                    start = time.monotonic()
+                    answer = worker.ask({**request, "seconds": seconds}, seconds + GRACE_SECONDS * _FORKS)
                 except TimeoutError:
                     self._drop(worker)
                     self._add(calls=1, timeouts=1)
@@ -201,13 +219,15 @@ class Pool:
                 except BaseException:  # Ctrl-C between question and answer: the answer would meet the next question
                     self._drop(worker)
                     raise
-                if answer["retire"]:
+                if answer.get("retire") and not _FORKS:
                     self._drop(worker)
                 else:
                     with self._lock:
                         self._idle.append(worker)
-                self._add(calls=1)
-                return float(answer["reward"])
+                if "died" in answer:
+                    continue
+                self._add(calls=1, timeouts="late" in answer, longest=time.monotonic() - start)
+                return float(answer.get("reward", 0.0))
             self._add(calls=1, crashes=1)
             return 0.0
 
@@ -228,10 +248,15 @@ class Pool:
             self._all.discard(worker)
         worker.close()
 
-    def _add(self, **more: int) -> None:
+    def _add(self, calls: int = 0, timeouts: int = 0, crashes: int = 0, started: int = 0, longest: float = 0.0) -> None:
         with self._lock:
-            self._counts = dataclasses.replace(
-                self._counts, **{name: getattr(self._counts, name) + number for name, number in more.items()}
+            old = self._counts
+            self._counts = Counts(
+                calls=old.calls + calls,
+                timeouts=old.timeouts + timeouts,
+                crashes=old.crashes + crashes,
+                started=old.started + started,
+                longest=max(old.longest, longest),
             )
 
 

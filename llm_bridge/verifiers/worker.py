@@ -6,21 +6,30 @@ start a process, to open a socket and to write a file. Memory and, for each requ
 operating system where it can, so that a worker whose parent was killed ends as well. math-verify's own time limits
 (SIGALRM) stay off: the parent's clock is the limit.
 
-Lines are JSON: first {"path", "memory"}, answered by {"ready": true} or {"error"}; then {"kind": "math" | "regex", …},
-answered by {"reward": 0 or 1, "retire": whether this process has grown too large to be kept}.
+Lines are JSON: first {"path", "memory"}, answered by {"ready": true} or {"error"}; then {"kind": "math" | "regex",
+"seconds", …}, answered by {"reward": 0 or 1, "retire": whether the process has grown too large}, {"late": true} or
+{"died": true}.
+
+Importing the libraries takes seconds, so the process that did answers nothing itself: it forks a child that does, kills
+it when its time is over, and forks the next within milliseconds. Where there is no fork (Windows) it answers itself,
+and the parent starts it anew.
 """
 
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import logging
 import math
 import os
 import random
 import re
+import select
 import sys
+import time
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 _REFUSED = (
@@ -28,6 +37,9 @@ _REFUSED = (
     *("os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown", "os.putenv", "os.kill"),
     *("subprocess.", "socket.", "shutil.", "ctypes.", "pty.", "webbrowser.", "urllib.", "ftplib.", "tempfile."),
 )
+# Sympy writes itself functions that add and compare the exponents of n variables; n is all that an answer decides. Not
+# here, for good: lambdify, which writes out an expression with its symbols' names.
+_CODERS = ("sympy.polys.monomials",)
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -42,7 +54,7 @@ def confine() -> None:
         elif event == "compile":
             # A module's source has a file's name; text to be run is called <string>, <lambdifygenerated-1>, ...
             name = arguments[1]
-            if name is not None and str(name).startswith("<"):
+            if name is not None and str(name).startswith("<") and sys._getframe(1).f_globals["__name__"] not in _CODERS:
                 raise PermissionError("a verifier's worker runs no text")
         elif event.startswith(_REFUSED):
             raise PermissionError(f"a verifier's worker may not use {event}")
@@ -58,6 +70,7 @@ def literal(text: str, *_: Any, **__: Any) -> Any:
     """The number that a literal stands for: all that is left of sympy's parse_expr, which is eval."""
     from sympy import Float, Integer
 
+    text = text.strip()
     if _WHOLE.fullmatch(text):
         return Integer(int(text))
     if _DECIMAL.fullmatch(text):
@@ -136,6 +149,38 @@ def math_equal(gold: str, answer: str) -> bool:
     return bool(verify(_parsed(gold), _parsed(answer), timeout_seconds=0))
 
 
+def warm_up() -> None:
+    """Import all that a comparison may import late, while it still may: some of sympy's modules evaluate text of their
+    own when they are imported. It also builds the grammar's tables.
+    """
+    import sympy.integrals
+    import sympy.ntheory
+    import sympy.physics.units
+    import sympy.series
+    import sympy.solvers.inequalities
+    import sympy.stats  # noqa: F401
+
+    for gold, answer in _WARMING:
+        math_equal(gold, answer)
+
+
+_WARMING = (
+    ("\\frac{1}{2}", "0.5"),
+    ("x^2-1", "(x-1)(x+1)"),
+    ("\\sin^2 x+\\cos^2 x", "1"),
+    ("\\sqrt{2+\\sqrt{3}}", "\\frac{\\sqrt{6}+\\sqrt{2}}{2}"),
+    ("x^2=4", "2x^2=8"),
+    ("x>3", "3<x"),
+    ("(-\\infty,2)\\cup(3,4]", "(3,4]\\cup(-\\infty,2)"),
+    ("1,2,3", "3,2,1"),
+    ("\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "\\begin{pmatrix} 2 \\\\ 1 \\end{pmatrix}"),
+    ("\\log_2 8", "\\binom{3}{1}"),
+    ("\\int_0^1 x dx", "\\sum_{k=1}^{3} k"),
+    ("e^{i\\pi}", "-1"),
+    ("\\text{Evelyn}", "5\\%"),
+)
+
+
 @functools.lru_cache(maxsize=64)
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
@@ -162,30 +207,10 @@ def _answer(request: dict[str, Any]) -> bool:
     return regex_equal(request["pattern"], request["answer"], request["text"], request["fold"])
 
 
-def main() -> None:
-    """Serve until standard input ends."""
-    requests = sys.stdin.buffer
-    # The answers' own channel: whatever a library prints goes to standard error, which leads nowhere.
-    answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
-    warnings.simplefilter("ignore")
-    logging.disable(logging.CRITICAL)
-
-    def tell(**values: Any) -> None:
-        answers.write(json.dumps(values).encode() + b"\n")
-
-    hello = json.loads(requests.readline())
-    sys.path[:] = hello["path"]
-    try:
-        math_equal("\\frac{1}{2}", "0.5")  # imports everything, and builds the grammar's tables
-    except ImportError as error:
-        tell(error=f"{error.name or error} cannot be imported")
-        return
-
-    evaluate_no_text()
-    limit_memory(hello["memory"])
+def answer_all(requests: Iterable[bytes], answers: int, memory: int) -> None:
+    """Confined, answer each line until there are no more."""
+    limit_memory(memory)
     confine()
-    tell(ready=True)
     for line in requests:
         request = json.loads(line)
         limit_processor(request["seconds"])
@@ -193,7 +218,91 @@ def main() -> None:
             reward = float(_answer(request))
         except Exception:  # too deep, too large, not LaTeX: no answer that could be right
             reward = 0.0
-        tell(reward=reward, retire=_too_large(hello["memory"]))
+        os.write(answers, json.dumps({"reward": reward, "retire": _too_large(memory)}).encode() + b"\n")
+
+
+class Child:
+    """A copy of this process, made when all libraries were in, that answers; it costs milliseconds to replace."""
+
+    def __init__(self, memory: int) -> None:
+        read_request, self.requests = os.pipe()
+        self.answers, write_answer = os.pipe()
+        self.process = os.fork()  # this process has one thread, and never had JAX's
+        if self.process == 0:
+            try:
+                for descriptor in (0, self.requests, self.answers):
+                    os.close(descriptor)
+                with os.fdopen(read_request, "rb") as requests:
+                    answer_all(requests, write_answer, memory)
+            finally:
+                os._exit(1)
+        os.close(read_request)
+        os.close(write_answer)
+
+    def ask(self, line: bytes, seconds: float) -> dict[str, Any]:
+        """The answer, {"late": true} or {"died": true}."""
+        end = time.monotonic() + seconds
+        found = b""
+        try:
+            while line:
+                line = line[os.write(self.requests, line) :]
+            while not found.endswith(b"\n"):
+                left = end - time.monotonic()
+                if left <= 0 or not select.select([self.answers], [], [], left)[0]:
+                    return {"late": True}
+                piece = os.read(self.answers, 1 << 16)
+                if not piece:
+                    return {"died": True}
+                found += piece
+        except OSError:
+            return {"died": True}
+        return json.loads(found)
+
+    def end(self) -> None:
+        os.kill(self.process, 9)
+        os.waitpid(self.process, 0)
+        os.close(self.requests)
+        os.close(self.answers)
+
+
+def supervise(requests: Iterable[bytes], answers: int, memory: int) -> None:
+    """Hand each line to a child and replace the child where it is late, dead or has grown too large."""
+    child: Child | None = None
+    try:
+        for line in requests:
+            child = child or Child(memory)
+            answer = child.ask(line, json.loads(line)["seconds"])
+            if answer.get("retire", True):
+                child.end()
+                child = None
+            os.write(answers, json.dumps(answer).encode() + b"\n")
+    except BrokenPipeError:  # the parent is gone
+        pass
+    finally:
+        if child is not None:
+            child.end()
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    requests = sys.stdin.buffer
+    # The answers' own channel: whatever a library prints goes to standard error, which leads nowhere.
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    hello = json.loads(requests.readline())
+    sys.path[:] = hello["path"]
+    try:
+        warm_up()
+        evaluate_no_text()
+    except ImportError as error:
+        os.write(answers, json.dumps({"error": f"{error.name or error} cannot be imported"}).encode() + b"\n")
+        return
+    gc.collect()
+    gc.freeze()  # so that a child's collections do not copy what it shares with us
+    os.write(answers, b'{"ready": true}\n')
+    (supervise if hasattr(os, "fork") else answer_all)(requests, answers, hello["memory"])
 
 
 if __name__ == "__main__":

@@ -52,9 +52,10 @@ def split_files(folder: Path, split: str) -> list[Path]:
             if [int(file.stem) for file in converted] != list(range(len(converted))):
                 raise InputError(f"{place / split} lacks some parts of split {split!r}; fetch the data again")
             return converted
-    found = sorted({str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.parquet")})
-    if found and all("/" in name for name in found):
-        choices = ", ".join(sorted({name.split("/")[0] for name in found})[:8])
+    found = sorted({file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.parquet")})
+    configurations = {name.split("/")[0] for name in found if "/" in name} - {"data", "main", "default"}
+    if configurations and all("/" in name for name in found):
+        choices = ", ".join(sorted(configurations)[:8])
         raise InputError(f"no split {split!r} in {folder}, which holds the folders {choices}; name one of them")
     has = f"holds {', '.join(Path(name).name for name in found[:5])}" if found else "holds no parquet file"
     raise InputError(f"no split {split!r} in {folder}, which {has}; give another split, or a parquet file")
@@ -71,13 +72,14 @@ def hub_files(name: str, config: str | None, revision: str | None, split: str) -
         if revision is not None or any(_configuration(snapshot, config).rglob("*.parquet")):
             raise
         converted = _hub_snapshot(name, patterns if config else [f"default/{split}/*", f"main/{split}/*"], _CONVERTED)
-        if not any(_configuration(converted, config).rglob("*.parquet")):
+        try:
+            return split_files(_configuration(converted, config), split), converted.name
+        except InputError:
             raise InputError(
                 f"the hub data set {name} has no parquet file of split {split!r}"
                 + (f" in {config}" if config else "")
                 + "; name a split that it has, or one of its configurations as org/name/config"
             ) from refused
-        return split_files(_configuration(converted, config), split), converted.name
 
 
 def _configuration(folder: Path, config: str | None) -> Path:

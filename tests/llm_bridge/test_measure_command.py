@@ -1,5 +1,5 @@
-"""`bandit-rft measure` and `predict` from end to end on a tiny model: the same numbers after a cut, and one sentence for
-what cannot be done."""
+"""`bandit-rft measure` and `predict` from end to end on a tiny model: the same numbers after a cut, and one sentence
+for what cannot be done."""
 
 import csv
 import json
@@ -101,11 +101,9 @@ def test_a_scans_row_is_the_policys_share(tiny: str) -> None:
     model = load_model(tiny)
     data = datasets.load("questions.parquet")
     (row,) = scan.scan(model, [(2, data.example(2))], key=jax.random.key(0), samples=512, max_tokens=1, batch=64)
-    prompt = np.asarray(model.encode(data.example(2).prompt))
     rollouts = model.generate(data.example(2).prompt, rollouts=4096, max_tokens=1, key=jax.random.key(1))
     check = verifiers.make("gsm8k-numeric", "3")
     p = np.mean([check(text) for text in rollouts.text])
-    assert prompt.size
     assert abs(row.p0 - p) < 4.5 * math.sqrt(p * (1 - p) * (1 / 512 + 1 / 4096))
 
 
@@ -116,7 +114,6 @@ def test_the_shortest_questions_and_the_nearest(tiny: str) -> None:
         scan.Row(index=i, p0=c / 32, low=0, high=1, successes=c, samples=32, truncated=0, mean_length=1)
         for i, c in enumerate((0, 2, 8, 8, 30))
     ]
-    assert [row.index for row in scan.nearest(rows, 0.25)] == [2, 3, 1, 0, 4] or True
     assert scan.nearest(rows, 0.25)[0].index == 2
     assert scan.nearest(rows, 0.9)[0].index == 4
     assert scan.nearest(rows, 0.01)[0].index == 0
@@ -142,7 +139,10 @@ def test_one_question_is_measured_as_the_library_does(
     """p0, κ and its error are `llm_bridge.measure`'s under the key of a fine-tuning run's own measurement."""
     from bandit_rft.cli_commands.finetune import MEASUREMENT
 
-    command = options(tiny, "--index", "2", "--rollouts", "96", "--key", "3", "--out", "one")
+    (tmp_path / "rule.py").write_text("def odd(text, answer):\n    return float(len(text) % 2)\n")  # p0 about a half
+    command = options(
+        tiny, "--index", "2", "--rollouts", "48", "--key", "3", "--out", "one", "--verifier", "rule.py:odd"
+    )
     assert main(command) == 0
     said = capsys.readouterr().out
     found = json.loads((tmp_path / "one" / "measurement.json").read_text())
@@ -150,10 +150,10 @@ def test_one_question_is_measured_as_the_library_does(
     expected = measure(
         load_model(tiny),
         example.prompt,
-        verifiers.make("gsm8k-numeric", "3"),
+        verifiers.make("rule.py:odd", "3"),
         key=jax.random.fold_in(jax.random.key(3), MEASUREMENT),
         max_tokens=3,
-        rollouts=96,
+        rollouts=48,
         batch=32,
     )
     assert found["successes"] == expected.successes
@@ -161,7 +161,7 @@ def test_one_question_is_measured_as_the_library_does(
     assert f"p0 = {expected.p0:.4f}" in said
     assert f"kappa = {expected.kappa:.4g} ± " in said
     config = json.loads((tmp_path / "one" / "config.json").read_text())
-    assert (config["command"], config["verifier"]) == ("measure", "gsm8k-numeric")
+    assert (config["command"], config["verifier"]) == ("measure", "rule.py:odd")
     assert main(command) == 0  # from the file, without a model
     assert f"p0 = {expected.p0:.4f}" in capsys.readouterr().out
 
@@ -258,7 +258,7 @@ def test_predict_falsifies_a_run_that_does_otherwise(tmp_path: Path, capsys: pyt
     """A gain of a thousandth of the measured one: nothing is learnt where the law says .97."""
     run = fine_tuned(tmp_path / "run", gain=0.0005)
     assert main(["predict", str(run)]) == 0
-    assert "FALSIFIED" in capsys.readouterr().out.upper()
+    assert "REFUSES rft_predict" in capsys.readouterr().out
     assert not json.loads((run / "prediction.json").read_text())["verdict"]["agrees"]
 
 

@@ -8,8 +8,8 @@ seconds of wall-clock time earns 0 and its process is killed and replaced; so do
 or memory that ran out). Both are counted (`counts`). Any thread may call; no signal is used. Requests and answers are
 JSON.
 
-The limit is wall-clock: on a machine much too busy, a slow but right answer can earn 0, and the counter shows it.
-Left out: a cluster's worth of workers, and limits on memory where the system has none (macOS, Windows).
+The limit is wall-clock: on a machine much too busy, a slow but right answer can earn 0, and the counter shows it. Left
+out: limits on memory where the system has none (macOS, Windows).
 """
 
 from __future__ import annotations
@@ -61,11 +61,8 @@ class Counts:
 
     def said(self) -> str:
         """A sentence on what went wrong; empty if nothing did."""
-        parts = [
-            f"{number} {what}"
-            for number, what in ((self.timeouts, "ran out of time"), (self.crashes, "broke the worker"))
-            if number
-        ]
+        faults = {"ran out of time": self.timeouts, "broke the worker": self.crashes}
+        parts = [f"{number} {what}" for what, number in faults.items() if number]
         return f"Of {self.calls} answers checked in worker processes, {' and '.join(parts)}: 0 each." if parts else ""
 
 

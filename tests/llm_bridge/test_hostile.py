@@ -129,8 +129,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import worker
 worker.warm_up()
-worker.evaluate_no_text()
-worker.confine()
+worker.confinement.evaluate_no_text()
+worker.confinement.confine()
 import os, socket, subprocess, sympy
 def attempt(what):
     try:
@@ -163,7 +163,7 @@ def test_memory_is_limited() -> None:
 import sys
 sys.path.insert(0, sys.argv[1])
 import worker
-worker.limit_memory(1 << 28)
+worker.confinement.limit_memory(1 << 28)
 bytearray(1 << 27)
 try:
     bytearray(1 << 29)

@@ -5,6 +5,7 @@
     history.npz         a simulation's history, or
     history.jsonl       a line a round, written as it happens (no clock in it, so that a resumed run's is the same)
     evaluations.jsonl   a line an evaluation
+    scan.jsonl          a line a question, of `bandit-rft measure --scan`
     checkpoints/, figures/
 
 Whole files are written beside their place and renamed into it, so a reader never sees half a file; in a .jsonl file a
@@ -36,12 +37,13 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 
-CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS = (
+CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN = (
     "config.json",
     "manifest.json",
     "history.npz",
     "history.jsonl",
     "evaluations.jsonl",
+    "scan.jsonl",
 )
 _PACKAGES = (
     "bandit-rft",
@@ -209,7 +211,7 @@ class RunFolder:
             try:
                 yield cls(path=folder, config=config)
             except BaseException:
-                if fresh and not any((folder / name).exists() for name in (HISTORY, LINES, EVALUATIONS)):
+                if fresh and not any((folder / name).exists() for name in (HISTORY, LINES, EVALUATIONS, SCAN)):
                     # A run that could not begin must not keep the folder from the next attempt.
                     for name in (CONFIG, MANIFEST):
                         (folder / name).unlink(missing_ok=True)

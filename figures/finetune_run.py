@@ -51,13 +51,13 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         smooth = running_mean(rewards.mean(axis=1), window)[window - 1 :]
         rounds = np.arange(window, window + len(smooth)) - (window - 1) / 2
         top.plot(rounds, smooth, color=style.ORANGE, label=f"reward, mean of {window} rounds")
-        _estimates(top, [e for e in history.evaluations if e["measured"] == "train"], style.BLUE, "Pass@1, 95%")
+        estimates(top, [e for e in history.evaluations if e["measured"] == "train"], style.BLUE, "Pass@1, 95%")
         top.set_ylim(-0.03, 1.03)
         top.set_ylabel("training question:\nprobability correct")
-        top.set_title(_title(config))
+        top.set_title(run_title(config))
         if test:
             low = axes[1, 0]
-            _estimates(low, test, style.GREEN, "test Pass@1, 95%", line=True)
+            estimates(low, test, style.GREEN, "test Pass@1, 95%", line=True)
             low.set_ylabel(f"test Pass@1\n({test[0]['questions']} questions)")
             low.set_ylim(0.0, max(e["high"] for e in test) * 1.15)
         axes[-1, 0].set_xlabel("round (policy updates so far)")
@@ -75,7 +75,7 @@ def summary(run: str | Path) -> str:
     config, rewards = history.config, history.rewards[0]
     edge = max(1, min(50, len(rewards) // 5))
     lines = [
-        f"{_title(config)}: {len(rewards)} of {config['rounds']} rounds, "
+        f"{run_title(config)}: {len(rewards)} of {config['rounds']} rounds, "
         f"mean reward {rewards[:edge].mean():.3f} in the first {edge}, {rewards[-edge:].mean():.3f} in the last {edge}"
     ]
     for name, title in (("train", "Pass@1 on the training question"), ("test", "Pass@1 on test questions")):
@@ -113,7 +113,8 @@ def _prediction(axes: Any, predicted: Overlay) -> None:
     axes.fill_between(at, low, high, color=style.GREY, alpha=0.22, linewidth=0, label="80% of the chain's runs")
 
 
-def _estimates(axes: Any, found: Sequence[Mapping[str, Any]], colour: str, label: str, *, line: bool = False) -> None:
+def estimates(axes: Any, found: Sequence[Mapping[str, Any]], colour: str, label: str, *, line: bool = False) -> None:
+    """Pass@1 estimates with their intervals, from evaluation records."""
     if not found:
         return
     rounds = np.asarray([e["round"] for e in found])
@@ -133,7 +134,8 @@ def _estimates(axes: Any, found: Sequence[Mapping[str, Any]], colour: str, label
     )
 
 
-def _title(config: Mapping[str, Any]) -> str:
+def run_title(config: Mapping[str, Any]) -> str:
+    """The model and the question."""
     question = f"question {config['index']} of {Path(config['data']).stem}" if config["data"] else "one prompt"
     return f"{Path(config['model']).name} on {question}"
 

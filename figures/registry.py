@@ -13,6 +13,7 @@ from bandit_rft.run_folder import CONFIG, read_json
 from figures import (
     correct_arms,
     drift_multipliers,
+    finetune_prediction,
     finetune_run,
     hitting_times,
     infinite_arms,
@@ -82,6 +83,13 @@ FIGURES: Mapping[str, Entry] = MappingProxyType(
             summary="a real fine-tuning run: reward and Pass@1 beside the jump chain; one figure a run",
             accepts=finetune_run.accepts,
             draw=lambda runs, out: [finetune_run.draw(run, out) for run in runs],
+        ),
+        finetune_prediction.NAME: Entry(
+            summary="a fine-tuning run beside the law that bandit-rft predict chose for it; one figure a run",
+            accepts=finetune_prediction.accepts,
+            draw=lambda runs, out: [
+                finetune_prediction.draw(run, _own(out, run, runs)) for run in runs if finetune_prediction.ready(run)
+            ],
         ),
         theory_entries.NAME: Entry(
             summary="the theory's entries, prediction against simulation; one figure an entry (theory-audit)",

@@ -13,7 +13,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
@@ -22,7 +21,7 @@ from scipy.stats import norm
 
 from bandit_rft.errors import InputError
 from llm_bridge import verifiers
-from llm_bridge.prompt_arms import Prompt, Verifier, check_fits, score
+from llm_bridge.prompt_arms import Prompt, Verifier, check_fits, score_each
 
 if TYPE_CHECKING:
     from llm_bridge.model import LanguageModel
@@ -134,13 +133,19 @@ def interval(per_question: np.ndarray, samples: int, confidence: float = 0.95) -
     return wilson(p * effective, effective, confidence)
 
 
+def _verifier(asked: str | VerifierFactory | None, question: Question) -> Verifier:
+    if asked is not None and not isinstance(asked, str):
+        return asked(question.answer)
+    return verifiers.make(asked or getattr(question, "verifier", "gsm8k-numeric"), question.answer)
+
+
 def evaluate(
     model: LanguageModel,
     examples: Iterable[Question],
     *,
     key: jax.Array,
     max_tokens: int,
-    verifier: str | VerifierFactory = "gsm8k-numeric",
+    verifier: str | VerifierFactory | None = None,
     samples: int = 1,
     temperature: float = 1.0,
     batch: int = 32,
@@ -155,8 +160,9 @@ def evaluate(
         examples: questions, each with `.prompt` and `.answer` (`llm_bridge.datasets.Example`, or a whole dataset).
         key: JAX key; the result depends on it and on `batch`.
         max_tokens: longest response.
-        verifier: a name of `llm_bridge.verifiers`, or a function from an answer to (response text -> reward). A
-            response is correct where the reward exceeds ½.
+        verifier: a name of `llm_bridge.verifiers`, or a function from an answer to (response text -> reward); None:
+            the one that each question names (`Example.verifier`), gsm8k-numeric where it names none. A response is
+            correct where the reward exceeds ½.
         samples: per question.
         temperature: of sampling; 1.0 evaluates the policy that fine-tuning moves.
         batch: responses generated together.
@@ -172,8 +178,7 @@ def evaluate(
         raise InputError("There is no question to evaluate on: give at least one example.")
     if samples < 1 or batch < 1:
         raise InputError(f"Evaluation got samples = {samples} and batch = {batch}: give at least 1 of each.")
-    factory = partial(verifiers.make, verifier) if isinstance(verifier, str) else verifier
-    checks = [factory(question.answer) for question in questions]
+    checks = [_verifier(verifier, question) for question in questions]
     lengths = []
     for question in questions:
         tokens = np.asarray(model.encode(question.prompt))
@@ -191,8 +196,8 @@ def evaluate(
             rollouts = model.generate(questions[rows[0]].prompt, rollouts=len(rows), **common)
         else:
             rollouts = model.generate_many([questions[row].prompt for row in rows], **common)
-        for row, text in zip(rows, rollouts.text, strict=True):
-            correct[row] += int(score(checks[row], [text])[0] > 0.5)
+        right = score_each([checks[row] for row in rows], rollouts.text) > 0.5
+        np.add.at(correct, np.asarray(rows), right)
         truncated += int(np.sum(np.asarray(rollouts.truncated)))
         total_length += int(np.sum(np.asarray(rollouts.lengths, np.int64)))
         done += len(rows)

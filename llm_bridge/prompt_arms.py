@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.errors import InputError
+from llm_bridge import verifiers
 
 if TYPE_CHECKING:
     from llm_bridge.generate import Rollouts
@@ -38,11 +39,39 @@ def score(verifier: Verifier, text: Sequence[str]) -> np.ndarray:
     Raises:
         InputError: a reward that is not a finite number, naming the verifier and the rollout.
     """
+    return score_each([verifier] * len(text), text)
+
+
+def score_each(checks: Sequence[Verifier], text: Sequence[str]) -> np.ndarray:
+    """Rewards [G] float32 of G responses, each by its own verifier.
+
+    A verifier of the worker processes (`verifiers.Pooled`) checks its responses side by side, and one that has `many`
+    (texts -> rewards) is given all of its responses at once; any other is called once a response, in order.
+
+    Raises:
+        InputError: a reward that is not a finite number, naming the verifier and the rollout.
+    """
+    found: dict[int, object] = {}
+    pooled = [place for place, check in enumerate(checks) if isinstance(check, verifiers.Pooled)]
+    if pooled:
+        # All at once, whatever the question: a batch of many questions must not wait for one after another.
+        own = [check for check in checks if isinstance(check, verifiers.Pooled)]
+        found |= zip(pooled, verifiers.rewards(own, [text[place] for place in pooled]), strict=True)
     rewards = np.empty(len(text), np.float32)
-    for index, response in enumerate(text):
-        reward = verifier(response)
+    for index, (verifier, response) in enumerate(zip(checks, text, strict=True)):
+        if index not in found:
+            many = getattr(verifier, "many", None)
+            places = [index] if many is None else [at for at, check in enumerate(checks) if check is verifier]
+            given = [verifier(response)] if many is None else many([text[at] for at in places])
+            if len(given) != len(places):
+                raise InputError(
+                    f"Verifier {verifier_name(verifier)} gave {len(given)} rewards for {len(places)} responses: make "
+                    "its `many` return one for each."
+                )
+            found |= zip(places, given, strict=True)
+        reward = found[index]
         try:
-            value = float(reward)
+            value = float(reward)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             value = math.nan
         if not math.isfinite(value):
@@ -61,7 +90,7 @@ class PromptArms:
     Attributes:
         model: whose tokenizer and chat template encode the prompt, and whose context bounds it.
         prompt: a string, or chat messages [{"role": …, "content": …}, …].
-        verifier: response text -> reward, a finite float; called once per rollout, in order, from the calling thread.
+        verifier: response text -> reward, a finite float; see `score_each` for how it is called.
 
     Raises:
         InputError: at construction, an empty prompt or one that leaves no room for a response in the model's context.

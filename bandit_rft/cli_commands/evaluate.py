@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 
-from bandit_rft.cli_commands.finetune_config import VERIFIERS
+from bandit_rft.cli_commands.finetune_config import TEMPLATE_HELP, VERIFIER_HELP
 from bandit_rft.cli_commands.options import count, number, or_none, whole
 from bandit_rft.errors import InputError
 
@@ -34,12 +35,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     option("--samples", type=or_none(count), default=None, help="responses a question (default: the largest k)")
     option("--max-tokens", type=count, default=256, help="longest response, in tokens (default: 256)")
     option("--temperature", type=number, default=1.0, help="sampling temperature; 0: greedy (default: 1.0)")
-    option(
-        "--verifier",
-        default="gsm8k-numeric",
-        choices=VERIFIERS,
-        help="comparison with the answer (default: gsm8k-numeric)",
-    )
+    option("--verifier", type=or_none(str), default=None, help=f"{VERIFIER_HELP} (default: none)")
+    option("--template", type=or_none(str), default=None, help=f"{TEMPLATE_HELP} (default: none)")
     option("--batch", type=count, default=32, help="responses generated together (default: 32)")
     option("--dtype", default="float32", choices=("float32", "bfloat16"), help="of the arithmetic (default: float32)")
     option("--key", type=whole, default=0, help="seed (default: 0)")
@@ -58,10 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
     import jax
 
     from bandit_rft.progress import ProgressLine
-    from llm_bridge import datasets, load_model
+    from llm_bridge import datasets, load_model, verifiers
     from llm_bridge.evaluate import evaluate
 
-    data = datasets.load(arguments.data, arguments.split)
+    data = datasets.load(arguments.data, arguments.split, template=arguments.template)
     places = range(min(arguments.questions or len(data), len(data))) if arguments.index is None else [arguments.index]
     examples = [data.example(place) for place in places]
     model = load_model(arguments.model, arguments.dtype)
@@ -92,6 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
         f"response length {found.mean_length:.1f} tokens, {found.truncated:.1%} stopped by "
         f"--max-tokens {arguments.max_tokens}"
     )
+    if verifiers.counts().said():
+        print(verifiers.counts().said())
     if arguments.json is not None:
         from bandit_rft.run_folder import to_json, write_atomically
 
@@ -106,6 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
             "per_question": found.per_question.tolist(),
             "truncated": found.truncated,
             "mean_length": found.mean_length,
+            "data_revision": data.revision,
+            "verifier_counts": dataclasses.asdict(verifiers.counts()),
         }
         write_atomically(Path(arguments.json), to_json(json.loads(json.dumps(numbers))))
     return 0

@@ -113,16 +113,21 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
     from llm_bridge.prompt_arms import PromptArms
 
     if config.data is not None:
-        example = datasets.load(config.data, config.split).example(config.index)
+        data = datasets.load(config.data, config.split, template=config.template)
+        example, revision = data.example(config.index), data.revision
     else:
         assert config.prompt is not None
         assert config.answer is not None
         message = {"role": "user", "content": config.prompt}
         example = datasets.Example(prompt=(message,), ground_truth=config.answer, index=0, data_source="prompt")
+        revision = None
+    # config.json names the verifier that the data chose, so that it says what was done.
+    config = dataclasses.replace(config, verifier=config.verifier or example.verifier)
+    assert config.verifier is not None
     verifier = verifiers.make(config.verifier, example.answer)
     test: list[Example] = []
     if config.test_source is not None:
-        questions = datasets.load(config.test_source, config.test_split)
+        questions = datasets.load(config.test_source, config.test_split, template=config.template)
         test = [questions.example(place) for place in range(min(config.test_questions, len(questions)))]
 
     with contextlib.ExitStack() as stack:
@@ -132,7 +137,7 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
         arms.check_fits(config.max_tokens)
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
         folder = stack.enter_context(RunFolder.claim(out, config.to_json(), defaults=defaults))
-        folder.write_manifest(started=now(), key=config.key, finished=None)
+        folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=revision)
         key = jax.random.key(config.key)
         learning_rate = _learning_rate(config, folder, model, example, key)
         learner = FineTune(
@@ -159,6 +164,8 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
         figure = finetune_run.draw(folder.path)
         print(finetune_run.summary(folder.path))
         print(f"Figure: {figure}\nRun folder: {folder.path}")
+        if verifiers.counts().said():
+            print(verifiers.counts().said())
         return history
 
 
@@ -185,7 +192,7 @@ def _learning_rate(
             measured = measure(
                 model,
                 example.prompt,
-                verifiers.make(config.verifier, example.answer),
+                verifiers.make(config.verifier or example.verifier, example.answer),
                 key=jax.random.fold_in(key, MEASUREMENT),
                 max_tokens=config.max_tokens,
                 rollouts=config.measure_rollouts,

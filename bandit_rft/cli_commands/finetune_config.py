@@ -9,7 +9,12 @@ from typing import Any
 from bandit_rft.cli_commands.options import count, number, option, or_none, whole
 from bandit_rft.errors import InputError
 
-VERIFIERS = ("gsm8k-numeric", "gsm8k-flexible", "gsm8k-strict")
+# Asked of the model's libraries only when it is used: --help must not wait for them.
+VERIFIER_HELP = (
+    "how a response is compared with the answer: gsm8k-numeric, gsm8k-flexible, gsm8k-strict, math-verify, math-boxed, "
+    "exact, exact-casefold, regex:PATTERN, or your own module:function or file.py:function; none: by the data"
+)
+TEMPLATE_HELP = "how the question is put: gsm8k, math, plain, or a text with {question} in it; none: as the data has it"
 SIGNALS = ("raw", "signed", "mean_baseline", "rloo", "grpo")
 AGGREGATIONS = ("seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean", "token-mean", "token-sum")
 
@@ -30,7 +35,8 @@ class FineTuneConfig:
         None, "a prompt of your own instead of --data; needs --answer", type=or_none(str), metavar="TEXT"
     )
     answer: str | None = option(None, "the right answer to --prompt", type=or_none(str), metavar="TEXT")
-    verifier: str = option("gsm8k-numeric", "how a response is compared with the answer", choices=VERIFIERS)
+    verifier: str | None = option(None, VERIFIER_HELP, type=or_none(str))
+    template: str | None = option(None, TEMPLATE_HELP, type=or_none(str))
     signal: str = option("raw", "learning signal made of a round's rewards", choices=SIGNALS)
     rollouts: int = option(1, "responses a round, G", type=count)
     rounds: int = option(200, "rounds, T", type=count)

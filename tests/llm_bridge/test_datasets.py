@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bandit_rft.errors import InputError
-from llm_bridge import arithmetic, datasets, verifiers
+from llm_bridge import arithmetic, datasets, layouts, verifiers
 
 
 def row(content="What is 1 + 1?", truth="2", **more):
@@ -148,7 +148,7 @@ def write_empty(path):
 
 
 @pytest.mark.parametrize(
-    "source", ["", "nothing", "a/b/c", "missing.parquet", "dir/missing.parquet", "nul\0", "x" * 5000], ids=range(7)
+    "source", ["", "nothing", "a/b/c/d", "missing.parquet", "dir/missing.parquet", "nul\0", "x" * 5000], ids=range(7)
 )
 def test_an_unknown_source_lists_what_can_be_given(source):
     with pytest.raises(InputError, match="arithmetic, gsm8k, math, a parquet file") as caught:
@@ -205,3 +205,127 @@ def test_arithmetic_is_right_disjoint_and_the_same_everywhere():
         json.dumps([arithmetic.questions(split) for split in arithmetic.SPLITS]).encode()
     ).hexdigest()
     assert digest.startswith("b4bbbff19327ce83")
+
+
+# ------------------------------------------------------------------------------------------ MATH, templates, the hub
+
+PROBLEM = "How many vertical asymptotes does $y=\\frac{2}{x^2+x-6}$ have?"
+
+
+def math_row(**more):
+    return {
+        "problem": PROBLEM,
+        "solution": "Two: $\\boxed{1}$, no, $\\boxed{\\frac{4}{2}}$.",
+        "level": "Level 3",
+    } | more
+
+
+def test_raw_math_columns_give_what_verl_makes_of_them(tmp_path, shared_data):
+    """As in EleutherAI/hendrycks_math and DigitalLearningGmbH/MATH-lighteval (no `answer`); MATH-500 has it."""
+    plain = datasets.load(write(tmp_path / "plain.parquet", [math_row(type="Algebra")]))
+    (message,) = plain.example(0).prompt
+    assert message == {"role": "user", "content": f"{PROBLEM} {layouts.MATH_INSTRUCTION}"}
+    assert plain.example(0).ground_truth == "\\frac{4}{2}"
+    assert plain.example(0).verifier == "math-verify"
+    given = datasets.load(write(tmp_path / "given.parquet", [math_row(subject="Algebra", answer="2")]))
+    assert given.example(0).ground_truth == "2"
+    # The instruction is that of the data set as verl's own preprocessing writes it.
+    made = datasets.load(shared_data / "math", "test").example(0)
+    assert made.prompt[0]["content"].endswith(" " + layouts.MATH_INSTRUCTION)
+    assert made.verifier == "math-verify"
+    assert datasets.load(shared_data / "gsm8k", "test").example(0).verifier == "gsm8k-numeric"
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (math_row(solution="no box"), r"no answer in 'solution'; it should hold an answer in \\boxed"),
+        (math_row(solution=None), "no answer in 'solution'"),
+        (math_row(solution="\\boxed{ }"), "no answer in 'solution'"),
+        (math_row(problem="  "), "empty or malformed 'problem'"),
+    ],
+)
+def test_a_bad_row_of_raw_math_is_named(tmp_path, bad, words):
+    with pytest.raises(InputError, match=words):
+        datasets.load(write(tmp_path / "rows.parquet", [math_row(), bad])).example(1)
+
+
+def test_a_template_replaces_the_instruction(tmp_path):
+    """Catches a doubled instruction, a lost system message, and braces of LaTeX read as fields."""
+    raw = write(tmp_path / "raw.parquet", [math_row()])
+    asked = lambda path, template: datasets.load(path, template=template).example(0).prompt[-1]["content"]  # noqa: E731
+    assert asked(raw, "plain") == PROBLEM
+    assert asked(raw, "gsm8k") == f"{PROBLEM} {layouts.GSM8K_INSTRUCTION}"
+    assert asked(raw, "math") == asked(raw, None)
+    assert asked(raw, "Q: {question} \\boxed{} {0}") == f"Q: {PROBLEM} \\boxed{{}} {{0}}"
+    question = f"What is 1 + 1? {layouts.GSM8K_INSTRUCTION}"
+    prompt = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": question}]
+    verl = write(tmp_path / "verl.parquet", [row() | {"prompt": prompt}])
+    changed = datasets.load(verl, template="math").example(0)
+    assert changed.prompt[0] == prompt[0]
+    assert changed.prompt[1]["content"] == f"What is 1 + 1? {layouts.MATH_INSTRUCTION}"
+    assert len(datasets.load("arithmetic", template="plain").example(0).prompt) > 1
+    with pytest.raises(InputError, match=r"gsm8k, math, plain nor a text with \{question\}"):
+        datasets.load(raw, template="fancy")
+
+
+class Hub:
+    """A hub whose repositories are folders of revisions; `snapshot_download` as the client's, links left out."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder, self.asked = folder, []
+        monkeypatch.setattr("huggingface_hub.snapshot_download", self.download)
+
+    def download(self, name, *, repo_type, revision, allow_patterns):
+        import fnmatch
+
+        assert repo_type == "dataset"
+        self.asked.append((name, revision))
+        commit = self.folder / name / (revision or "main").replace("/", "_")
+        if not commit.exists():
+            from huggingface_hub.errors import RevisionNotFoundError
+
+            # Past its __init__, which wants a response of whichever HTTP client this version of the hub's uses.
+            raise RevisionNotFoundError.__new__(RevisionNotFoundError)
+        target = self.folder / "cache" / name.replace("/", "--") / "snapshots" / f"{commit.name}-commit"
+        target.mkdir(parents=True, exist_ok=True)
+        for file in commit.rglob("*.parquet"):
+            inside = str(file.relative_to(commit))
+            if any(fnmatch.fnmatch(inside, pattern) for pattern in allow_patterns):
+                (target / inside).parent.mkdir(parents=True, exist_ok=True)
+                (target / inside).write_bytes(file.read_bytes())
+        return str(target)
+
+
+def test_hub_data_sets_in_the_layouts_of_the_real_ones(tmp_path, monkeypatch):
+    """openai/gsm8k (main/), EleutherAI/hendrycks_math (a folder a configuration), DigitalLearningGmbH/MATH-lighteval
+    (data/), HuggingFaceH4/MATH-500 (no parquet but the hub's own conversion); and a revision."""
+    hub = Hub(tmp_path / "hub", monkeypatch)
+    gsm8k = {"question": "1 + 1?", "answer": "two\n#### 2"}
+    write(tmp_path / "hub/openai/gsm8k/main/main/test-00000-of-00001.parquet", [gsm8k])
+    write(tmp_path / "hub/openai/gsm8k/main/socratic/test-00000-of-00001.parquet", [gsm8k, gsm8k])
+    write(tmp_path / "hub/E/hendrycks_math/main/algebra/train-00000-of-00001.parquet", [math_row()])
+    write(tmp_path / "hub/E/hendrycks_math/main/geometry/train-00000-of-00001.parquet", [math_row()] * 3)
+    write(tmp_path / "hub/D/MATH-lighteval/main/data/train-00000-of-00001-7320a6f3aba8ebd2.parquet", [math_row()] * 2)
+    write(tmp_path / "hub/D/MATH-lighteval/v1/data/train-00000-of-00001.parquet", [math_row()] * 5)
+    (tmp_path / "hub/H/MATH-500/main").mkdir(parents=True)
+    write(tmp_path / "hub/H/MATH-500/refs_convert_parquet/default/test/0000.parquet", [math_row(answer="2")] * 4)
+
+    found = datasets.load("openai/gsm8k", "test")
+    assert (len(found), found.revision, found.example(0).ground_truth) == (1, "main-commit", "2")
+    assert len(datasets.load("openai/gsm8k/socratic", "test")) == 2
+    assert len(datasets.load("E/hendrycks_math/geometry")) == 3
+    with pytest.raises(InputError, match="holds the folders algebra, geometry; name one of them"):
+        datasets.load("E/hendrycks_math")
+    assert len(datasets.load("D/MATH-lighteval")) == 2
+    pinned = datasets.load("D/MATH-lighteval@v1")
+    assert (len(pinned), pinned.revision) == (5, "v1-commit")
+    assert hub.asked[-1] == ("D/MATH-lighteval", "v1")
+    converted = datasets.load("H/MATH-500", "test")
+    assert (len(converted), converted.revision) == (4, "refs_convert_parquet-commit")
+    assert len(datasets.load("H/MATH-500@refs/convert/parquet", "test")) == 4
+    with pytest.raises(InputError, match="no revision 'v9'"):
+        datasets.load("D/MATH-lighteval@v9")
+    with pytest.raises(InputError, match="no parquet file of split 'train'"):
+        datasets.load("H/MATH-500", "train")
+    assert datasets.load("arithmetic").revision is None

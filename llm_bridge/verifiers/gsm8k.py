@@ -1,6 +1,6 @@
-"""Verifiers: frozen callables from a response's text to a reward, 1.0 for a right answer and 0.0 for a wrong one.
+"""GSM8K's verifiers.
 
-    reward = verifiers.GSM8K(answer="72", rule="numeric")("so 48 + 24 = 72.\\n#### 72")
+    reward = GSM8K(answer="72", rule="numeric")("so 48 + 24 = 72.\\n#### 72")
 
 GSM8K's rules are verl's (`verl/utils/reward_score/gsm8k.py`), searched, as there, in the last 300 characters only:
 
@@ -17,21 +17,17 @@ digits ("7,2" is not 72), and compares exact decimals: "42.0" is 42, while "4.2.
 
 What is verified is untrusted: no `eval`, no expression with backtracking, a bounded window of text, no conversion of a
 number longer than the window.
-
-Left out: MATH's `\\boxed{…}` answers, which need symbolic equality and a process with a time limit.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Literal
 
 from bandit_rft.errors import InputError
 
-Verifier = Callable[[str], float]
 Rule = Literal["strict", "flexible", "numeric"]
 
 WINDOW = 300
@@ -111,30 +107,3 @@ class GSM8K:
             return float(extract_flexible(text) == self.answer)
         value = extract_number(text)
         return float(value is not None and value == as_number(self.answer.strip()))
-
-
-_MAKERS: dict[str, Callable[[str], Verifier]] = {
-    "gsm8k-strict": lambda answer: GSM8K(answer=answer, rule="strict"),
-    "gsm8k-flexible": lambda answer: GSM8K(answer=answer, rule="flexible"),
-    "gsm8k-numeric": lambda answer: GSM8K(answer=answer, rule="numeric"),
-}
-
-
-def names() -> tuple[str, ...]:
-    """The verifiers that `make` knows."""
-    return tuple(_MAKERS)
-
-
-def make(name: str, ground_truth: str) -> Verifier:
-    """The verifier of this name for one question.
-
-    Args:
-        name: one of `names()`.
-        ground_truth: the question's right answer.
-
-    Raises:
-        InputError: unknown name, or a ground truth that the verifier cannot use.
-    """
-    if name not in _MAKERS:
-        raise InputError(f"no verifier {name!r}; choose one of {', '.join(_MAKERS)}")
-    return _MAKERS[name](ground_truth)

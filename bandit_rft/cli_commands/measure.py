@@ -1,0 +1,272 @@
+"""`bandit-rft measure`: p0 and kappa of one question; or, with --scan, p0 of many, to choose one by its difficulty."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bandit_rft.cli_commands.finetune_config import TEMPLATE_HELP, VERIFIER_HELP
+from bandit_rft.cli_commands.options import add_options, build, count, given, number, option, or_none, whole
+from bandit_rft.errors import InputError
+
+if TYPE_CHECKING:
+    from bandit_rft.run_folder import RunFolder
+    from llm_bridge.datasets import Dataset
+    from llm_bridge.measure import Measurement
+    from llm_bridge.scan import Row
+
+RESULT = "measurement.json"
+
+_EPILOG = """choose a question that the model answers about one time in four, then measure it anew:
+  bandit-rft measure --scan --model smollm2-135m --data gsm8k --indices 0:200 --samples 32 --wanted 0.25
+  bandit-rft measure --model smollm2-135m --data gsm8k --index I --rollouts 128 --key 1
+
+the same command on the same folder continues a scan that was cut, to the same numbers.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureConfig:
+    """What is measured; every field is an option of the command and documented there.
+
+    Raises:
+        InputError: values that do not go together.
+    """
+
+    model: str = option("smollm2-135m", "embedded or fetched model, local folder, .gguf file or Hugging Face hub id")
+    data: str = option("arithmetic", "arithmetic, gsm8k, math, a parquet file, a folder or a hub id")
+    split: str = option("train", "split of the data")
+    index: int = option(0, "the question's place in its split, from 0", type=whole)
+    verifier: str | None = option(None, VERIFIER_HELP, type=or_none(str))
+    template: str | None = option(None, TEMPLATE_HELP, type=or_none(str))
+    rollouts: int = option(64, "responses behind p0 and kappa", type=count)
+    error: bool = option(True, "also the standard error of kappa, for two thirds more time")
+    max_tokens: int = option(256, "longest response, in tokens", type=count)
+    temperature: float = option(1.0, "sampling temperature", type=number)
+    batch: int = option(32, "responses generated together", type=count)
+    confidence: float = option(0.95, "of the intervals", type=number)
+    remat: bool = option(False, "recompute activations in the backward pass: less memory, a third more time")
+    dtype: str = option("float32", "of the arithmetic", choices=("float32", "bfloat16"))
+    key: int = option(0, "seed", type=whole)
+    scan: bool = option(False, "p0 of many questions instead, resumable, with a table")
+    indices: str = option("0:100", "--scan: which questions, start:stop, start:stop:step or a list I,J,K")
+    shortest: int | None = option(None, "--scan: only so many of them, the shortest", type=or_none(count))
+    samples: int = option(32, "--scan: responses a question", type=count)
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.confidence < 1.0:
+            raise InputError(f"--confidence is {self.confidence}: give a number between 0 and 1, such as 0.95.")
+        places(self.indices, None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, complete."""
+        return {"command": "measure", **dataclasses.asdict(self)}
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser(
+        "measure",
+        help="p0 and kappa of a question, with errors; --scan: p0 of many questions",
+        description="Measure what the theory needs of a model and a question: p0 and kappa, with errors.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--out", metavar="RUN", help="run folder (default: runs/measure- and a name made of the options)"
+    )
+    parser.add_argument(
+        "--wanted", type=number, metavar="P0", help="--scan: name the questions nearest to this p0 (default: none)"
+    )
+    add_options(parser, MeasureConfig)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, write and print."""
+    config = build(MeasureConfig, given(arguments, MeasureConfig), "The command line")
+    if arguments.wanted is not None and not 0.0 < arguments.wanted < 1.0:
+        raise InputError(f"--wanted is {arguments.wanted}: give a p0 strictly between 0 and 1, such as 0.25.")
+    if arguments.wanted is not None and not config.scan:
+        raise InputError("--wanted chooses among the questions of a scan: add --scan.")
+    from bandit_rft.run_folder import RunFolder, now
+    from llm_bridge import datasets, verifiers
+
+    data = datasets.load(config.data, config.split, template=config.template)
+    chosen = places(config.indices, len(data)) if config.scan else [config.index]
+    if config.verifier is None:  # config.json names what the data chose, so that it says what was done
+        config = dataclasses.replace(config, verifier=data.example(chosen[0]).verifier)
+    assert config.verifier is not None
+    verifiers.make(config.verifier, data.example(chosen[0]).answer)
+    with RunFolder.claim(arguments.out or _default_folder(config), config.to_json()) as folder:
+        folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision)
+        if config.scan:
+            _scan(config, data, chosen, folder, arguments.wanted)
+        else:
+            _measure(config, data, folder)
+        counted = verifiers.counts()
+        folder.amend_manifest(finished=now(), verifier_counts=dataclasses.asdict(counted))
+        if counted.said():
+            print(counted.said())
+        print(f"Run folder: {folder.path}")
+    return 0
+
+
+def places(text: str, length: int | None) -> list[int]:
+    """The places that start:stop[:step] or a list names, each once; those beyond `length` are refused in a list and cut
+    off a range, as slices do.
+
+    Raises:
+        InputError: anything else, or nothing.
+    """
+    found: list[int] = []
+    if re.fullmatch(r"\d*:\d*(?::[1-9]\d*)?", text):
+        start, stop, step = ([*text.split(":"), ""])[:3]
+        last = int(stop) if stop else length
+        if last is None:
+            return []
+        found = list(range(int(start or 0), last if length is None else min(last, length), int(step or 1)))
+    elif re.fullmatch(r"\d+(?:,\d+)*", text):
+        found = list(dict.fromkeys(int(part) for part in text.split(",")))
+    if not found:
+        raise InputError(
+            f"--indices {text[:40]!r} names no question"
+            + (f" of the {length}" if length is not None else "")
+            + ": give start:stop, such as 0:200, or a list, such as 3,17,42."
+        )
+    return found
+
+
+def _default_folder(config: MeasureConfig) -> str:
+    from bandit_rft.run_folder import config_hash
+
+    model = Path(config.model).stem if "/" in config.model else config.model
+    what = "scan" if config.scan else str(config.index)
+    name = f"measure-{model}-{Path(config.data).stem}-{what}-{config_hash(config.to_json())[:8]}"
+    return str(Path("runs") / re.sub(r"[^\w.-]+", "_", name))
+
+
+# ---------------------------------------------------------------------------------------------------- one question
+
+
+def _measure(config: MeasureConfig, data: Dataset, folder: RunFolder) -> None:
+    import jax
+
+    from bandit_rft.cli_commands.finetune import MEASUREMENT
+    from bandit_rft.progress import ProgressLine
+    from bandit_rft.run_folder import read_json, to_json, write_atomically
+    from llm_bridge import load_model, verifiers
+    from llm_bridge.measure import measure
+
+    path = folder.path / RESULT
+    if path.exists():
+        print(told(config, read_json(path)))
+        return
+    example = data.example(config.index)
+    assert config.verifier is not None
+    model = load_model(config.model, config.dtype)
+    with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0") as line:
+        found: Measurement = measure(
+            model,
+            example.prompt,
+            verifiers.make(config.verifier, example.answer),
+            # The key of a fine-tuning run's own measurement: the same key gives the same numbers there.
+            key=jax.random.fold_in(jax.random.key(config.key), MEASUREMENT),
+            max_tokens=config.max_tokens,
+            rollouts=config.rollouts,
+            batch=min(config.batch, config.rollouts),
+            temperature=config.temperature,
+            confidence=config.confidence,
+            standard_error=config.error,
+            remat=config.remat,
+            progress=line,
+        )
+    write_atomically(path, to_json(dataclasses.asdict(found)))
+    print(told(config, read_json(path)))
+
+
+def told(config: MeasureConfig, found: dict[str, Any]) -> str:
+    """A measurement in a few lines; JSON's null is NaN."""
+    value = {name: math.nan if entry is None else entry for name, entry in found.items()}
+    lines = [
+        f"{config.model} on question {config.index} of {config.data} ({config.split}): {value['rollouts']} responses, "
+        f"{value['distinct']} different, {value['mean_length']:.1f} tokens each, {value['truncated']:.1%} cut off",
+        f"p0 = {value['p0']:.4f}, {value['confidence']:.0%} interval {value['p0_low']:.4f} to {value['p0_high']:.4f} "
+        f"({value['successes']} of {value['rollouts']} right)",
+    ]
+    if math.isfinite(value["kappa"]):
+        error = value["kappa_standard_error"]
+        lines.append(
+            f"kappa = {value['kappa']:.4g}" + (f" ± {error:.2g} (standard error)" if math.isfinite(error) else "")
+        )
+    if value["note"]:
+        lines.append(str(value["note"]))
+    return "\n".join(lines)
+
+
+# ---------------------------------------------------------------------------------------------------- many questions
+
+
+def _scan(config: MeasureConfig, data: Dataset, chosen: list[int], folder: RunFolder, wanted: float | None) -> None:
+    import time
+
+    import jax
+
+    from bandit_rft.progress import ProgressLine
+    from bandit_rft.run_folder import SCAN, LineWriter, read_lines, rewrite_lines, write_atomically
+    from llm_bridge import load_model, scan
+
+    if config.shortest is not None:
+        chosen = scan.shortest(data, chosen, config.shortest)
+    path = folder.path / SCAN
+    records = read_lines(path)
+    rewrite_lines(path, records)  # without the half line that a kill may have left
+    rows = [scan.Row(**record) for record in records]
+    done = {row.index for row in rows}
+    left = [place for place in chosen if place not in done]
+    if left:
+        examples = [(place, data.example(place)) for place in left]
+        model = load_model(config.model, config.dtype)
+        writer = LineWriter(path)
+        start = time.monotonic()
+        try:
+            with ProgressLine("scanning", unit="questions", quantity="p0") as line:
+                for row in scan.scan(
+                    model,
+                    examples,
+                    key=jax.random.key(config.key),
+                    samples=config.samples,
+                    max_tokens=config.max_tokens,
+                    verifier=config.verifier,
+                    temperature=config.temperature,
+                    batch=config.batch,
+                    confidence=config.confidence,
+                ):
+                    writer.write(dataclasses.asdict(row))
+                    writer.sync()
+                    rows.append(row)
+                    line(len(rows), len(chosen), row.p0, time.monotonic() - start)
+        finally:
+            writer.close()
+    write_atomically(folder.path / "table.csv", scan.as_csv(rows))
+    write_atomically(folder.path / "table.md", scan.as_markdown(rows, config.confidence))
+    print(_told_scan(config, rows))
+    if wanted is not None:
+        best = scan.nearest(rows, wanted)
+        print(f"Nearest to p0 = {wanted:g}: question {best[0].index} (by log-odds, as all of these):")
+        print(scan.as_markdown(best[:5], config.confidence), end="")
+    print(f"Table: {folder.path / 'table.csv'} and table.md")
+
+
+def _told_scan(config: MeasureConfig, rows: list[Row]) -> str:
+    never, always = sum(row.successes == 0 for row in rows), sum(row.successes == row.samples for row in rows)
+    mean = sum(row.successes for row in rows) / sum(row.samples for row in rows)
+    return (
+        f"{config.model} on {len(rows)} questions of {config.data} ({config.split}), {config.samples} responses each: "
+        f"{never} never right, {always} always, mean p0 {mean:.3f}"
+    )

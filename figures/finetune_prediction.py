@@ -1,0 +1,71 @@
+"""A fine-tuning run beside `bandit-rft predict`'s prediction of it: reward and Pass@1 by round, from saved results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandit_rft.errors import InputError
+from bandit_rft.run_folder import read_history, read_json
+from figures import style
+from figures.finetune_run import estimates, run_title, running_mean
+
+NAME = "finetune_prediction"
+
+
+def accepts(config: Mapping[str, Any]) -> bool:
+    """Whether a run's config.json is one that this figure may show (it also needs a prediction.json)."""
+    return config.get("command") == "finetune"
+
+
+def ready(run: Path) -> bool:
+    """Whether `bandit-rft predict` has found a law for this run."""
+    return (run / "prediction.json").exists() and read_json(run / "prediction.json")["law"] is not None
+
+
+def draw(run: str | Path, out: str | Path | None = None) -> Path:
+    """Draw the figure of a run folder that `bandit-rft predict` has been through; returns the PNG's path.
+
+    Args:
+        run: the run folder; the run may still be going on.
+        out: folder of the PNG; the run's own figures/ by default.
+
+    Raises:
+        InputError: no fine-tuning history, no prediction yet, or one that says that no law applies.
+    """
+    run = Path(run)
+    history = read_history(run)
+    if not accepts(history.config):
+        raise InputError(f"{run} is not a fine-tuning run: give {NAME} a folder of bandit-rft finetune.")
+    if not (run / "prediction.json").exists():
+        raise InputError(f"{run} holds no prediction.json: make it with bandit-rft predict {run}.")
+    predicted = read_json(run / "prediction.json")
+    if predicted["law"] is None:
+        raise InputError(f"{run} has no prediction to draw: {predicted['reason']}")
+    at, value = np.asarray(predicted["at"]), np.asarray(predicted["value"])
+    rewards = history.rewards[0].mean(axis=1)
+    rounds = history.config["rounds"]
+    with style.panels(1, 1, height=3.0, squeeze=False) as (figure, axes):
+        panel = axes[0, 0]
+        label = f"{predicted['law']}, $p_0$ and $\\kappa$ measured"
+        panel.plot(at, value, color=style.INK, linestyle=(0, (4, 2)), linewidth=1.0, label=label)
+        if predicted["low"] is not None:
+            panel.fill_between(
+                at, predicted["low"], predicted["high"], color=style.GREY, alpha=0.22, linewidth=0, label="80% of runs"
+            )
+        window = max(1, min(max(5, rounds // 20), len(rewards)))
+        smooth = running_mean(rewards, window)[window - 1 :]
+        places = np.arange(window, window + len(smooth)) - (window - 1) / 2
+        panel.plot(places, smooth, color=style.ORANGE, label=f"reward, mean of {window} rounds")
+        estimates(panel, [e for e in history.evaluations if e["measured"] == "train"], style.BLUE, "Pass@1, 95%")
+        panel.set_ylim(-0.03, 1.03)
+        panel.set_xlim(-0.02 * rounds, 1.02 * rounds)
+        panel.set_xlabel("round (policy updates so far)")
+        panel.set_ylabel("training question:\nprobability correct")
+        panel.set_title(run_title(history.config), fontsize="small")
+        figure.legend(loc="outside lower center", ncols=2, columnspacing=1.0, handlelength=1.5)
+        folder = Path(out) if out is not None else run / "figures"
+        return style.save(figure, folder / f"{NAME}.png", runs={"run": run})

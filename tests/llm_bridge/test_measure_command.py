@@ -1,0 +1,314 @@
+"""`bandit-rft measure` and `predict` from end to end on a tiny model: the same numbers after a cut, and one sentence
+for what cannot be done."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import jax
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bandit_rft import theory
+from bandit_rft.cli import main
+from bandit_rft.cli_commands.measure import places
+from bandit_rft.errors import InputError
+from bandit_rft.run_folder import RunFolder, to_line
+from llm_bridge import datasets, load_model, measure, scan, verifiers
+from llm_bridge.evaluate import wilson
+from tests.bandit_rft import tiny_folder
+
+QUESTIONS = [("1+1=?", "2"), ("what is 2+2?", "4"), ("5-2=?", "3"), ("9-8=?", "1"), ("0+7=?", "7"), ("3+3", "6")]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny_folder.write(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rows = [
+        {"prompt": [{"role": "user", "content": question}], "reward_model": {"style": "rule", "ground_truth": answer}}
+        for question, answer in QUESTIONS
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "questions.parquet")
+
+
+def options(tiny: str, *more: str) -> list[str]:
+    return ["measure", "--model", tiny, "--data", "questions.parquet", "--max-tokens", "3", *more]
+
+
+SCAN = ("--scan", "--samples", "64", "--indices", "0:6")
+
+
+def test_a_scan_that_was_cut_continues_to_the_same_numbers(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches keys that depend on the order or on where a scan was cut, a row made twice, and half a line kept."""
+    assert main(options(tiny, *SCAN, "--out", "whole", "--wanted", "0.1")) == 0
+    said = capsys.readouterr().out
+    rows = [json.loads(line) for line in (tmp_path / "whole" / "scan.jsonl").read_text().splitlines()]
+    assert [row["index"] for row in rows] == [0, 1, 2, 3, 4, 5]
+    for row in rows:
+        assert (row["low"], row["high"]) == wilson(row["successes"], 64)
+        assert row["p0"] == row["successes"] / 64
+    assert len({row["successes"] for row in rows}) > 1
+    best = min(
+        rows, key=lambda row: abs(math.log((row["successes"] + 0.5) / (64.5 - row["successes"])) - math.log(1 / 9))
+    )
+    assert f"Nearest to p0 = 0.1: question {best['index']} " in said
+
+    original, made = scan.evaluate, []
+
+    def cut(*arguments, **named):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(1)
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(scan, "evaluate", cut)
+    assert main(options(tiny, *SCAN, "--out", "cut")) == 130
+    with (tmp_path / "cut" / "scan.jsonl").open("a") as file:
+        file.write('{"index":2,"p')
+    monkeypatch.setattr(scan, "evaluate", original)
+    assert main(options(tiny, *SCAN, "--out", "cut")) == 0
+    for name in ("scan.jsonl", "table.csv", "table.md"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    # Another order and other neighbours, and the rows are the same.
+    assert main(options(tiny, "--scan", "--samples", "64", "--indices", "4,1", "--out", "two")) == 0
+    assert [json.loads(line) for line in (tmp_path / "two" / "scan.jsonl").read_text().splitlines()] == [
+        rows[4],
+        rows[1],
+    ]
+    table = list(csv.DictReader((tmp_path / "whole" / "table.csv").open()))
+    assert [(int(row["index"]), float(row["p0"])) for row in table] == [(row["index"], row["p0"]) for row in rows]
+    shown = (tmp_path / "whole" / "table.md").read_text().splitlines()[2:]
+    shares = [float(line.split("|")[2]) for line in shown]
+    assert shares == sorted(shares, reverse=True)
+    manifest = json.loads((tmp_path / "whole" / "manifest.json").read_text())
+    assert manifest["finished"]
+    assert manifest["verifier_counts"]["timeouts"] == 0
+
+
+def test_a_scans_row_is_the_policys_share(tiny: str) -> None:
+    """The share of 512 samples against the exact probability of the right answers: within 4.5 standard errors."""
+    model = load_model(tiny)
+    data = datasets.load("questions.parquet")
+    (row,) = scan.scan(model, [(2, data.example(2))], key=jax.random.key(0), samples=512, max_tokens=1, batch=64)
+    rollouts = model.generate(data.example(2).prompt, rollouts=4096, max_tokens=1, key=jax.random.key(1))
+    check = verifiers.make("gsm8k-numeric", "3")
+    p = np.mean([check(text) for text in rollouts.text])
+    assert abs(row.p0 - p) < 4.5 * math.sqrt(p * (1 - p) * (1 / 512 + 1 / 4096))
+
+
+def test_the_shortest_questions_and_the_nearest(tiny: str) -> None:
+    data = datasets.load("questions.parquet")
+    assert scan.shortest(data, range(6), 3) == [5, 0, 2]
+    rows = [
+        scan.Row(index=i, p0=c / 32, low=0, high=1, successes=c, samples=32, truncated=0, mean_length=1)
+        for i, c in enumerate((0, 2, 8, 8, 30))
+    ]
+    assert scan.nearest(rows, 0.25)[0].index == 2
+    assert scan.nearest(rows, 0.9)[0].index == 4
+    assert scan.nearest(rows, 0.01)[0].index == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "expected"),
+    [("0:3", 9, [0, 1, 2]), ("7:20", 9, [7, 8]), (":2", 9, [0, 1]), ("0:9:4", 9, [0, 4, 8]), ("5,1,5", 9, [5, 1])],
+)
+def test_places(text, length, expected):
+    assert places(text, length) == expected
+
+
+@pytest.mark.parametrize("text", ["", "a", "3:1", "9:", "-1:3", "1,,2", "1:2:0", "1.5"])
+def test_places_that_name_nothing(text):
+    with pytest.raises(InputError, match="names no question"):
+        places(text, 9)
+
+
+def test_one_question_is_measured_as_the_library_does(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """p0, κ and its error are `llm_bridge.measure`'s under the key of a fine-tuning run's own measurement."""
+    from bandit_rft.cli_commands.finetune import MEASUREMENT
+
+    (tmp_path / "rule.py").write_text("def odd(text, answer):\n    return float(len(text) % 2)\n")  # p0 about a half
+    command = options(
+        tiny, "--index", "2", "--rollouts", "48", "--key", "3", "--out", "one", "--verifier", "rule.py:odd"
+    )
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    found = json.loads((tmp_path / "one" / "measurement.json").read_text())
+    example = datasets.load("questions.parquet").example(2)
+    expected = measure(
+        load_model(tiny),
+        example.prompt,
+        verifiers.make("rule.py:odd", "3"),
+        key=jax.random.fold_in(jax.random.key(3), MEASUREMENT),
+        max_tokens=3,
+        rollouts=48,
+        batch=32,
+    )
+    assert found["successes"] == expected.successes
+    assert found["kappa"] == pytest.approx(expected.kappa, rel=1e-6)
+    assert f"p0 = {expected.p0:.4f}" in said
+    assert f"kappa = {expected.kappa:.4g} ± " in said
+    config = json.loads((tmp_path / "one" / "config.json").read_text())
+    assert (config["command"], config["verifier"]) == ("measure", "rule.py:odd")
+    assert main(command) == 0  # from the file, without a model
+    assert f"p0 = {expected.p0:.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--index", "6"), "no example 6"),
+        (("--scan", "--indices", "8:9"), "names no question of the 6"),
+        (("--scan", "--indices", "7"), "no example 7"),
+        (("--wanted", "0.5"), "add --scan"),
+        (("--scan", "--wanted", "1"), "strictly between"),
+        (("--confidence", "1"), "--confidence"),
+        (("--verifier", "magic"), "no verifier 'magic'"),
+        (("--template", "magic"), "no such"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_sentence(
+    tiny: str, more: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(options(tiny, *more)) == 2
+    said = capsys.readouterr().err
+    assert message in said or (message == "no such" and "the template 'magic'" in said)
+    assert said.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------- predict
+
+CONFIG = {
+    "command": "finetune",
+    "model": "m",
+    "data": "gsm8k",
+    "index": 1,
+    "optimizer": "sgd",
+    "epochs": 1,
+    "aggregation": "seq-mean-token-sum",
+    "signal": "raw",
+    "rollouts": 1,
+    "kl_coefficient": 0,
+    "gradient_clip": None,
+    "rounds": 60,
+}
+
+
+def fine_tuned(path: Path, *, gain: float = 0.5, done: int = 60, measured: object = "yes", **changes: object) -> Path:
+    """A run folder whose rewards come from the jump chain of p0 = .2 and this gain; what was measured says .5."""
+    config = {**CONFIG, **changes}
+    generator, law = np.random.default_rng(0), theory.pg_jump_single(0.2, gain, 61, kappa=1.0).law
+    assert law is not None
+    logits, successes, rewards = law.logits(62), 0, []
+    for _ in range(done):
+        p = 1 / (1 + math.exp(-logits[successes]))
+        rewards.append([float(generator.random() < p) for _ in range(config["rollouts"])])  # type: ignore[call-overload]
+        successes += int(rewards[-1][0])
+    with RunFolder.claim(path, config) as folder:
+        lines = (to_line({"round": i, "rewards": r, "metrics": {"loss": 0.0}}) for i, r in enumerate(rewards))
+        (path / "history.jsonl").write_text("".join(lines))
+        record = {"round": 0, "measured": "train", "pass_at_1": 7 / 36, "successes": 7, "samples": 36, "questions": 1}
+        later = {**record, "round": 60, "pass_at_1": 0.5, "low": 0.4, "high": 0.6}
+        (path / "evaluations.jsonl").write_text(to_line({**record, "low": 0.1, "high": 0.3}) + to_line(later))
+        if measured == "yes":
+            measured = {"kappa": 2.0, "kappa_standard_error": 0.5, "successes": 13, "rollouts": 64}
+        folder.resolve(learning_rate=0.25, **({"measurement": measured} if measured else {}))
+        folder.write_manifest(key=0)
+    return path
+
+
+def test_predict_writes_the_law_the_verdict_and_the_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fine_tuned(tmp_path / "run")
+    assert main(["predict", str(run)]) == 0
+    said = capsys.readouterr().out
+    found = json.loads((run / "prediction.json").read_text())
+    assert found["law"] == "rft_predict"
+    expected = theory.rft_predict(20 / 100, 2.0, 0.25, 61)
+    assert found["p0"] == pytest.approx(0.2)
+    assert found["value"] == pytest.approx(expected.value.tolist())
+    assert found["verdict"]["tested"]
+    assert found["verdict"]["agrees"]
+    assert "AGREES with rft_predict" in said
+    (evaluation,) = found["evaluations"]
+    assert evaluation["predicted"] == pytest.approx(expected.value[60])
+    assert not evaluation["inside"]
+    assert "outside the interval" in said
+    low, high = found["last_at_kappa_one_error_off"]
+    assert low == pytest.approx(theory.rft_predict(0.2, 1.5, 0.25, 61).value[-1])
+    assert low < expected.value[-1] < high
+    assert (run / "figures" / "finetune_prediction.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["figures", "--run", str(run)]) == 0
+    assert "finetune_prediction.png" in capsys.readouterr().out
+
+
+def test_predict_falsifies_a_run_that_does_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A gain of a thousandth of the measured one: nothing is learnt where the law says .97."""
+    run = fine_tuned(tmp_path / "run", gain=0.0005)
+    assert main(["predict", str(run)]) == 0
+    assert "REFUSES rft_predict" in capsys.readouterr().out
+    assert not json.loads((run / "prediction.json").read_text())["verdict"]["agrees"]
+
+
+def test_predict_of_an_unfinished_run_and_of_a_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fine_tuned(tmp_path / "cut", done=9)
+    assert main(["predict", str(run)]) == 0
+    found = json.loads((run / "prediction.json").read_text())
+    assert (found["rounds_done"], found["rounds"], len(found["value"])) == (9, 61, 61)
+    run = fine_tuned(tmp_path / "group", signal="grpo", rollouts=4, kl_coefficient=0.001, gradient_clip=1.0)
+    assert main(["predict", str(run)]) == 0
+    said = capsys.readouterr().out
+    found = json.loads((run / "prediction.json").read_text())
+    assert found["law"] == "pg_group"
+    assert found["value"][-1] == pytest.approx(
+        theory.pg_group("grpo", 0.2, 0.25, 61, 4, kappa=2.0, ddof=1, eps=1e-6).value[-1]
+    )
+    assert "KL term of weight 0.001" in said
+    assert "clips gradients at 1" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"optimizer": "adamw"}, "optimiser is adamw"),
+        ({"epochs": 2}, "2 epochs"),
+        ({"aggregation": "token-mean"}, "averaged as token-mean"),
+        ({"measured": None}, "run with --measure"),
+        ({"measured": {"kappa": None, "successes": 1, "rollouts": 64}}, "kappa could not be measured"),
+        ({"measured": {"kappa": -1.0, "successes": 1, "rollouts": 64}}, "estimate -1"),
+    ],
+)
+def test_where_no_law_applies_the_sentence_says_why(
+    tmp_path: Path, changes: dict[str, object], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fine_tuned(tmp_path / "run", **changes)  # type: ignore[arg-type]
+    assert main(["predict", str(run)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("No law applies: ")
+    assert words in said
+    found = json.loads((run / "prediction.json").read_text())
+    assert found["law"] is None
+    assert words in found["reason"]
+    assert main(["figures", "--run", str(run)]) == 0  # the other figure is still drawn
+    assert main(["figures", "finetune_prediction", "--run", str(run)]) == 2
+
+
+def test_predict_wants_a_fine_tuning_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(tmp_path / "absent")]) == 2
+    assert "absent" in capsys.readouterr().err
+    with RunFolder.claim(tmp_path / "other", {"command": "measure"}) as folder:
+        (folder.path / "history.jsonl").write_text(to_line({"round": 0, "rewards": [1.0], "metrics": {}}))
+    assert main(["predict", str(tmp_path / "other")]) == 2
+    assert "not a fine-tuning run" in capsys.readouterr().err

@@ -1,0 +1,253 @@
+"""MATH's verifiers: a table of pairs judged by hand, math-verify called directly, verl's rule worked out by hand, and
+every ground truth of MATH against itself."""
+
+import logging
+import random
+from pathlib import Path
+
+import pytest
+
+from bandit_rft.errors import InputError
+from llm_bridge import verifiers
+from llm_bridge.verifiers import boxed, pool
+
+# ground truth, answer, equal as mathematics, equal to verl's rule on strings (worked out from its published steps)
+PAIRS = [
+    # numbers
+    ("5", "5", 1, 1),
+    ("5", "6", 0, 0),
+    ("5", "5.0", 1, 0),
+    ("5", "05", 1, 0),
+    ("-3", "3", 0, 0),
+    ("-3", "- 3", 1, 1),
+    ("0.5", ".5", 1, 1),
+    ("0.25", ".25", 1, 1),
+    ("1000", "1,000", 1, 0),
+    ("10000", "10{,}000", 1, 0),
+    ("2^{10}", "1024", 1, 0),
+    ("1024", "2^{11}", 0, 0),
+    ("3.14159", "\\pi", 0, 0),
+    ("720", "6!", 1, 0),
+    # fractions
+    ("\\frac{1}{2}", "\\dfrac{1}{2}", 1, 1),
+    ("\\frac{1}{2}", "\\tfrac{1}{2}", 1, 1),
+    ("\\frac{1}{2}", "\\frac12", 1, 1),
+    ("\\frac{1}{2}", "1/2", 1, 1),
+    ("\\frac{1}{2}", "0.5", 1, 1),
+    ("\\frac{1}{2}", "\\frac{2}{4}", 1, 0),
+    ("\\frac{1}{2}", "\\frac{1}{3}", 0, 0),
+    ("\\frac{1}{2}", "2", 0, 0),
+    ("\\frac{3}{4}", "0.75", 1, 0),
+    ("-\\frac{3}{4}", "\\frac{-3}{4}", 1, 0),
+    ("-\\frac{3}{4}", "\\frac{3}{4}", 0, 0),
+    ("\\frac{7}{3}", "2\\frac{1}{3}", 1, 0),
+    ("\\frac{1}{72}", "\\frac1{72}", 1, 1),
+    # roots and powers
+    ("2\\sqrt{3}", "2\\sqrt3", 1, 1),
+    ("2\\sqrt{3}", "\\sqrt{12}", 1, 0),
+    ("2\\sqrt{3}", "3\\sqrt{2}", 0, 0),
+    ("\\frac{1}{\\sqrt{2}}", "\\frac{\\sqrt{2}}{2}", 1, 0),
+    ("\\sqrt[3]{8}", "2", 1, 0),
+    ("\\sqrt{2}", "1.41", 0, 0),
+    ("8^{1/3}", "2", 1, 0),
+    # expressions
+    ("x^2-1", "(x-1)(x+1)", 1, 0),
+    ("x^2-1", "x^2+1", 0, 0),
+    ("x+y", "y+x", 1, 0),
+    ("x", "y", 0, 0),
+    ("\\frac{x+1}{2}", "\\frac{1}{2}x+\\frac{1}{2}", 1, 0),
+    ("2\\pi", "\\pi\\cdot 2", 1, 0),
+    ("\\pi", "2\\pi", 0, 0),
+    ("1+2i", "2i+1", 1, 0),
+    ("1+2i", "1-2i", 0, 0),
+    ("\\sin^2 x+\\cos^2 x", "1", 1, 0),
+    ("\\log_2 8", "3", 1, 0),
+    # equations: a short left side does not count
+    ("5", "x=5", 1, 1),
+    ("5", "x=6", 0, 0),
+    ("y=2x+1", "y = 2x + 1", 1, 1),
+    ("y=2x+1", "y=2x-1", 0, 0),
+    # intervals, points, sets
+    ("(1,2)", "(1, 2)", 1, 1),
+    ("(1,2)", "(2,1)", 0, 0),
+    ("[0,1]", "[0,1)", 0, 0),
+    ("[0,1)", "\\left[0,1\\right)", 1, 1),
+    ("(-\\infty,3)", "(-\\infty, 3)", 1, 1),
+    ("(-\\infty,3]", "(-\\infty, 3)", 0, 0),
+    ("(-\\infty,2)\\cup(3,\\infty)", "(3,\\infty)\\cup(-\\infty,2)", 1, 0),
+    ("(0,\\frac{1}{2})", "(0, 0.5)", 1, 0),
+    ("1,2,3", "3,2,1", 1, 0),
+    ("1,2,3", "1,2", 0, 0),
+    ("\\{1,2\\}", "\\{2,1\\}", 1, 0),
+    ("\\{1,2\\}", "\\{1,3\\}", 0, 0),
+    ("\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}", "\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}", 1, 1),
+    ("\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}", "\\begin{pmatrix} 1 & 2 \\\\ 4 & 3 \\end{pmatrix}", 0, 0),
+    # units, degrees, money, per cent, text
+    ("90", "90^\\circ", 1, 1),
+    ("90^\\circ", "90", 1, 1),
+    ("30^\\circ", "60^\\circ", 0, 0),
+    ("12", "12\\text{ cm}", 1, 1),
+    ("12", "13\\text{ cm}", 0, 0),
+    ("18", "\\$18", 1, 1),
+    ("18", "\\$81", 0, 0),
+    ("25", "25\\%", 1, 1),
+    ("25", "52\\%", 0, 0),
+    ("\\text{Evelyn}", "\\text{Evelyn}", 1, 1),
+    ("\\text{Evelyn}", "Evelyn", 1, 0),
+    ("\\text{Evelyn}", "\\text{Angela}", 0, 0),
+    ("\\text{(A)}", "\\text{(B)}", 0, 0),
+    ("5", "\\text{no idea}", 0, 0),
+    ("5", "", 0, 0),
+]
+
+
+def in_box(answer: str) -> str:
+    return f"First 3, then 4. So the answer is $\\boxed{{{answer}}}$."
+
+
+def test_the_table_is_judged_as_by_hand():
+    """Catches a verifier that lets wrong answers through, or loses right ones to notation."""
+    wrong = [
+        (truth, answer, found)
+        for truth, answer, expected, _ in PAIRS
+        if (found := verifiers.make("math-verify", truth)(in_box(answer))) != expected
+    ]
+    assert wrong == []
+    assert len(PAIRS) >= 60
+
+
+@pytest.mark.parametrize(("truth", "answer", "_", "expected"), PAIRS)
+def test_the_table_by_verls_rule(truth, answer, _, expected):
+    assert verifiers.make("math-boxed", truth)(in_box(answer)) == expected
+
+
+def test_the_workers_say_what_math_verify_says_in_process():
+    """Catches a worker whose confinement (no eval, no lambdify) changes verdicts: each pair directly, and wrongly
+    paired, in both ways."""
+    from math_verify import LatexExtractionConfig, parse, verify
+
+    generator = random.Random(0)
+    pairs = [(truth, answer) for truth, answer, _, _ in PAIRS if answer]
+    answers = [answer for _, answer in pairs]
+    pairs += [(truth, generator.choice(answers)) for truth, _ in pairs]
+    settings = [LatexExtractionConfig(boxed_match_priority=0)]
+    logging.disable(logging.CRITICAL)
+    try:
+        direct = [
+            answer.strip() == truth.strip()
+            or verify(
+                parse(f"\\boxed{{{truth}}}", settings, parsing_timeout=0),
+                parse(f"\\boxed{{{answer}}}", settings, parsing_timeout=0),
+                timeout_seconds=0,
+            )
+            for truth, answer in pairs
+        ]
+    finally:
+        logging.disable(logging.NOTSET)
+    ours = verifiers.rewards([verifiers.MathVerify(answer=t) for t, _ in pairs], [in_box(a) for _, a in pairs])
+    assert [pair for pair, a, b in zip(pairs, direct, ours, strict=True) if a != b] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("\\boxed{5}", "5"),
+        ("\\boxed{1} and \\boxed{2}", "2"),
+        ("\\boxed{\\frac{1}{2}} done }", "\\frac{1}{2}"),
+        ("\\boxed{\\boxed{7}}", "7"),
+        ("\\boxed 5$ so", "5"),
+        ("\\boxed{3} \\boxed 4$", "4"),
+        ("\\fbox{6}", "6"),
+        ("\\boxed{}", ""),
+        ("\\boxed{{}}", "{}"),
+        ("\\boxed{" + "1" * boxed.LONGEST + "}", "1" * boxed.LONGEST),
+        ("\\boxed{" + "1" * (boxed.LONGEST + 1) + "}", None),
+        ("\\boxed{1} then \\boxed{2", None),  # the last one was cut off: verl gives 0 too
+        ("\\boxed", None),
+        ("\\boxed5", None),
+        ("5", None),
+        ("", None),
+    ],
+)
+def test_the_last_box(text, answer):
+    assert verifiers.last_boxed(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "normal"),
+    [
+        ("\\dfrac{3}{4}", "\\frac{3}{4}"),
+        ("\\frac34", "\\frac{3}{4}"),
+        ("\\frac3{4}", "\\frac{3}{4}"),
+        ("3/4", "\\frac{3}{4}"),
+        ("x/4", "x/4"),
+        ("1/2/3", "1/2/3"),
+        ("1 / 2", "\\frac{1}{2}"),
+        ("\\sqrt5+\\sqrt{6}", "\\sqrt{5}+\\sqrt{6}"),
+        ("x = 3", "3"),
+        ("xyz = 3", "xyz=3"),
+        ("10\\text{ dollars}", "10"),
+        ("50\\%", "50"),
+        ("\\$5", "5"),
+        ("\\left( 1, 2 \\right)", "(1,2)"),
+        (".5", "\\frac{1}{2}"),
+        ("{.5}", "{0.5}"),
+        ("1\\!000", "1000"),
+        ("90^{\\circ}", "90"),
+        ("\\frac", "\\frac"),
+        ("", ""),
+    ],
+)
+def test_normal_forms(answer, normal):
+    """By hand from Hendrycks et al.'s published steps."""
+    assert boxed.normalise(answer) == normal
+
+
+def test_answers_that_cannot_be_normalised_are_compared_as_they_stand():
+    for bad in ("\\sqrt", "1\\text{ a}\\text{ b}"):
+        assert verifiers.make("math-boxed", bad)(f"\\boxed{{{bad}}}") == 1.0
+        assert verifiers.make("math-boxed", bad)("\\boxed{2}") == 0.0
+
+
+def truths(folder: Path) -> list[str]:
+    """The different ground truths of MATH; two rows of its training split have none, and are refused."""
+    from llm_bridge import datasets
+
+    found, refused = set(), 0
+    for split in ("train", "test"):
+        data = datasets.load(folder / "math", split)
+        for place in range(len(data)):
+            try:
+                found.add(data.example(place).ground_truth)
+            except InputError:
+                refused += 1
+    assert refused == 2
+    return sorted(found)
+
+
+def test_every_math_answer_is_itself_as_a_string(shared_data):
+    """All 4,341 different ground truths of MATH; and none of them is refused or too long."""
+    for truth in truths(shared_data):
+        text = in_box(truth)
+        assert verifiers.last_boxed(text) == truth
+        assert verifiers.make("math-boxed", truth)(text) == 1.0
+        assert verifiers.make("math-verify", truth)(text) == 1.0
+
+
+@pytest.mark.slow
+def test_every_math_answer_is_itself_as_mathematics(shared_data):
+    """By math-verify, without our shortcut for equal strings: all do (its own last resort compares strings too)."""
+    every = truths(shared_data)
+    found = pool.run([{"kind": "math", "gold": truth, "answer": truth} for truth in every], seconds=30.0)
+    assert len(every) == 4341
+    assert [truth for truth, reward in zip(every, found, strict=True) if reward != 1.0] == []
+
+
+def test_a_ground_truth_that_no_answer_can_equal_is_refused():
+    for name in ("math-verify", "math-boxed", "exact", "regex:(.*)"):
+        with pytest.raises(InputError, match="empty"):
+            verifiers.make(name, "  ")
+    with pytest.raises(InputError, match="1001 characters"):
+        verifiers.make("math-verify", "1" * 1001)
+    with pytest.raises(InputError, match="time limit"):
+        verifiers.MathVerify(answer="1", seconds=0)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -22,24 +22,14 @@ from scipy.stats import norm
 
 from bandit_rft.errors import InputError
 from llm_bridge import verifiers
-from llm_bridge.prompt_arms import Prompt, Verifier, check_fits, score
+from llm_bridge.prompt_arms import VerifierFactory, check_fits, score
+from llm_bridge.question_arms import Question
 
 if TYPE_CHECKING:
     from llm_bridge.model import LanguageModel
 
 # (done, total, mean so far, seconds so far), as the run loop reports.
 Progress = Callable[[int, int, float, float], None]
-VerifierFactory = Callable[[Any], Verifier]
-
-
-class Question(Protocol):
-    """What evaluation needs of an example: a prompt (text or chat messages) and what the verifier is made from."""
-
-    @property
-    def prompt(self) -> Prompt: ...
-
-    @property
-    def answer(self) -> Any: ...
 
 
 def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:

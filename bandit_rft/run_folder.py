@@ -5,6 +5,7 @@
     history.npz         a simulation's history, or
     history.jsonl       a line a round, written as it happens (no clock in it, so that a resumed run's is the same)
     evaluations.jsonl   a line an evaluation
+    timings.jsonl       a line a round: seconds, tokens generated, tokens a second (the clock's own file)
     checkpoints/, figures/
 
 Whole files are written beside their place and renamed into it, so a reader never sees half a file; in a .jsonl file a
@@ -36,12 +37,13 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 
-CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS = (
+CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, TIMINGS = (
     "config.json",
     "manifest.json",
     "history.npz",
     "history.jsonl",
     "evaluations.jsonl",
+    "timings.jsonl",
 )
 _PACKAGES = (
     "bandit-rft",

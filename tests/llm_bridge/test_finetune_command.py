@@ -47,6 +47,22 @@ def questions(tmp_path, monkeypatch):
     pyarrow.parquet.write_table(pa.Table.from_pylist(rows), "sums.parquet")
 
 
+def test_several_questions_run_and_are_told_apart(tiny, tmp_path, capsys):
+    """Two of three named questions a round, in the folder's name and in every record."""
+    options = ("--index", "1,4,6", "--prompts-per-round", "2", "--rounds", "2", "--max-tokens", "4")
+    asked = ("finetune", "--model", tiny, "--data", "sums.parquet", *options, "--kl-coefficient", "0")
+    assert main([*asked, "--learning-rate", "1e-3", "--train-samples", "6", "--test-questions", "0"]) == 0
+    [folder] = (tmp_path / "runs").iterdir()
+    assert "questions 1, 4, 6 of sums" in capsys.readouterr().out
+    assert json.loads((folder / "config.json").read_text())["index"] == [1, 4, 6]
+    lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert [len(line["rewards"]) for line in lines] == [2, 2]
+    assert all(len({response["question"] for response in line["responses"]}) == 2 for line in lines)
+    first, last = (json.loads(line) for line in (folder / "evaluations.jsonl").read_text().splitlines())
+    assert (first["questions"], first["samples_per_question"], last["round"]) == (3, 2, 2)
+
+
+@pytest.mark.slow
 def test_several_questions_with_every_option_continue_bit_by_bit(tiny, tmp_path, monkeypatch, capsys):
     """Catches an option that reaches nothing, a clock in the history, and draws that depend on where a run was cut."""
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder

@@ -390,7 +390,7 @@ def test_a_model_learns_several_questions_under_run(model, arms):
 
 
 def test_float32_masters_keep_steps_that_bfloat16_weights_round_away(arms):
-    """The same round with bfloat16 arithmetic: at 1e-6 AdamW moves every float32 master and hardly a bfloat16 weight."""
+    """With bfloat16 arithmetic, at 1e-6: AdamW moves every float32 master and no bfloat16 norm, which is near 1."""
     moved = {}
     for param_dtype in (jnp.float32, jnp.bfloat16):
         decoder = Decoder(toy.config(layers=1), rngs=nnx.Rngs(0), dtype=jnp.bfloat16, param_dtype=param_dtype)

@@ -84,7 +84,7 @@ def test_an_epoch_asks_every_question_once():
 
 
 def test_every_question_is_drawn_equally_often():
-    """1,000 rounds of two from five: each question 400 times, but for which one an epoch leaves out (± 5 standard errors)."""
+    """1,000 rounds of two from five: each question 400 times but for the epochs that leave it out (± 5 errors)."""
     counts = np.bincount(np.concatenate([drawn(jax.random.key(1), i, 5, 2) for i in range(1000)]), minlength=5)
     assert counts.sum() == 2000
     np.testing.assert_allclose(counts, 400, atol=5 * np.sqrt(500 * 0.8 * 0.2))

@@ -83,7 +83,8 @@ class FineTune:
         mini_batches: optimiser steps an epoch, each on an equal share of the rollouts in shuffled order (verl:
             train_batch_size / ppo_mini_batch_size). Aggregation is within a share.
         replay: past rounds whose rollouts are learned from again, with importance ratios against the policy that
-            sampled them and the signals of then; without a clip the ratio stands unclipped.
+            sampled them and the signals of then; without a clip the ratio stands unclipped. KL and entropy terms are
+            taken on their tokens as they stand.
         aggregation: how tokens average, by verl's names (`bandit_rft.objectives`). "seq-mean-token-sum-norm" divides
             by max_tokens.
         gradient_clip: bound on the gradient's Euclidean norm; None: no bound (the theory's update).

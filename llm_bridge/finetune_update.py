@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Array = jax.Array
 PyTree = Any
 Sums = dict[str, float]
+_kl = jax.jit(objectives.kl, static_argnames=("estimator",))
 
 
 class Update:
@@ -41,7 +42,7 @@ class Update:
         self.settings, self.arms, self.prompts = settings, arms, arms.question_tokens
         self.group = settings.rollouts + settings.baseline_rollouts
         self.rows = settings.prompts * settings.rollouts
-        self.signal = jax.vmap(signals.make(settings.signal, ddof=settings.ddof, eps=settings.eps))
+        self.signal = jax.jit(jax.vmap(signals.make(settings.signal, ddof=settings.ddof, eps=settings.eps)))
         self.optimizer = settings.transformation(rounds)
         self.rate = settings.rate(rounds)
         # A replayed response was sampled by another policy: without a ratio its gradient would be biased.
@@ -148,12 +149,12 @@ class Update:
         mapped = settings.reward_wrong + (settings.reward_right - settings.reward_wrong) * rewards
 
         def divergence(estimator: objectives.KLEstimator) -> np.ndarray:
-            per_token = objectives.kl(jnp.asarray(rows.log_probs), jnp.asarray(rows.ref_log_probs), estimator)
+            per_token = _kl(rows.log_probs, rows.ref_log_probs, estimator)
             return np.where(rows.mask, np.asarray(per_token), 0.0).sum(axis=1, dtype=np.float64)
 
         if settings.reward_kl_coefficient > 0:
             mapped = mapped - settings.reward_kl_coefficient * divergence(settings.reward_kl)
-        groups = jnp.asarray(mapped.reshape(settings.prompts, self.group), jnp.float32)
+        groups = mapped.reshape(settings.prompts, self.group).astype(np.float32)
         kl = float(divergence(settings.kl).mean()) if rows.ref_log_probs is not None else math.nan
         return np.asarray(self.signal(groups), np.float32).reshape(-1), kl
 

@@ -80,6 +80,9 @@ def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
             )
         if "prompt" in options:
             values["data"] = None
+        for one, other, unset in (("indices", "index", 0), ("index", "indices", None)):
+            if one in options:
+                values[other] = unset
     return build(FineTuneConfig, {**values, **options}, file or "The command line")
 
 

@@ -340,8 +340,16 @@ def test_a_resumed_run_is_bit_identical(arms, tmp_path):
     """Questions drawn, mini-batches shuffled, a window and a schedule, saved and loaded; Muon, epochs and the rest are
     in the command's own test."""
     settings = {
-        **{"prompts": 2, "mini_batches": 2, "replay": 1, "optimizer": "adamw", "learning_rate": 1e-2, "rounds": 4},
-        **{"schedule": "cosine", "warmup_rounds": 1, "donate": True, "kl_coefficient": 0.01},
+        "prompts": 2,
+        "mini_batches": 2,
+        "replay": 1,
+        "optimizer": "adamw",
+        "learning_rate": 1e-2,
+        "rounds": 4,
+        "schedule": "cosine",
+        "warmup_rounds": 1,
+        "donate": True,
+        "kl_coefficient": 0.01,
     }
     bound, state = start(arms, **settings)
     whole = _rounds(bound, arms, state, range(4))

@@ -15,8 +15,9 @@ The default aggregation here is "seq-mean-token-sum", not verl's "token-mean": w
 rollouts of A_i ∇ log π(sequence i), the policy gradient of the contract and of the theory; every other mode rescales
 tokens by a length and is a different update direction.
 
-All functions are pure, work under jit, vmap and grad, and keep the dtype of their input. Left out: entropy bonus
-(coefficient 0 in the papers compared here), sequence-level ratios (GSPO) and clip-covariance variants.
+All functions are pure, work under jit, vmap and grad, and keep the dtype of their input. The entropy bonus needs whole
+distributions, not the chosen tokens' log-probabilities, and is added where those are (`llm_bridge.policy_gradient`).
+Left out: sequence-level ratios (GSPO) and clip-covariance variants.
 """
 
 from __future__ import annotations

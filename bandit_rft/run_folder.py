@@ -6,6 +6,7 @@
     history.jsonl       a line a round, written as it happens (no clock in it, so that a resumed run's is the same)
     evaluations.jsonl   a line an evaluation
     scan.jsonl          a line a question, of `bandit-rft measure --scan`
+    timings.jsonl       a line a round: seconds, tokens generated, tokens a second (the clock's own file)
     checkpoints/, figures/
 
 Whole files are written beside their place and renamed into it, so a reader never sees half a file; in a .jsonl file a
@@ -37,13 +38,14 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 
-CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN = (
+CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN, TIMINGS = (
     "config.json",
     "manifest.json",
     "history.npz",
     "history.jsonl",
     "evaluations.jsonl",
     "scan.jsonl",
+    "timings.jsonl",
 )
 _PACKAGES = (
     "bandit-rft",

@@ -136,7 +136,9 @@ def estimates(axes: Any, found: Sequence[Mapping[str, Any]], colour: str, label:
 
 def run_title(config: Mapping[str, Any]) -> str:
     """The model and the question."""
-    question = f"question {config['index']} of {Path(config['data']).stem}" if config["data"] else "one prompt"
+    several = config.get("indices") or (isinstance(config["index"], list) and ", ".join(map(str, config["index"])))
+    named = f"questions {several}" if several else f"question {config['index']}"
+    question = f"{named} of {Path(config['data']).stem}" if config["data"] else "one prompt"
     return f"{Path(config['model']).name} on {question}"
 
 

@@ -68,6 +68,13 @@ def overlay(
         reasons.append(f"the optimiser is {config['optimizer']}, and the chain is that of plain gradient steps")
     if config["rollouts"] != 1 or config["signal"] != "raw" or config["epochs"] != 1:
         reasons.append("the chain is that of the raw reward, one rollout and one epoch a round")
+    if config.get("indices") or isinstance(config["index"], list):
+        reasons.append("the chain is that of one question")
+    plain = {"baseline_rollouts": 0, "reward_right": 1.0, "reward_wrong": 0.0, "replay": 0, "schedule": "constant"}
+    plain |= {"warmup_rounds": 0, "reward_kl_coefficient": 0.0, "entropy_coefficient": 0.0, "mini_batches": 1}
+    for name, value in plain.items():
+        if config.get(name, value) != value:
+            reasons.append(f"the run has {name} = {config[name]}, of which the chain knows nothing")
     if config["aggregation"] != "seq-mean-token-sum":
         reasons.append("the chain is that of whole responses (aggregation seq-mean-token-sum)")
     if not 0.0 < p0 < 1.0:

@@ -9,6 +9,7 @@ from llm_bridge.generate import Rollouts
 from llm_bridge.measure import Measurement, measure
 from llm_bridge.model import LanguageModel, load_model
 from llm_bridge.prompt_arms import PromptArms
+from llm_bridge.question_arms import QuestionArms, QuestionRollouts
 
 __all__ = [
     "Evaluation",
@@ -16,6 +17,8 @@ __all__ = [
     "LanguageModel",
     "Measurement",
     "PromptArms",
+    "QuestionArms",
+    "QuestionRollouts",
     "Rollouts",
     "evaluate",
     "load_model",

@@ -13,32 +13,21 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 from scipy.stats import norm
 
 from bandit_rft.errors import InputError
-from llm_bridge import verifiers
-from llm_bridge.prompt_arms import Prompt, Verifier, check_fits, score_each
+from llm_bridge.prompt_arms import VerifierFactory, check_fits, score_each
+from llm_bridge.question_arms import Question, verifier_of
 
 if TYPE_CHECKING:
     from llm_bridge.model import LanguageModel
 
 # (done, total, mean so far, seconds so far), as the run loop reports.
 Progress = Callable[[int, int, float, float], None]
-VerifierFactory = Callable[[Any], Verifier]
-
-
-class Question(Protocol):
-    """What evaluation needs of an example: a prompt (text or chat messages) and what the verifier is made from."""
-
-    @property
-    def prompt(self) -> Prompt: ...
-
-    @property
-    def answer(self) -> Any: ...
 
 
 def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
@@ -133,12 +122,6 @@ def interval(per_question: np.ndarray, samples: int, confidence: float = 0.95) -
     return wilson(p * effective, effective, confidence)
 
 
-def _verifier(asked: str | VerifierFactory | None, question: Question) -> Verifier:
-    if asked is not None and not isinstance(asked, str):
-        return asked(question.answer)
-    return verifiers.make(asked or getattr(question, "verifier", "gsm8k-numeric"), question.answer)
-
-
 def evaluate(
     model: LanguageModel,
     examples: Iterable[Question],
@@ -178,7 +161,7 @@ def evaluate(
         raise InputError("There is no question to evaluate on: give at least one example.")
     if samples < 1 or batch < 1:
         raise InputError(f"Evaluation got samples = {samples} and batch = {batch}: give at least 1 of each.")
-    checks = [_verifier(verifier, question) for question in questions]
+    checks = [verifier_of(verifier, question) for question in questions]
     lengths = []
     for question in questions:
         tokens = np.asarray(model.encode(question.prompt))

@@ -1,13 +1,14 @@
-"""What fine-tuning compiles: the loss of a micro-batch and its gradient, and the optimiser's step.
+"""What fine-tuning compiles: the objective, the loss of a micro-batch with its gradient, and the optimiser's step.
 
-Module-level functions, so that every learner of one model shares their compilations; `llm_bridge.finetune` puts them to
-work.
+`objective_sums` is the objective itself, a pure function of log-probabilities that every learner of this package calls.
+The rest is jitted at module level, so that every learner of one model shares its compilations;
+`llm_bridge.finetune_update` puts it to work.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import jax
@@ -23,77 +24,163 @@ PyTree = Any
 
 @dataclass(frozen=True)
 class Objective:
-    """What the compiled loss is traced for. Numbers are arguments instead, so that a sweep over them compiles once."""
+    """What the compiled loss is traced for. Numbers are arguments instead, so that a sweep over them compiles once.
+
+    Attributes:
+        clipped: PPO's surrogate with its importance ratio; False: REINFORCE, A log π, without one.
+        dual_clipped: negative signals are bounded too.
+        kl: estimator of the KL term in the loss; None: there is none.
+        remat: activations are recomputed in the backward pass.
+        entropy: the loss has an entropy bonus.
+    """
 
     clipped: bool
     dual_clipped: bool
     kl: objectives.KLEstimator | None
     remat: bool
+    entropy: bool = False
+
+
+def objective_sums(
+    objective: Objective,
+    log_probs: Array,
+    old_log_probs: Array,
+    ref_log_probs: Array | None,
+    signal: Array,
+    weights: Array,
+    numbers: dict[str, Array],
+    *,
+    entropy: Array | None = None,
+    fresh: Array | None = None,
+) -> tuple[Array, dict[str, Array]]:
+    """The loss of some rows of a round, and what is reported of them; pure, differentiable in the log-probabilities.
+
+        loss = Σ w · (−surrogate + kl_coefficient · KL − entropy_coefficient · H)
+
+    which is verl's policy_loss = pg_loss − entropy_coeff · entropy_loss + kl_loss_coef · kl_loss, each term aggregated
+    by the same mode (verl/workers/actor/dp_actor.py).
+
+    Args:
+        objective: which terms there are.
+        log_probs: float32 [R, T], the current policy's.
+        old_log_probs: float32 [R, T], of the policy that sampled, as recorded then.
+        ref_log_probs: float32 [R, T] of the reference, or None without a KL term.
+        signal: float32 [R].
+        weights: float32 [R, T] of `objectives.aggregation_weights` over all rows of the step; 0 on padding.
+        numbers: float32 scalars clip_low, clip_high, dual_clip, kl_coefficient, entropy_coefficient, as far as the
+            objective has the term.
+        entropy: float32 [R, T], nats, exact over the vocabulary (`scoring.token_statistics`); only with the bonus.
+        fresh: bool [R], rows sampled by the very policy that is scored, or None for all; the others (replayed ones)
+            are left out of the sampling gap.
+
+    Returns:
+        The loss, and sums over tokens: "loss"; "kl" (nats, of the term in the loss); "clipped" (tokens where the clip
+        stops the gradient, verl's pg_clipfrac before the division); "outside" (tokens whose ratio is outside
+        [1 − low, 1 + high], whatever the sign of the signal); "tokens" (how many were scored); and "sampling_gap", the
+        largest |log_probs − old|, which is no sum.
+    """
+    counted = weights != 0
+    # Padding must be neutral before any exponential: an infinite ratio times a zero weight would be NaN.
+    log_probs = jnp.where(counted, log_probs, 0.0)
+    old = jnp.where(counted, old_log_probs, 0.0)
+    zero = jnp.zeros((), jnp.float32)
+    clipped = outside = divergence = zero
+    if objective.clipped:
+        limits = (numbers["clip_low"], numbers["clip_high"])
+        dual_clip = numbers["dual_clip"] if objective.dual_clipped else None
+        surrogate = objectives.ppo_clip(log_probs, old, signal, *limits, dual_clip=dual_clip)
+        binds = objectives.outside_clip(log_probs, old, signal, *limits)
+        clipped = jnp.sum(jnp.where(counted & binds, 1.0, 0.0))
+        ratio = objectives.importance_ratio(log_probs, old)
+        left = (ratio > 1.0 + numbers["clip_high"]) | (ratio < 1.0 - numbers["clip_low"])
+        outside = jnp.sum(jnp.where(counted & left, 1.0, 0.0))
+    else:
+        surrogate = objectives.reinforce(log_probs, signal)
+    loss = -objectives.weighted_sum(surrogate, weights)
+    if objective.kl is not None:
+        assert ref_log_probs is not None
+        per_token = objectives.kl(log_probs, jnp.where(counted, ref_log_probs, 0.0), objective.kl)
+        divergence = jnp.sum(jnp.where(counted, per_token, 0.0))
+        loss = loss + numbers["kl_coefficient"] * objectives.weighted_sum(per_token, weights)
+    if objective.entropy:
+        assert entropy is not None
+        loss = loss - numbers["entropy_coefficient"] * objectives.weighted_sum(entropy, weights)
+    own = counted if fresh is None else counted & fresh[:, None]
+    gap = jnp.max(jnp.where(own, jnp.abs(log_probs - old), 0.0))
+    tokens = jnp.sum(jnp.where(counted, 1.0, 0.0))
+    sums = {"loss": loss, "kl": divergence, "clipped": clipped, "outside": outside, "tokens": tokens}
+    return loss, sums | {"sampling_gap": gap}
 
 
 @partial(jax.jit, static_argnames=("graphdef",))
 def token_log_probs(
-    params: PyTree, prompt: Array, tokens: Array, lengths: Array, temperature: Array, *, graphdef: Any
+    params: PyTree,
+    prompt: Array,
+    prompt_lengths: Array,
+    tokens: Array,
+    lengths: Array,
+    temperature: Array,
+    *,
+    graphdef: Any,
 ) -> Array:
-    """`scoring.token_log_probs` [G, T], compiled: the reference's score of a micro-batch."""
-    return scoring.token_log_probs(graphdef, params, prompt, tokens, lengths, temperature=temperature)
+    """`scoring.token_log_probs` [R, T], compiled: the reference's score of a micro-batch."""
+    return scoring.token_log_probs(
+        graphdef, params, prompt, tokens, lengths, prompt_lengths=prompt_lengths, temperature=temperature
+    )
 
 
 @partial(jax.jit, static_argnames=("graphdef", "objective"))
 def loss_and_gradient(
     params: PyTree,
     prompt: Array,
+    prompt_lengths: Array,
     tokens: Array,
     lengths: Array,
     weights: Array,
     signal: Array,
     old_log_probs: Array,
     ref_log_probs: Array | None,
+    fresh: Array,
     numbers: dict[str, Array],
     *,
     graphdef: Any,
     objective: Objective,
 ) -> tuple[dict[str, Array], PyTree]:
-    """Sums over the rows of a micro-batch (loss, KL, tokens clipped, largest sampling gap), and the loss's gradient.
+    """`objective_sums` of a micro-batch at these weights, and the loss's gradient in them.
 
     Args:
         params: the policy's weights.
-        prompt: int32 [P], shared by all rows.
+        prompt: int32 [P], shared by all rows, or [R, P], one a row, right-padded.
+        prompt_lengths: int32 scalar, or [R].
         tokens, lengths: int32 [R, T] and [R], the responses.
-        weights: float32 [R, T] of `objectives.aggregation_weights` over the whole round; 0 on padding.
-        signal: float32 [R].
-        old_log_probs: float32 [R, T], as recorded when sampling.
-        ref_log_probs: float32 [R, T] of the reference, or None without a KL penalty.
-        numbers: float32 scalars temperature, clip_low, clip_high, dual_clip, kl_coefficient.
+        weights, signal, old_log_probs, ref_log_probs, fresh, numbers, objective: as `objective_sums` takes them, and
+            among the numbers the temperature.
     """
 
     def loss_of(params: PyTree) -> tuple[Array, dict[str, Array]]:
-        log_probs = scoring.token_log_probs(
-            graphdef, params, prompt, tokens, lengths, temperature=numbers["temperature"], remat=objective.remat
+        score = scoring.token_statistics if objective.entropy else scoring.token_log_probs
+        scored = score(
+            graphdef,
+            params,
+            prompt,
+            tokens,
+            lengths,
+            prompt_lengths=prompt_lengths,
+            temperature=numbers["temperature"],
+            remat=objective.remat,
         )
-        counted = weights != 0
-        # Padding must be neutral before any exponential: an infinite ratio times a zero weight would be NaN.
-        log_probs = jnp.where(counted, log_probs, 0.0)
-        old = jnp.where(counted, old_log_probs, 0.0)
-        zero = jnp.zeros((), jnp.float32)
-        if objective.clipped:
-            limits = (numbers["clip_low"], numbers["clip_high"])
-            dual_clip = numbers["dual_clip"] if objective.dual_clipped else None
-            surrogate = objectives.ppo_clip(log_probs, old, signal, *limits, dual_clip=dual_clip)
-            outside = objectives.outside_clip(log_probs, old, signal, *limits)
-            clipped = jnp.sum(jnp.where(counted & outside, 1.0, 0.0))
-        else:
-            surrogate = objectives.reinforce(log_probs, signal)
-            clipped = zero
-        loss = -objectives.weighted_sum(surrogate, weights)
-        divergence = zero
-        if objective.kl is not None:
-            assert ref_log_probs is not None
-            per_token = objectives.kl(log_probs, jnp.where(counted, ref_log_probs, 0.0), objective.kl)
-            divergence = jnp.sum(jnp.where(counted, per_token, 0.0))
-            loss = loss + numbers["kl_coefficient"] * objectives.weighted_sum(per_token, weights)
-        gap = jnp.max(jnp.where(counted, jnp.abs(log_probs - old), 0.0))
-        return loss, {"loss": loss, "kl": divergence, "clipped": clipped, "sampling_gap": gap}
+        log_probs, entropy = scored if isinstance(scored, tuple) else (scored, None)
+        return objective_sums(
+            objective,
+            log_probs,
+            old_log_probs,
+            ref_log_probs,
+            signal,
+            weights,
+            numbers,
+            entropy=entropy,
+            fresh=fresh,
+        )
 
     (_, sums), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
     return sums, gradient
@@ -124,26 +211,3 @@ def _step(
 
 step_donated = jax.jit(_step, static_argnames=("optimizer",), donate_argnums=(0, 1))
 step_kept = jax.jit(_step, static_argnames=("optimizer",))
-
-
-@lru_cache(maxsize=64)
-def named_optimizer(
-    name: str, learning_rate: float | optax.Schedule, weight_decay: float, betas: tuple[float, float], eps: float
-) -> optax.GradientTransformation:
-    """Cached, because jit recognises an optimiser by identity."""
-    if name == "sgd":
-        return optax.sgd(learning_rate)
-    return optax.adamw(learning_rate, b1=betas[0], b2=betas[1], eps=eps, weight_decay=weight_decay)
-
-
-@lru_cache(maxsize=64)
-def clipped_optimizer(
-    optimizer: optax.GradientTransformation, gradient_clip: float | None
-) -> optax.GradientTransformation:
-    """The optimiser behind a bound on the gradient's Euclidean norm; cached as above."""
-    return optimizer if gradient_clip is None else optax.chain(optax.clip_by_global_norm(gradient_clip), optimizer)
-
-
-def bucket_rows(count: int, most: int) -> int:
-    """Rows of a micro-batch: a power of two, or `most`. Coarser than lengths: each pair of the two is a compilation."""
-    return min(1 << (count - 1).bit_length(), most)

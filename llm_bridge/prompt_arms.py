@@ -7,11 +7,12 @@ reading). `pull` scores text with Python, hence `jittable` is False and the run 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +20,14 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 from llm_bridge import verifiers
+from llm_bridge.generate import Rollouts
 
 if TYPE_CHECKING:
-    from llm_bridge.generate import Rollouts
     from llm_bridge.model import LanguageModel
 
 Prompt = str | Sequence[Mapping[str, str]]
 Verifier = Callable[[str], float]
+VerifierFactory = Callable[[Any], Verifier]
 
 
 def verifier_name(verifier: Verifier) -> str:
@@ -112,6 +114,39 @@ class PromptArms:
         """[P] int32, the prompt as the model reads it."""
         return np.asarray(self.model.encode(self.prompt), np.int32)
 
+    @property
+    def question_tokens(self) -> tuple[np.ndarray, ...]:
+        """The one prompt, as `llm_bridge.question_arms.QuestionArms` has several."""
+        return (self.prompt_tokens,)
+
+    def generate(
+        self,
+        questions: np.ndarray,
+        *,
+        max_tokens: int,
+        key: jax.Array,
+        temperature: float,
+        params: Any = None,
+        batch: int | None = None,
+    ) -> Rollouts:
+        """A response for each entry of `questions` [R], all zero: the prompt is run once for each `batch` of them."""
+
+        def sample(rows: np.ndarray, key: jax.Array) -> Rollouts:
+            return self.model.generate(
+                self.prompt,
+                rollouts=len(rows),
+                max_tokens=max_tokens,
+                key=key,
+                temperature=temperature,
+                params=params,
+            )
+
+        return in_batches(sample, questions, key, batch)
+
+    def questions_of(self, arms: Rollouts) -> np.ndarray:
+        """int32 [G] of zeros: every response answers the one prompt."""
+        return np.zeros(len(arms.lengths), np.int32)
+
     def check_fits(self, max_tokens: int) -> None:
         """Raises InputError if the prompt and `max_tokens` of response exceed the model's context."""
         check_fits(self.model, self.prompt_tokens, max_tokens)
@@ -149,3 +184,19 @@ def check_fits(model: LanguageModel, prompt_tokens: np.ndarray, max_tokens: int)
             f"The prompt has {prompt_tokens.size} tokens, which with {max_tokens} tokens of response exceeds the "
             f"context of {context} of {model.name}: shorten the prompt or lower max_tokens."
         )
+
+
+def in_batches(
+    sample: Callable[[np.ndarray, jax.Array], Rollouts], rows: np.ndarray, key: jax.Array, batch: int | None
+) -> Rollouts:
+    """`sample(rows, key)` a batch at a time, each with a key of its own, joined."""
+    if batch is None or batch >= len(rows):
+        return sample(rows, key)
+    # Rows of a batch fold their own number into its key: numbers from len(rows) on are not among them.
+    parts = [
+        sample(rows[start : start + batch], jax.random.fold_in(key, len(rows) + start))
+        for start in range(0, len(rows), batch)
+    ]
+    arrays = [field.name for field in dataclasses.fields(Rollouts) if field.name != "text"]
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
+    return Rollouts(**joined, text=[text for part in parts for text in part.text])

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from bandit_rft.cli_commands.finetune_config import TEMPLATE_HELP, VERIFIER_HELP
+from bandit_rft.cli_commands.finetune_config import TEMPLATE_HELP, VERIFIER_HELP, parse_ks
 from bandit_rft.cli_commands.options import count, number, or_none, whole
 from bandit_rft.errors import InputError
 
@@ -46,7 +46,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate and print."""
-    ks = _ks(arguments.k)
+    ks = parse_ks(arguments.k)
     samples = arguments.samples or max(ks)
     if max(ks) > samples:
         raise InputError(
@@ -110,13 +110,3 @@ def run(arguments: argparse.Namespace) -> int:
         }
         write_atomically(Path(arguments.json), to_json(json.loads(json.dumps(numbers))))
     return 0
-
-
-def _ks(text: str) -> list[int]:
-    try:
-        ks = sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        ks = []
-    if not ks or ks[0] < 1:
-        raise InputError(f"--k is {text!r}: give whole numbers of at least 1, such as 1,8.")
-    return ks

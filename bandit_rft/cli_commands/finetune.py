@@ -30,6 +30,10 @@ _EPILOG = """the same command on the same folder continues the run, bit by bit a
 the theory's own setting (arXiv 2601.14599, minimalist; no fitted parameter):
   bandit-rft finetune --model smollm2-135m --data arithmetic --index 0 --optimizer sgd --step-over-kappa 0.5 \\
       --kl-coefficient 0 --gradient-clip none --rounds 200 --out runs/minimalist
+
+32 questions a round, one response each, raw reward (arXiv 2601.22532, its baseline):
+  bandit-rft finetune --model qwen2.5-0.5b --data gsm8k --indices 0:7473 --prompts-per-round 32 --rollouts 1 \\
+      --aggregation token-mean --rounds 500 --out runs/batched
 """
 
 
@@ -37,8 +41,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     """Add the command's parser."""
     parser = subparsers.add_parser(
         "finetune",
-        help="fine-tune a language model on one question, into a run folder",
-        description="Fine-tune a language model on one question by policy gradient.",
+        help="fine-tune a language model on questions, into a run folder",
+        description="Fine-tune a language model on one question, or on several, by policy gradient.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -76,6 +80,9 @@ def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
             )
         if "prompt" in options:
             values["data"] = None
+        for one, other, unset in (("indices", "index", 0), ("index", "indices", None)):
+            if one in options:
+                values[other] = unset
     return build(FineTuneConfig, {**values, **options}, file or "The command line")
 
 
@@ -83,7 +90,8 @@ def default_folder(config: FineTuneConfig) -> str:
     """runs/MODEL-DATA-INDEX-HASH, the same for the same options."""
     from bandit_rft.run_folder import config_hash
 
-    data = Path(config.data).stem + f"-{config.index}" if config.data else "prompt"
+    named = config.indices or str(config.index) if len(config.places) <= 4 or config.indices else "several"
+    data = f"{Path(config.data).stem}-{named}" if config.data else "prompt"
     name = (
         f"{Path(config.model).stem if '/' in config.model else config.model}-{data}-{config_hash(config.to_json())[:8]}"
     )
@@ -111,20 +119,22 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
     from llm_bridge import datasets, load_model, verifiers
     from llm_bridge.finetune import FineTune
     from llm_bridge.prompt_arms import PromptArms
+    from llm_bridge.question_arms import QuestionArms
 
     if config.data is not None:
         data = datasets.load(config.data, config.split, template=config.template)
-        example, revision = data.example(config.index), data.revision
+        examples, revision = [data.example(place) for place in config.places], data.revision
     else:
         assert config.prompt is not None
         assert config.answer is not None
         message = {"role": "user", "content": config.prompt}
-        example = datasets.Example(prompt=(message,), ground_truth=config.answer, index=0, data_source="prompt")
+        examples = [datasets.Example(prompt=(message,), ground_truth=config.answer, index=0, data_source="prompt")]
         revision = None
     # config.json names the verifier that the data chose, so that it says what was done.
-    config = dataclasses.replace(config, verifier=config.verifier or example.verifier)
+    config = dataclasses.replace(config, verifier=config.verifier or examples[0].verifier)
     assert config.verifier is not None
-    verifier = verifiers.make(config.verifier, example.answer)
+    for example in examples:
+        verifiers.make(config.verifier, example.answer)
     test: list[Example] = []
     if config.test_source is not None:
         questions = datasets.load(config.test_source, config.test_split, template=config.template)
@@ -133,16 +143,21 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
     with contextlib.ExitStack() as stack:
         if model is None:
             model = load_model(config.model, config.dtype, param_dtype=config.param_dtype)
-        arms = PromptArms(model, example.prompt, verifier)
+        arms: PromptArms | QuestionArms = QuestionArms(model, examples, config.verifier)
+        if len(examples) == 1:
+            arms = PromptArms(model, examples[0].prompt, verifiers.make(config.verifier, examples[0].answer))
         arms.check_fits(config.max_tokens)
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
         folder = stack.enter_context(RunFolder.claim(out, config.to_json(), defaults=defaults))
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=revision)
         key = jax.random.key(config.key)
-        learning_rate = _learning_rate(config, folder, model, example, key)
+        learning_rate = _learning_rate(config, folder, model, examples[0], key)
         learner = FineTune(
             model,
             learning_rate=learning_rate,
+            prompts=config.prompts_per_round,
+            clip=config.clip_limits,
+            betas=(config.beta1, config.beta2),
             **{name: getattr(config, name) for name in _LEARNER_FIELDS},
         )
         line = ProgressLine("fine-tuning")
@@ -150,7 +165,7 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
             folder=folder,
             rounds=config.rounds,
             checkpoint_every=config.checkpoint_every,
-            evaluators=_evaluators(config, model, example, test, key),
+            evaluators=_evaluators(config, model, examples, test, key),
             keep=config.keep_checkpoints,
             on_evaluation=lambda record: _tell(line, record),
         )
@@ -170,8 +185,10 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
 
 
 _LEARNER_FIELDS = (
-    *("signal", "rollouts", "max_tokens", "temperature", "optimizer", "kl_coefficient", "kl", "clip", "epochs"),
-    *("aggregation", "gradient_clip", "weight_decay", "micro_batch", "remat"),
+    *("signal", "ddof", "eps", "reward_right", "reward_wrong", "rollouts", "baseline_rollouts", "max_tokens"),
+    *("temperature", "optimizer", "schedule", "warmup_rounds", "learning_rate_floor", "weight_decay", "adam_eps"),
+    *("gradient_clip", "kl_coefficient", "kl", "reward_kl_coefficient", "reward_kl", "log_kl", "entropy_coefficient"),
+    *("dual_clip", "epochs", "mini_batches", "replay", "aggregation", "micro_batch", "generation_batch", "remat"),
 )
 
 
@@ -219,9 +236,9 @@ def _learning_rate(
 
 
 def _evaluators(
-    config: FineTuneConfig, model: LanguageModel, example: Example, test: list[Example], key: jax.Array
+    config: FineTuneConfig, model: LanguageModel, examples: list[Example], test: list[Example], key: jax.Array
 ) -> dict[str, tuple[int | None, Any]]:
-    """Pass@1 on the training example and on the test questions: rounds between, (weights, rounds done) -> record."""
+    """Pass@1 and pass@k on training and test questions: rounds between, (weights, rounds done) -> record."""
     import jax
 
     from bandit_rft.progress import ProgressLine
@@ -242,17 +259,20 @@ def _evaluators(
                     params=params,
                     progress=line,
                 )
-            record = dataclasses.asdict(found)
-            return {**record, "per_question": found.per_question.tolist()}
+            record = {**dataclasses.asdict(found), "per_question": found.per_question.tolist()}
+            return {**record, "pass_at_k": {str(k): found.pass_at(k) for k in config.ks}}
 
         return measure
 
     found: dict[str, tuple[int | None, Any]] = {}
+    most = max(config.ks)
     if config.train_samples:
-        found["train"] = config.evaluate_every, evaluator("training", [example], config.train_samples, TRAIN_EVALUATION)
+        shown = examples[: config.train_questions]
+        samples = max(-(-config.train_samples // len(shown)), most)
+        found["train"] = config.evaluate_every, evaluator("training", shown, samples, TRAIN_EVALUATION)
     if test:
         every = config.evaluate_every if config.test_every is None else config.test_every or None
-        found["test"] = every, evaluator("test", test, 1, TEST_EVALUATION)
+        found["test"] = every, evaluator("test", test, most, TEST_EVALUATION)
     return found
 
 
@@ -260,7 +280,8 @@ def _tell(line: Any, record: dict[str, Any]) -> None:
     line.clear()
     print(
         f"round {record['round']}: {record['measured']} Pass@1 {record['pass_at_1']:.3f} "
-        f"[{record['low']:.3f}, {record['high']:.3f}] ({record['successes']} of {record['samples']} responses)",
+        f"[{record['low']:.3f}, {record['high']:.3f}] ({record['successes']} of {record['samples']} responses)"
+        + "".join(f", pass@{k} {value:.3f}" for k, value in record["pass_at_k"].items() if k != "1"),
         flush=True,
     )
     if record["measured"] == "train":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,23 @@ VERIFIER_HELP = (
 )
 TEMPLATE_HELP = "how the question is put: gsm8k, math, plain, or a text with {question} in it; none: as the data has it"
 SIGNALS = ("raw", "signed", "mean_baseline", "rloo", "grpo")
+DTYPES = ("float32", "bfloat16")
+ESTIMATORS = ("k1", "k2", "k3")
 AGGREGATIONS = ("seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean", "token-mean", "token-sum")
+
+
+def places(text: str) -> int | tuple[int, ...]:
+    """One place, or several with commas between them."""
+    found = tuple(whole(part.strip()) for part in text.split(","))
+    return found[0] if len(found) == 1 else found
+
+
+def place_range(text: str) -> str:
+    """START:STOP, places from START up to but not including STOP."""
+    start, colon, stop = text.partition(":")
+    if not colon or not start.isdigit() or not stop.isdigit() or int(stop) <= int(start):
+        raise argparse.ArgumentTypeError(f"give START:STOP with START below STOP, such as 0:128, not {text!r}")
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,51 +46,95 @@ class FineTuneConfig:
 
     model: str = option("smollm2-135m", "embedded or fetched model, local folder, .gguf file or Hugging Face hub id")
     data: str | None = option(None, "arithmetic, gsm8k, math, a parquet file, a folder or a hub id", type=or_none(str))
-    split: str = option("train", "split of the data that the training example is taken from")
-    index: int = option(0, "the training example's place in its split, from 0", type=whole)
+    split: str = option("train", "split of the data that the training questions are taken from")
+    index: int | tuple[int, ...] = option(
+        0, "the training question's place in its split, from 0; several: 3,7,11", type=places
+    )
+    indices: str | None = option(
+        None, "training questions from START up to STOP, instead of --index", type=or_none(place_range), metavar="A:B"
+    )
     prompt: str | None = option(
         None, "a prompt of your own instead of --data; needs --answer", type=or_none(str), metavar="TEXT"
     )
     answer: str | None = option(None, "the right answer to --prompt", type=or_none(str), metavar="TEXT")
     verifier: str | None = option(None, VERIFIER_HELP, type=or_none(str))
     template: str | None = option(None, TEMPLATE_HELP, type=or_none(str))
-    signal: str = option("raw", "learning signal made of a round's rewards", choices=SIGNALS)
-    rollouts: int = option(1, "responses a round, G", type=count)
+    signal: str = option("raw", "learning signal made of a prompt's rewards", choices=SIGNALS)
+    ddof: int = option(1, "of grpo's standard deviation: 1 sample (verl), 0 population", type=whole)
+    eps: float = option(1e-6, "added to grpo's standard deviation", type=number)
+    reward_right: float = option(1.0, "reward that is learned from where the verifier says 1", type=number)
+    reward_wrong: float = option(0.0, "reward that is learned from where it says 0; -1: negative rewards", type=number)
+    prompts_per_round: int = option(1, "questions drawn each round, B, all different", type=count)
+    rollouts: int = option(1, "responses per prompt that are learned from, G", type=count)
+    baseline_rollouts: int = option(
+        0, "further responses per prompt that only enter the signal's mean and spread", type=whole
+    )
     rounds: int = option(200, "rounds, T", type=count)
     max_tokens: int = option(256, "longest response, in tokens", type=count)
     temperature: float = option(1.0, "sampling temperature; responses are scored at the same", type=number)
-    optimizer: str = option("adamw", "adamw, or plain sgd (the theory's update)", choices=("adamw", "sgd"))
+    optimizer: str = option(
+        "adamw", "adamw, plain sgd (the theory's update), or muon", choices=("adamw", "sgd", "muon")
+    )
     learning_rate: float | None = option(
-        None, "step size a round; none: 1e-6 for adamw (sgd needs one, or --step-over-kappa)", type=or_none(number)
+        None, "step size a round; none: 1e-6 (sgd needs one, or --step-over-kappa)", type=or_none(number)
     )
     step_over_kappa: float | None = option(
         None, "sgd step size = this over the measured kappa: logit gain a success and unit of 1-p", type=or_none(number)
     )
-    kl_coefficient: float = option(0.001, "weight of the KL divergence from the model as loaded; 0: none", type=number)
-    kl: str = option("k3", "estimator of that divergence", choices=("k1", "k2", "k3"))
-    clip: float | None = option(0.2, "PPO's bound on |ratio - 1|; none: REINFORCE", type=or_none(number))
-    epochs: int = option(1, "passes over a round's responses", type=count)
-    aggregation: str = option(
-        "seq-mean-token-sum", "how the loss averages over tokens (verl's names)", choices=AGGREGATIONS
-    )
+    schedule: str = option("constant", "of the learning rate, by round", choices=("constant", "linear", "cosine"))
+    warmup_rounds: int = option(0, "rounds over which the learning rate first rises from 0", type=whole)
+    learning_rate_floor: float = option(0.0, "share of the learning rate that a schedule ends at", type=number)
+    weight_decay: float = option(0.01, "decoupled weight decay of adamw and muon", type=number)
+    beta1: float = option(0.9, "adamw's decay of its first moment", type=number)
+    beta2: float = option(0.999, "adamw's decay of its second moment", type=number)
+    adam_eps: float = option(1e-8, "added to the root of adamw's second moment", type=number)
     gradient_clip: float | None = option(
         1.0, "bound on the gradient's Euclidean norm; none: no bound", type=or_none(number)
     )
-    weight_decay: float = option(0.01, "adamw's decoupled weight decay", type=number)
+    kl_coefficient: float = option(
+        0.001, "weight in the loss of the KL divergence from the model as loaded; 0: none", type=number
+    )
+    kl: str = option("k3", "estimator of that divergence", choices=ESTIMATORS)
+    reward_kl_coefficient: float = option(0.0, "weight in the reward of that divergence; 0: none", type=number)
+    reward_kl: str = option("k1", "estimator of the divergence in the reward", choices=ESTIMATORS)
+    log_kl: bool = option(False, "report that divergence even where its weights are 0")
+    entropy_coefficient: float = option(0.0, "weight of a bonus for the policy's entropy; 0: none", type=number)
+    clip: float | None = option(0.2, "PPO's bound on |ratio - 1|; none: REINFORCE", type=or_none(number))
+    clip_high: float | None = option(
+        None,
+        "that bound above 1, where it differs from the one below; none: as --clip",
+        type=or_none(number),
+    )
+    dual_clip: float | None = option(
+        None, "bound on the ratio where the signal is negative, such as 3; none: no bound", type=or_none(number)
+    )
+    epochs: int = option(1, "passes over a round's responses", type=count)
+    mini_batches: int = option(1, "optimiser steps an epoch, each on an equal share of the responses", type=count)
+    replay: int = option(0, "past rounds whose responses are learned from again, at importance ratios", type=whole)
+    aggregation: str = option(
+        "seq-mean-token-sum", "how the loss averages over tokens (verl's names)", choices=AGGREGATIONS
+    )
     micro_batch: int | None = option(
-        None, "responses a forward and backward pass; none: all of the round", type=or_none(count)
+        None, "responses a forward and backward pass; none: all of the step", type=or_none(count)
+    )
+    generation_batch: int | None = option(
+        None, "responses sampled together; none: all of the round", type=or_none(count)
     )
     remat: bool = option(False, "recompute activations in the backward pass: less memory, a third more time")
-    dtype: str = option("float32", "of activations and matrix products", choices=("float32", "bfloat16"))
-    param_dtype: str | None = option(
-        None, "of the weights: none: as dtype; float32 keeps master weights", type=or_none(str), metavar="DTYPE"
+    dtype: str = option("float32", "of activations and matrix products", choices=DTYPES)
+    param_dtype: str = option(
+        "float32", "of the weights; float32 masters keep steps that bfloat16 would round away", choices=DTYPES
     )
     key: int = option(0, "seed of all random draws", type=whole)
     train_samples: int = option(
-        64, "responses behind each estimate of Pass@1 on the training example; 0: none", type=whole
+        64, "responses behind each estimate of Pass@1 on the training questions, in all; 0: none", type=whole
     )
-    test_questions: int = option(
-        100, "first questions of the test split, one response each, behind each test Pass@1; 0: none", type=whole
+    train_questions: int = option(100, "first training questions that are evaluated on", type=count)
+    test_questions: int = option(100, "first questions of the test split behind each test Pass@1; 0: none", type=whole)
+    k: str = option(
+        "1",
+        "pass@k of each evaluation for these k, with so many responses a question",
+        metavar="K,...",
     )
     test_data: str | None = option(None, "data of the test questions; none: as --data", type=or_none(str))
     test_split: str = option("test", "split of the test questions")
@@ -108,8 +169,26 @@ class FineTuneConfig:
                 )
             if not self.step_over_kappa > 0:
                 raise InputError(f"--step-over-kappa is {self.step_over_kappa}: give a number above 0, such as 0.5.")
+            if self.schedule != "constant" or self.warmup_rounds:
+                raise InputError("--step-over-kappa is a fixed step size: leave out --schedule and --warmup-rounds.")
         elif self.optimizer == "sgd" and self.learning_rate is None:
             raise InputError("sgd has no step size that suits every model: give --learning-rate or --step-over-kappa.")
+        if self.indices is not None and self.index != 0:
+            raise InputError("The training questions are named twice: give --index or --indices, not both.")
+        if len(set(self.places)) < len(self.places):
+            raise InputError(f"--index names a question twice in {self.index}: name each once.")
+        if self.prompt is not None and len(self.places) > 1:
+            raise InputError("A prompt of your own is the only question: leave out --index and --indices.")
+        if self.prompts_per_round > len(self.places):
+            raise InputError(
+                f"--prompts-per-round is {self.prompts_per_round} and there are {len(self.places)} training questions: "
+                "name more with --indices, or draw fewer."
+            )
+        if self.measures and len(self.places) > 1:
+            raise InputError("p0 and kappa are those of one question: leave out --measure, or name one with --index.")
+        if self.clip is None and self.clip_high is not None:
+            raise InputError("--clip none has no bound above: leave out --clip-high, or give --clip a number.")
+        self.ks  # noqa: B018 - read here, so that a wrong one is refused before anything is loaded
 
     @property
     def measures(self) -> bool:
@@ -121,6 +200,39 @@ class FineTuneConfig:
         """The data of the test questions, or None where there are none."""
         return (self.test_data or self.data) if self.test_questions else None
 
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The training questions' places in their split."""
+        if self.indices is not None:
+            start, _, stop = self.indices.partition(":")
+            return tuple(range(int(start), int(stop)))
+        return (self.index,) if isinstance(self.index, int) else self.index
+
+    @property
+    def ks(self) -> list[int]:
+        """The k of pass@k, ascending."""
+        return parse_ks(self.k)
+
+    @property
+    def clip_limits(self) -> float | tuple[float, float] | None:
+        """The ratio clip as the learner takes it."""
+        return self.clip if self.clip is None or self.clip_high is None else (self.clip, self.clip_high)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, complete: `bandit-rft finetune --config` reads them back."""
         return {"command": "finetune", **dataclasses.asdict(self)}
+
+
+def parse_ks(text: str) -> list[int]:
+    """Whole numbers of at least 1 with commas between them, ascending.
+
+    Raises:
+        InputError: they are not.
+    """
+    try:
+        ks = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        ks = []
+    if not ks or ks[0] < 1:
+        raise InputError(f"--k is {text!r}: give whole numbers of at least 1, such as 1,8.")
+    return ks

@@ -2,12 +2,14 @@
 
 Order within a round: its history line, then (where due) a checkpoint, then (where due) the evaluations. An evaluated
 round always has a checkpoint of its own, so whatever a resumed run finds in evaluations.jsonl was measured on weights
-that it continues from.
+that it continues from. How fast the rounds were stands in timings.jsonl alone, so that everything else is the same
+whenever and wherever a run was made.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.errors import InputError
-from bandit_rft.run_folder import EVALUATIONS, LINES, LineWriter, RunFolder, read_lines, rewrite_lines
+from bandit_rft.run_folder import EVALUATIONS, LINES, TIMINGS, LineWriter, RunFolder, read_lines, rewrite_lines
 from llm_bridge import checkpoints
 
 # (weights, rounds done) -> records of the evaluations of one kind
@@ -34,6 +36,7 @@ class FineTuneRecorder:
             round T only; function of weights and rounds done, giving its record).
         keep: checkpoints kept.
         on_evaluation: told of each new evaluation record.
+        clock: seconds, monotonic.
     """
 
     folder: RunFolder
@@ -42,6 +45,7 @@ class FineTuneRecorder:
     evaluators: Mapping[str, tuple[int | None, Evaluate]]
     keep: int = 2
     on_evaluation: Callable[[dict[str, Any]], None] = lambda record: None
+    clock: Callable[[], float] = time.monotonic
     resumed_at: int = 0
 
     def __post_init__(self) -> None:
@@ -50,6 +54,7 @@ class FineTuneRecorder:
         self.evaluations = read_lines(self._evaluations_path)
         self._lines: LineWriter | None = None
         self._evaluation_lines: LineWriter | None = None
+        self._timing_lines: LineWriter | None = None
 
     def resume(self, seed: int, state: Any) -> tuple[int, Any, list[dict[str, Any]]] | None:
         """See `bandit_rft.loop.Recorder`; the history is cut to the checkpoint's round.
@@ -76,30 +81,49 @@ class FineTuneRecorder:
         rewrite_lines(path, records)
         self.evaluations = [record for record in self.evaluations if record["round"] <= done]
         rewrite_lines(self._evaluations_path, self.evaluations)
+        timings = self.folder.path / TIMINGS
+        rewrite_lines(timings, [record for record in read_lines(timings) if record["round"] < done])
         self._lines, self._evaluation_lines = LineWriter(path), LineWriter(self._evaluations_path)
+        self._timing_lines = LineWriter(timings)
         self.resumed_at = done
         self._evaluate_if_due(done, state)
+        self._round_began = self.clock()
         return None if found is None else (done, state, [_as_loop_record(record) for record in records])
 
     def record(self, seed: int, round_index: int, record: dict[str, Any], state: Any, arms: Any) -> None:
         """One round done; returns when what is due has been written."""
         del seed
         assert self._lines is not None
+        assert self._timing_lines is not None
+        seconds, tokens = self.clock() - self._round_began, int(np.sum(arms.lengths))
+        self._timing_lines.write(
+            {
+                "round": round_index,
+                "seconds": seconds,
+                "tokens": tokens,
+                "tokens_per_second": tokens / max(seconds, 1e-9),
+            }
+        )
         responses = [
             {"text": text, "tokens": int(length), "truncated": bool(truncated)}
             for text, length, truncated in zip(
                 arms.text, np.asarray(arms.lengths), np.asarray(arms.truncated), strict=True
             )
         ]
+        questions = getattr(arms, "questions", None)
+        if questions is not None:
+            for response, question in zip(responses, questions.tolist(), strict=True):
+                response["question"] = question
         self._lines.write({"round": round_index, **record, "responses": responses})
         done = round_index + 1
         if done % self.checkpoint_every == 0 or done == self.rounds or self._due(done):
             self._lines.sync()
             checkpoints.save(self._checkpoints, done, state, keep=self.keep)
         self._evaluate_if_due(done, state)
+        self._round_began = self.clock()
 
     def close(self) -> None:
-        for writer in (self._lines, self._evaluation_lines):
+        for writer in (self._lines, self._evaluation_lines, self._timing_lines):
             if writer is not None:
                 writer.close()
 

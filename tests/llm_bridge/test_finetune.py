@@ -14,7 +14,7 @@ import pytest
 
 from bandit_rft import run
 from bandit_rft.errors import InputError
-from llm_bridge import checkpoints, finetune, policy_gradient
+from llm_bridge import checkpoints, finetune, learned_rows, policy_gradient
 from llm_bridge.finetune import FineTune
 from llm_bridge.generate import Rollouts
 from llm_bridge.prompt_arms import PromptArms
@@ -235,7 +235,7 @@ def test_a_round_without_reward_leaves_the_weights_bit_identical(model, arms):
     assert identical(state.params, after.params)
     assert int(after.round) == 1
     assert int(after.updates) == 0
-    assert float(after.metrics["dead_group"]) == 1.0
+    assert float(after.metrics["dead_groups"]) == 1.0
     assert float(after.metrics["gradient_norm"]) == 0.0
 
 
@@ -357,8 +357,8 @@ def test_traces_stay_few_as_lengths_and_rewards_vary(model, arms):
                 state, dataclasses.replace(rollouts, lengths=np.array([length], np.int32)), jnp.ones(1, jnp.float32)
             )
     assert policy_gradient.loss_and_gradient._cache_size() == 2  # widths 16 and 20
-    assert [policy_gradient.bucket_rows(n, 64) for n in (1, 3, 33, 64)] == [1, 4, 64, 64]
-    assert [policy_gradient.bucket_rows(n, 6) for n in (3, 5, 6)] == [4, 6, 6]
+    assert [learned_rows.bucket_rows(n, 64) for n in (1, 3, 33, 64)] == [1, 4, 64, 64]
+    assert [learned_rows.bucket_rows(n, 6) for n in (3, 5, 6)] == [4, 6, 6]
 
 
 def _run(bound, arms, state, rounds):

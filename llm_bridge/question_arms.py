@@ -1,0 +1,167 @@
+"""Several questions and their verifiers as one arm set: a contextual bandit whose contexts are the questions.
+
+An arm is a response to one of the questions; a round draws some of them (`drawn`), and each response is scored by its
+own question's verifier (arXiv 2601.22532: batched contextual bandit). One question is `PromptArms`; both offer a
+learner the same: the questions' tokens, responses to some of them, and which question a response answers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bandit_rft.errors import InputError
+from llm_bridge import verifiers
+from llm_bridge.generate import Rollouts
+from llm_bridge.prompt_arms import Prompt, Verifier, VerifierFactory, check_fits, in_batches, score_each
+
+if TYPE_CHECKING:
+    from llm_bridge.model import LanguageModel
+
+
+class Question(Protocol):
+    """What is needed of an example: a prompt (text or chat messages) and what the verifier is made from."""
+
+    @property
+    def prompt(self) -> Prompt: ...
+
+    @property
+    def answer(self) -> Any: ...
+
+
+def verifier_of(asked: str | VerifierFactory | None, question: Question) -> Verifier:
+    """The question's verifier: by name, by a function of its answer, or (None) the one that the question names.
+
+    Raises:
+        InputError: unknown name, or an answer that the verifier cannot use.
+    """
+    if asked is not None and not isinstance(asked, str):
+        return asked(question.answer)
+    return verifiers.make(asked or getattr(question, "verifier", "gsm8k-numeric"), question.answer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionRollouts(Rollouts):
+    """Sampled responses to several questions, as `Rollouts`, and
+
+    Attributes:
+        questions: int32 [R], the place among the arm set's questions that each row answers.
+    """
+
+    questions: np.ndarray
+
+
+@dataclass(frozen=True)
+class QuestionArms:
+    """The responses to several questions, as arms.
+
+    Attributes:
+        model: whose tokenizer and chat template encode the prompts, and whose context bounds them.
+        examples: n questions, each with `.prompt` and `.answer` (`llm_bridge.datasets.Example`, or a whole dataset).
+        verifier: a name of `llm_bridge.verifiers`, or a function from an answer to (response text -> reward); None:
+            the one that each question names, gsm8k-numeric where it names none.
+
+    Raises:
+        InputError: at construction, no question, or one that is empty or leaves no room for a response.
+    """
+
+    model: LanguageModel
+    examples: Sequence[Question]
+    verifier: str | VerifierFactory | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "examples", tuple(self.examples))
+        if not self.examples:
+            raise InputError("There is no question to learn: give at least one example.")
+        self.check_fits(1)
+
+    @cached_property
+    def question_tokens(self) -> tuple[np.ndarray, ...]:
+        """The n prompts as the model reads them, int32 [P] each."""
+        return tuple(np.asarray(self.model.encode(example.prompt), np.int32) for example in self.examples)
+
+    @cached_property
+    def checks(self) -> tuple[Verifier, ...]:
+        """Each question's verifier: response text -> reward."""
+        return tuple(verifier_of(self.verifier, example) for example in self.examples)
+
+    def check_fits(self, max_tokens: int) -> None:
+        """Raises InputError if a prompt and `max_tokens` of response exceed the model's context."""
+        for place, tokens in enumerate(self.question_tokens):
+            try:
+                check_fits(self.model, tokens, max_tokens)
+            except InputError as error:
+                raise InputError(f"Question {place} of {len(self.examples)}: {error}") from None
+
+    @property
+    def jittable(self) -> bool:
+        """False: verifiers are Python."""
+        return False
+
+    @property
+    def best_mean(self) -> float | None:
+        """None: whether the model can produce a correct response at all is unknown."""
+        return None
+
+    def generate(
+        self,
+        questions: np.ndarray,
+        *,
+        max_tokens: int,
+        key: jax.Array,
+        temperature: float,
+        params: Any = None,
+        batch: int | None = None,
+    ) -> QuestionRollouts:
+        """One response to each of these questions, repeats welcome; a question that is alone is read once.
+
+        Args:
+            questions: int [R], places among the examples.
+            max_tokens, key, temperature, params: as `LanguageModel.generate` takes them.
+            batch: responses sampled together, to bound memory; None: all. The responses depend on it.
+        """
+
+        def sample(rows: np.ndarray, key: jax.Array) -> Rollouts:
+            several = len(set(rows.tolist())) > 1
+            prompts = [self.question_tokens[question] for question in (rows if several else rows[:1])]
+            return self.model._sample(prompts, len(rows), max_tokens, key, temperature, params, False)
+
+        sampled = in_batches(sample, questions, key, batch)
+        fields = {field.name: getattr(sampled, field.name) for field in dataclasses.fields(Rollouts)}
+        return QuestionRollouts(**fields, questions=np.asarray(questions, np.int32))
+
+    def questions_of(self, arms: QuestionRollouts) -> np.ndarray:
+        """int32 [R], which question each response answers."""
+        return arms.questions
+
+    def pull(self, key: jax.Array, arms: QuestionRollouts) -> jax.Array:
+        """Rewards [R] float32 of R responses. The reward is deterministic: `key` is not used."""
+        del key
+        return jnp.asarray(score_each([self.checks[question] for question in arms.questions], arms.text))
+
+    def mean(self, arms: QuestionRollouts) -> jax.Array | None:
+        """None: no means but the rewards themselves are known."""
+        del arms
+        return None
+
+
+def drawn(key: jax.Array, round_index: int, questions: int, prompts: int) -> np.ndarray:
+    """The questions of a round: int32 [prompts], all different; a function of key and round, so runs can be resumed.
+
+    Each epoch takes the n questions in an order of its own, `prompts` a round; the n mod `prompts` that are left at its
+    end are left out, as verl's data loader leaves them (shuffle and drop_last).
+    """
+    epoch, place = divmod(round_index, questions // prompts)
+    return np.asarray(_order(questions)(key, epoch))[place * prompts : (place + 1) * prompts]
+
+
+@lru_cache(maxsize=8)
+def _order(questions: int) -> Any:
+    return jax.jit(lambda key, epoch: jax.random.permutation(jax.random.fold_in(key, epoch), questions))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from bandit_rft import arms, learners, run
@@ -33,7 +35,30 @@ def _every_logit(curve: str) -> Measured:
     return exact(found[list(_STEPS)])
 
 
+def _mean_field(p0: float, step: float, delay: int, at: tuple[int, ...]) -> Measured:
+    """The expected update against infinitely many wrong arms, round by round in plain floats."""
+    logit = [math.log(p0 / (1 - p0))] * (delay + 1)
+    while len(logit) <= at[-1]:
+        logit.append(logit[-1] + step / (1 + math.exp(-logit[-1 - delay])) / (1 + math.exp(logit[-1])))
+    return exact([1 / (1 + math.exp(-logit[t])) for t in at])
+
+
+_FAR = (300_095, 480_373, 499_873, 520_164, 599_995, 1_400_000)  # among those shown
+
 CASES = (
+    Case(
+        entry="pg_delayed",
+        instance="expected updates, 1.4 million rounds, 3000 rounds late, p0 = 1e-4, step .02",
+        x=_FAR,
+        x_label="round",
+        y_label="Pass@1",
+        predict=lambda f: (lambda found: found.value[np.searchsorted(found.at, _FAR)])(
+            f(1e-4, 0.02, _FAR[-1] + 1, 3000)
+        ),
+        measure=lambda key: _mean_field(1e-4, 0.02, 3000, _FAR),
+        tolerance=0.003,
+        why="Beyond a million rounds the entry takes the flow in adaptive steps.",
+    ),
     Case(
         entry="pg_delayed",
         instance="groups of 64, 50 arms, p0 = .1, step .05, 100 rounds late",

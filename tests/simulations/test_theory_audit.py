@@ -78,8 +78,7 @@ def test_a_changed_constant_is_noticed(name: str) -> None:
     """For predictions and quantities: each literal times 1.2 is refused by some case inside the assumptions."""
     function = theory.catalogue()[name].function
     cases = [case for case in inside(name) if RECORDS[case.entry, case.instance]["holds"]]
-    if not cases:
-        pytest.skip("refuted as it stands: see the audit")
+    assert cases, "refuted as it stands: a changed constant cannot be told from the published one"
     survivors = [
         f"{mutant.where}: {mutant.text}"
         for mutant in mutants(function)
@@ -88,18 +87,20 @@ def test_a_changed_constant_is_noticed(name: str) -> None:
     assert not survivors, "\n".join(survivors)
 
 
+def can_be_tightened(case: Case) -> bool:
+    """Whether a finite bound stands beside something measured above 0: below 0 no lower bound can be too high."""
+    record = RECORDS[case.entry, case.instance]
+    return record["holds"] and None not in record["predicted"] and min(record["measured"]) > 0
+
+
 @pytest.mark.parametrize(
     "case",
-    [case for case in CASES if case.relation != "equal" and case.inside],
+    [case for case in CASES if case.relation != "equal" and case.inside and can_be_tightened(case)],
     ids=lambda case: f"{case.entry}, {case.instance}",
 )
 def test_a_bound_is_violated_when_divided_by_its_slack(case: Case) -> None:
     """The audit refuses a bound that is too tight: catches a comparison that cannot fail."""
-    record = RECORDS[case.entry, case.instance]
     measured = measured_in(case)
-    predicted = np.atleast_1d(case.predict(theory.catalogue()[case.entry].function))
-    if not record["holds"] or not np.all(np.isfinite(predicted)) or not np.all(measured.value > 0):
-        pytest.skip("nothing to tighten")
     sign = 1 if case.relation == "upper" else -1
     too_tight = (measured.value - 4 * sign * measured.standard_error) * (1 - 0.001 * sign)
     assert not judge(too_tight, measured, case.relation, 0.0).holds

@@ -14,6 +14,15 @@ UNNOTICED: dict[str, str] = {
     "rise = np.maximum(rise - value / (2.0": _NEWTON,
     "trim_high = max(_TRIM_HIGH": "a guard of denormal numbers",
     '"rollouts": 1,': "a record of the arguments",
+    "early = np.unique(np.concatenate([np.arange(1000)": "which of very many rounds are shown",
+    "count = math.ceil(_A_DECADE * math.log10": "which of very many rounds are shown",
+    # rewards that come late
+    "pg_delayed: start, end = ": "where the last of the flow's steps ends",
+    "pg_delayed: length = max(": "the flow's steps, which are right at any short length",
+    "pg_delayed: slopes = [0.0, float": "the flow's first slope, of a step's length only",
+    "pg_delayed: times, logits, slopes = [0.0": "the slope of the first step alone",
+    "pg_delayed: bend = ": "the curve between two near nodes",
+    "pg_delayed: return course(": "one round of a million",
     # several rare correct arms
     "log_below = min(log_peak - 0.5": "a guess that sets the spacing of a sum, which is right at any fine spacing",
     "each = np.log1p(w) if order < 0": "where the path of an integral runs, which any path gives",

@@ -6,12 +6,27 @@
 A falsified prediction is a row like any other. Seeds are fixed by the names of the cases.
 """
 
-from simulations.theory_audit import bounds, delayed, groups, many_arms, policy_gradient, sequences, softmax, weighted
+from simulations.theory_audit import (
+    bounds,
+    clipping,
+    delayed,
+    groups,
+    many_arms,
+    published_rates,
+    sequences,
+    share_flow,
+    softmax,
+    takeover,
+    weighted,
+)
 from simulations.theory_audit.case import Case, Measured, judge
 
 CASES: tuple[Case, ...] = (
     *softmax.CASES,
-    *policy_gradient.CASES,
+    *takeover.CASES,
+    *clipping.CASES,
+    *published_rates.CASES,
+    *share_flow.CASES,
     *delayed.CASES,
     *groups.CASES,
     *bounds.CASES,

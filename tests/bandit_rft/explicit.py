@@ -5,6 +5,7 @@ Nothing here imports bandit_rft. Seeds are the leading axis of everything; an ar
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 
 import numpy as np
@@ -70,7 +71,7 @@ def sample(rng: np.random.Generator, probability: np.ndarray) -> np.ndarray:
     return (cumulative < rng.random((len(probability), 1)) * cumulative[:, -1:]).sum(axis=1)
 
 
-class Learner:
+class Learner(abc.ABC):
     def start(self, rng, seeds, arms, rounds, base) -> None:
         self.rng, self.seeds, self.arms, self.rounds = rng, seeds, arms, rounds
         self.every = np.arange(seeds)
@@ -80,7 +81,8 @@ class Learner:
         self.reset()
 
     def reset(self) -> None:
-        pass
+        """What a learner keeps beside the counts; nothing unless it says so."""
+        return
 
     def update(self, arm: np.ndarray, reward: np.ndarray) -> None:
         spotless = self.total[self.every, arm] >= self.n[self.every, arm]
@@ -89,8 +91,9 @@ class Learner:
         self.total[self.every, arm] += reward
         self.squares[self.every, arm] += reward**2
 
+    @abc.abstractmethod
     def act(self, t: int) -> np.ndarray:
-        raise NotImplementedError
+        """Arms [S] of round t."""
 
 
 class Index(Learner):
@@ -279,8 +282,9 @@ class Weighted(Learner):
     def update(self, arm, reward) -> None:
         self.learn(arm, reward, self.probability()[self.every, arm])
 
+    @abc.abstractmethod
     def learn(self, arm, reward, p) -> None:
-        raise NotImplementedError
+        """What a reward does to the weight of the arm that was drawn with probability p."""
 
 
 class EXP3Gain(Weighted):

@@ -83,12 +83,15 @@ def _precision(dtype: Any) -> jax.lax.Precision | None:
     return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
 
 
-def rms_norm(x: Array, weight: Array, epsilon: float) -> Array:
-    """x / sqrt(mean(x²) + ε) · weight over the last axis; the mean in float32, the product in x's dtype (as
-    transformers).
+def rms_norm(config: DecoderConfig, x: Array, weight: Array) -> Array:
+    """x / sqrt(mean(x²) + ε) · weight over the last axis; the mean in float32, the product in x's dtype or, where the
+    family is `wide`, in float32 before rounding.
     """
     wide = x.astype(jnp.float32)
-    scaled = wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + epsilon)
+    scaled = wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + config.norm_epsilon)
+    if config.family.wide:
+        # The weight has the compute dtype's values, as in a model held in that dtype.
+        return (scaled * weight.astype(x.dtype).astype(jnp.float32)).astype(x.dtype)
     return scaled.astype(x.dtype) * weight.astype(x.dtype)
 
 
@@ -117,11 +120,15 @@ def rope_table(config: DecoderConfig, positions: Array) -> tuple[Array, Array]:
     return jnp.cos(angles), jnp.sin(angles)
 
 
-def rotate(x: Array, rope: tuple[Array, Array]) -> Array:
-    """Rotary embedding of x [B, T, heads, d], pairing dimension i with i + d / 2; tables [B or 1, T, d / 2]."""
-    cos, sin = (table[:, :, None, :].astype(x.dtype) for table in rope)
-    first, second = jnp.split(x, 2, axis=-1)
-    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+def rotate(x: Array, rope: tuple[Array, Array], *, wide: bool = False) -> Array:
+    """Rotary embedding of x [B, T, heads, d], pairing dimension i with i + d / 2; tables [B or 1, T, d / 2].
+
+    In x's dtype, or in float32 and then rounded if `wide`.
+    """
+    kind = jnp.dtype(jnp.float32) if wide else x.dtype
+    cos, sin = (table[:, :, None, :].astype(kind) for table in rope)
+    first, second = jnp.split(x.astype(kind), 2, axis=-1)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x.dtype)
 
 
 def attend(query: Array, *pieces: Piece) -> Array:
@@ -202,10 +209,10 @@ def block(
     Returns:
         The new residual stream and the second value of `attention`.
     """
-    family, epsilon = config.family, config.norm_epsilon
+    family = config.family
     rows, length, _ = x.shape
     q_size, kv_size = config.heads * config.head_dim, config.kv_heads * config.head_dim
-    y = rms_norm(x, layer["attention_norm"], epsilon) if family.norm_first else x
+    y = rms_norm(config, x, layer["attention_norm"]) if family.norm_first else x
     if "qkv" in layer:
         fused = matmul(y, layer["qkv"])
         if "qkv_bias" in layer:
@@ -216,20 +223,20 @@ def block(
         if family.projection_bias:
             q, k, v = (part + layer[f"{name}_bias"].astype(x.dtype) for name, part in (("q", q), ("k", k), ("v", v)))
     if family.projection_norm:
-        q, k = rms_norm(q, layer["q_norm"], epsilon), rms_norm(k, layer["k_norm"], epsilon)
-    q = rotate(q.reshape(rows, length, config.heads, config.head_dim), rope)
-    k = rotate(k.reshape(rows, length, config.kv_heads, config.head_dim), rope).transpose(0, 2, 3, 1)
+        q, k = rms_norm(config, q, layer["q_norm"]), rms_norm(config, k, layer["k_norm"])
+    q = rotate(q.reshape(rows, length, config.heads, config.head_dim), rope, wide=family.wide)
+    k = rotate(k.reshape(rows, length, config.kv_heads, config.head_dim), rope, wide=family.wide).transpose(0, 2, 3, 1)
     v = v.reshape(rows, length, config.kv_heads, config.head_dim).transpose(0, 2, 1, 3)
     mixed, kept = attention(q, k, v)
     y = matmul(mixed.reshape(rows, length, q_size), layer["o"])
-    x = x + (y if family.norm_first else rms_norm(y, layer["attention_norm"], epsilon))
-    y = rms_norm(x, layer["mlp_norm"], epsilon) if family.norm_first else x
+    x = x + (y if family.norm_first else rms_norm(config, y, layer["attention_norm"]))
+    y = rms_norm(config, x, layer["mlp_norm"]) if family.norm_first else x
     if "gate_up" in layer:
         gate, up = jnp.split(matmul(y, layer["gate_up"]), 2, axis=-1)
     else:
         gate, up = matmul(y, layer["gate"]), matmul(y, layer["up"])
     y = matmul(jax.nn.silu(gate) * up, layer["down"])
-    return x + (y if family.norm_first else rms_norm(y, layer["mlp_norm"], epsilon)), kept
+    return x + (y if family.norm_first else rms_norm(config, y, layer["mlp_norm"])), kept
 
 
 class Decoder(nnx.Module):
@@ -283,7 +290,7 @@ class Decoder(nnx.Module):
 
     def normed(self, x: Array) -> Array:
         """The final norm: what the output head reads."""
-        return rms_norm(x, self.final_norm[...], self.config.norm_epsilon)
+        return rms_norm(self.config, x, self.final_norm[...])
 
     def head_logits(self, states: Array) -> Array:
         """Logits [..., V] float32 of final-normed states [..., D]."""

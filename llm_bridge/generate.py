@@ -262,7 +262,7 @@ def _decode(
                 return attend(q, (prefix.keys[i], prefix.values[i], in_prompt), (keys, values, written)), None
 
             x, _ = block(config, layer, x, rope, attention)
-        x = rms_norm(x[:, 0], weights["final_norm"], config.norm_epsilon)
+        x = rms_norm(config, x[:, 0], weights["final_norm"])
         logits = matmul(x, weights["head"], out=jnp.float32)
         token, log_prob = draw(logits, _step_keys(row_keys, state.step), temperature, greedy=greedy)
         state = state._replace(keys=tuple(all_keys), values=tuple(all_values))

@@ -1,7 +1,7 @@
 """A model of the Hugging Face hub as a local folder: `huggingface_hub`'s snapshot, its refusals as sentences.
 
-The folder is the snapshot of one commit and is named after it, so what was loaded can be named exactly and loaded again:
-`org/name@COMMIT` resolves to the same files, from the cache where the hub is not reached.
+The folder is the snapshot of one commit and is named after it, so what was loaded can be named exactly and loaded
+again: `org/name@COMMIT` resolves to the same files, from the cache where the hub is not reached.
 """
 
 from __future__ import annotations
@@ -62,21 +62,25 @@ def download(repository: str, revision: str | None, *, progress: Progress) -> Pa
             f"the Hugging Face hub knows no model {repository!r} that you may read; check the spelling, or log in "
             "with `hf auth login` (or set HF_TOKEN) if it is private"
         ) from error
-    except errors.HfHubHTTPError as error:
-        status = getattr(getattr(error, "response", None), "status_code", None)
+    except Exception as error:  # offline, no route, time-out, proxy: the client's exceptions differ by version
+        status = _status(error)
         if status in (401, 403):
             raise InputError(
                 f"the Hugging Face hub refuses {repository} to this login (status {status}); accept its terms at "
                 f"https://huggingface.co/{repository}, then log in with `hf auth login` (or set HF_TOKEN)"
             ) from error
-        raise _unreachable(asked, error) from error
-    except Exception as error:  # offline, no route, time-out, proxy: the client's exceptions differ by version
-        raise _unreachable(asked, error) from error
+        raise InputError(
+            f"{asked} is neither a local folder nor cached, and the Hugging Face hub cannot be reached "
+            f"({type(error).__name__}); connect to the network, or give a local folder"
+        ) from error
     return Path(folder)
 
 
-def _unreachable(asked: str, error: Exception) -> InputError:
-    return InputError(
-        f"{asked} is neither a local folder nor cached, and the Hugging Face hub cannot be reached "
-        f"({type(error).__name__}); connect to the network, or give a local folder"
-    )
+def _status(error: BaseException | None) -> int | None:
+    """The HTTP status behind an error: the client wraps it in "not found in the cache either"."""
+    while error is not None:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status is not None:
+            return int(status)
+        error = error.__cause__
+    return None

@@ -281,9 +281,7 @@ def load_model(name: str, dtype: str = "float32", *, param_dtype: str | None = N
         raise InputError(
             f"{folder} has no usable tokenizer ({reason}): put its tokenizer.json beside the weights."
         ) from None
-    return LanguageModel(
-        name=name, config=config, graphdef=graphdef, params=params, tokenizer=tokenizer, source=source
-    )
+    return LanguageModel(name=name, config=config, graphdef=graphdef, params=params, tokenizer=tokenizer, source=source)
 
 
 def use_compilation_cache() -> None:

@@ -106,9 +106,10 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
 
     import bandit_rft
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
+    from bandit_rft.cli_commands.pinned_model import load_pinned
     from bandit_rft.progress import ProgressLine
     from bandit_rft.run_folder import RunFolder, now
-    from llm_bridge import datasets, load_model, verifiers
+    from llm_bridge import datasets, verifiers
     from llm_bridge.finetune import FineTune
     from llm_bridge.prompt_arms import PromptArms
 
@@ -127,12 +128,13 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
 
     with contextlib.ExitStack() as stack:
         if model is None:
-            model = load_model(config.model, config.dtype, param_dtype=config.param_dtype)
+            model = load_pinned(out, config)
         arms = PromptArms(model, example.prompt, verifier)
         arms.check_fits(config.max_tokens)
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
         folder = stack.enter_context(RunFolder.claim(out, config.to_json(), defaults=defaults))
-        folder.write_manifest(started=now(), key=config.key, finished=None)
+        source = model.source.to_json() if model.source is not None else None
+        folder.write_manifest(started=now(), key=config.key, finished=None, model=source)
         key = jax.random.key(config.key)
         learning_rate = _learning_rate(config, folder, model, example, key)
         learner = FineTune(

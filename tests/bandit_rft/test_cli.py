@@ -197,7 +197,9 @@ def test_help_answers_without_loading_a_model_library() -> None:
     assert "--step-over-kappa" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["demo", "simulate", "theory", "finetune", "evaluate", "figures", "models"])
+@pytest.mark.parametrize(
+    "command", ["demo", "simulate", "theory", "finetune", "evaluate", "export", "figures", "models"]
+)
 def test_every_option_says_what_it_is_and_its_default(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     from bandit_rft.cli import parser
 

@@ -98,10 +98,13 @@ def rms_norm(config: DecoderConfig, x: Array, weight: Array) -> Array:
 def rope_frequencies(config: DecoderConfig) -> np.ndarray:
     """Angular frequencies [head_dim / 2] in radians a position, float32, with Llama 3.x's scaling where configured.
 
-    Computed in float32 step by step as transformers does, so that angles at far positions round alike.
+    Rounded to float32 step by step as transformers does, so that angles at far positions round alike: at position
+    131,071 one unit in the last place of a frequency turns an angle by up to 0.008. The power is taken in float64
+    first, because numpy's in float32 is off by a unit where torch's, like this one, is not (7 of Llama 3's 32).
     """
     exponents = np.arange(0, config.head_dim, 2, dtype=np.float32) / np.float32(config.head_dim)
-    frequencies = (1.0 / np.power(np.float32(config.rope_theta), exponents)).astype(np.float32)
+    powers = np.power(np.float64(config.rope_theta), exponents.astype(np.float64)).astype(np.float32)
+    frequencies = (np.float32(1.0) / powers).astype(np.float32)
     scaling = config.rope_scaling
     if scaling is None:
         return frequencies
@@ -109,7 +112,7 @@ def rope_frequencies(config: DecoderConfig) -> np.ndarray:
     wavelength = (2 * np.pi / frequencies).astype(np.float32)
     slowed = (frequencies / np.float32(scaling.factor)).astype(np.float32)
     blend = ((original / wavelength - low) / (high - low)).astype(np.float32)
-    smooth = ((1 - blend) * slowed + blend * frequencies).astype(np.float32)
+    smooth = ((1 - blend) * frequencies / np.float32(scaling.factor) + blend * frequencies).astype(np.float32)
     between = (wavelength >= original / high) & (wavelength <= original / low)
     return np.where(wavelength > original / low, slowed, np.where(between, smooth, frequencies)).astype(np.float32)
 

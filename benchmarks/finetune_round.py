@@ -8,7 +8,9 @@ backward, gradient clip at 1 and AdamW (learning rate 10^-6), in float32. Theirs
 over prompt and response whose head runs on the response alone, `backward`, `clip_grad_norm_`, `torch.optim.AdamW`
 (fused). Ours: `FineTune` as `bandit-rft finetune` runs it, its metrics included. A repeat times ours and theirs one
 after the other, so that a busy machine slows both; the first round of each, which compiles or warms up, is timed apart.
-The ratio reported is of the medians. Needs torch (the `test` extra).
+The ratio reported is of the medians. Processor seconds (of all threads) are told too: on a busy machine, run with
+`--threads 1` under `taskset -c 0` and read those, since threads then neither wait nor spin. Needs torch (the `test`
+extra).
 
 Where the model cannot be had, `--random` makes a checkpoint of SmolLM2-135M's shape with random weights.
 """
@@ -16,13 +18,14 @@ Where the model cannot be had, `--random` makes a checkpoint of SmolLM2-135M's s
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,17 @@ SMOLLM2 = {
     "tie_word_embeddings": True,
 }
 STORY = "Tell me a long story about a fox that learns to count. "
+
+
+Parts = dict[str, list[tuple[float, float]]]
+
+
+@contextlib.contextmanager
+def timed(parts: Parts, name: str) -> Iterator[None]:
+    """Adds (seconds, processor seconds of all threads) of the block."""
+    start = time.perf_counter(), time.process_time()
+    yield
+    parts.setdefault(name, []).append((time.perf_counter() - start[0], time.process_time() - start[1]))
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -87,7 +101,7 @@ class Theirs:
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
         )
-        self.parts: dict[str, list[float]] = {"sample": [], "update": []}
+        self.parts: Parts = {}
 
     def sample(self) -> torch.Tensor:
         with torch.inference_mode():
@@ -115,13 +129,11 @@ class Theirs:
         self.optimizer.zero_grad(set_to_none=True)
 
     def round(self) -> None:
-        start = time.perf_counter()
-        sequence = self.sample()
+        with timed(self.parts, "sample"):
+            sequence = self.sample()
         assert sequence.shape == (1, self.prompt.shape[1] + self.tokens)
-        middle = time.perf_counter()
-        self.update(sequence, 1.0)
-        self.parts["sample"].append(middle - start)
-        self.parts["update"].append(time.perf_counter() - middle)
+        with timed(self.parts, "update"):
+            self.update(sequence, 1.0)
 
 
 class Ours:
@@ -143,17 +155,16 @@ class Ours:
         self.learner = settings.bind(PromptArms(model, text, lambda response: 1.0))
         self.state = self.learner.init(jax.random.key(0))
         self.tokens, self.count = tokens, 0
-        self.parts: dict[str, list[float]] = {"sample": [], "update": []}
+        self.parts: Parts = {}
 
     def round(self) -> None:
-        start = time.perf_counter()
         self.count += 1
-        rollouts, _ = self.learner.act(jax.random.fold_in(jax.random.key(1), self.count), self.state)
+        with timed(self.parts, "sample"):
+            rollouts, _ = self.learner.act(jax.random.fold_in(jax.random.key(1), self.count), self.state)
         assert (rollouts.lengths == self.tokens).all()
-        middle = time.perf_counter()
-        self.state = jax.block_until_ready(self.learner.update(self.state, rollouts, jnp.ones((1,), jnp.float32)))
-        self.parts["sample"].append(middle - start)
-        self.parts["update"].append(time.perf_counter() - middle)
+        with timed(self.parts, "update"):
+            rewards = jnp.ones((1,), jnp.float32)
+            self.state = jax.block_until_ready(self.learner.update(self.state, rollouts, rewards))
 
 
 def main() -> None:
@@ -163,9 +174,12 @@ def main() -> None:
     parser.add_argument("--prompt", type=int, default=80, help="tokens of the prompt")
     parser.add_argument("--tokens", type=int, default=128, help="tokens of the response")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, help="torch's threads (default: its own choice); ours: use taskset")
     parser.add_argument("--out", type=Path, help="also write the figures here as JSON")
     options = parser.parse_args()
 
+    if options.threads:
+        torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         model = load_model(random_checkpoint(Path(folder)) if options.random else options.model)
         assert model.source is not None
@@ -182,21 +196,22 @@ def main() -> None:
     first = {"ours": seconds(ours.round), "theirs": seconds(theirs.round)}
     print(f"first round: ours {first['ours']:.1f} s, transformers {first['theirs']:.1f} s", flush=True)
     for side in (ours, theirs):
-        side.parts = {"sample": [], "update": []}
+        side.parts.clear()
     for repeat in range(options.repeats):
         taken = seconds(ours.round), seconds(theirs.round)
         print(f"repeat {repeat + 1}: ours {taken[0]:.2f} s, transformers {taken[1]:.2f} s", flush=True)
-    medians = {
-        name: {
-            **{part: statistics.median(taken) for part, taken in side.parts.items()},
-            "round": statistics.median(map(sum, zip(*side.parts.values(), strict=True))),
+    medians: dict[str, dict[str, tuple[float, float]]] = {}
+    for name, side in (("ours", ours), ("theirs", theirs)):
+        whole = [tuple(map(sum, zip(*both, strict=True))) for both in zip(*side.parts.values(), strict=True)]
+        medians[name] = {
+            part: tuple(statistics.median(column) for column in zip(*taken, strict=True))
+            for part, taken in {**side.parts, "round": whole}.items()
         }
-        for name, side in (("ours", ours), ("theirs", theirs))
-    }
-    for part in ("sample", "update", "round"):
-        mine, plain = medians["ours"][part], medians["theirs"][part]
-        print(f"{part:6s}: ours {mine:6.3f} s, transformers {plain:6.3f} s, ratio {plain / mine:.2f}")
-    ratio = medians["theirs"]["round"] / medians["ours"]["round"]
+    for place, clock in enumerate(("seconds", "processor seconds")):
+        for part in ("sample", "update", "round"):
+            mine, plain = (medians[name][part][place] for name in ("ours", "theirs"))
+            print(f"{part:6s}: ours {mine:7.3f}, transformers {plain:7.3f} {clock}, ratio {plain / mine:.2f}")
+    ratio = medians["theirs"]["round"][0] / medians["ours"]["round"][0]
     print(f"at least {WANTED:.0f} wanted: {'met' if ratio >= WANTED else 'MISSED'} ({ratio:.2f})")
     if options.out:
         seconds_taken = {"ours": ours.parts, "theirs": theirs.parts}

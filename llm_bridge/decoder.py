@@ -336,31 +336,45 @@ class Decoder(nnx.Module):
             Final-normed states [G or 1, D] at each prompt's last token (they predict token 0) and [G, T, D] at each
             response token (state t predicts token t + 1).
         """
-        config = self.config
-        prompt_positions = jnp.arange(prompts.shape[1], dtype=jnp.int32)[None]
-        steps = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
+        (held, width), (rows, length) = prompts.shape, tokens.shape
+        config, split = self.config, held * width
+        prompt_positions = jnp.arange(width, dtype=jnp.int32)[None]
+        steps = jnp.arange(length, dtype=jnp.int32)[None]
         prompt_causal = prompt_positions[:, :, None] >= prompt_positions[:, None, :]
         causal = steps[:, :, None] >= steps[:, None, :]
         visible = prompt_positions[:, None, :] < prompt_lengths[:, None, None]
-        visible = jnp.broadcast_to(visible, (visible.shape[0], tokens.shape[1], prompts.shape[1]))
-        prompt_rope = rope_table(config, prompt_positions)
-        rope = rope_table(config, prompt_lengths[:, None] + steps)
+        visible = jnp.broadcast_to(visible, (held, length, width))
 
-        def step(carry: tuple[Array, Array], layer: Layer) -> tuple[tuple[Array, Array], None]:
-            prompt, response = carry
-            prompt, (keys, values) = block(
-                config, layer, prompt, prompt_rope, lambda q, k, v: (attend(q, (k, v, prompt_causal)), (k, v))
-            )
-            response, _ = block(
-                config,
-                layer,
-                response,
-                rope,
-                lambda q, k, v: (attend(q, (keys, values, visible), (k, v, causal)), None),
-            )
-            return (prompt, response), None
+        def flat(prompt: Array, response: Array) -> Array:
+            """One row of all tokens, the prompts' first: one product a weight, and one gradient of it to sum."""
+            return jnp.concatenate([prompt.reshape(split), response.reshape(rows * length)])[None]
 
-        start = (self.embed(prompts), self.embed(tokens))
-        (prompt, response), _ = jax.lax.scan(jax.checkpoint(step) if remat else step, start, self.layers())
+        positions = flat(
+            jnp.broadcast_to(prompt_positions, (held, width)),
+            jnp.broadcast_to(prompt_lengths[:, None] + steps, (rows, length)),
+        )
+        rope = rope_table(config, positions)
+
+        def attention(q: Array, k: Array, v: Array) -> tuple[Array, None]:
+            heads, size = q.shape[2:]
+
+            def pieces(part: slice, batch: int) -> tuple[Array, Array, Array]:
+                keys = k[0, :, :, part].reshape(*k.shape[1:3], batch, -1).transpose(2, 0, 1, 3)
+                values = v[0, :, part].reshape(v.shape[1], batch, -1, size).transpose(1, 0, 2, 3)
+                return q[0, part].reshape(batch, -1, heads, size), keys, values
+
+            asked, keys, values = pieces(slice(0, split), held)
+            prompt = attend(asked, (keys, values, prompt_causal))
+            answered, *own = pieces(slice(split, None), rows)
+            response = attend(answered, (keys, values, visible), (own[0], own[1], causal))
+            mixed = [part.reshape(-1, heads, size) for part in (prompt, response)]
+            return jnp.concatenate(mixed)[None], None
+
+        def step(x: Array, layer: Layer) -> tuple[Array, None]:
+            return block(config, layer, x, rope, attention)[0], None
+
+        start = self.embed(flat(prompts, tokens))
+        x, _ = jax.lax.scan(jax.checkpoint(step) if remat else step, start, self.layers())
+        prompt, response = x[0, :split].reshape(held, width, -1), x[0, split:].reshape(rows, length, -1)
         last = jnp.take_along_axis(prompt, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
         return self.normed(last), self.normed(response)

@@ -225,9 +225,9 @@ class LanguageModel:
                 ref() is leaf for ref, leaf in zip(references, leaves, strict=True)
             ):
                 return weights
-            # The old copy goes before the new one is made.
-            self._prepared.clear()
-        weights = prepare(self.graphdef, params)
+        # The old copy gives its memory to the new one.
+        reuse = self._prepared.pop()[1] if self._prepared else None
+        weights = prepare(self.graphdef, params, reuse=reuse)
         self._prepared.append(([weakref.ref(leaf) for leaf in leaves], weights))
         return weights
 

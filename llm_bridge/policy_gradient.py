@@ -16,6 +16,7 @@ import optax
 
 from bandit_rft import objectives
 from llm_bridge import scoring
+from llm_bridge.gradient_clip import clip_by_global_norm
 
 Array = jax.Array
 PyTree = Any
@@ -141,7 +142,7 @@ def clipped_optimizer(
     optimizer: optax.GradientTransformation, gradient_clip: float | None
 ) -> optax.GradientTransformation:
     """The optimiser behind a bound on the gradient's Euclidean norm; cached as above."""
-    return optimizer if gradient_clip is None else optax.chain(optax.clip_by_global_norm(gradient_clip), optimizer)
+    return optimizer if gradient_clip is None else optax.chain(clip_by_global_norm(gradient_clip), optimizer)
 
 
 def bucket_rows(count: int, most: int) -> int:

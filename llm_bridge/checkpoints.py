@@ -135,12 +135,55 @@ def load_latest(folder: str | Path, like: PyTree) -> tuple[int, PyTree, dict[str
     return None
 
 
+def load_part(folder: str | Path, part: str, like: PyTree, *, round: int | None = None) -> tuple[int, PyTree]:
+    """(round, part) of a checkpoint: one field of its state, the rest of which is not read.
+
+    Args:
+        folder: as given to `save`.
+        part: the field's name in the state.
+        like: the field's structure: arrays, whose shapes, dtypes and placement are wanted.
+        round: of the checkpoint; None: the newest that reads back to the bit.
+
+    Raises:
+        InputError: no checkpoint (of that round), a damaged one, or one of another structure.
+    """
+    folder = Path(folder).absolute()
+    for path in reversed(require(folder, round)):
+        try:
+            return _load_part(path, part, like)
+        except InputError:
+            raise
+        except Exception as error:  # as in `load_latest`
+            reason = (str(error).strip().splitlines() or [""])[0][:200]
+            _LOG.warning("Checkpoint %s is damaged (%s: %s).", path, type(error).__name__, reason)
+    which = "Every checkpoint" if round is None else f"The checkpoint of round {round}"
+    raise InputError(f"{which} in {folder} is damaged: restore it from a copy.")
+
+
 def available(folder: str | Path) -> list[Path]:
     """Folders of the checkpoints in `folder`, oldest round first; temporary ones are not among them."""
     folder = Path(folder)
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir() and path.name[len(_PREFIX) :].isdigit())
+
+
+def require(folder: str | Path, round: int | None = None) -> list[Path]:
+    """`available(folder)`, or the checkpoint of one round alone.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = available(folder)
+    if not found:
+        raise InputError(f"{folder} holds no checkpoint: let the run go on until it writes one.")
+    if round is None:
+        return found
+    rounds = [int(path.name[len(_PREFIX) :]) for path in found]
+    if round not in rounds:
+        kept = ", ".join(map(str, rounds))
+        raise InputError(f"{folder} holds no checkpoint of round {round}: choose among {kept}.")
+    return [found[rounds.index(round)]]
 
 
 def _load(path: Path, like: PyTree) -> tuple[int, PyTree, dict[str, Any]]:
@@ -172,6 +215,33 @@ def _load(path: Path, like: PyTree) -> tuple[int, PyTree, dict[str, Any]]:
             value = jax.random.wrap_key_data(value, impl=jax.random.key_impl(original))
         restored.append(value)
     return int(header["round"]), jax.tree.unflatten(tree, restored), header["meta"]
+
+
+def _load_part(path: Path, part: str, like: PyTree) -> tuple[int, PyTree]:
+    header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    places = {entry["name"]: place for place, entry in enumerate(header["leaves"])}
+    names, leaves, tree = _flatten(like)
+    target: dict[str, Any] = {}
+    entries = []
+    for name, leaf in zip(names, leaves, strict=True):
+        place = places.get(f".{part}{name}")
+        entry = None if place is None else header["leaves"][place]
+        if entry is None or entry["shape"] != list(leaf.shape) or entry["dtype"] != str(leaf.dtype):
+            held = "lacks it" if entry is None else f"has it with shape {entry['shape']} and type {entry['dtype']}"
+            raise InputError(
+                f"The model has {part}{name} of shape {list(leaf.shape)} and type {leaf.dtype}, but checkpoint {path} "
+                f"{held}: use the run's own model."
+            )
+        target[str(place)] = ocp.utils.to_shape_dtype_struct(leaf)
+        entries.append((str(place), entry))
+    with ocp.PyTreeCheckpointer() as reader:
+        placement = ocp.checkpoint_utils.construct_restore_args(target)
+        asked = ocp.args.PyTreeRestore(item=target, restore_args=placement, partial_restore=True)
+        values = reader.restore(path / "state", args=asked)
+    for place, entry in entries:
+        if _crc32(values[place]) != entry["crc32"]:
+            raise OSError(f"{entry['name']} differs from what was written")
+    return int(header["round"]), jax.tree.unflatten(tree, [values[place] for place, _ in entries])
 
 
 def _is_key(leaf: Any) -> bool:

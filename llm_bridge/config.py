@@ -26,19 +26,28 @@ class Family:
         norm_first: RMSNorm before attention and MLP (Llama, Qwen2); False: on their outputs, before the residual sum
             (OLMo2).
         projection_norm: RMSNorm on the whole q and k projections, before the split into heads (OLMo2).
+        wide: norm weights are applied, and heads rotated, in float32 before rounding to the compute dtype (OLMo2);
+            False: after rounding. Nothing differs in float32.
         architecture: the class name that transformers expects in `architectures`.
     """
 
     projection_bias: bool
     norm_first: bool
     projection_norm: bool
+    wide: bool
     architecture: str
 
 
 FAMILIES: Mapping[str, Family] = {
-    "llama": Family(projection_bias=False, norm_first=True, projection_norm=False, architecture="LlamaForCausalLM"),
-    "qwen2": Family(projection_bias=True, norm_first=True, projection_norm=False, architecture="Qwen2ForCausalLM"),
-    "olmo2": Family(projection_bias=False, norm_first=False, projection_norm=True, architecture="Olmo2ForCausalLM"),
+    "llama": Family(
+        projection_bias=False, norm_first=True, projection_norm=False, wide=False, architecture="LlamaForCausalLM"
+    ),
+    "qwen2": Family(
+        projection_bias=True, norm_first=True, projection_norm=False, wide=False, architecture="Qwen2ForCausalLM"
+    ),
+    "olmo2": Family(
+        projection_bias=False, norm_first=False, projection_norm=True, wide=True, architecture="Olmo2ForCausalLM"
+    ),
 }
 
 
@@ -144,7 +153,7 @@ class DecoderConfig:
         eos_ids = _ids(_or(generation.get("eos_token_id"), values.get("eos_token_id")))
         bos = _ids(_or(generation.get("bos_token_id"), values.get("bos_token_id")))
         pad = _ids(_or(generation.get("pad_token_id"), values.get("pad_token_id")))
-        pad_id = next((token for token in (*pad, *eos_ids, 0) if 0 <= token < vocabulary), 0)
+        pad_id = pad[0] if pad and 0 <= pad[0] < vocabulary else _stand_in(eos_ids, vocabulary)
         return cls(
             model_type=values["model_type"],
             vocabulary=vocabulary,
@@ -164,9 +173,64 @@ class DecoderConfig:
             pad_id=pad_id,
         )
 
+    def to_values(self, dtype: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """(config.json, generation_config.json) of this decoder with weights stored as `dtype`.
+
+        Complete: `from_values` gives this configuration back, and transformers builds the same model from them. Rotary
+        settings are in the spelling that transformers 4 and 5 both read.
+        """
+        eos: Any = list(self.eos_ids) or None
+        tokens: dict[str, Any] = {
+            "bos_token_id": self.bos_id,
+            "eos_token_id": eos[0] if eos is not None and len(eos) == 1 else eos,
+            # Not one that stands in for a missing one: transformers gives a padding row no gradient.
+            "pad_token_id": None if self.pad_id == _stand_in(self.eos_ids, self.vocabulary) else self.pad_id,
+        }
+        scaling = self.rope_scaling
+        values: dict[str, Any] = {
+            "architectures": [self.family.architecture],
+            "model_type": self.model_type,
+            "vocab_size": self.vocabulary,
+            "hidden_size": self.width,
+            "intermediate_size": self.mlp_width,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.kv_heads,
+            "head_dim": self.head_dim,
+            "hidden_act": "silu",
+            "rms_norm_eps": self.norm_epsilon,
+            "rope_theta": self.rope_theta,
+            "rope_scaling": None
+            if scaling is None
+            else {
+                "rope_type": "llama3",
+                "factor": scaling.factor,
+                "low_freq_factor": scaling.low_frequency_factor,
+                "high_freq_factor": scaling.high_frequency_factor,
+                "original_max_position_embeddings": scaling.original_positions,
+            },
+            "max_position_embeddings": self.max_positions,
+            "tie_word_embeddings": self.tied,
+            "attention_dropout": 0.0,
+            "initializer_range": 0.02,
+            "torch_dtype": dtype,
+            "use_cache": True,
+            **tokens,
+        }
+        # A default that differs between versions is written out; Qwen2 and OLMo2 have no such setting.
+        values |= {"use_sliding_window": False} if self.model_type == "qwen2" else {"attention_bias": False}
+        if self.model_type == "llama":
+            values["mlp_bias"] = False
+        return values, tokens
+
 
 def _or(first: Any, second: Any) -> Any:
     return second if first is None else first
+
+
+def _stand_in(eos_ids: tuple[int, ...], vocabulary: int) -> int:
+    """The id that pads where a checkpoint names none: any will do, for it is never looked at."""
+    return next((token for token in eos_ids if 0 <= token < vocabulary), 0)
 
 
 def _ids(value: int | list[int] | None) -> tuple[int, ...]:

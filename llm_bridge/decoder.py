@@ -83,22 +83,28 @@ def _precision(dtype: Any) -> jax.lax.Precision | None:
     return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
 
 
-def rms_norm(x: Array, weight: Array, epsilon: float) -> Array:
-    """x / sqrt(mean(x²) + ε) · weight over the last axis; the mean in float32, the product in x's dtype (as
-    transformers).
+def rms_norm(config: DecoderConfig, x: Array, weight: Array) -> Array:
+    """x / sqrt(mean(x²) + ε) · weight over the last axis; the mean in float32, the product in x's dtype or, where the
+    family is `wide`, in float32 before rounding.
     """
     wide = x.astype(jnp.float32)
-    scaled = wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + epsilon)
+    scaled = wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + config.norm_epsilon)
+    if config.family.wide:
+        # The weight has the compute dtype's values, as in a model held in that dtype.
+        return (scaled * weight.astype(x.dtype).astype(jnp.float32)).astype(x.dtype)
     return scaled.astype(x.dtype) * weight.astype(x.dtype)
 
 
 def rope_frequencies(config: DecoderConfig) -> np.ndarray:
     """Angular frequencies [head_dim / 2] in radians a position, float32, with Llama 3.x's scaling where configured.
 
-    Computed in float32 step by step as transformers does, so that angles at far positions round alike.
+    Rounded to float32 step by step as transformers does, so that angles at far positions round alike: at position
+    131,071 one unit in the last place of a frequency turns an angle by up to 0.008. The power is taken in float64
+    first, because numpy's in float32 is off by a unit where torch's, like this one, is not (7 of Llama 3's 32).
     """
     exponents = np.arange(0, config.head_dim, 2, dtype=np.float32) / np.float32(config.head_dim)
-    frequencies = (1.0 / np.power(np.float32(config.rope_theta), exponents)).astype(np.float32)
+    powers = np.power(np.float64(config.rope_theta), exponents.astype(np.float64)).astype(np.float32)
+    frequencies = (np.float32(1.0) / powers).astype(np.float32)
     scaling = config.rope_scaling
     if scaling is None:
         return frequencies
@@ -106,7 +112,7 @@ def rope_frequencies(config: DecoderConfig) -> np.ndarray:
     wavelength = (2 * np.pi / frequencies).astype(np.float32)
     slowed = (frequencies / np.float32(scaling.factor)).astype(np.float32)
     blend = ((original / wavelength - low) / (high - low)).astype(np.float32)
-    smooth = ((1 - blend) * slowed + blend * frequencies).astype(np.float32)
+    smooth = ((1 - blend) * frequencies / np.float32(scaling.factor) + blend * frequencies).astype(np.float32)
     between = (wavelength >= original / high) & (wavelength <= original / low)
     return np.where(wavelength > original / low, slowed, np.where(between, smooth, frequencies)).astype(np.float32)
 
@@ -117,11 +123,15 @@ def rope_table(config: DecoderConfig, positions: Array) -> tuple[Array, Array]:
     return jnp.cos(angles), jnp.sin(angles)
 
 
-def rotate(x: Array, rope: tuple[Array, Array]) -> Array:
-    """Rotary embedding of x [B, T, heads, d], pairing dimension i with i + d / 2; tables [B or 1, T, d / 2]."""
-    cos, sin = (table[:, :, None, :].astype(x.dtype) for table in rope)
-    first, second = jnp.split(x, 2, axis=-1)
-    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+def rotate(x: Array, rope: tuple[Array, Array], *, wide: bool = False) -> Array:
+    """Rotary embedding of x [B, T, heads, d], pairing dimension i with i + d / 2; tables [B or 1, T, d / 2].
+
+    In x's dtype, or in float32 and then rounded if `wide`.
+    """
+    kind = jnp.dtype(jnp.float32) if wide else x.dtype
+    cos, sin = (table[:, :, None, :].astype(kind) for table in rope)
+    first, second = jnp.split(x.astype(kind), 2, axis=-1)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x.dtype)
 
 
 def attend(query: Array, *pieces: Piece) -> Array:
@@ -202,10 +212,10 @@ def block(
     Returns:
         The new residual stream and the second value of `attention`.
     """
-    family, epsilon = config.family, config.norm_epsilon
+    family = config.family
     rows, length, _ = x.shape
     q_size, kv_size = config.heads * config.head_dim, config.kv_heads * config.head_dim
-    y = rms_norm(x, layer["attention_norm"], epsilon) if family.norm_first else x
+    y = rms_norm(config, x, layer["attention_norm"]) if family.norm_first else x
     if "qkv" in layer:
         fused = matmul(y, layer["qkv"])
         if "qkv_bias" in layer:
@@ -216,20 +226,20 @@ def block(
         if family.projection_bias:
             q, k, v = (part + layer[f"{name}_bias"].astype(x.dtype) for name, part in (("q", q), ("k", k), ("v", v)))
     if family.projection_norm:
-        q, k = rms_norm(q, layer["q_norm"], epsilon), rms_norm(k, layer["k_norm"], epsilon)
-    q = rotate(q.reshape(rows, length, config.heads, config.head_dim), rope)
-    k = rotate(k.reshape(rows, length, config.kv_heads, config.head_dim), rope).transpose(0, 2, 3, 1)
+        q, k = rms_norm(config, q, layer["q_norm"]), rms_norm(config, k, layer["k_norm"])
+    q = rotate(q.reshape(rows, length, config.heads, config.head_dim), rope, wide=family.wide)
+    k = rotate(k.reshape(rows, length, config.kv_heads, config.head_dim), rope, wide=family.wide).transpose(0, 2, 3, 1)
     v = v.reshape(rows, length, config.kv_heads, config.head_dim).transpose(0, 2, 1, 3)
     mixed, kept = attention(q, k, v)
     y = matmul(mixed.reshape(rows, length, q_size), layer["o"])
-    x = x + (y if family.norm_first else rms_norm(y, layer["attention_norm"], epsilon))
-    y = rms_norm(x, layer["mlp_norm"], epsilon) if family.norm_first else x
+    x = x + (y if family.norm_first else rms_norm(config, y, layer["attention_norm"]))
+    y = rms_norm(config, x, layer["mlp_norm"]) if family.norm_first else x
     if "gate_up" in layer:
         gate, up = jnp.split(matmul(y, layer["gate_up"]), 2, axis=-1)
     else:
         gate, up = matmul(y, layer["gate"]), matmul(y, layer["up"])
     y = matmul(jax.nn.silu(gate) * up, layer["down"])
-    return x + (y if family.norm_first else rms_norm(y, layer["mlp_norm"], epsilon)), kept
+    return x + (y if family.norm_first else rms_norm(config, y, layer["mlp_norm"])), kept
 
 
 class Decoder(nnx.Module):
@@ -283,7 +293,7 @@ class Decoder(nnx.Module):
 
     def normed(self, x: Array) -> Array:
         """The final norm: what the output head reads."""
-        return rms_norm(x, self.final_norm[...], self.config.norm_epsilon)
+        return rms_norm(self.config, x, self.final_norm[...])
 
     def head_logits(self, states: Array) -> Array:
         """Logits [..., V] float32 of final-normed states [..., D]."""
@@ -326,31 +336,45 @@ class Decoder(nnx.Module):
             Final-normed states [G or 1, D] at each prompt's last token (they predict token 0) and [G, T, D] at each
             response token (state t predicts token t + 1).
         """
-        config = self.config
-        prompt_positions = jnp.arange(prompts.shape[1], dtype=jnp.int32)[None]
-        steps = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
+        (held, width), (rows, length) = prompts.shape, tokens.shape
+        config, split = self.config, held * width
+        prompt_positions = jnp.arange(width, dtype=jnp.int32)[None]
+        steps = jnp.arange(length, dtype=jnp.int32)[None]
         prompt_causal = prompt_positions[:, :, None] >= prompt_positions[:, None, :]
         causal = steps[:, :, None] >= steps[:, None, :]
         visible = prompt_positions[:, None, :] < prompt_lengths[:, None, None]
-        visible = jnp.broadcast_to(visible, (visible.shape[0], tokens.shape[1], prompts.shape[1]))
-        prompt_rope = rope_table(config, prompt_positions)
-        rope = rope_table(config, prompt_lengths[:, None] + steps)
+        visible = jnp.broadcast_to(visible, (held, length, width))
 
-        def step(carry: tuple[Array, Array], layer: Layer) -> tuple[tuple[Array, Array], None]:
-            prompt, response = carry
-            prompt, (keys, values) = block(
-                config, layer, prompt, prompt_rope, lambda q, k, v: (attend(q, (k, v, prompt_causal)), (k, v))
-            )
-            response, _ = block(
-                config,
-                layer,
-                response,
-                rope,
-                lambda q, k, v: (attend(q, (keys, values, visible), (k, v, causal)), None),
-            )
-            return (prompt, response), None
+        def flat(prompt: Array, response: Array) -> Array:
+            """One row of all tokens, the prompts' first: one product a weight, and one gradient of it to sum."""
+            return jnp.concatenate([prompt.reshape(split), response.reshape(rows * length)])[None]
 
-        start = (self.embed(prompts), self.embed(tokens))
-        (prompt, response), _ = jax.lax.scan(jax.checkpoint(step) if remat else step, start, self.layers())
+        positions = flat(
+            jnp.broadcast_to(prompt_positions, (held, width)),
+            jnp.broadcast_to(prompt_lengths[:, None] + steps, (rows, length)),
+        )
+        rope = rope_table(config, positions)
+
+        def attention(q: Array, k: Array, v: Array) -> tuple[Array, None]:
+            heads, size = q.shape[2:]
+
+            def pieces(part: slice, batch: int) -> tuple[Array, Array, Array]:
+                keys = k[0, :, :, part].reshape(*k.shape[1:3], batch, -1).transpose(2, 0, 1, 3)
+                values = v[0, :, part].reshape(v.shape[1], batch, -1, size).transpose(1, 0, 2, 3)
+                return q[0, part].reshape(batch, -1, heads, size), keys, values
+
+            asked, keys, values = pieces(slice(0, split), held)
+            prompt = attend(asked, (keys, values, prompt_causal))
+            answered, *own = pieces(slice(split, None), rows)
+            response = attend(answered, (keys, values, visible), (own[0], own[1], causal))
+            mixed = [part.reshape(-1, heads, size) for part in (prompt, response)]
+            return jnp.concatenate(mixed)[None], None
+
+        def step(x: Array, layer: Layer) -> tuple[Array, None]:
+            return block(config, layer, x, rope, attention)[0], None
+
+        start = self.embed(flat(prompts, tokens))
+        x, _ = jax.lax.scan(jax.checkpoint(step) if remat else step, start, self.layers())
+        prompt, response = x[0, :split].reshape(held, width, -1), x[0, split:].reshape(rows, length, -1)
         last = jnp.take_along_axis(prompt, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
         return self.normed(last), self.normed(response)

@@ -101,18 +101,27 @@ class State(NamedTuple):
     values: tuple[Array, ...]
 
 
-def prepare(graphdef: Any, params: Any) -> dict[str, Any]:
+def prepare(graphdef: Any, params: Any, *, reuse: Any = None) -> dict[str, Any]:
     """Decoding's copy of the weights in the compute dtype: a dict a layer, q/k/v and gate/up fused, the head as [D, V].
 
     A layer at a time with a traced index: one small function is compiled, not L copies of it in a large one.
+
+    Args:
+        graphdef, params: the policy.
+        reuse: an earlier result for the same graph, which is consumed: the new copy takes its memory. (On a CPU, asking
+            the system for the pages anew costs four times the copying.)
     """
     config: DecoderConfig = nnx.merge(graphdef, params).config
-    layers = tuple(_fused_layer(graphdef, params, jnp.int32(i)) for i in range(config.layers))
-    return {"layers": layers, **_ends(graphdef, params)}
+    old = reuse["layers"] if reuse is not None else (None,) * config.layers
+    layers = tuple(_fused_layer(graphdef, params, jnp.int32(i), old[i]) for i in range(config.layers))
+    ends = None if reuse is None else {name: array for name, array in reuse.items() if name != "layers"}
+    return {"layers": layers, **_ends(graphdef, params, ends)}
 
 
-@partial(jax.jit, static_argnums=0)
-def _fused_layer(graphdef: Any, params: Any, index: Array) -> dict[str, Array]:
+# What is donated is not read (`keep_unused`): its memory alone is wanted.
+@partial(jax.jit, static_argnums=0, donate_argnums=3, keep_unused=True)
+def _fused_layer(graphdef: Any, params: Any, index: Array, reuse: Any) -> dict[str, Array]:
+    del reuse
     decoder = nnx.merge(graphdef, params)
     layer = {
         name: jax.lax.dynamic_index_in_dim(array, index, keepdims=False).astype(decoder.dtype)
@@ -126,8 +135,9 @@ def _fused_layer(graphdef: Any, params: Any, index: Array) -> dict[str, Array]:
     return layer
 
 
-@partial(jax.jit, static_argnums=0)
-def _ends(graphdef: Any, params: Any) -> dict[str, Array]:
+@partial(jax.jit, static_argnums=0, donate_argnums=2, keep_unused=True)
+def _ends(graphdef: Any, params: Any, reuse: Any) -> dict[str, Array]:
+    del reuse
     decoder = nnx.merge(graphdef, params)
     embedding = decoder.embedding[...].astype(decoder.dtype)
     head = embedding.T if decoder.config.tied else decoder.head[...].astype(decoder.dtype)
@@ -262,7 +272,7 @@ def _decode(
                 return attend(q, (prefix.keys[i], prefix.values[i], in_prompt), (keys, values, written)), None
 
             x, _ = block(config, layer, x, rope, attention)
-        x = rms_norm(x[:, 0], weights["final_norm"], config.norm_epsilon)
+        x = rms_norm(config, x[:, 0], weights["final_norm"])
         logits = matmul(x, weights["head"], out=jnp.float32)
         token, log_prob = draw(logits, _step_keys(row_keys, state.step), temperature, greedy=greedy)
         state = state._replace(keys=tuple(all_keys), values=tuple(all_values))

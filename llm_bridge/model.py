@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.nnx as nnx
 import jax
@@ -23,6 +23,9 @@ from llm_bridge.config import DecoderConfig
 from llm_bridge.generate import SMALLEST_PROMPT, Rollouts, prepare, sample
 from llm_bridge.scoring import token_log_probs
 from llm_bridge.weights import abstract_decoder, load_params
+
+if TYPE_CHECKING:
+    from llm_bridge.hub import Source
 
 Array = jax.Array
 # A prompt: one user message, or a conversation of {"role": …, "content": …} messages.
@@ -40,6 +43,7 @@ class LanguageModel:
         graphdef: the decoder's static part; `nnx.merge(graphdef, params)` is the `Decoder`.
         params: its parameters, a pytree. Methods take others of the same structure by `params=` (fine-tuned ones).
         tokenizer: a transformers tokenizer.
+        source: where it was loaded from, the hub's commit included; None for a model made in memory.
     """
 
     name: str
@@ -47,6 +51,7 @@ class LanguageModel:
     graphdef: Any
     params: Any
     tokenizer: Any
+    source: Source | None = None
     _prepared: list[tuple[list[weakref.ref[Any]], Any]] = field(default_factory=list, repr=False, compare=False)
 
     def logits(self, tokens: Any, *, params: Any = None) -> Array:
@@ -220,9 +225,9 @@ class LanguageModel:
                 ref() is leaf for ref, leaf in zip(references, leaves, strict=True)
             ):
                 return weights
-            # The old copy goes before the new one is made.
-            self._prepared.clear()
-        weights = prepare(self.graphdef, params)
+        # The old copy gives its memory to the new one.
+        reuse = self._prepared.pop()[1] if self._prepared else None
+        weights = prepare(self.graphdef, params, reuse=reuse)
         self._prepared.append(([weakref.ref(leaf) for leaf in leaves], weights))
         return weights
 
@@ -257,12 +262,13 @@ def load_model(name: str, dtype: str = "float32", *, param_dtype: str | None = N
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     from transformers import AutoTokenizer
 
-    from llm_bridge.hub import resolve
+    from llm_bridge.hub import locate
 
     for kind in (dtype, param_dtype or dtype):
         if kind not in DTYPES:
             raise InputError(f"dtype '{kind}' is not known: use one of {', '.join(DTYPES)}.")
-    folder = resolve(name)
+    source = locate(name)
+    folder = source.folder
     use_compilation_cache()
     config = DecoderConfig.from_folder(folder)
     stored = jnp.dtype(param_dtype or dtype)
@@ -275,7 +281,7 @@ def load_model(name: str, dtype: str = "float32", *, param_dtype: str | None = N
         raise InputError(
             f"{folder} has no usable tokenizer ({reason}): put its tokenizer.json beside the weights."
         ) from None
-    return LanguageModel(name=name, config=config, graphdef=graphdef, params=params, tokenizer=tokenizer)
+    return LanguageModel(name=name, config=config, graphdef=graphdef, params=params, tokenizer=tokenizer, source=source)
 
 
 def use_compilation_cache() -> None:

@@ -21,6 +21,7 @@ import optax
 from optax.contrib import MuonDimensionNumbers
 
 from bandit_rft.errors import InputError
+from llm_bridge.gradient_clip import clip_by_global_norm
 
 PyTree = Any
 Optimizer = Literal["adamw", "sgd", "muon"]
@@ -127,4 +128,4 @@ def _consistent_rms(update: jax.Array) -> jax.Array:
 @lru_cache(maxsize=64)
 def clipped(optimizer: optax.GradientTransformation, gradient_clip: float | None) -> optax.GradientTransformation:
     """The optimiser behind a bound on the gradient's Euclidean norm; None: no bound."""
-    return optimizer if gradient_clip is None else optax.chain(optax.clip_by_global_norm(gradient_clip), optimizer)
+    return optimizer if gradient_clip is None else optax.chain(clip_by_global_norm(gradient_clip), optimizer)

@@ -88,7 +88,6 @@ def token_statistics(
     states = jnp.pad(states.reshape(total, -1), ((0, padding), (0, 0))).reshape(count, chunk, -1)
     targets = jnp.pad(tokens.reshape(total), (0, padding)).reshape(count, chunk)
 
-    @jax.checkpoint
     def head(carry: None, inputs: tuple[Array, Array]) -> tuple[None, tuple[Array, Array]]:
         part, target = inputs
         logits = decoder.head_logits(part) / temperature
@@ -99,7 +98,8 @@ def token_statistics(
         entropy = -jnp.sum(jnp.exp(centred) * centred, axis=-1)
         return carry, (chosen - normaliser, entropy)
 
-    _, (log_probs, entropy) = jax.lax.scan(head, None, (states, targets))
+    # A single chunk is all there is at one time either way: its logits are kept rather than computed twice.
+    _, (log_probs, entropy) = jax.lax.scan(head if count == 1 else jax.checkpoint(head), None, (states, targets))
     inside = jnp.arange(length, dtype=jnp.int32)[None] < lengths[:, None]
 
     def unfold(x: Array) -> Array:

@@ -7,7 +7,7 @@ Reads single files and sharded ones with an index, in float32, float16 or bfloat
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,19 +101,27 @@ def load_params(folder: str | Path, config: DecoderConfig, dtype: Any = jnp.floa
     return params
 
 
-def export_tensors(config: DecoderConfig, params: Any, dtype: Any = None) -> dict[str, np.ndarray]:
-    """Hugging Face name -> contiguous array for every parameter, on the host; `dtype` None keeps the stored one.
+def tensors(config: DecoderConfig, params: Any, dtype: Any = None) -> Iterator[tuple[str, np.ndarray]]:
+    """(Hugging Face name, contiguous array on the host) of every parameter, one at a time.
 
-    `safetensors.numpy.save_file` of the result beside the checkpoint's config.json is a model that transformers loads.
+    Args:
+        config: the decoder's.
+        params: its parameters.
+        dtype: to store; None keeps each parameter's own.
     """
     leaves = {path: leaf[...] for path, leaf in nnx.to_flat_state(params)}
-    tensors: dict[str, np.ndarray] = {}
     for path, (names, transposed) in tensor_names(config).items():
         array = np.asarray(leaves[path])
-        array = array if dtype is None else array.astype(jnp.dtype(dtype))
         for name, part in zip(names, array if path[0] == "blocks" else [array], strict=True):
-            tensors[name] = np.ascontiguousarray(part.T if transposed else part)
-    return tensors
+            if dtype is not None:
+                with np.errstate(over="ignore"):  # an infinity is the caller's to refuse
+                    part = part.astype(jnp.dtype(dtype))
+            yield name, np.ascontiguousarray(part.T if transposed else part)
+
+
+def export_tensors(config: DecoderConfig, params: Any, dtype: Any = None) -> dict[str, np.ndarray]:
+    """`tensors` as a dictionary: the whole model on the host at once."""
+    return dict(tensors(config, params, dtype))
 
 
 def _tensor_files(folder: Path) -> dict[str, Path]:

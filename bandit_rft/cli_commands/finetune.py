@@ -114,9 +114,10 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
 
     import bandit_rft
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
+    from bandit_rft.cli_commands.pinned_model import load_pinned
     from bandit_rft.progress import ProgressLine
     from bandit_rft.run_folder import RunFolder, now
-    from llm_bridge import datasets, load_model, verifiers
+    from llm_bridge import datasets, verifiers
     from llm_bridge.finetune import FineTune
     from llm_bridge.prompt_arms import PromptArms
     from llm_bridge.question_arms import QuestionArms
@@ -142,14 +143,15 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
 
     with contextlib.ExitStack() as stack:
         if model is None:
-            model = load_model(config.model, config.dtype, param_dtype=config.param_dtype)
+            model = load_pinned(out, config)
         arms: PromptArms | QuestionArms = QuestionArms(model, examples, config.verifier)
         if len(examples) == 1:
             arms = PromptArms(model, examples[0].prompt, verifiers.make(config.verifier, examples[0].answer))
         arms.check_fits(config.max_tokens)
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
         folder = stack.enter_context(RunFolder.claim(out, config.to_json(), defaults=defaults))
-        folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=revision)
+        source = model.source.to_json() if model.source is not None else None
+        folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=revision, model=source)
         key = jax.random.key(config.key)
         learning_rate = _learning_rate(config, folder, model, examples[0], key)
         learner = FineTune(

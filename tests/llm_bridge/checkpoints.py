@@ -51,9 +51,13 @@ def save(
         "eos_token_id": EOS,
         "pad_token_id": None,
     }
-    config = config_class(**(settings | values))
+    model = model_class(config_class(**(settings | values)))
+    return write(folder, model, dtype=dtype, seed=seed, shard=shard)
+
+
+def write(folder: Path, model: Any, *, dtype: str = "float32", seed: int = 0, shard: str = "5GB") -> Path:
+    """The model with every parameter random, as `save` says, and the tokenizer, in `folder`."""
     generator = torch.Generator().manual_seed(seed)
-    model = model_class(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)

@@ -311,8 +311,14 @@ class Hub(http.server.BaseHTTPRequestHandler):
         self.answer(False)
 
     def answer(self, body):
-        commit, content, headers, status = "a" * 40, b"", {}, 200
-        if "/gated" in self.path:
+        # The repository has two commits: b…, which the branch main holds, and an older one, a…, tagged v1.
+        old = "/v1" in self.path or "a" * 40 in self.path
+        commit, content, headers, status = ("a" if old else "b") * 40, b"", {}, 200
+        if "/no-such" in self.path:
+            headers, status = {"X-Error-Code": "RevisionNotFound"}, 404
+        elif "/forbidden" in self.path:
+            status = 403
+        elif "/gated" in self.path:
             headers, status = {"X-Error-Code": "GatedRepo"}, 403
         elif "/absent" in self.path:
             headers, status = {"X-Error-Code": "RepoNotFound"}, 404
@@ -320,7 +326,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
             status = 500
         elif "/tree/" in self.path:
             tree = [
-                {"type": "file", "path": name, "size": len(data), "oid": "0" * 40} for name, data in self.files.items()
+                {"type": "file", "path": name, "size": len(data) + 6 * (old and data == b"weights"), "oid": "0" * 40}
+                for name, data in self.files.items()
             ]
             content, headers = json.dumps(tree).encode(), {"Content-Type": "application/json"}
         elif self.path.startswith("/api/models/"):
@@ -329,6 +336,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
             headers = {"Content-Type": "application/json"}
         else:
             content = self.files[self.path.rpartition("/")[2]]
+            content = content + b" of v1" if old and content == b"weights" else content
             headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": commit}
         self.send_response(status)
         for key, value in (headers | {"Content-Length": str(len(content))}).items():
@@ -362,7 +370,9 @@ def ask_hub(name, tmp_path, endpoint):
 from bandit_rft.errors import InputError
 from llm_bridge import hub
 try:
-    print(hub.resolve({name!r}))
+    source = hub.locate({name!r})
+    assert hub.resolve({name!r}) == source.folder
+    print(source.kind, source.revision, source.pinned, source.folder)
 except InputError as error:
     print("InputError:", error)
 """
@@ -374,18 +384,38 @@ except InputError as error:
 
 
 def test_a_hub_id_brings_safetensors_and_no_pickle(tmp_path, hub_server):
-    found = Path(ask_hub("some/model", tmp_path, hub_server))
+    kind, revision, pinned, path = ask_hub("some/model", tmp_path, hub_server).split()
+    found = Path(path)
+    assert (kind, revision, pinned) == ("hub", "b" * 40, "some/model@" + "b" * 40)
     assert {file.name for file in found.iterdir()} == {"config.json", "tokenizer.json", "model.safetensors"}
     assert (found / "model.safetensors").read_bytes() == b"weights"
     # Once there, it needs no network.
-    assert ask_hub("some/model", tmp_path, f"http://127.0.0.1:{closed_port()}") == str(found)
+    assert ask_hub("some/model", tmp_path, f"http://127.0.0.1:{closed_port()}").split()[3] == str(found)
+
+
+@pytest.mark.parametrize("asked", ["v1", "a" * 40])
+def test_a_revision_is_the_one_asked_for(tmp_path, hub_server, asked):
+    """Catches a revision that is dropped on the way: the branch's weights differ from the tag's."""
+    kind, revision, pinned, path = ask_hub(f"some/model@{asked}", tmp_path, hub_server).split()
+    assert (kind, revision, pinned) == ("hub", "a" * 40, "some/model@" + "a" * 40)
+    assert (Path(path) / "model.safetensors").read_bytes() == b"weights of v1"
+    # What a manifest has pinned is found again without a network, whatever the branch holds.
+    assert ask_hub(pinned, tmp_path, f"http://127.0.0.1:{closed_port()}").split()[3] == path
+
+
+LOGIN = "then log in with `hf auth login` (or set HF_TOKEN)"
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("some/gated", "is gated on the Hugging Face hub; accept its terms"),
+        (
+            "some/gated",
+            "is gated on the Hugging Face hub; accept its terms at https://huggingface.co/some/gated, " + LOGIN,
+        ),
+        ("some/forbidden", "(status 403); accept its terms at https://huggingface.co/some/forbidden, " + LOGIN),
         ("some/absent", "knows no model 'some/absent'"),
+        ("some/model@no-such", "some/model has no revision 'no-such'"),
         ("some/broken", "cannot be reached"),
         ("some/--odd", "knows no model"),
         ("no/network", "cannot be reached"),
@@ -396,6 +426,16 @@ def test_the_hub_s_refusals_are_one_sentence(tmp_path, hub_server, name, words):
     said = ask_hub(name, tmp_path, endpoint)
     assert said.startswith("InputError:")
     assert words in said
+
+
+def test_files_and_folders_have_a_source_too(tmp_path):
+    gguf = write_gguf(tmp_path / "some.gguf")
+    found = hub.locate(str(gguf), progress=quiet)
+    assert (found.kind, found.pinned) == ("gguf", str(gguf))
+    assert found.revision == hashlib.sha256(gguf.read_bytes()).hexdigest()
+    local = hub.locate(found.folder)
+    assert (local.kind, local.revision) == ("folder", None)
+    assert local.to_json()["folder"] == str(found.folder)
 
 
 def index_reachable():

@@ -33,9 +33,10 @@ import optax
 from bandit_rft import objectives, signals
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
-from llm_bridge import policy_gradient
+from llm_bridge import policy_gradient, scan_learner
 from llm_bridge.buckets import bucket
 from llm_bridge.prompt_arms import PromptArms
+from llm_bridge.tiny.arms import TokenPromptArms
 
 if TYPE_CHECKING:
     from llm_bridge.generate import Rollouts
@@ -184,13 +185,17 @@ class FineTune:
             )
         return policy_gradient.clipped_optimizer(base, self.gradient_clip)
 
-    def bind(self, arms: PromptArms, *, rounds: int | None = None, row_capacity: int | None = None) -> Learner:
+    def bind(
+        self, arms: PromptArms | TokenPromptArms, *, rounds: int | None = None, row_capacity: int | None = None
+    ) -> Learner:
         """The learner for these arms. Neither the number of rounds nor a row capacity matters to a model.
 
         Raises:
             InputError: the arms are no `PromptArms`, or prompt and response do not fit the model's context.
         """
         del rounds, row_capacity
+        if isinstance(arms, TokenPromptArms):
+            return scan_learner.bind(self, arms)
         if not isinstance(arms, PromptArms):
             raise InputError(
                 f"FineTune learns from PromptArms, not {type(arms).__name__}: give a prompt and a verifier."

@@ -8,8 +8,8 @@ Additions: all 810,000 pairs of three-digit numbers. An unordered pair belongs t
 where 347+285 is. Stories: a start from 2 to 20 and one to four steps (gain or lose 1 … 9, or double), every value within
 0 … 99; the start and the steps decide the split, so a test story is no train story under another name.
 
-The split and the order are fixed by SplitMix64 (Steele, Lea & Flood 2014) of the prompt's own numbers: the same on every
-machine. About one prompt in eight is a test prompt.
+The split and the order are fixed by SplitMix64 (Steele, Lea & Flood 2014) of the prompt's own numbers: the same on
+every machine. About one prompt in eight is a test prompt.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ def _addition(split: str, index: int) -> Problem:
 @functools.cache
 def _stories() -> dict[str, tuple[tuple[int, ...], ...]]:
     """Split -> rows (name, thing, start, number of steps, verb and amount of each step), in their order."""
-    draws = np.stack([scramble(np.arange(STORY_DRAWS, dtype=np.uint64) * np.uint64(16) + np.uint64(k)) for k in range(16)])
+    draws = np.stack(
+        [scramble(np.arange(STORY_DRAWS, dtype=np.uint64) * np.uint64(16) + np.uint64(k)) for k in range(16)]
+    )
     columns = draws.astype(np.uint64).T
     found: dict[str, dict[tuple[int, ...], None]] = {"train": {}, "test": {}}
     kinds = len(GAINS) + len(LOSSES) + 1

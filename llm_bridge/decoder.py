@@ -88,7 +88,8 @@ def rms_norm(x: Array, weight: Array, epsilon: float) -> Array:
     transformers).
     """
     wide = x.astype(jnp.float32)
-    scaled = wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + epsilon)
+    # Divided by a root, not times `rsqrt`: XLA on a CPU miscomputes the vmapped gradient of that form.
+    scaled = wide / jnp.sqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + epsilon)
     return scaled.astype(x.dtype) * weight.astype(x.dtype)
 
 

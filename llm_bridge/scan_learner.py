@@ -5,8 +5,8 @@ with `policy_gradient.loss_and_gradient` and steps with the same optimiser; only
 `bandit_rft.run` can `lax.scan` over rounds and `vmap` over seeds. A test holds the weights of the two equal to float32
 rounding. Every seed carries its own weights and optimiser state.
 
-Left out: micro-batches (`micro_batch` must be None or hold the whole round) and in-place updates, which the scan does on
-its own. A loss that is not finite shows as a refused reward in the next round (`TokenPromptArms.pull`).
+Left out: micro-batches (`micro_batch` must be None or hold the whole round) and in-place updates, which the scan does
+on its own. A loss that is not finite shows as a refused reward in the next round (`TokenPromptArms.pull`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A prompt of the embedded models as arms whose rewards are computed on the device: runs on them take the scan loop.
+"""A prompt of the embedded models as arms with rewards computed on the device: runs on them take the scan loop.
 
-The same bandit as `llm_bridge.PromptArms` with GSM8K's strict rule (responses are arms, the verifier is the reward), but
-`pull` reads token ids, so that a whole run compiles: `bandit_rft.run(arms, FineTune(model, …), rounds, seeds=8)`.
+The same bandit as `llm_bridge.PromptArms` with GSM8K's strict rule (responses are arms, the verifier is the reward),
+but `pull` reads token ids, so that a whole run compiles: `bandit_rft.run(arms, FineTune(model, …), rounds, seeds=8)`.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class TokenPromptArms:
         return None
 
     def pull(self, key: Array, arms: Responses) -> Array:
-        """Rewards [G] float32, 0 or 1; `key` is not used. NaN, which `run` refuses in a sentence, where a response's own
-        log-probability is not finite: the weights then hold no policy any more.
+        """Rewards [G] float32, 0 or 1; `key` is not used. NaN, which `run` refuses in a sentence, where a response's
+        own log-probability is not finite: the weights then hold no policy any more.
         """
         del key
         rewards = TokenVerifier(self.answer)(arms.tokens, arms.lengths)

@@ -5,8 +5,8 @@ apart.
     tiny-stories     "Ana has 12 apples, buys 7, loses 5, doubles them. How many?\\n"  -> 28
 
 Additions: all 810,000 pairs of three-digit numbers. An unordered pair belongs to one split, so 285+347 is in train
-where 347+285 is. Stories: a start from 2 to 20 and one to four steps (gain or lose 1 … 9, or double), every value within
-0 … 99; the start and the steps decide the split, so a test story is no train story under another name.
+where 347+285 is. Stories: a start from 2 to 20 and one to four steps (gain or lose 1 … 9, or double), every value
+within 0 … 99; the start and the steps decide the split, so a test story is no train story under another name.
 
 The split and the order are fixed by SplitMix64 (Steele, Lea & Flood 2014) of the prompt's own numbers: the same on
 every machine. About one prompt in eight is a test prompt.

@@ -1,8 +1,8 @@
 """GSM8K's strict rule on token ids, jittable: `verifiers.GSM8K(answer=…, rule="strict")` without leaving the device.
 
 That rule decodes a response, takes its last 300 characters, and compares the last `#### (-?[0-9.,]+)` in them, commas
-removed, with the answer. Here the same expression is matched over the tokens of `tiny.vocabulary`, whose only token with
-a "#" is the marker itself; a test holds the two equal. Special tokens decode to nothing, so they are passed over.
+removed, with the answer. Here the same expression is matched over the tokens of `tiny.vocabulary`, whose only token
+with a "#" is the marker itself; a test holds the two equal. Special tokens decode to nothing, so they are passed over.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from figures import (
     correct_arms,
     drift_multipliers,
     finetune_run,
+    finetune_seeds,
     hitting_times,
     infinite_arms,
     needle_regret,
@@ -82,6 +83,11 @@ FIGURES: Mapping[str, Entry] = MappingProxyType(
             summary="a real fine-tuning run: reward and Pass@1 beside the jump chain; one figure a run",
             accepts=finetune_run.accepts,
             draw=lambda runs, out: [finetune_run.draw(run, out) for run in runs],
+        ),
+        finetune_seeds.NAME: Entry(
+            summary="an embedded model fine-tuned with many seeds beside the jump chain; one figure a run",
+            accepts=finetune_seeds.accepts,
+            draw=lambda runs, out: [finetune_seeds.draw(run, _own(out, run, runs)) for run in runs],
         ),
         theory_entries.NAME: Entry(
             summary="the theory's entries, prediction against simulation; one figure an entry (theory-audit)",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bandit_rft.cli_commands.finetune_config import FineTuneConfig
-from bandit_rft.cli_commands.options import add_options, build, given
+from bandit_rft.cli_commands.options import add_options, build, count, given
 from bandit_rft.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +46,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--config", metavar="FILE", help="config.json of an earlier run; options given beside it win (default: none)"
     )
     parser.add_argument("--out", metavar="RUN", help="run folder (default: runs/ and a name made of the options)")
+    parser.add_argument(
+        "--seeds",
+        type=count,
+        default=1,
+        help="seeds at once in one compiled scan, on an embedded model; evaluated before and after only (default: 1)",
+    )
     add_options(parser, FineTuneConfig)
     parser.set_defaults(run=run)
 
@@ -53,6 +59,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(arguments: argparse.Namespace) -> int:
     """Run, or continue, and print the summary."""
     config = config_of(arguments.config, given(arguments, FineTuneConfig))
+    if arguments.seeds > 1:
+        from bandit_rft.cli_commands.finetune_seeds import finetune_seeds
+
+        finetune_seeds(config, arguments.out or f"{default_folder(config)}-{arguments.seeds}-seeds", arguments.seeds)
+        return 0
     finetune(config, arguments.out or default_folder(config))
     return 0
 

@@ -11,7 +11,7 @@ import pytest
 from bandit_rft import run
 from bandit_rft.errors import InputError
 from llm_bridge import policy_gradient, scan_learner
-from llm_bridge.decoder import Decoder
+from llm_bridge.decoder import Decoder, rms_norm
 from llm_bridge.finetune import METRICS, FineTune
 from llm_bridge.generate import Rollouts
 from llm_bridge.model import LanguageModel, load_model
@@ -141,6 +141,20 @@ def test_one_update_on_given_tokens_equals_the_host(model, arms):
     responses = Responses(*map(jnp.asarray, (tokens, lengths, given.log_probs, given.truncated)))
     on_scan = jax.jit(scan.update)(state, responses, rewards)
     close(on_scan.params, on_host.params, model.params)
+
+
+@pytest.mark.parametrize(("cotangents", "shape"), [(31, (31, 5, 32)), (16, (8, 64, 64)), (20, (31, 5, 32))])
+def test_vmapped_gradient_of_the_norm_equals_its_formula(cotangents, shape):
+    """Float64, written out: g/r − x ⟨g, x⟩/(n r³), r² = mean(x²) + ε. At these shapes XLA on a CPU was seen to miscompute
+    the vmapped VJP of x · rsqrt(…) by more than 1 (CONTRIBUTING.md)."""
+    rng = np.random.Generator(np.random.PCG64(0))
+    x, g = rng.normal(size=shape), rng.normal(size=(cotangents, *shape))
+    ones = jnp.ones(shape[-1], jnp.float32)
+    _, pull_back = jax.vjp(lambda value: rms_norm(value, ones, 1e-5), jnp.asarray(x, jnp.float32))
+    [got] = jax.jit(jax.vmap(pull_back))(jnp.asarray(g, jnp.float32))
+    root = np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + 1e-5)
+    want = g / root - x * np.sum(g * x, axis=-1, keepdims=True) / (shape[-1] * root**3)
+    np.testing.assert_allclose(got, want, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "olmo2"])

@@ -145,8 +145,8 @@ def test_one_update_on_given_tokens_equals_the_host(model, arms):
 
 @pytest.mark.parametrize(("cotangents", "shape"), [(31, (31, 5, 32)), (16, (8, 64, 64)), (20, (31, 5, 32))])
 def test_vmapped_gradient_of_the_norm_equals_its_formula(cotangents, shape):
-    """Float64, written out: g/r − x ⟨g, x⟩/(n r³), r² = mean(x²) + ε. At these shapes XLA on a CPU was seen to miscompute
-    the vmapped VJP of x · rsqrt(…) by more than 1 (CONTRIBUTING.md)."""
+    """Float64, written out: g/r − x ⟨g, x⟩/(n r³), r² = mean(x²) + ε. At these shapes XLA on a CPU was seen to
+    miscompute the vmapped VJP of x · rsqrt(…) by more than 1 (CONTRIBUTING.md)."""
     rng = np.random.Generator(np.random.PCG64(0))
     x, g = rng.normal(size=shape), rng.normal(size=(cotangents, *shape))
     ones = jnp.ones(shape[-1], jnp.float32)

@@ -1,4 +1,4 @@
-"""Fine-tuning inside the scan loop against the host loop, on a random model over the embedded models' tokens."""
+"""Fine-tuning inside the scan loop against the host loop, on an embedded model."""
 
 import dataclasses
 
@@ -16,78 +16,55 @@ from llm_bridge.finetune import METRICS, FineTune
 from llm_bridge.generate import Rollouts
 from llm_bridge.model import LanguageModel, load_model
 from llm_bridge.prompt_arms import PromptArms
-from llm_bridge.tiny import tasks, vocabulary
+from llm_bridge.tiny import vocabulary
 from llm_bridge.tiny.arms import Responses, TokenPromptArms
 from llm_bridge.verifiers import GSM8K
 from tests.llm_bridge import toy
 
-MAX_TOKENS, PROMPT = 6, "12+34=?\n"
-LEARNABLE = 3  # a train addition with two carries
+MAX_TOKENS, PROMPT, ANSWER = 32, "188+690=?\n", "878"  # one carry: right about half of the time
 PLAIN = {"optimizer": "sgd", "kl_coefficient": 0.0, "gradient_clip": None, "max_tokens": MAX_TOKENS, "donate": False}
 
 
-class Table:
-    """`tiny.vocabulary` with a tokenizer's methods."""
-
-    chat_template = None
-
-    def encode(self, text):
-        return vocabulary.encode(text)
-
-    def decode(self, ids, *, skip_special_tokens):
-        assert skip_special_tokens
-        return vocabulary.decode(ids)
-
-    def get_vocab(self):
-        return vocabulary.ID
-
-
-def tilted(family="llama"):
-    """A random model that often says the marker and a digit, so that some responses are right."""
+def random_model(family):
+    """Two layers of width 32 over the embedded models' tokens."""
     shape = toy.config(model_type=family, tied=False, eos_ids=(vocabulary.EOS,))
-    decoder = Decoder(shape, rngs=nnx.Rngs(3))
-    graphdef, params = nnx.split(decoder)
+    graphdef, params = nnx.split(Decoder(shape, rngs=nnx.Rngs(3)))
     params = jax.tree.map(lambda leaf: leaf * 4 if leaf.ndim > 1 else leaf, params)
-    likely = [vocabulary.ID[token] for token in ("#### ", "4", "6", "<eos>", "#### ", "4")]
-    boost = jnp.zeros((1, shape.vocabulary), jnp.float32).at[0, jnp.asarray(likely)].set(0.25)
-    # The residual stream of a random model has no constant direction: embeddings get one, and the head reads it.
-    params["embedding"].set_value(params["embedding"][...].at[:, 0].set(3.0))
-    params["head"].set_value(params["head"][...].at[0].add(boost[0] * 4))
-    return LanguageModel(name="tilted", config=shape, graphdef=graphdef, params=params, tokenizer=Table())
+    return LanguageModel(name="random", config=shape, graphdef=graphdef, params=params, tokenizer=None)
 
 
 @pytest.fixture(scope="module")
 def model():
-    return tilted()
+    return load_model("tiny-llama")
 
 
 @pytest.fixture(scope="module")
 def arms(model):
-    return TokenPromptArms(model, PROMPT, "4")
+    return TokenPromptArms(model, PROMPT, ANSWER)
 
 
-def close(a, b, start, atol=2e-6):
+def close(a, b, start, atol=5e-6):
     """Two sets of weights, to float32 rounding; and they have moved."""
     moved = 0.0
     for x, y, z in zip(*map(jax.tree.leaves, (a, b, start)), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=atol)
         moved = max(moved, float(jnp.max(jnp.abs(x - z))))
-    assert moved > 100 * atol
+    assert moved > 20 * atol
 
 
 SETTINGS = [
-    {"learning_rate": 0.2},
-    {"learning_rate": 0.1, "rollouts": 4, "signal": "grpo", "clip": (0.1, 0.3), "epochs": 2},
+    {"learning_rate": 1e-3},
+    {"learning_rate": 3e-4, "rollouts": 4, "signal": "grpo", "clip": (0.1, 0.3), "epochs": 2},
+    # Adam divides by the gradient's own size: its epsilon is large enough here not to amplify rounding.
     {
-        "learning_rate": 0.02,
+        "learning_rate": 1e-3,
         "rollouts": 3,
         "optimizer": "adamw",
         "kl_coefficient": 0.1,
         "gradient_clip": 0.5,
         "adam_eps": 1e-2,
     },
-    # Adam divides by the gradient's own size: its ε is large enough here not to amplify rounding.
-    {"learning_rate": 0.1, "rollouts": 3, "signal": "signed", "aggregation": "token-mean", "temperature": 0.8},
+    {"learning_rate": 1e-3, "rollouts": 3, "signal": "signed", "aggregation": "token-mean", "temperature": 0.8},
 ]
 
 
@@ -101,7 +78,7 @@ def test_scan_equals_host_round_by_round(model, arms, settings):
     metrics, the same weights."""
     rounds = 8
     history = run(arms, FineTune(model, **(PLAIN | settings)), rounds, seeds=2, key=5)
-    host_arms = PromptArms(model, PROMPT, GSM8K(answer="4", rule="strict"))
+    host_arms = PromptArms(model, PROMPT, GSM8K(answer=ANSWER, rule="strict"))
     host = FineTune(model, **(PLAIN | settings)).bind(host_arms, rounds=rounds)
     for seed in range(2):
         seed_key = jax.random.fold_in(jax.random.key(5), seed)
@@ -116,7 +93,7 @@ def test_scan_equals_host_round_by_round(model, arms, settings):
                 np.testing.assert_allclose(
                     history.metrics[name][seed, index], float(state.metrics[name]), rtol=1e-4, atol=1e-5, err_msg=name
                 )
-        close(scan_learner.final_weights(history.final_state, seed), state.params, model.params, atol=2e-5)
+        close(scan_learner.final_weights(history.final_state, seed), state.params, model.params)
         assert int(history.final_state.updates[seed]) == int(state.updates)
     assert 0 < history.rewards.mean() < 1
 
@@ -133,8 +110,8 @@ def test_one_update_on_given_tokens_equals_the_host(model, arms):
         truncated=np.array([False, True, False]),
         prompt_lengths=np.full(3, 7, np.int32),
     )
-    settings = FineTune(model, **(PLAIN | {"learning_rate": 0.05, "rollouts": 3}))
-    host = settings.bind(PromptArms(model, PROMPT, GSM8K(answer="4")), rounds=1)
+    settings = FineTune(model, **(PLAIN | {"learning_rate": 1e-3, "rollouts": 3}))
+    host = settings.bind(PromptArms(model, PROMPT, GSM8K(answer=ANSWER)), rounds=1)
     scan = settings.bind(arms, rounds=1)
     state = host.init(jax.random.key(0))
     on_host = host.update(state, given, rewards)
@@ -162,8 +139,8 @@ def test_vmapped_gradient_of_the_norm_equals_its_formula(cotangents, shape):
 def test_vmapped_gradients_equal_unbatched_ones(family, seeds):
     """A gradient vmapped over weights, as seeds are, against one at a time: XLA on a CPU once miscomputed the vmapped
     VJP of x · rsqrt(mean(x²)) (CONTRIBUTING.md)."""
-    model = tilted(family)
-    prompt = jnp.asarray(model.encode(PROMPT))
+    model = random_model(family)
+    prompt = jnp.asarray(vocabulary.encode(PROMPT), jnp.int32)
     rng = np.random.Generator(np.random.PCG64(seeds))
     rows = {
         "tokens": jnp.asarray(rng.integers(3, 60, (seeds, 2, 9)), jnp.int32),
@@ -211,37 +188,32 @@ def test_vmapped_gradients_equal_unbatched_ones(family, seeds):
 
 def test_the_same_key_gives_the_same_history_and_seeds_do_not_meet(model, arms):
     """Also with another number of seeds: a seed's rewards depend on its own key alone."""
-    settings = FineTune(model, **(PLAIN | {"learning_rate": 0.2}))
-    first, again = (run(arms, settings, 20, seeds=2, key=7) for _ in range(2))
+    settings = FineTune(model, **(PLAIN | {"learning_rate": 1e-3}))
+    first, again = (run(arms, settings, 10, seeds=2, key=7) for _ in range(2))
     np.testing.assert_array_equal(first.rewards, again.rewards)
     for x, y in zip(*(jax.tree.leaves(h.final_state.params) for h in (first, again)), strict=True):
         np.testing.assert_array_equal(x, y)
-    alone = run(arms, settings, 20, seeds=1, key=7)
+    alone = run(arms, settings, 10, seeds=1, key=7)
     np.testing.assert_array_equal(alone.rewards[0], first.rewards[0])
     assert not np.array_equal(first.metrics["entropy"][0], first.metrics["entropy"][1])
 
 
-def test_rewards_rise_and_the_model_keeps_its_weights():
-    """An embedded model on a prompt that it answers now and then: the mean reward over 4 seeds rises from under .5 to
-    over .9 within 100 rounds of 4 rollouts (fixed key)."""
-    model = load_model("tiny-llama")
-    problem = tasks.task("tiny-addition").problem("train", LEARNABLE)
-    arms = TokenPromptArms(model, problem.prompt, str(problem.answer))
+def test_rewards_rise_and_the_model_keeps_its_weights(model, arms):
+    """The mean reward over 4 seeds, from about a half to over .85 in 60 rounds of the minimalist configuration."""
     before = jax.tree.map(np.array, model.params)
-    settings = {"rollouts": 4, "signal": "grpo", "learning_rate": 0.02, "max_tokens": 32}
-    history = run(arms, FineTune(model, **(PLAIN | settings)), 100, seeds=4, key=0)
-    assert history.rewards[:, :10].mean() < 0.5
-    assert history.rewards[:, -20:].mean() > 0.9
-    assert np.nanmax(history.metrics["sampling_gap"]) < 1e-4
+    history = run(arms, FineTune(model, **(PLAIN | {"learning_rate": 1e-3})), 60, seeds=4, key=0)
+    assert history.rewards[:, :10].mean() < 0.7
+    assert history.rewards[:, -20:].mean() > 0.85
+    assert np.nanmax(history.metrics["sampling_gap"]) < 1e-3
     for x, y in zip(jax.tree.leaves(before), jax.tree.leaves(model.params), strict=True):
         np.testing.assert_array_equal(x, y)
 
 
 def test_weights_that_are_no_policy_any_more_are_refused(model, arms):
     """Responses whose log-probabilities are not finite have no reward, so that the run stops in a sentence."""
-    tokens = jnp.asarray([[vocabulary.ID["#### "], vocabulary.ID["4"], 1, 0, 0, 0]] * 2, jnp.int32)
+    tokens = jnp.asarray([[*vocabulary.encode("#### 878"), vocabulary.EOS, 0]] * 2, jnp.int32)
     log_probs = jnp.zeros((2, 6), jnp.float32).at[1, 2].set(jnp.nan)
-    sampled = Responses(tokens, jnp.asarray([3, 3], jnp.int32), log_probs, jnp.zeros(2, bool))
+    sampled = Responses(tokens, jnp.asarray([5, 5], jnp.int32), log_probs, jnp.zeros(2, bool))
     rewards = np.asarray(arms.pull(jax.random.key(0), sampled))
     assert rewards[0] == 1.0
     assert np.isnan(rewards[1])
@@ -253,7 +225,7 @@ def test_arms_and_settings_that_do_not_fit_are_refused(model, arms):
     with pytest.raises(InputError, match="plain digits"):
         TokenPromptArms(model, PROMPT, "-4")
     with pytest.raises(InputError, match="context"):
-        FineTune(model, max_tokens=60).bind(arms, rounds=1)
+        FineTune(model, max_tokens=120).bind(arms, rounds=1)
     with pytest.raises(InputError, match="micro_batch"):
         FineTune(model, **(PLAIN | {"rollouts": 4, "micro_batch": 2})).bind(arms, rounds=1)
     with pytest.raises(InputError, match="different models"):

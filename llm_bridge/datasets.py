@@ -131,7 +131,7 @@ def load(source: str | os.PathLike[str], split: str = "train") -> Dataset:
         return _parquet(text, split, _split_files(_hub_folder(text, split), split))
     shown = text if len(text) <= 80 else text[:77] + "..."
     raise InputError(
-        f"no data {shown!r}: give arithmetic, {', '.join((*tasks.TASKS, *NAMED))}, a parquet file, a folder "
+        f"no data {shown!r}: give {', '.join((*tasks.TASKS, 'arithmetic', *NAMED))}, a parquet file, a folder "
         f"of parquet files, or a hub id org/name"
     )
 

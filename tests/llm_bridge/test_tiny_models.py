@@ -36,7 +36,7 @@ def test_same_logits_as_transformers_torch(name):
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(FOLDER / name, dtype=torch.float32)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER / name)
+    tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(FOLDER / name)
     ours = load_model(name)
     for source in tasks.TASKS:
         problem = tasks.task(source).problem("test", 5)
@@ -44,6 +44,7 @@ def test_same_logits_as_transformers_torch(name):
         assert ids == vocabulary.encode(problem.prompt + "7+5=12\n#### 4")
         with torch.no_grad():
             want = theirs(torch.tensor([ids])).logits.numpy()
+        assert ours.encode(problem.prompt + "7+5=12\n#### 4").tolist() == ids
         np.testing.assert_allclose(ours.logits(np.asarray([ids])), want, atol=2e-4)
 
 

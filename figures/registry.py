@@ -15,6 +15,7 @@ from figures import (
     drift_multipliers,
     finetune_prediction,
     finetune_run,
+    finetune_seeds,
     hitting_times,
     infinite_arms,
     needle_regret,
@@ -90,6 +91,11 @@ FIGURES: Mapping[str, Entry] = MappingProxyType(
             draw=lambda runs, out: [
                 finetune_prediction.draw(run, _own(out, run, runs)) for run in runs if finetune_prediction.ready(run)
             ],
+        ),
+        finetune_seeds.NAME: Entry(
+            summary="an embedded model fine-tuned with many seeds beside the jump chain; one figure a run",
+            accepts=finetune_seeds.accepts,
+            draw=lambda runs, out: [finetune_seeds.draw(run, _own(out, run, runs)) for run in runs],
         ),
         theory_entries.NAME: Entry(
             summary="the theory's entries, prediction against simulation; one figure an entry (theory-audit)",

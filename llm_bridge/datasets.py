@@ -6,6 +6,7 @@
 | source | what it is |
 | --- | --- |
 | "arithmetic" | one- and two-step word questions made up here (Apache-2.0, as this package): nothing to download |
+| "tiny-addition", "tiny-stories" | the generated tasks of the embedded models (`llm_bridge.tiny.tasks`) |
 | "gsm8k", "math" | the folder of that name in `$BANDIT_RFT_DATA`, else in ../shared/data |
 | a path | a parquet file, or a folder with train.parquet, test.parquet (or hub shards, train-00000-of-00002.parquet) |
 | "org/name" | a data set on the Hugging Face hub, its parquet files, fetched into the hub's own cache |
@@ -32,6 +33,7 @@ from bandit_rft.errors import InputError
 from llm_bridge import arithmetic
 from llm_bridge.dataset_files import DATA_VARIABLE, NAMED, Rows, hub_files, named_folder, split_files
 from llm_bridge.layouts import GSM8K_INSTRUCTION, Layout, layout_of, retemplate, template_text
+from llm_bridge.tiny import tasks
 
 __all__ = ["DATA_VARIABLE", "GSM8K_INSTRUCTION", "NAMED", "Dataset", "Example", "load"]
 
@@ -136,6 +138,8 @@ def load(source: str | os.PathLike[str], split: str = "train", *, template: str 
 def _load(text: str, split: str) -> Dataset:
     if text == "arithmetic":
         return _arithmetic(split)
+    if text in tasks.TASKS:
+        return _generated(text, split)
     if text in NAMED:
         return _parquet(text, split, split_files(named_folder(text), split))
     path = Path(os.path.expanduser(text))
@@ -150,8 +154,8 @@ def _load(text: str, split: str) -> Dataset:
         return dataclasses.replace(_parquet(text, split, files), revision=revision)
     shown = text if len(text) <= 80 else text[:77] + "..."
     raise InputError(
-        f"no data {shown!r}: give arithmetic, {', '.join(NAMED)}, a parquet file, a folder of parquet files, or a "
-        f"hub id org/name"
+        f"no data {shown!r}: give {', '.join((*tasks.TASKS, 'arithmetic', *NAMED))}, a parquet file, a folder "
+        f"of parquet files, or a hub id org/name"
     )
 
 
@@ -166,6 +170,19 @@ def _arithmetic(split: str) -> Dataset:
         return Example(prompt=prompt, ground_truth=str(answer), index=index, data_source="arithmetic")
 
     return Dataset(source="arithmetic", split=split, where="arithmetic", length=len(questions), read=read)
+
+
+def _generated(name: str, split: str) -> Dataset:
+    if split not in tasks.SPLITS:
+        raise InputError(f"the data {name!r} has no split {split!r}; choose one of {', '.join(tasks.SPLITS)}")
+    task = tasks.task(name)
+
+    def read(index: int) -> Example:
+        problem = task.problem(split, index)
+        prompt = ({"role": "user", "content": problem.prompt},)
+        return Example(prompt=prompt, ground_truth=str(problem.answer), index=index, data_source=name)
+
+    return Dataset(source=name, split=split, where=name, length=task.size(split), read=read)
 
 
 def _parquet(source: str, split: str, files: list[Path]) -> Dataset:

@@ -88,7 +88,8 @@ def rms_norm(config: DecoderConfig, x: Array, weight: Array) -> Array:
     family is `wide`, in float32 before rounding.
     """
     wide = x.astype(jnp.float32)
-    scaled = wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + config.norm_epsilon)
+    # Divided by a root, not times `rsqrt`: XLA on a CPU miscomputes the vmapped gradient of that form.
+    scaled = wide / jnp.sqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + config.norm_epsilon)
     if config.family.wide:
         # The weight has the compute dtype's values, as in a model held in that dtype.
         return (scaled * weight.astype(x.dtype).astype(jnp.float32)).astype(x.dtype)

@@ -36,11 +36,12 @@ import optax
 from bandit_rft import objectives, signals
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
-from llm_bridge import learned_rows, optimizers
+from llm_bridge import learned_rows, optimizers, scan_learner
 from llm_bridge.finetune_state import METRICS, QUESTION_ORDER, FineTuneState
 from llm_bridge.finetune_update import Update
 from llm_bridge.prompt_arms import PromptArms
 from llm_bridge.question_arms import QuestionArms, drawn
+from llm_bridge.tiny.arms import TokenPromptArms
 
 if TYPE_CHECKING:
     from llm_bridge.generate import Rollouts
@@ -216,12 +217,16 @@ class FineTune:
         return optimizers.clipped(base, self.gradient_clip)
 
     def bind(
-        self, arms: PromptArms | QuestionArms, *, rounds: int | None = None, row_capacity: int | None = None
+        self,
+        arms: PromptArms | QuestionArms | TokenPromptArms,
+        *,
+        rounds: int | None = None,
+        row_capacity: int | None = None,
     ) -> Learner:
         """The learner for these arms.
 
         Args:
-            arms: a prompt, or several questions.
+            arms: a prompt, or several questions; or a prompt whose verifier reads tokens, for the scan loop.
             rounds: of the run; only schedules that end need it.
             row_capacity: not used, a model has no rows.
 
@@ -230,6 +235,8 @@ class FineTune:
                 not fit the model's context.
         """
         del row_capacity
+        if isinstance(arms, TokenPromptArms):
+            return scan_learner.bind(self, arms, rounds)
         if not isinstance(arms, PromptArms | QuestionArms):
             raise InputError(
                 f"FineTune learns from PromptArms or QuestionArms, not {type(arms).__name__}: give prompts and "

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from llm_bridge.generate import Rollouts
     from llm_bridge.prompt_arms import PromptArms
     from llm_bridge.question_arms import QuestionArms
+    from llm_bridge.tiny.arms import TokenPromptArms
 
 Array = jax.Array
 PyTree = Any
@@ -38,7 +39,9 @@ _kl = jax.jit(objectives.kl, static_argnames=("estimator",))
 class Update:
     """(state, rollouts, rewards [B × (G + extra)]) -> state: the update of `FineTune`'s settings on an arm set."""
 
-    def __init__(self, settings: FineTune, arms: PromptArms | QuestionArms, rounds: int | None) -> None:
+    def __init__(
+        self, settings: FineTune, arms: PromptArms | QuestionArms | TokenPromptArms, rounds: int | None
+    ) -> None:
         self.settings, self.arms, self.prompts = settings, arms, arms.question_tokens
         self.group = settings.rollouts + settings.baseline_rollouts
         self.rows = settings.prompts * settings.rollouts

@@ -170,7 +170,7 @@ def draw(logits: Array, keys: Array, temperature: Array, *, greedy: bool) -> tup
     scaled = jnp.pad(scaled, ((0, 0), (0, short)), constant_values=-jnp.inf) if short else scaled
     scaled = scaled.reshape(rows, -1, CDF_BLOCK)
     top = jnp.max(scaled, axis=(1, 2))
-    uniforms = jax.vmap(lambda key: jax.random.uniform(key, (2,)))(keys)
+    uniforms = jax.vmap(lambda key: jax.random.uniform(key, (2,), jnp.float32))(keys)
     # A uniform is at most 1 − 2^-23, so `uniform × total` stays below the last entry and the count below its size.
     blocks = jnp.cumsum(jnp.sum(jnp.exp(scaled - top[:, None, None]), axis=-1), axis=-1)
     chosen = jnp.sum(blocks <= uniforms[:, :1] * blocks[:, -1:], axis=-1, dtype=jnp.int32)
@@ -234,6 +234,22 @@ def _prefill(
     return prefix, _record(state, token, log_prob, eos_ids, config.pad_id)
 
 
+@jax.custom_batching.custom_vmap
+def _all(done: Array) -> Array:
+    """Whether all rows are done; under `vmap`, the rows of the whole batch.
+
+    Decoding under `vmap` thus keeps one loop with one counter, so that caches are still written in place, where a
+    condition a seed would copy every cache at every token. Rows that are done stay as they are meanwhile.
+    """
+    return jnp.all(done)
+
+
+@_all.def_vmap
+def _all_of_batch(size: int, batched: list[bool], done: Array) -> tuple[Array, bool]:
+    del size, batched
+    return _all(done), False
+
+
 def _step_keys(row_keys: Array, step: Array) -> Array:
     return jax.vmap(lambda key: jax.random.fold_in(key, step))(row_keys)
 
@@ -278,7 +294,7 @@ def _decode(
         state = state._replace(keys=tuple(all_keys), values=tuple(all_values))
         return _record(state, token, log_prob, eos_ids, config.pad_id)
 
-    return jax.lax.while_loop(lambda state: (state.step < limit) & ~jnp.all(state.done), step, state)
+    return jax.lax.while_loop(lambda state: (state.step < limit) & ~_all(state.done), step, state)
 
 
 @partial(jax.jit, static_argnames=("capacity", "pad_id"))
@@ -295,6 +311,51 @@ def _grow(state: State, *, capacity: int, pad_id: int) -> State:
         keys=tuple(pad(x, 3) for x in state.keys),
         values=tuple(pad(x, 2) for x in state.values),
     )
+
+
+def sample_traced(
+    graphdef: Any,
+    params: Any,
+    config: DecoderConfig,
+    prompt: np.ndarray,
+    *,
+    rows: int,
+    max_tokens: int,
+    key: Array,
+    temperature: float,
+) -> tuple[Array, Array, Array, Array]:
+    """`sample` for one prompt inside a traced function: the same draws from the same key, on the device.
+
+    Args:
+        graphdef, params, config: the policy.
+        prompt: int [P], known when traced.
+        rows, max_tokens: G and T, known when traced; the cache holds T tokens from the start.
+        key: as in `sample`.
+        temperature: above 0.
+
+    Returns:
+        tokens int32 [G, T], lengths int32 [G], log_probs float32 [G, T], truncated bool [G]: as in `Rollouts`.
+    """
+    weights = prepare(graphdef, params)
+    padded = np.full((1, bucket(len(prompt), smallest=SMALLEST_PROMPT)), config.pad_id, np.int32)
+    padded[0, : len(prompt)] = prompt
+    row_keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(rows, dtype=jnp.uint32))
+    ends, heat = jnp.asarray(config.eos_ids or (-1,), jnp.int32), jnp.float32(temperature)
+    prefix, state = _prefill(
+        graphdef,
+        params,
+        jnp.asarray(padded),
+        jnp.asarray([len(prompt)], jnp.int32),
+        jnp.zeros((rows,), bool),
+        row_keys,
+        heat,
+        ends,
+        capacity=max_tokens,
+        greedy=False,
+    )
+    limit = jnp.int32(max_tokens)
+    state = _decode(weights, prefix, state, limit, row_keys, heat, ends, config=config, greedy=False)
+    return state.tokens, state.lengths, state.log_probs, ~state.done
 
 
 def sample(

@@ -45,7 +45,7 @@ threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start
 runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """
 
-_TINY = Path(__file__).resolve().parent / "tiny"
+_TINY = Path(__file__).resolve().parent / "tiny" / "models"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

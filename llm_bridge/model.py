@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import weakref
@@ -260,7 +261,7 @@ def load_model(name: str, dtype: str = "float32", *, param_dtype: str | None = N
     # Imported here: network and conversion code, and seconds of imports, that a loaded model does not need.
     # transformers advises to install PyTorch, which nothing here needs at run time.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     from llm_bridge.hub import locate
 
@@ -275,13 +276,23 @@ def load_model(name: str, dtype: str = "float32", *, param_dtype: str | None = N
     graphdef, _ = abstract_decoder(config, dtype=jnp.dtype(dtype), param_dtype=stored)
     params = load_params(folder, config, stored)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        # For some families (qwen2) AutoTokenizer puts the family's own splitting in place of what tokenizer.json says.
+        generic = _declared_tokenizer(folder) in ("PreTrainedTokenizerFast", "TokenizersBackend")
+        tokenizer = (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(folder)
     except Exception as error:  # a broken tokenizer.json raises a bare Exception
         reason = str(error).splitlines()[0]
         raise InputError(
             f"{folder} has no usable tokenizer ({reason}): put its tokenizer.json beside the weights."
         ) from None
     return LanguageModel(name=name, config=config, graphdef=graphdef, params=params, tokenizer=tokenizer, source=source)
+
+
+def _declared_tokenizer(folder: Path) -> str | None:
+    """The class that tokenizer_config.json names, where there is one."""
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return None
+    return json.loads(path.read_text(encoding="utf-8")).get("tokenizer_class")
 
 
 def use_compilation_cache() -> None:

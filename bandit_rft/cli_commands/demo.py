@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DATA = "arithmetic"
 MAX_TOKENS = 24  # answers to these questions take about six
+EMBEDDED, EMBEDDED_DATA, EMBEDDED_TOKENS, SEEDS = "tiny-llama", "tiny-addition", 32, 8
 PROBE_QUESTIONS, PROBE_SAMPLES = 6, 64
 # A question is worth learning where the model is sometimes right, and worth showing where it is mostly wrong.
 TARGET_P0 = 0.2
@@ -33,9 +34,17 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--out", default="runs/demo", metavar="FOLDER", help="folder of the demo's runs (default: runs/demo)"
     )
     parser.add_argument(
-        "--model", default="smollm2-135m", help="name, folder, .gguf file or hub id (default: smollm2-135m)"
+        "--model",
+        default=EMBEDDED,
+        help=f"an embedded model, {SEEDS} seeds at once; or a name, folder, .gguf file or hub id, one seed "
+        f"(default: {EMBEDDED}, which needs no download)",
     )
-    parser.add_argument("--rounds", type=count, default=60, help="rounds of the fine-tuning run (default: 60)")
+    parser.add_argument(
+        "--rounds",
+        type=count,
+        default=None,
+        help="rounds of the fine-tuning run (default: 300 on an embedded model, 60 on others)",
+    )
     parser.add_argument(
         "--quick",
         action="store_true",
@@ -48,9 +57,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(arguments: argparse.Namespace) -> int:
     """Simulations, then the real run, then the figures."""
     from bandit_rft.cli_commands.finetune import finetune
+    from bandit_rft.cli_commands.finetune_seeds import finetune_seeds
     from bandit_rft.progress import ProgressLine
     from figures import registry
     from llm_bridge import load_model
+    from llm_bridge.tiny.arms import speaks_tiny
     from simulations.presets import preset
     from simulations.simulate import simulate
 
@@ -72,34 +83,41 @@ def run(arguments: argparse.Namespace) -> int:
         flush=True,
     )
     model = load_model(arguments.model)
-    index = choose_question(model, arguments.key)
+    embedded = speaks_tiny(model)
+    data, max_tokens = (EMBEDDED_DATA, EMBEDDED_TOKENS) if embedded else (DATA, MAX_TOKENS)
+    index = choose_question(model, arguments.key, data, max_tokens)
+    rounds = arguments.rounds or (300 if embedded else 60)
     config = FineTuneConfig(
         model=arguments.model,
-        data=DATA,
+        data=data,
         index=index,
         optimizer="sgd",
-        step_over_kappa=0.7,
+        step_over_kappa=0.2 if embedded else 0.7,
         kl_coefficient=0.0,
         gradient_clip=None,
-        rounds=min(arguments.rounds, 30) if arguments.quick else arguments.rounds,
-        max_tokens=MAX_TOKENS,
+        rounds=(rounds + 1) // 2 if arguments.quick else rounds,
+        max_tokens=max_tokens,
         train_samples=64,
-        test_questions=16 if arguments.quick else 40,
-        evaluate_every=15,
+        test_questions=200 if embedded else 16 if arguments.quick else 40,
+        evaluate_every=None if embedded else 15,
         test_every=0,
-        measure_rollouts=80,
+        measure_rollouts=128 if embedded else 80,
         measure_error=False,
         key=arguments.key,
     )
-    finetune(config, out / "finetune", model=model)
+    figure = "finetune_seeds" if embedded else "finetune_run"
+    if embedded:
+        finetune_seeds(config, out / "finetune", 4 if arguments.quick else SEEDS, model=model)
+    else:
+        finetune(config, out / "finetune", model=model)
     written = registry.draw(["needle_regret"], [out / "needle-1e2", out / "needle"], out / "figures")
-    written += registry.draw(["finetune_run"], [out / "finetune"], out / "figures")
+    written += registry.draw([figure], [out / "finetune"], out / "figures")
     print("\n3. Figures\n" + "\n".join(str(path) for path in written))
     print(f"Done in {time.monotonic() - start:.0f} s. Again: bandit-rft figures --run {out}")
     return 0
 
 
-def choose_question(model: LanguageModel, key: int) -> int:
+def choose_question(model: LanguageModel, key: int, source: str = DATA, max_tokens: int = MAX_TOKENS) -> int:
     """The index of the question whose estimated p0 is nearest `TARGET_P0`, of the first few; all are printed."""
     import jax
 
@@ -107,21 +125,21 @@ def choose_question(model: LanguageModel, key: int) -> int:
     from llm_bridge import datasets
     from llm_bridge.evaluate import evaluate
 
-    data = datasets.load(DATA, "train")
+    data = datasets.load(source, "train")
     examples = [data.example(place) for place in range(PROBE_QUESTIONS)]
     with ProgressLine(f"measuring p0 of {PROBE_QUESTIONS} questions", unit="responses", quantity="p0") as line:
         found = evaluate(
             model,
             examples,
             key=jax.random.fold_in(jax.random.key(key), PROBE),
-            max_tokens=MAX_TOKENS,
+            max_tokens=max_tokens,
             samples=PROBE_SAMPLES,
             progress=line,
         )
     shares = [int(right) / PROBE_SAMPLES for right in found.per_question]
     chosen = min(range(len(shares)), key=lambda place: (shares[place] == 0, abs(shares[place] - TARGET_P0)))
     shown = ", ".join(f"{place}: {share:.2f}" for place, share in enumerate(shares))
-    print(f"p0 of the first {PROBE_QUESTIONS} training questions of {DATA}, {PROBE_SAMPLES} responses each: {shown}")
+    print(f"p0 of the first {PROBE_QUESTIONS} training questions of {source}, {PROBE_SAMPLES} responses each: {shown}")
     question = str(examples[chosen].prompt[-1]["content"]).strip().splitlines()[-1]
     print(f"question {chosen} is nearest {TARGET_P0}: {question!r}, answer {examples[chosen].answer}", flush=True)
     return chosen

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bandit_rft.cli_commands.finetune_config import FineTuneConfig
-from bandit_rft.cli_commands.options import add_options, build, given
+from bandit_rft.cli_commands.options import add_options, build, count, given
 from bandit_rft.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,6 +50,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--config", metavar="FILE", help="config.json of an earlier run; options given beside it win (default: none)"
     )
     parser.add_argument("--out", metavar="RUN", help="run folder (default: runs/ and a name made of the options)")
+    parser.add_argument(
+        "--seeds",
+        type=count,
+        default=1,
+        help="seeds at once in one compiled scan, on an embedded model; evaluated before and after only (default: 1)",
+    )
     add_options(parser, FineTuneConfig)
     parser.set_defaults(run=run)
 
@@ -57,6 +63,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(arguments: argparse.Namespace) -> int:
     """Run, or continue, and print the summary."""
     config = config_of(arguments.config, given(arguments, FineTuneConfig))
+    if arguments.seeds > 1:
+        from bandit_rft.cli_commands.finetune_seeds import finetune_seeds
+
+        finetune_seeds(config, arguments.out or f"{default_folder(config)}-{arguments.seeds}-seeds", arguments.seeds)
+        return 0
     finetune(config, arguments.out or default_folder(config))
     return 0
 
@@ -153,15 +164,8 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
         source = model.source.to_json() if model.source is not None else None
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=revision, model=source)
         key = jax.random.key(config.key)
-        learning_rate = _learning_rate(config, folder, model, examples[0], key)
-        learner = FineTune(
-            model,
-            learning_rate=learning_rate,
-            prompts=config.prompts_per_round,
-            clip=config.clip_limits,
-            betas=(config.beta1, config.beta2),
-            **{name: getattr(config, name) for name in _LEARNER_FIELDS},
-        )
+        learning_rate = learning_rate_of(config, folder, model, examples[0], key)
+        learner = FineTune(model, learning_rate=learning_rate, **learner_settings(config))
         line = ProgressLine("fine-tuning")
         recorder = FineTuneRecorder(
             folder=folder,
@@ -194,7 +198,17 @@ _LEARNER_FIELDS = (
 )
 
 
-def _learning_rate(
+def learner_settings(config: FineTuneConfig) -> dict[str, Any]:
+    """What `FineTune` is told of a configuration, but the model and the step size."""
+    return {
+        "prompts": config.prompts_per_round,
+        "clip": config.clip_limits,
+        "betas": (config.beta1, config.beta2),
+        **{name: getattr(config, name) for name in _LEARNER_FIELDS},
+    }
+
+
+def learning_rate_of(
     config: FineTuneConfig, folder: RunFolder, model: LanguageModel, example: Example, key: jax.Array
 ) -> float:
     """The step size, measured for where asked; recorded, with what it comes from, in config.json and manifest.json."""

@@ -1,0 +1,184 @@
+"""Fine-tuning inside one compiled scan: `FineTune` on arms whose rewards are computed on the device.
+
+The same update as `llm_bridge.finetune` makes round by round: it samples with `llm_bridge.generate`, takes the gradient
+with `policy_gradient.loss_and_gradient` and steps with the same optimiser; only Python between rounds is gone, so that
+`bandit_rft.run` can `lax.scan` over rounds and `vmap` over seeds. A test holds the weights of the two equal to float32
+rounding. Every seed carries its own weights and optimiser state.
+
+Left out: several prompts a round, mini- and micro-batches, replay. Weights are updated in place by the scan itself. A
+loss that is not finite shows as a refused reward in the next round (`TokenPromptArms.pull`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from bandit_rft import objectives
+from bandit_rft.contract import Info, Learner
+from bandit_rft.errors import InputError
+from llm_bridge import policy_gradient
+from llm_bridge.finetune_state import FineTuneState
+from llm_bridge.finetune_update import Update
+from llm_bridge.generate import sample_traced
+from llm_bridge.tiny.arms import Responses, TokenPromptArms
+
+if TYPE_CHECKING:
+    from llm_bridge.finetune import FineTune
+
+Array = jax.Array
+
+
+def bind(settings: FineTune, arms: TokenPromptArms, rounds: int | None = None) -> Learner:
+    """The learner of these settings on these arms, all of it traceable.
+
+    Raises:
+        InputError: settings that only the host loop has (micro-batches, mini-batches, replay, several prompts), another
+            model than the arms', or a response that does not fit the context.
+    """
+    group = settings.rollouts + settings.baseline_rollouts
+    refused = {
+        "micro_batch": settings.micro_batch is not None and settings.micro_batch < settings.rollouts,
+        "generation_batch": settings.generation_batch is not None and settings.generation_batch < group,
+        "mini_batches": settings.mini_batches > 1,
+        "replay": settings.replay > 0,
+        "prompts": settings.prompts > 1,
+    }
+    for name, chosen in refused.items():
+        if chosen:
+            raise InputError(
+                f"{name} is {getattr(settings, name)}, and the scan loop takes one prompt and its round at once: leave "
+                f"{name} out, or use PromptArms or QuestionArms."
+            )
+    if settings.model is not arms.model:
+        raise InputError("FineTune and its arms have different models: give both the same one.")
+    arms.check_fits(settings.max_tokens)
+    model = settings.model
+    prompt = arms.prompt_tokens
+
+    def act(key: Array, state: FineTuneState) -> tuple[Responses, Info]:
+        sampled = sample_traced(
+            model.graphdef,
+            state.params,
+            model.config,
+            prompt,
+            rows=group,
+            max_tokens=settings.max_tokens,
+            key=key,
+            temperature=settings.temperature,
+        )
+        return Responses(*sampled), Info(value=None)
+
+    return Learner(
+        init=_single_precision(lambda key: settings._init(key, rounds)),
+        act=_single_precision(act),
+        update=_single_precision(partial(_update, Update(settings, arms, rounds))),
+        rollouts=group,
+        metrics=lambda state: state.metrics,
+    )
+
+
+def _single_precision(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function traced with 32-bit defaults, as on the host: `run` traces simulations in 64 bits."""
+
+    def traced(*arguments: Any) -> Any:
+        with jax.enable_x64(False):
+            return function(*arguments)
+
+    return traced
+
+
+def _update(host: Update, state: FineTuneState, responses: Responses, rewards: Array) -> FineTuneState:
+    """What the host loop's update `host` does, traceable."""
+    settings, numbers, model = host.settings, host.numbers, host.settings.model
+    tokens, lengths, old_log_probs, truncated = responses
+    rewards = rewards.astype(jnp.float32)
+    prompt = jnp.asarray(host.prompts[0], jnp.int32)
+    asked = {"prompt": prompt, "prompt_lengths": jnp.asarray(prompt.size, jnp.int32), "graphdef": model.graphdef}
+    inside = jnp.arange(tokens.shape[1], dtype=jnp.int32) < lengths[:, None]
+    not_a_number = jnp.asarray(jnp.nan, jnp.float32)
+    reference, kl = None, not_a_number
+    mapped = settings.reward_wrong + (settings.reward_right - settings.reward_wrong) * rewards
+    if settings.needs_reference:
+        reference = policy_gradient.token_log_probs(
+            model.params, tokens=tokens, lengths=lengths, temperature=numbers["temperature"], **asked
+        )
+
+        def divergence(estimator: objectives.KLEstimator) -> Array:
+            return jnp.sum(jnp.where(inside, objectives.kl(old_log_probs, reference, estimator), 0.0), axis=1)
+
+        kl = jnp.mean(divergence(settings.kl))
+        if settings.reward_kl_coefficient > 0:
+            mapped = mapped - settings.reward_kl_coefficient * divergence(settings.reward_kl)
+    # Of the group the first G are learned from; the others were only there for the signals' baseline.
+    learned = slice(0, settings.rollouts)
+    signal = host.signal(mapped[None])[0].astype(jnp.float32)[learned]
+    weights = objectives.aggregation_weights(
+        inside[learned], settings.aggregation, settings.max_tokens, jnp.dtype(jnp.float32)
+    )
+    # A rollout without signal has no gradient unless another term gives it one: as on the host, it counts in no metric.
+    whole = host.objective.kl is not None or host.objective.entropy
+    active = jnp.ones_like(signal, bool) if whole else signal != 0
+    any_active = jnp.any(active)
+    params, opt_state, updates = state.params, state.opt_state, state.updates
+    sums: dict[str, Array] = {}
+    gap = not_a_number
+    for epoch in range(settings.epochs):
+        sums, gradient = policy_gradient.loss_and_gradient(
+            params,
+            tokens=tokens[learned],
+            lengths=lengths[learned],
+            weights=jnp.where(active[:, None], weights, 0.0),
+            signal=signal,
+            old_log_probs=old_log_probs[learned],
+            ref_log_probs=None if host.objective.kl is None or reference is None else reference[learned],
+            fresh=jnp.ones_like(signal, bool),
+            numbers=numbers,
+            objective=host.objective,
+            **asked,
+        )
+        sums = sums | {"gradient_norm": policy_gradient.norm(gradient)}
+        if epoch == 0:
+            gap = jnp.where(any_active, sums["sampling_gap"], gap)
+        params, opt_state = policy_gradient.step_kept(params, opt_state, gradient, optimizer=host.optimizer)
+        updates = updates + (any_active.astype(jnp.int32) if host.still_on_zero else 1)
+    counted, scored = jnp.sum(inside, dtype=jnp.float32), jnp.maximum(sums["tokens"], 1.0)
+    rate = not_a_number
+    if isinstance(settings.optimizer, str):
+        rate = host.rate(jnp.maximum(updates - 1, 0)) if callable(host.rate) else jnp.asarray(host.rate, jnp.float32)
+    values = {
+        "reward_mean": jnp.mean(rewards),
+        "signal_mean": jnp.mean(signal),
+        "signal_spread": jnp.std(signal),
+        "dead_groups": jnp.where(jnp.any(signal != 0), 0.0, 1.0),
+        "loss": sums["loss"],
+        "gradient_norm": sums["gradient_norm"],
+        "kl": kl,
+        "entropy": jnp.where(counted > 0, -jnp.sum(old_log_probs) / jnp.maximum(counted, 1.0), not_a_number),
+        "response_length": jnp.mean(lengths.astype(jnp.float32)),
+        "truncated": jnp.mean(truncated.astype(jnp.float32)),
+        "clipped": sums["clipped"] / scored,
+        "ratio_outside": not_a_number if settings.clip is None else sums["outside"] / scored,
+        "sampling_gap": gap,
+        "learning_rate": rate,
+    }
+    return dataclasses.replace(
+        state,
+        params=params,
+        opt_state=opt_state,
+        round=state.round + 1,
+        updates=updates,
+        metrics={name: jnp.asarray(values[name], jnp.float32) for name in state.metrics},
+    )
+
+
+def final_weights(state: Any, seed: int) -> Any:
+    """The weights of one seed from a scan run's `history.final_state`, as `LanguageModel` methods take them by
+    `params=`.
+    """
+    return jax.tree.map(lambda leaf: leaf[seed], state.params)

@@ -1,0 +1,74 @@
+"""An embedded model's folder in Hugging Face layout: config, bfloat16 weights, tokenizer, and a card that says what it
+was trained on.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+from safetensors.numpy import save_file
+
+from llm_bridge.config import DecoderConfig
+from llm_bridge.tiny import vocabulary
+from llm_bridge.weights import export_tensors
+
+_CARD = """---
+license: apache-2.0
+---
+# tiny-{family}
+
+{parameters:,} parameters of the {family} family in bfloat16, pretrained from scratch by
+
+    python -m llm_bridge.tiny.pretrain --family {family} --steps {steps} --rows {rows} --seed {seed} --out FOLDER
+
+on {examples:,} generated examples, half additions of two three-digit numbers and half short word problems
+(`llm_bridge/tiny/tasks.py`, train prompts only), with answers of several kinds, some careful, most of the hard ones
+wrong (`llm_bridge/tiny/corpus.py`). It is wrong on purpose: it is a starting point for reinforcement fine-tuning. It
+knows 61 tokens and nothing else.
+"""
+
+
+def write_folder(folder: Path, config: DecoderConfig, params: Any, *, steps: int, rows: int, seed: int) -> None:
+    """Write the model; files of these names in the folder are replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = export_tensors(config, params, jnp.bfloat16)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(hugging_face_config(config), indent=2) + "\n", encoding="utf-8")
+    ends = {"eos_token_id": config.eos_ids[0], "pad_token_id": config.pad_id, "do_sample": True}
+    (folder / "generation_config.json").write_text(json.dumps(ends, indent=2) + "\n", encoding="utf-8")
+    vocabulary.write_tokenizer(folder)
+    card = _CARD.format(
+        family=config.model_type,
+        parameters=sum(tensor.size for tensor in tensors.values()),
+        steps=steps,
+        rows=rows,
+        seed=seed,
+        examples=2 * steps * rows,
+    )
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def hugging_face_config(config: DecoderConfig) -> dict[str, Any]:
+    """config.json's values, from which `DecoderConfig.from_values` and transformers build the same decoder."""
+    return {
+        "architectures": [config.family.architecture],
+        "model_type": config.model_type,
+        "vocab_size": config.vocabulary,
+        "hidden_size": config.width,
+        "intermediate_size": config.mlp_width,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_dim,
+        "hidden_act": "silu",
+        "rms_norm_eps": config.norm_epsilon,
+        "rope_theta": config.rope_theta,
+        "max_position_embeddings": config.max_positions,
+        "tie_word_embeddings": config.tied,
+        "eos_token_id": config.eos_ids[0],
+        "pad_token_id": config.pad_id,
+        "torch_dtype": "bfloat16",
+    }

@@ -19,7 +19,7 @@ def clip_by_global_norm(most: float) -> optax.GradientTransformation:
     A gradient within the bound is left as it is, to the bit. A norm that is not finite makes the update so.
     """
 
-    def update(gradient: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         del params
         limit = jnp.float32(most)
         # Summed along the last axis first, where float32 keeps more digits.

@@ -23,10 +23,8 @@ def clip_by_global_norm(most: float) -> optax.GradientTransformation:
         del params
         limit = jnp.float32(most)
         # Summed along the last axis first, where float32 keeps more digits.
-        squares = [
-            jnp.sum(jnp.sum(jnp.square(leaf.astype(jnp.float32)), axis=-1)) for leaf in jax.tree.leaves(gradient)
-        ]
+        squares = [jnp.sum(jnp.sum(jnp.square(leaf.astype(jnp.float32)), axis=-1)) for leaf in jax.tree.leaves(updates)]
         scale = limit / jnp.maximum(jnp.sqrt(sum(squares, jnp.float32(0.0))), limit)
-        return jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), gradient), state
+        return jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), updates), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

@@ -13,7 +13,19 @@ from typing import NoReturn
 
 from bandit_rft.errors import InputError
 
-COMMANDS = ("demo", "simulate", "theory", "finetune", "evaluate", "measure", "predict", "figures", "models")
+COMMANDS = (
+    "demo",
+    "simulate",
+    "theory",
+    "finetune",
+    "evaluate",
+    "measure",
+    "predict",
+    "show",
+    "report",
+    "figures",
+    "models",
+)
 
 
 class _Parser(argparse.ArgumentParser):

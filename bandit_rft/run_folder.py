@@ -4,9 +4,11 @@
     manifest.json       versions, commit, device, key, command line, times
     history.npz         a simulation's history, or
     history.jsonl       a line a round, written as it happens (no clock in it, so that a resumed run's is the same)
+    questions.jsonl     a line a training question of a fine-tuning run: what was asked
     evaluations.jsonl   a line an evaluation
     scan.jsonl          a line a question, of `bandit-rft measure --scan`
     timings.jsonl       a line a round: seconds, tokens generated, tokens a second (the clock's own file)
+    report.html         what to read first
     checkpoints/, figures/
 
 Whole files are written beside their place and renamed into it, so a reader never sees half a file; in a .jsonl file a

@@ -115,6 +115,7 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
     import bandit_rft
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
     from bandit_rft.progress import ProgressLine
+    from bandit_rft.rollouts import write_questions
     from bandit_rft.run_folder import RunFolder, now
     from llm_bridge import datasets, load_model, verifiers
     from llm_bridge.finetune import FineTune
@@ -150,6 +151,7 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
         folder = stack.enter_context(RunFolder.claim(out, config.to_json(), defaults=defaults))
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=revision)
+        write_questions(folder.path, examples)
         key = jax.random.key(config.key)
         learning_rate = _learning_rate(config, folder, model, examples[0], key)
         learner = FineTune(
@@ -174,11 +176,11 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
             history = bandit_rft.run(arms, learner, config.rounds, key=config.key, recorder=recorder, progress=line)
         folder.amend_manifest(finished=now(), resumed_at_round=recorder.resumed_at)
         history = dataclasses.replace(history, evaluations=tuple(recorder.evaluations))
-        from figures import finetune_run
+        from figures import finetune_run, report
 
         figure = finetune_run.draw(folder.path)
         print(finetune_run.summary(folder.path))
-        print(f"Figure: {figure}\nRun folder: {folder.path}")
+        print(f"Figure: {figure}\nReport: {report.write(folder.path)}\nRun folder: {folder.path}")
         if verifiers.counts().said():
             print(verifiers.counts().said())
         return history

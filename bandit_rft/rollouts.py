@@ -90,7 +90,7 @@ def _rollouts(record: Mapping[str, Any]) -> list[Rollout]:
 
 
 def write_questions(folder: Path, examples: Sequence[Any]) -> None:
-    """Write questions.jsonl of these examples (`.index`, `.prompt` of chat messages, `.answer`), whole or not at all."""
+    """Write questions.jsonl of these examples (`.index`, `.prompt` of messages, `.answer`), whole or not at all."""
     records = [
         {
             "question": place,

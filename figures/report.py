@@ -90,7 +90,8 @@ def _simulation(history: History, theory: Theory) -> str:
 def _summary(config: Mapping[str, Any], rewards: Any, evaluations: Sequence[Mapping[str, Any]]) -> str:
     edge = max(1, min(50, len(rewards) // 5))
     told = f"{len(rewards)} of {config['rounds']} rounds, {rewards.shape[1]} response{'s'[: rewards.shape[1] > 1]} each"
-    told += f"; mean reward {rewards[:edge].mean():.3f} in the first {edge}, {rewards[-edge:].mean():.3f} in the last"
+    told += f"; mean reward {rewards[:edge].mean():.3f} in the first {edge}, "
+    told += f"{rewards[-edge:].mean():.3f} in the last {edge}"
     for name, said in (("train", "training"), ("test", "test")):
         found = [e for e in evaluations if e["measured"] == name]
         if len(found) > 1:

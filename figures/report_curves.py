@@ -36,7 +36,7 @@ def window_of(rounds: int) -> int:
 def finetune_charts(history: History, theory: Theory) -> tuple[list[str], str]:
     """The charts of a fine-tuning run, and a sentence on the quantities that never moved (empty where all did)."""
     rounds = int(history.config["rounds"])
-    span = (0.0, float(rounds))
+    span = (-0.02 * rounds, 1.02 * rounds)  # room for the intervals of the first and the last round
     window = window_of(rounds)
     rewards = history.rewards[0].mean(axis=1)
     main = [*_theory(theory), *_moving(rewards, window, "orange", "reward")]
@@ -53,6 +53,8 @@ def finetune_charts(history: History, theory: Theory) -> tuple[list[str], str]:
         values = next((history.metrics[name][0] for name in names if name in history.metrics), None)
         if values is None or not np.isfinite(values).any():
             continue
+        if "dead_groups" in names and history.rollouts == 1:
+            continue  # it would only repeat the reward
         known = values[np.isfinite(values)]
         if np.ptp(known) == 0:
             still.append(f"{title}: {number(float(known[0]))}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -100,9 +101,8 @@ def fields(values: Mapping[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    import json
-
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return said if len(said) <= LONGEST else f"{said[:LONGEST]} … and {len(said) - LONGEST:,} more characters"
 
 
 def page(title: str, body: str) -> str:

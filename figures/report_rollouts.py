@@ -1,4 +1,4 @@
-"""A report's rollouts to read: the first, the best, the worst and the last, and some on the way, with their question."""
+"""A report's rollouts to read: the first, the best, the worst, the last, some on the way; and their question."""
 
 from __future__ import annotations
 
@@ -67,5 +67,6 @@ def _rollout(name: str, rollout: Rollout, questions: Mapping[int, Mapping[str, A
     asked = _question(questions[rollout.question]) if rollout.question in questions else ""
     return (
         f'<article class="rollout{" right" if rollout.right else ""}"><h3>{page.escaped(name)}</h3>'
-        f'<span class="reward">reward {rollout.reward:g}</span>, <span class="soft">{said}</span>{asked}{body}</article>'
+        f'<span class="reward">reward {rollout.reward:g}</span>, <span class="soft">{said}</span>'
+        f"{asked}{body}</article>"
     )

@@ -7,12 +7,14 @@ import contextlib
 import dataclasses
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bandit_rft.cli_commands.finetune_config import FineTuneConfig
 from bandit_rft.cli_commands.options import add_options, build, given
 from bandit_rft.errors import InputError
+from bandit_rft.loggers import LOGGERS
 
 if TYPE_CHECKING:
     import jax
@@ -50,6 +52,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--config", metavar="FILE", help="config.json of an earlier run; options given beside it win (default: none)"
     )
     parser.add_argument("--out", metavar="RUN", help="run folder (default: runs/ and a name made of the options)")
+    parser.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        choices=tuple(LOGGERS),
+        help="also tell TensorBoard (RUN/tensorboard) or Weights & Biases as it happens; repeatable (default: none)",
+    )
     add_options(parser, FineTuneConfig)
     parser.set_defaults(run=run)
 
@@ -57,7 +66,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(arguments: argparse.Namespace) -> int:
     """Run, or continue, and print the summary."""
     config = config_of(arguments.config, given(arguments, FineTuneConfig))
-    finetune(config, arguments.out or default_folder(config))
+    finetune(config, arguments.out or default_folder(config), log=arguments.log)
     return 0
 
 
@@ -98,13 +107,16 @@ def default_folder(config: FineTuneConfig) -> str:
     return str(Path("runs") / re.sub(r"[^\w.-]+", "_", name))
 
 
-def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | None = None) -> History:
+def finetune(
+    config: FineTuneConfig, out: str | Path, *, model: LanguageModel | None = None, log: Sequence[str] = ()
+) -> History:
     """Run or continue a configuration in a run folder, draw its figure, and print the summary.
 
     Args:
         config: what to do.
         out: the run folder.
         model: an already loaded model of `config.model`, where the caller has one.
+        log: names of `bandit_rft.loggers` that are told of the run; no part of the configuration.
 
     Raises:
         InputError: whatever is wrong with model, data, options or folder.
@@ -113,6 +125,7 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
     import jax
 
     import bandit_rft
+    from bandit_rft import loggers
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
     from bandit_rft.progress import ProgressLine
     from bandit_rft.rollouts import write_questions
@@ -122,6 +135,7 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
     from llm_bridge.prompt_arms import PromptArms
     from llm_bridge.question_arms import QuestionArms
 
+    loggers.check(log)
     if config.data is not None:
         data = datasets.load(config.data, config.split, template=config.template)
         examples, revision = [data.example(place) for place in config.places], data.revision
@@ -172,8 +186,11 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
             on_evaluation=lambda record: _tell(line, record),
         )
         stack.callback(recorder.close)
+        told = loggers.make(log, folder.path, folder.config)
+        logged = loggers.LoggedRecorder(recorder=recorder, loggers=told)
+        stack.callback(logged.close)
         with line:
-            history = bandit_rft.run(arms, learner, config.rounds, key=config.key, recorder=recorder, progress=line)
+            history = bandit_rft.run(arms, learner, config.rounds, key=config.key, recorder=logged, progress=line)
         folder.amend_manifest(finished=now(), resumed_at_round=recorder.resumed_at)
         history = dataclasses.replace(history, evaluations=tuple(recorder.evaluations))
         from figures import finetune_run, report

@@ -14,7 +14,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "configuration, in one HTML file that needs no network and runs no script.",
     )
     parser.add_argument(
-        "run_folder", metavar="RUN", help="run folder of bandit-rft finetune or simulate, finished or not"
+        "run_folder", metavar="RUN", help="run folder of bandit-rft finetune (finished or not) or simulate"
     )
     parser.add_argument("--out", metavar="FILE", help="the file (default: report.html in the run folder)")
     parser.set_defaults(run=run)

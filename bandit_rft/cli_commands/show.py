@@ -28,7 +28,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser(
         "show",
         help="read a fine-tuning run's responses and their rewards",
-        description="Print a fine-tuning run's responses with rewards, lengths and truncation; the run may be going on. "
+        description="Print a fine-tuning run's responses with rewards and lengths; the run may be going on. "
         "Colour on a terminal only, and not where NO_COLOR is set; control characters are shown escaped.",
     )
     parser.add_argument("run_folder", metavar="RUN", help="run folder of bandit-rft finetune, finished or not")

@@ -82,7 +82,10 @@ class TensorBoardLogger:
 
         known = any(self.folder.glob("events.out.tfevents.*"))
         # TensorBoard drops what an earlier, killed process wrote of rounds that are now done again.
-        self.writer = SummaryWriter(logdir=str(self.folder), purge_step=done if known else None)
+        # Files are read in the order of their names, whose seconds are too coarse to tell a quick resumption apart.
+        self.writer = SummaryWriter(
+            logdir=str(self.folder), purge_step=done if known else None, filename_suffix=f".{done:09d}"
+        )
         return done if known else 0
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

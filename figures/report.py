@@ -78,7 +78,7 @@ def _simulation(history: History, theory: Theory) -> str:
     what = " on ".join(str(history.config.get(side, {}).get("type", "?")) for side in ("learner", "arms"))
     return "\n".join(
         [
-            f"<p>{page.escaped(what)}, {history.rollouts} pulls a round; mean reward "
+            f"<p>{page.escaped(what)}, {history.rollouts} pull{'s'[: history.rollouts > 1]} a round; mean reward "
             f"{history.rewards[:, -1].mean():.3f} in the last round. A simulation keeps rewards only, so there are no "
             f"rollouts to read.</p>{notes}",
             f'<h2>Curves</h2><div class="charts">{"".join(simulation_charts(history, theory))}</div>',

@@ -27,6 +27,7 @@ body { margin: 0 auto; max-width: 70rem; padding: 1rem; background: var(--page);
   font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: .5rem 0; }
 h2 { font-size: 1.15rem; margin: 2rem 0 .6rem; }
+h3 { font-size: 1rem; margin: 1rem 0 .4rem; }
 p { margin: .4rem 0; max-width: 48rem; }
 .soft { color: var(--soft); }
 .charts { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); }

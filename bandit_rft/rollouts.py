@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bandit_rft.errors import InputError
-from bandit_rft.run_folder import CONFIG, HISTORY, LINES, read_json, read_lines, rewrite_lines
+from bandit_rft.run_folder import CONFIG, HISTORY, LINES, QUESTIONS, read_json, read_lines, rewrite_lines
 
-QUESTIONS = "questions.jsonl"
 _TAB = "    "
 
 

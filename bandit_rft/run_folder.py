@@ -40,7 +40,7 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 
-CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN, TIMINGS = (
+CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN, TIMINGS, QUESTIONS = (
     "config.json",
     "manifest.json",
     "history.npz",
@@ -48,6 +48,7 @@ CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN, TIMINGS = (
     "evaluations.jsonl",
     "scan.jsonl",
     "timings.jsonl",
+    "questions.jsonl",
 )
 _PACKAGES = (
     "bandit-rft",
@@ -217,7 +218,7 @@ class RunFolder:
             except BaseException:
                 if fresh and not any((folder / name).exists() for name in (HISTORY, LINES, EVALUATIONS, SCAN)):
                     # A run that could not begin must not keep the folder from the next attempt.
-                    for name in (CONFIG, MANIFEST):
+                    for name in (CONFIG, MANIFEST, QUESTIONS):
                         (folder / name).unlink(missing_ok=True)
                 raise
 

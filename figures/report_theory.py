@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bandit_rft import theory
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.run_folder import read_json
@@ -48,24 +49,30 @@ def of_finetune(run: Path, history: History) -> Theory:
     if path.exists():
         predicted = read_json(path)
         if predicted.get("law") is not None:
-            return _predicted(predicted, history)
+            try:
+                return _predicted(predicted, history)
+            except (KeyError, TypeError, ValueError):
+                raise InputError(f"{path} is damaged: make it anew with bandit-rft predict {run}.") from None
     config, rewards, rounds = history.config, history.rewards[0], history.config["rounds"]
     found = overlay(config, rewards, history.evaluations, rounds)
     if found.prediction is None:
         return Theory(sentence=f"No law of the theory is drawn: {'; '.join(found.caveats)}.")
     low, high = band(found.prediction)
     source = "fitted on the first rounds" if found.fitted else "measured before the run"
-    # The verdict is on the rounds that there are; a prediction of fewer rounds is the same curve, cut.
-    short = overlay(config, rewards, history.evaluations, len(rewards)) if len(rewards) < rounds else found
+    error = (config["resolved"].get("measurement") or {}).get("kappa_standard_error")
+    known = "" if found.fitted else _uncertain(error)
+    # The verdict is on the rounds that there are: the same law, cut.
+    step_size = config["resolved"]["learning_rate"]
+    short = theory.pg_jump_single(p0=found.p0, step_size=step_size, rounds=len(rewards), kappa=found.kappa)
     return Theory(
         sentence=f"The jump chain of softmax policy gradient, from p0 = {found.p0:.3f} ({found.p0_source}) and "
-        f"kappa = {found.kappa:.4g} ({source}).",
+        f"kappa = {found.kappa:.4g}{known} ({source}).",
         at=np.arange(rounds),
         value=found.prediction.value,
         low=None if np.isnan(low).any() else low,
         high=None if np.isnan(high).any() else high,
         caveats=found.caveats,
-        verdict="" if short.prediction is None else _verdict(history, short.prediction),
+        verdict=_verdict(history, short),
     )
 
 
@@ -74,7 +81,8 @@ def _predicted(predicted: Mapping, history: History) -> Theory:
     late = "" if done == history.rounds else f" The verdict is on the first {done} of {history.rounds} rounds."
     arrays = {name: None if predicted[name] is None else np.asarray(predicted[name]) for name in ("low", "high")}
     return Theory(
-        sentence=f"{predicted['why']} From p0 = {predicted['p0']:.3f} and kappa = {predicted['kappa']:.4g}, measured "
+        sentence=f"{predicted['why']} From p0 = {predicted['p0']:.3f} and kappa = {predicted['kappa']:.4g}"
+        f"{_uncertain(predicted['kappa_standard_error'])}, measured "
         f"before the run (bandit-rft predict).{late}",
         at=np.asarray(predicted["at"], np.float64),
         value=np.asarray(predicted["value"], np.float64),
@@ -82,6 +90,11 @@ def _predicted(predicted: Mapping, history: History) -> Theory:
         verdict=predicted["verdict"]["report"],
         **arrays,
     )
+
+
+def _uncertain(error: float | None) -> str:
+    """± a standard error, where it is known."""
+    return "" if error is None else f" ± {error:.2g}"
 
 
 def of_simulation(history: History) -> Theory:

@@ -2,6 +2,7 @@
 
 import math
 import struct
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -156,6 +157,7 @@ def test_wandb_offline_continues_one_run(tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="needs wandb (pip install 'bandit-rft[loggers]')")
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert go(tmp_path / "run", ["wandb"], until=5) == []
+    time.sleep(1.1)  # W&B names its offline folders by the second: none that a user could restart a run in
     assert go(tmp_path / "run", ["wandb"]) == []
     records = wandb_records(tmp_path / "run")
     assert len({r.run.run_id for r in records if r.HasField("run")}) == 1

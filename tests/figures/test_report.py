@@ -142,6 +142,18 @@ def test_a_prediction_that_was_made_is_the_one_shown(tmp_path, capsys):
     assert str(tmp_path / "mine.html") in capsys.readouterr().out
     predicted = json.loads((run / "prediction.json").read_text())
     assert html.escape(predicted["why"]) in (tmp_path / "mine.html").read_text()
+    (run / "prediction.json").write_text('{"law": "x"}')
+    with pytest.raises(InputError, match="damaged"):
+        report.write(run)
+
+
+def test_the_verdict_on_a_run_that_is_going_on_is_of_the_law_that_is_drawn(tmp_path):
+    """Catches a kappa that is fitted anew, on fewer rounds, for the verdict."""
+    run = fine_tuned(tmp_path / "run", kappa=None)
+    rewrite_lines(run / "history.jsonl", read_lines(run / "history.jsonl")[:30])
+    source = report.write(run).read_text()
+    assert "kappa was not measured but fitted on the first 12 rounds" in source
+    assert "1 seeds, 30 rounds" in source
 
 
 def test_first_best_worst_and_last_are_those(tmp_path):

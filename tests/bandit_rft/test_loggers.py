@@ -159,7 +159,13 @@ def test_wandb_offline_continues_one_run(tmp_path, monkeypatch):
     assert go(tmp_path / "run", ["wandb"], until=5) == []
     time.sleep(1.1)  # W&B names its offline folders by the second: none that a user could restart a run in
     assert go(tmp_path / "run", ["wandb"]) == []
-    records = wandb_records(tmp_path / "run")
+    # W&B's own process may still be writing when its `finish` returns; "exit" is the last record of each part.
+    until = time.monotonic() + 20
+    while True:
+        records = wandb_records(tmp_path / "run")
+        if sum(record.HasField("exit") for record in records) == 2 or time.monotonic() > until:
+            break
+        time.sleep(0.1)
     assert len({r.run.run_id for r in records if r.HasField("run")}) == 1
     told: dict[tuple[str, int], float] = {}
     for record in records:

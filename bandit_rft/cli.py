@@ -13,7 +13,10 @@ from typing import NoReturn
 
 from bandit_rft.errors import InputError
 
-COMMANDS = ("demo", "simulate", "theory", "finetune", "evaluate", "measure", "predict", "export", "figures", "models")
+COMMANDS = (
+    *("demo", "simulate", "theory", "finetune", "evaluate", "measure", "predict", "show", "report", "export"),
+    *("figures", "models"),
+)
 
 
 class _Parser(argparse.ArgumentParser):

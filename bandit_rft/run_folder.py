@@ -4,9 +4,11 @@
     manifest.json       versions, commit, device, key, command line, times
     history.npz         a simulation's history, or
     history.jsonl       a line a round, written as it happens (no clock in it, so that a resumed run's is the same)
+    questions.jsonl     a line a training question of a fine-tuning run: what was asked
     evaluations.jsonl   a line an evaluation
     scan.jsonl          a line a question, of `bandit-rft measure --scan`
     timings.jsonl       a line a round: seconds, tokens generated, tokens a second (the clock's own file)
+    report.html         what to read first
     checkpoints/, figures/
 
 Whole files are written beside their place and renamed into it, so a reader never sees half a file; in a .jsonl file a
@@ -38,7 +40,7 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 
-CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN, TIMINGS = (
+CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN, TIMINGS, QUESTIONS = (
     "config.json",
     "manifest.json",
     "history.npz",
@@ -46,6 +48,7 @@ CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN, TIMINGS = (
     "evaluations.jsonl",
     "scan.jsonl",
     "timings.jsonl",
+    "questions.jsonl",
 )
 _PACKAGES = (
     "bandit-rft",
@@ -215,7 +218,7 @@ class RunFolder:
             except BaseException:
                 if fresh and not any((folder / name).exists() for name in (HISTORY, LINES, EVALUATIONS, SCAN)):
                     # A run that could not begin must not keep the folder from the next attempt.
-                    for name in (CONFIG, MANIFEST):
+                    for name in (CONFIG, MANIFEST, QUESTIONS):
                         (folder / name).unlink(missing_ok=True)
                 raise
 

@@ -7,12 +7,14 @@ import contextlib
 import dataclasses
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bandit_rft.cli_commands.finetune_config import FineTuneConfig
 from bandit_rft.cli_commands.options import add_options, build, count, given
 from bandit_rft.errors import InputError
+from bandit_rft.loggers import LOGGERS
 
 if TYPE_CHECKING:
     import jax
@@ -56,6 +58,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         default=1,
         help="seeds at once in one compiled scan, on an embedded model; evaluated before and after only (default: 1)",
     )
+    parser.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        choices=tuple(LOGGERS),
+        help="also tell TensorBoard (RUN/tensorboard) or Weights & Biases as it happens; repeatable (default: none)",
+    )
     add_options(parser, FineTuneConfig)
     parser.set_defaults(run=run)
 
@@ -68,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         finetune_seeds(config, arguments.out or f"{default_folder(config)}-{arguments.seeds}-seeds", arguments.seeds)
         return 0
-    finetune(config, arguments.out or default_folder(config))
+    finetune(config, arguments.out or default_folder(config), log=arguments.log)
     return 0
 
 
@@ -109,13 +118,16 @@ def default_folder(config: FineTuneConfig) -> str:
     return str(Path("runs") / re.sub(r"[^\w.-]+", "_", name))
 
 
-def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | None = None) -> History:
+def finetune(
+    config: FineTuneConfig, out: str | Path, *, model: LanguageModel | None = None, log: Sequence[str] = ()
+) -> History:
     """Run or continue a configuration in a run folder, draw its figure, and print the summary.
 
     Args:
         config: what to do.
         out: the run folder.
         model: an already loaded model of `config.model`, where the caller has one.
+        log: names of `bandit_rft.loggers` that are told of the run; no part of the configuration.
 
     Raises:
         InputError: whatever is wrong with model, data, options or folder.
@@ -124,15 +136,18 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
     import jax
 
     import bandit_rft
+    from bandit_rft import loggers
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
     from bandit_rft.cli_commands.pinned_model import load_pinned
     from bandit_rft.progress import ProgressLine
+    from bandit_rft.rollouts import write_questions
     from bandit_rft.run_folder import RunFolder, now
     from llm_bridge import datasets, verifiers
     from llm_bridge.finetune import FineTune
     from llm_bridge.prompt_arms import PromptArms
     from llm_bridge.question_arms import QuestionArms
 
+    loggers.check(log)
     if config.data is not None:
         data = datasets.load(config.data, config.split, template=config.template)
         examples, revision = [data.example(place) for place in config.places], data.revision
@@ -163,6 +178,7 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
         folder = stack.enter_context(RunFolder.claim(out, config.to_json(), defaults=defaults))
         source = model.source.to_json() if model.source is not None else None
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=revision, model=source)
+        write_questions(folder.path, examples)
         key = jax.random.key(config.key)
         learning_rate = learning_rate_of(config, folder, model, examples[0], key)
         learner = FineTune(model, learning_rate=learning_rate, **learner_settings(config))
@@ -176,15 +192,18 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
             on_evaluation=lambda record: _tell(line, record),
         )
         stack.callback(recorder.close)
+        told = loggers.make(log, folder.path, folder.config)
+        logged = loggers.LoggedRecorder(recorder=recorder, loggers=told)
+        stack.callback(logged.close)
         with line:
-            history = bandit_rft.run(arms, learner, config.rounds, key=config.key, recorder=recorder, progress=line)
+            history = bandit_rft.run(arms, learner, config.rounds, key=config.key, recorder=logged, progress=line)
         folder.amend_manifest(finished=now(), resumed_at_round=recorder.resumed_at)
         history = dataclasses.replace(history, evaluations=tuple(recorder.evaluations))
-        from figures import finetune_run
+        from figures import finetune_run, report
 
         figure = finetune_run.draw(folder.path)
         print(finetune_run.summary(folder.path))
-        print(f"Figure: {figure}\nRun folder: {folder.path}")
+        print(f"Figure: {figure}\nReport: {report.write(folder.path)}\nRun folder: {folder.path}")
         if verifiers.counts().said():
             print(verifiers.counts().said())
         return history

@@ -199,7 +199,20 @@ def test_help_answers_without_loading_a_model_library() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "simulate", "theory", "finetune", "evaluate", "measure", "predict", "export", "figures", "models"],
+    [
+        "demo",
+        "simulate",
+        "theory",
+        "finetune",
+        "evaluate",
+        "measure",
+        "predict",
+        "show",
+        "report",
+        "export",
+        "figures",
+        "models",
+    ],
 )
 def test_every_option_says_what_it_is_and_its_default(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     from bandit_rft.cli import parser

@@ -11,6 +11,7 @@ import pytest
 from bandit_rft import History
 from bandit_rft.errors import InputError
 from bandit_rft.run_folder import (
+    QUESTIONS,
     LineWriter,
     RunFolder,
     config_hash,
@@ -69,8 +70,15 @@ def test_a_field_added_since_counts_as_its_default(tmp_path: Path) -> None:
 
 def test_a_run_that_could_not_begin_gives_its_folder_back(tmp_path: Path) -> None:
     """Catches a refused attempt (an unmeasurable kappa, say) that blocks the folder for the corrected command."""
-    with pytest.raises(InputError, match="early"), RunFolder.claim(tmp_path / "run", CONFIG):
-        raise InputError("early")
+
+    def begin() -> None:
+        with RunFolder.claim(tmp_path / "run", CONFIG) as folder:
+            folder.write_manifest()
+            (folder.path / QUESTIONS).write_text("{}")
+            raise InputError("early")
+
+    with pytest.raises(InputError, match="early"):
+        begin()
     with RunFolder.claim(tmp_path / "run", {**CONFIG, "rounds": 4}) as folder:
         assert folder.config["rounds"] == 4
 

@@ -1,6 +1,7 @@
 """`bandit-rft finetune` on several questions with every option, killed and continued; and what it refuses."""
 
 import dataclasses
+import html
 import json
 
 import pytest
@@ -51,13 +52,22 @@ def test_several_questions_run_and_are_told_apart(tiny, tmp_path, capsys):
     """Two of three named questions a round, in the folder's name and in every record."""
     options = ("--index", "1,4,6", "--prompts-per-round", "2", "--rounds", "2", "--max-tokens", "4")
     asked = ("finetune", "--model", tiny, "--data", "sums.parquet", *options, "--kl-coefficient", "0")
-    assert main([*asked, "--learning-rate", "1e-3", "--train-samples", "6", "--test-questions", "0"]) == 0
+    evaluated = ("--train-samples", "6", "--test-questions", "0", "--log", "tensorboard")
+    assert main([*asked, "--learning-rate", "1e-3", *evaluated]) == 0
     [folder] = (tmp_path / "runs").iterdir()
     assert "questions 1, 4, 6 of sums" in capsys.readouterr().out
     assert json.loads((folder / "config.json").read_text())["index"] == [1, 4, 6]
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     assert [len(line["rewards"]) for line in lines] == [2, 2]
     assert all(len({response["question"] for response in line["responses"]}) == 2 for line in lines)
+    asked = [json.loads(line) for line in (folder / "questions.jsonl").read_text().splitlines()]
+    assert [(q["question"], q["index"], q["answer"]) for q in asked] == [(0, 1, "1"), (1, 4, "4"), (2, 6, "6")]
+    report = (folder / "report.html").read_text()
+    shown = (lines[0]["responses"][0], lines[-1]["responses"][-1])
+    assert all(html.escape(response["text"]) in report for response in shown)
+    assert len(list((folder / "tensorboard").iterdir())) == 1
+    assert main(["show", str(folder), "--question", "4", "--last", "9"]) == 0
+    assert capsys.readouterr().out.count("response ") == sum(r["question"] == 1 for x in lines for r in x["responses"])
     first, last = (json.loads(line) for line in (folder / "evaluations.jsonl").read_text().splitlines())
     assert (first["questions"], first["samples_per_question"], last["round"]) == (3, 2, 2)
 

@@ -1,0 +1,164 @@
+"""The responses of a fine-tuning run, read back from its folder: text, reward, length, question.
+
+    history.jsonl       a line a round, its "responses" in the order of its "rewards" (written by the run's recorder)
+    questions.jsonl     a line a training question: what was asked, and the right answer
+
+The texts are a model's, or a stranger's folder's: whoever shows them passes them through `pieces` or `printable` first.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bandit_rft.errors import InputError
+from bandit_rft.run_folder import CONFIG, HISTORY, LINES, QUESTIONS, read_json, read_lines, rewrite_lines
+
+_TAB = "    "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """One response of a run.
+
+    Attributes:
+        round: from 0. place: its place in the round, from 0.
+        question: which of the run's questions it answers, from 0.
+        text: the response, untrusted; None where the folder was published without it.
+        reward: the verifier's. tokens: its length. truncated: whether it was cut at the longest length allowed.
+    """
+
+    round: int
+    place: int
+    question: int
+    text: str | None
+    reward: float
+    tokens: int
+    truncated: bool
+
+    @property
+    def right(self) -> bool:
+        """Whether it earned anything: a reward above 0."""
+        return self.reward > 0.0
+
+
+def rounds_of(folder: str | Path) -> Iterator[list[Rollout]]:
+    """The rollouts of each round in turn, one round in memory at a time; a last line that is half written is left out.
+
+    Raises:
+        InputError: the folder is of a simulation (which keeps no texts), or of another command, or is damaged.
+    """
+    folder = Path(folder)
+    if read_json(folder / CONFIG).get("command") != "finetune":
+        kept = "keeps rewards only, no texts" if (folder / HISTORY).exists() else "has no responses"
+        raise InputError(f"{folder} is no fine-tuning run and {kept}: name a folder of bandit-rft finetune.")
+    path = folder / LINES
+    if not path.exists():
+        raise InputError(f"{folder} holds no history yet: let the run do at least one round.")
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield _rollouts(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise InputError(
+                    f"Line {number} of {path} is damaged: restore the file, or start over in another folder."
+                ) from None
+
+
+def _rollouts(record: Mapping[str, Any]) -> list[Rollout]:
+    rewards = record["rewards"]
+    responses: Sequence[Mapping[str, Any]] = record.get("responses") or [{} for _ in rewards]
+    return [
+        Rollout(
+            round=int(record["round"]),
+            place=place,
+            question=int(response.get("question", 0)),
+            text=None if response.get("text") is None else str(response["text"]),
+            reward=float("nan") if reward is None else float(reward),
+            tokens=int(response.get("tokens", 0)),
+            truncated=bool(response.get("truncated", False)),
+        )
+        for place, (reward, response) in enumerate(zip(rewards, responses, strict=True))
+    ]
+
+
+def write_questions(folder: Path, examples: Sequence[Any]) -> None:
+    """Write questions.jsonl of these examples (`.index`, `.prompt` of messages, `.answer`), whole or not at all."""
+    records = [
+        {
+            "question": place,
+            "index": example.index,
+            "prompt": [dict(message) for message in example.prompt],
+            "answer": example.answer,
+        }
+        for place, example in enumerate(examples)
+    ]
+    rewrite_lines(folder / QUESTIONS, records)
+
+
+def read_questions(folder: str | Path) -> dict[int, dict[str, Any]]:
+    """Records of questions.jsonl by "question"; empty for a folder without them (an older run's).
+
+    Raises:
+        InputError: a damaged file.
+    """
+    path = Path(folder) / QUESTIONS
+    try:
+        return {int(record["question"]): record for record in read_lines(path)}
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path} is damaged: delete it, or run the command of this run again.") from None
+
+
+def prompt_text(question: Mapping[str, Any]) -> str:
+    """The question's chat messages as one text, each under its role where there are several; untrusted."""
+    messages = question.get("prompt") or []
+    if isinstance(messages, str):
+        return messages
+    if len(messages) == 1:
+        return str(messages[0].get("content", ""))
+    return "\n".join(f"[{message.get('role', '?')}] {message.get('content', '')}" for message in messages)
+
+
+# ------------------------------------------------------------------------------------------------- untrusted text
+
+
+def pieces(text: str) -> list[tuple[str, bool]]:
+    """A text cut into (part, escaped): nothing in any part acts on a terminal or reorders what stands beside it.
+
+    Escaped are control characters (so an ANSI sequence shows as \\x1b[31m and does nothing), bidirectional and
+    zero-width marks, line separators, unassigned and private characters and lone surrogates; newlines stay, tabs become
+    four spaces.
+    """
+    found: list[tuple[str, bool]] = []
+    plain: list[str] = []
+    for character in text:
+        if character == "\n" or (character.isprintable() and unicodedata.category(character) != "Co"):
+            plain.append(character)
+        elif character == "\t":
+            plain.append(_TAB)
+        elif unicodedata.category(character) == "Zs":  # isprintable() has only the ASCII space
+            plain.append(" ")
+        else:
+            if plain:
+                found.append(("".join(plain), False))
+                plain = []
+            found.append((_escape(character), True))
+    if plain:
+        found.append(("".join(plain), False))
+    return found
+
+
+def printable(text: str) -> str:
+    """`pieces` joined: a text that is safe to print."""
+    return "".join(part for part, _ in pieces(text))
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

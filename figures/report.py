@@ -1,0 +1,148 @@
+"""report.html of a run: one file to read, keep or send. Curves, theory, evaluations, rollouts, configuration.
+
+It needs no network, runs no script, and is made of the run folder's saved results alone; the same folder gives the same
+file. A run that is still going on can be reported too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bandit_rft.errors import InputError
+from bandit_rft.history import History
+from bandit_rft.run_folder import CONFIG, HISTORY, MANIFEST, read_history, read_json, write_atomically
+from figures import report_page as page
+from figures.finetune_run import run_title
+from figures.report_curves import finetune_charts, simulation_charts
+from figures.report_rollouts import rollouts_section
+from figures.report_theory import Theory, of_finetune, of_simulation
+
+NAME = "report.html"
+
+
+def write(run: str | Path, out: str | Path | None = None) -> Path:
+    """Write the report of a run folder; returns its path.
+
+    Args:
+        run: a folder of `bandit-rft finetune` (finished or not) or `bandit-rft simulate`.
+        out: the file; report.html in the run folder by default.
+
+    Raises:
+        InputError: the folder is of neither, has no history yet or a damaged one, or `out` cannot be written.
+    """
+    run = Path(run)
+    path = Path(out) if out is not None else run / NAME
+    write_atomically(path, render(run))
+    return path
+
+
+def render(run: Path) -> str:
+    """The report's HTML."""
+    config = read_json(run / CONFIG)
+    manifest = read_json(run / MANIFEST) if (run / MANIFEST).exists() else {}
+    if config.get("command") == "finetune":
+        history = read_history(run)
+        theory = of_finetune(run, history)
+        title, body = run_title(config), _finetune(run, history, theory)
+    elif (run / HISTORY).exists():
+        history = read_history(run)
+        theory = of_simulation(history)
+        title = f"{config.get('name', run.name)}: {history.seeds} seeds of {history.rounds} rounds"
+        body = _simulation(history, theory)
+    else:
+        raise InputError(
+            f"{run} holds no history to report: name a run of bandit-rft finetune, or a simulation's with {HISTORY}."
+        )
+    return page.page(title, f"<h1>{page.escaped(title)}</h1>\n{body}\n{_origin(run, config, manifest)}")
+
+
+def _finetune(run: Path, history: History, theory: Theory) -> str:
+    config, rewards = history.config, history.rewards[0]
+    charts, constant = finetune_charts(history, theory)
+    rest = f'<p class="soft">{page.escaped(constant)}</p>' if constant else ""
+    return "\n".join(
+        [
+            _summary(config, rewards, history.evaluations),
+            f'<h2>Curves</h2><div class="charts">{"".join(charts)}</div>{rest}',
+            _theory(theory),
+            _evaluations(history.evaluations),
+            rollouts_section(run),
+        ]
+    )
+
+
+def _simulation(history: History, theory: Theory) -> str:
+    notes = "".join(f'<p class="soft">{page.escaped(note)}</p>' for note in history.notes)
+    what = " on ".join(str(history.config.get(side, {}).get("type", "?")) for side in ("learner", "arms"))
+    return "\n".join(
+        [
+            f"<p>{page.escaped(what)}, {history.rollouts} pull{'s'[: history.rollouts > 1]} a round; mean reward "
+            f"{history.rewards[:, -1].mean():.3f} in the last round. A simulation keeps rewards only, so there are no "
+            f"rollouts to read.</p>{notes}",
+            f'<h2>Curves</h2><div class="charts">{"".join(simulation_charts(history, theory))}</div>',
+            _theory(theory),
+        ]
+    )
+
+
+def _summary(config: Mapping[str, Any], rewards: Any, evaluations: Sequence[Mapping[str, Any]]) -> str:
+    edge = max(1, min(50, len(rewards) // 5))
+    told = f"{len(rewards)} of {config['rounds']} rounds, {rewards.shape[1]} response{'s'[: rewards.shape[1] > 1]} each"
+    told += f"; mean reward {rewards[:edge].mean():.3f} in the first {edge}, "
+    told += f"{rewards[-edge:].mean():.3f} in the last {edge}"
+    for name, said in (("train", "training"), ("test", "test")):
+        found = [e for e in evaluations if e["measured"] == name]
+        if len(found) > 1:
+            told += f"; {said} Pass@1 {_interval(found[0])} → {_interval(found[-1])}"
+    return f"<p>{page.escaped(told)}.</p>"
+
+
+def _theory(theory: Theory) -> str:
+    parts = [f"<p>{page.escaped(theory.sentence)}</p>"]
+    if theory.caveats:
+        parts.append(f"<ul>{''.join(f'<li>{page.escaped(caveat)}</li>' for caveat in theory.caveats)}</ul>")
+    if theory.verdict:
+        parts.append(f'<h3>Verdict</h3><pre class="block">{page.escaped(theory.verdict)}</pre>')
+    return f"<h2>Theory</h2>{''.join(parts)}"
+
+
+def _evaluations(evaluations: Sequence[Mapping[str, Any]]) -> str:
+    if not evaluations:
+        return '<h2>Evaluations</h2><p class="soft">None so far.</p>'
+    further = sorted({int(k) for e in evaluations for k in e.get("pass_at_k", {}) if k != "1"})
+    head = ["round", "questions of", "Pass@1 [95%]", *(f"pass@{k}" for k in further), "right", "cut", "mean length"]
+    rows = [
+        [
+            e["round"],
+            {"train": "training", "test": "test"}.get(e["measured"], e["measured"]),
+            _interval(e),
+            *(_rounded(e.get("pass_at_k", {}).get(str(k)), 3) for k in further),
+            f"{e['successes']} of {e['samples']}",
+            "–" if e.get("truncated") is None else f"{100 * e['truncated']:.0f}%",
+            _rounded(e.get("mean_length"), 1),
+        ]
+        for e in evaluations
+    ]
+    return f"<h2>Evaluations</h2>{page.table(head, rows, 'evaluations')}"
+
+
+def _origin(run: Path, config: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    command = manifest.get("command")
+    again = f"bandit-rft finetune --config {run.name}/config.json --out AGAIN" if "model" in config else None
+    commands = "\n".join(page.escaped(line) for line in (command, again) if line)
+    return (
+        "<h2>Where it comes from</h2>"
+        + (f'<p>Made by, and repeated by:</p><pre class="block">{commands}</pre>' if commands else "")
+        + f"<details><summary>Configuration</summary>{page.fields(config)}</details>"
+        + f"<details><summary>Manifest</summary>{page.fields(manifest)}</details>"
+    )
+
+
+def _interval(record: Mapping[str, Any]) -> str:
+    return f"{record['pass_at_1']:.3f} [{record['low']:.3f}, {record['high']:.3f}]"
+
+
+def _rounded(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

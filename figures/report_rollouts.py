@@ -1,0 +1,72 @@
+"""A report's rollouts to read: the first, the best, the worst, the last, some on the way; and their question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bandit_rft.rollouts import Rollout, prompt_text, read_questions, rounds_of
+from figures import report_page as page
+
+ON_THE_WAY = 8  # further rounds, evenly spread
+
+
+def rollouts_section(run: Path) -> str:
+    """The section, escaped; one pass over the history, so that a long run does not fill the memory."""
+    total = sum(1 for _ in rounds_of(run))
+    spread = {round(place * (total - 1) / (ON_THE_WAY + 1)) for place in range(1, ON_THE_WAY + 1)} - {0, total - 1}
+    first = best = worst = last = None
+    way: list[Rollout] = []
+    for rollouts in rounds_of(run):
+        for rollout in rollouts:
+            first = first or rollout
+            if rollout.reward == rollout.reward:  # not NaN
+                best = rollout if best is None or rollout.reward > best.reward else best
+                worst = rollout if worst is None or rollout.reward <= worst.reward else worst
+            last = rollout
+        if rollouts and rollouts[0].round in spread:
+            way.append(rollouts[0])
+    named = (
+        ("First response", first),
+        ("Best: the first with the highest reward", best),
+        ("Worst: the last with the lowest reward", worst),
+        ("Last response", last),
+    )
+    # One response may be several of these: it is shown once, under all its names.
+    groups: dict[tuple[int, int], tuple[list[str], Rollout]] = {}
+    for name, rollout in named:
+        if rollout is not None:
+            groups.setdefault((rollout.round, rollout.place), ([], rollout))[0].append(name)
+    questions = read_questions(run)
+    several = len(questions) > 1
+    shown = "".join(
+        _rollout("; ".join(names), rollout, questions if several else {}) for names, rollout in groups.values()
+    )
+    more = "".join(_rollout("On the way", rollout, questions if several else {}) for rollout in way)
+    asked = "" if several or not questions else _question(next(iter(questions.values())))
+    rest = f"<details><summary>{len(way)} more on the way</summary>{more}</details>" if way else ""
+    hint = f'<p class="soft">All of them: <code>bandit-rft show {page.escaped(run.name)}</code></p>'
+    return f"<h2>Rollouts</h2>{asked}{shown}{rest}{hint}"
+
+
+def _question(question: Mapping[str, Any]) -> str:
+    return (
+        f"<details><summary>Question {page.escaped(question.get('index'))}, answer "
+        f"{page.escaped(str(question.get('answer'))[: page.LONGEST])}</summary>"
+        f"{page.text(prompt_text(question), rest_in='questions.jsonl')}</details>"
+    )
+
+
+def _rollout(name: str, rollout: Rollout, questions: Mapping[int, Mapping[str, Any]]) -> str:
+    said = f"round {rollout.round}, {rollout.tokens} tokens" + (", truncated" if rollout.truncated else "")
+    if rollout.text is None:
+        body = '<p class="soft">The folder holds no text of it.</p>'
+    else:
+        body = page.text(rollout.text) if rollout.text else '<p class="soft">Empty.</p>'
+    asked = _question(questions[rollout.question]) if rollout.question in questions else ""
+    return (
+        f'<article class="rollout{" right" if rollout.right else ""}"><h3>{page.escaped(name)}</h3>'
+        f'<span class="reward">reward {rollout.reward:g}</span>, <span class="soft">{said}</span>'
+        f"{asked}{body}</article>"
+    )

@@ -1,0 +1,150 @@
+"""`bandit-rft show`: which rollouts are printed, and that nothing a model wrote acts on the terminal."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from bandit_rft.cli import main
+from bandit_rft.cli_commands.show import cells_of, coloured, wrapped
+from bandit_rft.rollouts import pieces, printable, read_questions, rounds_of
+
+HOSTILE = "\x1b[31mred\x1b[0m\x1b]0;title\x07 \x9b2J \u202eevil\u2066 \u200b\x00\r\x08 [bold]markup[/bold] \ud800"
+
+
+def folder_of(path: Path, rounds: list[list[tuple[str, float, int]]], *, half: str = "") -> Path:
+    """A run's folder: rounds of (text, reward, question); questions 0 and 1 are 40 and 41 of their data."""
+    path.mkdir()
+    (path / "config.json").write_text(json.dumps({"command": "finetune"}))
+    lines = [
+        {
+            "round": place,
+            "rewards": [reward for _, reward, _ in found],
+            "metrics": {},
+            "responses": [
+                {"text": text, "tokens": len(text), "truncated": text == "cut", "question": question}
+                for text, _, question in found
+            ],
+        }
+        for place, found in enumerate(rounds)
+    ]
+    (path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + half)
+    asked = [
+        {"question": q, "index": 40 + q, "prompt": [{"role": "user", "content": f"ask {q}?"}], "answer": str(q)}
+        for q in (0, 1)
+    ]
+    (path / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in asked))
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    rounds = [[(f"a{t}", float(t % 2), 0), (f"b{t}", float(t % 3 == 0), 1)] for t in range(7)]
+    return folder_of(tmp_path / "run", [*rounds, [("cut", 0.0, 0)]], half='{"round":8,"rew')
+
+
+@pytest.mark.parametrize(
+    ("options", "texts"),
+    [
+        (("--last", "1"), ["cut"]),
+        (("--last", "2"), ["a6", "b6", "cut"]),
+        (("--round", "3"), ["a3", "b3"]),
+        (("--round", "3", "--question", "41"), ["b3"]),
+        (("--right", "--last", "2"), ["a5", "b6"]),
+        (("--wrong", "--last", "2"), ["a6", "cut"]),
+        (("--right", "--question", "41", "--last", "9"), ["b0", "b3", "b6"]),
+    ],
+)
+def test_rollouts_are_chosen_by_round_question_and_reward(run, options, texts, capsys):
+    """Catches a filter that is off by a round, counts empty rounds, or takes a question's place for its index."""
+    assert main(["show", str(run), *options]) == 0
+    out = capsys.readouterr().out
+    assert [line.strip() for line in out.splitlines() if line.strip()[:1] in ("a", "b", "c") and len(line) < 8] == texts
+    assert "\x1b" not in out  # captured: no terminal
+
+
+def test_what_is_printed_of_a_rollout(run, capsys):
+    assert main(["show", str(run), "--last", "1", "--question"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out == [
+        *("question 40", "  ask 0?", "  answer: 0", ""),
+        *("round 7, response 0: reward 0, 3 tokens, truncated", "  cut", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [(("--round", "8"), "0 to 7"), (("--question", "3"), "question 3"), (("--round", "2", "--right"), "no such")],
+)
+def test_what_is_not_there_is_said(run, options, word, capsys):
+    assert main(["show", str(run), *options]) == 2
+    assert word in capsys.readouterr().err
+
+
+def test_a_simulation_and_a_damaged_line_are_refused(tmp_path, run, capsys):
+    simulation = tmp_path / "simulation"
+    simulation.mkdir()
+    (simulation / "config.json").write_text('{"command": "simulate"}')
+    (simulation / "history.npz").write_bytes(b"")
+    assert main(["show", str(simulation)]) == 2
+    assert "rewards only" in capsys.readouterr().err
+    lines = (run / "history.jsonl").read_text().splitlines(keepends=True)
+    (run / "history.jsonl").write_text("".join([lines[0], '{"round": 1, "rewards": 3}\n', *lines[2:]]))
+    assert main(["show", str(run)]) == 2
+    assert "Line 2" in capsys.readouterr().err
+
+
+def test_nothing_in_a_text_acts_on_a_terminal(tmp_path, capsys):
+    """Catches colour codes, titles, carriage returns, bidirectional and zero-width marks that get through."""
+    shown = printable(HOSTILE + "\tx\u00a0y\n漢")
+    assert shown.replace("\n", "").isprintable()
+    for visible in ("\\x1b[31mred", "\\x9b2J", "\\u202eevil", "\\u200b", "\\x00\\x0d\\x08", "[bold]markup", "\\ud800"):
+        assert visible in shown
+    assert shown.endswith("    x y\n漢")
+    assert "".join(part for part, odd in pieces(HOSTILE) if not odd).isprintable()
+    run = folder_of(tmp_path / "hostile", [[(HOSTILE, 1.0, 0)]])
+    assert main(["show", str(run)]) == 0
+    assert not set(capsys.readouterr().out) & set("\x1b\x9b\x07\x08\r\x00\u202e\u2066\u200b")
+
+
+def test_a_terminal_of_another_encoding_gets_escapes(tmp_path, monkeypatch):
+    run = folder_of(tmp_path / "run", [[("é 漢", 1.0, 0)]])
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    assert main(["show", str(run)]) == 0
+    assert b"\\xe9 \\u6f22" in raw.getvalue()
+
+
+def test_colour_on_a_terminal_only_and_not_where_no_color_is_set(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert coloured(Terminal())
+    assert not coloured(io.StringIO())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not coloured(Terminal())
+
+
+@pytest.mark.parametrize("width", [1, 5, 9])
+@pytest.mark.parametrize("line", ["", "a", "word " * 6, "abcdefghijklmnop", "漢字漢字漢字 ab", "e\u0301" * 9, "  x  y"])
+def test_wrapping_keeps_every_letter_within_the_width(line, width):
+    """Catches lost letters and lines too long; a wide letter on one column cannot fit and stands alone."""
+    parts = wrapped(line, width)
+    assert "".join(parts).replace(" ", "") == line.replace(" ", "")
+    assert all(sum(map(cells_of, part)) <= max(width, 2) for part in parts)
+
+
+def test_a_folder_without_texts_or_questions_is_shown(tmp_path, capsys):
+    """The published runs leave the responses' texts out; older ones have no questions.jsonl."""
+    run = folder_of(tmp_path / "run", [[("x", 1.0, 0)]])
+    (run / "questions.jsonl").unlink()
+    (run / "history.jsonl").write_text('{"round":0,"rewards":[1.0],"metrics":{},"responses":[{"tokens":9}]}\n')
+    assert read_questions(run) == {}
+    [[rollout]] = rounds_of(run)
+    assert (rollout.text, rollout.tokens) == (None, 9)
+    assert main(["show", str(run)]) == 0
+    assert "no text" in capsys.readouterr().out

@@ -1,0 +1,288 @@
+"""report.html: inert whatever a model wrote, true to the run's numbers, and readable in a real browser."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bandit_rft.cli import main
+from bandit_rft.errors import InputError
+from bandit_rft.run_folder import read_lines, rewrite_lines
+from figures import report, report_charts
+from figures.jump_overlay import overlay
+from figures.report_charts import Area, Line, chart, ticks
+from figures.report_page import LONGEST
+from tests.figures.test_figures import fine_tuned, simulated
+
+ACT = "document.title='owned'"
+HOSTILE = (
+    f'<script>{ACT}</script></pre></body><img src=x onerror="{ACT}"><svg onload={ACT}><style>*{{color:red}}</style>'
+    f'\x00\x1b[31m\u202eevil\u2066\ud800 &lt;b&gt; <a href="javascript:{ACT}">x</a>'
+)
+LONG = "W" * 10**5
+
+
+def hostile_run(path: Path, **changes: Any) -> Path:
+    """A run whose every response, and whose model, question and command, are written by an enemy."""
+    run = fine_tuned(path, model="</title>" + HOSTILE.replace("\ud800", ""), **changes)
+    lines = read_lines(run / "history.jsonl")
+    for place, line in enumerate(lines):
+        line["responses"] = [{"text": (HOSTILE, LONG)[place % 2], "tokens": 9, "truncated": False}]
+        line["metrics"] = {"gradient_norm": float(place % 7), "kl": None, "entropy": 0.5}
+    (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    asked = {"question": 0, "index": 3, "prompt": [{"role": "user", "content": HOSTILE}], "answer": HOSTILE}
+    (run / "questions.jsonl").write_text(json.dumps(asked) + "\n")
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps({**manifest, "command": HOSTILE, HOSTILE: HOSTILE}))
+    return run
+
+
+class Tags(HTMLParser):
+    """Every tag and attribute, and the text of each `pre`."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.pres: list[str] = []
+        self.inside = False
+        self.feed(source)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag == "pre":
+            self.inside = True
+            self.pres.append("")
+
+    def handle_endtag(self, tag):
+        self.inside = self.inside and tag != "pre"
+
+    def handle_data(self, data):
+        if self.inside:
+            self.pres[-1] += data
+
+
+def test_nothing_that_a_model_wrote_is_markup(tmp_path):
+    """Catches any text that is not escaped: tags and attributes are only those that the report itself makes."""
+    source = report.write(hostile_run(tmp_path / "run")).read_text(encoding="utf-8")
+    found = Tags(source)
+    assert found.tags <= {
+        *("html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "div", "figure", "figcaption"),
+        *("svg", "path", "text", "polygon", "polyline", "g", "circle", "rect", "ul", "li", "pre", "table", "thead"),
+        *("tbody", "tr", "th", "td", "details", "summary", "article", "span", "code"),
+    }
+    assert found.attributes <= {
+        *("lang", "charset", "http-equiv", "content", "name", "class", "viewbox", "role", "aria-label", "aria-hidden"),
+        *("d", "x", "y", "text-anchor", "points", "cx", "cy", "r", "width", "height", "dir"),
+    }
+    assert not set(source) & set("\x00\x1b\u202e\u2066\ud800")
+    shown = HOSTILE.replace("\x00\x1b", "\\x00\\x1b").replace("\u202e", "\\u202e").replace("\u2066", "\\u2066")
+    assert found.pres.count(shown.replace("\ud800", "\\ud800")) >= 2
+    assert "W" * LONGEST in source
+    assert "W" * (LONGEST + 1) not in source
+    assert f"{10**5 - LONGEST:,} more characters" in source
+    assert len(source) < 200_000
+
+
+def test_the_policy_allows_the_one_style_sheet_and_nothing_else(tmp_path):
+    """A style sheet that differs from its hash would not apply, and a page without a policy would run scripts."""
+    source = report.write(fine_tuned(tmp_path / "run")).read_text()
+    [style] = re.findall(r"<style>(.*?)</style>", source, re.S)
+    [policy] = re.findall(r'Content-Security-Policy" content="([^"]*)"', source)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    assert not re.findall(r"https?://|url\(|@import|\bsrc=|\bhref=", source)
+
+
+def drawn(source: str, title: str, kind: str) -> list[np.ndarray]:
+    """The polylines of a class in the chart of that title, as pixels [N, 2]."""
+    part = source[source.index(f"<figcaption>{title}") :]
+    part = part[: part.index("</figure>")]
+    found = re.findall(rf'<polyline class="line {kind}" points="([^"]*)"', part)
+    return [np.asarray([[float(c) for c in point.split(",")] for point in line.split()]) for line in found]
+
+
+def test_the_curve_of_the_theory_stands_where_the_law_says(tmp_path):
+    """Catches an axis that is upside down or shifted: the pixels, turned back, are the prediction."""
+    run = fine_tuned(tmp_path / "run")
+    source = report.write(run).read_text()
+    history = report.read_history(run)
+    law = overlay(history.config, history.rewards[0], history.evaluations, 60).prediction
+    assert law is not None
+    [points] = drawn(source, "Reward and training Pass@1", "ink dashed")
+    c = report_charts
+    wide, tall = c.WIDTH - c.LEFT - c.RIGHT, c.HEIGHT - c.TOP - c.BOTTOM
+    np.testing.assert_allclose((points[:, 0] - c.LEFT) / wide * (1.04 * 60) - 0.02 * 60, np.arange(60), atol=0.02)
+    np.testing.assert_allclose((c.HEIGHT - c.BOTTOM - points[:, 1]) / tall, law.value, atol=1e-3)
+    assert "AGREES" in source or "FALSIFIED" in source
+    assert "round 60: 0.938 [" in source  # the evaluation's numbers, under the pointer
+
+
+def test_a_run_outside_every_law_says_why(tmp_path):
+    source = report.write(fine_tuned(tmp_path / "run", optimizer="adamw")).read_text()
+    assert "the optimiser is adamw" in source
+    assert not drawn(source, "Reward and training Pass@1", "ink dashed")
+
+
+def test_a_prediction_that_was_made_is_the_one_shown(tmp_path, capsys):
+    run = fine_tuned(tmp_path / "run")
+    assert main(["predict", str(run)]) == 0
+    assert main(["report", str(run), "--out", str(tmp_path / "mine.html")]) == 0
+    assert str(tmp_path / "mine.html") in capsys.readouterr().out
+    predicted = json.loads((run / "prediction.json").read_text())
+    assert html.escape(predicted["why"]) in (tmp_path / "mine.html").read_text()
+    (run / "prediction.json").write_text('{"law": "x"}')
+    with pytest.raises(InputError, match="damaged"):
+        report.write(run)
+
+
+def test_the_verdict_on_a_run_that_is_going_on_is_of_the_law_that_is_drawn(tmp_path):
+    """Catches a kappa that is fitted anew, on fewer rounds, for the verdict."""
+    run = fine_tuned(tmp_path / "run", kappa=None)
+    rewrite_lines(run / "history.jsonl", read_lines(run / "history.jsonl")[:30])
+    source = report.write(run).read_text()
+    assert "kappa was not measured but fitted on the first 12 rounds" in source
+    assert "1 seeds, 30 rounds" in source
+
+
+def test_first_best_worst_and_last_are_those(tmp_path):
+    """Catches ties that are broken the wrong way round, and a run that is going on."""
+    run = fine_tuned(tmp_path / "run", rounds=60)
+    lines = read_lines(run / "history.jsonl")[:5]
+    for place, (line, reward) in enumerate(zip(lines, (0.0, 1.0, 0.0, 1.0, 0.5), strict=True)):
+        line["rewards"] = [reward]
+        line["responses"] = [{"text": f"text {place}", "tokens": 1, "truncated": place == 4}]
+    rewrite_lines(run / "history.jsonl", lines)
+    source = report.write(run).read_text()
+    shown = re.findall(r"<h3>([^<]*)</h3>.*?<pre dir=\"auto\">([^<]*)</pre>", source)
+    assert shown[:4] == [
+        ("First response", "text 0"),
+        ("Best: the first with the highest reward", "text 1"),
+        ("Worst: the last with the lowest reward", "text 2"),
+        ("Last response", "text 4"),
+    ]
+    assert "5 of 60 rounds" in source
+
+
+def test_a_simulation_is_reported_with_its_law_and_a_study_is_refused(tmp_path):
+    source = report.write(simulated(tmp_path / "needle", 100)).read_text()
+    assert "8 seeds of 40 rounds" in source
+    assert len(drawn(source, "Cumulative regret", "ink dashed")) == 1
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "config.json").write_text('{"command": "study"}')
+    with pytest.raises(InputError, match="no history to report"):
+        report.write(tmp_path / "study")
+
+
+def test_ticks_are_round_and_inside():
+    assert ticks(0, 1) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    assert ticks(-1.2, 61.2, whole=True) == [0, 20, 40, 60]
+    assert ticks(0.2, 2.4, whole=True) == [1, 2]
+    assert ticks(3.0, 3.0) == [3.0]
+
+
+def test_a_long_line_keeps_its_spike_and_gaps_stay_gaps():
+    """Catches thinning that loses the one round where the gradient exploded."""
+    y = np.zeros(10**5)
+    y[77777] = 9.0
+    drawn_chart = chart("t", [Line(x=np.arange(10.0**5), y=y, colour="blue")], x_range=(0, 1e5), y_range=(0, 9))
+    assert len(drawn_chart) < 12_000
+    assert f",{report_charts.TOP:.1f}" in drawn_chart
+    gap = chart("t", [Line(x=np.arange(5.0), y=np.asarray([0, 1, np.nan, 1, np.nan]), colour="blue")], x_range=(0, 5))
+    assert gap.count("<polyline") == 2
+    band = Area(x=np.arange(3.0), low=np.zeros(3), high=np.ones(3), colour="ink", label="b")
+    assert chart("t", [band], x_range=(0, 2)).count("<polygon") == 1
+
+
+# ---------------------------------------------------------------------------------------------------------- browser
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+def browse(tmp_path: Path, file: Path, *options: str) -> str:
+    """What headless Chromium prints of a page."""
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip(f"needs a browser, one of {', '.join(BROWSERS)}, absent on this machine")
+    # As root in a container Chromium has no sandbox of its own; the pages are this test's.
+    always = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    done = subprocess.run(
+        [program, *always, profile, *options, file.as_uri()], capture_output=True, text=True, timeout=90, check=True
+    )
+    return done.stdout
+
+
+def title_of(dom: str) -> str:
+    return html.unescape(re.findall(r"<title>(.*?)</title>", dom, re.S)[0])
+
+
+@pytest.mark.slow
+def test_no_script_of_a_model_runs_in_a_browser(tmp_path):
+    """The control page, unescaped and without a policy, shows that such a script would have been noticed; the second,
+    unescaped with the report's policy, that the policy alone stops it."""
+    page = report.write(hostile_run(tmp_path / "run"))
+    assert "Rollouts" in browse(tmp_path, page, "--dump-dom")
+    assert title_of(browse(tmp_path, page, "--dump-dom")).endswith("on question 3 of arithmetic")
+    control = tmp_path / "control.html"
+    control.write_text(f"<!doctype html><title>mine</title><script>{ACT}</script>")
+    assert title_of(browse(tmp_path, control, "--dump-dom")) == "owned"
+    [policy] = re.findall(r'<meta http-equiv="Content-Security-Policy"[^>]*>', page.read_text())
+    control.write_text(f"<!doctype html>{policy}<title>mine</title><script>{ACT}</script><img src=x onerror={ACT}>")
+    assert title_of(browse(tmp_path, control, "--dump-dom")) == "mine"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [400, 1100])
+def test_the_page_does_not_overflow(tmp_path, width):
+    """Measured in a frame of that width with every details block open; the control overflows."""
+    page = report.write(hostile_run(tmp_path / "run"))
+
+    def scroll_width(name: str) -> int:
+        frame = tmp_path / "frame.html"
+        frame.write_text(
+            f'<!doctype html><title>?</title><iframe src="{name}" width="{width}" height="900" frameborder="0" '
+            "onload=\"const d=this.contentDocument;d.querySelectorAll('details').forEach(e=>e.open=true);"
+            'document.title=d.documentElement.scrollWidth"></iframe>'
+        )
+        return int(title_of(browse(tmp_path, frame, "--dump-dom", "--allow-file-access-from-files")))
+
+    assert scroll_width(str(page.relative_to(tmp_path))) <= width
+    (tmp_path / "wide.html").write_text(f'<!doctype html><div style="width:{width + 500}px">x</div>')
+    assert scroll_width("wide.html") > width
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_screenshot_shows_charts_and_text(tmp_path, dark):
+    """Catches a blank page, a style sheet that does not apply (the hash), and a dark mode that is light."""
+    page = report.write(fine_tuned(tmp_path / "run"))
+    picture = tmp_path / "shot.png"
+    mode = ("--force-dark-mode", "--blink-settings=preferredColorScheme=0") if dark else ()
+    browse(tmp_path, page, f"--screenshot={picture}", "--window-size=900,1200", *mode)
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    assert pixels.shape == (1200, 900, 3)
+    page_colour, orange, blue, green = (
+        ((0x14, 0x17, 0x1A), (0xF0, 0xB0, 0x40), (0x56, 0xB4, 0xE9), (0x35, 0xC7, 0x9B))
+        if dark
+        else ((0xFF, 0xFF, 0xFF), (0xD9, 0x82, 0x00), (0x00, 0x72, 0xB2), (0x00, 0x85, 0x5F))
+    )
+    assert tuple(pixels[2, 2]) == page_colour
+
+    def count(colour: tuple[int, int, int]) -> int:
+        return int((np.abs(pixels - np.asarray(colour)).sum(axis=-1) < 30).sum())
+
+    assert 0.3 < count(page_colour) / (1200 * 900) < 0.97
+    assert all(count(colour) > 60 for colour in (orange, blue, green))  # reward, training and test Pass@1

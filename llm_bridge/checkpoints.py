@@ -5,8 +5,8 @@
 
 A checkpoint is written to a hidden temporary folder, flushed, and renamed into place, so a process killed at any moment
 leaves either the whole checkpoint or none (the next `save` removes what it left). A folder belongs to one run. When the
-newest cannot be read back to the bit (a damaged disk, a file removed by hand), the one before it is used and a warning
-is logged. No pickle: arrays and JSON only. Both calls are synchronous.
+newest cannot be read back to the bit (a damaged disk, a file removed by hand), the one before it is used and that is
+told (by default as a warning in the log). No pickle: arrays and JSON only. Both calls are synchronous.
 
 Left out: writing from several hosts at once (each process here writes what it can address), and keeping the best
 checkpoint.
@@ -20,6 +20,7 @@ import os
 import shutil
 import tempfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,15 @@ PyTree = Any
 
 _LOG = logging.getLogger(__name__)
 _PREFIX = "round_"
-_FORMAT = 1
+_FORMAT = 2  # 1 had no checksum over meta.json itself; it is still read
 
 
 def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | None = None, *, keep: int = 2) -> Path:
     """Write the state after `round` rounds; on return it is on disk under its final name.
 
     Args:
-        folder: made if absent. A checkpoint of the same round is replaced.
+        folder: made if absent. A checkpoint of the same round is replaced; those of later rounds, which a run that
+            fell back to an earlier one has left behind, are removed.
         round: rounds done, ≥ 0.
         state: any pytree whose leaves are JAX arrays (typed PRNG keys included) or numpy arrays.
         meta: plain JSON values, handed back by `load_latest`.
@@ -67,7 +69,8 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
         ],
     }
     try:
-        text = json.dumps(header, indent=1, allow_nan=False)
+        header = json.loads(json.dumps(header, allow_nan=False))  # as it will be read: JSON's keys are strings
+        text = json.dumps({**header, "crc32": _header_crc32(header)}, indent=1)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"A checkpoint's meta must be plain JSON values without NaN ({error}): convert it first."
@@ -99,18 +102,25 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
             f"The checkpoint of round {round} cannot be written to {folder} ({error.strerror or error}): "
             "make room or access there, or choose another folder."
         ) from error
-    for old in available(folder)[:-keep]:
+    found = available(folder)
+    place = found.index(target) + 1
+    # Later ones are damaged, else the run would have gone on from them; counted as the newest they would displace good
+    # ones.
+    for old in (*found[:place][:-keep], *found[place:]):
         shutil.rmtree(old, ignore_errors=True)
     return target
 
 
-def load_latest(folder: str | Path, like: PyTree) -> tuple[int, PyTree, dict[str, Any]] | None:
+def load_latest(
+    folder: str | Path, like: PyTree, *, tell: Callable[[str], None] = _LOG.warning
+) -> tuple[int, PyTree, dict[str, Any]] | None:
     """(round, state, meta) of the newest checkpoint that reads back to the bit, or None where the folder has none.
 
     Args:
         folder: as given to `save`; need not exist.
         like: a state of the same structure; gives the tree, shapes, dtypes, and where each array is placed (its
             sharding). Its values are not used.
+        tell: given a sentence for each checkpoint that is damaged and passed over.
 
     Raises:
         InputError: the checkpoint belongs to another state (leaves, shapes or dtypes differ), or checkpoints exist but
@@ -125,9 +135,7 @@ def load_latest(folder: str | Path, like: PyTree) -> tuple[int, PyTree, dict[str
             raise
         except Exception as error:  # Orbax and TensorStore raise many types for damaged files
             reason = (str(error).strip().splitlines() or [""])[0][:200]
-            _LOG.warning(
-                "Checkpoint %s is damaged (%s: %s); trying the one before it.", path, type(error).__name__, reason
-            )
+            tell(f"Checkpoint {path} is damaged ({type(error).__name__}: {reason}): trying the one before it.")
     if found:
         raise InputError(
             f"Every checkpoint in {folder} is damaged: remove the folder to start over, or restore it from a copy."
@@ -143,8 +151,16 @@ def available(folder: str | Path) -> list[Path]:
     return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir() and path.name[len(_PREFIX) :].isdigit())
 
 
+def round_of(checkpoint: Path) -> int:
+    """Rounds done in a checkpoint of `available`."""
+    return int(checkpoint.name[len(_PREFIX) :])
+
+
 def _load(path: Path, like: PyTree) -> tuple[int, PyTree, dict[str, Any]]:
     header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    written = header.pop("crc32", None)
+    if header["format"] not in (1, _FORMAT) or (header["format"] == _FORMAT and written != _header_crc32(header)):
+        raise OSError("meta.json differs from what was written")
     saved = header["leaves"]
     names, leaves, tree = _flatten(like)
     if [entry["name"] for entry in saved] != names:
@@ -195,6 +211,11 @@ def _flatten(state: PyTree) -> tuple[list[str], list[Any], Any]:
 
 def _crc32(leaf: Any) -> int:
     return zlib.crc32(np.ascontiguousarray(np.asarray(leaf)).view(np.uint8).reshape(-1).data) if leaf.size else 0
+
+
+def _header_crc32(header: dict[str, Any]) -> int:
+    """Of meta.json itself: a name or shape changed by a fault would else look like a checkpoint of another model."""
+    return zlib.crc32(json.dumps(header, sort_keys=True).encode())
 
 
 def _sync(folder: Path) -> None:

@@ -14,13 +14,17 @@ checkpoint.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import gc
 import json
 import logging
 import os
 import shutil
 import tempfile
+import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +39,22 @@ PyTree = Any
 
 _LOG = logging.getLogger(__name__)
 _PREFIX = "round_"
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
 _FORMAT = 2  # 1 had no checksum over meta.json itself; it is still read
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the tracebacks that Orbax and asyncio print of an error that they also raise."""
+    logs = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    before = [log.disabled for log in logs]
+    for log in logs:
+        log.disabled = True
+    try:
+        yield
+    finally:
+        for log, disabled in zip(logs, before, strict=True):
+            log.disabled = disabled
 
 
 def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | None = None, *, keep: int = 2) -> Path:
@@ -81,9 +100,7 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
             shutil.rmtree(stale, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}{round:08d}.", dir=folder))
         try:
-            with ocp.StandardCheckpointer() as writer:
-                writer.save(temporary / "state", {str(i): leaf for i, leaf in enumerate(leaves) if leaf.size})
-                writer.wait_until_finished()
+            _write(temporary / "state", {str(i): leaf for i, leaf in enumerate(leaves) if leaf.size})
             with (temporary / "meta.json").open("w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
@@ -92,15 +109,16 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
             if target.exists():  # a folder cannot be renamed onto a full one
                 os.replace(target, temporary / "replaced")
                 shutil.rmtree(temporary / "replaced")
+            os.chmod(temporary, 0o755)  # mkdtemp's 0700 would hide it from the user's colleagues
             os.replace(temporary, target)
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)  # while it waits, what was still on its way comes to its end
             raise
         _sync(folder)
     except OSError as error:
         raise InputError(
-            f"The checkpoint of round {round} cannot be written to {folder} ({error.strerror or error}): "
-            "make room or access there, or choose another folder."
+            f"The checkpoint of round {round} cannot be written to {folder} ({error.strerror or error}): make room or "
+            "access there and repeat the command, or choose another folder."
         ) from error
     found = available(folder)
     place = found.index(target) + 1
@@ -156,6 +174,7 @@ def round_of(checkpoint: Path) -> int:
     return int(checkpoint.name[len(_PREFIX) :])
 
 
+@_quiet()
 def _load(path: Path, like: PyTree) -> tuple[int, PyTree, dict[str, Any]]:
     header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     written = header.pop("crc32", None)
@@ -211,6 +230,36 @@ def _flatten(state: PyTree) -> tuple[list[str], list[Any], Any]:
 
 def _crc32(leaf: Any) -> int:
     return zlib.crc32(np.ascontiguousarray(np.asarray(leaf)).view(np.uint8).reshape(-1).data) if leaf.size else 0
+
+
+@_quiet()
+def _write(path: Path, arrays: dict[str, Any]) -> None:
+    """The arrays by Orbax, on disk when it returns. Raises OSError where the disk is why not."""
+    try:
+        with ocp.StandardCheckpointer() as writer:
+            writer.save(path, arrays)
+            writer.wait_until_finished()
+        return
+    except OSError:
+        raise
+    except Exception as error:  # TensorStore puts the disk's own words into a ValueError
+        said = [number for number in _DISK_ERRORS if os.strerror(number) in str(error)]
+        if not said:
+            raise
+    gc.collect()  # Orbax leaves its other failed writers uncollected, and each would print a traceback when it is
+    raise OSError(said[0], os.strerror(said[0]))
+
+
+@_quiet()
+def _remove(folder: Path) -> None:
+    """Remove a folder in which writers that are being given up may still be making files."""
+    gone = 0
+    for _ in range(40):
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.05)
+        gone = 0 if folder.exists() else gone + 1
+        if gone == 3:
+            return
 
 
 def _header_crc32(header: dict[str, Any]) -> int:

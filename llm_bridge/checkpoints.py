@@ -21,6 +21,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import time
 import zlib
@@ -45,14 +46,21 @@ _FORMAT = 2  # 1 had no checksum over meta.json itself; it is still read
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the tracebacks that Orbax and asyncio print of an error that they also raise."""
+    """Without the tracebacks that Orbax, asyncio and TensorStore's threads print of an error that is also raised."""
     logs = [logging.getLogger(name) for name in ("absl", "asyncio")]
-    before = [log.disabled for log in logs]
+    before, hook = [log.disabled for log in logs], sys.excepthook
+
+    def unheard(kind: Any, error: Any, trace: Any) -> None:
+        if "Event loop is closed" not in str(error):  # a late writer has nobody left to tell
+            hook(kind, error, trace)
+
     for log in logs:
         log.disabled = True
+    sys.excepthook = unheard
     try:
         yield
     finally:
+        sys.excepthook = hook
         for log, disabled in zip(logs, before, strict=True):
             log.disabled = disabled
 

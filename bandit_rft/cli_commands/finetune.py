@@ -189,7 +189,8 @@ def finetune(config: FineTuneConfig, out: str | Path, *, model: LanguageModel | 
         history = dataclasses.replace(history, evaluations=tuple(recorder.evaluations))
         from figures import finetune_run
 
-        figure = finetune_run.draw(folder.path)
+        with explain_disk_errors(folder.path / "figures"):
+            figure = finetune_run.draw(folder.path)
         print(finetune_run.summary(folder.path))
         print(f"Figure: {figure}\nRun folder: {folder.path}")
         if verifiers.counts().said():

@@ -48,19 +48,19 @@ _FORMAT = 2  # 1 had no checksum over meta.json itself; it is still read
 def _quiet() -> Iterator[None]:
     """Without the tracebacks that Orbax, asyncio and TensorStore's threads print of an error that is also raised."""
     logs = [logging.getLogger(name) for name in ("absl", "asyncio")]
-    before, hook = [log.disabled for log in logs], sys.excepthook
+    before, hook = [log.disabled for log in logs], sys.unraisablehook
 
-    def unheard(kind: Any, error: Any, trace: Any) -> None:
-        if "Event loop is closed" not in str(error):  # a late writer has nobody left to tell
-            hook(kind, error, trace)
+    def unheard(found: Any) -> None:
+        if "Event loop is closed" not in str(found.exc_value):  # a late writer has nobody left to tell
+            hook(found)
 
     for log in logs:
         log.disabled = True
-    sys.excepthook = unheard
+    sys.unraisablehook = unheard
     try:
         yield
     finally:
-        sys.excepthook = hook
+        sys.unraisablehook = hook
         for log, disabled in zip(logs, before, strict=True):
             log.disabled = disabled
 

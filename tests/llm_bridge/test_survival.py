@@ -362,7 +362,7 @@ def test_a_loss_that_is_not_finite_stops_with_round_prompt_and_last_good_checkpo
 def test_weights_that_are_not_finite_are_never_saved(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Weight decay times a huge step overflows in round 0 itself; without the check that would be the only checkpoint."""
+    """Weight decay times a huge step overflows in round 0; without the check that would be the only checkpoint."""
     options = ("--learning-rate", "3e38", "--weight-decay", "10", "--train-samples", "0", "--rounds", "1")
     assert run(model, "run", *options) == 2
     assert "Round 0 gave weights that are not finite on --prompt ('2+2=?')" in sentence(capsys)

@@ -51,7 +51,9 @@ def _quiet() -> Iterator[None]:
     before, hook = [log.disabled for log in logs], sys.unraisablehook
 
     def unheard(found: Any) -> None:
-        if "Event loop is closed" not in str(found.exc_value):  # a late writer has nobody left to tell
+        code = getattr(found.object, "cr_code", None)  # a reader or writer given up half-way
+        late = "Event loop is closed" in str(found.exc_value)  # one that has nobody left to tell
+        if not late and "orbax" not in getattr(code, "co_filename", ""):
             hook(found)
 
     for log in logs:
@@ -155,13 +157,15 @@ def load_latest(
     folder = Path(folder).absolute()
     found = available(folder)
     for path in reversed(found):
-        try:
-            return _load(path, like)
-        except InputError:
-            raise
-        except Exception as error:  # Orbax and TensorStore raise many types for damaged files
-            reason = (str(error).strip().splitlines() or [""])[0][:200]
-            tell(f"Checkpoint {path} is damaged ({type(error).__name__}: {reason}): trying the one before it.")
+        with _quiet():
+            try:
+                return _load(path, like)
+            except InputError:
+                raise
+            except Exception as error:  # Orbax and TensorStore raise many types for damaged files
+                reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
+            gc.collect()  # of what Orbax leaves behind, while nobody listens
+        tell(f"Checkpoint {path} is damaged ({reason}): trying the one before it.")
     if found:
         raise InputError(
             f"Every checkpoint in {folder} is damaged: remove the folder to start over, or restore it from a copy."
@@ -182,7 +186,6 @@ def round_of(checkpoint: Path) -> int:
     return int(checkpoint.name[len(_PREFIX) :])
 
 
-@_quiet()
 def _load(path: Path, like: PyTree) -> tuple[int, PyTree, dict[str, Any]]:
     header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     written = header.pop("crc32", None)

@@ -1,6 +1,7 @@
 """`bandit-rft`: the composition root. It parses, dispatches, and turns errors into one sentence and an exit code.
 
-Exit codes: 0 done, 2 bad input (one sentence on standard error), 130 interrupted.
+Exit codes: 0 done, 2 bad input (one sentence on standard error), 130 interrupted (SIGINT), 143 stopped (SIGTERM) with
+what was done saved.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from bandit_rft.cli_commands import stopping
 from bandit_rft.errors import InputError
 
 COMMANDS = (
@@ -51,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("bandit-rft: interrupted; a run that has a folder is continued by the same command.", file=sys.stderr)
         return 130
+    except stopping.Stopped as stopped:
+        print(f"bandit-rft: {stopped}", file=sys.stderr)
+        return stopping.EXIT_CODE
     except BrokenPipeError:  # the reader of a pipe has gone: nobody is left to tell
         sys.stderr.close()
         return 141

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -201,6 +202,8 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"{folder} cannot be made ({error.strerror or error}): choose another --out.") from None
         with _lock(folder):
+            for litter in (*folder.glob(".*.partial"), *folder.glob("figures/.*.partial")):
+                litter.unlink(missing_ok=True)  # of a process killed while it wrote; the folder is ours alone now
             config = json.loads(json.dumps(_finite(config)))
             saved = folder / CONFIG
             fresh = not saved.exists()
@@ -267,7 +270,7 @@ def _lock(folder: Path) -> Iterator[None]:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise InputError(f"{folder} is in use by another process: wait for it, or choose another --out.") from None
         yield
 
@@ -332,21 +335,62 @@ def to_line(record: Mapping[str, Any]) -> str:
 
 
 class LineWriter:
-    """Appends records to a .jsonl file; each is on its way to the disk when `write` returns."""
+    """Appends records to a .jsonl file; each is on its way to the disk when `write` returns.
+
+    Raises:
+        InputError: at construction and in `write` and `sync`, no room or no access; the file then ends in whole lines.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.file = path.open("a", encoding="utf-8", newline="\n")
+        self.path = path
+        with self._explained():
+            self.file = path.open("ab", buffering=0)
 
     def write(self, record: Mapping[str, Any]) -> None:
-        self.file.write(to_line(record))
-        self.file.flush()
+        line = to_line(record).encode()
+        with self._explained():
+            start = self.file.seek(0, os.SEEK_END)
+            try:
+                rest = memoryview(line)
+                while rest:
+                    rest = rest[self.file.write(rest) :]
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self.file.truncate(start)
+                raise
 
     def sync(self) -> None:
         """Wait until everything written is on the disk: a checkpoint must never be newer than its history."""
-        os.fsync(self.file.fileno())
+        with self._explained():
+            os.fsync(self.file.fileno())
 
     def close(self) -> None:
         self.file.close()
+
+    def _explained(self) -> contextlib.AbstractContextManager[None]:
+        return explain_disk_errors(self.path, any_error=True)
+
+
+# What a full, read-only or failing disk says.
+_DISK_ERRORS = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO") if hasattr(errno, name)}
+
+
+@contextlib.contextmanager
+def explain_disk_errors(path: Path, *, any_error: bool = False) -> Iterator[None]:
+    """Turns an OSError of a full, read-only or failing disk (or `any_error`) into a sentence about this path.
+
+    Raises:
+        InputError: in its place.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not any_error and error.errno not in _DISK_ERRORS:
+            raise
+        raise InputError(
+            f"{error.filename or path} cannot be written ({error.strerror or error}): make room or access there; the "
+            "same command then continues."
+        ) from error
 
 
 # -------------------------------------------------------------------------------------------------------- reading

@@ -5,8 +5,8 @@
 
 A checkpoint is written to a hidden temporary folder, flushed, and renamed into place, so a process killed at any moment
 leaves either the whole checkpoint or none (the next `save` removes what it left). A folder belongs to one run. When the
-newest cannot be read back to the bit (a damaged disk, a file removed by hand), the one before it is used and a warning
-is logged. No pickle: arrays and JSON only. Both calls are synchronous.
+newest cannot be read back to the bit (a damaged disk, a file removed by hand), the one before it is used and that is
+told (by default as a warning in the log). No pickle: arrays and JSON only. Both calls are synchronous.
 
 Left out: writing from several hosts at once (each process here writes what it can address), and keeping the best
 checkpoint.
@@ -14,12 +14,18 @@ checkpoint.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import gc
 import json
 import logging
 import os
 import shutil
+import sys
 import tempfile
+import time
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +40,39 @@ PyTree = Any
 
 _LOG = logging.getLogger(__name__)
 _PREFIX = "round_"
-_FORMAT = 1
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
+_FORMAT = 2  # 1 had no checksum over meta.json itself; it is still read
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the tracebacks that Orbax, asyncio and TensorStore's threads print of an error that is also raised."""
+    logs = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    before, hook = [log.disabled for log in logs], sys.unraisablehook
+
+    def unheard(found: Any) -> None:
+        code = getattr(found.object, "cr_code", None)  # a reader or writer given up half-way
+        late = "Event loop is closed" in str(found.exc_value)  # one that has nobody left to tell
+        if not late and "orbax" not in getattr(code, "co_filename", ""):
+            hook(found)
+
+    for log in logs:
+        log.disabled = True
+    sys.unraisablehook = unheard
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        for log, disabled in zip(logs, before, strict=True):
+            log.disabled = disabled
 
 
 def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | None = None, *, keep: int = 2) -> Path:
     """Write the state after `round` rounds; on return it is on disk under its final name.
 
     Args:
-        folder: made if absent. A checkpoint of the same round is replaced.
+        folder: made if absent. A checkpoint of the same round is replaced; those of later rounds, which a run that
+            fell back to an earlier one has left behind, are removed.
         round: rounds done, ≥ 0.
         state: any pytree whose leaves are JAX arrays (typed PRNG keys included) or numpy arrays.
         meta: plain JSON values, handed back by `load_latest`.
@@ -67,7 +98,8 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
         ],
     }
     try:
-        text = json.dumps(header, indent=1, allow_nan=False)
+        header = json.loads(json.dumps(header, allow_nan=False))  # as it will be read: JSON's keys are strings
+        text = json.dumps({**header, "crc32": _header_crc32(header)}, indent=1)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"A checkpoint's meta must be plain JSON values without NaN ({error}): convert it first."
@@ -78,9 +110,7 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
             shutil.rmtree(stale, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}{round:08d}.", dir=folder))
         try:
-            with ocp.StandardCheckpointer() as writer:
-                writer.save(temporary / "state", {str(i): leaf for i, leaf in enumerate(leaves) if leaf.size})
-                writer.wait_until_finished()
+            _write(temporary / "state", {str(i): leaf for i, leaf in enumerate(leaves) if leaf.size})
             with (temporary / "meta.json").open("w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
@@ -89,28 +119,36 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
             if target.exists():  # a folder cannot be renamed onto a full one
                 os.replace(target, temporary / "replaced")
                 shutil.rmtree(temporary / "replaced")
+            os.chmod(temporary, 0o755)  # mkdtemp's 0700 would hide it from the user's colleagues
             os.replace(temporary, target)
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)  # while it waits, what was still on its way comes to its end
             raise
         _sync(folder)
     except OSError as error:
         raise InputError(
-            f"The checkpoint of round {round} cannot be written to {folder} ({error.strerror or error}): "
-            "make room or access there, or choose another folder."
+            f"The checkpoint of round {round} cannot be written to {folder} ({error.strerror or error}): make room or "
+            "access there and repeat the command, or choose another folder."
         ) from error
-    for old in available(folder)[:-keep]:
+    found = available(folder)
+    place = found.index(target) + 1
+    # Later ones are damaged, else the run would have gone on from them; counted as the newest they would displace good
+    # ones.
+    for old in (*found[:place][:-keep], *found[place:]):
         shutil.rmtree(old, ignore_errors=True)
     return target
 
 
-def load_latest(folder: str | Path, like: PyTree) -> tuple[int, PyTree, dict[str, Any]] | None:
+def load_latest(
+    folder: str | Path, like: PyTree, *, tell: Callable[[str], None] = _LOG.warning
+) -> tuple[int, PyTree, dict[str, Any]] | None:
     """(round, state, meta) of the newest checkpoint that reads back to the bit, or None where the folder has none.
 
     Args:
         folder: as given to `save`; need not exist.
         like: a state of the same structure; gives the tree, shapes, dtypes, and where each array is placed (its
             sharding). Its values are not used.
+        tell: given a sentence for each checkpoint that is damaged and passed over.
 
     Raises:
         InputError: the checkpoint belongs to another state (leaves, shapes or dtypes differ), or checkpoints exist but
@@ -119,15 +157,15 @@ def load_latest(folder: str | Path, like: PyTree) -> tuple[int, PyTree, dict[str
     folder = Path(folder).absolute()
     found = available(folder)
     for path in reversed(found):
-        try:
-            return _load(path, like)
-        except InputError:
-            raise
-        except Exception as error:  # Orbax and TensorStore raise many types for damaged files
-            reason = (str(error).strip().splitlines() or [""])[0][:200]
-            _LOG.warning(
-                "Checkpoint %s is damaged (%s: %s); trying the one before it.", path, type(error).__name__, reason
-            )
+        with _quiet():
+            try:
+                return _load(path, like)
+            except InputError:
+                raise
+            except Exception as error:  # Orbax and TensorStore raise many types for damaged files
+                reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
+            gc.collect()  # of what Orbax leaves behind, while nobody listens
+        tell(f"Checkpoint {path} is damaged ({reason}): trying the one before it.")
     if found:
         raise InputError(
             f"Every checkpoint in {folder} is damaged: remove the folder to start over, or restore it from a copy."
@@ -179,15 +217,23 @@ def require(folder: str | Path, round: int | None = None) -> list[Path]:
         raise InputError(f"{folder} holds no checkpoint: let the run go on until it writes one.")
     if round is None:
         return found
-    rounds = [int(path.name[len(_PREFIX) :]) for path in found]
+    rounds = [round_of(path) for path in found]
     if round not in rounds:
         kept = ", ".join(map(str, rounds))
         raise InputError(f"{folder} holds no checkpoint of round {round}: choose among {kept}.")
     return [found[rounds.index(round)]]
 
 
+def round_of(checkpoint: Path) -> int:
+    """Rounds done in a checkpoint of `available`."""
+    return int(checkpoint.name[len(_PREFIX) :])
+
+
 def _load(path: Path, like: PyTree) -> tuple[int, PyTree, dict[str, Any]]:
     header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    written = header.pop("crc32", None)
+    if header["format"] not in (1, _FORMAT) or (header["format"] == _FORMAT and written != _header_crc32(header)):
+        raise OSError("meta.json differs from what was written")
     saved = header["leaves"]
     names, leaves, tree = _flatten(like)
     if [entry["name"] for entry in saved] != names:
@@ -265,6 +311,41 @@ def _flatten(state: PyTree) -> tuple[list[str], list[Any], Any]:
 
 def _crc32(leaf: Any) -> int:
     return zlib.crc32(np.ascontiguousarray(np.asarray(leaf)).view(np.uint8).reshape(-1).data) if leaf.size else 0
+
+
+@_quiet()
+def _write(path: Path, arrays: dict[str, Any]) -> None:
+    """The arrays by Orbax, on disk when it returns. Raises OSError where the disk is why not."""
+    try:
+        with ocp.StandardCheckpointer() as writer:
+            writer.save(path, arrays)
+            writer.wait_until_finished()
+        return
+    except OSError:
+        raise
+    except Exception as error:  # TensorStore puts the disk's own words into a ValueError
+        said = [number for number in _DISK_ERRORS if os.strerror(number) in str(error)]
+        if not said:
+            raise
+    gc.collect()  # Orbax leaves its other failed writers uncollected, and each would print a traceback when it is
+    raise OSError(said[0], os.strerror(said[0]))
+
+
+@_quiet()
+def _remove(folder: Path) -> None:
+    """Remove a folder in which writers that are being given up may still be making files."""
+    gone = 0
+    for _ in range(40):
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.05)
+        gone = 0 if folder.exists() else gone + 1
+        if gone == 3:
+            return
+
+
+def _header_crc32(header: dict[str, Any]) -> int:
+    """Of meta.json itself: a name or shape changed by a fault would else look like a checkpoint of another model."""
+    return zlib.crc32(json.dumps(header, sort_keys=True).encode())
 
 
 def _sync(folder: Path) -> None:

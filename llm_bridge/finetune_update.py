@@ -21,6 +21,7 @@ from bandit_rft import objectives, signals
 from bandit_rft.errors import InputError
 from llm_bridge import learned_rows, policy_gradient
 from llm_bridge.finetune_state import METRICS, MINI_BATCHES, FineTuneState
+from llm_bridge.finite import NotFiniteError, opening, unsound
 from llm_bridge.learned_rows import Rows
 
 if TYPE_CHECKING:
@@ -77,9 +78,14 @@ class Update:
         round_index = int(state.round)
         rewards_given = np.asarray(rewards, np.float32)
         sampled = self._rows(rollouts, rewards_given)
+        # Where no response carries a signal there is no loss that would show it.
+        lost = unsound(sampled, sampled.log_probs)
+        if lost.any():
+            raise self._not_finite(state, sampled, lost, "responses whose log-probabilities are not finite")
         signal, kl = self._signals(sampled, rewards_given)
-        if not np.all(np.isfinite(signal)):
-            raise InputError(f"Round {round_index} has a signal that is not finite: check the rewards {rewards}.")
+        lost = ~np.isfinite(signal)
+        if lost.any():
+            raise self._not_finite(state, sampled, lost, f"a learning signal of {signal[lost][0]}")
         # Of each group the first G are learned from; the others were only there for the signals' baseline.
         learned = np.arange(len(sampled)) % self.group < self.settings.rollouts
         fresh = Rows(**{**vars(sampled), "signal": signal}).take(learned)
@@ -128,15 +134,15 @@ class Update:
         )
         if not self.settings.needs_reference:
             return rows
-        return Rows(**{**vars(rows), "ref_log_probs": self._reference(rows)})
+        return Rows(**{**vars(rows), "ref_log_probs": self._scores(self.settings.model.params, rows)})
 
-    def _reference(self, rows: Rows) -> np.ndarray:
-        """float32 [R, T], the reference's log-probabilities; 0 on padding."""
+    def _scores(self, params: PyTree, rows: Rows) -> np.ndarray:
+        """float32 [R, T], the log-probabilities at these weights (the reference's, mostly); 0 on padding."""
         scores = np.zeros(rows.tokens.shape, np.float32)
-        model = self.settings.model
+        graphdef = self.settings.model.graphdef
         for chosen, real, batch in self._padded(rows, np.arange(len(rows))):
             found = policy_gradient.token_log_probs(
-                model.params, **batch, temperature=self.numbers["temperature"], graphdef=model.graphdef
+                params, **batch, temperature=self.numbers["temperature"], graphdef=graphdef
             )
             scores[chosen[:real], : found.shape[1]] = np.asarray(found)[:real]
         return scores
@@ -161,6 +167,11 @@ class Update:
         kl = float(divergence(settings.kl).mean()) if rows.ref_log_probs is not None else math.nan
         return np.asarray(self.signal(groups), np.float32).reshape(-1), kl
 
+    def _not_finite(self, state: FineTuneState, rows: Rows, lost: np.ndarray, what: str) -> NotFiniteError:
+        """The error for the first of these rows; where each row is sound by itself, for the first of all."""
+        question, done = int(rows.questions[int(np.argmax(lost))]), int(state.round)
+        return NotFiniteError(done, question, opening(self.arms, question), what, sound=done - 1)
+
     # ---------------------------------------------------------------------------------------------------------- steps
 
     def _steps(self, state: FineTuneState, rows: Rows) -> tuple[PyTree, PyTree, int, Sums]:
@@ -177,10 +188,8 @@ class Update:
             if batches:
                 sums, gradient = self._gradient(params, batches)
                 if not (math.isfinite(sums["loss"]) and math.isfinite(sums["gradient_norm"])):
-                    raise InputError(
-                        f"Round {int(state.round)} gave a loss of {sums['loss']} and a gradient norm of "
-                        f"{sums['gradient_norm']}: the weights were not updated; lower the learning rate or check them."
-                    )
+                    what = f"a loss of {sums['loss']} and a gradient norm of {sums['gradient_norm']}"
+                    raise self._not_finite(state, rows, unsound(rows, self._scores(params, rows)), what)
                 gap = sums["sampling_gap"] if step == 0 else gap
             if step >= total - settings.mini_batches:
                 last_epoch.append(sums)

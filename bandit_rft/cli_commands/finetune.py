@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import math
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 # Folded into the run's key, one a purpose. Seeds of a run fold in small numbers, so these never meet a round's key.
 TRAIN_EVALUATION, TEST_EVALUATION, MEASUREMENT = 2**31 + 1, 2**31 + 2, 2**31 + 3
 
-_EPILOG = """the same command on the same folder continues the run, bit by bit as if it had never stopped.
+_EPILOG = """the same command on the same folder continues the run, bit by bit as if it had never stopped; on SIGTERM it
+finishes the round in hand, saves, and exits with code 143.
 
 the theory's own setting (arXiv 2601.14599, minimalist; no fitted parameter):
   bandit-rft finetune --model smollm2-135m --data arithmetic --index 0 --optimizer sgd --step-over-kappa 0.5 \\
@@ -139,11 +141,13 @@ def finetune(
     from bandit_rft import loggers
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
     from bandit_rft.cli_commands.pinned_model import load_pinned
+    from bandit_rft.cli_commands.stopping import StopRequest, not_finite
     from bandit_rft.progress import ProgressLine
     from bandit_rft.rollouts import write_questions
-    from bandit_rft.run_folder import RunFolder, now
+    from bandit_rft.run_folder import RunFolder, explain_disk_errors, now
     from llm_bridge import datasets, verifiers
     from llm_bridge.finetune import FineTune
+    from llm_bridge.finite import NotFiniteError
     from llm_bridge.prompt_arms import PromptArms
     from llm_bridge.question_arms import QuestionArms
 
@@ -168,6 +172,8 @@ def finetune(
         test = [questions.example(place) for place in range(min(config.test_questions, len(questions)))]
 
     with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(StopRequest())
+        stack.enter_context(explain_disk_errors(Path(out)))
         if model is None:
             model = load_pinned(out, config)
         arms: PromptArms | QuestionArms = QuestionArms(model, examples, config.verifier)
@@ -189,19 +195,27 @@ def finetune(
             checkpoint_every=config.checkpoint_every,
             evaluators=_evaluators(config, model, examples, test, key),
             keep=config.keep_checkpoints,
+            arms=arms,
             on_evaluation=lambda record: _tell(line, record),
+            tell=lambda sentence: _say(line, sentence),
+            stop=stop,
         )
         stack.callback(recorder.close)
         told = loggers.make(log, folder.path, folder.config)
         logged = loggers.LoggedRecorder(recorder=recorder, loggers=told)
         stack.callback(logged.close)
-        with line:
-            history = bandit_rft.run(arms, learner, config.rounds, key=config.key, recorder=logged, progress=line)
+        try:
+            with line:
+                history = bandit_rft.run(arms, learner, config.rounds, key=config.key, recorder=logged, progress=line)
+        except NotFiniteError as error:
+            name = "--prompt" if config.data is None else f"prompt {config.places[error.question]} of {config.data}"
+            raise not_finite(error, name, recorder.last_sound(error)) from None
         folder.amend_manifest(finished=now(), resumed_at_round=recorder.resumed_at)
         history = dataclasses.replace(history, evaluations=tuple(recorder.evaluations))
         from figures import finetune_run, report
 
-        figure = finetune_run.draw(folder.path)
+        with explain_disk_errors(folder.path / "figures"):
+            figure = finetune_run.draw(folder.path)
         print(finetune_run.summary(folder.path))
         print(f"Figure: {figure}\nReport: {report.write(folder.path)}\nRun folder: {folder.path}")
         if verifiers.counts().said():
@@ -309,6 +323,11 @@ def _evaluators(
         every = config.evaluate_every if config.test_every is None else config.test_every or None
         found["test"] = every, evaluator("test", test, most, TEST_EVALUATION)
     return found
+
+
+def _say(line: Any, sentence: str) -> None:
+    line.clear()
+    print(f"bandit-rft: {sentence}", file=sys.stderr, flush=True)
 
 
 def _tell(line: Any, record: dict[str, Any]) -> None:

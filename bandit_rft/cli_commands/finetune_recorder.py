@@ -4,6 +4,9 @@ Order within a round: its history line, then (where due) a checkpoint, then (whe
 round always has a checkpoint of its own, so whatever a resumed run finds in evaluations.jsonl was measured on weights
 that it continues from. How fast the rounds were stands in timings.jsonl alone, so that everything else is the same
 whenever and wherever a run was made.
+
+A stop that is asked for (SIGTERM) waits for the round in hand and its checkpoint, not for evaluations: a resumed run
+makes those that are missing. Weights that are not finite are never saved, so a checkpoint before them stays.
 """
 
 from __future__ import annotations
@@ -11,14 +14,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bandit_rft.cli_commands.stopping import StopRequest
 from bandit_rft.errors import InputError
 from bandit_rft.run_folder import EVALUATIONS, LINES, TIMINGS, LineWriter, RunFolder, read_lines, rewrite_lines
 from llm_bridge import checkpoints
+from llm_bridge.finite import NotFiniteError, all_finite, opening
 
 # (weights, rounds done) -> records of the evaluations of one kind
 Evaluate = Callable[[Any, int], dict[str, Any]]
@@ -36,6 +42,9 @@ class FineTuneRecorder:
             round T only; function of weights and rounds done, giving its record).
         keep: checkpoints kept.
         on_evaluation: told of each new evaluation record.
+        tell: given sentences for the user: a damaged checkpoint that was passed over, where the run continues.
+        stop: asked after each round whether to stop.
+        arms: the arm set, named where a round's weights are not finite.
         clock: seconds, monotonic.
     """
 
@@ -44,7 +53,10 @@ class FineTuneRecorder:
     checkpoint_every: int
     evaluators: Mapping[str, tuple[int | None, Evaluate]]
     keep: int = 2
+    arms: Any = None
     on_evaluation: Callable[[dict[str, Any]], None] = lambda record: None
+    tell: Callable[[str], None] = lambda sentence: None
+    stop: StopRequest = field(default_factory=StopRequest)
     clock: Callable[[], float] = time.monotonic
     resumed_at: int = 0
 
@@ -66,7 +78,8 @@ class FineTuneRecorder:
             raise InputError(
                 "A fine-tuning run folder holds one seed: run each further seed with a --key and --out of its own."
             )
-        found = checkpoints.load_latest(self._checkpoints, like=state)
+        damaged: list[str] = []
+        found = checkpoints.load_latest(self._checkpoints, like=state, tell=damaged.append)
         done = 0
         if found is not None:
             done, state, _ = found
@@ -77,6 +90,11 @@ class FineTuneRecorder:
                 f"{path} holds {len(records)} rounds, but the newest checkpoint is of round {done}: restore the file, "
                 "or start over."
             )
+        for sentence in damaged:
+            self.tell(sentence)
+        if damaged:
+            again = f"; rounds {done + 1} to {len(records)} are done again" if len(records) > done else ""
+            self.tell(f"The run continues after round {done}{again}.")
         records = records[:done]
         rewrite_lines(path, records)
         self.evaluations = [record for record in self.evaluations if record["round"] <= done]
@@ -86,8 +104,9 @@ class FineTuneRecorder:
         self._lines, self._evaluation_lines = LineWriter(path), LineWriter(self._evaluations_path)
         self._timing_lines = LineWriter(timings)
         self.resumed_at = done
+        self.stop.saved = done
         self._evaluate_if_due(done, state)
-        self._round_began = self.clock()
+        self._begin_round(done)
         return None if found is None else (done, state, [_as_loop_record(record) for record in records])
 
     def record(self, seed: int, round_index: int, record: dict[str, Any], state: Any, arms: Any) -> None:
@@ -116,16 +135,36 @@ class FineTuneRecorder:
                 response["question"] = question
         self._lines.write({"round": round_index, **record, "responses": responses})
         done = round_index + 1
-        if done % self.checkpoint_every == 0 or done == self.rounds or self._due(done):
-            self._lines.sync()
-            checkpoints.save(self._checkpoints, done, state, keep=self.keep)
+        if done % self.checkpoint_every == 0 or done == self.rounds or self._due(done) or self.stop.asked:
+            self._save(round_index, state, questions)
+        self.stop.release()
         self._evaluate_if_due(done, state)
-        self._round_began = self.clock()
+        self._begin_round(done)
+
+    def last_sound(self, error: NotFiniteError) -> Path | None:
+        """The newest checkpoint whose weights are not suspect of this error."""
+        found = [path for path in checkpoints.available(self._checkpoints) if checkpoints.round_of(path) <= error.sound]
+        return found[-1] if found else None
 
     def close(self) -> None:
         for writer in (self._lines, self._evaluation_lines, self._timing_lines):
             if writer is not None:
                 writer.close()
+
+    def _begin_round(self, done: int) -> None:
+        if done < self.rounds:
+            self.stop.hold()
+        self._round_began = self.clock()
+
+    def _save(self, round_index: int, state: Any, questions: Any) -> None:
+        if not all_finite(state.params):
+            question = 0 if questions is None else int(questions[0])
+            prompt = "" if self.arms is None else opening(self.arms, question)
+            raise NotFiniteError(round_index, question, prompt, "weights that are not finite", sound=round_index)
+        assert self._lines is not None
+        self._lines.sync()
+        checkpoints.save(self._checkpoints, round_index + 1, state, keep=self.keep)
+        self.stop.saved = round_index + 1
 
     def _due(self, done: int) -> dict[str, Evaluate]:
         return {

@@ -117,6 +117,15 @@ def change_a_checksum(path):
     (path / "meta.json").write_text(json.dumps(header))
 
 
+def change_a_name(path):
+    """As a flipped bit might: without a checksum over the header this would be another model's checkpoint."""
+    (path / "meta.json").write_text((path / "meta.json").read_text().replace("['w']", "['v']", 1))
+
+
+def remove_the_header(path):
+    (path / "meta.json").unlink()
+
+
 DAMAGES = [
     flip_a_bit_of_the_data,
     cut_the_data_short,
@@ -124,6 +133,8 @@ DAMAGES = [
     garble_the_header,
     drop_a_header_field,
     change_a_checksum,
+    change_a_name,
+    remove_the_header,
 ]
 
 
@@ -137,6 +148,48 @@ def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(tmp_path, cap
     assert loaded[0] == 1
     assert bits(loaded[1]) == bits(make_state(1))
     assert "round_00000002 is damaged" in caplog.text
+
+
+def test_damaged_later_checkpoints_do_not_displace_those_of_the_run_that_fell_back(tmp_path):
+    """Counted among the newest `keep`, they would leave no readable checkpoint behind."""
+    checkpoints.save(tmp_path, 1, make_state(1))
+    for later in (3, 4):
+        remove_the_data(checkpoints.save(tmp_path, later, make_state(later), keep=9))
+    told = []
+    loaded = checkpoints.load_latest(tmp_path, make_state(), tell=told.append)
+    assert loaded is not None
+    assert loaded[0] == 1
+    assert [sentence.split(" is damaged")[0][-14:] for sentence in told] == ["round_00000004", "round_00000003"]
+    checkpoints.save(tmp_path, 2, make_state(2), keep=1)
+    assert [path.name for path in checkpoints.available(tmp_path)] == ["round_00000002"]
+
+
+def test_checkpoints_of_the_format_before_are_still_read(tmp_path):
+    path = checkpoints.save(tmp_path, 3, make_state(3)) / "meta.json"
+    header = json.loads(path.read_text())
+    del header["crc32"]
+    path.write_text(json.dumps({**header, "format": 1}))
+    loaded = checkpoints.load_latest(tmp_path, make_state())
+    assert loaded is not None
+    assert bits(loaded[1]) == bits(make_state(3))
+
+
+@pytest.mark.parametrize("most", [0, 100, 400, 1500])
+def test_a_file_that_the_system_refuses_leaves_the_last_checkpoint_and_one_sentence(tmp_path, capfd, most):
+    """A real error of the operating system, through Orbax and TensorStore: no file may grow beyond `most` bytes."""
+    resource = pytest.importorskip("resource")
+    checkpoints.save(tmp_path, 1, make_state(1))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+        with pytest.raises(InputError, match=r"cannot be written to .*File too large.*make room"):
+            checkpoints.save(tmp_path, 2, make_state(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "Traceback" not in "".join(capfd.readouterr())
+    assert [path.name for path in tmp_path.iterdir()] == ["round_00000001"]
+    checkpoints.save(tmp_path, 2, make_state(2))
+    assert len(checkpoints.available(tmp_path)) == 2
 
 
 def test_all_damaged_is_an_error_not_a_fresh_start(tmp_path):

@@ -19,7 +19,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "tokenizer. transformers loads it with the same logits, and so does every --model option here.",
     )
     parser.add_argument("folder", metavar="RUN", help="run folder of bandit-rft finetune")
-    parser.add_argument("--out", metavar="FOLDER", required=True, help="folder to make; refused unless new or empty")
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        required=True,
+        help="folder to make; refused unless new or empty (default: none, it must be given)",
+    )
     parser.add_argument(
         "--dtype", choices=DTYPES, default=None, help="of the weights written (default: as the run holds them)"
     )

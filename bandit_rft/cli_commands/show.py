@@ -33,7 +33,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("run_folder", metavar="RUN", help="run folder of bandit-rft finetune, finished or not")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--round", type=whole, metavar="R", help="this round only, from 0")
+    which.add_argument("--round", type=whole, metavar="R", help="this round only, from 0 (default: the last ones)")
     which.add_argument(
         "--last", type=count, default=3, metavar="N", help="newest rounds that have anything to show (default: 3)"
     )
@@ -43,11 +43,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         nargs="?",
         const=-1,
         metavar="INDEX",
-        help="print the questions whole, with their answers; with an INDEX of the data, that question's responses only",
+        help="print the questions whole, with their answers; with an INDEX of the data, that question's responses only "
+        "(default: off)",
     )
     side = parser.add_mutually_exclusive_group()
-    side.add_argument("--right", action="store_true", help="only responses with a reward above 0")
-    side.add_argument("--wrong", action="store_true", help="only the others")
+    side.add_argument("--right", action="store_true", help="only responses with a reward above 0 (default: off)")
+    side.add_argument("--wrong", action="store_true", help="only the others (default: off)")
     parser.add_argument("--width", type=count, metavar="N", help="columns (default: the terminal's, else 100)")
     parser.set_defaults(run=run)
 

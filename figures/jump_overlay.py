@@ -19,6 +19,18 @@ from bandit_rft.theory.jump_law import JumpLaw
 
 FIT_SHARE = 0.2  # of the rounds, the first ones: the rest is left to be predicted
 _LOG_GAIN = (-14.0, 5.0)  # logit gain a success, searched between e^-14 and e^5
+# Settings of a fine-tuning run that change its mean update, at the values that leave it as the laws have it.
+PLAIN: Mapping[str, Any] = {
+    "baseline_rollouts": 0,
+    "reward_right": 1.0,
+    "reward_wrong": 0.0,
+    "replay": 0,
+    "schedule": "constant",
+    "warmup_rounds": 0,
+    "reward_kl_coefficient": 0.0,
+    "entropy_coefficient": 0.0,
+    "mini_batches": 1,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +82,7 @@ def overlay(
         reasons.append("the chain is that of the raw reward, one rollout and one epoch a round")
     if config.get("indices") or isinstance(config["index"], list):
         reasons.append("the chain is that of one question")
-    plain = {"baseline_rollouts": 0, "reward_right": 1.0, "reward_wrong": 0.0, "replay": 0, "schedule": "constant"}
-    plain |= {"warmup_rounds": 0, "reward_kl_coefficient": 0.0, "entropy_coefficient": 0.0, "mini_batches": 1}
-    for name, value in plain.items():
-        if config.get(name, value) != value:
-            reasons.append(f"the run has {name} = {config[name]}, of which the chain knows nothing")
+    reasons += [f"the run has {name} = {value}, of which the chain knows nothing" for name, value in strays(config)]
     if config["aggregation"] != "seq-mean-token-sum":
         reasons.append("the chain is that of whole responses (aggregation seq-mean-token-sum)")
     if not 0.0 < p0 < 1.0:
@@ -97,6 +105,11 @@ def overlay(
         caveats.append(f"kappa was not measured but fitted on the first {first.size} rounds")
     prediction = theory.pg_jump_single(p0=p0, step_size=step_size, rounds=rounds, kappa=kappa)
     return Overlay(prediction=prediction, p0=p0, p0_source=source, kappa=kappa, fitted=fitted, caveats=tuple(caveats))
+
+
+def strays(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """(name, value) of the settings that no law of a single prompt describes."""
+    return [(name, config[name]) for name, plain in PLAIN.items() if config.get(name, plain) != plain]
 
 
 def fit_gain(p0: float, rewards: np.ndarray) -> float:

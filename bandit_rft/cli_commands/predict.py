@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bandit_rft.theory import Prediction, Summary
 
 RESULT = "prediction.json"
-# As `llm_bridge.finetune.FineTune` has them where nothing else is said: the standard deviation of GRPO's signal.
+# The standard deviation of GRPO's signal in runs that do not name it.
 GRPO = {"ddof": 1, "eps": 1e-6}
 
 
@@ -94,7 +94,7 @@ def predict_run(folder: Path) -> dict[str, Any]:
                 rounds=rounds,
                 signal=config["signal"],
                 rollouts=config["rollouts"],
-                **GRPO,
+                **{name: config.get(name, value) for name, value in GRPO.items()},
             )
 
         found = predict(start.summary.kappa, config["rounds"] + 1)  # the last is after all updates
@@ -141,6 +141,15 @@ def predict_run(folder: Path) -> dict[str, Any]:
 def refuse(config: Mapping[str, Any]) -> None:
     """Raises NoLawError where the run's update is none that a law of a single prompt describes."""
     from bandit_rft.errors import NoLawError
+    from figures.jump_overlay import strays
+
+    if config.get("indices") or isinstance(config["index"], list):
+        raise NoLawError("The run draws from several questions, and the laws are of one: run with one --index.")
+    for name, value in strays(config):
+        raise NoLawError(
+            f"The run has {name} = {value}, of which no law of a single prompt knows: run without "
+            f"--{name.replace('_', '-')}."
+        )
 
     if config["optimizer"] != "sgd":
         raise NoLawError(

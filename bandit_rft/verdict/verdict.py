@@ -122,7 +122,8 @@ class Verdict:
             head = f"NOT TESTED: {self.prediction}"
         else:
             head = f"{'AGREES with' if self.agrees else 'REFUSES'} {self.prediction}"
-        lines = [f"{head} ({self.seeds} seeds, {self.rounds} rounds, false-alarm rate {self.false_alarm:g})"]
+        seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
+        lines = [f"{head} ({seeds}, {self.rounds} rounds, false-alarm rate {self.false_alarm:g})"]
         if self.tested:
             lines += [
                 f"  largest |z| {self.max_z:.2f}, threshold {self.threshold:.2f} over all rounds at once",

@@ -26,6 +26,7 @@ import os
 import random
 import re
 import select
+import signal
 import sys
 import time
 import warnings
@@ -209,6 +210,8 @@ def supervise(requests: Iterable[bytes], answers: int, memory: int) -> None:
 
 def main() -> None:
     """Serve until standard input ends."""
+    # A SIGTERM to the whole group is the run's to answer: a worker that died of it would make a right answer wrong.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     requests = sys.stdin.buffer
     # The answers' own channel: whatever a library prints goes to standard error, which leads nowhere.
     answers = os.dup(1)

@@ -2,7 +2,9 @@
 every ground truth of MATH against itself."""
 
 import logging
+import os
 import random
+import signal
 from pathlib import Path
 
 import pytest
@@ -251,3 +253,14 @@ def test_a_ground_truth_that_no_answer_can_equal_is_refused():
         verifiers.make("math-verify", "1" * 1001)
     with pytest.raises(InputError, match="time limit"):
         verifiers.MathVerify(answer="1", seconds=0)
+
+
+def test_a_sigterm_to_the_whole_group_does_not_make_a_right_answer_wrong():
+    """Catches a worker that dies of the signal that stops the run: its round would be resumed with other rewards."""
+    worker = pool._Worker()
+    try:
+        os.kill(worker.process.pid, signal.SIGTERM)
+        request = {"kind": "math", "gold": "\\frac12", "answer": "0.5", "seconds": 20.0}
+        assert worker.ask(request, 25.0)["reward"] == 1
+    finally:
+        worker.close()

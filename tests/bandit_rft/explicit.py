@@ -263,8 +263,8 @@ class Uniform(Learner):
         return self.rng.integers(0, self.arms, self.seeds)
 
 
-class Weighted(Learner):
-    """Plays self.probability(); `learn(arm, reward, p of the arm)`."""
+class Softmax(Learner):
+    """Plays self.probability(), a softmax of self.theta."""
 
     def reset(self) -> None:
         self.theta = np.tile(np.log(self.base) if self.from_base else np.zeros(self.arms), (self.seeds, 1))
@@ -278,6 +278,10 @@ class Weighted(Learner):
     def act(self, t: int) -> np.ndarray:
         self.clock = t
         return sample(self.rng, self.probability())
+
+
+class Weighted(Softmax):
+    """`learn(arm, reward, p of the arm)`."""
 
     def update(self, arm, reward) -> None:
         self.learn(arm, reward, self.probability()[self.every, arm])
@@ -345,7 +349,7 @@ class PolicyGradient(Weighted):
         self.theta[self.every, arm] += self.step * reward
 
 
-class SurrogateGradient(Weighted):
+class SurrogateGradient(Softmax):
     """PPO-clip with epochs, replay, entropy and KL; the gradient is that of the objective by jax.grad."""
 
     from_base = True

@@ -14,7 +14,7 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 
-_MOST = 2**53  # beyond it float64 no longer tells one whole number from the next
+_MOST = 2**62  # beyond it int64 is near its end
 
 
 def whole(name: str, value: Any, least: int = 1, most: int | None = _MOST) -> int:

@@ -153,7 +153,7 @@ def test_the_verdict_on_a_run_that_is_going_on_is_of_the_law_that_is_drawn(tmp_p
     rewrite_lines(run / "history.jsonl", read_lines(run / "history.jsonl")[:30])
     source = report.write(run).read_text()
     assert "kappa was not measured but fitted on the first 12 rounds" in source
-    assert "1 seeds, 30 rounds" in source
+    assert "1 seed, 30 rounds" in source
 
 
 def test_first_best_worst_and_last_are_those(tmp_path):

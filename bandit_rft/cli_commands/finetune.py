@@ -94,6 +94,8 @@ def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
         from bandit_rft.run_folder import CONFIG, read_json
 
         path = Path(file) / CONFIG if Path(file).is_dir() else Path(file)
+        if not path.exists():
+            raise InputError(f"There is no {path}: name a run folder of bandit-rft finetune, or its {CONFIG}.")
         values = read_json(path)
         values.pop("resolved", None)
         if values.pop("command", None) != "finetune":

@@ -12,6 +12,7 @@ All are frozen and picklable. Those of the workers (`pool`) have `many`, which c
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import functools
 import re
@@ -25,7 +26,7 @@ from llm_bridge.verifiers.boxed import LONGEST, equal_as_strings, last_boxed
 REGEX_WINDOW = 20_000  # last characters of a response that an expression searches
 
 
-class Pooled:
+class Pooled(abc.ABC):
     """A verifier that asks the worker processes. Subclasses are frozen dataclasses with `seconds` and `_request`.
 
     Attributes:
@@ -34,9 +35,9 @@ class Pooled:
 
     seconds: float
 
+    @abc.abstractmethod
     def _request(self, text: str) -> dict[str, Any] | float:
         """What to ask a worker; or the reward, where there is nothing to ask."""
-        raise NotImplementedError
 
     def __call__(self, text: str) -> float:
         """The reward of a response."""

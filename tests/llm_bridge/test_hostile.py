@@ -122,7 +122,7 @@ def test_a_worker_that_was_killed_is_replaced_and_the_answer_still_counts() -> N
     assert process not in pool.shared().processes
 
 
-def test_a_worker_cannot_write_start_or_evaluate() -> None:
+def test_a_worker_cannot_write_start_or_evaluate(tmp_path: Path) -> None:
     """The confinement itself, in a process of its own: each of these must be refused."""
     program = """
 import sys
@@ -153,7 +153,10 @@ assert sympy.Number("4") == 4 and sympy.Number("0.5") == sympy.Float("0.5")
 """
     folder = Path(pool.__file__).parent
     done = subprocess.run(
-        [sys.executable, "-c", program, str(folder), "/tmp/never-made"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, str(folder), str(tmp_path / "never-made")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 

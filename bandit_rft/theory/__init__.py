@@ -31,6 +31,11 @@ from bandit_rft.theory.bounds.stochastic import (
 from bandit_rft.theory.catalogue import Entry, catalogue, describe
 from bandit_rft.theory.clipped import ppo_clip_floor, ppo_jump_single
 from bandit_rft.theory.commit import explore_then_commit_regret
+from bandit_rft.theory.constant_step import (
+    regret_per_log_round,
+    two_arm_regret_exponent,
+    two_arm_step_threshold,
+)
 from bandit_rft.theory.contexts import contexts_flow
 from bandit_rft.theory.delayed import pg_delayed
 from bandit_rft.theory.entropy import entropy_rate, symmetric_entropy
@@ -138,6 +143,7 @@ __all__ = [
     "prefix_tree_flow",
     "prefix_tree_jump",
     "quantile_lower",
+    "regret_per_log_round",
     "rft_predict",
     "simple_regret_fresh",
     "snr2",
@@ -149,6 +155,8 @@ __all__ = [
     "tsallis_inf_bound",
     "tsallis_inf_stochastic_bound",
     "tuned_explore_then_commit_bound",
+    "two_arm_regret_exponent",
+    "two_arm_step_threshold",
     "two_target_regret",
     "ucb1_bound",
     "ucb_alpha_bound",

@@ -9,6 +9,7 @@ A falsified prediction is a row like any other. Seeds are fixed by the names of 
 from simulations.theory_audit import (
     bounds,
     clipping,
+    constant_step,
     delayed,
     groups,
     many_arms,
@@ -26,6 +27,7 @@ CASES: tuple[Case, ...] = (
     *takeover.CASES,
     *clipping.CASES,
     *published_rates.CASES,
+    *constant_step.CASES,
     *share_flow.CASES,
     *delayed.CASES,
     *groups.CASES,

@@ -39,6 +39,7 @@ def audit(out: Path, *, only: Sequence[str] = (), progress: Progress | None = No
     with RunFolder.claim(out, {"command": "theory-audit", "key": "by the name of each case"}) as folder:
         target = folder.path / RESULT
         found = {(r["entry"], r["instance"]): r for r in read_json(target)["cases"]} if target.exists() else {}
+        found = {(c.entry, c.instance): found[c.entry, c.instance] for c in CASES if (c.entry, c.instance) in found}
         records, started = [], now()
         for done, case in enumerate(chosen, 1):
             record = found.get((case.entry, case.instance))

@@ -23,6 +23,10 @@ UNNOTICED: dict[str, str] = {
     "pg_delayed: times, logits, slopes = [0.0": "the slope of the first step alone",
     "pg_delayed: bend = ": "the curve between two near nodes",
     "pg_delayed: return course(": "one round of a million",
+    # two arms at a constant step
+    "low = high = (best - other)": "where the search for a root's bracket begins",
+    "low /= 2.0": "how fast the bracket widens",
+    "high *= 2.0": "how fast the bracket widens",
     # several rare correct arms
     "log_below = min(log_peak - 0.5": "a guess that sets the spacing of a sum, which is right at any fine spacing",
     "each = np.log1p(w) if order < 0": "where the path of an integral runs, which any path gives",

@@ -11,8 +11,8 @@ on the problem's difficulty (carries of an addition, steps of a story) and on no
 
 A hasty answer looks like a careful one until something is left out, so a model sees no label of the way it is on. The
 harder a problem is, the rarer are careful answers: a model trained on this is nearly always right on easy prompts and
-nearly never on the hardest, as models are. The tables were set before any fine-tuning run was made on these models, so
-that Pass@1 over all prompts lies between .2 and .5.
+nearly never on the hardest, as models are. The tables were set so that Pass@1 over all prompts lies between .2 and .5
+and p0 from under .01 to over .9 (docs/tiny-models.md says what was tried).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from llm_bridge.tiny.tasks import Problem, apply_step
 from llm_bridge.tiny.vocabulary import MARKER
 
 # By difficulty: additions with 0 … 3 carries, stories with 1 … 4 steps. Hasty takes the rest.
-CAREFUL = {"tiny-addition": (0.85, 0.35, 0.10, 0.003), "tiny-stories": (0.85, 0.40, 0.12, 0.002)}
-DIRECT = {"tiny-addition": (0.10, 0.20, 0.15, 0.03), "tiny-stories": (0.10, 0.25, 0.15, 0.03)}
+CAREFUL = {"tiny-addition": (0.97, 0.35, 0.10, 0.003), "tiny-stories": (0.97, 0.40, 0.12, 0.002)}
+DIRECT = {"tiny-addition": (0.02, 0.20, 0.15, 0.03), "tiny-stories": (0.02, 0.25, 0.15, 0.03)}
 DIRECT_RIGHT = {"tiny-addition": (0.8, 0.4, 0.2, 0.05), "tiny-stories": (0.7, 0.3, 0.1, 0.03)}
 DROP = {"tiny-addition": 0.85, "tiny-stories": 0.75}
 STYLES = ("careful", "hasty", "direct")

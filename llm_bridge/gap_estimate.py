@@ -139,7 +139,7 @@ class GapEstimate:
     max_tokens: int
 
     def estimate(self, standard_error: bool, tell: Callable[[int], None]) -> dict[str, Any]:
-        """Fields of `measure.Measurement` from "kappa" to "noise_wrong", and "note"; `tell` is given the responses done."""
+        """Fields of `measure.Measurement` that hold κ, and "note"; `tell` is given how many responses are done."""
         k = sum(r.count for r in self.responses if r.correct)
         m = sum(r.count for r in self.responses if not r.correct)
         if min(k, m) < 2:

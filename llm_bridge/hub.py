@@ -230,8 +230,11 @@ def check_folder(folder: Path) -> Path:
     index = folder / "model.safetensors.index.json"
     try:
         shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(f"{index} is not a list of weights; fetch the model again") from error
+    stray = sorted(str(shard) for shard in shards if Path(str(shard)).name != shard)
+    if stray:
+        raise InputError(f"{index} lists {stray[0][:60]!r}, which is no file of its folder; fetch the model again")
     missing = sorted(str(shard) for shard in shards if not (folder / str(shard)).is_file())
     if missing:
         raise InputError(f"the folder {folder} lacks {missing[0]}, which its index names; fetch the model again")
@@ -247,13 +250,16 @@ def _embedded() -> dict[str, Path]:
 
 
 def _from_gguf(path: Path, progress: Progress) -> tuple[Path, str]:
-    with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise InputError(
-                f"{path} is not a GGUF file; give a .gguf file, or a folder with config.json and safetensors"
-            )
-        file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                raise InputError(
+                    f"{path} is not a GGUF file; give a .gguf file, or a folder with config.json and safetensors"
+                )
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}); give access to it") from None
 
     def write(folder: Path) -> None:
         gguf_folder.write_folder(path, folder, progress=progress)

@@ -84,7 +84,7 @@ def test_an_index_that_leads_out_of_its_folder_is_refused(folder: Path, listed: 
     sharded(folder, listed)
     config = DecoderConfig.from_folder(folder)
     for read in (hub.check_folder, lambda path: load_params(path, config)):
-        with pytest.raises(InputError, match="no file of its folder|lacks"):
+        with pytest.raises(InputError, match=r"no file of its folder|lacks"):
             read(folder)
 
 

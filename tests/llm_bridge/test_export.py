@@ -26,7 +26,7 @@ from llm_bridge.prompt_arms import PromptArms
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge import toy
 from tests.llm_bridge.checkpoints import EOS, FAMILIES, LLAMA32_ROPE, VOCABULARY, save, torch_logits, torch_model
-from tests.llm_bridge.test_gguf import random_weights, write_gguf
+from tests.llm_bridge.gguf_files import random_weights, write_gguf
 
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("llama", {"tie_word_embeddings": True, "head_dim": 20, "rope_parameters": LLAMA32_ROPE}),

@@ -5,13 +5,15 @@ import math
 import shutil
 from pathlib import Path
 
+import gguf
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from bandit_rft.errors import InputError
-from llm_bridge import hub
+from llm_bridge import gguf_folder, hub
 from llm_bridge.config import DecoderConfig
 from llm_bridge.weights import load_params
+from tests.llm_bridge.gguf_files import write_gguf
 
 TINY = Path(hub.__file__).parent / "tiny" / "models" / "tiny-llama"
 VALUES = json.loads((TINY / "config.json").read_text())
@@ -107,3 +109,34 @@ def test_a_damaged_shard_is_refused(folder: Path) -> None:
         (folder / "a.safetensors").write_bytes(damage)
         with pytest.raises(InputError, match="cannot be read as safetensors"):
             load_params(folder, config)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("tokenizer.ggml.tokens", value) for value in ([1, 2], "x", 5)),
+        *(("tokenizer.ggml.token_type", value) for value in (["a"], "x", 5)),
+        *(("tokenizer.ggml.eos_token_id", value) for value in ("x", [1])),
+        *(("split.count", value) for value in ("x", [2], 2)),
+        *(("llama.attention.head_count", value) for value in (0.5, [1, 2], "x")),
+        *(("llama.block_count", value) for value in (10**6, 0.5)),
+    ],
+    ids=repr,
+)
+def test_gguf_metadata_of_another_type_is_refused(tmp_path: Path, name: str, value: object) -> None:
+    """Catches a string where a number is expected, half a head, and layers that the file does not hold."""
+    with pytest.raises(InputError, match=r"a\.gguf"):
+        gguf_folder.write_folder(write_gguf(tmp_path / "a.gguf", extra={name: value}), tmp_path)
+
+
+def test_gguf_tensors_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
+    """Catches a small file that claims the same bytes for many tensors, and would fill the disk."""
+    path = write_gguf(tmp_path / "a.gguf")
+    reader = gguf.GGUFReader(path, "r+")
+    for tensor in reader.tensors:
+        tensor.field.parts[-1][0] = 0  # its offset
+    reader.data.flush()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: reader.data_offset + max(tensor.n_bytes for tensor in reader.tensors)])
+    with pytest.raises(InputError, match="more weights than it holds"):
+        gguf_folder.write_folder(path, tmp_path)

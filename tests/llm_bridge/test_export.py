@@ -112,8 +112,13 @@ def test_only_a_new_or_empty_folder_is_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a file"):
         save_pretrained(model, file)
     assert (full / "mine").read_text() == file.read_text() == "mine"
-    assert (save_pretrained(model, empty) / "config.json").is_file()
-    assert empty.stat().st_mode & 0o777 == 0o755
+    before = os.umask(0o027)  # catches a fixed mode, which shows a private model to everybody or hides a shared one
+    try:
+        assert (save_pretrained(model, empty) / "config.json").is_file()
+    finally:
+        os.umask(before)
+    assert empty.stat().st_mode & 0o777 == 0o750
+    assert {file.stat().st_mode & 0o777 for file in empty.iterdir()} == {0o640}
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed = parser().parse_args(arguments)
         return parsed.run(parsed)
     except InputError as error:
-        print(f"bandit-rft: {error}", file=sys.stderr)
+        from bandit_rft.rollouts import printable
+
+        # It may quote a stranger's file: nothing in it is to act on the terminal.
+        print(f"bandit-rft: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("bandit-rft: interrupted; a run that has a folder is continued by the same command.", file=sys.stderr)

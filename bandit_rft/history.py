@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.errors import InputError, UnknownOptimumError
+
+_DAMAGE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RecursionError, RuntimeError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +91,7 @@ class History:
 
     def save(self, path: str | Path) -> None:
         """Write the history as one .npz (no pickle), atomically; `final_state` is left out (checkpoints keep
-        states).
+        states). Raises InputError where there is no room or no access.
         """
         path = Path(path)
         header = {
@@ -102,9 +108,19 @@ class History:
             arrays["best_mean"] = self.best_mean
         arrays |= {f"metric/{name}": values for name, values in self.metrics.items()}
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-        partial = path.with_name(f".{path.name}.partial.npz")
-        np.savez_compressed(partial, **arrays)
-        partial.replace(path)
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            with partial.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise InputError(
+                f"{path} cannot be written ({error.strerror or error}): make room or choose another --out."
+            ) from error
 
     @classmethod
     def load(cls, path: str | Path) -> History:
@@ -112,7 +128,7 @@ class History:
         try:
             with np.load(path, allow_pickle=False) as file:
                 header = json.loads(file["header"].tobytes())
-                return cls(
+                found = cls(
                     rewards=file["rewards"],
                     value=file["value"],
                     pulled_mean=file.get("pulled_mean"),
@@ -122,7 +138,13 @@ class History:
                     evaluations=tuple(header["evaluations"]),
                     config=header["config"],
                 )
-        except (OSError, KeyError, ValueError, EOFError) as error:
+            shape = found.rewards.shape
+            curves = {"value": found.value, **found.metrics}
+            if len(shape) != 3 or 0 in shape or any(curve.shape != shape[:2] for curve in curves.values()):
+                raise ValueError("arrays of other shapes")
+            return found
+        # What zipfile, zlib, numpy and json raise of a damaged file, in one place or another.
+        except (OSError, LookupError, ValueError, EOFError, TypeError, AttributeError, *_DAMAGE) as error:
             raise InputError(
                 f"{path} is not a saved history ({type(error).__name__}): name a history.npz of a run folder."
             ) from error

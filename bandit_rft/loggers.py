@@ -17,6 +17,7 @@ import math
 import os
 import secrets
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -65,7 +66,9 @@ def check(names: Sequence[str]) -> None:
     for name in names:
         if name not in LOGGERS:
             raise InputError(f"There is no logger {name!r}: choose {' or '.join(LOGGERS)}.")
-        if find_spec(LOGGERS[name]) is None:
+        found = find_spec(LOGGERS[name])
+        # Without an origin it is a mere folder of that name, such as the wandb/ that W&B makes where it runs.
+        if found is None or found.origin is None:
             raise InputError(
                 f"--log {name} needs {LOGGERS[name]}, which is not installed: "
                 f"pip install {LOGGERS[name]}, or leave the option out."
@@ -82,16 +85,18 @@ class TensorBoardLogger:
         from tensorboardX import SummaryWriter
 
         known = any(self.folder.glob("events.out.tfevents.*"))
-        # TensorBoard drops what an earlier, killed process wrote of rounds that are now done again.
+        first = _untold(done) if known else 0
+        # TensorBoard drops what an earlier, killed process wrote of rounds that are now told again.
         # Files are read in the order of their names, whose seconds are too coarse to tell a quick resumption apart.
         self.writer = SummaryWriter(
-            logdir=str(self.folder), purge_step=done if known else None, filename_suffix=f".{done:09d}"
+            logdir=str(self.folder), purge_step=first if known else None, filename_suffix=f".{done:09d}"
         )
-        return done if known else 0
+        return first
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
+        self.writer.flush()  # else two minutes of rounds would be in memory, and lost for good by a kill
 
     def close(self) -> None:
         self.writer.close()
@@ -114,6 +119,7 @@ class WandbLogger:
         identity = str(read_json(path).get("id", "")) if known else secrets.token_hex(8)
         if not identity.isalnum():
             raise InputError(f"{path} names no W&B run: delete it for a new one.")
+        self._wait_for_a_folder(identity)
         self.run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             id=identity,
@@ -126,13 +132,25 @@ class WandbLogger:
         )
         if not known:
             write_atomically(path, to_json({"id": identity}))
-        return done if known else 0
+        return _untold(done) if known else 0
+
+    def _wait_for_a_folder(self, identity: str) -> None:
+        """W&B names a run's files by the second and the id: a run that is resumed at once would overwrite its own."""
+        while any((self.folder / "wandb").glob(f"*run-{time.strftime('%Y%m%d_%H%M%S')}-{identity}*")):
+            time.sleep(0.05)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self.run.log(dict(values), step=step)
 
     def close(self) -> None:
         self.run.finish()
+
+
+def _untold(done: int) -> int:
+    """The first round that a resumed run's logger may not know: a kill can fall between a round's checkpoint and its
+    telling.
+    """
+    return max(done - 1, 0)
 
 
 @dataclass(kw_only=True)

@@ -8,7 +8,6 @@ The texts are a model's, or a stranger's folder's: whoever shows them passes the
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,11 @@ from typing import Any
 
 from bandit_rft.errors import InputError
 from bandit_rft.run_folder import CONFIG, HISTORY, LINES, QUESTIONS, read_json, read_lines, rewrite_lines
+from bandit_rft.run_folder.lines import damaged, read_line, unreadable
 
 _TAB = "    "
+# What a field of another type or size than a run writes leads to.
+_UNFIT = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,18 +59,22 @@ def rounds_of(folder: str | Path) -> Iterator[list[Rollout]]:
         kept = "keeps rewards only, no texts" if (folder / HISTORY).exists() else "has no responses"
         raise InputError(f"{folder} is no fine-tuning run and {kept}: name a folder of bandit-rft finetune.")
     path = folder / LINES
-    if not path.exists():
-        raise InputError(f"{folder} holds no history yet: let the run do at least one round.")
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise InputError(f"{folder} holds no history yet: let the run do at least one round.") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    with file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
+            record = read_line(line, number, path)
             try:
-                yield _rollouts(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError):
-                raise InputError(
-                    f"Line {number} of {path} is damaged: restore the file, or start over in another folder."
-                ) from None
+                rollouts = _rollouts(record)
+            except _UNFIT:
+                raise damaged(number, path) from None
+            yield rollouts
 
 
 def _rollouts(record: Mapping[str, Any]) -> list[Rollout]:
@@ -109,10 +115,16 @@ def read_questions(folder: str | Path) -> dict[int, dict[str, Any]]:
         InputError: a damaged file.
     """
     path = Path(folder) / QUESTIONS
-    try:
-        return {int(record["question"]): record for record in read_lines(path)}
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path} is damaged: delete it, or run the command of this run again.") from None
+    questions = {}
+    for number, record in enumerate(read_lines(path), start=1):
+        try:
+            prompt_text(record)
+            questions[int(record["question"])] = record
+        except _UNFIT:
+            raise InputError(
+                f"Line {number} of {path} is damaged: delete the file, or run the command of this run again."
+            ) from None
+    return questions
 
 
 def prompt_text(question: Mapping[str, Any]) -> str:
@@ -120,6 +132,8 @@ def prompt_text(question: Mapping[str, Any]) -> str:
     messages = question.get("prompt") or []
     if isinstance(messages, str):
         return messages
+    if not isinstance(messages, list):
+        raise TypeError("messages are a list, or a text")
     if len(messages) == 1:
         return str(messages[0].get("content", ""))
     return "\n".join(f"[{message.get('role', '?')}] {message.get('content', '')}" for message in messages)

@@ -65,7 +65,7 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         panel.set_xlim(-0.02 * rounds, 1.02 * rounds)
         panel.set_xlabel("round (policy updates so far)")
         panel.set_ylabel("training question:\nprobability correct")
-        panel.set_title(run_title(history.config), fontsize="small")
+        style.title(panel, run_title(history.config), fontsize="small")
         figure.legend(loc="outside lower center", ncols=2, columnspacing=1.0, handlelength=1.5)
         folder = Path(out) if out is not None else run / "figures"
         return style.save(figure, folder / f"{NAME}.png", runs={"run": run})

@@ -54,7 +54,7 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         estimates(top, [e for e in history.evaluations if e["measured"] == "train"], style.BLUE, "Pass@1, 95%")
         top.set_ylim(-0.03, 1.03)
         top.set_ylabel("training question:\nprobability correct")
-        top.set_title(run_title(config))
+        style.title(top, run_title(config))
         if test:
             low = axes[1, 0]
             estimates(low, test, style.GREEN, "test Pass@1, 95%", line=True)

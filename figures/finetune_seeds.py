@@ -63,7 +63,7 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         top.set_ylim(-0.03, 1.03)
         top.set_ylabel("training question:\nprobability correct")
         top.set_xlabel("round (policy updates so far)")
-        top.set_title(_title(config))
+        style.title(top, _title(config))
         if test:
             _before_and_after(axes[1, 0], test)
         figure.legend(loc="outside lower center", ncols=2, columnspacing=1.0, handlelength=1.5)

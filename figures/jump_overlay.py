@@ -87,6 +87,8 @@ def overlay(
         reasons.append("the chain is that of whole responses (aggregation seq-mean-token-sum)")
     if not 0.0 < p0 < 1.0:
         reasons.append(f"{successes} of {trials} first responses were right, and the chain starts strictly between")
+    if "learning_rate" not in resolved:
+        reasons.append("config.json does not say which step size the run came to")
     if reasons:
         return _none(*reasons)
     caveats = []

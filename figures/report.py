@@ -6,6 +6,7 @@ file. A run that is still going on can be reported too.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,9 @@ def _evaluations(evaluations: Sequence[Mapping[str, Any]]) -> str:
 
 def _origin(run: Path, config: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
     command = manifest.get("command")
-    again = f"bandit-rft finetune --config {run.name}/config.json --out AGAIN" if "model" in config else None
+    # Quoted: the name of a stranger's folder is not to run as a command where this line is pasted.
+    saved = shlex.quote(f"{run.resolve().name}/{CONFIG}")
+    again = f"bandit-rft finetune --config {saved} --out AGAIN" if "model" in config else None
     commands = "\n".join(page.escaped(line) for line in (command, again) if line)
     return (
         "<h2>Where it comes from</h2>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ def rollouts_section(run: Path) -> str:
     more = "".join(_rollout("On the way", rollout, questions if several else {}) for rollout in way)
     asked = "" if several or not questions else _question(next(iter(questions.values())))
     rest = f"<details><summary>{len(way)} more on the way</summary>{more}</details>" if way else ""
-    hint = f'<p class="soft">All of them: <code>bandit-rft show {page.escaped(run.name)}</code></p>'
+    command = page.escaped(f"bandit-rft show {shlex.quote(run.resolve().name)}")
+    hint = f'<p class="soft">All of them: <code>{command}</code></p>'
     return f"<h2>Rollouts</h2>{asked}{shown}{rest}{hint}"
 
 

@@ -18,6 +18,7 @@ from figures import needle_regret
 from figures.jump_overlay import band, overlay
 
 PREDICTION = "prediction.json"  # of `bandit-rft predict`
+_BAND = ("low", "high")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +47,19 @@ class Theory:
 def of_finetune(run: Path, history: History) -> Theory:
     """`bandit-rft predict`'s prediction where the folder holds one, else the jump chain's where it applies."""
     path = run / PREDICTION
+    refused = ""
     if path.exists():
         predicted = read_json(path)
         if predicted.get("law") is not None:
             try:
                 return _predicted(predicted, history)
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 raise InputError(f"{path} is damaged: make it anew with bandit-rft predict {run}.") from None
+        refused = f"bandit-rft predict: {predicted.get('reason')}"
     config, rewards, rounds = history.config, history.rewards[0], history.config["rounds"]
     found = overlay(config, rewards, history.evaluations, rounds)
     if found.prediction is None:
-        return Theory(sentence=f"No law of the theory is drawn: {'; '.join(found.caveats)}.")
+        return Theory(sentence=f"No law of the theory is drawn. {refused or '; '.join(found.caveats) + '.'}")
     low, high = band(found.prediction)
     source = "fitted on the first rounds" if found.fitted else "measured before the run"
     error = (config["resolved"].get("measurement") or {}).get("kappa_standard_error")
@@ -65,8 +68,8 @@ def of_finetune(run: Path, history: History) -> Theory:
     step_size = config["resolved"]["learning_rate"]
     short = theory.pg_jump_single(p0=found.p0, step_size=step_size, rounds=len(rewards), kappa=found.kappa)
     return Theory(
-        sentence=f"The jump chain of softmax policy gradient, from p0 = {found.p0:.3f} ({found.p0_source}) and "
-        f"kappa = {found.kappa:.4g}{known} ({source}).",
+        sentence=f"{refused}{' Instead: the' if refused else 'The'} jump chain of softmax policy gradient, from "
+        f"p0 = {found.p0:.3f} ({found.p0_source}) and kappa = {found.kappa:.4g}{known} ({source}).",
         at=np.arange(rounds),
         value=found.prediction.value,
         low=None if np.isnan(low).any() else low,
@@ -79,16 +82,21 @@ def of_finetune(run: Path, history: History) -> Theory:
 def _predicted(predicted: Mapping, history: History) -> Theory:
     done = predicted["rounds_done"]
     late = "" if done == history.rounds else f" The verdict is on the first {done} of {history.rounds} rounds."
-    arrays = {name: None if predicted[name] is None else np.asarray(predicted[name]) for name in ("low", "high")}
+    at, value = (np.asarray(predicted[name], np.float64) for name in ("at", "value"))
+    low, high = (None if predicted[name] is None else np.asarray(predicted[name], np.float64) for name in _BAND)
+    for curve in (at, value, low, high):
+        if curve is not None and (curve.shape != (at.size,) or not np.isfinite(curve).all()):
+            raise ValueError("curves of unequal length, or not finite")
     return Theory(
         sentence=f"{predicted['why']} From p0 = {predicted['p0']:.3f} and kappa = {predicted['kappa']:.4g}"
         f"{_uncertain(predicted['kappa_standard_error'])}, measured "
         f"before the run (bandit-rft predict).{late}",
-        at=np.asarray(predicted["at"], np.float64),
-        value=np.asarray(predicted["value"], np.float64),
+        at=at,
+        value=value,
+        low=low,
+        high=high,
         caveats=tuple(predicted["caveats"]),
         verdict=predicted["verdict"]["report"],
-        **arrays,
     )
 
 

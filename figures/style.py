@@ -16,7 +16,16 @@ matplotlib.use("Agg")  # no display is needed, and none is opened
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from bandit_rft.run_folder import command_line, commit, config_hash, read_json, to_json, write_atomically
+from bandit_rft.rollouts import printable
+from bandit_rft.run_folder import (
+    command_line,
+    commit,
+    config_hash,
+    explain_disk_errors,
+    read_json,
+    to_json,
+    write_atomically,
+)
 
 # Okabe and Ito's palette (2008), told apart under every common colour-vision deficiency, and by lightness in print.
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
@@ -83,19 +92,26 @@ def save(figure: Figure, path: Path, *, runs: Mapping[str, Path], dpi: int = DPI
         "commit": commit(),
         "runs": {role: _origin(folder) for role, folder in runs.items()},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    try:
-        metadata = {"Software": "bandit-rft", "Title": path.stem, "Comment": json.dumps(origin, sort_keys=True)}
-        figure.savefig(partial, format="png", metadata=metadata, dpi=dpi)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    metadata = {"Software": "bandit-rft", "Title": path.stem, "Comment": json.dumps(origin, sort_keys=True)}
+    with explain_disk_errors(path, any_error=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            figure.savefig(partial, format="png", metadata=metadata, dpi=dpi)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
     manifest = path.parent / "manifest.json"
     entries = read_json(manifest) if manifest.exists() else {}
     entries[path.name] = {**origin, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     write_atomically(manifest, to_json(entries))
     return path
+
+
+def title(axes: Any, text: str, **how: Any) -> None:
+    """A title that a run's configuration decides: as it stands, a `$` in it too, and no longer than a line."""
+    shown = printable(text)
+    axes.set_title(shown if len(shown) <= 80 else shown[:80] + "…", parse_math=False, **how)
 
 
 def _origin(folder: Path) -> dict[str, Any]:

@@ -148,9 +148,9 @@ class Rows:
     def row(self, index: int, where: str) -> dict[str, Any]:
         place = next(at for at, (start, stop, _, _) in enumerate(self._groups) if start <= index < stop)
         start, _, parquet, group = self._groups[place]
-        if self._held is None or self._held[0] != place:
-            try:
+        try:
+            if self._held is None or self._held[0] != place:
                 self._held = (place, parquet.read_row_group(group, columns=self.columns))
-            except self._errors as error:
-                raise InputError(f"{where} is damaged near row {index}; fetch it again") from error
-        return self._held[1].slice(index - start, 1).to_pylist()[0]
+            return self._held[1].slice(index - start, 1).to_pylist()[0]
+        except (*self._errors, ValueError) as error:  # a ValueError: text that is not UTF-8
+            raise InputError(f"{where} is damaged near row {index}; fetch it again") from error

@@ -41,6 +41,8 @@ _HUB = re.compile(
     r"(?P<name>[\w-][\w.-]{0,95}/[\w.-]{1,96})(?:/(?P<config>[\w.-]{1,96}))?(?:@(?P<revision>[\w./-]{1,200}))?"
 )
 
+_LONGEST_SPLIT = 100
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Example:
@@ -136,6 +138,8 @@ def load(source: str | os.PathLike[str], split: str = "train", *, template: str 
 
 
 def _load(text: str, split: str) -> Dataset:
+    if not split or len(split) > _LONGEST_SPLIT:  # a file's name
+        raise InputError(f"the split is {split[:40]!r}, which is no name; give one such as train or test")
     if text == "arithmetic":
         return _arithmetic(split)
     if text in tasks.TASKS:

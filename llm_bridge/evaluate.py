@@ -20,8 +20,9 @@ import numpy as np
 from scipy.stats import norm
 
 from bandit_rft.errors import InputError
-from llm_bridge.prompt_arms import VerifierFactory, check_fits, score_each
+from llm_bridge.prompt_arms import VerifierFactory, score_each
 from llm_bridge.question_arms import Question, verifier_of
+from llm_bridge.response_arms import check_fit
 
 if TYPE_CHECKING:
     from llm_bridge.model import LanguageModel
@@ -162,13 +163,10 @@ def evaluate(
     if samples < 1 or batch < 1:
         raise InputError(f"Evaluation got samples = {samples} and batch = {batch}: give at least 1 of each.")
     checks = [verifier_of(verifier, question) for question in questions]
-    lengths = []
-    for question in questions:
-        tokens = np.asarray(model.encode(question.prompt))
-        check_fits(model, tokens, max_tokens)
-        lengths.append(tokens.size)
+    encoded = [np.asarray(model.encode(question.prompt)) for question in questions]
+    check_fit(model, encoded, max_tokens)
     # Alike lengths together: a batch is padded to its longest prompt.
-    order = [int(q) for q in np.argsort(lengths, kind="stable") for _ in range(samples)]
+    order = [int(q) for q in np.argsort([tokens.size for tokens in encoded], kind="stable") for _ in range(samples)]
     correct = np.zeros(len(questions), np.int64)
     done, truncated, total_length, start_time = 0, 0, 0, time.monotonic()
     while done < len(order):

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,17 +71,19 @@ def save_pretrained(
     refuse_occupied(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        # Made with the user's own umask: a temporary folder's 0700 would hide the model from colleagues.
+        temporary = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
+        temporary.mkdir()
         try:
             config, generation = model.config.to_values(stored)
             _write_json(temporary / "config.json", config)
             _write_tokenizer(model, temporary)
             _write_json(temporary / "generation_config.json", generation | _sampling_settings(model))
             _write_weights(tensors(model.config, params, dtype), temporary, shard_bytes, stored)
+            mode = (temporary / "config.json").stat().st_mode & 0o777  # what the user's umask leaves
             for file in temporary.iterdir():
-                os.chmod(file, 0o644)
+                os.chmod(file, mode)  # safetensors writes 0600
                 _flush(file)
-            os.chmod(temporary, 0o755)  # mkdtemp's 0700 would hide it from the user's colleagues
             os.replace(temporary, folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)

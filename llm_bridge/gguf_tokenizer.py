@@ -163,8 +163,7 @@ def write(metadata: Mapping[str, Any], folder: Path, *, where: str, vocabulary_r
 
 
 def _vocabulary(metadata: Mapping[str, Any], where: str, rows: int) -> tuple[list[str], list[int]]:
-    """Token texts and types, without the unused ones at the end (padding of the embedding, which no text encodes "
-    "to)."""
+    """Token texts and types, without the unused ones at the end (they pad the embedding; no text encodes to them)."""
     kind = metadata.get("tokenizer.ggml.model")
     tokens = metadata.get("tokenizer.ggml.tokens")
     if kind is None or not isinstance(tokens, list) or not tokens:

@@ -125,7 +125,8 @@ def _asked(question: Any, template: str) -> Messages | None:
 
 
 def _gsm8k_answer(row: Mapping[str, Any]) -> str | None:
-    answer = re.findall(r"#### (-?[0-9.,]+)", row["answer"] or "")
+    given = row["answer"]
+    answer = re.findall(r"#### (-?[0-9.,]+)", given) if isinstance(given, str) else []
     return answer[-1].replace(",", "") if answer else None
 
 

@@ -11,7 +11,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -21,6 +20,7 @@ import numpy as np
 from bandit_rft.errors import InputError
 from llm_bridge import verifiers
 from llm_bridge.generate import Rollouts
+from llm_bridge.response_arms import OnePromptArms
 
 if TYPE_CHECKING:
     from llm_bridge.model import LanguageModel
@@ -86,7 +86,7 @@ def score_each(checks: Sequence[Verifier], text: Sequence[str]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class PromptArms:
+class PromptArms(OnePromptArms):
     """The responses to one prompt, as arms.
 
     Attributes:
@@ -108,16 +108,6 @@ class PromptArms:
         if not callable(self.verifier):
             raise InputError(f"The verifier is {self.verifier!r}: give a function from response text to a float.")
         self.check_fits(1)
-
-    @cached_property
-    def prompt_tokens(self) -> np.ndarray:
-        """[P] int32, the prompt as the model reads it."""
-        return np.asarray(self.model.encode(self.prompt), np.int32)
-
-    @property
-    def question_tokens(self) -> tuple[np.ndarray, ...]:
-        """The one prompt, as `llm_bridge.question_arms.QuestionArms` has several."""
-        return (self.prompt_tokens,)
 
     def generate(
         self,
@@ -143,47 +133,10 @@ class PromptArms:
 
         return in_batches(sample, questions, key, batch)
 
-    def questions_of(self, arms: Rollouts) -> np.ndarray:
-        """int32 [G] of zeros: every response answers the one prompt."""
-        return np.zeros(len(arms.lengths), np.int32)
-
-    def check_fits(self, max_tokens: int) -> None:
-        """Raises InputError if the prompt and `max_tokens` of response exceed the model's context."""
-        check_fits(self.model, self.prompt_tokens, max_tokens)
-
-    @property
-    def jittable(self) -> bool:
-        """False: verifiers are Python."""
-        return False
-
-    @property
-    def best_mean(self) -> float | None:
-        """None: whether the model can produce a correct response at all is unknown."""
-        return None
-
     def pull(self, key: jax.Array, arms: Rollouts) -> jax.Array:
         """Rewards [G] float32 of G rollouts. The reward is deterministic: `key` is not used."""
         del key
         return jnp.asarray(score(self.verifier, arms.text))
-
-    def mean(self, arms: Rollouts) -> jax.Array | None:
-        """None: no means but the rewards themselves are known."""
-        del arms
-        return None
-
-
-def check_fits(model: LanguageModel, prompt_tokens: np.ndarray, max_tokens: int) -> None:
-    """Raises InputError where a prompt is empty, or it and `max_tokens` of response exceed the model's context."""
-    context = model.config.max_positions
-    if prompt_tokens.size == 0:
-        raise InputError("The prompt encodes to no token: give a text, or at least one chat message.")
-    if max_tokens < 1:
-        raise InputError(f"max_tokens is {max_tokens}: give at least 1.")
-    if prompt_tokens.size + max_tokens > context:
-        raise InputError(
-            f"The prompt has {prompt_tokens.size} tokens, which with {max_tokens} tokens of response exceeds the "
-            f"context of {context} of {model.name}: shorten the prompt or lower max_tokens."
-        )
 
 
 def in_batches(

@@ -20,7 +20,8 @@ import numpy as np
 from bandit_rft.errors import InputError
 from llm_bridge import verifiers
 from llm_bridge.generate import Rollouts
-from llm_bridge.prompt_arms import Prompt, Verifier, VerifierFactory, check_fits, in_batches, score_each
+from llm_bridge.prompt_arms import Prompt, Verifier, VerifierFactory, in_batches, score_each
+from llm_bridge.response_arms import ResponseArms
 
 if TYPE_CHECKING:
     from llm_bridge.model import LanguageModel
@@ -59,7 +60,7 @@ class QuestionRollouts(Rollouts):
 
 
 @dataclass(frozen=True)
-class QuestionArms:
+class QuestionArms(ResponseArms):
     """The responses to several questions, as arms.
 
     Attributes:
@@ -82,33 +83,19 @@ class QuestionArms:
             raise InputError("There is no question to learn: give at least one example.")
         self.check_fits(1)
 
-    @cached_property
+    @property
     def question_tokens(self) -> tuple[np.ndarray, ...]:
         """The n prompts as the model reads them, int32 [P] each."""
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> tuple[np.ndarray, ...]:
         return tuple(np.asarray(self.model.encode(example.prompt), np.int32) for example in self.examples)
 
     @cached_property
     def checks(self) -> tuple[Verifier, ...]:
         """Each question's verifier: response text -> reward."""
         return tuple(verifier_of(self.verifier, example) for example in self.examples)
-
-    def check_fits(self, max_tokens: int) -> None:
-        """Raises InputError if a prompt and `max_tokens` of response exceed the model's context."""
-        for place, tokens in enumerate(self.question_tokens):
-            try:
-                check_fits(self.model, tokens, max_tokens)
-            except InputError as error:
-                raise InputError(f"Question {place} of {len(self.examples)}: {error}") from None
-
-    @property
-    def jittable(self) -> bool:
-        """False: verifiers are Python."""
-        return False
-
-    @property
-    def best_mean(self) -> float | None:
-        """None: whether the model can produce a correct response at all is unknown."""
-        return None
 
     def generate(
         self,
@@ -145,11 +132,6 @@ class QuestionArms:
         """Rewards [R] float32 of R responses. The reward is deterministic: `key` is not used."""
         del key
         return jnp.asarray(score_each([self.checks[question] for question in arms.questions], arms.text))
-
-    def mean(self, arms: QuestionRollouts) -> jax.Array | None:
-        """None: no means but the rewards themselves are known."""
-        del arms
-        return None
 
 
 def drawn(key: jax.Array, round_index: int, questions: int, prompts: int) -> np.ndarray:

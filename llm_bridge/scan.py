@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import jax
 
+from bandit_rft.errors import InputError
 from llm_bridge.evaluate import VerifierFactory, evaluate, wilson
 
 if TYPE_CHECKING:
@@ -110,7 +111,12 @@ def nearest(rows: Sequence[Row], wanted: float) -> list[Row]:
     """The rows from the nearest to a wanted p0 to the farthest, in log-odds (so .01 is far from .05); ties by index.
 
     Log-odds of (c + ½)/(n − c + ½), finite where none or all of n are right.
+
+    Raises:
+        InputError: a wanted p0 that is not strictly between 0 and 1.
     """
+    if not 0.0 < wanted < 1.0:
+        raise InputError(f"The wanted p0 is {wanted}: give a number strictly between 0 and 1, such as 0.25.")
     target = math.log(wanted / (1.0 - wanted))
 
     def distance(row: Row) -> float:

@@ -74,17 +74,24 @@ def load_params(folder: str | Path, config: DecoderConfig, dtype: Any = jnp.floa
 
     Raises:
         InputError: no safetensors file, an unreadable one, or a tensor that is missing, unexpected, of another shape
-        than
-            `config` says, or of a dtype that is not floating point.
+            than `config` says, or of a dtype that is not floating point.
     """
     folder, dtype = Path(folder), jnp.dtype(dtype)
     files = _tensor_files(folder)
+    if config.layers > len(files):  # before names of so many layers are made
+        raise InputError(
+            f"config.json of {folder} calls for {config.layers} layers, and its weights are {len(files)} tensors: use "
+            "the config.json that belongs to these weights."
+        )
     _, params = abstract_decoder(config, dtype=dtype, param_dtype=dtype)
     shapes = {path: leaf.shape for path, leaf in nnx.to_flat_state(params)}
     table = tensor_names(config)
     _refuse_unexpected(files, {name for names, _ in table.values() for name in names}, config, folder)
-    opened = {path: safe_open(path, framework="numpy") for path in set(files.values())}
+    opened = {path: _open(path) for path in set(files.values())}
     try:
+        for path, (names, transposed) in table.items():  # all of them, before memory of the size they claim is taken
+            for name in names:
+                _check(opened, files, name, shapes[path][path[0] == "blocks" :], transposed, folder)
         arrays: dict[tuple[str, ...], Array] = {}
         for path, (names, transposed) in table.items():
             shape = shapes[path]
@@ -92,7 +99,7 @@ def load_params(folder: str | Path, config: DecoderConfig, dtype: Any = jnp.floa
             out = np.empty(shape, dtype)
             for layer, name in enumerate(names):
                 target = out[layer] if stacked else out
-                target[...] = _read(opened, files, name, target.shape, transposed, folder)
+                target[...] = _read(opened, files, name, transposed, folder)
             arrays[path] = jnp.asarray(out)
     finally:
         opened.clear()
@@ -132,8 +139,11 @@ def _tensor_files(folder: Path) -> dict[str, Path]:
         try:
             listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
             files = {str(name): folder / str(file) for name, file in listed.items()}
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise InputError(f"{index} cannot be read ({error!r}): fetch the checkpoint again.") from None
+        stray = sorted(str(file) for file in listed.values() if Path(str(file)).name != file)
+        if stray:
+            raise InputError(f"{index} lists {stray[0][:60]!r}, which is no file of its folder: fetch it again.")
         for path in sorted(set(files.values())):
             if not path.is_file():
                 raise InputError(f"{folder} lacks {path.name}, which its index lists: fetch the checkpoint again.")
@@ -141,10 +151,17 @@ def _tensor_files(folder: Path) -> dict[str, Path]:
     if not single.is_file():
         raise InputError(f"{folder} has no model.safetensors: name a folder that holds the weights as safetensors.")
     try:
-        with safe_open(single, framework="numpy") as file:
+        with _open(single) as file:
             return dict.fromkeys(file.keys(), single)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{single} cannot be read as safetensors ({error}): fetch the checkpoint again.") from None
+
+
+def _open(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="numpy")
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read as safetensors ({error}): fetch the checkpoint again.") from None
 
 
 def _refuse_unexpected(files: Mapping[str, Path], expected: set[str], config: DecoderConfig, folder: Path) -> None:
@@ -158,15 +175,15 @@ def _refuse_unexpected(files: Mapping[str, Path], expected: set[str], config: De
             )
 
 
-def _read(
+def _check(
     opened: Mapping[Path, Any],
     files: Mapping[str, Path],
     name: str,
     shape: tuple[int, ...],
     transposed: bool,
     folder: Path,
-) -> np.ndarray:
-    """The named tensor, transposed if asked, of the given shape."""
+) -> None:
+    """Raises InputError unless the named tensor is there, of this shape (theirs, if transposed), in floating point."""
     if name not in files:
         raise InputError(
             f"{folder} lacks the tensor '{name}' that its config.json calls for: fetch the checkpoint again."
@@ -174,16 +191,23 @@ def _read(
     try:
         view = opened[files[name]].get_slice(name)
         kind, found = view.get_dtype(), tuple(view.get_shape())
-        want = shape[::-1] if transposed else shape
-        if kind not in _READABLE:
-            raise InputError(
-                f"Tensor '{name}' in {folder} is stored as {kind}: take a checkpoint in float32 or bfloat16."
-            )
-        if found != want:
-            raise InputError(
-                f"Tensor '{name}' in {folder} has shape {list(found)} where config.json calls for {list(want)}: "
-                "use the config.json that belongs to these weights."
-            )
+    except SafetensorError as error:
+        raise InputError(f"Tensor '{name}' in {folder} cannot be read ({error}): fetch the checkpoint again.") from None
+    want = shape[::-1] if transposed else shape
+    if kind not in _READABLE:
+        raise InputError(f"Tensor '{name}' in {folder} is stored as {kind}: take a checkpoint in float32 or bfloat16.")
+    if found != want:
+        raise InputError(
+            f"Tensor '{name}' in {folder} has shape {list(found)} where config.json calls for {list(want)}: "
+            "use the config.json that belongs to these weights."
+        )
+
+
+def _read(
+    opened: Mapping[Path, Any], files: Mapping[str, Path], name: str, transposed: bool, folder: Path
+) -> np.ndarray:
+    """The named tensor, transposed if asked."""
+    try:
         array = opened[files[name]].get_tensor(name)
     except SafetensorError as error:
         raise InputError(f"Tensor '{name}' in {folder} cannot be read ({error}): fetch the checkpoint again.") from None

@@ -7,15 +7,14 @@ but `pull` reads token ids, so that a whole run compiles: `bandit_rft.run(arms, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from bandit_rft.errors import InputError
-from llm_bridge.prompt_arms import Prompt, check_fits
+from llm_bridge.prompt_arms import Prompt
+from llm_bridge.response_arms import OnePromptArms
 from llm_bridge.tiny import vocabulary
 from llm_bridge.tiny.verifier import TokenVerifier
 
@@ -42,7 +41,7 @@ class Responses(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TokenPromptArms:
+class TokenPromptArms(OnePromptArms):
     """The responses to one prompt of an embedded model, as arms.
 
     Attributes:
@@ -66,33 +65,10 @@ class TokenPromptArms:
         TokenVerifier(self.answer)
         self.check_fits(1)
 
-    @cached_property
-    def prompt_tokens(self) -> np.ndarray:
-        """[P] int32, the prompt as the model reads it."""
-        return np.asarray(self.model.encode(self.prompt), np.int32)
-
-    @property
-    def question_tokens(self) -> tuple[np.ndarray, ...]:
-        """The one question, as learners ask an arm set of several for them."""
-        return (self.prompt_tokens,)
-
-    def questions_of(self, arms: Responses) -> np.ndarray:
-        """int32 [R], which question each response answers: the one there is."""
-        return np.zeros(arms.lengths.shape, np.int32)
-
-    def check_fits(self, max_tokens: int) -> None:
-        """Raises InputError if the prompt and `max_tokens` of response exceed the model's context."""
-        check_fits(self.model, self.prompt_tokens, max_tokens)
-
     @property
     def jittable(self) -> bool:
         """True: the verifier reads token ids."""
         return True
-
-    @property
-    def best_mean(self) -> float | None:
-        """None: whether the model can produce a correct response at all is unknown."""
-        return None
 
     def pull(self, key: Array, arms: Responses) -> Array:
         """Rewards [G] float32, 0 or 1; `key` is not used. NaN, which `run` refuses in a sentence, where a response's
@@ -101,11 +77,6 @@ class TokenPromptArms:
         del key
         rewards = TokenVerifier(self.answer)(arms.tokens, arms.lengths)
         return jnp.where(jnp.all(jnp.isfinite(arms.log_probs), axis=-1), rewards, jnp.nan)
-
-    def mean(self, arms: Responses) -> Array | None:
-        """None: no means but the rewards themselves are known."""
-        del arms
-        return None
 
 
 def speaks_tiny(model: LanguageModel) -> bool:

@@ -1,12 +1,8 @@
 """The command line: exit codes, one sentence an error, nothing half written, killed runs that continue bit by bit."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +11,7 @@ import pytest
 
 from bandit_rft.cli import main
 from tests.bandit_rft import tiny_folder
+from tests.bandit_rft.command_line import refused
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = [
@@ -46,19 +43,6 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Default run folders land in the test's own folder, and the cache is the test's own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-def refused(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one sentence that the command ends in; anything else fails the test."""
-    code = main(list(arguments))
-    said = capsys.readouterr()
-    assert code == 2, said
-    assert said.out == ""
-    lines = said.err.strip().splitlines()
-    assert len(lines) == 1, said.err
-    assert lines[0].startswith("bandit-rft: ")
-    assert "Traceback" not in said.err
-    return lines[0]
 
 
 # ------------------------------------------------------------------------------------------------------------- errors
@@ -262,130 +246,3 @@ def test_evaluate_prints_pass_at_1_with_its_interval(
     numbers = json.loads((tmp_path / "numbers.json").read_text())
     assert numbers["responses"] == 32
     assert numbers["interval"][0] <= numbers["pass_at_1"] <= numbers["interval"][1]
-
-
-# ------------------------------------------------------------------------------------------- killed and continued runs
-
-
-def outcome(run: Path) -> tuple[bytes, bytes, list[dict[str, object]]]:
-    """History, evaluations and the checksums of the final weights, to the bit."""
-    final = sorted((run / "checkpoints").glob("round_*"))[-1]
-    leaves = json.loads((final / "meta.json").read_text())["leaves"]
-    return (run / "history.jsonl").read_bytes(), (run / "evaluations.jsonl").read_bytes(), leaves
-
-
-def start(tiny: str, out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "bandit_rft.cli", *RUN, "--model", tiny, "--out", str(out)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def kill_after(process: subprocess.Popen[str], out: Path, rounds: int) -> None:
-    history = out / "history.jsonl"
-    deadline = time.monotonic() + 300
-    while process.poll() is None and time.monotonic() < deadline:
-        if history.exists() and history.read_bytes().count(b"\n") >= rounds:
-            break
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-
-
-@pytest.mark.slow
-def test_a_run_killed_again_and_again_ends_as_if_it_never_had_been(tiny: str, tmp_path: Path) -> None:
-    """SIGKILL early, just past a checkpoint, and late: history, evaluations and final weights equal to the bit.
-
-    Catches keys that depend on where a run was cut, a history that keeps rounds past its checkpoint, optimiser state
-    that is not restored, and evaluations made twice or on other weights.
-    """
-    process = start(tiny, tmp_path / "whole")
-    said = process.communicate()
-    assert process.returncode == 0, said
-    for rounds in (1, 5, 8, 13):
-        kill_after(start(tiny, tmp_path / "cut"), tmp_path / "cut", rounds)
-    process = start(tiny, tmp_path / "cut")
-    said = process.communicate()
-    assert process.returncode == 0, said
-    assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
-    assert not list((tmp_path / "cut").rglob("*.partial"))
-
-
-def test_a_run_stopped_in_any_round_continues_bit_by_bit(
-    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The same in one process, by an exception within a round and half a line left over; then a finished run again."""
-    from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
-
-    assert main([*RUN, "--model", tiny, "--out", "whole"]) == 0
-    original = FineTuneRecorder.record
-    for stop in (2, 9):
-
-        def record(self, seed, round_index, *rest, stop=stop):
-            if round_index == stop:
-                raise KeyboardInterrupt
-            original(self, seed, round_index, *rest)
-
-        monkeypatch.setattr(FineTuneRecorder, "record", record)
-        assert main([*RUN, "--model", tiny, "--out", "cut"]) == 130
-        with (tmp_path / "cut" / "history.jsonl").open("a") as file:
-            file.write('{"round":99,"rewa')
-    monkeypatch.setattr(FineTuneRecorder, "record", original)
-    capsys.readouterr()
-    assert main([*RUN, "--model", tiny, "--out", "cut"]) == 0
-    first = capsys.readouterr().out
-    assert "round 6:" not in first, "an evaluation was made twice"
-    assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
-    assert len(outcome(tmp_path / "whole")[0].splitlines()) == 14
-    assert [json.loads(line)["round"] for line in outcome(tmp_path / "whole")[1].splitlines()] == [0, 6, 12, 14]
-    # A finished run runs nothing again; from its own config.json it is the same run; another configuration is refused.
-    before = {path: path.read_bytes() for path in (tmp_path / "cut").glob("*.jsonl")}
-    assert main(["finetune", "--config", "cut/config.json", "--out", "cut"]) == 0
-    assert {path: path.read_bytes() for path in (tmp_path / "cut").glob("*.jsonl")} == before
-    capsys.readouterr()
-    assert "rounds is 14 there and 15 here" in refused(
-        [*RUN, "--rounds", "15", "--model", tiny, "--out", "cut"], capsys
-    )
-    assert os.listdir(tmp_path / "cut" / "figures") != []
-
-
-def test_the_step_size_follows_from_the_measured_kappa(
-    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """learning rate × kappa = the number asked for, in config and manifest; one it cannot measure is refused."""
-    options = [
-        *(
-            "finetune",
-            "--model",
-            tiny,
-            "--prompt",
-            "2+2=?",
-            "--max-tokens",
-            "4",
-            "--optimizer",
-            "sgd",
-            "--step-over-kappa",
-            "0.5",
-        ),
-        *(
-            "--kl-coefficient",
-            "0",
-            "--gradient-clip",
-            "none",
-            "--rounds",
-            "12",
-            "--train-samples",
-            "32",
-            "--measure-rollouts",
-            "64",
-            "--no-measure-error",
-        ),
-    ]
-    assert main([*options, "--answer", "8", "--out", "run"]) == 0
-    said = capsys.readouterr().out
-    assert "measured" in said
-    resolved = json.loads((tmp_path / "run" / "config.json").read_text())["resolved"]
-    kappa = resolved["measurement"]["kappa"]
-    assert resolved["learning_rate"] * kappa == pytest.approx(0.5, rel=1e-12)
-    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["resolved"] == resolved
-    assert (tmp_path / "run" / "figures" / "finetune_run.png").exists()
-    assert "kappa could not be measured" in refused([*options, "--answer", "123456", "--out", "other"], capsys)
-    assert not (tmp_path / "other" / "config.json").exists()

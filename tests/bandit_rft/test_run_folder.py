@@ -16,13 +16,30 @@ from bandit_rft.run_folder import (
     RunFolder,
     config_hash,
     read_history,
+    read_json,
     read_lines,
+    rewrite_lines,
     to_json,
     to_line,
     write_atomically,
 )
 
 CONFIG = {"command": "finetune", "rounds": 3, "rate": 0.1}
+FINETUNE = dict(
+    rollouts=1,
+    model="m",
+    data=None,
+    index=0,
+    signal="raw",
+    epochs=1,
+    optimizer="sgd",
+    aggregation="seq-mean-token-sum",
+    kl_coefficient=0.0,
+    gradient_clip=None,
+    resolved={},
+    **CONFIG,
+)
+EVALUATION = {"round": 0, "measured": "train", "pass_at_1": 0.5, "low": 0.1, "high": 0.9}
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_scrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,6 +145,34 @@ def test_what_json_lacks_becomes_null() -> None:
     assert "NaN" not in to_json({"a": math.nan})
 
 
+@pytest.mark.parametrize(
+    ("text", "back"),
+    [("\ud800", "\ud800"), ("a\udfff\udc00b é", "a\udfff\udc00b é"), ("\ud83d\ude00", "\U0001f600")],
+)
+def test_a_lone_surrogate_in_a_response_is_written_and_read_back(tmp_path: Path, text: str, back: str) -> None:
+    """Catches a run that ends in the middle of a line because UTF-8 has no such character; a pair is its character."""
+    writer = LineWriter(tmp_path / "history.jsonl")
+    writer.write({"text": text, text: 1})
+    writer.close()
+    assert read_lines(tmp_path / "history.jsonl") == [{"text": back, back: 1}]
+    write_atomically(tmp_path / "a.json", to_json({"text": [text]}))
+    assert read_json(tmp_path / "a.json") == {"text": [back]}
+    rewrite_lines(tmp_path / "history.jsonl", read_lines(tmp_path / "history.jsonl"))
+    assert read_lines(tmp_path / "history.jsonl") == [{"text": back, back: 1}]
+
+
+def test_files_have_the_mode_that_the_user_asks_for(tmp_path: Path) -> None:
+    """Catches a fixed 0644, which shows a private run to everybody, and a temporary file's 0600."""
+    before = os.umask(0o077)
+    try:
+        write_atomically(tmp_path / "private", "")
+        os.umask(0o022)
+        write_atomically(tmp_path / "shared", "")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("private", "shared")] == [0o600, 0o644]
+
+
 def test_floats_come_back_bit_by_bit() -> None:
     value = float(np.nextafter(0.1, 1.0))
     assert json.loads(to_line({"x": value}))["x"] == value
@@ -156,14 +201,14 @@ def test_both_kinds_of_history_are_read(tmp_path: Path) -> None:
         history = History(rewards=np.ones((2, 3, 1)), value=np.ones((2, 3)), pulled_mean=None, best_mean=None)
         history.save(folder.path / "history.npz")
     assert read_history(tmp_path / "simulated").seeds == 2
-    with RunFolder.claim(tmp_path / "real", CONFIG) as folder:
+    with RunFolder.claim(tmp_path / "real", FINETUNE) as folder:
         lines = "".join(
             to_line({"round": i, "rewards": [float(i), 1.0], "metrics": {"loss": 0.5, "kl": math.nan}})
             for i in range(3)
         )
         (folder.path / "history.jsonl").write_text(lines + '{"round":3,"rew')
-        (folder.path / "evaluations.jsonl").write_text('{"round":0,"measured":"train"}\n')
+        (folder.path / "evaluations.jsonl").write_text(to_line(EVALUATION))
     real = read_history(tmp_path / "real")
     np.testing.assert_array_equal(real.rewards, [[[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]])
     assert np.isnan(real.metrics["kl"]).all()
-    assert real.evaluations == ({"round": 0, "measured": "train"},)
+    assert real.evaluations == (EVALUATION,)

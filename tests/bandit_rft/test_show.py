@@ -148,3 +148,16 @@ def test_a_folder_without_texts_or_questions_is_shown(tmp_path, capsys):
     assert (rollout.text, rollout.tokens) == (None, 9)
     assert main(["show", str(run)]) == 0
     assert "no text" in capsys.readouterr().out
+
+
+def test_a_sentence_that_quotes_a_strangers_file_does_not_act_on_the_terminal(tmp_path, capsys):
+    """Catches a model folder or run folder whose values reach the terminal raw through the refusal of them."""
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps({"model_type": "\x1b]0;owned\x07\u202e"}))
+    (model / "tokenizer.json").write_text("{}")
+    (model / "model.safetensors").write_bytes(b"")
+    assert main(["evaluate", "--model", str(model), "--data", "arithmetic"]) == 2
+    said = capsys.readouterr().err
+    assert "\\x1b]0;owned\\x07\\u202e" in said
+    assert not set(said) & set("\x1b\x07\u202e")

@@ -1,11 +1,8 @@
 """`sweep`: a point is itself whatever else is swept; nothing finished is lost; no folder mixes two sweeps."""
 
-import functools
 import importlib
 import json
 import math
-from dataclasses import dataclass
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,55 +10,13 @@ import pytest
 from scipy import stats
 
 from bandit_rft import arms, learners
-from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError, RowCapacityError, SweepWarning
 from bandit_rft.regret import scaling_exponent
 from bandit_rft.sweep import final_regret, sweep
-from bandit_rft.sweep.fingerprint import fingerprint
 from bandit_rft.sweep.result import SweepResult
+from tests.bandit_rft.sweeps import GRID, SETTINGS, Coin, Jittable, Patient, make, same, total
 
 MODULE = importlib.import_module("bandit_rft.sweep.execute")
-
-
-@dataclass(frozen=True)
-class Coin:
-    """One arm under the host loop: nothing to compile, so that a test of many points takes milliseconds."""
-
-    chance: float
-    jittable: bool = False
-    best_mean: float = 1.0
-
-    def pull(self, key, pulled):
-        return (jax.random.uniform(key, pulled.shape) < self.chance).astype(np.float32)
-
-    def mean(self, pulled):
-        return np.full(pulled.shape, self.chance)
-
-
-@dataclass(frozen=True)
-class Patient:
-    """Expects `hope` less of itself than the arm gives."""
-
-    hope: float = 0.0
-    rollouts: int = 1
-
-    def bind(self, arms, *, rounds, row_capacity=None):
-        def act(key, state):
-            return np.zeros(self.rollouts, np.int32), Info(value=np.float64(arms.chance - self.hope))
-
-        return Learner(init=lambda key: 0, act=act, update=lambda state, pulled, rewards: state, rollouts=self.rollouts)
-
-
-def make(chance=0.5, hope=0.0):
-    return Coin(chance), Patient(hope)
-
-
-def total(history):
-    return history.rewards.sum(axis=(1, 2))
-
-
-GRID = {"chance": [0.2, 0.5], "hope": [0.0, 0.1, 0.2]}
-SETTINGS = {"rounds": 7, "seeds": 3, "key": 11, "measure": {"total": total, "regret": final_regret}}
 
 
 @pytest.fixture
@@ -78,17 +33,6 @@ def runs(monkeypatch):
     counted.count, counted.fail_at = 0, None
     monkeypatch.setattr(MODULE, "run", counted)
     return counted
-
-
-def same(one, other):
-    assert one.axes == other.axes
-    assert one.points == other.points
-    assert one.notes == other.notes
-    np.testing.assert_array_equal(one.seeds, other.seeds)
-    assert list(one.samples) == list(other.samples)
-    for name, values in one.samples.items():
-        assert values.dtype == other.samples[name].dtype == np.float64
-        assert values.tobytes() == other.samples[name].tobytes()
 
 
 # ---------------------------------------------------------------------------------------------------------------- grid
@@ -254,87 +198,6 @@ def test_progress_counts_rounds_over_all_points(tmp_path, runs, many):
     assert done[-1] == calls[0][1]
 
 
-# -------------------------------------------------------------------------------------------------------------- result
-
-
-def result_of(samples, seeds=None, **axes):
-    samples = np.asarray(samples, dtype=np.float64)
-    names = list(axes)
-    points = [dict(zip(names, np.array(index), strict=True)) for index in np.ndindex(*samples.shape[:-1])]
-    points = tuple({name: axes[name][int(i)] for name, i in point.items()} for point in points)
-    counts = np.full(samples.shape[:-1], samples.shape[-1]) if seeds is None else np.asarray(seeds)
-    axes = {name: tuple(values) for name, values in axes.items()}
-    return SweepResult(axes=axes, points=points, samples={"regret": samples}, seeds=counts)
-
-
-def test_bands_are_students_t_and_sidaks():
-    samples = np.random.default_rng(1).normal(size=(2, 3, 6))
-    result = result_of(samples, K=[1, 2], eta=[0.1, 0.2, 0.3])
-    pointwise, at_once = result.band(confidence=0.9), result.band(confidence=0.9, kind="simultaneous")
-    for place in np.ndindex(2, 3):
-        for found, confidence in ((pointwise, 0.9), (at_once, 0.9 ** (1 / 6))):
-            expected = stats.ttest_1samp(samples[place], 0.0).confidence_interval(confidence)
-            np.testing.assert_allclose((found.low[place], found.high[place]), expected, rtol=1e-9)
-
-
-def test_a_measure_that_is_not_finite_has_a_mean_and_no_band(tmp_path):
-    """Hitting times of censored seeds are infinite: no warning, no invented band, and they survive a file."""
-    result = result_of([[1.0, np.inf], [1.0, 2.0], [np.nan, 1.0]], K=[1, 2, 3])
-    found = result.band()
-    np.testing.assert_array_equal(found.mean, [np.inf, 1.5, np.nan])
-    assert np.isnan(found.low[[0, 2]]).all()
-    assert np.isnan(found.high[[0, 2]]).all()
-    result.save(tmp_path / "r.npz")
-    same(SweepResult.load(tmp_path / "r.npz"), result)
-    assert not [path for path in tmp_path.iterdir() if path.name != "r.npz"]
-
-
-def test_along_an_axis_and_its_exponent():
-    """Samples of mean exactly K²/η: exponents 2 and −1, along the axis that was asked for."""
-    K, eta = [2.0, 4.0, 8.0], [0.5, 1.0]
-    noise = np.array([0.9, 1.1])
-    result = result_of(np.square(K)[:, None, None] / np.array(eta)[:, None] * noise, K=K, eta=eta)
-    assert scaling_exponent(*result.along("K", eta=1.0)).slope == pytest.approx(2.0, abs=1e-12)
-    assert scaling_exponent(*result.along("eta", K=4.0)).slope == pytest.approx(-1.0, abs=1e-12)
-    np.testing.assert_array_equal(result.along("eta", K=4.0)[1][0], 16 / 0.5 * noise)
-    for call, word in [
-        (lambda: result.along("K"), "also varies eta"),
-        (lambda: result.along("k", eta=1.0), "no axis 'k'"),
-        (lambda: result.along("K", eta=0.7), "was not swept"),
-        (lambda: result.band("regrets"), "no measure"),
-        (lambda: result.band(confidence=1.0), "strictly between"),
-        (lambda: result.band(kind="joint"), "choose pointwise"),
-    ]:
-        with pytest.raises(InputError, match=word):
-            call()
-
-
-def test_the_table():
-    result = sweep(make, [{"hope": 0.1}, {"chance": 0.25}], **SETTINGS)
-    with pytest.raises(InputError, match="several measures"):
-        result.band()
-    record = result.to_table()[1]
-    assert record["chance"] == 0.25
-    assert record["regret_mean"] == pytest.approx(7 * 0.75)
-    lines = result.report().splitlines()
-    assert len(lines) == 3
-    assert len({len(line) for line in lines}) == 1
-    assert lines[0].split()[:3] == ["hope", "seeds", "total_mean"]
-
-
-@pytest.mark.parametrize("content", [b"", b"PK", b"not a file"])
-def test_no_saved_sweep(tmp_path, content):
-    path = Path(tmp_path / "r.npz")
-    with pytest.raises(InputError, match=r"name a sweep\.npz"):
-        SweepResult.load(path)
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=r"name a sweep\.npz"):
-        SweepResult.load(path)
-    np.savez(path, header=np.frombuffer(b"{}", dtype=np.uint8))
-    with pytest.raises(InputError, match="no saved sweep"):
-        SweepResult.load(path)
-
-
 # ----------------------------------------------------------------------------------------------------------- bad input
 
 
@@ -386,65 +249,6 @@ def test_a_bad_point_is_refused_before_any_is_run(runs):
             rounds=3,
         )
     assert runs.count == 0
-
-
-@dataclass(frozen=True)
-class Jittable(Coin):
-    jittable: bool = True
-
-
-# -------------------------------------------------------------------------------------------------------- fingerprints
-
-
-def test_fingerprints_see_what_matters_and_nothing_else():
-    def scaled(by, offset=0.0):
-        def measure(history):
-            return history * by + offset
-
-        return measure
-
-    def commented(by, offset=0.0):
-        def measure(history):
-            # The same code with other words around it.
-            return history * by + offset
-
-        return measure
-
-    assert fingerprint(scaled(2.0)) == fingerprint(scaled(2.0)) == fingerprint(commented(2.0))
-    different = [
-        scaled(2.0),
-        scaled(3.0),
-        scaled(2.0, 1.0),
-        functools.partial(scaled, 2.0),
-        functools.partial(scaled, 3.0),
-        lambda history: history * 2.0,
-        lambda history: history * 3.0,
-        lambda history, by=2.0: history * by,
-        lambda history, by=3.0: history * by,
-        lambda history: history.value,
-        lambda history: history.rewards,
-        lambda history: [entry + 1 for entry in history],
-        lambda history: [entry + 2 for entry in history],
-        arms.Bernoulli([0.1] * 40 + [0.2]),
-        arms.Bernoulli([0.1] * 40 + [0.3]),
-        np.zeros(3),
-        np.zeros((3, 1)),
-        np.zeros(3, np.float32),
-        jax.random.key(0),
-        jax.random.key(1),
-        Coin(0.5),
-        Jittable(0.5),
-        {1, 2},
-        (1, 2),
-        b"a",
-        None,
-    ]
-    assert len({fingerprint(thing) for thing in different}) == len(different)
-
-    def recursive(n):
-        return recursive(n - 1) if n else 0
-
-    assert fingerprint(recursive) == fingerprint(recursive)
 
 
 # ---------------------------------------------------------------------------------------------------------- simulation

@@ -124,6 +124,20 @@ def test_the_overlay_starts_at_the_pooled_p0_and_uses_the_measured_kappa(tmp_pat
     assert np.all(low <= high)
 
 
+@pytest.mark.parametrize("model", ["$\\frac$", "\x1b[31m\u202e", "x" * 5000], ids=["mathtext", "marks", "long"])
+def test_a_run_s_names_stand_in_its_figure_as_they_are(tmp_path: Path, model: str) -> None:
+    """Catches a name that matplotlib takes for mathematics, and raises over, and one as wide as a street."""
+    run = fine_tuned(tmp_path / "run", model=model)
+    assert finetune_run.draw(run).stat().st_size < 400_000
+
+
+def test_a_figure_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    run = fine_tuned(tmp_path / "run")
+    (run / "figures").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        finetune_run.draw(run)
+
+
 def test_without_a_measurement_kappa_is_fitted_and_said_to_be(tmp_path: Path) -> None:
     summary = finetune_run.summary(fine_tuned(tmp_path / "run", kappa=None))
     assert "fitted on the first" in summary

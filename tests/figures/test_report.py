@@ -147,6 +147,43 @@ def test_a_prediction_that_was_made_is_the_one_shown(tmp_path, capsys):
         report.write(run)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"value": [0.5]}, {"low": [0.1]}, {"low": ["a"] * 61}, {"at": [None] * 61}, {"p0": 10**400}, {"verdict": []}],
+    ids=repr,
+)
+def test_a_prediction_with_curves_that_do_not_fit_is_a_sentence(tmp_path, change):
+    run = fine_tuned(tmp_path / "run")
+    assert main(["predict", str(run)]) == 0
+    predicted = json.loads((run / "prediction.json").read_text())
+    (run / "prediction.json").write_text(json.dumps(predicted | change))
+    with pytest.raises(InputError, match=r"prediction\.json is damaged"):
+        report.write(run)
+
+
+def test_a_prediction_that_was_refused_gives_its_own_reason(tmp_path):
+    """Catches a report that tells the overlay's reason where `bandit-rft predict` has given another."""
+    run = fine_tuned(tmp_path / "run", optimizer="adamw")
+    assert main(["predict", str(run)]) == 0
+    reason = json.loads((run / "prediction.json").read_text())["reason"]
+    source = report.write(run).read_text()
+    assert html.escape(f"bandit-rft predict: {reason}") in source
+    assert "the chain is that of plain gradient steps" not in source
+    fitted = fine_tuned(tmp_path / "fitted", kappa=None)
+    assert main(["predict", str(fitted)]) == 0
+    reason = json.loads((fitted / "prediction.json").read_text())["reason"]
+    assert html.escape(f"bandit-rft predict: {reason} Instead: the jump chain") in report.write(fitted).read_text()
+
+
+def test_the_commands_in_a_report_are_safe_to_paste(tmp_path, monkeypatch):
+    """Catches a folder's name that would run as a command, and a run that is reported as "." and loses its name."""
+    run = fine_tuned(tmp_path / "a;touch x")
+    monkeypatch.chdir(run)
+    source = html.unescape(report.write(Path(".")).read_text())
+    assert "bandit-rft finetune --config 'a;touch x/config.json' --out AGAIN" in source
+    assert "bandit-rft show 'a;touch x'" in source
+
+
 def test_the_verdict_on_a_run_that_is_going_on_is_of_the_law_that_is_drawn(tmp_path):
     """Catches a kappa that is fitted anew, on fewer rounds, for the verdict."""
     run = fine_tuned(tmp_path / "run", kappa=None)

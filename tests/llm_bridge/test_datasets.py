@@ -10,19 +10,7 @@ import pytest
 
 from bandit_rft.errors import InputError
 from llm_bridge import arithmetic, datasets, layouts, verifiers
-
-
-def row(content="What is 1 + 1?", truth="2", **more):
-    return {
-        "prompt": [{"role": "user", "content": content}],
-        "reward_model": {"style": "rule", "ground_truth": truth},
-    } | more
-
-
-def write(path, rows, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows), path, **options)
-    return path
+from tests.llm_bridge.parquet_files import PROBLEM, math_row, row, write
 
 
 @pytest.mark.parametrize(
@@ -126,6 +114,24 @@ def test_columns_of_other_types_are_refused(tmp_path):
     assert datasets.load(path).example(0).ground_truth == "2"
 
 
+def test_text_that_is_not_utf8_and_answers_that_are_no_text_are_refused(tmp_path):
+    """Catches a decoder's traceback from a damaged file, and one from raw GSM8K with a column of numbers."""
+    bad = pa.array([b"\xff\xfe"]).view(pa.string())
+    pq.write_table(pa.table({"question": bad, "answer": ["#### 1"]}), tmp_path / "bad.parquet")
+    with pytest.raises(InputError, match=r"bad\.parquet is damaged near row 0"):
+        datasets.load(tmp_path / "bad.parquet").example(0)
+    path = write(tmp_path / "numbers.parquet", [{"question": "1 + 1?", "answer": 2}])
+    with pytest.raises(InputError, match="no answer in 'answer'"):
+        datasets.load(path).example(0)
+
+
+@pytest.mark.parametrize("split", ["", "a" * 300])
+def test_a_split_that_is_no_name_is_refused(tmp_path, split):
+    write(tmp_path / "train.parquet", [row()])
+    with pytest.raises(InputError, match="no name"):
+        datasets.load(tmp_path, split=split)
+
+
 def test_files_that_are_no_parquet(tmp_path):
     whole = write(tmp_path / "whole.parquet", [row(f"question {number}") for number in range(500)]).read_bytes()
     for name, content in (("empty", b""), ("text", b"hello"), ("cut", whole[:-20]), ("half", whole[: len(whole) // 2])):
@@ -209,16 +215,6 @@ def test_arithmetic_is_right_disjoint_and_the_same_everywhere():
 
 # ------------------------------------------------------------------------------------------ MATH, templates, the hub
 
-PROBLEM = "How many vertical asymptotes does $y=\\frac{2}{x^2+x-6}$ have?"
-
-
-def math_row(**more):
-    return {
-        "problem": PROBLEM,
-        "solution": "Two: $\\boxed{1}$, no, $\\boxed{\\frac{4}{2}}$.",
-        "level": "Level 3",
-    } | more
-
 
 def test_raw_math_columns_give_what_verl_makes_of_them(tmp_path, shared_data):
     """As in EleutherAI/hendrycks_math and DigitalLearningGmbH/MATH-lighteval (no `answer`); MATH-500 has it."""
@@ -267,65 +263,3 @@ def test_a_template_replaces_the_instruction(tmp_path):
     assert len(datasets.load("arithmetic", template="plain").example(0).prompt) > 1
     with pytest.raises(InputError, match=r"gsm8k, math, plain nor a text with \{question\}"):
         datasets.load(raw, template="fancy")
-
-
-class Hub:
-    """A hub whose repositories are folders of revisions; `snapshot_download` as the client's, links left out."""
-
-    def __init__(self, folder, monkeypatch):
-        self.folder, self.asked = folder, []
-        monkeypatch.setattr("huggingface_hub.snapshot_download", self.download)
-
-    def download(self, name, *, repo_type, revision, allow_patterns):
-        import fnmatch
-
-        assert repo_type == "dataset"
-        self.asked.append((name, revision))
-        commit = self.folder / name / (revision or "main").replace("/", "_")
-        if not commit.exists():
-            from huggingface_hub.errors import RevisionNotFoundError
-
-            # Past its __init__, which wants a response of whichever HTTP client this version of the hub's uses.
-            raise RevisionNotFoundError.__new__(RevisionNotFoundError)
-        target = self.folder / "cache" / name.replace("/", "--") / "snapshots" / f"{commit.name}-commit"
-        target.mkdir(parents=True, exist_ok=True)
-        for file in commit.rglob("*.parquet"):
-            inside = str(file.relative_to(commit))
-            if any(fnmatch.fnmatch(inside, pattern) for pattern in allow_patterns):
-                (target / inside).parent.mkdir(parents=True, exist_ok=True)
-                (target / inside).write_bytes(file.read_bytes())
-        return str(target)
-
-
-def test_hub_data_sets_in_the_layouts_of_the_real_ones(tmp_path, monkeypatch):
-    """openai/gsm8k (main/), EleutherAI/hendrycks_math (a folder a configuration), DigitalLearningGmbH/MATH-lighteval
-    (data/), HuggingFaceH4/MATH-500 (no parquet but the hub's own conversion); and a revision."""
-    hub = Hub(tmp_path / "hub", monkeypatch)
-    gsm8k = {"question": "1 + 1?", "answer": "two\n#### 2"}
-    write(tmp_path / "hub/openai/gsm8k/main/main/test-00000-of-00001.parquet", [gsm8k])
-    write(tmp_path / "hub/openai/gsm8k/main/socratic/test-00000-of-00001.parquet", [gsm8k, gsm8k])
-    write(tmp_path / "hub/E/hendrycks_math/main/algebra/train-00000-of-00001.parquet", [math_row()])
-    write(tmp_path / "hub/E/hendrycks_math/main/geometry/train-00000-of-00001.parquet", [math_row()] * 3)
-    write(tmp_path / "hub/D/MATH-lighteval/main/data/train-00000-of-00001-7320a6f3aba8ebd2.parquet", [math_row()] * 2)
-    write(tmp_path / "hub/D/MATH-lighteval/v1/data/train-00000-of-00001.parquet", [math_row()] * 5)
-    (tmp_path / "hub/H/MATH-500/main").mkdir(parents=True)
-    write(tmp_path / "hub/H/MATH-500/refs_convert_parquet/default/test/0000.parquet", [math_row(answer="2")] * 4)
-
-    found = datasets.load("openai/gsm8k", "test")
-    assert (len(found), found.revision, found.example(0).ground_truth) == (1, "main-commit", "2")
-    assert len(datasets.load("openai/gsm8k/socratic", "test")) == 2
-    assert len(datasets.load("E/hendrycks_math/geometry")) == 3
-    with pytest.raises(InputError, match="holds the folders algebra, geometry; name one of them"):
-        datasets.load("E/hendrycks_math")
-    assert len(datasets.load("D/MATH-lighteval")) == 2
-    pinned = datasets.load("D/MATH-lighteval@v1")
-    assert (len(pinned), pinned.revision) == (5, "v1-commit")
-    assert hub.asked[-1] == ("D/MATH-lighteval", "v1")
-    converted = datasets.load("H/MATH-500", "test")
-    assert (len(converted), converted.revision) == (4, "refs_convert_parquet-commit")
-    assert len(datasets.load("H/MATH-500@refs/convert/parquet", "test")) == 4
-    with pytest.raises(InputError, match="no revision 'v9'"):
-        datasets.load("D/MATH-lighteval@v9")
-    with pytest.raises(InputError, match="no parquet file of split 'train'"):
-        datasets.load("H/MATH-500", "train")
-    assert datasets.load("arithmetic").revision is None

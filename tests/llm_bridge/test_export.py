@@ -26,7 +26,7 @@ from llm_bridge.prompt_arms import PromptArms
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge import toy
 from tests.llm_bridge.checkpoints import EOS, FAMILIES, LLAMA32_ROPE, VOCABULARY, save, torch_logits, torch_model
-from tests.llm_bridge.test_gguf import random_weights, write_gguf
+from tests.llm_bridge.gguf_files import random_weights, write_gguf
 
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("llama", {"tie_word_embeddings": True, "head_dim": 20, "rope_parameters": LLAMA32_ROPE}),
@@ -112,8 +112,13 @@ def test_only_a_new_or_empty_folder_is_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a file"):
         save_pretrained(model, file)
     assert (full / "mine").read_text() == file.read_text() == "mine"
-    assert (save_pretrained(model, empty) / "config.json").is_file()
-    assert empty.stat().st_mode & 0o777 == 0o755
+    before = os.umask(0o027)  # catches a fixed mode, which shows a private model to everybody or hides a shared one
+    try:
+        assert (save_pretrained(model, empty) / "config.json").is_file()
+    finally:
+        os.umask(before)
+    assert empty.stat().st_mode & 0o777 == 0o750
+    assert {file.stat().st_mode & 0o777 for file in empty.iterdir()} == {0o640}
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,3 +167,14 @@ def test_a_measurement_is_a_summary_for_the_theory() -> None:
     assert told.value[0] == pytest.approx(found.p0)
     with pytest.raises(InputError, match="0 of 64 rollouts were correct"):
         dataclasses.replace(found, successes=0).summary()
+
+
+def test_bfloat16_weights_are_measured_and_nearly_the_same(exact):
+    """Catches a forward-mode pass in another type than the weights', which raises, and sums that lose κ's digits."""
+    model = exact.model
+    rounded = dataclasses.replace(model, params=jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), model.params))
+    options = {"key": jax.random.key(5), "max_tokens": 2, "rollouts": 24, "batch": 8}
+    narrow, wide = (measure(these, PROMPT, correct, **options) for these in (rounded, model))
+    assert narrow.successes == wide.successes
+    assert narrow.kappa == pytest.approx(wide.kappa, rel=0.05)
+    assert narrow.kappa_standard_error == pytest.approx(wide.kappa_standard_error, rel=0.1)

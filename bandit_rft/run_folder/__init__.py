@@ -1,0 +1,50 @@
+"""Run folders: what a run was asked, what it ran on, and what happened, so that it can be read, repeated and continued.
+
+    config.json         complete and re-runnable; a folder belongs to one configuration
+    manifest.json       versions, commit, device, key, command line, times
+    history.npz         a simulation's history, or
+    history.jsonl       a line a round, written as it happens (no clock in it, so that a resumed run's is the same)
+    questions.jsonl     a line a training question of a fine-tuning run: what was asked
+    evaluations.jsonl   a line an evaluation
+    scan.jsonl          a line a question, of `bandit-rft measure --scan`
+    timings.jsonl       a line a round: seconds, tokens generated, tokens a second (the clock's own file)
+    report.html         what to read first
+    checkpoints/, figures/
+
+Whole files are written beside their place and renamed into it, so a reader never sees half a file; in a .jsonl file a
+kill can leave only the last line half written, which reading drops.
+"""
+
+from bandit_rft.run_folder.files import dumps, explain_disk_errors, read_json, to_json, write_atomically
+from bandit_rft.run_folder.folder import RunFolder, config_hash
+from bandit_rft.run_folder.lines import LineWriter, read_lines, rewrite_lines, to_line
+from bandit_rft.run_folder.names import CONFIG, EVALUATIONS, HISTORY, LINES, MANIFEST, QUESTIONS, SCAN, TIMINGS
+from bandit_rft.run_folder.provenance import command_line, commit, now, provenance
+from bandit_rft.run_folder.reading import read_history
+
+__all__ = [
+    "CONFIG",
+    "EVALUATIONS",
+    "HISTORY",
+    "LINES",
+    "MANIFEST",
+    "QUESTIONS",
+    "SCAN",
+    "TIMINGS",
+    "LineWriter",
+    "RunFolder",
+    "command_line",
+    "commit",
+    "config_hash",
+    "dumps",
+    "explain_disk_errors",
+    "now",
+    "provenance",
+    "read_history",
+    "read_json",
+    "read_lines",
+    "rewrite_lines",
+    "to_json",
+    "to_line",
+    "write_atomically",
+]

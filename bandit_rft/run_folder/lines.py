@@ -1,0 +1,96 @@
+"""Files of one JSON record a line, appended to as a run goes on; a kill can leave only the last line half written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bandit_rft.errors import InputError
+from bandit_rft.run_folder.files import dumps, explain_disk_errors, loads, write_atomically
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a .jsonl file, [] where it is missing; a last line that a kill cut short is dropped.
+
+    Raises:
+        InputError: the file cannot be read, or a line before the last is damaged.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unreadable(path, error) from None
+    # What follows the last newline is empty, or half a line.
+    return [read_line(line, number, path) for number, line in enumerate(lines[:-1], start=1)]
+
+
+def read_line(line: bytes, number: int, path: Path) -> dict[str, Any]:
+    """The record of a whole line. Raises InputError where it is none."""
+    try:
+        record = loads(line)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise damaged(number, path)
+    return record
+
+
+def damaged(number: int, path: Path) -> InputError:
+    """What to raise of a damaged line, counted from 1."""
+    return InputError(f"Line {number} of {path} is damaged: restore the file, or start over in another folder.")
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """What to raise of a file that is there but cannot be read."""
+    return InputError(f"{path} cannot be read ({error.strerror or error}): restore the file, or give access to it.")
+
+
+def rewrite_lines(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Replace a .jsonl file by these records, atomically."""
+    write_atomically(path, "".join(to_line(record) for record in records))
+
+
+def to_line(record: Mapping[str, Any]) -> str:
+    """A record as one line of JSON; see `files.dumps`."""
+    return dumps(record, separators=(",", ":")) + "\n"
+
+
+class LineWriter:
+    """Appends records to a .jsonl file; each is on its way to the disk when `write` returns.
+
+    Raises:
+        InputError: at construction and in `write` and `sync`, no room or no access; the file then ends in whole lines.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._explained():
+            self.file = path.open("ab", buffering=0)
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        line = to_line(record).encode()
+        with self._explained():
+            start = self.file.seek(0, os.SEEK_END)
+            try:
+                rest = memoryview(line)
+                while rest:
+                    rest = rest[self.file.write(rest) :]
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self.file.truncate(start)
+                raise
+
+    def sync(self) -> None:
+        """Wait until everything written is on the disk: a checkpoint must never be newer than its history."""
+        with self._explained():
+            os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        self.file.close()
+
+    def _explained(self) -> contextlib.AbstractContextManager[None]:
+        return explain_disk_errors(self.path, any_error=True)

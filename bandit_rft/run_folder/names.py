@@ -1,0 +1,14 @@
+"""The names of a run folder's files."""
+
+from __future__ import annotations
+
+CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN, TIMINGS, QUESTIONS = (
+    "config.json",
+    "manifest.json",
+    "history.npz",
+    "history.jsonl",
+    "evaluations.jsonl",
+    "scan.jsonl",
+    "timings.jsonl",
+    "questions.jsonl",
+)

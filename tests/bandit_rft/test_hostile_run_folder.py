@@ -1,0 +1,152 @@
+"""Run folders that somebody made to break their readers: each is refused in one sentence."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bandit_rft import History
+from bandit_rft.errors import InputError
+from bandit_rft.run_folder import (
+    RunFolder,
+    read_history,
+    read_json,
+    read_lines,
+)
+
+CONFIG = {"command": "finetune", "rounds": 3, "rate": 0.1}
+FINETUNE = dict(
+    rollouts=1,
+    model="m",
+    data=None,
+    index=0,
+    signal="raw",
+    epochs=1,
+    optimizer="sgd",
+    aggregation="seq-mean-token-sum",
+    kl_coefficient=0.0,
+    gradient_clip=None,
+    resolved={},
+    **CONFIG,
+)
+EVALUATION = {"round": 0, "measured": "train", "pass_at_1": 0.5, "low": 0.1, "high": 0.9}
+
+
+DEEP = [b"[" * 10**5 + b"]" * 10**5, b'{"a":' * 10**5]
+
+
+HOSTILE_JSON = [*DEEP, b"\xff\xfe{", b"\0\0\0{", b"5", b"null", b"[1]", b"1" * 5000]
+
+
+@pytest.mark.parametrize("text", HOSTILE_JSON, ids=range(len(HOSTILE_JSON)))
+def test_hostile_json_is_a_sentence(tmp_path: Path, text: bytes) -> None:
+    """Catches a parser's recursion error, another encoding, a number beyond its limit, a value that is no object."""
+    (tmp_path / "config.json").write_bytes(text)
+    with pytest.raises(InputError, match=r"config\.json"):
+        read_json(tmp_path / "config.json")
+    (tmp_path / "history.jsonl").write_bytes(b"{}\n" + text + b"\n")
+    with pytest.raises(InputError, match="Line 2 of"):
+        read_lines(tmp_path / "history.jsonl")
+
+
+def test_a_folder_in_a_file_s_place_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").mkdir()
+    with pytest.raises(InputError, match="cannot be read"):
+        read_lines(tmp_path / "history.jsonl")
+    with RunFolder.claim(tmp_path / "run", CONFIG) as folder:
+        (folder.path / "figures").write_text("")
+        with pytest.raises(InputError, match="figures cannot be written"):
+            folder.figures()
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    """Catches a stranger's run folder whose .lock leads to a file of the user's, which locking would empty."""
+    (tmp_path / "thesis.tex").write_text("x")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "thesis.tex")
+    with pytest.raises(InputError, match="cannot be written"), RunFolder.claim(tmp_path / "run", CONFIG):
+        raise AssertionError("entered")
+    assert (tmp_path / "thesis.tex").read_text() == "x"
+
+
+ROUND = {"round": 0, "rewards": [1.0], "metrics": {"kl": None}}
+
+
+UNFIT_ROUNDS = [
+    {"rewards": value} for value in (None, [], [1.0, 1.0], "a", [None], [math.inf], [10**400], {"a": 1}, [True], ["1"])
+] + [{"metrics": value} for value in (None, [], {}, {"kl": "x"}, {"kl": 10**400}, {"kl": math.inf})]
+
+
+@pytest.mark.parametrize("change", UNFIT_ROUNDS, ids=repr)
+def test_a_round_that_no_run_writes_is_refused_by_its_line(tmp_path: Path, change: dict[str, object]) -> None:
+    """Catches ragged and infinite rewards, and metrics that are missing, before they reach an array."""
+    (tmp_path / "config.json").write_text(json.dumps(FINETUNE))
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (ROUND, ROUND | change)))
+    with pytest.raises(InputError, match=r"Line 2 of .*history\.jsonl is damaged"):
+        read_history(tmp_path)
+
+
+UNFIT_EVALUATIONS = [
+    {name: value}
+    for name, values in {
+        "round": (None, 1.5, -1, "x", 10**30),
+        "measured": (None, [], 3),
+        "pass_at_1": (None, "x", 2.0, math.nan),
+        "high": (math.inf,),
+        "samples": (0, 1.5),
+        "truncated": ("x",),
+        "pass_at_k": ([1], {"x": 1}, {"2": "y"}, {"²": 1.0}),
+    }.items()
+    for value in values
+]
+
+
+@pytest.mark.parametrize("change", UNFIT_EVALUATIONS, ids=repr)
+def test_an_evaluation_that_no_run_writes_is_refused_by_its_line(tmp_path: Path, change: dict[str, object]) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(FINETUNE))
+    (tmp_path / "history.jsonl").write_text(json.dumps(ROUND) + "\n")
+    (tmp_path / "evaluations.jsonl").write_text(json.dumps(EVALUATION | change) + "\n")
+    with pytest.raises(InputError, match=r"Line 1 of .*evaluations\.jsonl is damaged"):
+        read_history(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"rounds": value} for value in (None, "x", -1, 0, 10**12, 1.5)),
+        *({"resolved": value} for value in (None, [1], {"learning_rate": "x"}, {"measurement": [1]})),
+        *({"model": None}, {"index": None}, {"kl_coefficient": "x"}, {"gradient_clip": "x"}, {"signal": []}),
+    ],
+    ids=repr,
+)
+def test_a_configuration_that_no_run_writes_is_refused_by_its_field(tmp_path: Path, change: dict[str, object]) -> None:
+    """Catches a horizon that would fill the memory, and fields of another type, before anything is drawn."""
+    (tmp_path / "config.json").write_text(json.dumps(FINETUNE | change))
+    (tmp_path / "history.jsonl").write_text(json.dumps(ROUND) + "\n")
+    with pytest.raises(InputError, match=rf"config\.json is damaged \({next(iter(change))}\)"):
+        read_history(tmp_path)
+
+
+def test_a_damaged_history_file_is_a_sentence(tmp_path: Path) -> None:
+    """Catches what zipfile, zlib and numpy raise, each in its own type, of a cut or changed file; and wrong shapes."""
+    path = tmp_path / "history.npz"
+    History(rewards=np.ones((2, 3, 1)), value=np.ones((2, 3)), pulled_mean=None, best_mean=None).save(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["history.npz"]
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place])
+        with pytest.raises(InputError, match="not a saved history"):
+            History.load(path)
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            assert History.load(path).rewards.shape == (2, 3, 1)  # a byte that nothing reads
+        except InputError:
+            continue
+    History(rewards=np.ones((2, 3)), value=np.ones((2, 3)), pulled_mean=None, best_mean=None).save(path)
+    with pytest.raises(InputError, match="not a saved history"):
+        History.load(path)
+    with pytest.raises(InputError, match="cannot be written"):
+        History(rewards=np.ones((1, 1, 1)), value=np.ones((1, 1)), pulled_mean=None, best_mean=None).save(tmp_path)
+    assert not list(tmp_path.parent.glob(".*.partial"))

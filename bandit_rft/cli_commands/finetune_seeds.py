@@ -38,7 +38,7 @@ def finetune_seeds(
     import jax
 
     import bandit_rft
-    from bandit_rft.cli_commands.finetune import learner_settings, learning_rate_of
+    from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
     from bandit_rft.progress import ProgressLine
     from bandit_rft.run_folder import HISTORY, RunFolder, now
     from figures import finetune_seeds as figure
@@ -78,7 +78,7 @@ def _evaluations(
     """Pass@1 on the training question and on test questions: of the model as loaded, and of each seed's weights."""
     import jax
 
-    from bandit_rft.cli_commands.finetune import TEST_EVALUATION, TRAIN_EVALUATION
+    from bandit_rft.cli_commands.finetune_config import TEST_EVALUATION, TRAIN_EVALUATION
     from bandit_rft.progress import ProgressLine
     from llm_bridge import datasets
     from llm_bridge.evaluate import evaluate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,9 +103,17 @@ class History:
             arrays["best_mean"] = self.best_mean
         arrays |= {f"metric/{name}": values for name, values in self.metrics.items()}
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-        partial = path.with_name(f".{path.name}.partial.npz")
-        np.savez_compressed(partial, **arrays)
-        partial.replace(path)
+        # A run folder removes what a process killed here leaves, by this name.
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            with partial.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
     @classmethod
     def load(cls, path: str | Path) -> History:

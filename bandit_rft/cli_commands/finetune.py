@@ -42,7 +42,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--seeds",
         type=count,
         default=1,
-        help="seeds at once in one compiled scan, on an embedded model; evaluated before and after only (default: 1)",
+        help="seeds at once in one compiled scan, on an embedded model (default: 1)",
     )
     parser.add_argument(
         "--log",
@@ -59,6 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Run, or continue, and print the summary."""
     config = config_of(arguments.config, given(arguments, FineTuneConfig))
     if arguments.seeds > 1:
+        if arguments.log:
+            raise InputError(
+                f"--log {arguments.log[0]} follows one seed: leave it out, or run the seeds one by one with a --key "
+                "and --out each."
+            )
         from bandit_rft.cli_commands.finetune_seeds import finetune_seeds
 
         finetune_seeds(config, arguments.out or f"{default_folder(config)}-{arguments.seeds}-seeds", arguments.seeds)

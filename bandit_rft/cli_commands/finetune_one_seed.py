@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bandit_rft.cli_commands.finetune_config import FineTuneConfig
 
@@ -40,7 +39,7 @@ def finetune(
     from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
     from bandit_rft.cli_commands.pinned_model import load_pinned
-    from bandit_rft.cli_commands.stopping import StopRequest, not_finite
+    from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
     from bandit_rft.progress import ProgressLine
     from bandit_rft.rollouts import write_questions
     from bandit_rft.run_folder import RunFolder, explain_disk_errors, now
@@ -96,7 +95,7 @@ def finetune(
             keep=config.keep_checkpoints,
             arms=arms,
             on_evaluation=lambda record: tell(line, record),
-            tell=lambda sentence: _say(line, sentence),
+            tell=lambda sentence: say(line, sentence),
             stop=stop,
         )
         stack.callback(recorder.close)
@@ -120,8 +119,3 @@ def finetune(
         if verifiers.counts().said():
             print(verifiers.counts().said())
         return history
-
-
-def _say(line: Any, sentence: str) -> None:
-    line.clear()
-    print(f"bandit-rft: {sentence}", file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """The scan loop in recorded chunks: the same numbers however it is cut and resumed."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -43,7 +44,7 @@ def identical(a: History, b: History) -> None:
 
 
 def plain_numbers(leaf):
-    return jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
 
 
 def records_of(history: History, rounds: int):

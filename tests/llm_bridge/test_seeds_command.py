@@ -1,9 +1,12 @@
 """`bandit-rft finetune --seeds` within one process: chunks, evaluations, damaged checkpoints, numbers not finite."""
 
+import errno
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import jax
 import numpy as np
@@ -140,6 +143,30 @@ def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_it_leads_to_the_
         assert said[-1] == f"bandit-rft: The run continues after round {done}; rounds {done + 1} to 9 are done again."
         assert outcome(tmp_path / name) == outcome(whole[0])
         assert not litter(tmp_path / name)
+
+
+def test_a_disk_that_fills_up_ends_in_a_sentence_and_the_run_goes_on_when_there_is_room(
+    whole: Counted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While the third chunk's history is written. Catches a traceback, half a history, and rounds done twice."""
+    save, saved = np.savez_compressed, 0
+
+    def fills_up(file: BinaryIO, **arrays: np.ndarray) -> None:
+        nonlocal saved
+        saved += 1
+        if saved == 3:
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(file, **arrays)  # pyright: ignore[reportArgumentType]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np, "savez_compressed", fills_up)
+        assert run(tmp_path / "cut") == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"bandit-rft: .*cut cannot be written \(No space left on device\): make.*\n", said), said
+    assert not litter(tmp_path / "cut")
+    assert run(tmp_path / "cut") == 0
+    assert outcome(tmp_path / "cut") == outcome(whole[0])
 
 
 def test_numbers_that_are_not_finite_stop_with_round_seed_and_last_good_checkpoint(

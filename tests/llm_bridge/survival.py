@@ -60,6 +60,7 @@ def environment(cache: Path, *, optimised: bool = False) -> dict[str, str]:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": str(int(not optimised)),
+        "TF_CPP_MIN_LOG_LEVEL": "3",  # XLA would say of a busy machine that compiling took long
     }
 
 

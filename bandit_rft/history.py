@@ -108,6 +108,7 @@ class History:
             arrays["best_mean"] = self.best_mean
         arrays |= {f"metric/{name}": values for name, values in self.metrics.items()}
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+        # A run folder removes what a process killed here leaves, by this name.
         partial = path.with_name(f".{path.name}.partial")
         try:
             with partial.open("wb") as file:
@@ -115,12 +116,14 @@ class History:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
-        except OSError as error:
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 partial.unlink()
-            raise InputError(
-                f"{path} cannot be written ({error.strerror or error}): make room or choose another --out."
-            ) from error
+            if isinstance(error, OSError):
+                raise InputError(
+                    f"{path} cannot be written ({error.strerror or error}): make room or choose another --out."
+                ) from error
+            raise
 
     @classmethod
     def load(cls, path: str | Path) -> History:

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft import SweepWarning, arms, learners, run
-from bandit_rft.loop.scan import _number_of_groups
+from bandit_rft.loop.groups import number_of_groups
 from bandit_rft.sampling import log_minus_log_beta
 
 SEEDS = 64
@@ -57,7 +57,7 @@ def round_time(number_of_arms: int, learner: object, rounds: int, repeats: int) 
 
 def limit_time(work: Callable[[jax.Array, jax.Array], jax.Array], rows: int, repeats: int, rounds: int = 400) -> float:
     """Seconds of a round that does only `work(key, values [rows]) -> scalar` for every seed, on all cores."""
-    groups = _number_of_groups(SEEDS)
+    groups = number_of_groups(SEEDS)
     seeds = SEEDS // groups
 
     @jax.jit

@@ -4,13 +4,14 @@ after.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bandit_rft.errors import InputError
+from bandit_rft.history import History
 from bandit_rft.run_folder import read_history
 from bandit_rft.verdict import compare
 from figures import style
@@ -65,7 +66,7 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         top.set_xlabel("round (policy updates so far)")
         style.title(top, _title(config))
         if test:
-            _before_and_after(axes[1, 0], test)
+            _before_and_after(axes[1, 0], test[0], _after(test, history))
         figure.legend(loc="outside lower center", ncols=2, columnspacing=1.0, handlelength=1.5)
         base = Path(out) if out is not None else run / "figures"
         return style.save(figure, base / f"{NAME}.png", runs={"run": run})
@@ -84,11 +85,11 @@ def summary(run: str | Path) -> str:
         found = [e for e in history.evaluations if e["measured"] == name]
         if not found:
             continue
-        start, after = found[0], np.asarray([e["pass_at_1"] for e in found[1:]])
-        lines.append(
-            f"Pass@1 on the {title}: {start['pass_at_1']:.3f} [{start['low']:.3f}, {start['high']:.3f}] before; after, "
-            f"mean {after.mean():.3f}, seeds from {after.min():.3f} to {after.max():.3f}"
-        )
+        start, after = found[0], np.asarray([e["pass_at_1"] for e in _after(found, history)])
+        line = f"Pass@1 on the {title}: {start['pass_at_1']:.3f} [{start['low']:.3f}, {start['high']:.3f}] before"
+        if after.size:
+            line += f"; after, mean {after.mean():.3f}, seeds from {after.min():.3f} to {after.max():.3f}"
+        lines.append(line)
     predicted = _overlay(history)
     if predicted.prediction is None:
         return "\n".join([*lines, f"No jump-chain prediction: {'; '.join(predicted.caveats)}."])
@@ -101,8 +102,13 @@ def _overlay(history: Any) -> Overlay:
     return overlay(history.config, history.rewards[0], history.evaluations, history.rounds)
 
 
-def _before_and_after(axes: Any, test: list[Mapping[str, Any]]) -> None:
-    start, after = test[0], test[1:]
+def _after(evaluations: Sequence[Mapping[str, Any]], history: History) -> list[Mapping[str, Any]]:
+    """Those after the newest evaluated round, of each seed; of a run that has none yet, []."""
+    newest = max(e["round"] for e in evaluations)
+    return [e for e in evaluations if e["round"] == newest and 0 < newest <= history.rounds]
+
+
+def _before_and_after(axes: Any, start: Mapping[str, Any], after: Sequence[Mapping[str, Any]]) -> None:
     axes.axhspan(start["low"], start["high"], color=style.GREY, alpha=0.25, linewidth=0)
     axes.axhline(start["pass_at_1"], color=style.GREY, linewidth=1.0, label="test Pass@1 before, 95%")
     value, low, high = (np.asarray([e[name] for e in after]) for name in ("pass_at_1", "low", "high"))
@@ -116,12 +122,12 @@ def _before_and_after(axes: Any, test: list[Mapping[str, Any]]) -> None:
         markersize=3.2,
         elinewidth=0.9,
         capsize=1.8,
-        label="after, 95%",
+        label=f"after round {after[0]['round']}, 95%" if after else None,
     )
     axes.set_xticks(np.arange(len(after)))
     axes.set_xlabel("seed")
     axes.set_ylabel(f"test Pass@1\n({start['questions']} questions)")
-    axes.set_ylim(0.0, min(1.0, max(e["high"] for e in test) * 1.2))
+    axes.set_ylim(0.0, min(1.0, max(e["high"] for e in (start, *after)) * 1.2))
 
 
 def _title(config: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ EMBEDDED, EMBEDDED_DATA, EMBEDDED_TOKENS, SEEDS = "tiny-llama", "tiny-addition",
 PROBE_QUESTIONS, PROBE_SAMPLES = 6, 64
 # A question is worth learning where the model is sometimes right, and worth showing where it is mostly wrong.
 TARGET_P0 = 0.2
-PROBE = 2**31 + 4  # folded into the key; the other purposes are in finetune.py
+PROBE = 2**31 + 4  # folded into the key; the other purposes are in finetune_config.py
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -56,7 +56,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulations, then the real run, then the figures."""
-    from bandit_rft.cli_commands.finetune import finetune
+    from bandit_rft.cli_commands.finetune_one_seed import finetune
     from bandit_rft.cli_commands.finetune_seeds import finetune_seeds
     from bandit_rft.progress import ProgressLine
     from figures import registry

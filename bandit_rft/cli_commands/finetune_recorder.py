@@ -20,14 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from bandit_rft.cli_commands.finetune_evaluators import Evaluate
 from bandit_rft.cli_commands.stopping import StopRequest
 from bandit_rft.errors import InputError
 from bandit_rft.run_folder import EVALUATIONS, LINES, TIMINGS, LineWriter, RunFolder, read_lines, rewrite_lines
 from llm_bridge import checkpoints
 from llm_bridge.finite import NotFiniteError, all_finite, opening
-
-# (weights, rounds done) -> records of the evaluations of one kind
-Evaluate = Callable[[Any, int], dict[str, Any]]
 
 
 @dataclass(kw_only=True)

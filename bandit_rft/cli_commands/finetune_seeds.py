@@ -1,12 +1,13 @@
 """Fine-tuning an embedded model with many seeds at once, in one compiled scan: `bandit-rft finetune --seeds S`, and the
 demo's default.
 
-The run is written when it is done (it takes a minute), so there is nothing to continue: the same command on the same
-folder makes the same run anew.
+The scan is run in chunks of rounds, between which the run is written; the same command on the same folder continues it,
+bit by bit as if it had never stopped (on a machine of the same kind: how many cores it now has does not matter).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,15 +20,16 @@ if TYPE_CHECKING:
     from llm_bridge import LanguageModel
 
 COMMAND = "finetune-seeds"
+EVALUATION_BATCH = 128  # at least; an embedded model's responses are short and small
 
 
 def finetune_seeds(
     config: FineTuneConfig, out: str | Path, seeds: int, *, model: LanguageModel | None = None
 ) -> History:
-    """Fine-tune with `seeds` seeds, evaluate before and after, write the run folder, draw its figure, print a summary.
+    """Run or continue `seeds` seeds in a run folder, draw its figure, print a summary.
 
     Args:
-        config: as of one run; checkpoints, micro-batches and evaluations between the rounds do not apply.
+        config: as of one run; micro-batches, mini-batches, replay and several prompts do not apply.
         out: the run folder.
         seeds: independent runs, each from the model as loaded.
         model: an already loaded model of `config.model`, where the caller has one.
@@ -38,76 +40,72 @@ def finetune_seeds(
     import jax
 
     import bandit_rft
-    from bandit_rft.cli_commands.finetune import learner_settings, learning_rate_of
+    from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell_of_seeds
+    from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
+    from bandit_rft.cli_commands.pinned_model import load_pinned
+    from bandit_rft.cli_commands.seeds_recorder import SeedsRecorder
+    from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
     from bandit_rft.progress import ProgressLine
-    from bandit_rft.run_folder import HISTORY, RunFolder, now
+    from bandit_rft.run_folder import HISTORY, RunFolder, explain_disk_errors, now
     from figures import finetune_seeds as figure
-    from llm_bridge import FineTune, datasets, load_model
+    from llm_bridge import FineTune, datasets
+    from llm_bridge.finite import NotFiniteError
     from llm_bridge.tiny.arms import TokenPromptArms
 
     if config.data is None:
         raise InputError("Several seeds at once learn a question of a data set: give --data, such as tiny-addition.")
     if len(config.places) != 1:
         raise InputError(f"Several seeds at once learn one question, not {len(config.places)}: give one --index.")
-    example = datasets.load(config.data, config.split, template=config.template).example(config.places[0])
+    data = datasets.load(config.data, config.split, template=config.template)
+    example = data.example(config.places[0])
     config = dataclasses.replace(config, verifier=config.verifier or example.verifier)
-    model = model or load_model(config.model, config.dtype, param_dtype=config.param_dtype)
-    arms = TokenPromptArms(model, example.prompt, example.answer)
-    asked = {**config.to_json(), "command": COMMAND, "seeds": seeds}
-    with RunFolder.claim(out, asked) as folder:
-        folder.write_manifest(started=now(), key=config.key, finished=None)
-        key = jax.random.key(config.key)
-        rate = learning_rate_of(config, folder, model, example, key)
-        learner = FineTune(model, learning_rate=rate, **learner_settings(config))
-        with ProgressLine(f"fine-tuning {seeds} seeds") as line:
-            history = bandit_rft.run(arms, learner, config.rounds, seeds=seeds, key=config.key, progress=line)
-        history = dataclasses.replace(
-            history, evaluations=tuple(_evaluations(config, model, example, history.final_state, seeds, key))
-        )
-        history.save(folder.path / HISTORY)
-        folder.amend_manifest(finished=now())
-    drawn = figure.draw(folder.path)
-    print(figure.summary(folder.path))
-    print(f"Figure: {drawn}\nRun folder: {folder.path}", flush=True)
-    return history
-
-
-def _evaluations(
-    config: FineTuneConfig, model: LanguageModel, example: Any, state: Any, seeds: int, key: Any
-) -> list[dict[str, Any]]:
-    """Pass@1 on the training question and on test questions: of the model as loaded, and of each seed's weights."""
-    import jax
-
-    from bandit_rft.cli_commands.finetune import TEST_EVALUATION, TRAIN_EVALUATION
-    from bandit_rft.progress import ProgressLine
-    from llm_bridge import datasets
-    from llm_bridge.evaluate import evaluate
-    from llm_bridge.scan_learner import final_weights
-
-    tasks: list[tuple[str, list[Any], int, int]] = []
-    if config.train_samples:
-        tasks.append(("train", [example], config.train_samples, TRAIN_EVALUATION))
+    test: list[Any] = []
     if config.test_source is not None:
         questions = datasets.load(config.test_source, config.test_split, template=config.template)
         test = [questions.example(place) for place in range(min(config.test_questions, len(questions)))]
-        tasks.append(("test", test, 1, TEST_EVALUATION))
-    records = []
-    with ProgressLine("evaluating", unit="evaluations", quantity="Pass@1") as line:
-        for name, examples, samples, purpose in tasks:
-            for seed in (None, *range(seeds)):
-                found = evaluate(
-                    model,
-                    examples,
-                    key=jax.random.fold_in(jax.random.fold_in(key, purpose), 0 if seed is None else seed + 1),
-                    max_tokens=config.max_tokens,
-                    verifier=config.verifier,
-                    samples=samples,
-                    temperature=config.temperature,
-                    batch=max(config.evaluation_batch, 128),
-                    params=None if seed is None else final_weights(state, seed),
+
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(StopRequest())
+        stack.enter_context(explain_disk_errors(Path(out)))
+        model = model or load_pinned(out, config)
+        arms = TokenPromptArms(model, example.prompt, example.answer)
+        arms.check_fits(config.max_tokens)
+        asked = {**config.to_json(), "command": COMMAND, "seeds": seeds}
+        defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
+        folder = stack.enter_context(RunFolder.claim(out, asked, defaults=defaults))
+        source = model.source.to_json() if model.source is not None else None
+        folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision, model=source)
+        key = jax.random.key(config.key)
+        rate = learning_rate_of(config, folder, model, example, key)
+        learner = FineTune(model, learning_rate=rate, **learner_settings(config))
+        line = ProgressLine(f"fine-tuning {seeds} seeds")
+        quick = dataclasses.replace(config, evaluation_batch=max(config.evaluation_batch, EVALUATION_BATCH))
+        recorder = SeedsRecorder(
+            folder=folder,
+            rounds=config.rounds,
+            seeds=seeds,
+            checkpoint_every=config.checkpoint_every,
+            evaluators=evaluators(quick, model, [example], test, key),
+            arms=arms,
+            keep=config.keep_checkpoints,
+            on_evaluation=lambda records: tell_of_seeds(line, records, config.rounds),
+            tell=lambda sentence: say(line, sentence),
+            stop=stop,
+        )
+        stack.callback(recorder.close)
+        try:
+            with line:
+                history = bandit_rft.run(
+                    arms, learner, config.rounds, seeds=seeds, key=config.key, recorder=recorder, progress=line
                 )
-                record = {**dataclasses.asdict(found), "per_question": found.per_question.tolist()}
-                done = 0 if seed is None else config.rounds
-                records.append({"round": done, "measured": name, "seed": seed, **record})
-                line(len(records), len(tasks) * (seeds + 1), found.pass_at_1, 0.0)
-    return records
+        except NotFiniteError as error:
+            name = f"prompt {config.places[0]} of {config.data}"
+            raise not_finite(error, name, recorder.last_sound(error)) from None
+        history = dataclasses.replace(history, evaluations=tuple(recorder.evaluations))
+        history.save(folder.path / HISTORY)
+        folder.amend_manifest(finished=now(), resumed_at_round=recorder.resumed_at)
+        with explain_disk_errors(folder.path / "figures"):
+            drawn = figure.draw(folder.path)
+        print(figure.summary(folder.path))
+        print(f"Figure: {drawn}\nRun folder: {folder.path}", flush=True)
+        return history

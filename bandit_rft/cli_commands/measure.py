@@ -157,7 +157,7 @@ def _default_folder(config: MeasureConfig) -> str:
 def _measure(config: MeasureConfig, data: Dataset, folder: RunFolder) -> None:
     import jax
 
-    from bandit_rft.cli_commands.finetune import MEASUREMENT
+    from bandit_rft.cli_commands.finetune_config import MEASUREMENT
     from bandit_rft.progress import ProgressLine
     from bandit_rft.run_folder import read_json, to_json, write_atomically
     from llm_bridge import load_model, verifiers

@@ -8,6 +8,7 @@ keeps its usual meaning: it ends the run at once, also while it waits for the ro
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bandit_rft.errors import InputError
 
 if TYPE_CHECKING:
+    from bandit_rft.progress import ProgressLine
     from llm_bridge.finite import NotFiniteError
 
 EXIT_CODE = 143  # 128 + SIGTERM, as shells report it
@@ -90,3 +92,9 @@ def not_finite(error: NotFiniteError, prompt: str, checkpoint: Path | None) -> I
         f"Round {error.round} gave {error.what} on {prompt} ({error.prompt!r}) and the run stopped; {kept}: lower the "
         "learning rate, or check the model's weights, in another --out."
     )
+
+
+def say(line: ProgressLine, sentence: str) -> None:
+    """A sentence on standard error, on a line of its own."""
+    line.clear()
+    print(f"bandit-rft: {sentence}", file=sys.stderr, flush=True)

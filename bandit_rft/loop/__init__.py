@@ -25,11 +25,12 @@ from bandit_rft import arguments
 from bandit_rft.contract import ArmSet, LearnerFactory
 from bandit_rft.errors import InputError, SweepWarning
 from bandit_rft.history import History
+from bandit_rft.loop.chunk_recorder import ChunkRecorder
 from bandit_rft.loop.host import Recorder, host_loop
 from bandit_rft.loop.one_round import Progress
 from bandit_rft.loop.scan import scan_loop
 
-__all__ = ["Progress", "Recorder", "describe", "run"]
+__all__ = ["ChunkRecorder", "Progress", "Recorder", "describe", "run"]
 
 
 def run(
@@ -41,7 +42,7 @@ def run(
     *,
     row_capacity: int | None = None,
     loop: str = "auto",
-    recorder: Recorder | None = None,
+    recorder: Recorder | ChunkRecorder | None = None,
     progress: Progress | None = None,
 ) -> History:
     """Let `learner` pull `arms` for `rounds` rounds, once a seed.
@@ -54,7 +55,7 @@ def run(
         key: an int or a JAX key. It is part of the history's config; the same key gives the same history, bit by bit.
         row_capacity: rows of a tabular simulation; None takes the most that this run can need.
         loop: "auto", or force "scan" or "host".
-        recorder: told of every round (host loop only).
+        recorder: told of every round (host loop) or of every chunk of rounds (scan loop: a `ChunkRecorder`).
         progress: called as rounds complete.
 
     Returns:
@@ -90,8 +91,16 @@ def run(
         raise InputError(f"loop is {loop!r}: choose auto, scan or host.")
     if loop == "scan" and not arms.jittable:
         raise InputError(f"{type(arms).__name__} cannot be traced, so it cannot take the scan loop: use loop='auto'.")
-    if recorder is not None and arms.jittable and loop != "host":
+    host = loop == "host" or not arms.jittable
+    by_round = by_chunk = None
+    if isinstance(recorder, ChunkRecorder):
+        by_chunk = recorder
+    else:
+        by_round = recorder
+    if by_round is not None and not host:
         raise InputError("A recorder is told of each round by the host loop: set loop='host'.")
+    if by_chunk is not None and host:
+        raise InputError(f"{type(recorder).__name__} is told of chunks of rounds, which only the scan loop has.")
     config = {
         "arms": describe(arms),
         "learner": describe(learner),
@@ -100,14 +109,13 @@ def run(
         "key": int(key) if isinstance(key, whole) else np.asarray(jax.random.key_data(key)).tolist(),
         "row_capacity": row_capacity,
     }
-    host = loop == "host" or not arms.jittable
     with _float64() if arms.jittable else contextlib.nullcontext():
         base_key = jax.random.key(int(key)) if isinstance(key, whole) else key
         if host:
             bound = learner.bind(arms, rounds=rounds, row_capacity=row_capacity)
-            history = host_loop(arms, bound, rounds, seeds, base_key, config, recorder, progress)
+            history = host_loop(arms, bound, rounds, seeds, base_key, config, by_round, progress)
         else:
-            history = scan_loop(arms, learner, rounds, seeds, base_key, config, row_capacity, progress)
+            history = scan_loop(arms, learner, rounds, seeds, base_key, config, row_capacity, progress, by_chunk)
     for note in history.notes:
         warnings.warn(note, SweepWarning, stacklevel=2)
     return history

@@ -10,7 +10,6 @@ import copy
 import dataclasses
 import functools
 import hashlib
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -20,17 +19,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bandit_rft.contract import ArmSet, Learner, LearnerFactory
 from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
+from bandit_rft.loop.chunk_recorder import MOST_ROUNDS, ChunkRecorder, recorded_chunks
+from bandit_rft.loop.groups import number_of_groups, shard, split, whole
 from bandit_rft.loop.one_round import INIT_FOLD, Progress, check_rewards, one_round
 from bandit_rft.loop.store import Store
-from bandit_rft.random_bits import plain, quick
+from bandit_rft.random_bits import quick
 
 CHUNK_NUMBERS = 2**23  # numbers that one chunk of rounds may hand back (64 MiB of float64)
-LEAST_GROUP = 4  # seeds below which a core of its own is not worth its start
 
 
 class _Compiled:
@@ -61,6 +60,25 @@ class _Compiled:
 
             return jax.lax.scan(step, state, start + jnp.arange(length, dtype=jnp.int32))
 
+        def part(
+            values: Mapping[str, jax.Array], seed_key: jax.Array, state: Any, start: jax.Array, length: jax.Array
+        ) -> tuple[Any, dict[str, Any]]:
+            bound = bind(values)
+
+            @jax.jit  # so that the shapes and the loop share one trace
+            def step(state: Any, round_index: jax.Array) -> tuple[Any, Any]:
+                state, record, _ = one_round(arms, bound, seed_key, round_index, state)
+                overflowed = bound.overflowed(state) if bound.overflowed else False
+                return state, record | {"overflowed": jnp.asarray(overflowed)}
+
+            def body(offset: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+                state, record = step(carry[0], start + offset)
+                return state, jax.tree.map(lambda all, one: all.at[offset].set(one), carry[1], record)
+
+            shapes = jax.eval_shape(step, state, start)[1]
+            empty = jax.tree.map(lambda one: jnp.zeros((MOST_ROUNDS, *one.shape), one.dtype), shapes)
+            return jax.lax.fori_loop(jnp.zeros_like(length), length, body, (state, empty))
+
         self.init = jax.jit(jax.vmap(init, (None, 0)))
         self.chunk = jax.jit(
             lambda values, keys, state, start, length: jax.vmap(
@@ -69,13 +87,16 @@ class _Compiled:
             static_argnums=4,
             donate_argnums=2,
         )
+        # Its length is traced: however a run is cut, the same program runs its rounds, to the same bits.
+        self.part = jax.jit(jax.vmap(part, (None, 0, 0, None, None)), donate_argnums=2)
         self._ready: dict[tuple[Any, ...], Callable] = {}
 
-    def prepared(self, values: Any, keys: jax.Array, state: Any, start: jax.Array, length: int) -> Callable:
-        """The chunk compiled ahead for these shapes: threads that called the jitted one would each trace it."""
-        shape = (keys.shape, str(keys.dtype), length)
+    def prepared(self, values: Any, keys: jax.Array, state: Any, start: jax.Array, length: int | jax.Array) -> Callable:
+        """The chunk (of an int) or part (of a traced length), compiled ahead for these shapes: threads that called the
+        jitted one would each trace it."""
+        shape = (keys.shape, str(keys.dtype), length if isinstance(length, int) else None)
         if shape not in self._ready:
-            lowered = self.chunk.lower(values, keys, state, start, length)
+            lowered = (self.chunk if isinstance(length, int) else self.part).lower(values, keys, state, start, length)
             self._ready[shape] = _executable(lowered, jax.tree.structure(state))
         return self._ready[shape]
 
@@ -146,6 +167,7 @@ def scan_loop(
     config: Mapping[str, Any],
     row_capacity: int | None,
     progress: Progress | None,
+    recorder: ChunkRecorder | None = None,
 ) -> History:
     """All seeds at once. Raises RowCapacityError, or InputError for a reward that is not finite."""
     try:
@@ -153,17 +175,31 @@ def scan_loop(
     except TypeError:  # an arm set or learner of the user's own that cannot be hashed is compiled each time
         compiled = _Compiled(arms, learner, rounds, row_capacity)
     seed_keys = jax.vmap(functools.partial(jax.random.fold_in, base_key))(jnp.arange(seeds, dtype=jnp.uint32))
-    groups = [_shard(keys) for keys in jnp.split(quick(seed_keys), _number_of_groups(seeds))]
+    number = number_of_groups(seeds)
+    if recorder is not None:
+        number = recorder.groups(number)
+    groups = [shard(keys) for keys in jnp.split(quick(seed_keys), number)]
     values = _values(learner)
     states = [compiled.init(values, keys) for keys in groups]
     start_time = time.monotonic()
     store = Store(seeds, rounds)
+    begin = 0
+    if recorder is not None:
+        resumed = recorder.resume(whole(states))
+        if resumed is not None:
+            records, state = resumed
+            begin = records["rewards"].shape[1]
+            store.add(0, records)
+            states = split(state, states)
+            del state
     with ThreadPoolExecutor(len(groups)) as threads:
-        for start, length in _chunks(rounds, seeds, compiled.rollouts, watched=progress is not None):
-            outcomes = _run_chunk(compiled, values, threads, groups, states, start, length)
+        chunks = _chunks(rounds, seeds, compiled.rollouts, watched=progress is not None)
+        for start, length in chunks if recorder is None else recorded_chunks(begin, rounds, recorder):
+            asked = length if recorder is None else jnp.asarray(length, jnp.int32)
+            outcomes = _run_chunk(compiled, values, threads, groups, states, start, asked)
             states = [state for state, _ in outcomes]
             records = jax.tree.map(
-                lambda *parts: np.concatenate([np.asarray(part) for part in parts]),
+                lambda *parts, length=length: np.concatenate([np.asarray(part)[:, :length] for part in parts]),
                 *jax.device_get([record for _, record in outcomes]),
             )
             overflowed = records.pop("overflowed")
@@ -175,11 +211,16 @@ def scan_loop(
                     "the most that the run can need).",
                     history=store.history(arms.best_mean, config, compiled.notes, None, start + good),
                 )
+            if recorder is not None:
+                recorder.check(start, records)
             check_rewards(records["rewards"], arms, start)
             store.add(start, records)
+            if recorder is not None:
+                so_far = store.history(arms.best_mean, config, compiled.notes, None, start + length)
+                recorder.record(so_far, whole(states))
             if progress is not None:
                 progress(start + length, rounds, float(records["rewards"].mean()), time.monotonic() - start_time)
-    final_state = plain(states[0] if len(states) == 1 else jax.tree.map(lambda *parts: jnp.concatenate(parts), *states))
+    final_state = whole(states)
     return store.history(arms.best_mean, config, compiled.notes, final_state, rounds)
 
 
@@ -190,29 +231,20 @@ def _run_chunk(
     groups: list[jax.Array],
     states: list[Any],
     start: int,
-    length: int,
+    length: int | jax.Array,
 ) -> list[tuple[Any, dict[str, Any]]]:
-    """(state, records) of each group after `length` rounds."""
+    """(state, records) of each group after `length` rounds; of a traced length, records of `MOST_ROUNDS`."""
     first = jnp.asarray(start, jnp.int32)
-    if len(groups) == 1:
+    traced = () if isinstance(length, int) else (length,)
+    if len(groups) == 1 and not traced:
         return [compiled.chunk(values, groups[0], states[0], first, length)]
     run_one = compiled.prepared(values, groups[0], states[0], first, length)
 
     def on_a_core(keys: jax.Array, state: Any) -> Any:
         with jax.enable_x64(True):  # the context of the caller, which a thread does not inherit
-            return jax.block_until_ready(run_one(values, keys, state, first))
+            return jax.block_until_ready(run_one(values, keys, state, first, *traced))
 
     return list(threads.map(on_a_core, groups, states))
-
-
-def _number_of_groups(seeds: int) -> int:
-    """Most equal groups of at least LEAST_GROUP seeds, no more than there are cores; 1 off the CPU, or with many
-    devices, or where JAX is asked to look at every value (its checks are the calling thread's own).
-    """
-    if jax.default_backend() != "cpu" or len(jax.local_devices()) > 1 or jax.config.jax_debug_nans:  # type: ignore[attr-defined]
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return next(n for n in range(min(cores, max(1, seeds // LEAST_GROUP)), 0, -1) if seeds % n == 0)
 
 
 def _chunks(rounds: int, seeds: int, rollouts: int, *, watched: bool) -> Iterator[tuple[int, int]]:
@@ -227,11 +259,3 @@ def _chunks(rounds: int, seeds: int, rollouts: int, *, watched: bool) -> Iterato
         length = min(longest, rounds - start)
         yield start, length
         start += length
-
-
-def _shard(seed_keys: jax.Array) -> jax.Array:
-    """Spread the seeds over all local devices where they divide evenly; the jitted loop follows its input."""
-    devices = jax.local_devices()
-    if len(devices) == 1 or seed_keys.shape[0] % len(devices):
-        return seed_keys
-    return jax.device_put(seed_keys, NamedSharding(Mesh(np.asarray(devices), ("seed",)), PartitionSpec("seed")))

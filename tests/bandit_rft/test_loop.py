@@ -130,7 +130,7 @@ def test_a_compiled_scan_is_shared_by_its_text_and_its_state(monkeypatch: pytest
         def start(self, key):
             return None  # no leaf, like the () of a fixed table, and yet another tree
 
-    monkeypatch.setattr(scan, "_number_of_groups", lambda seeds: 2)
+    monkeypatch.setattr(scan, "number_of_groups", lambda seeds: 2)
     first, second = (run(kind([0.2, 0.7]), learners.UCB1(), 10, seeds=4, key=0) for kind in (arms.Bernoulli, Other))
     np.testing.assert_array_equal(first.rewards, second.rewards)
 

@@ -134,7 +134,7 @@ def test_one_question_is_measured_as_the_library_does(
     tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """p0, κ and its error are `llm_bridge.measure`'s under the key of a fine-tuning run's own measurement."""
-    from bandit_rft.cli_commands.finetune import MEASUREMENT
+    from bandit_rft.cli_commands.finetune_config import MEASUREMENT
 
     (tmp_path / "rule.py").write_text("def odd(text, answer):\n    return float(len(text) % 2)\n")  # p0 about a half
     command = options(

@@ -1,0 +1,121 @@
+"""A fine-tuning run of one seed, round by round: load, measure, run or continue, draw, sum up."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bandit_rft.cli_commands.finetune_config import FineTuneConfig
+
+if TYPE_CHECKING:
+    from bandit_rft.history import History
+    from llm_bridge import LanguageModel
+    from llm_bridge.datasets import Example
+
+
+def finetune(
+    config: FineTuneConfig, out: str | Path, *, model: LanguageModel | None = None, log: Sequence[str] = ()
+) -> History:
+    """Run or continue a configuration in a run folder, draw its figure, and print the summary.
+
+    Args:
+        config: what to do.
+        out: the run folder.
+        model: an already loaded model of `config.model`, where the caller has one.
+        log: names of `bandit_rft.loggers` that are told of the run; no part of the configuration.
+
+    Raises:
+        InputError: whatever is wrong with model, data, options or folder.
+    """
+    # Everything that can be refused without the model is refused before it is loaded.
+    import jax
+
+    import bandit_rft
+    from bandit_rft import loggers
+    from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell
+    from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
+    from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
+    from bandit_rft.cli_commands.pinned_model import load_pinned
+    from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
+    from bandit_rft.progress import ProgressLine
+    from bandit_rft.rollouts import write_questions
+    from bandit_rft.run_folder import RunFolder, explain_disk_errors, now
+    from llm_bridge import datasets, verifiers
+    from llm_bridge.finetune import FineTune
+    from llm_bridge.finite import NotFiniteError
+    from llm_bridge.prompt_arms import PromptArms
+    from llm_bridge.question_arms import QuestionArms
+
+    loggers.check(log)
+    if config.data is not None:
+        data = datasets.load(config.data, config.split, template=config.template)
+        examples, revision = [data.example(place) for place in config.places], data.revision
+    else:
+        assert config.prompt is not None
+        assert config.answer is not None
+        message = {"role": "user", "content": config.prompt}
+        examples = [datasets.Example(prompt=(message,), ground_truth=config.answer, index=0, data_source="prompt")]
+        revision = None
+    # config.json names the verifier that the data chose, so that it says what was done.
+    config = dataclasses.replace(config, verifier=config.verifier or examples[0].verifier)
+    assert config.verifier is not None
+    for example in examples:
+        verifiers.make(config.verifier, example.answer)
+    test: list[Example] = []
+    if config.test_source is not None:
+        questions = datasets.load(config.test_source, config.test_split, template=config.template)
+        test = [questions.example(place) for place in range(min(config.test_questions, len(questions)))]
+
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(StopRequest())
+        stack.enter_context(explain_disk_errors(Path(out)))
+        if model is None:
+            model = load_pinned(out, config)
+        arms: PromptArms | QuestionArms = QuestionArms(model, examples, config.verifier)
+        if len(examples) == 1:
+            arms = PromptArms(model, examples[0].prompt, verifiers.make(config.verifier, examples[0].answer))
+        arms.check_fits(config.max_tokens)
+        defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
+        folder = stack.enter_context(RunFolder.claim(out, config.to_json(), defaults=defaults))
+        source = model.source.to_json() if model.source is not None else None
+        folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=revision, model=source)
+        write_questions(folder.path, examples)
+        key = jax.random.key(config.key)
+        learning_rate = learning_rate_of(config, folder, model, examples[0], key)
+        learner = FineTune(model, learning_rate=learning_rate, **learner_settings(config))
+        line = ProgressLine("fine-tuning")
+        recorder = FineTuneRecorder(
+            folder=folder,
+            rounds=config.rounds,
+            checkpoint_every=config.checkpoint_every,
+            evaluators=evaluators(config, model, examples, test, key),
+            keep=config.keep_checkpoints,
+            arms=arms,
+            on_evaluation=lambda record: tell(line, record),
+            tell=lambda sentence: say(line, sentence),
+            stop=stop,
+        )
+        stack.callback(recorder.close)
+        told = loggers.make(log, folder.path, folder.config)
+        logged = loggers.LoggedRecorder(recorder=recorder, loggers=told)
+        stack.callback(logged.close)
+        try:
+            with line:
+                history = bandit_rft.run(arms, learner, config.rounds, key=config.key, recorder=logged, progress=line)
+        except NotFiniteError as error:
+            name = "--prompt" if config.data is None else f"prompt {config.places[error.question]} of {config.data}"
+            raise not_finite(error, name, recorder.last_sound(error)) from None
+        folder.amend_manifest(finished=now(), resumed_at_round=recorder.resumed_at)
+        history = dataclasses.replace(history, evaluations=tuple(recorder.evaluations))
+        from figures import finetune_run, report
+
+        with explain_disk_errors(folder.path / "figures"):
+            figure = finetune_run.draw(folder.path)
+        print(finetune_run.summary(folder.path))
+        print(f"Figure: {figure}\nReport: {report.write(folder.path)}\nRun folder: {folder.path}")
+        if verifiers.counts().said():
+            print(verifiers.counts().said())
+        return history

@@ -1,0 +1,52 @@
+"""What the scan loop tells between its chunks of rounds, so that a run of many seeds can be written and continued."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from bandit_rft.history import History
+
+MOST_ROUNDS = 64  # of a chunk: what is compiled makes room for so many records, whatever the chunk's own length
+
+
+@runtime_checkable
+class ChunkRecorder(Protocol):
+    """A recorder of the scan loop. Where a run is cut into chunks changes no number of it: the chunk's length is an
+    argument of one compiled program, and a round's keys depend on the round alone.
+    """
+
+    def groups(self, usual: int) -> int:
+        """Groups of seeds to run beside each other; `usual` at first, and always the same for one run: how many seeds
+        are computed together decides the last bits of a model's numbers.
+        """
+        ...
+
+    def resume(self, state: Any) -> tuple[Mapping[str, Any], Any] | None:
+        """(records [S, done, ...] by the loop's names, state after them) to go on from, or None to start afresh.
+        `state` [S, ...] is a template.
+        """
+        ...
+
+    def chunk_end(self, done: int) -> int:
+        """The round that the next chunk runs up to, above `done`."""
+        ...
+
+    def check(self, start: int, records: Mapping[str, Any]) -> None:
+        """Raises where the records [S, L, ...] of the rounds from `start` on are not sound; nothing is kept of them
+        then.
+        """
+        ...
+
+    def record(self, history: History, state: Any) -> None:
+        """A chunk is done: everything so far, and the state [S, ...] after it, which the next chunk overwrites."""
+        ...
+
+
+def recorded_chunks(begin: int, rounds: int, recorder: ChunkRecorder) -> Iterator[tuple[int, int]]:
+    """(start, length) of the chunks, each asked for when the one before it is done."""
+    start = begin
+    while start < rounds:
+        end = min(max(recorder.chunk_end(start), start + 1), start + MOST_ROUNDS, rounds)
+        yield start, end - start
+        start = end

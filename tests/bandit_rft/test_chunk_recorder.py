@@ -1,0 +1,87 @@
+"""The scan loop in recorded chunks: the same numbers however it is cut and resumed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bandit_rft import InputError, arms, learners, run
+from bandit_rft.history import History
+
+NEEDLE = arms.Needle(log10_arms=2, optimal=3, p0=0.1)
+LEARNER = learners.SoftmaxPolicyGradient(step_size=0.5, rollouts=2)
+ROUNDS, SEEDS = 90, 4
+
+
+class Kept:
+    """Chunks of the given lengths, again and again; keeps all that it is told."""
+
+    def __init__(self, lengths, groups=1, resumed=None) -> None:
+        self.lengths, self.number, self.resumed = lengths, groups, resumed
+        self.chunks, self.kept = [], {}
+
+    def groups(self, usual):
+        return self.number
+
+    def resume(self, state):
+        return self.resumed
+
+    def chunk_end(self, done):
+        return done + self.lengths[len(self.chunks) % len(self.lengths)]
+
+    def check(self, start, records) -> None:
+        self.chunks.append((start, records["rewards"].shape[1]))
+
+    def record(self, history: History, state) -> None:
+        self.kept[history.rounds] = (history, jax.tree.map(lambda leaf: leaf.copy(), state))
+
+
+def identical(a: History, b: History) -> None:
+    np.testing.assert_array_equal(a.rewards, b.rewards)
+    np.testing.assert_array_equal(a.value, b.value)
+    for x, y in zip(jax.tree.leaves(a.final_state), jax.tree.leaves(b.final_state), strict=True):
+        np.testing.assert_array_equal(plain_numbers(x), plain_numbers(y))
+
+
+def plain_numbers(leaf):
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+def records_of(history: History, rounds: int):
+    cut = lambda values: None if values is None else values[:, :rounds]  # noqa: E731
+    return {
+        "rewards": cut(history.rewards),
+        "pulled_mean": cut(history.pulled_mean),
+        "value": cut(history.value),
+        "best_mean": None,
+        "metrics": {name: cut(values) for name, values in history.metrics.items()},
+    }
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_cut_and_resumed_runs_are_the_one_that_was_not(groups: int) -> None:
+    """Catches keys by place in the chunk, records of the room that a short chunk leaves, groups put together in another
+    order, and a resumed state whose keys or groups differ."""
+    whole = run(NEEDLE, LEARNER, ROUNDS, seeds=SEEDS, key=3)
+    cut = Kept([1, 7, 30], groups)
+    identical(run(NEEDLE, LEARNER, ROUNDS, seeds=SEEDS, key=3, recorder=cut), whole)
+    assert cut.chunks == [(0, 1), (1, 7), (8, 30), (38, 1), (39, 7), (46, 30), (76, 1), (77, 7), (84, 6)]
+    history, state = cut.kept[46]
+    np.testing.assert_array_equal(history.rewards, whole.rewards[:, :46])
+    again = Kept([200], groups, (records_of(history, 46), state))
+    identical(run(NEEDLE, LEARNER, ROUNDS, seeds=SEEDS, key=3, recorder=again), whole)
+    assert again.chunks == [(46, 44)]
+    done = Kept([5], groups, (records_of(whole, ROUNDS), cut.kept[ROUNDS][1]))
+    identical(run(NEEDLE, LEARNER, ROUNDS, seeds=SEEDS, key=3, recorder=done), whole)
+    assert done.chunks == []
+
+
+def test_a_chunk_is_no_longer_than_there_is_room_for() -> None:
+    told = Kept([1000])
+    run(NEEDLE, LEARNER, 150, seeds=SEEDS, key=0, recorder=told)
+    assert told.chunks == [(0, 64), (64, 64), (128, 22)]
+
+
+def test_a_recorder_of_chunks_needs_the_scan_loop() -> None:
+    with pytest.raises(InputError, match="only the scan loop"):
+        run(NEEDLE, LEARNER, 5, recorder=Kept([5]), loop="host")

@@ -1,0 +1,224 @@
+"""Runs of `bandit-rft finetune` that are ended from outside, and what is left of them; shared by the survival tests.
+
+Each comparison is to the bit with a run that was never disturbed.
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from bandit_rft.cli import main
+from bandit_rft.run_folder import read_history
+
+ROOT = Path(__file__).resolve().parents[2]
+# transformers imports torch where it finds it, which costs seconds and is never used.
+WITHOUT_TORCH = """
+import importlib.util, sys
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "torch" else find(name, *rest)
+from bandit_rft.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+# Short runs of the random weights of `tiny_folder`, within the test's own process.
+SHORT = (
+    *("finetune", "--prompt", "2+2=?", "--answer", "7", "--rollouts", "4", "--signal", "grpo", "--replay", "1"),
+    *("--max-tokens", "4", "--learning-rate", "0.01", "--train-samples", "8", "--evaluation-batch", "8"),
+    *("--rounds", "7", "--evaluate-every", "4", "--checkpoint-every", "2", "--keep-checkpoints", "3"),
+)
+
+
+def run(model: str, out: str, *options: str) -> int:
+    """The exit code of a short run on a model's folder."""
+    return main([*SHORT, "--model", model, "--out", out, *options])
+
+
+def sentence(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on standard error."""
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def environment(cache: Path, *, optimised: bool = False) -> dict[str, str]:
+    """Of processes that keep their compiled programs for each other, so that kills fall on rounds and not on
+    compilation alone; compiled quickly where runs are too short for optimised programs to be worth it.
+    """
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": str(int(not optimised)),
+        "TF_CPP_MIN_LOG_LEVEL": "3",  # XLA would say of a busy machine that compiling took long
+    }
+
+
+def outcome(run: Path) -> tuple[dict[str, bytes], list[dict[str, object]]]:
+    """History, evaluations, and the checksums of every array of the last checkpoint (weights, optimiser, keys, …)."""
+    final = sorted((run / "checkpoints").glob("round_*"))[-1]
+    leaves = json.loads((final / "meta.json").read_text())["leaves"]
+    names = ("history.jsonl", "history.npz", "evaluations.jsonl")
+    return {name: (run / name).read_bytes() for name in names if (run / name).exists()}, leaves
+
+
+def litter(run: Path) -> list[Path]:
+    """Half files and half checkpoints."""
+    return [*run.rglob("*.partial"), *run.glob("checkpoints/.round_*")]
+
+
+def cut_short(checkpoint: Path) -> None:
+    """Half of its largest file is gone."""
+    file = max((path for path in (checkpoint / "state").rglob("*") if path.is_file()), key=lambda p: p.stat().st_size)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip_a_byte(checkpoint: Path) -> None:
+    """In the header: one array's name, so that the checkpoint looks like another model's."""
+    path = checkpoint / "meta.json"
+    path.write_text(path.read_text().replace(".params", ".qarams", 1))
+
+
+def remove_meta(checkpoint: Path) -> None:
+    (checkpoint / "meta.json").unlink()
+
+
+class Command:
+    """The command in a process group of its own."""
+
+    def __init__(self, options: Sequence[str], out: Path, environment: dict[str, str]) -> None:
+        self.options, self.out = options, out
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WITHOUT_TORCH, *options, "--out", str(out)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+
+    def wait_until(self, reached: Callable[[], bool], seconds: float = 300.0) -> None:
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < deadline and not reached():
+            time.sleep(0.002)
+
+    def wait_for_rounds(self, number: int) -> None:
+        """Until this process has written so many rounds, or chunks of rounds, of the history."""
+        before = self.written()
+        self.wait_until(lambda: self.written() != before)
+        if (self.out / "history.jsonl").exists():
+            target = self.written() + number - 1
+            self.wait_until(lambda: self.written() >= target)
+            return
+        for _ in range(number - 1):
+            self.wait_until(lambda before=self.written(): self.written() != before)
+
+    def written(self) -> int:
+        """Lines of history.jsonl, or the time of history.npz; 0 where there is neither."""
+        lines, whole = self.out / "history.jsonl", self.out / "history.npz"
+        if lines.exists():
+            return lines.read_bytes().count(b"\n")
+        return whole.stat().st_mtime_ns if whole.exists() else 0
+
+    def saves(self) -> bool:
+        """Whether a checkpoint is being written."""
+        folder = self.out / "checkpoints"
+        return folder.is_dir() and any(name.startswith(".round_") for name in os.listdir(folder))
+
+    def kill(self, number: int) -> None:
+        os.killpg(self.process.pid, number)
+
+    def finish(self) -> tuple[int, str, str]:
+        """Exit code, standard output and standard error."""
+        said = self.process.communicate(timeout=600)
+        return self.process.returncode, *said
+
+
+def survives(
+    kinds: Sequence[str], options: Sequence[str], folder: Path, environment: dict[str, str], enough: int | None = None
+) -> list[str]:
+    """End a run at one random moment of each kind, or until enough have hit; continue it each time, and compare; the
+    kinds that hit.
+
+    clock       SIGKILL any time from the start of the process on, imports and compilation included
+    round       SIGKILL some rounds after the first round of this process
+    checkpoint  SIGKILL while a checkpoint is written
+    stop        SIGTERM some rounds after the first, and meanwhile the same command once more on the same folder
+    """
+    draw = random.Random(20)
+    whole, cut = Command(options, folder / "whole", environment), folder / "cut"
+    whole.wait_for_rounds(2)  # by then its programs are compiled, for the others as well, which need not wait for it
+    seconds = 0.0
+    if "clock" in kinds:  # as long as a run that finds its programs compiled, as the killed ones do
+        ends_well(whole)
+        began = time.monotonic()
+        ends_well(Command(options, folder / "again", environment))
+        seconds = time.monotonic() - began
+        assert outcome(folder / "again") == outcome(folder / "whole")
+    hit: list[str] = []
+    for kind in kinds:
+        command = Command(options, cut, environment)
+        if kind == "clock":
+            command.wait_until(lambda: False, draw.uniform(0.0, seconds))
+        else:
+            command.wait_for_rounds(draw.randint(1, 5))
+            if kind == "checkpoint":
+                command.wait_until(command.saves)
+            else:
+                time.sleep(draw.uniform(0.0, 0.02))
+        if command.process.poll() is not None:  # done before its moment came: one survivor more to compare
+            ends_well(command)
+            if whole.process.returncode is None:
+                ends_well(whole)
+            assert outcome(cut) == outcome(folder / "whole")
+            shutil.rmtree(cut)
+            continue
+        if kind == "stop":
+            stops(command)
+        else:
+            command.kill(signal.SIGKILL)
+            command.finish()
+        hit.append(kind)
+        if len(hit) == enough:
+            break
+    ends_well(Command(options, cut, environment))
+    if whole.process.returncode is None:
+        ends_well(whole)
+    assert outcome(cut) == outcome(folder / "whole")
+    assert not litter(cut)
+    return hit
+
+
+def ends_well(command: Command) -> None:
+    code, _, error = command.finish()
+    assert (code, error) == (0, ""), error
+
+
+def stops(command: Command) -> None:
+    """Ask a run to stop: exit code 143, one sentence, and a checkpoint of its last round, due or not."""
+    command.kill(signal.SIGSTOP)  # else it might be done before the second one has begun
+    with pytest.MonkeyPatch.context() as patch:
+        said: list[str] = []
+        patch.setattr(sys.stderr, "write", lambda text: said.append(text) or len(text))
+        code = main([*command.options, "--out", str(command.out)])
+    assert code == 2, said
+    assert "is in use by another process" in "".join(said)
+    command.kill(signal.SIGTERM)
+    command.kill(signal.SIGCONT)
+    code, _, error = command.finish()
+    assert code == 143, error
+    sentence = r"bandit-rft: stopped by SIGTERM: saved after round (\d+); the same command continues it.\n"
+    found = re.fullmatch(sentence, error)
+    assert found, error
+    assert read_history(command.out).rounds == int(found[1])
+    assert (command.out / "checkpoints" / f"round_{int(found[1]):08d}" / "meta.json").exists()

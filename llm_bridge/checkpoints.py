@@ -14,57 +14,29 @@ checkpoint.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import gc
 import json
 import logging
 import os
+import re
+import secrets
 import shutil
-import sys
-import tempfile
-import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
 from bandit_rft.errors import InputError
+from llm_bridge import checkpoint_files
 
 PyTree = Any
 
 _LOG = logging.getLogger(__name__)
 _PREFIX = "round_"
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
 _FORMAT = 2  # 1 had no checksum over meta.json itself; it is still read
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the tracebacks that Orbax, asyncio and TensorStore's threads print of an error that is also raised."""
-    logs = [logging.getLogger(name) for name in ("absl", "asyncio")]
-    before, hook = [log.disabled for log in logs], sys.unraisablehook
-
-    def unheard(found: Any) -> None:
-        code = getattr(found.object, "cr_code", None)  # a reader or writer given up half-way
-        late = "Event loop is closed" in str(found.exc_value)  # one that has nobody left to tell
-        if not late and "orbax" not in getattr(code, "co_filename", ""):
-            hook(found)
-
-    for log in logs:
-        log.disabled = True
-    sys.unraisablehook = unheard
-    try:
-        yield
-    finally:
-        sys.unraisablehook = hook
-        for log, disabled in zip(logs, before, strict=True):
-            log.disabled = disabled
 
 
 def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | None = None, *, keep: int = 2) -> Path:
@@ -87,19 +59,19 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
     if keep < 1 or round < 0:
         raise InputError(f"A checkpoint got keep = {keep} and round = {round}: give keep ≥ 1 and round ≥ 0.")
     folder = Path(folder).absolute()
-    names, leaves, _ = _flatten(state)
+    names, leaves, _ = checkpoint_files.flatten(state)
     header = {
         "format": _FORMAT,
         "round": int(round),
         "meta": meta or {},
         "leaves": [
-            {"name": name, "shape": list(leaf.shape), "dtype": str(leaf.dtype), "crc32": _crc32(leaf)}
+            {"name": name, "shape": list(leaf.shape), "dtype": str(leaf.dtype), "crc32": checkpoint_files.crc32(leaf)}
             for name, leaf in zip(names, leaves, strict=True)
         ],
     }
     try:
         header = json.loads(json.dumps(header, allow_nan=False))  # as it will be read: JSON's keys are strings
-        text = json.dumps({**header, "crc32": _header_crc32(header)}, indent=1)
+        text = json.dumps({**header, "crc32": checkpoint_files.header_crc32(header)}, indent=1)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"A checkpoint's meta must be plain JSON values without NaN ({error}): convert it first."
@@ -108,9 +80,11 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
         folder.mkdir(parents=True, exist_ok=True)
         for stale in folder.glob(f".{_PREFIX}*"):  # of a process killed while it wrote; a folder has one writer
             shutil.rmtree(stale, ignore_errors=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}{round:08d}.", dir=folder))
+        # Made with the user's own umask: a temporary folder's 0700 would hide the checkpoint from colleagues.
+        temporary = folder / f".{_PREFIX}{round:08d}.{secrets.token_hex(4)}"
+        temporary.mkdir()
         try:
-            _write(temporary / "state", {str(i): leaf for i, leaf in enumerate(leaves) if leaf.size})
+            checkpoint_files.write(temporary / "state", {str(i): leaf for i, leaf in enumerate(leaves) if leaf.size})
             with (temporary / "meta.json").open("w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
@@ -119,12 +93,11 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
             if target.exists():  # a folder cannot be renamed onto a full one
                 os.replace(target, temporary / "replaced")
                 shutil.rmtree(temporary / "replaced")
-            os.chmod(temporary, 0o755)  # mkdtemp's 0700 would hide it from the user's colleagues
             os.replace(temporary, target)
         except BaseException:
-            _remove(temporary)  # while it waits, what was still on its way comes to its end
+            checkpoint_files.remove(temporary)  # while it waits, what was still on its way comes to its end
             raise
-        _sync(folder)
+        checkpoint_files.sync(folder)
     except OSError as error:
         raise InputError(
             f"The checkpoint of round {round} cannot be written to {folder} ({error.strerror or error}): make room or "
@@ -157,7 +130,7 @@ def load_latest(
     folder = Path(folder).absolute()
     found = available(folder)
     for path in reversed(found):
-        with _quiet():
+        with checkpoint_files.quiet():
             try:
                 return _load(path, like)
             except InputError:
@@ -203,7 +176,8 @@ def available(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir() and path.name[len(_PREFIX) :].isdigit())
+    named = [path for path in folder.glob(f"{_PREFIX}*") if re.fullmatch(_PREFIX + "[0-9]{8,18}", path.name)]
+    return sorted((path for path in named if path.is_dir()), key=round_of)
 
 
 def require(folder: str | Path, round: int | None = None) -> list[Path]:
@@ -232,10 +206,12 @@ def round_of(checkpoint: Path) -> int:
 def _load(path: Path, like: PyTree) -> tuple[int, PyTree, dict[str, Any]]:
     header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     written = header.pop("crc32", None)
-    if header["format"] not in (1, _FORMAT) or (header["format"] == _FORMAT and written != _header_crc32(header)):
+    if header["format"] not in (1, _FORMAT) or (
+        header["format"] == _FORMAT and written != checkpoint_files.header_crc32(header)
+    ):
         raise OSError("meta.json differs from what was written")
     saved = header["leaves"]
-    names, leaves, tree = _flatten(like)
+    names, leaves, tree = checkpoint_files.flatten(like)
     if [entry["name"] for entry in saved] != names:
         raise InputError(
             f"Checkpoint {path} holds {len(saved)} arrays, other ones than the {len(names)} of this state: "
@@ -253,11 +229,11 @@ def _load(path: Path, like: PyTree) -> tuple[int, PyTree, dict[str, Any]]:
     restored = []
     for index, (entry, original) in enumerate(zip(saved, jax.tree.leaves(like), strict=True)):
         value = values.get(str(index), leaves[index])  # Orbax refuses empty arrays; one is as good as another
-        if _crc32(value) != entry["crc32"]:
+        if checkpoint_files.crc32(value) != entry["crc32"]:
             raise OSError(f"{entry['name']} differs from what was written")
         if isinstance(original, np.ndarray | np.generic):
             value = np.asarray(value)
-        elif _is_key(original):
+        elif checkpoint_files.is_key(original):
             value = jax.random.wrap_key_data(value, impl=jax.random.key_impl(original))
         restored.append(value)
     return int(header["round"]), jax.tree.unflatten(tree, restored), header["meta"]
@@ -266,7 +242,7 @@ def _load(path: Path, like: PyTree) -> tuple[int, PyTree, dict[str, Any]]:
 def _load_part(path: Path, part: str, like: PyTree) -> tuple[int, PyTree]:
     header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     places = {entry["name"]: place for place, entry in enumerate(header["leaves"])}
-    names, leaves, tree = _flatten(like)
+    names, leaves, tree = checkpoint_files.flatten(like)
     target: dict[str, Any] = {}
     entries = []
     for name, leaf in zip(names, leaves, strict=True):
@@ -285,73 +261,6 @@ def _load_part(path: Path, part: str, like: PyTree) -> tuple[int, PyTree]:
         asked = ocp.args.PyTreeRestore(item=target, restore_args=placement, partial_restore=True)
         values = reader.restore(path / "state", args=asked)
     for place, entry in entries:
-        if _crc32(values[place]) != entry["crc32"]:
+        if checkpoint_files.crc32(values[place]) != entry["crc32"]:
             raise OSError(f"{entry['name']} differs from what was written")
     return int(header["round"]), jax.tree.unflatten(tree, [values[place] for place, _ in entries])
-
-
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _flatten(state: PyTree) -> tuple[list[str], list[Any], Any]:
-    """(names, leaves, tree); typed PRNG keys as the integers beneath."""
-    pairs, tree = jax.tree_util.tree_flatten_with_path(state)
-    names, leaves = [], []
-    for path, leaf in pairs:
-        name = jax.tree_util.keystr(path)
-        if not isinstance(leaf, jax.Array | np.ndarray | np.generic):
-            raise InputError(f"A checkpoint's state holds {type(leaf).__name__} at {name}: hold arrays only.")
-        names.append(name)
-        if isinstance(leaf, np.generic):
-            leaf = np.asarray(leaf)
-        leaves.append(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
-    return names, leaves, tree
-
-
-def _crc32(leaf: Any) -> int:
-    return zlib.crc32(np.ascontiguousarray(np.asarray(leaf)).view(np.uint8).reshape(-1).data) if leaf.size else 0
-
-
-@_quiet()
-def _write(path: Path, arrays: dict[str, Any]) -> None:
-    """The arrays by Orbax, on disk when it returns. Raises OSError where the disk is why not."""
-    try:
-        with ocp.StandardCheckpointer() as writer:
-            writer.save(path, arrays)
-            writer.wait_until_finished()
-        return
-    except OSError:
-        raise
-    except Exception as error:  # TensorStore puts the disk's own words into a ValueError
-        said = [number for number in _DISK_ERRORS if os.strerror(number) in str(error)]
-        if not said:
-            raise
-    gc.collect()  # Orbax leaves its other failed writers uncollected, and each would print a traceback when it is
-    raise OSError(said[0], os.strerror(said[0]))
-
-
-@_quiet()
-def _remove(folder: Path) -> None:
-    """Remove a folder in which writers that are being given up may still be making files."""
-    gone = 0
-    for _ in range(40):
-        shutil.rmtree(folder, ignore_errors=True)
-        time.sleep(0.05)
-        gone = 0 if folder.exists() else gone + 1
-        if gone == 3:
-            return
-
-
-def _header_crc32(header: dict[str, Any]) -> int:
-    """Of meta.json itself: a name or shape changed by a fault would else look like a checkpoint of another model."""
-    return zlib.crc32(json.dumps(header, sort_keys=True).encode())
-
-
-def _sync(folder: Path) -> None:
-    """Flush a folder's entries, so that the rename survives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

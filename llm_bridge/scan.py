@@ -51,6 +51,12 @@ class Row:
     mean_length: float
 
 
+FIELDS: dict[str, type] = {
+    **dict.fromkeys(("index", "successes", "samples"), int),
+    **dict.fromkeys(("p0", "low", "high", "truncated", "mean_length"), float),
+}
+
+
 def scan(
     model: LanguageModel,
     examples: Iterable[tuple[int, Example]],

@@ -34,7 +34,7 @@ def places(text: str) -> int | tuple[int, ...]:
 def place_range(text: str) -> str:
     """START:STOP, places from START up to but not including STOP."""
     start, colon, stop = text.partition(":")
-    if not colon or not start.isdigit() or not stop.isdigit() or int(stop) <= int(start):
+    if not colon or not start.isdecimal() or not stop.isdecimal() or int(stop) <= int(start):
         raise argparse.ArgumentTypeError(f"give START:STOP with START below STOP, such as 0:128, not {text!r}")
     return text
 

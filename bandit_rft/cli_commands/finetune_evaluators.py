@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from llm_bridge import LanguageModel
     from llm_bridge.datasets import Example
 
+# What a line of evaluations.jsonl holds, whoever measured.
+EVALUATION_FIELDS: dict[str, type] = {
+    **dict.fromkeys(("round", "successes", "samples"), int),
+    **dict.fromkeys(("pass_at_1", "low", "high"), float),
+    "measured": str,
+    "pass_at_k": dict,
+}
 # (weights, rounds done), and of several seeds the seed -> record
 Evaluate = Callable[..., dict[str, Any]]
 

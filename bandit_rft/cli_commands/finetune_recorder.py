@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bandit_rft.cli_commands.finetune_evaluators import Evaluate
+from bandit_rft.cli_commands.finetune_evaluators import EVALUATION_FIELDS, Evaluate
 from bandit_rft.cli_commands.stopping import StopRequest
 from bandit_rft.errors import InputError
 from bandit_rft.run_folder import EVALUATIONS, LINES, TIMINGS, LineWriter, RunFolder, read_lines, rewrite_lines
@@ -61,7 +61,7 @@ class FineTuneRecorder:
     def __post_init__(self) -> None:
         self._checkpoints = self.folder.path / "checkpoints"
         self._evaluations_path = self.folder.path / EVALUATIONS
-        self.evaluations = read_lines(self._evaluations_path)
+        self.evaluations = read_lines(self._evaluations_path, EVALUATION_FIELDS)
         self._lines: LineWriter | None = None
         self._evaluation_lines: LineWriter | None = None
         self._timing_lines: LineWriter | None = None
@@ -82,7 +82,7 @@ class FineTuneRecorder:
         if found is not None:
             done, state, _ = found
         path = self.folder.path / LINES
-        records = read_lines(path)
+        records = read_lines(path, {"round": int, "rewards": list, "metrics": dict})
         if len(records) < done:
             raise InputError(
                 f"{path} holds {len(records)} rounds, but the newest checkpoint is of round {done}: restore the file, "
@@ -98,7 +98,7 @@ class FineTuneRecorder:
         self.evaluations = [record for record in self.evaluations if record["round"] <= done]
         rewrite_lines(self._evaluations_path, self.evaluations)
         timings = self.folder.path / TIMINGS
-        rewrite_lines(timings, [record for record in read_lines(timings) if record["round"] < done])
+        rewrite_lines(timings, [record for record in read_lines(timings, {"round": int}) if record["round"] < done])
         self._lines, self._evaluation_lines = LineWriter(path), LineWriter(self._evaluations_path)
         self._timing_lines = LineWriter(timings)
         self.resumed_at = done
@@ -186,4 +186,9 @@ class FineTuneRecorder:
 def _as_loop_record(line: Mapping[str, Any]) -> dict[str, Any]:
     """A history line as the loop's own record: JSON's null among the metrics is NaN."""
     metrics = {name: math.nan if value is None else value for name, value in line["metrics"].items()}
-    return {"rewards": line["rewards"], "pulled_mean": line["pulled_mean"], "value": line["value"], "metrics": metrics}
+    return {
+        "rewards": line["rewards"],
+        "pulled_mean": line.get("pulled_mean"),
+        "value": line.get("value"),
+        "metrics": metrics,
+    }

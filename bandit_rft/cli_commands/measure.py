@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from llm_bridge.scan import Row
 
 RESULT = "measurement.json"
+# Those that `told` shows.
+FIELDS: dict[str, type] = {
+    **dict.fromkeys(("rollouts", "distinct", "successes"), int),
+    **dict.fromkeys(("mean_length", "truncated", "p0", "confidence", "p0_low", "p0_high"), float),
+    **dict.fromkeys(("kappa", "kappa_standard_error"), float),
+    "note": str,
+}
 
 _EPILOG = """choose a question that the model answers about one time in four, then measure it anew:
   bandit-rft measure --scan --model smollm2-135m --data gsm8k --indices 0:200 --samples 32 --wanted 0.25
@@ -159,13 +166,17 @@ def _measure(config: MeasureConfig, data: Dataset, folder: RunFolder) -> None:
 
     from bandit_rft.cli_commands.finetune_config import MEASUREMENT
     from bandit_rft.progress import ProgressLine
-    from bandit_rft.run_folder import read_json, to_json, write_atomically
+    from bandit_rft.run_folder import has_fields, read_json, to_json, write_atomically
     from llm_bridge import load_model, verifiers
     from llm_bridge.measure import measure
 
     path = folder.path / RESULT
     if path.exists():
-        print(told(config, read_json(path)))
+        before = read_json(path)
+        known = {name: value for name, value in before.items() if value is not None}
+        if set(FIELDS) - set(before) or not has_fields(known, {n: kind for n, kind in FIELDS.items() if n in known}):
+            raise InputError(f"{path} is not a measurement as written: remove it to measure again.")
+        print(told(config, before))
         return
     example = data.example(config.index)
     assert config.verifier is not None
@@ -224,9 +235,9 @@ def _scan(config: MeasureConfig, data: Dataset, chosen: list[int], folder: RunFo
     if config.shortest is not None:
         chosen = scan.shortest(data, chosen, config.shortest)
     path = folder.path / SCAN
-    records = read_lines(path)
+    records = read_lines(path, scan.FIELDS)
     rewrite_lines(path, records)  # without the half line that a kill may have left
-    rows = [scan.Row(**record) for record in records]
+    rows = [scan.Row(**{name: record[name] for name in scan.FIELDS}) for record in records]
     done = {row.index for row in rows}
     left = [place for place in chosen if place not in done]
     if left:

@@ -92,10 +92,10 @@ def whole(text: str) -> int:
     """A whole number of at least 0; 1_000 and 1e3 are understood."""
     try:
         value = float(text)
-        number = int(text) if text.isdigit() else int(value)
+        number = int(text) if text.isdecimal() else int(value)
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"give a whole number, not {text!r}") from None
-    if number < 0 or (not text.isdigit() and value != number):
+    if number < 0 or (not text.isdecimal() and value != number):
         raise argparse.ArgumentTypeError(f"give a whole number of at least 0, not {text!r}")
     return number
 

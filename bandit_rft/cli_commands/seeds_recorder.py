@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bandit_rft.cli_commands.finetune_evaluators import Evaluate
+from bandit_rft.cli_commands.finetune_evaluators import EVALUATION_FIELDS, Evaluate
 from bandit_rft.cli_commands.stopping import StopRequest
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
@@ -68,7 +68,7 @@ class SeedsRecorder:
 
     def __post_init__(self) -> None:
         self._checkpoints = self.folder.path / "checkpoints"
-        self.evaluations = read_lines(self.folder.path / EVALUATIONS)
+        self.evaluations = read_lines(self.folder.path / EVALUATIONS, EVALUATION_FIELDS)
         self._evaluation_lines: LineWriter | None = None
         self._length = 0
         self._began = self._written = 0.0
@@ -208,7 +208,7 @@ class SeedsRecorder:
         # Before the first round all seeds have the weights of the model as loaded.
         seeds: list[int | None] = list(range(self.seeds)) if done else [None]
         for name, evaluate in self._due(done).items():
-            have = {r["seed"]: r for r in self.evaluations if r["round"] == done and r["measured"] == name}
+            have = {r.get("seed"): r for r in self.evaluations if r["round"] == done and r["measured"] == name}
             for seed in seeds:
                 if seed in have:
                     continue

@@ -17,7 +17,7 @@ kill can leave only the last line half written, which reading drops.
 
 from bandit_rft.run_folder.files import dumps, explain_disk_errors, read_json, to_json, write_atomically
 from bandit_rft.run_folder.folder import RunFolder, config_hash
-from bandit_rft.run_folder.lines import LineWriter, read_lines, rewrite_lines, to_line
+from bandit_rft.run_folder.lines import LineWriter, has_fields, read_lines, rewrite_lines, to_line
 from bandit_rft.run_folder.names import CONFIG, EVALUATIONS, HISTORY, LINES, MANIFEST, QUESTIONS, SCAN, TIMINGS
 from bandit_rft.run_folder.provenance import command_line, commit, now, provenance
 from bandit_rft.run_folder.reading import read_history
@@ -38,6 +38,7 @@ __all__ = [
     "config_hash",
     "dumps",
     "explain_disk_errors",
+    "has_fields",
     "now",
     "provenance",
     "read_history",

@@ -6,17 +6,24 @@ import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bandit_rft.errors import InputError
 from bandit_rft.run_folder.files import dumps, explain_disk_errors, loads, write_atomically
 
+Fields = Mapping[str, type]
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+
+def read_lines(path: Path, fields: Fields = MappingProxyType({})) -> list[dict[str, Any]]:
     """The records of a .jsonl file, [] where it is missing; a last line that a kill cut short is dropped.
 
+    Args:
+        path: the file.
+        fields: name -> type that every record must hold there (float: any number).
+
     Raises:
-        InputError: the file cannot be read, or a line before the last is damaged.
+        InputError: the file cannot be read, or a line before the last is damaged or lacks a field.
     """
     try:
         lines = path.read_bytes().split(b"\n")
@@ -25,7 +32,22 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise unreadable(path, error) from None
     # What follows the last newline is empty, or half a line.
-    return [read_line(line, number, path) for number, line in enumerate(lines[:-1], start=1)]
+    records = [read_line(line, number, path) for number, line in enumerate(lines[:-1], start=1)]
+    for number, record in enumerate(records, start=1):
+        if not has_fields(record, fields):
+            raise damaged(number, path)
+    return records
+
+
+def has_fields(record: Mapping[str, Any], fields: Fields) -> bool:
+    """Whether the record holds these fields, each of its type."""
+
+    def fits(value: Any, kind: type) -> bool:
+        if kind is float:
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+
+    return all(name in record and fits(record[name], kind) for name, kind in fields.items())
 
 
 def read_line(line: bytes, number: int, path: Path) -> dict[str, Any]:

@@ -212,3 +212,13 @@ def test_both_kinds_of_history_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(real.rewards, [[[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]])
     assert np.isnan(real.metrics["kl"]).all()
     assert real.evaluations == (EVALUATION,)
+
+
+@pytest.mark.parametrize("line", ['{"round": 1}', '{"round": "1", "p0": 0.5}', '{"round": true, "p0": 1}'])
+def test_a_line_without_what_a_command_reads_is_named(tmp_path, line):
+    """Catches a resumed run that ends in a KeyError, or goes on from a text in a number's place."""
+    path = tmp_path / "scan.jsonl"
+    path.write_text('{"round": 0, "p0": 1}\n' + line + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"Line 2 of .* is damaged"):
+        read_lines(path, {"round": int, "p0": float})
+    assert len(read_lines(path)) == 2

@@ -239,3 +239,19 @@ def test_bad_arguments_are_refused(tmp_path):
         checkpoints.save(tmp_path, 1, make_state(), {"a": float("nan")})
     with pytest.raises(InputError, match="arrays only"):
         checkpoints.save(tmp_path, 1, {"x": "text"})
+
+
+def test_rounds_are_ordered_as_numbers_and_strange_names_are_no_checkpoints(tmp_path):
+    """Names sorted as text put round 10^8 before round 99,999,999; int() refuses a superscript that isdigit() takes."""
+    for name in ("round_99999999", "round_100000000", "round_\u00b2", "round_", "round_12", ".round_00000007.ab"):
+        (tmp_path / name).mkdir()
+    assert [checkpoints.round_of(path) for path in checkpoints.available(tmp_path)] == [99_999_999, 100_000_000]
+
+
+def test_a_checkpoint_has_the_mode_that_the_umask_leaves(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = checkpoints.save(tmp_path / "run", 1, {"a": np.zeros(3)})
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o750

@@ -163,7 +163,9 @@ def test_a_disk_that_fills_up_ends_in_a_sentence_and_the_run_goes_on_when_there_
         patch.setattr(np, "savez_compressed", fills_up)
         assert run(tmp_path / "cut") == 2
     said = capsys.readouterr().err
-    assert re.fullmatch(r"bandit-rft: .*cut(/history.npz)? cannot be written \(No space left on device\): make.*\n", said), said
+    assert re.fullmatch(
+        r"bandit-rft: .*cut(/history.npz)? cannot be written \(No space left on device\): make.*\n", said
+    ), said
     assert not litter(tmp_path / "cut")
     assert run(tmp_path / "cut") == 0
     assert outcome(tmp_path / "cut") == outcome(whole[0])

@@ -166,18 +166,11 @@ def _attend(query: Array, *pieces: Piece) -> Array:
     rows, queries, heads, head_dim = query.shape
     kv_heads = pieces[0][0].shape[1]
     group = heads // kv_heads
-
-    def dot(form: str, left: Array, right: Array) -> Array:
-        left, right = _widened(left), _widened(right)
-        return jnp.einsum(form, left, right, precision=_precision(left.dtype), preferred_element_type=jnp.float32)
-
     grouped = query.reshape(rows, queries, kv_heads, group, head_dim).transpose(0, 2, 3, 1, 4)
     merged = grouped.reshape(rows, kv_heads, group * queries, head_dim)
     scores = []
     for keys, _, mask in pieces:
-        shared = keys.shape[0] == 1
-        raw = dot("bkmd,kds->bkms", merged, keys[0]) if shared else dot("bkmd,bkds->bkms", merged, keys)
-        raw = raw.reshape(rows, kv_heads, group, queries, keys.shape[3])
+        raw = _product(merged, keys).reshape(rows, kv_heads, group, queries, keys.shape[3])
         scores.append(jnp.where(mask[:, None, None], raw * head_dim**-0.5, MASKED))
     # One softmax over all pieces, kept in parts: the long ones are never copied into one.
     top = reduce(jnp.maximum, [jnp.max(part, axis=-1, keepdims=True) for part in scores])
@@ -186,10 +179,26 @@ def _attend(query: Array, *pieces: Piece) -> Array:
     mixed = []
     for (_, values, _), power in zip(pieces, powers, strict=True):
         weights = power.astype(query.dtype).reshape(rows, kv_heads, group * queries, values.shape[2])
-        shared = values.shape[0] == 1
-        mixed.append(dot("bkms,ksd->bkmd", weights, values[0]) if shared else dot("bkms,bksd->bkmd", weights, values))
+        mixed.append(_product(weights, values))
     out = reduce(jnp.add, mixed).reshape(rows, kv_heads, group, queries, head_dim) / total
     return out.astype(query.dtype).transpose(0, 3, 1, 2, 4).reshape(rows, queries, heads, head_dim)
+
+
+def _product(left: Array, right: Array) -> Array:
+    """Matrix products left [B, KV, m, k] times right [B or 1, KV, k, n]: [B, KV, m, n] float32.
+
+    Written out as one `dot_general` in this order of operands: for a lone query einsum turns them round, which takes
+    four times as long on a CPU.
+    """
+    left, right = _widened(left), _widened(right)
+    settings = {"precision": _precision(left.dtype), "preferred_element_type": jnp.float32}
+    if right.shape[0] == left.shape[0]:
+        return jax.lax.dot_general(left, right, (((3,), (2,)), ((0, 1), (0, 1))), **settings)
+    # One set for all rows: the rows' queries are one taller matrix.
+    rows, kv_heads, height, _ = left.shape
+    stacked = left.transpose(1, 0, 2, 3).reshape(kv_heads, rows * height, -1)
+    out = jax.lax.dot_general(stacked, right[0], (((2,), (1,)), ((0,), (0,))), **settings)
+    return out.reshape(kv_heads, rows, height, -1).transpose(1, 0, 2, 3)
 
 
 def block(
@@ -241,6 +250,17 @@ def block(
         gate, up = matmul(y, layer["gate"]), matmul(y, layer["up"])
     y = matmul(jax.nn.silu(gate) * up, layer["down"])
     return x + (y if family.norm_first else rms_norm(config, y, layer["mlp_norm"])), kept
+
+
+def _checkpointed(step: Callable[..., Any], remat: bool) -> Callable[..., Any]:
+    """A scanned layer whose backward pass keeps the products with weights alone, or nothing if `remat`.
+
+    What is between them (norms, rotations, softmax, gates) costs less to compute again than to write and read: at 135M
+    parameters and 208 tokens a third of the memory, and 8 per cent of the time of a gradient.
+    """
+    policy = jax.checkpoint_policies.nothing_saveable if remat else jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+    # Inside a scan nothing can be merged with the forward pass.
+    return jax.checkpoint(step, policy=policy, prevent_cse=False)
 
 
 class Decoder(nnx.Module):
@@ -316,7 +336,7 @@ class Decoder(nnx.Module):
         def step(x: Array, layer: Layer) -> tuple[Array, tuple[Array, Array]]:
             return block(self.config, layer, x, rope, lambda q, k, v: (attend(q, (k, v, causal)), (k, v)))
 
-        x, kept = jax.lax.scan(jax.checkpoint(step) if remat else step, self.embed(tokens), self.layers())
+        x, kept = jax.lax.scan(_checkpointed(step, remat), self.embed(tokens), self.layers())
         return self.normed(x), kept
 
     def response_states(
@@ -375,7 +395,7 @@ class Decoder(nnx.Module):
             return block(config, layer, x, rope, attention)[0], None
 
         start = self.embed(flat(prompts, tokens))
-        x, _ = jax.lax.scan(jax.checkpoint(step) if remat else step, start, self.layers())
+        x, _ = jax.lax.scan(_checkpointed(step, remat), start, self.layers())
         prompt, response = x[0, :split].reshape(held, width, -1), x[0, split:].reshape(rows, length, -1)
         last = jnp.take_along_axis(prompt, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
         return self.normed(last), self.normed(response)

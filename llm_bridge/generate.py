@@ -102,7 +102,8 @@ class State(NamedTuple):
 
 
 def prepare(graphdef: Any, params: Any, *, reuse: Any = None) -> dict[str, Any]:
-    """Decoding's copy of the weights in the compute dtype: a dict a layer, q/k/v and gate/up fused, the head as [D, V].
+    """Decoding's copy of the weights in the compute dtype: a dict a layer, q/k/v and gate/up fused; no head where it
+    is the embedding.
 
     A layer at a time with a traced index: one small function is compiled, not L copies of it in a large one.
 
@@ -139,9 +140,14 @@ def _fused_layer(graphdef: Any, params: Any, index: Array, reuse: Any) -> dict[s
 def _ends(graphdef: Any, params: Any, reuse: Any) -> dict[str, Array]:
     del reuse
     decoder = nnx.merge(graphdef, params)
-    embedding = decoder.embedding[...].astype(decoder.dtype)
-    head = embedding.T if decoder.config.tied else decoder.head[...].astype(decoder.dtype)
-    return {"embedding": embedding, "final_norm": decoder.final_norm[...], "head": head}
+    ends = {"embedding": decoder.embedding[...].astype(decoder.dtype), "final_norm": decoder.final_norm[...]}
+    return ends if decoder.config.tied else ends | {"head": decoder.head[...].astype(decoder.dtype)}
+
+
+def head_logits(weights: Mapping[str, Any], states: Array) -> Array:
+    """Logits [..., V] float32 of final-normed states [..., D]; a tied head is the embedding, read as it stands."""
+    tied = "head" not in weights
+    return matmul(states, weights["embedding" if tied else "head"], transposed=tied, out=jnp.float32)
 
 
 def draw(logits: Array, keys: Array, temperature: Array, *, greedy: bool) -> tuple[Array, Array]:
@@ -276,22 +282,32 @@ def _decode(
         token = jax.lax.dynamic_slice_in_dim(state.tokens, slot, 1, axis=1)
         x = jnp.take(weights["embedding"], token, axis=0)
         rope = rope_table(config, prefix.lengths[:, None] + slot)
-        written = (jnp.arange(capacity, dtype=jnp.int32) <= slot)[None, None]
-        all_keys, all_values = [], []
+        past = (jnp.arange(capacity, dtype=jnp.int32) < slot)[None, None]
+        itself = jnp.ones((1, 1, 1), bool)
+        new = []
         for i, layer in enumerate(weights["layers"]):
 
-            def attention(q: Array, k: Array, v: Array, i: int = i) -> tuple[Array, None]:
-                keys = jax.lax.dynamic_update_slice(state.keys[i], k, (0, 0, 0, slot))
-                values = jax.lax.dynamic_update_slice(state.values[i], v, (0, 0, slot, 0))
-                all_keys.append(keys)
-                all_values.append(values)
-                return attend(q, (prefix.keys[i], prefix.values[i], in_prompt), (keys, values, written)), None
+            def attention(q: Array, k: Array, v: Array, i: int = i) -> tuple[Array, tuple[Array, Array]]:
+                prompt, response = (prefix.keys[i], prefix.values[i], in_prompt), (state.keys[i], state.values[i], past)
+                return attend(q, prompt, response, (k, v, itself)), (k, v)
 
-            x, _ = block(config, layer, x, rope, attention)
-        x = rms_norm(config, x[:, 0], weights["final_norm"])
-        logits = matmul(x, weights["head"], out=jnp.float32)
+            x, kept = block(config, layer, x, rope, attention)
+            new.append(kept)
+        logits = head_logits(weights, rms_norm(config, x[:, 0], weights["final_norm"]))
         token, log_prob = draw(logits, _step_keys(row_keys, state.step), temperature, greedy=greedy)
-        state = state._replace(keys=tuple(all_keys), values=tuple(all_values))
+        # Written once all has been read, which the place says in a way that XLA cannot simplify (no token is negative):
+        # a cache written and read in no certain order would be copied at every token.
+        place = jnp.where(_all(token < 0), 0, slot)
+        state = state._replace(
+            keys=tuple(
+                jax.lax.dynamic_update_slice(old, k, (0, 0, 0, place))
+                for old, (k, _) in zip(state.keys, new, strict=True)
+            ),
+            values=tuple(
+                jax.lax.dynamic_update_slice(old, v, (0, 0, place, 0))
+                for old, (_, v) in zip(state.values, new, strict=True)
+            ),
+        )
         return _record(state, token, log_prob, eos_ids, config.pad_id)
 
     return jax.lax.while_loop(lambda state: (state.step < limit) & ~_all(state.done), step, state)

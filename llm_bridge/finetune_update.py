@@ -73,6 +73,9 @@ class Update:
         self.shared = len(self.prompts) == 1 or (settings.prompts == 1 and settings.replay == 0)
         # SGD at a fixed step size neither moves on a zero gradient nor counts it.
         self.still_on_zero = settings.optimizer == "sgd" and not callable(self.rate)
+        # Gradients that are done with, whose memory the next ones take. An accelerator has a pool for that.
+        self.spare: list[PyTree] = []
+        self.keeps_memory = jax.default_backend() == "cpu"
 
     def __call__(self, state: FineTuneState, rollouts: Rollouts, rewards: Array) -> FineTuneState:
         round_index = int(state.round)
@@ -198,6 +201,7 @@ class Update:
             in_place = own or (step == total - 1 and settings.donate)
             move = policy_gradient.step_donated if in_place else policy_gradient.step_kept
             params, opt_state = move(params, opt_state, gradient, optimizer=self.optimizer)
+            self._done_with(gradient)
             own, updates = True, updates + 1
 
         def mean(name: str) -> float:
@@ -283,13 +287,28 @@ class Update:
                 numbers=self.numbers,
                 graphdef=self.settings.model.graphdef,
                 objective=self.objective,
+                reuse=self._memory_for_gradient(params),
             )
-            gradient = part if gradient is None else policy_gradient.add(gradient, part)
+            if gradient is None:
+                gradient = part
+            else:
+                gradient = policy_gradient.add(gradient, part)
+                self._done_with(part)
             for name, value in jax.device_get(sums).items():
                 number, before = float(value), total.get(name, 0.0)
                 total[name] = max(before, number) if name == "sampling_gap" else before + number
         total["gradient_norm"] = float(policy_gradient.norm(gradient))
         return total, gradient
+
+    def _done_with(self, gradient: PyTree | None) -> None:
+        if self.keeps_memory and gradient is not None:
+            self.spare.append(gradient)
+
+    def _memory_for_gradient(self, params: PyTree) -> PyTree | None:
+        if not self.keeps_memory:
+            return None
+        # Zeros rather than nothing the first time: one compilation serves all.
+        return self.spare.pop() if self.spare else jax.tree.map(jnp.zeros_like, params)
 
     def _rate_at(self, updates: int) -> float:
         if not isinstance(self.settings.optimizer, str):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import platform
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,8 +17,10 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 from llm_bridge.buckets import bucket
+from llm_bridge.compilation_cache import use_compilation_cache
 from llm_bridge.config import DecoderConfig
-from llm_bridge.generate import SMALLEST_PROMPT, Rollouts, prepare, sample
+from llm_bridge.decoding_weights import LastPrepared, transposed_is_faster
+from llm_bridge.generate import SMALLEST_PROMPT, Rollouts, sample
 from llm_bridge.scoring import token_log_probs
 from llm_bridge.weights import abstract_decoder, load_params
 
@@ -53,7 +52,7 @@ class LanguageModel:
     params: Any
     tokenizer: Any
     source: Source | None = None
-    _prepared: list[tuple[list[weakref.ref[Any]], Any]] = field(default_factory=list, repr=False, compare=False)
+    _prepared: LastPrepared = field(default_factory=LastPrepared, repr=False, compare=False)
 
     def logits(self, tokens: Any, *, params: Any = None) -> Array:
         """Logits [B, T, V] float32 for int tokens [B, T]; all of them at once, so meant for small B·T.
@@ -197,7 +196,7 @@ class LanguageModel:
         sampled = sample(
             self.graphdef,
             params,
-            self._decoding_weights(params),
+            self._prepared.weights(self.graphdef, params, transposed=transposed_is_faster(rows, max_tokens)),
             self.config,
             prompts,
             rows=rows,
@@ -217,24 +216,9 @@ class LanguageModel:
             prompt_lengths=np.broadcast_to(prompt_lengths, (rows,)).copy(),
         )
 
-    def _decoding_weights(self, params: Any) -> Any:
-        """`prepare`d weights of these very arrays; one set is kept, the last used."""
-        leaves = jax.tree.leaves(params)
-        if self._prepared:
-            references, weights = self._prepared[0]
-            if len(references) == len(leaves) and all(
-                ref() is leaf for ref, leaf in zip(references, leaves, strict=True)
-            ):
-                return weights
-        # The old copy gives its memory to the new one.
-        reuse = self._prepared.pop()[1] if self._prepared else None
-        weights = prepare(self.graphdef, params, reuse=reuse)
-        self._prepared.append(([weakref.ref(leaf) for leaf in leaves], weights))
-        return weights
-
     def release_decoding_weights(self) -> None:
         """Drop decoding's own copy of the weights (as large as the model) until the next response is sampled."""
-        self._prepared.clear()
+        self._prepared.release()
 
     def _check_context(self, prompt: int, response: int) -> None:
         limit = self.config.max_positions
@@ -293,32 +277,6 @@ def _declared_tokenizer(folder: Path) -> str | None:
     if not path.is_file():
         return None
     return json.loads(path.read_text(encoding="utf-8")).get("tokenizer_class")
-
-
-def use_compilation_cache() -> None:
-    """Keep compiled functions under the user's cache folder, so that a second process compiles little.
-
-    Does nothing where JAX is told of another folder (`JAX_COMPILATION_CACHE_DIR`) or the cache cannot be written. Each
-    kind of processor has its own folder: compiled code uses whatever instructions its machine has, and home folders
-    are shared between machines.
-    """
-    from llm_bridge.hub import cache_folder
-
-    if jax.config.values.get("jax_compilation_cache_dir"):
-        return
-    try:
-        described = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        processor = "".join(sorted({line for line in described.splitlines() if line.startswith(("model", "flags"))}))
-    except OSError:
-        processor = platform.processor()
-    kind = hashlib.sha256(f"{platform.machine()} {processor}".encode()).hexdigest()[:12]
-    folder = cache_folder() / "compiled" / kind
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return
-    if os.access(folder, os.W_OK):
-        jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 @partial(jax.jit, static_argnums=0)

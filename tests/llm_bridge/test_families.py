@@ -19,7 +19,7 @@ import pytest
 import torch
 import transformers
 
-from llm_bridge import generate, load_model
+from llm_bridge import decoding, generate, load_model
 from llm_bridge.config import DecoderConfig
 from llm_bridge.decoder import attend, block, rope_table
 from llm_bridge.scoring import token_log_probs
@@ -238,7 +238,7 @@ def test_cached_decoding_just_below_the_context_limit(name: str, make: Any) -> N
     prefix = generate.Prefix(
         keys=tuple(k for k, _ in kept), values=tuple(v for _, v in kept), lengths=jnp.asarray([first + 8], jnp.int32)
     )
-    state = generate._decode(
+    state = decoding.decode(
         generate.prepare(graphdef, params),
         prefix,
         state,

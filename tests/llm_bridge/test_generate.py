@@ -13,7 +13,7 @@ import torch
 from scipy import stats
 
 from bandit_rft.errors import InputError
-from llm_bridge import LanguageModel, Rollouts, generate, load_model
+from llm_bridge import LanguageModel, Rollouts, decoding, generate, load_model
 from llm_bridge.generate import draw, sample
 from tests.llm_bridge.checkpoints import EOS, FAMILIES, save, torch_greedy, torch_logits, torch_model
 
@@ -185,10 +185,10 @@ def test_decoding_stops_when_every_row_is_done(model: LanguageModel) -> None:
 def test_few_functions_are_compiled(model: LanguageModel) -> None:
     """Prompts of 1 … 32 tokens, limits of 65 … 96 tokens, 5 or 6 rows: one decode loop and one prefill compiled."""
     model.generate("abc", rollouts=6, max_tokens=96, key=0)
-    before = generate._prefill._cache_size(), generate._decode._cache_size()
+    before = decoding.prefill._cache_size(), decoding.decode._cache_size()
     for length, limit, rows in ((1, 65, 5), (17, 70, 6), (32, 96, 5), (9, 80, 6)):
         model.generate("x" * length, rollouts=rows, max_tokens=limit, key=length)
-    assert (generate._prefill._cache_size(), generate._decode._cache_size()) == before
+    assert (decoding.prefill._cache_size(), decoding.decode._cache_size()) == before
 
 
 def test_other_parameters_take_effect_and_are_not_confused(model: LanguageModel) -> None:

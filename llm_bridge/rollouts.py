@@ -1,0 +1,29 @@
+"""What sampling gives: responses with what was recorded of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollouts:
+    """Sampled responses, on the host. G rows, T = max_tokens columns.
+
+    Attributes:
+        tokens: int32 [G, T] response tokens, padded past the end with the config's pad id.
+        lengths: int32 [G], response tokens including the first end-of-text token.
+        log_probs: float32 [G, T] in nats, of each token under the policy that sampled it (softmax at the sampling
+            temperature; for greedy decoding, at temperature 1); 0 past the length.
+        text: the responses decoded, special tokens stripped.
+        truncated: bool [G], no end-of-text token within max_tokens.
+        prompt_lengths: int32 [G], tokens in each row's prompt.
+    """
+
+    tokens: np.ndarray
+    lengths: np.ndarray
+    log_probs: np.ndarray
+    text: list[str]
+    truncated: np.ndarray
+    prompt_lengths: np.ndarray

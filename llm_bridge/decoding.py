@@ -14,7 +14,7 @@ from llm_bridge.config import DecoderConfig
 from llm_bridge.decoding_weights import DecodingWeights
 from llm_bridge.layer import block, rms_norm
 from llm_bridge.rotary import rope_table
-from llm_bridge.token_draw import draw
+from llm_bridge.token_draw import draw, entropy
 
 Array = jax.Array
 
@@ -33,7 +33,7 @@ class State(NamedTuple):
     Attributes:
         step: int32, tokens sampled so far in every row that is not done.
         tokens: int32 [B, S].
-        log_probs: float32 [B, S].
+        log_probs, entropy: float32 [B, S], of each token, and of what it was drawn from.
         lengths: int32 [B].
         done: bool [B].
         keys, values: a layer each, [B, KV, d, S] and [B, KV, S, d], of the response tokens before the last.
@@ -42,22 +42,25 @@ class State(NamedTuple):
     step: Array
     tokens: Array
     log_probs: Array
+    entropy: Array
     lengths: Array
     done: Array
     keys: tuple[Array, ...]
     values: tuple[Array, ...]
 
 
-def _record(state: State, token: Array, log_prob: Array, eos_ids: Array, pad_id: int) -> State:
+def _record(state: State, drawn: tuple[Array, Array, Array], eos_ids: Array, pad_id: int) -> State:
     """The state with one more token in every row that was not done."""
     alive = ~state.done
+    token, *numbers = drawn
     token = jnp.where(alive, token, pad_id)
-    log_prob = jnp.where(alive, log_prob, 0.0)
+    log_prob, uncertainty = (jnp.where(alive, number, 0.0) for number in numbers)
     ended = jnp.any(token[:, None] == eos_ids[None], axis=-1)
     return state._replace(
         step=state.step + 1,
         tokens=jax.lax.dynamic_update_slice(state.tokens, token[:, None], (0, state.step)),
         log_probs=jax.lax.dynamic_update_slice(state.log_probs, log_prob[:, None], (0, state.step)),
+        entropy=jax.lax.dynamic_update_slice(state.entropy, uncertainty[:, None], (0, state.step)),
         lengths=state.lengths + alive.astype(jnp.int32),
         done=state.done | ended,
     )
@@ -69,6 +72,7 @@ def prefill(
     params: Any,
     prompts: Array,
     prompt_lengths: Array,
+    owners: Array,
     done: Array,
     row_keys: Array,
     temperature: Array,
@@ -77,19 +81,24 @@ def prefill(
     capacity: int,
     greedy: bool,
 ) -> tuple[Prefix, State]:
-    """Run the prompts [B or 1, P], sample token 0 of all B rows, and lay out an empty cache of `capacity` slots."""
+    """Run the prompts [H, P], sample token 0 of all B rows, and lay out an empty cache of `capacity` slots.
+
+    Row b answers prompt owners[b], int32 [B]. A lone prompt's keys and values stay one set that all rows read; several
+    prompts' are copied to their rows.
+    """
     decoder = nnx.merge(graphdef, params)
     config: DecoderConfig = decoder.config
     rows = done.shape[0]
     states, (keys, values) = decoder.prompt_states(prompts)
     last = jnp.take_along_axis(states, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
-    logits = jnp.broadcast_to(decoder.head_logits(last), (rows, config.vocabulary))
-    token, log_prob = draw(logits, _step_keys(row_keys, jnp.int32(0)), temperature, greedy=greedy)
+    logits = decoder.head_logits(last)[owners]
+    drawn = _drawn(logits, row_keys, jnp.int32(0), temperature, greedy)
     head_shape = (rows, config.kv_heads, config.head_dim)
     state = State(
         step=jnp.int32(0),
         tokens=jnp.full((rows, capacity), config.pad_id, jnp.int32),
         log_probs=jnp.zeros((rows, capacity), jnp.float32),
+        entropy=jnp.zeros((rows, capacity), jnp.float32),
         lengths=jnp.zeros((rows,), jnp.int32),
         done=done,
         keys=tuple(jnp.zeros((*head_shape, capacity), decoder.dtype) for _ in range(config.layers)),
@@ -97,8 +106,13 @@ def prefill(
             jnp.zeros((*head_shape[:2], capacity, head_shape[2]), decoder.dtype) for _ in range(config.layers)
         ),
     )
-    prefix = Prefix(keys=tuple(keys), values=tuple(values), lengths=prompt_lengths)
-    return prefix, _record(state, token, log_prob, eos_ids, config.pad_id)
+    shared = len(prompts) == 1
+    prefix = Prefix(
+        keys=tuple(layer if shared else layer[owners] for layer in keys),
+        values=tuple(layer if shared else layer[owners] for layer in values),
+        lengths=prompt_lengths if shared else prompt_lengths[owners],
+    )
+    return prefix, _record(state, drawn, eos_ids, config.pad_id)
 
 
 @jax.custom_batching.custom_vmap
@@ -117,8 +131,10 @@ def _all_of_batch(size: int, batched: list[bool], done: Array) -> tuple[Array, b
     return _all(done), False
 
 
-def _step_keys(row_keys: Array, step: Array) -> Array:
-    return jax.vmap(lambda key: jax.random.fold_in(key, step))(row_keys)
+def _drawn(logits: Array, row_keys: Array, step: Array, temperature: Array, greedy: bool) -> tuple[Array, Array, Array]:
+    """Tokens, their log-probabilities, and the entropy of what they were drawn from; [B] each."""
+    keys = jax.vmap(lambda key: jax.random.fold_in(key, step))(row_keys)
+    return *draw(logits, keys, temperature, greedy=greedy), entropy(logits, temperature, greedy=greedy)
 
 
 @partial(jax.jit, static_argnames=("config", "greedy"), donate_argnames="state")
@@ -155,10 +171,10 @@ def decode(
             x, kept = block(config, layer, x, rope, attention, transposed=weights.transposed)
             new.append(kept)
         logits = weights.logits(rms_norm(config, x[:, 0], weights.final_norm))
-        token, log_prob = draw(logits, _step_keys(row_keys, state.step), temperature, greedy=greedy)
+        drawn = _drawn(logits, row_keys, state.step, temperature, greedy)
         # Written once all has been read, which the place says in a way that XLA cannot simplify (no token is negative):
         # a cache written and read in no certain order would be copied at every token.
-        place = jnp.where(_all(token < 0), 0, slot)
+        place = jnp.where(_all(drawn[0] < 0), 0, slot)
         state = state._replace(
             keys=tuple(
                 jax.lax.dynamic_update_slice(old, k, (0, 0, 0, place))
@@ -169,7 +185,7 @@ def decode(
                 for old, (_, v) in zip(state.values, new, strict=True)
             ),
         )
-        return _record(state, token, log_prob, eos_ids, config.pad_id)
+        return _record(state, drawn, eos_ids, config.pad_id)
 
     return jax.lax.while_loop(lambda state: (state.step < limit) & ~_all(state.done), step, state)
 
@@ -185,6 +201,7 @@ def grow(state: State, *, capacity: int, pad_id: int) -> State:
     return state._replace(
         tokens=pad(state.tokens, 1, pad_id),
         log_probs=pad(state.log_probs, 1),
+        entropy=pad(state.entropy, 1),
         keys=tuple(pad(x, 3) for x in state.keys),
         values=tuple(pad(x, 2) for x in state.values),
     )

@@ -21,7 +21,7 @@ METRICS = (
     "loss",  # of the last epoch, mean of its steps, each before it moves; 0 where no rollout carried a gradient
     "gradient_norm",  # Euclidean, before clipping; of the last epoch, mean of its steps
     "kl",  # nats a response, k1/k2/k3 to the reference at sampling; NaN where no term needs it and log_kl is off
-    "entropy",  # nats a token, −mean log-probability at sampling
+    "entropy",  # nats a token, exact over the vocabulary, at sampling: mean over all tokens of the round's rollouts
     "response_length",  # mean tokens, including the end-of-sequence token
     "truncated",  # share of rollouts stopped by max_tokens
     "clipped",  # share of the tokens scored in the last epoch where the clip stops the gradient (verl's pg_clipfrac)

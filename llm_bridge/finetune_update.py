@@ -101,7 +101,7 @@ class Update:
             "signal_spread": float(fresh.signal.std()),
             "dead_groups": float(np.mean(~fresh.signal.reshape(self.settings.prompts, -1).any(axis=1))),
             "kl": kl,
-            "entropy": float(-sampled.log_probs[mask].mean(dtype=np.float64)) if mask.any() else math.nan,
+            "entropy": float(rollouts.entropy[mask].mean(dtype=np.float64)) if mask.any() else math.nan,
             "response_length": float(sampled.lengths.mean()),
             "truncated": float(np.mean(np.asarray(rollouts.truncated, np.float64))),
             "learning_rate": self._rate_at(updates),

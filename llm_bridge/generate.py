@@ -45,6 +45,7 @@ class Sampled(NamedTuple):
     tokens: np.ndarray
     lengths: np.ndarray
     log_probs: np.ndarray
+    entropy: np.ndarray
     truncated: np.ndarray
     steps: int
 
@@ -59,7 +60,7 @@ def sample_traced(
     max_tokens: int,
     key: Array,
     temperature: float,
-) -> tuple[Array, Array, Array, Array]:
+) -> tuple[Array, Array, Array, Array, Array]:
     """`sample` for one prompt inside a traced function: the same draws from the same key, on the device.
 
     Args:
@@ -70,7 +71,8 @@ def sample_traced(
         temperature: above 0.
 
     Returns:
-        tokens int32 [G, T], lengths int32 [G], log_probs float32 [G, T], truncated bool [G]: as in `Rollouts`.
+        tokens int32 [G, T], lengths int32 [G], log_probs float32 [G, T], truncated bool [G], entropy float32 [G, T]: as
+        in `Rollouts`.
     """
     weights = prepare(graphdef, params)
     padded = np.full((1, bucket(len(prompt), smallest=SMALLEST_PROMPT)), config.pad_id, np.int32)
@@ -82,6 +84,7 @@ def sample_traced(
         params,
         jnp.asarray(padded),
         jnp.asarray([len(prompt)], jnp.int32),
+        jnp.zeros((rows,), jnp.int32),
         jnp.zeros((rows,), bool),
         row_keys,
         heat,
@@ -91,7 +94,7 @@ def sample_traced(
     )
     limit = jnp.int32(max_tokens)
     state = decode(weights, prefix, state, limit, row_keys, heat, ends, config=config, greedy=False)
-    return state.tokens, state.lengths, state.log_probs, ~state.done
+    return state.tokens, state.lengths, state.log_probs, ~state.done, state.entropy
 
 
 def sample(
@@ -109,7 +112,8 @@ def sample(
 ) -> Sampled:
     """Sample `rows` responses to one prompt, or one response to each of `rows` prompts of unequal lengths.
 
-    Row g draws with `fold_in(fold_in(key, g), t)` at token t, whatever the number of rows and however sizes are padded.
+    Equal prompts are run once. Row g draws with `fold_in(fold_in(key, g), t)` at token t, whatever the number of rows
+    and however sizes are padded.
 
     Args:
         graphdef, params: the policy; `weights` is `prepare(graphdef, params)`.
@@ -119,12 +123,7 @@ def sample(
         eos_ids: token ids that end a row.
     """
     padded_rows = bucket(rows)
-    longest = max(len(prompt) for prompt in prompts)
-    held = 1 if len(prompts) == 1 else padded_rows
-    padded = np.full((held, bucket(longest, smallest=SMALLEST_PROMPT)), config.pad_id, np.int32)
-    lengths = np.ones((held,), np.int32)
-    for row, prompt in enumerate(prompts):
-        padded[row, : len(prompt)], lengths[row] = prompt, len(prompt)
+    padded, lengths, owners = _distinct(prompts, padded_rows, config.pad_id)
     row_keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(padded_rows))
     ends = jnp.asarray(eos_ids or (-1,), jnp.int32)
     greedy = temperature == 0.0
@@ -136,6 +135,7 @@ def sample(
         params,
         jnp.asarray(padded),
         jnp.asarray(lengths),
+        jnp.asarray(owners),
         jnp.arange(padded_rows) >= rows,
         row_keys,
         heat,
@@ -159,6 +159,26 @@ def sample(
         tokens=fit(state.tokens, config.pad_id),
         lengths=np.asarray(state.lengths)[:rows],
         log_probs=fit(state.log_probs, 0.0),
+        entropy=fit(state.entropy, 0.0),
         truncated=~np.asarray(state.done)[:rows],
         steps=int(state.step),
     )
+
+
+def _distinct(prompts: list[np.ndarray], rows: int, pad_id: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The distinct ones among the prompts, padded to bucketed sizes: tokens int32 [H, P] and lengths [H]; and which of
+    them each row answers, int32 [rows] (the first, for rows without a prompt).
+    """
+    places: dict[bytes, int] = {}
+    owners = np.zeros((rows,), np.int32)
+    held: list[np.ndarray] = []
+    for row, prompt in enumerate(prompts):
+        owners[row] = places.setdefault(np.asarray(prompt, np.int32).tobytes(), len(held))
+        if owners[row] == len(held):
+            held.append(prompt)
+    longest = max(len(prompt) for prompt in held)
+    padded = np.full((bucket(len(held)), bucket(longest, smallest=SMALLEST_PROMPT)), pad_id, np.int32)
+    lengths = np.ones((len(padded),), np.int32)
+    for place, prompt in enumerate(held):
+        padded[place, : len(prompt)], lengths[place] = prompt, len(prompt)
+    return padded, lengths, owners

@@ -211,6 +211,7 @@ class LanguageModel:
             tokens=sampled.tokens,
             lengths=sampled.lengths,
             log_probs=sampled.log_probs,
+            entropy=sampled.entropy,
             text=[self.tokenizer.decode(response, skip_special_tokens=True) for response in responses],
             truncated=sampled.truncated,
             prompt_lengths=np.broadcast_to(prompt_lengths, (rows,)).copy(),

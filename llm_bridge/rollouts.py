@@ -19,6 +19,8 @@ class Rollouts:
         text: the responses decoded, special tokens stripped.
         truncated: bool [G], no end-of-text token within max_tokens.
         prompt_lengths: int32 [G], tokens in each row's prompt.
+        entropy: float32 [G, T] in nats, exact over the vocabulary, of the distribution that each token was drawn from;
+            0 past the length. NaN where it was not recorded.
     """
 
     tokens: np.ndarray
@@ -27,3 +29,8 @@ class Rollouts:
     text: list[str]
     truncated: np.ndarray
     prompt_lengths: np.ndarray
+    entropy: np.ndarray = None  # pyright: ignore[reportAssignmentType]
+
+    def __post_init__(self) -> None:
+        if self.entropy is None:
+            object.__setattr__(self, "entropy", np.full(np.shape(self.log_probs), np.nan, np.float32))

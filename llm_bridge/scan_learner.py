@@ -96,7 +96,7 @@ def _single_precision(function: Callable[..., Any]) -> Callable[..., Any]:
 def _update(host: Update, state: FineTuneState, responses: Responses, rewards: Array) -> FineTuneState:
     """What the host loop's update `host` does, traceable."""
     settings, numbers, model = host.settings, host.numbers, host.settings.model
-    tokens, lengths, old_log_probs, truncated = responses
+    tokens, lengths, old_log_probs, truncated, entropy = responses
     rewards = rewards.astype(jnp.float32)
     prompt = jnp.asarray(host.prompts[0], jnp.int32)
     asked = {"prompt": prompt, "prompt_lengths": jnp.asarray(prompt.size, jnp.int32), "graphdef": model.graphdef}
@@ -159,7 +159,9 @@ def _update(host: Update, state: FineTuneState, responses: Responses, rewards: A
         "loss": sums["loss"],
         "gradient_norm": sums["gradient_norm"],
         "kl": kl,
-        "entropy": jnp.where(counted > 0, -jnp.sum(old_log_probs) / jnp.maximum(counted, 1.0), not_a_number),
+        "entropy": not_a_number
+        if entropy is None
+        else jnp.where(counted > 0, jnp.sum(entropy) / jnp.maximum(counted, 1.0), not_a_number),
         "response_length": jnp.mean(lengths.astype(jnp.float32)),
         "truncated": jnp.mean(truncated.astype(jnp.float32)),
         "clipped": sums["clipped"] / scored,

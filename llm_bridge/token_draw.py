@@ -1,4 +1,4 @@
-"""One token a row from the softmax of its logits."""
+"""One token a row from the softmax of its logits, and the softmax's entropy."""
 
 from __future__ import annotations
 
@@ -45,3 +45,16 @@ def draw(logits: Array, keys: Array, temperature: Array, *, greedy: bool) -> tup
     place = jnp.sum(shares <= uniforms[:, 1:] * shares[:, -1:], axis=-1, dtype=jnp.int32)
     value = jnp.take_along_axis(within, place[:, None], axis=-1)[:, 0]
     return chosen * CDF_BLOCK + place, value - top - jnp.log(blocks[:, -1])
+
+
+def entropy(logits: Array, temperature: Array, *, greedy: bool) -> Array:
+    """Entropy in nats, float32 [B], of softmax(logits [B, V] / temperature); at temperature 1 if `greedy`, as `draw`.
+
+    log Z − E[logit], the form that verl computes (verl/utils/torch_functional.py, entropy_from_logits); centred on the
+    largest logit, so that large ones do not cancel.
+    """
+    scaled = logits if greedy else logits / temperature
+    centred = scaled - jnp.max(scaled, axis=-1, keepdims=True)
+    powers = jnp.exp(centred)
+    total = jnp.sum(powers, axis=-1)
+    return jnp.log(total) - jnp.sum(jnp.where(powers > 0, powers * centred, 0.0), axis=-1) / total

@@ -32,12 +32,14 @@ class Responses(NamedTuple):
         lengths: int32 [G], the end-of-text token included.
         log_probs: float32 [G, T] in nats, of each token under the policy that sampled it; 0 past the length.
         truncated: bool [G], no end-of-text token within T.
+        entropy: float32 [G, T] in nats, exact, of what each token was drawn from; None where it was not recorded.
     """
 
     tokens: Array
     lengths: Array
     log_probs: Array
     truncated: Array
+    entropy: Array | None = None
 
 
 @dataclass(frozen=True)

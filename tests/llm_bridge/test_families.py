@@ -230,6 +230,7 @@ def test_cached_decoding_just_below_the_context_limit(name: str, make: Any) -> N
         step=jnp.int32(1),
         tokens=jnp.zeros((1, 16), jnp.int32).at[0, 0].set(top.astype(jnp.int32)),
         log_probs=jnp.zeros((1, 16), jnp.float32),
+        entropy=jnp.zeros((1, 16), jnp.float32),
         lengths=jnp.ones((1,), jnp.int32),
         done=jnp.zeros((1,), bool),
         keys=tuple(jnp.zeros((*heads, config.head_dim, 16), jnp.float32) for _ in kept),

@@ -409,6 +409,22 @@ def test_a_model_learns_under_run(model, arms, settings):
     assert np.all(np.isfinite(history.metrics["entropy"]))
 
 
+def test_the_entropy_reported_is_that_of_the_whole_distribution(model, arms):
+    """Mean over all tokens of all rollouts, those without signal too, by one plain forward pass over the vocabulary.
+    Catches the sampled estimate, −log π of the tokens drawn, which is another number."""
+    rollouts = sample(model, 4)
+    learner, state = learner_and_state(arms, rollouts=4)
+    state = learner.update(state, rollouts, jnp.array([1.0, 0.0, 0.0, 0.0]))
+    prompt = model.encode("hello")
+    rows = np.concatenate([np.tile(prompt, (4, 1)), rollouts.tokens], axis=1)
+    logits = np.asarray(model.logits(rows), np.float64)[:, len(prompt) - 1 : -1]
+    log_p = logits - np.log(np.sum(np.exp(logits), axis=-1, keepdims=True))
+    mask = np.arange(rollouts.tokens.shape[1]) < rollouts.lengths[:, None]
+    wanted = -(np.exp(log_p) * log_p).sum(axis=-1)[mask].mean()
+    assert abs(float(state.metrics["entropy"]) - wanted) < 1e-4
+    assert abs(wanted + rollouts.log_probs[mask].mean()) > 1e-3
+
+
 @pytest.mark.parametrize(
     ("settings", "word"),
     [

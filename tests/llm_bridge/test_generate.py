@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from scipy import stats
 from bandit_rft.errors import InputError
 from llm_bridge import LanguageModel, Rollouts, decoding, generate, load_model
 from llm_bridge.generate import draw, sample
+from llm_bridge.token_draw import entropy
 from tests.llm_bridge.checkpoints import EOS, FAMILIES, save, torch_greedy, torch_logits, torch_model
 
 # A right sampler fails a chi-square test below at this rate, at a seed it has not met.
@@ -261,3 +263,63 @@ def test_bad_arguments_are_refused_in_a_sentence(model: LanguageModel, folder: P
             load_model(str(folder))
     finally:
         tokenizer.write_bytes(whole)
+
+
+def test_equal_prompts_of_a_batch_are_run_once(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B prompts of G rollouts: B rows are prefilled, not B·G, and each response is to its own prompt.
+
+    To rounding, not to the bit: products over three rows may add up in another order than those over one. Catches rows
+    that answer a neighbour's prompt, and prompts run once a row.
+    """
+    run: list[tuple[int, ...]] = []
+    original = generate.prefill
+
+    def watched(graphdef: Any, params: Any, prompts: Any, *rest: Any, **settings: Any) -> Any:
+        run.append(prompts.shape)
+        return original(graphdef, params, prompts, *rest, **settings)
+
+    monkeypatch.setattr(generate, "prefill", watched)
+    prompts = ["abc", "abc", "a longer question, of more tokens", "abc", "no", "no", "abc"]
+    together = model.generate_many(prompts, max_tokens=12, key=5)
+    assert run == [(3, 32 if max(together.prompt_lengths) <= 32 else 48)]
+    for text in set(prompts):
+        alone = model.generate(text, rollouts=len(prompts), max_tokens=12, key=5)
+        for row, prompt in enumerate(prompts):
+            if prompt == text:
+                np.testing.assert_array_equal(together.tokens[row], alone.tokens[row])
+                np.testing.assert_allclose(together.log_probs[row], alone.log_probs[row], atol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_entropy_by_enumeration(temperature: float) -> None:
+    """Float64 over every token. Catches a temperature left out, and large logits that cancel."""
+    rng = np.random.Generator(np.random.PCG64(3))
+    logits = rng.normal(size=(4, 300)).astype(np.float32) * np.float32([[0.1], [3.0], [30.0], [1.0]])
+    logits[3] += 1e4
+    x = logits.astype(np.float64) / temperature
+    p = np.exp(x - x.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    wanted = -np.sum(np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0), axis=1)
+    found = entropy(jnp.asarray(logits), jnp.float32(temperature), greedy=False)
+    np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_lone_row_and_a_batch_sample_one_policy_with_its_entropy(tmp_path: Path, family: str) -> None:
+    """A lone row decodes with transposed weights on a CPU, a batch does not. Catches a matrix that one of them turns
+    wrongly, and an entropy of another step or another temperature than the token's; torch's logits are the oracle."""
+    folder, temperature = save(tmp_path, family), 0.7
+    ours, theirs = load_model(str(folder)), torch_model(folder)
+    settings = {"max_tokens": 40, "key": 2, "temperature": temperature, "ignore_eos": True}
+    lone, batch = ours.generate("abc", rollouts=1, **settings), ours.generate("abc", rollouts=2, **settings)
+    np.testing.assert_array_equal(lone.tokens[0], batch.tokens[0])
+    prompt = ours.encode("abc")
+    for rollouts in (lone, batch):
+        for row in range(len(rollouts.tokens)):
+            ids = torch.tensor(np.concatenate([prompt, rollouts.tokens[row]]), dtype=torch.long)[None]
+            with torch.inference_mode():
+                logits = theirs(ids).logits[0, len(prompt) - 1 : -1] / temperature
+            wanted = torch.distributions.Categorical(logits=logits)
+            np.testing.assert_allclose(rollouts.entropy[row], wanted.entropy().numpy(), atol=2e-4)
+            scores = wanted.log_prob(ids[0, len(prompt) :]).numpy()
+            np.testing.assert_allclose(rollouts.log_probs[row], scores, atol=2e-3)

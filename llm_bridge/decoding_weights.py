@@ -36,8 +36,8 @@ class DecodingWeights:
         layers: a dict a layer, as `layer.block` takes it, q/k/v and gate/up fused.
         embedding: [V, D].
         final_norm: [D].
-        head: [D, V], or [V, D] if transposed; None where it is the embedding.
-        transposed: the layers' matrices are [out, in].
+        head: [D, V], or [V, D] if transposed; None where that is the embedding as it stands.
+        transposed: the matrices of the layers and the head are [out, in].
     """
 
     layers: tuple[dict[str, Array], ...]
@@ -47,10 +47,9 @@ class DecodingWeights:
     transposed: bool
 
     def logits(self, states: Array) -> Array:
-        """Logits [..., V] float32 of final-normed states [..., D]; a tied head is the embedding, read as it stands."""
-        if self.head is None:
-            return matmul(states, self.embedding, transposed=True, out=jnp.float32)
-        return matmul(states, self.head, transposed=self.transposed, out=jnp.float32)
+        """Logits [..., V] float32 of final-normed states [..., D]."""
+        head = self.embedding if self.head is None else self.head
+        return matmul(states, head, transposed=self.transposed, out=jnp.float32)
 
 
 def transposed_is_faster(rows: int, max_tokens: int) -> bool:
@@ -132,7 +131,9 @@ def _layer(graphdef: Any, params: Any, index: Array, reuse: Any, transposed: boo
 def _ends(graphdef: Any, params: Any, reuse: Any, transposed: bool) -> tuple[Array, Array, Array | None]:
     del reuse
     decoder = nnx.merge(graphdef, params)
-    head = None if decoder.config.tied else decoder.head[...].astype(decoder.dtype)
-    if head is not None and transposed:
-        head = head.T
+    if decoder.config.tied:
+        head = None if transposed else decoder.embedding[...].astype(decoder.dtype).T
+    else:
+        head = decoder.head[...].astype(decoder.dtype)
+        head = head.T if transposed else head
     return decoder.embedding[...].astype(decoder.dtype), decoder.final_norm[...], head

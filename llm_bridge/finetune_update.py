@@ -22,6 +22,7 @@ from bandit_rft.errors import InputError
 from llm_bridge import learned_rows, policy_gradient
 from llm_bridge.finetune_state import METRICS, MINI_BATCHES, FineTuneState
 from llm_bridge.finite import NotFiniteError, opening, unsound
+from llm_bridge.gradient_memory import GradientMemory
 from llm_bridge.learned_rows import Rows
 
 if TYPE_CHECKING:
@@ -73,9 +74,7 @@ class Update:
         self.shared = len(self.prompts) == 1 or (settings.prompts == 1 and settings.replay == 0)
         # SGD at a fixed step size neither moves on a zero gradient nor counts it.
         self.still_on_zero = settings.optimizer == "sgd" and not callable(self.rate)
-        # Gradients that are done with, whose memory the next ones take. An accelerator has a pool for that.
-        self.spare: list[PyTree] = []
-        self.keeps_memory = jax.default_backend() == "cpu"
+        self.memory = GradientMemory()
 
     def __call__(self, state: FineTuneState, rollouts: Rollouts, rewards: Array) -> FineTuneState:
         round_index = int(state.round)
@@ -186,7 +185,8 @@ class Update:
         own = False  # weights made in this call may always be overwritten, the caller's only when nothing can fail
         for step in range(total):
             if step == 0 or settings.mini_batches > 1:
-                batches = self._batches(rows, self._share(state, step, len(rows)))
+                key = jax.random.fold_in(state.key(MINI_BATCHES), state.round)
+                batches = self._batches(rows, learned_rows.share(key, step, settings.mini_batches, len(rows)))
             gradient, sums = None, {}
             if batches:
                 sums, gradient = self._gradient(params, batches)
@@ -201,7 +201,7 @@ class Update:
             in_place = own or (step == total - 1 and settings.donate)
             move = policy_gradient.step_donated if in_place else policy_gradient.step_kept
             params, opt_state = move(params, opt_state, gradient, optimizer=self.optimizer)
-            self._done_with(gradient)
+            self.memory.give(gradient)
             own, updates = True, updates + 1
 
         def mean(name: str) -> float:
@@ -220,15 +220,6 @@ class Update:
                 "sampling_gap": gap,
             },
         )
-
-    def _share(self, state: FineTuneState, step: int, rows: int) -> np.ndarray:
-        """The rows of a step: all of them, or an equal share of the epoch's own shuffled order."""
-        parts = self.settings.mini_batches
-        if parts == 1:
-            return np.arange(rows)
-        epoch, part = divmod(step, parts)
-        key = jax.random.fold_in(jax.random.fold_in(state.key(MINI_BATCHES), state.round), epoch)
-        return np.asarray(jax.random.permutation(key, rows)).reshape(parts, -1)[part]
 
     def _padded(self, rows: Rows, chosen: np.ndarray) -> list[tuple[np.ndarray, int, dict[str, Array]]]:
         """(indices with padding, rows that are real, arrays of prompts and responses) of each micro-batch."""
@@ -287,28 +278,18 @@ class Update:
                 numbers=self.numbers,
                 graphdef=self.settings.model.graphdef,
                 objective=self.objective,
-                reuse=self._memory_for_gradient(params),
+                reuse=self.memory.take(params),
             )
             if gradient is None:
                 gradient = part
             else:
                 gradient = policy_gradient.add(gradient, part)
-                self._done_with(part)
+                self.memory.give(part)
             for name, value in jax.device_get(sums).items():
                 number, before = float(value), total.get(name, 0.0)
                 total[name] = max(before, number) if name == "sampling_gap" else before + number
         total["gradient_norm"] = float(policy_gradient.norm(gradient))
         return total, gradient
-
-    def _done_with(self, gradient: PyTree | None) -> None:
-        if self.keeps_memory and gradient is not None:
-            self.spare.append(gradient)
-
-    def _memory_for_gradient(self, params: PyTree) -> PyTree | None:
-        if not self.keeps_memory:
-            return None
-        # Zeros rather than nothing the first time: one compilation serves all.
-        return self.spare.pop() if self.spare else jax.tree.map(jnp.zeros_like, params)
 
     def _rate_at(self, updates: int) -> float:
         if not isinstance(self.settings.optimizer, str):

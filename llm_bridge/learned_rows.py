@@ -2,6 +2,7 @@
 
 Rows            the responses of a round with what was recorded of them
 window, replayed, remembered      the last rounds' rows, in arrays of a fixed size
+share                             which rows a step learns from
 prompt_batch, padded_batches      rows in bucketed shapes, so that what is compiled for them stays little
 """
 
@@ -94,6 +95,14 @@ def remembered(memory: Rows, rows: Rows, round_index: int) -> Rows:
         return kept.at[round_index % len(kept)].set(jnp.asarray(np.pad(new, short)))
 
     return jax.tree.map(write, memory, rows)
+
+
+def share(key: jax.Array, step: int, parts: int, rows: int) -> np.ndarray:
+    """The rows of a step of `parts` an epoch: all of them, or an equal share of the epoch's own shuffled order."""
+    if parts == 1:
+        return np.arange(rows)
+    epoch, part = divmod(step, parts)
+    return np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), rows)).reshape(parts, -1)[part]
 
 
 def bucket_rows(count: int, most: int) -> int:

@@ -18,6 +18,7 @@ from llm_bridge.decoder import Decoder
 from llm_bridge.finetune import FineTune
 from llm_bridge.prompt_arms import PromptArms
 from llm_bridge.question_arms import QuestionArms, QuestionRollouts
+from llm_bridge.rollouts import Rollouts
 from tests.llm_bridge import toy
 from tests.llm_bridge.test_finetune import MAX_TOKENS, PLAIN, assert_moved, identical
 
@@ -142,7 +143,7 @@ def test_several_prompts_move_as_the_mean_of_each_prompt_alone(arms, micro_batch
             for name in ("tokens", "lengths", "log_probs", "text", "truncated", "prompt_lengths")
         }
         alone, before = start(one, **settings)
-        after = alone.update(before, SimpleNamespace(**cut), jnp.asarray(rewards[rows]))
+        after = alone.update(before, Rollouts(**cut), jnp.asarray(rewards[rows]))
         moves.append(jax.tree.map(jnp.subtract, after.params, before.params))
     mean = jax.tree.map(lambda *parts: sum(parts) / len(parts), *moves)
     assert_moved(state.params, together.params, mean, 1.0)

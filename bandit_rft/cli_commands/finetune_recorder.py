@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bandit_rft.cli_commands.finetune_evaluators import EVALUATION_FIELDS, Evaluate
+from bandit_rft.cli_commands.finetune_evaluators import Evaluate
 from bandit_rft.cli_commands.stopping import StopRequest
 from bandit_rft.errors import InputError
 from bandit_rft.run_folder import EVALUATIONS, LINES, TIMINGS, LineWriter, RunFolder, read_lines, rewrite_lines
@@ -61,7 +61,7 @@ class FineTuneRecorder:
     def __post_init__(self) -> None:
         self._checkpoints = self.folder.path / "checkpoints"
         self._evaluations_path = self.folder.path / EVALUATIONS
-        self.evaluations = read_lines(self._evaluations_path, EVALUATION_FIELDS)
+        self.evaluations = read_lines(self._evaluations_path, {"round": int, "measured": str})
         self._lines: LineWriter | None = None
         self._evaluation_lines: LineWriter | None = None
         self._timing_lines: LineWriter | None = None

@@ -11,26 +11,9 @@ import pytest
 
 from bandit_rft.cli import main
 from tests.bandit_rft import tiny_folder
-from tests.bandit_rft.command_line import refused
+from tests.bandit_rft.command_line import RUN, refused
 
 ROOT = Path(__file__).resolve().parents[2]
-RUN = [
-    *(
-        "finetune",
-        "--prompt",
-        "2+2=?",
-        "--answer",
-        "7",
-        "--max-tokens",
-        "4",
-        "--optimizer",
-        "sgd",
-        "--learning-rate",
-        "0.05",
-    ),
-    *("--kl-coefficient", "0", "--gradient-clip", "none", "--train-samples", "16", "--evaluate-every", "6"),
-    *("--checkpoint-every", "4", "--rounds", "14"),
-]
 
 
 @pytest.fixture(scope="module")

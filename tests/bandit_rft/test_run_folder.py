@@ -23,23 +23,7 @@ from bandit_rft.run_folder import (
     to_line,
     write_atomically,
 )
-
-CONFIG = {"command": "finetune", "rounds": 3, "rate": 0.1}
-FINETUNE = dict(
-    rollouts=1,
-    model="m",
-    data=None,
-    index=0,
-    signal="raw",
-    epochs=1,
-    optimizer="sgd",
-    aggregation="seq-mean-token-sum",
-    kl_coefficient=0.0,
-    gradient_clip=None,
-    resolved={},
-    **CONFIG,
-)
-EVALUATION = {"round": 0, "measured": "train", "pass_at_1": 0.5, "low": 0.1, "high": 0.9}
+from tests.bandit_rft.run_records import CONFIG, EVALUATION, FINETUNE
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_scrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,9 +36,9 @@ def write_folder(folder: Path, config: DecoderConfig, params: Any, *, steps: int
     folder.mkdir(parents=True, exist_ok=True)
     tensors = export_tensors(config, params, jnp.bfloat16)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(hugging_face_config(config), indent=2) + "\n", encoding="utf-8")
-    ends = {"eos_token_id": config.eos_ids[0], "pad_token_id": config.pad_id, "do_sample": True}
-    (folder / "generation_config.json").write_text(json.dumps(ends, indent=2) + "\n", encoding="utf-8")
+    values, ends = config.to_values("bfloat16")
+    for name, content in (("config.json", values), ("generation_config.json", {**ends, "do_sample": True})):
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     vocabulary.write_tokenizer(folder)
     card = _CARD.format(
         family=config.model_type,
@@ -49,26 +49,3 @@ def write_folder(folder: Path, config: DecoderConfig, params: Any, *, steps: int
         examples=2 * steps * rows,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
-
-
-def hugging_face_config(config: DecoderConfig) -> dict[str, Any]:
-    """config.json's values, from which `DecoderConfig.from_values` and transformers build the same decoder."""
-    return {
-        "architectures": [config.family.architecture],
-        "model_type": config.model_type,
-        "vocab_size": config.vocabulary,
-        "hidden_size": config.width,
-        "intermediate_size": config.mlp_width,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.kv_heads,
-        "head_dim": config.head_dim,
-        "hidden_act": "silu",
-        "rms_norm_eps": config.norm_epsilon,
-        "rope_theta": config.rope_theta,
-        "max_position_embeddings": config.max_positions,
-        "tie_word_embeddings": config.tied,
-        "eos_token_id": config.eos_ids[0],
-        "pad_token_id": config.pad_id,
-        "torch_dtype": "bfloat16",
-    }

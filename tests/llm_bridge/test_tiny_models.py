@@ -10,7 +10,7 @@ import pytest
 from llm_bridge import datasets, evaluate, hub, load_model
 from llm_bridge.config import DecoderConfig
 from llm_bridge.tiny import pretrain, tasks, vocabulary
-from llm_bridge.tiny.folder import hugging_face_config, write_folder
+from llm_bridge.tiny.folder import write_folder
 from llm_bridge.weights import load_params
 
 FOLDER = Path(hub.__file__).parent / "tiny" / "models"
@@ -101,4 +101,3 @@ def test_longest_examples_fit_and_are_counted_once():
             assert prompt.endswith("?\n")
             assert "#### " in text
             assert row[1:][mask][-1] == vocabulary.EOS
-    assert set(hugging_face_config(pretrain.config_of("olmo2"))) >= {"hidden_size", "rope_theta", "tie_word_embeddings"}

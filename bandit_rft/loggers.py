@@ -82,21 +82,27 @@ class TensorBoardLogger:
         self.folder = folder / TENSORBOARD
 
     def open(self, done: int) -> int:
-        from tensorboardX import SummaryWriter
-
+        # Not `SummaryWriter`: it writes from a queue that its flush() does not wait for, and a kill loses the rest.
+        library: Any = import_module("tensorboardX.event_file_writer")  # by name, as W&B below
+        self.messages: Any = import_module("tensorboardX.proto.event_pb2")
         known = any(self.folder.glob("events.out.tfevents.*"))
         first = _untold(done) if known else 0
-        # TensorBoard drops what an earlier, killed process wrote of rounds that are now told again.
+        self.folder.mkdir(exist_ok=True)
         # Files are read in the order of their names, whose seconds are too coarse to tell a quick resumption apart.
-        self.writer = SummaryWriter(
-            logdir=str(self.folder), purge_step=first if known else None, filename_suffix=f".{done:09d}"
-        )
+        self.writer = library.EventsWriter(str(self.folder / "events"), filename_suffix=f".{done:09d}")
+        if known:
+            # TensorBoard drops what an earlier, killed process wrote of rounds that are now told again.
+            start = self.messages.SessionLog(status=self.messages.SessionLog.START)
+            self.writer.write_event(self.messages.Event(wall_time=time.time(), step=first, session_log=start))
+        self.writer.flush()
         return first
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
+        event = self.messages.Event(wall_time=time.time(), step=step)
         for name, value in values.items():
-            self.writer.add_scalar(name, value, step)
-        self.writer.flush()  # else two minutes of rounds would be in memory, and lost for good by a kill
+            event.summary.value.add(tag=name, simple_value=value)
+        self.writer.write_event(event)
+        self.writer.flush()  # into the kernel's hands, where a kill of this process loses nothing
 
     def close(self) -> None:
         self.writer.close()

@@ -46,6 +46,14 @@ __all__ = [
 Array = jax.Array
 
 
+def _of_rows(x: Array, owners: Array | None) -> Array:
+    """[R, …] of the prompts' [H, …]: entry owners[r] for row r; all of x, uncopied, where there are no owners.
+
+    The gradient of an entry is the sum over its rows, which is taken in float32 whatever x's dtype is.
+    """
+    return x if owners is None else x.astype(jnp.float32)[owners].astype(x.dtype)
+
+
 def _checkpointed(step: Callable[..., Any], remat: bool) -> Callable[..., Any]:
     """A scanned layer whose backward pass keeps the products with weights alone, or nothing if `remat`.
 
@@ -135,31 +143,42 @@ class Decoder(nnx.Module):
         return self.normed(x), kept
 
     def response_states(
-        self, prompts: Array, prompt_lengths: Array, tokens: Array, *, remat: bool = False
+        self,
+        prompts: Array,
+        prompt_lengths: Array,
+        tokens: Array,
+        owners: Array | None = None,
+        *,
+        remat: bool = False,
     ) -> tuple[Array, Array]:
         """States that predict each response token, teacher-forced: what scoring and fine-tuning differentiate.
 
-        A shared prompt is run once and attended to by all rows, so that a round of G rollouts costs P + G·T tokens, not
-        G·(P + T).
+        A prompt is run once and attended to by all its rows, so that R responses to H prompts cost H·P + R·T tokens,
+        not R·(P + T). A lone prompt's keys and values stay one set that all rows read; several prompts' are copied to
+        their rows, a layer at a time.
 
         Args:
-            prompts: int [G or 1, P], right-padded; one row is shared by all responses.
-            prompt_lengths: int [G or 1], at least 1.
-            tokens: int [G, T] responses, right-padded.
+            prompts: int [H, P], right-padded.
+            prompt_lengths: int [H], at least 1.
+            tokens: int [R, T] responses, right-padded.
+            owners: int [R], which prompt each response continues, all below H; None: the lone prompt (H = 1), or row
+                r's own (H = R).
             remat: recompute each layer's activations in the backward pass.
 
         Returns:
-            Final-normed states [G or 1, D] at each prompt's last token (they predict token 0) and [G, T, D] at each
-            response token (state t predicts token t + 1).
+            Final-normed states [R or 1, D] at each row's prompt's last token (they predict token 0; 1 where H = 1) and
+            [R, T, D] at each response token (state t predicts token t + 1).
         """
+        owners = None if len(prompts) == 1 else owners
         (held, width), (rows, length) = prompts.shape, tokens.shape
         config, split = self.config, held * width
         prompt_positions = jnp.arange(width, dtype=jnp.int32)[None]
         steps = jnp.arange(length, dtype=jnp.int32)[None]
         prompt_causal = prompt_positions[:, :, None] >= prompt_positions[:, None, :]
         causal = steps[:, :, None] >= steps[:, None, :]
-        visible = prompt_positions[:, None, :] < prompt_lengths[:, None, None]
-        visible = jnp.broadcast_to(visible, (held, length, width))
+        before = _of_rows(prompt_lengths, owners)
+        visible = prompt_positions[:, None, :] < before[:, None, None]
+        visible = jnp.broadcast_to(visible, (len(before), length, width))
 
         def flat(prompt: Array, response: Array) -> Array:
             """One row of all tokens, the prompts' first: one product a weight, and one gradient of it to sum."""
@@ -167,7 +186,7 @@ class Decoder(nnx.Module):
 
         positions = flat(
             jnp.broadcast_to(prompt_positions, (held, width)),
-            jnp.broadcast_to(prompt_lengths[:, None] + steps, (rows, length)),
+            jnp.broadcast_to(before[:, None] + steps, (rows, length)),
         )
         rope = rope_table(config, positions)
 
@@ -182,7 +201,8 @@ class Decoder(nnx.Module):
             asked, keys, values = pieces(slice(0, split), held)
             prompt = attend(asked, (keys, values, prompt_causal))
             answered, *own = pieces(slice(split, None), rows)
-            response = attend(answered, (keys, values, visible), (own[0], own[1], causal))
+            read = _of_rows(keys, owners), _of_rows(values, owners), visible
+            response = attend(answered, read, (own[0], own[1], causal))
             mixed = [part.reshape(-1, heads, size) for part in (prompt, response)]
             return jnp.concatenate(mixed)[None], None
 
@@ -193,4 +213,4 @@ class Decoder(nnx.Module):
         x, _ = jax.lax.scan(_checkpointed(step, remat), start, self.layers())
         prompt, response = x[0, :split].reshape(held, width, -1), x[0, split:].reshape(rows, length, -1)
         last = jnp.take_along_axis(prompt, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
-        return self.normed(last), self.normed(response)
+        return _of_rows(self.normed(last), owners), self.normed(response)

@@ -70,8 +70,6 @@ class Update:
             "temperature": settings.temperature,
         }
         self.numbers = {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()}
-        # One prompt a round is read once for all its rollouts; replay mixes the prompts of several rounds.
-        self.shared = len(self.prompts) == 1 or (settings.prompts == 1 and settings.replay == 0)
         # SGD at a fixed step size neither moves on a zero gradient nor counts it.
         self.still_on_zero = settings.optimizer == "sgd" and not callable(self.rate)
         self.memory = GradientMemory()
@@ -227,9 +225,9 @@ class Update:
         most = max(self.rows * (1 + settings.replay) // settings.mini_batches, settings.prompts * self.group)
         found = []
         for places, real, width in learned_rows.padded_batches(
-            rows.lengths, chosen, size=min(settings.micro_batch or most, most), widest=rows.tokens.shape[1]
+            rows, chosen, self.prompts, size=min(settings.micro_batch or most, most), widest=rows.tokens.shape[1]
         ):
-            batch = learned_rows.prompt_batch(self.prompts, rows.questions[places], shared=self.shared)
+            batch = learned_rows.prompt_batch(self.prompts, rows.questions[places])
             batch["tokens"] = jnp.asarray(rows.tokens[places, :width])
             batch["lengths"] = jnp.asarray(rows.lengths[places])
             found.append((places, real, batch))

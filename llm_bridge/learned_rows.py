@@ -110,39 +110,65 @@ def bucket_rows(count: int, most: int) -> int:
     return min(1 << (count - 1).bit_length(), most)
 
 
-def prompt_batch(prompts: Sequence[np.ndarray], questions: np.ndarray, *, shared: bool) -> dict[str, jax.Array]:
-    """The prompts of some rows: [P] and a scalar length where all rows share one, else [R, P] and [R].
+def prompt_batch(prompts: Sequence[np.ndarray], questions: np.ndarray) -> dict[str, Array]:
+    """The distinct prompts of R rows, and which of them each row continues.
 
-    A lone question's prompt has its own length, so nothing is padded; of several, P is a power of two.
+    Returns:
+        prompt: int32 [P], its length a scalar, where all rows have one question; else [H, P] and lengths [H]. H and P
+            are powers of two, except that a lone question's prompt has its own length and H may be R. Prompts that
+            only fill H have one token and no row.
+        owners: int32 [R], or None for the one prompt, and for one a row (H = R).
     """
-    if shared:
-        ids = prompts[int(questions[0])]
-        width = len(ids) if len(prompts) == 1 else _power_of_two(len(ids))
-        padded = np.zeros(width, np.int32)
-        padded[: len(ids)] = ids
-        return {"prompt": jnp.asarray(padded), "prompt_lengths": jnp.int32(len(ids))}
-    lengths = np.asarray([len(prompts[question]) for question in questions], np.int32)
-    padded = np.zeros((len(questions), _power_of_two(int(lengths.max()))), np.int32)
-    for row, question in enumerate(questions):
-        padded[row, : lengths[row]] = prompts[question]
-    return {"prompt": jnp.asarray(padded), "prompt_lengths": jnp.asarray(lengths)}
+    distinct, owners = np.unique(questions, return_inverse=True)
+    held, width = _prompt_shape(prompts, questions)
+    if held == len(questions):
+        distinct, owners = questions, None
+    padded, lengths = np.zeros((held, width), np.int32), np.ones(held, np.int32)
+    for place, question in enumerate(distinct):
+        ids = prompts[int(question)]
+        padded[place, : len(ids)], lengths[place] = ids, len(ids)
+    if held == 1:
+        return {"prompt": jnp.asarray(padded[0]), "prompt_lengths": jnp.asarray(lengths[0]), "owners": None}
+    owners = None if owners is None else jnp.asarray(owners, jnp.int32)
+    return {"prompt": jnp.asarray(padded), "prompt_lengths": jnp.asarray(lengths), "owners": owners}
 
 
-def _power_of_two(length: int) -> int:
-    return max(32, 1 << (length - 1).bit_length())
+def _prompt_shape(prompts: Sequence[np.ndarray], questions: np.ndarray) -> tuple[int, int]:
+    """(H, P) of `prompt_batch`."""
+    if len(prompts) == 1:
+        return 1, len(prompts[0])
+    distinct = set(questions.tolist())
+    longest = max(len(prompts[question]) for question in distinct)
+    return bucket_rows(len(distinct), len(questions)), max(32, 1 << (longest - 1).bit_length())
+
+
+Batch = tuple[np.ndarray, int, int]
 
 
 def padded_batches(
-    lengths: np.ndarray, rows: np.ndarray, *, size: int, widest: int
-) -> Iterator[tuple[np.ndarray, int, int]]:
+    rows: Rows, chosen: np.ndarray, prompts: Sequence[np.ndarray], *, size: int, widest: int
+) -> list[Batch]:
     """Micro-batches of these rows: (indices with padding, rows that are real, tokens wide).
 
-    Rows are sorted by length: a batch is as long as its longest row. Padding rows repeat a real one, so that every
-    value in them is ordinary; the caller weighs them zero.
+    A batch is as long as its longest response and reads each of its prompts once. Rows are therefore cut in the order
+    of their lengths, or question by question, whichever computes fewer tokens. Which rows meet in a micro-batch, and so
+    the order in which floats are added up, depends on the lengths of all rows and is not promised; which rows a step
+    learns from is `share`'s matter alone. Padding rows repeat a real one, so that every value in them is ordinary; the
+    caller weighs them zero.
     """
-    rows = rows[np.argsort(lengths[rows], kind="stable")]
-    for start in range(0, len(rows), size):
-        chosen = rows[start : start + size]
-        width = min(bucket(int(lengths[chosen].max()), smallest=16), widest)
-        height = bucket_rows(len(chosen), size)
-        yield np.concatenate([chosen, np.repeat(chosen[:1], height - len(chosen))]), len(chosen), width
+    lengths, questions = rows.lengths[chosen], rows.questions[chosen]
+
+    def cut(order: np.ndarray) -> Iterator[Batch]:
+        for start in range(0, len(order), size):
+            part = chosen[order[start : start + size]]
+            width = min(bucket(int(rows.lengths[part].max()), smallest=16), widest)
+            height = bucket_rows(len(part), size)
+            yield np.concatenate([part, np.repeat(part[:1], height - len(part))]), len(part), width
+
+    def tokens(batches: list[Batch]) -> int:
+        shapes = [_prompt_shape(prompts, rows.questions[places]) for places, _, _ in batches]
+        prompt_tokens = sum(held * width for held, width in shapes)
+        return prompt_tokens + sum(len(places) * width for places, _, width in batches)
+
+    orders = np.argsort(lengths, kind="stable"), np.lexsort((lengths, questions))
+    return min((list(cut(order)) for order in orders), key=tokens)

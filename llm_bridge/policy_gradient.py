@@ -121,11 +121,12 @@ def token_log_probs(
     lengths: Array,
     temperature: Array,
     *,
+    owners: Array | None = None,
     graphdef: Any,
 ) -> Array:
     """`scoring.token_log_probs` [R, T], compiled: the reference's score of a micro-batch."""
     return scoring.token_log_probs(
-        graphdef, params, prompt, tokens, lengths, prompt_lengths=prompt_lengths, temperature=temperature
+        graphdef, params, prompt, tokens, lengths, prompt_lengths=prompt_lengths, owners=owners, temperature=temperature
     )
 
 
@@ -144,6 +145,7 @@ def loss_and_gradient(
     fresh: Array,
     numbers: dict[str, Array],
     *,
+    owners: Array | None = None,
     graphdef: Any,
     objective: Objective,
     reuse: PyTree | None = None,
@@ -152,11 +154,12 @@ def loss_and_gradient(
 
     Args:
         params: the policy's weights.
-        prompt: int32 [P], shared by all rows, or [R, P], one a row, right-padded.
-        prompt_lengths: int32 scalar, or [R].
+        prompt: int32 [P], shared by all rows, or [H, P], right-padded.
+        prompt_lengths: int32 scalar, or [H].
         tokens, lengths: int32 [R, T] and [R], the responses.
         weights, signal, old_log_probs, ref_log_probs, fresh, numbers, objective: as `objective_sums` takes them, and
             among the numbers the temperature.
+        owners: int32 [R], which prompt each row continues; None: the shared one, or row r's own (H = R).
         reuse: an earlier gradient, which is consumed: the new one takes its memory. (On a CPU, asking the system for
             the pages anew costs a fifth of the pass.)
     """
@@ -171,6 +174,7 @@ def loss_and_gradient(
             tokens,
             lengths,
             prompt_lengths=prompt_lengths,
+            owners=owners,
             temperature=numbers["temperature"],
             remat=objective.remat,
         )

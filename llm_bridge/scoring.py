@@ -3,7 +3,7 @@
 Fine-tuning differentiates `token_log_probs`, and `LanguageModel.log_probs` reports it, so that what is sampled, what is
 scored and what is trained is one policy. The output head runs on a few tokens at a time (`lax.scan` with
 `jax.checkpoint`): logits of
-shape [G, T, V] never exist, neither forward nor backward.
+shape [R, T, V] never exist, neither forward nor backward.
 """
 
 from __future__ import annotations
@@ -27,18 +27,20 @@ def token_log_probs(
     lengths: Array,
     *,
     prompt_lengths: Array | None = None,
+    owners: Array | None = None,
     temperature: float | Array = 1.0,
     remat: bool = False,
     chunk: int = HEAD_CHUNK,
 ) -> Array:
-    """log π(token t | prompt, tokens before t) at `temperature`: [G, T] float32, 0 at and past each row's length.
+    """log π(token t | prompt, tokens before t) at `temperature`: [R, T] float32, 0 at and past each row's length.
 
     Args:
         graphdef, params: from `nnx.split(decoder)`; the gradient flows into `params`.
-        prompts: int [P], one prompt shared by all G rows (run once, not G times), or [G, P], one a row; right-padded.
-        tokens: int [G, T] response tokens, right-padded.
-        lengths: int [G] response lengths, the first end-of-text token included; T or less.
-        prompt_lengths: int scalar or [G]; None when no prompt is padded.
+        prompts: int [P], one prompt that all rows continue, or [H, P], right-padded. Each is run once.
+        tokens: int [R, T] response tokens, right-padded.
+        lengths: int [R] response lengths, the first end-of-text token included; T or less.
+        prompt_lengths: int scalar or [H]; None when no prompt is padded.
+        owners: int [R], which of the H prompts each row continues, all below H; None: row r's is the r-th, H = R.
         temperature: the policy is softmax(logits / temperature); must be positive.
         remat: recompute each layer in the backward pass, which then holds L residual streams and not every activation.
         chunk: tokens whose logits exist at one time.
@@ -50,6 +52,7 @@ def token_log_probs(
         tokens,
         lengths,
         prompt_lengths=prompt_lengths,
+        owners=owners,
         temperature=temperature,
         remat=remat,
         chunk=chunk,
@@ -64,11 +67,12 @@ def token_statistics(
     lengths: Array,
     *,
     prompt_lengths: Array | None = None,
+    owners: Array | None = None,
     temperature: float | Array = 1.0,
     remat: bool = False,
     chunk: int = HEAD_CHUNK,
 ) -> tuple[Array, Array]:
-    """`token_log_probs` and the policy's entropy in nats at each response position, both [G, T] float32; same
+    """`token_log_probs` and the policy's entropy in nats at each response position, both [R, T] float32; same
     arguments.
     """
     decoder = nnx.merge(graphdef, params)
@@ -77,7 +81,7 @@ def token_statistics(
     if prompt_lengths is None:
         prompt_lengths = jnp.full((prompts.shape[0],), prompts.shape[1], jnp.int32)
     prompt_lengths = jnp.broadcast_to(jnp.asarray(prompt_lengths, jnp.int32), (prompts.shape[0],))
-    last, states = decoder.response_states(prompts, prompt_lengths, tokens, remat=remat)
+    last, states = decoder.response_states(prompts, prompt_lengths, tokens, owners, remat=remat)
     last = jnp.broadcast_to(last[:, None], (rows, 1, last.shape[-1]))
     states = jnp.concatenate([last, states[:, :-1]], axis=1)
 

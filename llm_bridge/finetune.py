@@ -41,7 +41,7 @@ from llm_bridge.finetune_state import METRICS, QUESTION_ORDER, FineTuneState
 from llm_bridge.finetune_update import Update
 from llm_bridge.prompt_arms import PromptArms
 from llm_bridge.question_arms import QuestionArms, drawn
-from llm_bridge.tiny.arms import TokenPromptArms
+from llm_bridge.tiny.arms import TokenPromptArms, TokenQuestionArms
 
 if TYPE_CHECKING:
     from llm_bridge.generate import Rollouts
@@ -218,7 +218,7 @@ class FineTune:
 
     def bind(
         self,
-        arms: PromptArms | QuestionArms | TokenPromptArms,
+        arms: PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms,
         *,
         rounds: int | None = None,
         row_capacity: int | None = None,
@@ -226,7 +226,7 @@ class FineTune:
         """The learner for these arms.
 
         Args:
-            arms: a prompt, or several questions; or a prompt whose verifier reads tokens, for the scan loop.
+            arms: a prompt, or several questions; or either with a verifier that reads tokens, for the scan loop.
             rounds: of the run; only schedules that end need it.
             row_capacity: not used, a model has no rows.
 
@@ -235,9 +235,7 @@ class FineTune:
                 not fit the model's context.
         """
         del row_capacity
-        if isinstance(arms, TokenPromptArms):
-            return scan_learner.bind(self, arms, rounds)
-        if not isinstance(arms, PromptArms | QuestionArms):
+        if not isinstance(arms, PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms):
             raise InputError(
                 f"FineTune learns from PromptArms or QuestionArms, not {type(arms).__name__}: give prompts and "
                 "verifiers."
@@ -249,12 +247,14 @@ class FineTune:
                 f"FineTune draws {self.prompts} prompts a round and there are {questions}: give more questions, or "
                 "lower prompts."
             )
+        if isinstance(arms, TokenPromptArms | TokenQuestionArms):
+            return scan_learner.bind(self, arms, rounds)
         group = self.rollouts + self.baseline_rollouts
 
         def act(key: Array, state: FineTuneState) -> tuple[Rollouts, Info]:
             chosen = np.zeros(1, np.int32)
             if questions > 1:
-                chosen = drawn(state.key(QUESTION_ORDER), int(state.round), questions, self.prompts)
+                chosen = np.asarray(drawn(state.key(QUESTION_ORDER), state.round, questions, self.prompts))
             rollouts = arms.generate(
                 np.repeat(chosen, group),
                 max_tokens=self.max_tokens,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from llm_bridge.generate import Rollouts
     from llm_bridge.prompt_arms import PromptArms
     from llm_bridge.question_arms import QuestionArms
-    from llm_bridge.tiny.arms import TokenPromptArms
+    from llm_bridge.tiny.arms import TokenPromptArms, TokenQuestionArms
 
 Array = jax.Array
 PyTree = Any
@@ -42,7 +42,10 @@ class Update:
     """(state, rollouts, rewards [B × (G + extra)]) -> state: the update of `FineTune`'s settings on an arm set."""
 
     def __init__(
-        self, settings: FineTune, arms: PromptArms | QuestionArms | TokenPromptArms, rounds: int | None
+        self,
+        settings: FineTune,
+        arms: PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms,
+        rounds: int | None,
     ) -> None:
         self.settings, self.arms, self.prompts = settings, arms, arms.question_tokens
         self.group = settings.rollouts + settings.baseline_rollouts

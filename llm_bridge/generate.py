@@ -18,6 +18,7 @@ are done).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -54,37 +55,38 @@ def sample_traced(
     graphdef: Any,
     params: Any,
     config: DecoderConfig,
-    prompt: np.ndarray,
+    prompts: Array,
+    prompt_lengths: Array,
+    owners: Array,
     *,
-    rows: int,
     max_tokens: int,
     key: Array,
     temperature: float,
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """`sample` for one prompt inside a traced function: the same draws from the same key, on the device.
+    """`sample` inside a traced function: the same draws from the same key, on the device.
 
     Args:
         graphdef, params, config: the policy.
-        prompt: int [P], known when traced.
-        rows, max_tokens: G and T, known when traced; the cache holds T tokens from the start.
+        prompts, prompt_lengths: int32 [H, P] and [H], padded as by `pad_prompts`.
+        owners: int32 [R], which prompt each row answers; H and R are known when traced.
+        max_tokens: T, known when traced; the cache holds T tokens from the start.
         key: as in `sample`.
         temperature: above 0.
 
     Returns:
-        tokens int32 [G, T], lengths int32 [G], log_probs float32 [G, T], truncated bool [G], entropy float32 [G, T]: as
+        tokens int32 [R, T], lengths int32 [R], log_probs float32 [R, T], truncated bool [R], entropy float32 [R, T]: as
         in `Rollouts`.
     """
     weights = prepare(graphdef, params)
-    padded = np.full((1, bucket(len(prompt), smallest=SMALLEST_PROMPT)), config.pad_id, np.int32)
-    padded[0, : len(prompt)] = prompt
+    rows = owners.shape[0]
     row_keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(rows, dtype=jnp.uint32))
     ends, heat = jnp.asarray(config.eos_ids or (-1,), jnp.int32), jnp.float32(temperature)
     prefix, state = prefill(
         graphdef,
         params,
-        jnp.asarray(padded),
-        jnp.asarray([len(prompt)], jnp.int32),
-        jnp.zeros((rows,), jnp.int32),
+        prompts,
+        prompt_lengths,
+        owners,
         jnp.zeros((rows,), bool),
         row_keys,
         heat,
@@ -176,9 +178,14 @@ def _distinct(prompts: list[np.ndarray], rows: int, pad_id: int) -> tuple[np.nda
         owners[row] = places.setdefault(np.asarray(prompt, np.int32).tobytes(), len(held))
         if owners[row] == len(held):
             held.append(prompt)
-    longest = max(len(prompt) for prompt in held)
-    padded = np.full((bucket(len(held)), bucket(longest, smallest=SMALLEST_PROMPT)), pad_id, np.int32)
-    lengths = np.ones((len(padded),), np.int32)
-    for place, prompt in enumerate(held):
+    return *pad_prompts(held, bucket(len(held)), pad_id), owners
+
+
+def pad_prompts(prompts: Sequence[np.ndarray], rows: int, pad_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """Prompts in `rows` rows of a bucketed width: tokens int32 [rows, P] and lengths [rows], 1 where there is none."""
+    longest = max(len(prompt) for prompt in prompts)
+    padded = np.full((rows, bucket(longest, smallest=SMALLEST_PROMPT)), pad_id, np.int32)
+    lengths = np.ones((rows,), np.int32)
+    for place, prompt in enumerate(prompts):
         padded[place, : len(prompt)], lengths[place] = prompt, len(prompt)
-    return padded, lengths, owners
+    return padded, lengths

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
@@ -134,16 +134,17 @@ class QuestionArms(ResponseArms):
         return jnp.asarray(score_each([self.checks[question] for question in arms.questions], arms.text))
 
 
-def drawn(key: jax.Array, round_index: int, questions: int, prompts: int) -> np.ndarray:
+def drawn(key: jax.Array, round_index: jax.Array | int, questions: int, prompts: int) -> jax.Array:
     """The questions of a round: int32 [prompts], all different; a function of key and round, so runs can be resumed.
 
     Each epoch takes the n questions in an order of its own, `prompts` a round; the n mod `prompts` that are left at its
-    end are left out, as verl's data loader leaves them (shuffle and drop_last).
+    end are left out, as verl's data loader leaves them (shuffle and drop_last). Traceable in key and round.
     """
-    epoch, place = divmod(round_index, questions // prompts)
-    return np.asarray(_order(questions)(key, epoch))[place * prompts : (place + 1) * prompts]
+    epoch, place = jnp.divmod(jnp.asarray(round_index, jnp.int32), jnp.int32(questions // prompts))
+    return _part_of_order(key, epoch, place, questions=questions, prompts=prompts)
 
 
-@lru_cache(maxsize=8)
-def _order(questions: int) -> Any:
-    return jax.jit(lambda key, epoch: jax.random.permutation(jax.random.fold_in(key, epoch), questions))
+@partial(jax.jit, static_argnames=("questions", "prompts"))
+def _part_of_order(key: jax.Array, epoch: jax.Array, place: jax.Array, *, questions: int, prompts: int) -> jax.Array:
+    order = jax.random.permutation(jax.random.fold_in(key, epoch), jnp.arange(questions, dtype=jnp.int32))
+    return jax.lax.dynamic_slice_in_dim(order, place * prompts, prompts)

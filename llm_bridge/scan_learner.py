@@ -5,8 +5,8 @@ with `policy_gradient.loss_and_gradient` and steps with the same optimiser; only
 `bandit_rft.run` can `lax.scan` over rounds and `vmap` over seeds. A test holds the weights of the two equal to float32
 rounding. Every seed carries its own weights and optimiser state.
 
-Left out: several prompts a round, mini- and micro-batches, replay. Weights are updated in place by the scan itself. A
-loss that is not finite shows as a refused reward in the next round (`TokenPromptArms.pull`).
+Left out: mini- and micro-batches, replay. Weights are updated in place by the scan itself. A loss that is not finite
+shows as a refused reward in the next round (`TokenPromptArms.pull`).
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bandit_rft import objectives
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
 from llm_bridge import policy_gradient
-from llm_bridge.finetune_state import FineTuneState
+from llm_bridge.finetune_state import QUESTION_ORDER, FineTuneState
 from llm_bridge.finetune_update import Update
-from llm_bridge.generate import sample_traced
-from llm_bridge.tiny.arms import Responses, TokenPromptArms
+from llm_bridge.generate import pad_prompts, sample_traced
+from llm_bridge.question_arms import drawn
+from llm_bridge.tiny.arms import Responses, TokenPromptArms, TokenQuestionArms
 
 if TYPE_CHECKING:
     from llm_bridge.finetune import FineTune
@@ -34,51 +36,56 @@ if TYPE_CHECKING:
 Array = jax.Array
 
 
-def bind(settings: FineTune, arms: TokenPromptArms, rounds: int | None = None) -> Learner:
+def bind(settings: FineTune, arms: TokenPromptArms | TokenQuestionArms, rounds: int | None = None) -> Learner:
     """The learner of these settings on these arms, all of it traceable.
 
     Raises:
-        InputError: settings that only the host loop has (micro-batches, mini-batches, replay, several prompts), another
-            model than the arms', or a response that does not fit the context.
+        InputError: settings that only the host loop has (micro-batches, mini-batches, replay), another model than the
+            arms', or a response that does not fit the context.
     """
     group = settings.rollouts + settings.baseline_rollouts
     refused = {
-        "micro_batch": settings.micro_batch is not None and settings.micro_batch < settings.rollouts,
-        "generation_batch": settings.generation_batch is not None and settings.generation_batch < group,
+        "micro_batch": settings.micro_batch is not None and settings.micro_batch < settings.prompts * settings.rollouts,
+        "generation_batch": settings.generation_batch is not None
+        and settings.generation_batch < settings.prompts * group,
         "mini_batches": settings.mini_batches > 1,
         "replay": settings.replay > 0,
-        "prompts": settings.prompts > 1,
     }
     for name, chosen in refused.items():
         if chosen:
             raise InputError(
-                f"{name} is {getattr(settings, name)}, and the scan loop takes one prompt and its round at once: leave "
-                f"{name} out, or use PromptArms or QuestionArms."
+                f"{name} is {getattr(settings, name)}, and the scan loop takes a round at once: leave {name} out, or "
+                "use PromptArms or QuestionArms."
             )
     if settings.model is not arms.model:
         raise InputError("FineTune and its arms have different models: give both the same one.")
     arms.check_fits(settings.max_tokens)
-    model = settings.model
-    prompt = arms.prompt_tokens
+    model, questions = settings.model, len(arms.question_tokens)
+    prompts, prompt_lengths = pad_prompts(arms.question_tokens, questions, model.config.pad_id)
+    owners = np.repeat(np.arange(settings.prompts, dtype=np.int32), group)
 
     def act(key: Array, state: FineTuneState) -> tuple[Responses, Info]:
+        chosen = jnp.zeros(1, jnp.int32)
+        if questions > 1:
+            chosen = drawn(state.key(QUESTION_ORDER), state.round, questions, settings.prompts)
         sampled = sample_traced(
             model.graphdef,
             state.params,
             model.config,
-            prompt,
-            rows=group,
+            jnp.asarray(prompts)[chosen],
+            jnp.asarray(prompt_lengths)[chosen],
+            jnp.asarray(owners),
             max_tokens=settings.max_tokens,
             key=key,
             temperature=settings.temperature,
         )
-        return Responses(*sampled), Info(value=None)
+        return Responses(*sampled, questions=chosen[owners] if questions > 1 else None), Info(value=None)
 
     return Learner(
         init=_single_precision(lambda key: settings._init(key, rounds)),
         act=_single_precision(act),
         update=_single_precision(partial(_update, Update(settings, arms, rounds))),
-        rollouts=group,
+        rollouts=settings.prompts * group,
         metrics=lambda state: state.metrics,
     )
 
@@ -93,20 +100,41 @@ def _single_precision(function: Callable[..., Any]) -> Callable[..., Any]:
     return traced
 
 
+def _asked(host: Update, questions: Array | None) -> dict[str, Array | None]:
+    """The prompts of a round's R rows, as `policy_gradient` takes them but for `owners`; `questions` as of Responses.
+
+    A lone question's prompt has its own length, as on the host.
+    """
+    if questions is None:
+        prompt = jnp.asarray(host.prompts[0], jnp.int32)
+        return {"prompt": prompt, "prompt_lengths": jnp.asarray(prompt.size, jnp.int32)}
+    table, lengths = pad_prompts(host.prompts, len(host.prompts), 0)
+    chosen = questions[:: host.group]
+    if host.settings.prompts == 1:
+        return {"prompt": jnp.asarray(table)[chosen[0]], "prompt_lengths": jnp.asarray(lengths)[chosen[0]]}
+    return {"prompt": jnp.asarray(table)[chosen], "prompt_lengths": jnp.asarray(lengths)[chosen]}
+
+
 def _update(host: Update, state: FineTuneState, responses: Responses, rewards: Array) -> FineTuneState:
     """What the host loop's update `host` does, traceable."""
     settings, numbers, model = host.settings, host.numbers, host.settings.model
-    tokens, lengths, old_log_probs, truncated, entropy = responses
+    tokens, lengths, old_log_probs, truncated, entropy, questions = responses
     rewards = rewards.astype(jnp.float32)
-    prompt = jnp.asarray(host.prompts[0], jnp.int32)
-    asked = {"prompt": prompt, "prompt_lengths": jnp.asarray(prompt.size, jnp.int32), "graphdef": model.graphdef}
+    asked = {**_asked(host, questions), "graphdef": model.graphdef}
+    rows, several = np.arange(len(tokens)), settings.prompts > 1
+    owners = (rows // host.group).astype(np.int32)
     inside = jnp.arange(tokens.shape[1], dtype=jnp.int32) < lengths[:, None]
     not_a_number = jnp.asarray(jnp.nan, jnp.float32)
     reference, kl = None, not_a_number
     mapped = settings.reward_wrong + (settings.reward_right - settings.reward_wrong) * rewards
     if settings.needs_reference:
         reference = policy_gradient.token_log_probs(
-            model.params, tokens=tokens, lengths=lengths, temperature=numbers["temperature"], **asked
+            model.params,
+            tokens=tokens,
+            lengths=lengths,
+            temperature=numbers["temperature"],
+            owners=jnp.asarray(owners) if several else None,
+            **asked,
         )
 
         def divergence(estimator: objectives.KLEstimator) -> Array:
@@ -115,9 +143,9 @@ def _update(host: Update, state: FineTuneState, responses: Responses, rewards: A
         kl = jnp.mean(divergence(settings.kl))
         if settings.reward_kl_coefficient > 0:
             mapped = mapped - settings.reward_kl_coefficient * divergence(settings.reward_kl)
-    # Of the group the first G are learned from; the others were only there for the signals' baseline.
-    learned = slice(0, settings.rollouts)
-    signal = host.signal(mapped[None])[0].astype(jnp.float32)[learned]
+    # Of each group the first G are learned from; the others were only there for the signals' baseline.
+    learned = np.flatnonzero(rows % host.group < settings.rollouts)
+    signal = host.signal(mapped.reshape(settings.prompts, host.group)).astype(jnp.float32).reshape(-1)[learned]
     weights = objectives.aggregation_weights(
         inside[learned], settings.aggregation, settings.max_tokens, jnp.dtype(jnp.float32)
     )
@@ -138,6 +166,7 @@ def _update(host: Update, state: FineTuneState, responses: Responses, rewards: A
             old_log_probs=old_log_probs[learned],
             ref_log_probs=None if host.objective.kl is None or reference is None else reference[learned],
             fresh=jnp.ones_like(signal, bool),
+            owners=jnp.asarray(owners[learned]) if several else None,
             numbers=numbers,
             objective=host.objective,
             **asked,
@@ -155,7 +184,7 @@ def _update(host: Update, state: FineTuneState, responses: Responses, rewards: A
         "reward_mean": jnp.mean(rewards),
         "signal_mean": jnp.mean(signal),
         "signal_spread": jnp.std(signal),
-        "dead_groups": jnp.where(jnp.any(signal != 0), 0.0, 1.0),
+        "dead_groups": jnp.mean(jnp.where(jnp.any(signal.reshape(settings.prompts, -1) != 0, axis=1), 0.0, 1.0)),
         "loss": sums["loss"],
         "gradient_norm": sums["gradient_norm"],
         "kl": kl,

@@ -1,24 +1,29 @@
-"""A prompt of the embedded models as arms with rewards computed on the device: runs on them take the scan loop.
+"""Prompts of the embedded models as arms with rewards computed on the device: runs on them take the scan loop.
 
-The same bandit as `llm_bridge.PromptArms` with GSM8K's strict rule (responses are arms, the verifier is the reward),
-but `pull` reads token ids, so that a whole run compiles: `bandit_rft.run(arms, FineTune(model, …), rounds, seeds=8)`.
+The same bandits as `llm_bridge.PromptArms` and `llm_bridge.QuestionArms` with GSM8K's strict rule (responses are arms,
+the verifier is the reward), but `pull` reads token ids, so that a whole run compiles:
+`bandit_rft.run(arms, FineTune(model, …), rounds, seeds=8)`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bandit_rft.errors import InputError
 from llm_bridge.prompt_arms import Prompt
-from llm_bridge.response_arms import OnePromptArms
+from llm_bridge.response_arms import OnePromptArms, ResponseArms
 from llm_bridge.tiny import vocabulary
-from llm_bridge.tiny.verifier import TokenVerifier
+from llm_bridge.tiny.verifier import TokenVerifier, answer_table, matches
 
 if TYPE_CHECKING:
+    from llm_bridge.datasets import Example
     from llm_bridge.model import LanguageModel
 
 Array = jax.Array
@@ -33,6 +38,7 @@ class Responses(NamedTuple):
         log_probs: float32 [G, T] in nats, of each token under the policy that sampled it; 0 past the length.
         truncated: bool [G], no end-of-text token within T.
         entropy: float32 [G, T] in nats, exact, of what each token was drawn from; None where it was not recorded.
+        questions: int32 [G], the place among the arm set's questions that each answers; None where there is one.
     """
 
     tokens: Array
@@ -40,6 +46,7 @@ class Responses(NamedTuple):
     log_probs: Array
     truncated: Array
     entropy: Array | None = None
+    questions: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -60,10 +67,7 @@ class TokenPromptArms(OnePromptArms):
     answer: str
 
     def __post_init__(self) -> None:
-        if not speaks_tiny(self.model):
-            raise InputError(
-                f"{self.model.name} does not use the embedded models' 64 tokens: use PromptArms, which takes any model."
-            )
+        _check_tokens(self.model, "PromptArms")
         TokenVerifier(self.answer)
         self.check_fits(1)
 
@@ -77,8 +81,69 @@ class TokenPromptArms(OnePromptArms):
         own log-probability is not finite: the weights then hold no policy any more.
         """
         del key
-        rewards = TokenVerifier(self.answer)(arms.tokens, arms.lengths)
-        return jnp.where(jnp.all(jnp.isfinite(arms.log_probs), axis=-1), rewards, jnp.nan)
+        return _of_a_policy(TokenVerifier(self.answer)(arms.tokens, arms.lengths), arms)
+
+
+@dataclass(frozen=True)
+class TokenQuestionArms(ResponseArms):
+    """The responses to several questions of an embedded model, as arms.
+
+    Attributes:
+        model: an embedded model, or another over the same 64 tokens.
+        examples: n questions; of each, the prompt and the answer, a whole number in plain digits.
+
+    Raises:
+        InputError: no question, a model over other tokens, an answer that is no such number, or a prompt that does not
+            fit.
+    """
+
+    model: LanguageModel
+    examples: Sequence[Example]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "examples", tuple(self.examples))
+        if not self.examples:
+            raise InputError("There is no question to learn: give at least one example.")
+        _check_tokens(self.model, "QuestionArms")
+        answer_table([example.answer for example in self.examples])
+        self.check_fits(1)
+
+    @property
+    def jittable(self) -> bool:
+        """True: the verifier reads token ids."""
+        return True
+
+    @property
+    def question_tokens(self) -> tuple[np.ndarray, ...]:
+        """The n prompts as the model reads them, int32 [P] each."""
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> tuple[np.ndarray, ...]:
+        return tuple(np.asarray(self.model.encode(example.prompt), np.int32) for example in self.examples)
+
+    def questions_of(self, arms: Responses) -> np.ndarray:
+        """int32 [R], which question each response answers."""
+        assert arms.questions is not None
+        return np.asarray(arms.questions)
+
+    def pull(self, key: Array, arms: Responses) -> Array:
+        """Rewards [R] float32 as of `TokenPromptArms.pull`, of each response by its own question's answer."""
+        del key
+        digits, sizes = (jnp.asarray(part) for part in answer_table([example.answer for example in self.examples]))
+        return _of_a_policy(matches(arms.tokens, arms.lengths, digits[arms.questions], sizes[arms.questions]), arms)
+
+
+def _of_a_policy(rewards: Array, arms: Responses) -> Array:
+    """NaN in place of the rewards of responses that no policy gave."""
+    return jnp.where(jnp.all(jnp.isfinite(arms.log_probs), axis=-1), rewards, jnp.nan)
+
+
+def _check_tokens(model: LanguageModel, instead: str) -> None:
+    if not speaks_tiny(model):
+        raise InputError(
+            f"{model.name} does not use the embedded models' 64 tokens: use {instead}, which takes any model."
+        )
 
 
 def speaks_tiny(model: LanguageModel) -> bool:

@@ -7,6 +7,7 @@ with a "#" is the marker itself; a test holds the two equal. Special tokens deco
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -53,11 +54,7 @@ class TokenVerifier:
     answer: str
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.answer, str) and self.answer.isascii() and self.answer.isdigit()):
-            raise InputError(
-                f"the answer {self.answer!r} is not a whole number in plain digits: the token verifier needs one, "
-                "such as '72'"
-            )
+        answer_table([self.answer])
 
     def __call__(self, tokens: Array, lengths: Array) -> Array:
         """Rewards float32 [...] of responses.
@@ -66,41 +63,71 @@ class TokenVerifier:
             tokens: int32 [..., T] of `tiny.vocabulary`.
             lengths: int32 [...], tokens that count; what follows is not looked at.
         """
-        wanted = jnp.asarray([vocabulary.ID[digit] for digit in self.answer], jnp.int32)
-        size = jnp.int32(len(self.answer))
-        inside = jnp.arange(tokens.shape[-1], dtype=jnp.int32) < lengths[..., None]
-        kinds = jnp.where(inside, jnp.asarray(_KINDS)[tokens], _SKIPPED)
-        widths = jnp.where(inside, jnp.asarray(_WIDTHS)[tokens], 0)
-        # Characters from a token's first to the end of the text: a marker that the window cuts is none.
-        following = jnp.flip(jnp.cumsum(jnp.flip(widths, -1), axis=-1, dtype=jnp.int32), -1)
-        kinds = jnp.where((kinds == _MARK) & (following > WINDOW), _OTHER, kinds)
+        digits, sizes = answer_table([self.answer])
+        return matches(tokens, lengths, jnp.asarray(digits[0]), jnp.asarray(sizes[0]))
 
-        def step(
-            state: tuple[Array, Array, Array], part: tuple[Array, Array]
-        ) -> tuple[tuple[Array, Array, Array], None]:
-            # `read` counts the answer's digits matched so far by the newest number; −1 once it is another number.
-            phase, read, signed = state
-            kind, token = part
-            number = (kind == _COMMA) | (kind == _NUMBER)
-            extends = number & (phase != _OUTSIDE)
-            begins = extends & (phase != _INSIDE)
-            before = jnp.where(begins, jnp.where(signed, -1, 0), read)
-            fits = (before >= 0) & (before < size) & (token == wanted[jnp.clip(before, 0, len(self.answer) - 1)])
-            after = jnp.where(kind == _COMMA, before, jnp.where(fits, before + 1, -1))
-            moved = jnp.where(
-                kind == _MARK,
-                _MARKED,
-                jnp.where(extends, _INSIDE, jnp.where((kind == _MINUS) & (phase == _MARKED), _SIGNED, _OUTSIDE)),
+
+def answer_table(answers: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Answers as tokens, int32 [N, A], padded past their ends, and their sizes, int32 [N].
+
+    Raises:
+        InputError: an answer that is no whole number of at least 0 in plain digits.
+    """
+    for answer in answers:
+        if not (isinstance(answer, str) and answer.isascii() and answer.isdigit()):
+            raise InputError(
+                f"the answer {answer!r} is not a whole number in plain digits: the token verifier needs one, "
+                "such as '72'"
             )
-            skipped = kind == _SKIPPED
-            return (
-                jnp.where(skipped, phase, moved),
-                jnp.where(extends & ~skipped, after, read),
-                jnp.where(skipped, signed, moved == _SIGNED),
-            ), None
+    sizes = np.asarray([len(answer) for answer in answers], np.int32)
+    digits = np.zeros((len(answers), sizes.max()), np.int32)
+    for row, answer in zip(digits, answers, strict=True):
+        row[: len(answer)] = [vocabulary.ID[digit] for digit in answer]
+    return digits, sizes
 
-        start = jnp.zeros(tokens.shape[:-1], jnp.int32)
-        first = (start + _OUTSIDE, start - 1, jnp.zeros(tokens.shape[:-1], bool))
-        over_tokens = (jnp.moveaxis(kinds, -1, 0), jnp.moveaxis(tokens, -1, 0))
-        (_, read, _), _ = jax.lax.scan(step, first, over_tokens)
-        return (read == size).astype(jnp.float32)
+
+def matches(tokens: Array, lengths: Array, digits: Array, sizes: Array) -> Array:
+    """Rewards float32 [...], 1 where a response's last marked number is its answer.
+
+    Args:
+        tokens: int32 [..., T] of `tiny.vocabulary`.
+        lengths: int32 [...], tokens that count; what follows is not looked at.
+        digits, sizes: int32 [..., A] and [...], each response's answer from `answer_table`; or [A] and [] of one for
+            all.
+    """
+    digits = jnp.broadcast_to(digits, (*tokens.shape[:-1], digits.shape[-1]))
+    inside = jnp.arange(tokens.shape[-1], dtype=jnp.int32) < lengths[..., None]
+    kinds = jnp.where(inside, jnp.asarray(_KINDS)[tokens], _SKIPPED)
+    widths = jnp.where(inside, jnp.asarray(_WIDTHS)[tokens], 0)
+    # Characters from a token's first to the end of the text: a marker that the window cuts is none.
+    following = jnp.flip(jnp.cumsum(jnp.flip(widths, -1), axis=-1, dtype=jnp.int32), -1)
+    kinds = jnp.where((kinds == _MARK) & (following > WINDOW), _OTHER, kinds)
+
+    def step(state: tuple[Array, Array, Array], part: tuple[Array, Array]) -> tuple[tuple[Array, Array, Array], None]:
+        # `read` counts the answer's digits matched so far by the newest number; −1 once it is another number.
+        phase, read, signed = state
+        kind, token = part
+        number = (kind == _COMMA) | (kind == _NUMBER)
+        extends = number & (phase != _OUTSIDE)
+        begins = extends & (phase != _INSIDE)
+        before = jnp.where(begins, jnp.where(signed, -1, 0), read)
+        wanted = jnp.take_along_axis(digits, jnp.clip(before, 0, digits.shape[-1] - 1)[..., None], axis=-1)[..., 0]
+        fits = (before >= 0) & (before < sizes) & (token == wanted)
+        after = jnp.where(kind == _COMMA, before, jnp.where(fits, before + 1, -1))
+        moved = jnp.where(
+            kind == _MARK,
+            _MARKED,
+            jnp.where(extends, _INSIDE, jnp.where((kind == _MINUS) & (phase == _MARKED), _SIGNED, _OUTSIDE)),
+        )
+        skipped = kind == _SKIPPED
+        return (
+            jnp.where(skipped, phase, moved),
+            jnp.where(extends & ~skipped, after, read),
+            jnp.where(skipped, signed, moved == _SIGNED),
+        ), None
+
+    start = jnp.zeros(tokens.shape[:-1], jnp.int32)
+    first = (start + _OUTSIDE, start - 1, jnp.zeros(tokens.shape[:-1], bool))
+    over_tokens = (jnp.moveaxis(kinds, -1, 0), jnp.moveaxis(tokens, -1, 0))
+    (_, read, _), _ = jax.lax.scan(step, first, over_tokens)
+    return (read == sizes).astype(jnp.float32)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bandit_rft.history import History
     from llm_bridge import LanguageModel
 
-COMMAND = "finetune-seeds"
 EVALUATION_BATCH = 128  # at least; an embedded model's responses are short and small
 
 
@@ -46,7 +45,7 @@ def finetune_seeds(
     from bandit_rft.cli_commands.seeds_recorder import SeedsRecorder
     from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
     from bandit_rft.progress import ProgressLine
-    from bandit_rft.run_folder import HISTORY, RunFolder, explain_disk_errors, now
+    from bandit_rft.run_folder import HISTORY, SEVERAL_SEEDS, RunFolder, explain_disk_errors, now
     from figures import finetune_seeds as figure
     from llm_bridge import FineTune, datasets
     from llm_bridge.finite import NotFiniteError
@@ -70,7 +69,7 @@ def finetune_seeds(
         model = model or load_pinned(out, config)
         arms = TokenPromptArms(model, example.prompt, example.answer)
         arms.check_fits(config.max_tokens)
-        asked = {**config.to_json(), "command": COMMAND, "seeds": seeds}
+        asked = {**config.to_json(), "command": SEVERAL_SEEDS, "seeds": seeds}
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
         folder = stack.enter_context(RunFolder.claim(out, asked, defaults=defaults))
         source = model.source.to_json() if model.source is not None else None

@@ -18,9 +18,19 @@ kill can leave only the last line half written, which reading drops.
 from bandit_rft.run_folder.files import dumps, explain_disk_errors, read_json, to_json, write_atomically
 from bandit_rft.run_folder.folder import RunFolder, config_hash
 from bandit_rft.run_folder.lines import LineWriter, has_fields, read_lines, rewrite_lines, to_line
-from bandit_rft.run_folder.names import CONFIG, EVALUATIONS, HISTORY, LINES, MANIFEST, QUESTIONS, SCAN, TIMINGS
+from bandit_rft.run_folder.names import (
+    CONFIG,
+    EVALUATIONS,
+    HISTORY,
+    LINES,
+    MANIFEST,
+    QUESTIONS,
+    SCAN,
+    SEVERAL_SEEDS,
+    TIMINGS,
+)
 from bandit_rft.run_folder.provenance import command_line, commit, now, provenance
-from bandit_rft.run_folder.reading import read_history
+from bandit_rft.run_folder.reading import read_history, seeds_of
 
 __all__ = [
     "CONFIG",
@@ -30,6 +40,7 @@ __all__ = [
     "MANIFEST",
     "QUESTIONS",
     "SCAN",
+    "SEVERAL_SEEDS",
     "TIMINGS",
     "LineWriter",
     "RunFolder",
@@ -45,6 +56,7 @@ __all__ = [
     "read_json",
     "read_lines",
     "rewrite_lines",
+    "seeds_of",
     "to_json",
     "to_line",
     "write_atomically",

@@ -12,3 +12,4 @@ CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN, TIMINGS, QUESTIONS = (
     "timings.jsonl",
     "questions.jsonl",
 )
+SEVERAL_SEEDS = "finetune-seeds"  # the "command" in config.json of a fine-tuning run of many seeds

@@ -16,7 +16,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.run_folder.files import read_json
 from bandit_rft.run_folder.lines import damaged, read_lines
-from bandit_rft.run_folder.names import CONFIG, EVALUATIONS, HISTORY, LINES
+from bandit_rft.run_folder.names import CONFIG, EVALUATIONS, HISTORY, LINES, SEVERAL_SEEDS
 
 # Far above any run: arrays of so many rounds are made before anything is drawn.
 _MOST_ROUNDS = 10**8
@@ -158,3 +158,26 @@ def _is_round(record: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
         and isinstance(metrics, dict)
         and all(name in metrics and (metrics[name] is None or _number(metrics[name])) for name in first["metrics"])
     )
+
+
+def seeds_of(folder: str | Path, asked: int | None = None) -> int | None:
+    """How many seeds a fine-tuning run of many seeds has; None where the folder is of a run of one seed, or of none.
+
+    Args:
+        folder: the run folder.
+        asked: a seed that is wanted of it, from 0.
+
+    Raises:
+        InputError: config.json is damaged, or the run has no such seed.
+    """
+    folder = Path(folder)
+    config = read_json(folder / CONFIG)
+    seeds = None
+    if config.get("command") == SEVERAL_SEEDS:
+        seeds = config.get("seeds")
+        if not isinstance(seeds, int) or not _whole(seeds) or not seeds:
+            raise InputError(f"{folder / CONFIG} is damaged (seeds): restore it, or choose another folder.")
+    if asked is not None and asked >= (seeds or 1):
+        held = "one seed: leave out --seed" if seeds is None else f"seeds 0 to {seeds - 1}: give --seed one of them"
+        raise InputError(f"{folder} has no seed {asked}, it is a run of {held}.")
+    return seeds

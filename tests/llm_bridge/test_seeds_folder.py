@@ -1,0 +1,117 @@
+"""What a run of many seeds leaves in its folder, and what other commands make of it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from bandit_rft.cli import main
+from bandit_rft.cli_commands.finetune import config_of
+from bandit_rft.cli_commands.finetune_learner import learner_settings
+from llm_bridge import FineTune, LanguageModel, checkpoints, datasets, load_model
+from llm_bridge.scan_learner import final_weights
+from llm_bridge.tiny.arms import TokenPromptArms
+from tests.llm_bridge.checkpoints import torch_logits, torch_model
+
+SEEDS, ROUNDS = 2, 5
+OPTIONS = {
+    "model": "tiny-llama",
+    "data": "tiny-addition",
+    "index": 1,
+    "rollouts": 2,
+    "reward_wrong": -1.0,  # every round moves the weights, whatever the responses are
+    "kl_coefficient": 0.0,
+    "learning_rate": 0.001,
+    "max_tokens": 12,
+    "rounds": ROUNDS,
+    "train_samples": 4,
+    "test_questions": 2,
+    "checkpoint_every": 3,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_quickly() -> Iterator[None]:
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("seeds") / "run"
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items()]
+    assert main(["finetune", *given, "--seeds", str(SEEDS), "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model() -> LanguageModel:
+    return load_model("tiny-llama")
+
+
+def arms_of(model: LanguageModel) -> TokenPromptArms:
+    example = datasets.load("tiny-addition", "train").example(1)
+    return TokenPromptArms(model, example.prompt, example.answer)
+
+
+def test_export_writes_the_weights_of_the_seed_that_is_named(run: Path, model: LanguageModel, tmp_path: Path) -> None:
+    """In transformers' torch, against the state that a resumed run would load. Catches another seed's weights, the mean
+    of the seeds, another round's, and a leading axis that is left on a tensor."""
+    learner = FineTune(model, learning_rate=0.001, **learner_settings(config_of(str(run), {})))
+    keys = jax.random.split(jax.random.key(0), SEEDS)
+    found = checkpoints.load_latest(run / "checkpoints", jax.vmap(learner.bind(arms_of(model), rounds=5).init)(keys))
+    assert found is not None
+    tokens = np.random.default_rng(0).integers(0, model.config.vocabulary, (2, 30)).astype(np.int32)
+    ours = [np.asarray(model.logits(tokens, params=final_weights(found[1], seed))) for seed in range(SEEDS)]
+    for seed in range(SEEDS):
+        out = tmp_path / str(seed)
+        assert main(["export", str(run), "--seed", str(seed), "--out", str(out)]) == 0
+        theirs = torch_logits(torch_model(out), tokens)
+        np.testing.assert_allclose(theirs, ours[seed], atol=2e-5 * np.abs(ours[seed]).max())
+        assert np.abs(theirs - ours[1 - seed]).max() > 0.01
+    assert main(["export", str(run), "--seed", "1", "--round", "3", "--out", str(tmp_path / "third")]) == 0
+    assert np.abs(np.asarray(load_model(str(tmp_path / "third")).logits(tokens)) - ours[1]).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "holds 2 seeds: name the one to export with --seed, 0 to 1"),
+        (("--seed", "2"), "has no seed 2, it is a run of seeds 0 to 1"),
+        (("--seed", "1", "--round", "4"), "no checkpoint of round 4: choose among 3, 5"),
+    ],
+)
+def test_export_refuses_in_a_sentence(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], words: str
+) -> None:
+    assert main(["export", str(run), "--out", str(tmp_path / "out"), *options]) == 2
+    said = capsys.readouterr().err.strip()
+    assert words in said
+    assert "\n" not in said
+
+
+def test_a_run_of_one_seed_has_seed_0_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused before the model is loaded; seed 0 goes on to what is missing."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(json.dumps({"command": "finetune", "prompt": "2?", "answer": "7"}))
+    for seed, words in (("1", "no seed 1, it is a run of one seed: leave out --seed"), ("0", "holds no checkpoint")):
+        assert main(["export", str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--seed", seed]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_a_configuration_of_many_seeds_serves_any_number(run: Path, tmp_path: Path) -> None:
+    """Catches a setting that is lost, and seeds that are taken over unasked; and with --seeds, it is the run itself."""
+    assert main(["finetune", "--config", str(run), "--rounds", "1", "--out", str(tmp_path / "one")]) == 0
+    one, many = (json.loads((folder / "config.json").read_text()) for folder in (tmp_path / "one", run))
+    assert (one["command"], one["rounds"]) == ("finetune", 1)
+    assert many["seeds"] == SEEDS
+    left_out = {"command", "rounds", "seeds", "resolved"}
+    assert {name: one[name] for name in one.keys() - left_out} == {name: many[name] for name in many.keys() - left_out}
+    before = (run / "history.npz").read_bytes()
+    assert main(["finetune", "--config", str(run / "config.json"), "--seeds", "2", "--out", str(run)]) == 0
+    assert (run / "history.npz").read_bytes() == before

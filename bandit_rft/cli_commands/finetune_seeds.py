@@ -25,7 +25,7 @@ EVALUATION_BATCH = 128  # at least; an embedded model's responses are short and 
 def finetune_seeds(
     config: FineTuneConfig, out: str | Path, seeds: int, *, model: LanguageModel | None = None
 ) -> History:
-    """Run or continue `seeds` seeds in a run folder, draw its figure, print a summary.
+    """Run or continue `seeds` seeds in a run folder, draw its figure, report it, print a summary.
 
     Args:
         config: as of one run; micro-batches, mini-batches, replay and several prompts do not apply.
@@ -47,6 +47,7 @@ def finetune_seeds(
     from bandit_rft.progress import ProgressLine
     from bandit_rft.run_folder import HISTORY, SEVERAL_SEEDS, RunFolder, explain_disk_errors, now
     from figures import finetune_seeds as figure
+    from figures import report
     from llm_bridge import FineTune, datasets
     from llm_bridge.finite import NotFiniteError
     from llm_bridge.tiny.arms import TokenPromptArms
@@ -106,5 +107,5 @@ def finetune_seeds(
         with explain_disk_errors(folder.path / "figures"):
             drawn = figure.draw(folder.path)
         print(figure.summary(folder.path))
-        print(f"Figure: {drawn}\nRun folder: {folder.path}", flush=True)
+        print(f"Figure: {drawn}\nReport: {report.write(folder.path)}\nRun folder: {folder.path}", flush=True)
         return history

@@ -75,6 +75,7 @@ _EVALUATION_OPTIONAL = {
     "successes": _whole,
     "samples": lambda value: _whole(value) and value > 0,
     "questions": _whole,
+    "seed": _or_none(_whole),
     "truncated": _or_none(_share),
     "mean_length": _or_none(_number),
     "pass_at_k": lambda value: (
@@ -116,10 +117,14 @@ def read_history(folder: str | Path) -> History:
     """
     folder = Path(folder)
     config = read_json(folder / CONFIG)
-    if (folder / HISTORY).exists():
-        return dataclasses.replace(History.load(folder / HISTORY), config=config)
-    if config.get("command") == "finetune":
+    if config.get("command") in ("finetune", SEVERAL_SEEDS):
         _check_finetune(folder, config)
+    if (folder / HISTORY).exists():
+        history = dataclasses.replace(History.load(folder / HISTORY), config=config)
+        if config.get("command") != SEVERAL_SEEDS:
+            return history
+        # The history is written less often than evaluations are made.
+        return dataclasses.replace(history, evaluations=tuple(_evaluations(folder)))
     path = folder / LINES
     records = read_lines(path)
     if not records:
@@ -127,11 +132,7 @@ def read_history(folder: str | Path) -> History:
     for number, record in enumerate(records, start=1):
         if not _is_round(record, records[0]):
             raise damaged(number, path)
-    evaluations = read_lines(folder / EVALUATIONS)
-    for number, record in enumerate(evaluations, start=1):
-        optional = {name: kind for name, kind in _EVALUATION_OPTIONAL.items() if name in record}
-        if not _fits(record, _EVALUATION | optional):
-            raise damaged(number, folder / EVALUATIONS)
+    evaluations = _evaluations(folder)
     metrics = {
         name: np.asarray([[math.nan if r["metrics"][name] is None else r["metrics"][name] for r in records]], float)
         for name in records[0]["metrics"]
@@ -146,6 +147,15 @@ def read_history(folder: str | Path) -> History:
         evaluations=tuple(evaluations),
         config=config,
     )
+
+
+def _evaluations(folder: Path) -> list[dict[str, Any]]:
+    evaluations = read_lines(folder / EVALUATIONS)
+    for number, record in enumerate(evaluations, start=1):
+        optional = {name: kind for name, kind in _EVALUATION_OPTIONAL.items() if name in record}
+        if not _fits(record, _EVALUATION | optional):
+            raise damaged(number, folder / EVALUATIONS)
+    return evaluations
 
 
 def _is_round(record: Mapping[str, Any], first: Mapping[str, Any]) -> bool:

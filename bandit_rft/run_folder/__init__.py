@@ -7,7 +7,8 @@
     questions.jsonl     a line a training question of a fine-tuning run: what was asked
     evaluations.jsonl   a line an evaluation
     scan.jsonl          a line a question, of `bandit-rft measure --scan`
-    timings.jsonl       a line a round: seconds, tokens generated, tokens a second (the clock's own file)
+    timings.jsonl       a line a round, or a chunk of rounds where there are many seeds: seconds, tokens generated,
+                        tokens a second (the clock's own file)
     report.html         what to read first
     checkpoints/, figures/
 

@@ -1,6 +1,7 @@
 """What a run of many seeds leaves in its folder, and what other commands make of it."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 from bandit_rft.cli import main
 from bandit_rft.cli_commands.finetune import config_of
 from bandit_rft.cli_commands.finetune_learner import learner_settings
+from bandit_rft.run_folder import read_history, read_lines
 from llm_bridge import FineTune, LanguageModel, checkpoints, datasets, load_model
 from llm_bridge.scan_learner import final_weights
 from llm_bridge.tiny.arms import TokenPromptArms
 from tests.llm_bridge.checkpoints import torch_logits, torch_model
+from tests.llm_bridge.survival import outcome
 
 SEEDS, ROUNDS = 2, 5
 OPTIONS = {
@@ -84,6 +87,30 @@ def test_a_finished_run_has_its_report(run: Path) -> None:
     assert "2 seeds, 5 of 5 rounds, 2 responses each" in source
     for title in ("Test Pass@1 by seed", "Response length", "Gradient norm", "Entropy"):
         assert f"<figcaption>{title}" in source
+
+
+def test_timings_have_a_line_a_chunk_and_are_cut_where_a_run_continues(run: Path, tmp_path: Path) -> None:
+    """Catches a gap or an overlap between chunks, tokens that are not those of the history, and a line of rounds that
+    are done again."""
+    lines = read_lines(run / "timings.jsonl")
+    assert [line["from"] for line in lines] == [0, *(line["to"] for line in lines[:-1])]
+    assert lines[-1]["to"] == ROUNDS
+    history = read_history(run)
+    assert sum(line["tokens"] for line in lines) == round(history.metrics["response_length"].sum() * 2)
+    for line in lines:
+        assert line["rounds_per_second"] == pytest.approx((line["to"] - line["from"]) / line["seconds"])
+        assert line["tokens_per_second"] == pytest.approx(line["tokens"] / line["seconds"])
+    shutil.copytree(run, tmp_path / "cut")
+    shutil.rmtree(checkpoints.available(tmp_path / "cut" / "checkpoints")[-1])
+    with (tmp_path / "cut" / "timings.jsonl").open("a") as file:
+        file.write('{"from":5,"to"')
+    assert main(["finetune", "--config", str(run), "--seeds", "2", "--out", str(tmp_path / "cut")]) == 0
+    again = read_lines(tmp_path / "cut" / "timings.jsonl")
+    kept = [line for line in lines if line["to"] <= 3]
+    assert again[: len(kept)] == kept
+    assert [line["from"] for line in again] == [0, *(line["to"] for line in again[:-1])]
+    assert again[-1]["to"] == ROUNDS
+    assert outcome(tmp_path / "cut") == outcome(run)
 
 
 @pytest.mark.parametrize(

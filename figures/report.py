@@ -17,6 +17,7 @@ from bandit_rft.run_folder import (
     CONFIG,
     HISTORY,
     MANIFEST,
+    RESPONSES,
     SEVERAL_SEEDS,
     read_history,
     read_json,
@@ -60,7 +61,7 @@ def render(run: Path) -> str:
     elif config.get("command") == SEVERAL_SEEDS:
         history = read_history(run)
         title = f"{run_title(config)}, {history.seeds} seeds"
-        body = _seeds(history, of_finetune(run, history))
+        body = _seeds(run, history, of_finetune(run, history))
     elif (run / HISTORY).exists():
         history = read_history(run)
         theory = of_simulation(history)
@@ -88,7 +89,7 @@ def _finetune(run: Path, history: History, theory: Theory) -> str:
     )
 
 
-def _seeds(history: History, theory: Theory) -> str:
+def _seeds(run: Path, history: History, theory: Theory) -> str:
     charts, constant = seeds_charts(history, theory)
     rest = f'<p class="soft">{page.escaped(constant)}</p>' if constant else ""
     each = _evaluations_table(history.evaluations)
@@ -98,6 +99,7 @@ def _seeds(history: History, theory: Theory) -> str:
             f'<h2>Curves</h2><div class="charts">{"".join(charts)}</div>{rest}',
             _theory(theory),
             evaluations_section(history.evaluations, each) if history.evaluations else _evaluations(()),
+            rollouts_section(run) if (run / RESPONSES).exists() else "",  # a folder of an older version has none
         ]
     )
 

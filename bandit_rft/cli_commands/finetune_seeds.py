@@ -45,6 +45,7 @@ def finetune_seeds(
     from bandit_rft.cli_commands.seeds_recorder import SeedsRecorder
     from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
     from bandit_rft.progress import ProgressLine
+    from bandit_rft.rollouts import write_questions
     from bandit_rft.run_folder import HISTORY, SEVERAL_SEEDS, RunFolder, explain_disk_errors, now
     from figures import finetune_seeds as figure
     from figures import report
@@ -74,6 +75,7 @@ def finetune_seeds(
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
         folder = stack.enter_context(RunFolder.claim(out, asked, defaults=defaults))
         source = model.source.to_json() if model.source is not None else None
+        write_questions(folder.path, [example])
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision, model=source)
         key = jax.random.key(config.key)
         rate = learning_rate_of(config, folder, model, example, key)

@@ -1,8 +1,9 @@
-"""The recorder of a fine-tuning run of many seeds: history, checkpoints and evaluations between chunks of rounds.
+"""The recorder of a fine-tuning run of many seeds: what is written between chunks of rounds.
 
-Order after a chunk: history.npz as far as it has come, then (where due) a checkpoint of every seed's state, then (where
-due) the evaluations. An evaluated round always has a checkpoint, so whatever a resumed run finds in evaluations.jsonl
-was measured on weights that it continues from. A chunk ends where something is due, and takes about two seconds
+Order after a chunk: its responses, then history.npz as far as it has come, then (where due) a checkpoint of every
+seed's state, then (where due) the evaluations. An evaluated round always has a checkpoint, so whatever a resumed run
+finds in evaluations.jsonl was measured on weights that it continues from; and a checkpoint is never newer than history
+and responses. A chunk ends where something is due, and takes about two seconds
 otherwise, so that a stop that is asked for (SIGTERM) need not wait long; no number of the run depends on where it ends.
 
 How fast the chunks were stands in timings.jsonl alone, so that everything else is the same whenever and wherever a run
@@ -21,6 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bandit_rft.cli_commands import seeds_responses
 from bandit_rft.cli_commands.finetune_evaluators import EVALUATION_FIELDS, Evaluate
 from bandit_rft.cli_commands.stopping import StopRequest
 from bandit_rft.errors import InputError
@@ -72,6 +74,7 @@ class SeedsRecorder:
         self.evaluations = read_lines(self.folder.path / EVALUATIONS, EVALUATION_FIELDS)
         self._evaluation_lines: LineWriter | None = None
         self._timing_lines: LineWriter | None = None
+        self._responses: LineWriter | None = None
         self._start = self._length = 0
         self._began = self._written = 0.0
         self._cost = 0.0
@@ -122,7 +125,7 @@ class SeedsRecorder:
         what = next(what for what, sound in signs.items() if not sound[seed, offset])
         raise self._not_finite(start + offset, seed, what, sound=start + offset - 1)
 
-    def record(self, history: History, state: Any) -> None:
+    def record(self, history: History, state: Any, kept: Any) -> None:
         """See `bandit_rft.loop.ChunkRecorder`; returns when what is due has been written."""
         with jax.enable_x64(False):
             done = history.rounds
@@ -130,9 +133,12 @@ class SeedsRecorder:
             due = done % self.checkpoint_every == 0 or done == self.rounds or bool(self._due(done)) or self.stop.asked
             if due:
                 self._refuse_unsound(done, state)
+            assert self._responses is not None
+            seeds_responses.write(self._responses, self._start, history.rewards[:, self._start :], kept)
             if due or self._cost <= HISTORY_SHARE * (self.clock() - self._written):
                 self._write(history)
             if due:
+                self._responses.sync()
                 checkpoints.save(self._checkpoints, done, state, keep=self.keep)
                 self.stop.saved = done
             seconds = self.clock() - self._began
@@ -146,7 +152,7 @@ class SeedsRecorder:
         return found[-1] if found else None
 
     def close(self) -> None:
-        for writer in (self._evaluation_lines, self._timing_lines):
+        for writer in (self._evaluation_lines, self._timing_lines, self._responses):
             if writer is not None:
                 writer.close()
 
@@ -185,6 +191,7 @@ class SeedsRecorder:
         timings = self.folder.path / TIMINGS
         rewrite_lines(timings, [record for record in read_lines(timings, {"to": int}) if record["to"] <= done])
         self._timing_lines = LineWriter(timings)
+        self._responses = seeds_responses.continued(self.folder.path, done)
         self.resumed_at = self.stop.saved = done
         self._evaluate_if_due(done, state)
         return None if records is None else (records, state)

@@ -2,8 +2,9 @@
 
     config.json         complete and re-runnable; a folder belongs to one configuration
     manifest.json       versions, commit, device, key, command line, times
-    history.npz         a simulation's history, or
+    history.npz         the history of a simulation, or of a fine-tuning run of many seeds; else
     history.jsonl       a line a round, written as it happens (no clock in it, so that a resumed run's is the same)
+    responses.jsonl     beside history.npz of a fine-tuning run: a line a round, every seed's responses as texts
     questions.jsonl     a line a training question of a fine-tuning run: what was asked
     evaluations.jsonl   a line an evaluation
     scan.jsonl          a line a question, of `bandit-rft measure --scan`
@@ -18,7 +19,7 @@ kill can leave only the last line half written, which reading drops.
 
 from bandit_rft.run_folder.files import dumps, explain_disk_errors, read_json, to_json, write_atomically
 from bandit_rft.run_folder.folder import RunFolder, config_hash
-from bandit_rft.run_folder.lines import LineWriter, has_fields, read_lines, rewrite_lines, to_line
+from bandit_rft.run_folder.lines import LineWriter, cut_lines, has_fields, read_lines, rewrite_lines, to_line
 from bandit_rft.run_folder.names import (
     CONFIG,
     EVALUATIONS,
@@ -26,6 +27,7 @@ from bandit_rft.run_folder.names import (
     LINES,
     MANIFEST,
     QUESTIONS,
+    RESPONSES,
     SCAN,
     SEVERAL_SEEDS,
     TIMINGS,
@@ -40,6 +42,7 @@ __all__ = [
     "LINES",
     "MANIFEST",
     "QUESTIONS",
+    "RESPONSES",
     "SCAN",
     "SEVERAL_SEEDS",
     "TIMINGS",
@@ -48,6 +51,7 @@ __all__ = [
     "command_line",
     "commit",
     "config_hash",
+    "cut_lines",
     "dumps",
     "explain_disk_errors",
     "has_fields",

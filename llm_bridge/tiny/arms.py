@@ -80,6 +80,12 @@ class TokenPromptArms(OnePromptArms):
         rewards = TokenVerifier(self.answer)(arms.tokens, arms.lengths)
         return jnp.where(jnp.all(jnp.isfinite(arms.log_probs), axis=-1), rewards, jnp.nan)
 
+    def kept(self, arms: Responses) -> dict[str, Array]:
+        """What can be read of responses afterwards: tokens uint8 [G, T] (there are 64), lengths int32 [G], truncated
+        bool [G].
+        """
+        return {"tokens": arms.tokens.astype(jnp.uint8), "lengths": arms.lengths, "truncated": arms.truncated}
+
 
 def speaks_tiny(model: LanguageModel) -> bool:
     """Whether a model's tokens are those of `tiny.vocabulary`."""

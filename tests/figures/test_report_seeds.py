@@ -13,7 +13,8 @@ from scipy import stats
 from bandit_rft import History
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
-from bandit_rft.run_folder import EVALUATIONS, HISTORY, RunFolder, to_line
+from bandit_rft.rollouts import round_of_seeds
+from bandit_rft.run_folder import EVALUATIONS, HISTORY, RESPONSES, RunFolder, to_line
 from bandit_rft.verdict import compare
 from figures import report, report_charts
 from figures.finetune_run import running_mean
@@ -125,6 +126,34 @@ def test_a_run_that_is_going_on_is_reported(tmp_path: Path) -> None:
         assert f"5 seeds, {done} of 40 rounds" in source
         assert f"5 seeds, {done} rounds" in source  # the verdict's
         assert ("Training Pass@1 by seed" in source) == bool(evaluated)
+
+
+def test_responses_of_all_seeds_are_there_to_read(tmp_path: Path) -> None:
+    """First, best, worst and last name their seed, those on the way take seeds in turn, and no text is markup. Catches
+    seeds that are taken for one, so that the best of a round hides under another's name."""
+    run = folder_of(tmp_path / "run")
+    rewards = np.random.default_rng(0).random((ROUNDS, SEEDS, 1))
+    lines = [
+        round_of_seeds(
+            t,
+            rewards=rewards[t].tolist(),
+            texts=[[f"<i>{t} {seed}</i>"] for seed in range(SEEDS)],
+            tokens=[[4]] * SEEDS,
+            truncated=[[True]] * SEEDS,
+        )
+        for t in range(ROUNDS)
+    ]
+    (run / RESPONSES).write_text("".join(map(to_line, lines)))
+    found = Tags(report.write(run).read_text())
+    assert "i" not in found.tags
+    shown = [tuple(map(int, re.findall(r"\d+", text))) for text in found.pres if text.startswith("<i>")]
+    best, worst = (np.unravel_index(f(rewards[:, :, 0]), (ROUNDS, SEEDS)) for f in (np.argmax, np.argmin))
+    way = [(round(k * (ROUNDS - 1) / 9), (k - 1) % SEEDS) for k in range(1, 9)]
+    assert shown == [(0, 0), tuple(map(int, best)), tuple(map(int, worst)), (ROUNDS - 1, SEEDS - 1), *way]
+    source = (run / "report.html").read_text()
+    assert f"round {ROUNDS - 1}, seed {SEEDS - 1}, 4 tokens, truncated" in source
+    (run / RESPONSES).unlink()
+    assert "<h2>Rollouts" not in report.write(run).read_text()
 
 
 def test_nothing_of_a_stranger_s_folder_is_markup_or_a_command(tmp_path: Path) -> None:

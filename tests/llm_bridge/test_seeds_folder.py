@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 
 from bandit_rft.cli import main
+from bandit_rft.cli_commands import seeds_responses
 from bandit_rft.cli_commands.finetune import config_of
 from bandit_rft.cli_commands.finetune_learner import learner_settings
+from bandit_rft.errors import InputError
+from bandit_rft.rollouts import rounds_of
 from bandit_rft.run_folder import read_history, read_lines
 from llm_bridge import FineTune, LanguageModel, checkpoints, datasets, load_model
 from llm_bridge.scan_learner import final_weights
 from llm_bridge.tiny.arms import TokenPromptArms
+from llm_bridge.verifiers import GSM8K
 from tests.llm_bridge.checkpoints import torch_logits, torch_model
 from tests.llm_bridge.survival import outcome
 
@@ -89,6 +93,30 @@ def test_a_finished_run_has_its_report(run: Path) -> None:
         assert f"<figcaption>{title}" in source
 
 
+def test_responses_are_those_behind_the_history(run: Path, model: LanguageModel) -> None:
+    """Each text's reward by the verifier of texts, each length by the tokenizer. Catches rounds, seeds or responses
+    that are mixed up, ids decoded by another table, and padding that is read."""
+    history = read_history(run)
+    rounds = [*rounds_of(run)]
+    assert [[(r.round, r.seed, r.place) for r in found] for found in rounds] == [
+        [(t, seed, place) for seed in range(SEEDS) for place in range(2)] for t in range(ROUNDS)
+    ]
+    verifier = GSM8K(answer=arms_of(model).answer, rule="strict")
+    for t, found in enumerate(rounds):
+        for rollout in found:
+            assert rollout.text is not None
+            assert rollout.reward == history.rewards[rollout.seed, t, rollout.place] == verifier(rollout.text)
+            ids = model.tokenizer.encode(rollout.text, add_special_tokens=False)
+            assert rollout.tokens == len(ids) + (not rollout.truncated)  # the end of the text is one more
+            assert model.tokenizer.decode(ids, skip_special_tokens=True) == rollout.text
+        lengths = [np.mean([r.tokens for r in found if r.seed == seed]) for seed in range(SEEDS)]
+        np.testing.assert_allclose(lengths, history.metrics["response_length"][:, t])
+    assert len({rollout.text for found in rounds for rollout in found}) > 3
+    source = (run / "report.html").read_text()
+    assert "round 4, seed 1" in source
+    assert "Question 1, answer" in source
+
+
 def test_timings_have_a_line_a_chunk_and_are_cut_where_a_run_continues(run: Path, tmp_path: Path) -> None:
     """Catches a gap or an overlap between chunks, tokens that are not those of the history, and a line of rounds that
     are done again."""
@@ -102,8 +130,9 @@ def test_timings_have_a_line_a_chunk_and_are_cut_where_a_run_continues(run: Path
         assert line["tokens_per_second"] == pytest.approx(line["tokens"] / line["seconds"])
     shutil.copytree(run, tmp_path / "cut")
     shutil.rmtree(checkpoints.available(tmp_path / "cut" / "checkpoints")[-1])
-    with (tmp_path / "cut" / "timings.jsonl").open("a") as file:
-        file.write('{"from":5,"to"')
+    for name in ("timings.jsonl", "responses.jsonl"):  # the latter's rounds 3 and 4 are done again
+        with (tmp_path / "cut" / name).open("a") as file:
+            file.write('{"round":5,"to"')
     assert main(["finetune", "--config", str(run), "--seeds", "2", "--out", str(tmp_path / "cut")]) == 0
     again = read_lines(tmp_path / "cut" / "timings.jsonl")
     kept = [line for line in lines if line["to"] <= 3]
@@ -150,3 +179,16 @@ def test_a_configuration_of_many_seeds_serves_any_number(run: Path, tmp_path: Pa
     before = (run / "history.npz").read_bytes()
     assert main(["finetune", "--config", str(run / "config.json"), "--seeds", "2", "--out", str(run)]) == 0
     assert (run / "history.npz").read_bytes() == before
+
+
+def test_responses_that_end_before_the_checkpoint_are_refused(run: Path, tmp_path: Path) -> None:
+    """A file that was cut by hand; none at all is a folder of an older version, which goes on without."""
+    lines = (run / "responses.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "responses.jsonl").write_text("".join(lines[:3]))
+    with pytest.raises(InputError, match=r"responses.jsonl ends with round 2, but the newest checkpoint is of round 5"):
+        seeds_responses.continued(tmp_path, 5)
+    seeds_responses.continued(tmp_path, 3).close()
+    assert (tmp_path / "responses.jsonl").read_text() == "".join(lines[:3])
+    seeds_responses.continued(tmp_path, 0).close()
+    assert not (tmp_path / "responses.jsonl").read_bytes()
+    seeds_responses.continued(tmp_path, 5).close()

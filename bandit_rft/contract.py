@@ -85,6 +85,9 @@ class LearnerFactory(Protocol):
 class ArmSet(Protocol):
     """What can be pulled.
 
+    An arm set may also have `kept(arms) -> arrays`, a pytree of what of a round's arms can be read afterwards: the scan
+    loop hands it to its recorder, beside the history.
+
     Attributes:
         jittable: whether `pull` may be traced: True takes the scan loop, False the host loop.
         best_mean: the best arm's mean reward, or None where it is unknown (then no regret is reported).

@@ -1,6 +1,7 @@
 """The responses of a fine-tuning run, read back from its folder: text, reward, length, question.
 
     history.jsonl       a line a round, its "responses" in the order of its "rewards" (written by the run's recorder)
+    responses.jsonl     the same of a run of many seeds, whose history is in another file: `round_of_seeds`
     questions.jsonl     a line a training question: what was asked, and the right answer
 
 The texts are a model's, or a stranger's folder's: whoever shows them passes them through `pieces` or `printable` first.
@@ -15,7 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from bandit_rft.errors import InputError
-from bandit_rft.run_folder import CONFIG, HISTORY, LINES, QUESTIONS, read_json, read_lines, rewrite_lines
+from bandit_rft.run_folder import (
+    CONFIG,
+    HISTORY,
+    LINES,
+    QUESTIONS,
+    RESPONSES,
+    read_json,
+    read_lines,
+    rewrite_lines,
+    seeds_of,
+)
 from bandit_rft.run_folder.lines import damaged, read_line, unreadable
 
 _TAB = "    "
@@ -28,10 +39,11 @@ class Rollout:
     """One response of a run.
 
     Attributes:
-        round: from 0. place: its place in the round, from 0.
+        round: from 0. place: its place in the round, of its seed where there are many, from 0.
         question: which of the run's questions it answers, from 0.
         text: the response, untrusted; None where the folder was published without it.
         reward: the verifier's. tokens: its length. truncated: whether it was cut at the longest length allowed.
+        seed: which of the run's seeds drew it, from 0; None in a run of one.
     """
 
     round: int
@@ -41,6 +53,7 @@ class Rollout:
     reward: float
     tokens: int
     truncated: bool
+    seed: int | None = None
 
     @property
     def right(self) -> bool:
@@ -48,20 +61,30 @@ class Rollout:
         return self.reward > 0.0
 
 
-def rounds_of(folder: str | Path) -> Iterator[list[Rollout]]:
+def rounds_of(folder: str | Path, seed: int | None = None) -> Iterator[list[Rollout]]:
     """The rollouts of each round in turn, one round in memory at a time; a last line that is half written is left out.
 
+    Args:
+        folder: the run folder.
+        seed: of a run of many seeds this one only; None: all, one after the other.
+
     Raises:
-        InputError: the folder is of a simulation (which keeps no texts), or of another command, or is damaged.
+        InputError: the folder is of a simulation (which keeps no texts), or of another command, or is damaged, or has
+            no such seed.
     """
     folder = Path(folder)
-    if read_json(folder / CONFIG).get("command") != "finetune":
+    seeds = seeds_of(folder, seed)
+    if seeds is None and read_json(folder / CONFIG).get("command") != "finetune":
         kept = "keeps rewards only, no texts" if (folder / HISTORY).exists() else "has no responses"
         raise InputError(f"{folder} is no fine-tuning run and {kept}: name a folder of bandit-rft finetune.")
-    path = folder / LINES
+    path = folder / (LINES if seeds is None else RESPONSES)
     try:
         file = path.open("rb")
     except FileNotFoundError:
+        if seeds is not None and (folder / HISTORY).exists():
+            raise InputError(
+                f"{folder} keeps no responses, as runs of many seeds once did not: run it again in another folder."
+            ) from None
         raise InputError(f"{folder} holds no history yet: let the run do at least one round.") from None
     except OSError as error:
         raise unreadable(path, error) from None
@@ -71,7 +94,7 @@ def rounds_of(folder: str | Path) -> Iterator[list[Rollout]]:
                 return
             record = read_line(line, number, path)
             try:
-                rollouts = _rollouts(record)
+                rollouts = _rollouts(record) if seeds is None else _of_seeds(record, seeds, seed)
             except _UNFIT:
                 raise damaged(number, path) from None
             yield rollouts
@@ -91,6 +114,40 @@ def _rollouts(record: Mapping[str, Any]) -> list[Rollout]:
             truncated=bool(response.get("truncated", False)),
         )
         for place, (reward, response) in enumerate(zip(rewards, responses, strict=True))
+    ]
+
+
+def round_of_seeds(
+    round: int,
+    *,
+    rewards: Sequence[Sequence[float]],
+    texts: Sequence[Sequence[str]],
+    tokens: Sequence[Sequence[int]],
+    truncated: Sequence[Sequence[bool]],
+) -> dict[str, Any]:
+    """A line of responses.jsonl: each a list a seed, of a value a response."""
+    return {"round": round, "rewards": rewards, "texts": texts, "tokens": tokens, "truncated": truncated}
+
+
+def _of_seeds(record: Mapping[str, Any], seeds: int, only: int | None) -> list[Rollout]:
+    columns = [record[name] for name in ("rewards", "texts", "tokens", "truncated")]
+    if any(not isinstance(column, list) or len(column) != seeds for column in columns):
+        raise ValueError("not a list a seed")
+    return [
+        Rollout(
+            round=int(record["round"]),
+            place=place,
+            question=0,
+            text=None if text is None else str(text),
+            reward=float("nan") if reward is None else float(reward),
+            tokens=int(tokens),
+            truncated=bool(truncated),
+            seed=seed,
+        )
+        for seed in (range(seeds) if only is None else (only,))
+        for place, (reward, text, tokens, truncated) in enumerate(
+            zip(*(column[seed] for column in columns), strict=True)
+        )
     ]
 
 

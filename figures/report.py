@@ -13,11 +13,22 @@ from typing import Any
 
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
-from bandit_rft.run_folder import CONFIG, HISTORY, MANIFEST, read_history, read_json, write_atomically
+from bandit_rft.run_folder import (
+    CONFIG,
+    HISTORY,
+    MANIFEST,
+    RESPONSES,
+    SEVERAL_SEEDS,
+    read_history,
+    read_json,
+    seeds_of,
+    write_atomically,
+)
 from figures import report_page as page
 from figures.finetune_run import run_title
 from figures.report_curves import finetune_charts, simulation_charts
 from figures.report_rollouts import rollouts_section
+from figures.report_seeds import NAMES, evaluations_section, interval, means, seeds_charts
 from figures.report_theory import Theory, of_finetune, of_simulation
 
 NAME = "report.html"
@@ -47,6 +58,10 @@ def render(run: Path) -> str:
         history = read_history(run)
         theory = of_finetune(run, history)
         title, body = run_title(config), _finetune(run, history, theory)
+    elif config.get("command") == SEVERAL_SEEDS:
+        history = read_history(run)
+        title = f"{run_title(config)}, {history.seeds} seeds"
+        body = _seeds(run, history, of_finetune(run, history))
     elif (run / HISTORY).exists():
         history = read_history(run)
         theory = of_simulation(history)
@@ -70,6 +85,21 @@ def _finetune(run: Path, history: History, theory: Theory) -> str:
             _theory(theory),
             _evaluations(history.evaluations),
             rollouts_section(run),
+        ]
+    )
+
+
+def _seeds(run: Path, history: History, theory: Theory) -> str:
+    charts, constant = seeds_charts(history, theory)
+    rest = f'<p class="soft">{page.escaped(constant)}</p>' if constant else ""
+    each = _evaluations_table(history.evaluations)
+    return "\n".join(
+        [
+            _summary_of_seeds(history),
+            f'<h2>Curves</h2><div class="charts">{"".join(charts)}</div>{rest}',
+            _theory(theory),
+            evaluations_section(history.evaluations, each) if history.evaluations else _evaluations(()),
+            rollouts_section(run) if (run / RESPONSES).exists() else "",  # a folder of an older version has none
         ]
     )
 
@@ -100,6 +130,19 @@ def _summary(config: Mapping[str, Any], rewards: Any, evaluations: Sequence[Mapp
     return f"<p>{page.escaped(told)}.</p>"
 
 
+def _summary_of_seeds(history: History) -> str:
+    rewards, rounds, responses = history.rewards, history.rounds, history.rollouts
+    edge = max(1, min(20, rounds // 5))
+    told = f"{history.seeds} seeds, {rounds} of {history.config['rounds']} rounds, {responses} "
+    told += f"response{'s'[: responses > 1]} each; mean reward {rewards[:, :edge].mean():.3f} in the first {edge} "
+    told += f"rounds, {rewards[:, -edge:].mean():.3f} in the last {edge}"
+    for name, said in (("train", "training"), ("test", "test")):
+        found = means(history.evaluations, name)
+        if len(found) > 1:
+            told += f"; {said} Pass@1 {interval(found[0])} → mean {interval(found[-1])}"
+    return f"<p>{page.escaped(told)}.</p>"
+
+
 def _theory(theory: Theory) -> str:
     parts = [f"<p>{page.escaped(theory.sentence)}</p>"]
     if theory.caveats:
@@ -112,12 +155,20 @@ def _theory(theory: Theory) -> str:
 def _evaluations(evaluations: Sequence[Mapping[str, Any]]) -> str:
     if not evaluations:
         return '<h2>Evaluations</h2><p class="soft">None so far.</p>'
+    return f"<h2>Evaluations</h2>{_evaluations_table(evaluations)}"
+
+
+def _evaluations_table(evaluations: Sequence[Mapping[str, Any]]) -> str:
+    """A row a record, with a column for the seed where records name one."""
+    seeds = any("seed" in e for e in evaluations)
     further = sorted({int(k) for e in evaluations for k in e.get("pass_at_k", {}) if k != "1"})
     head = ["round", "questions of", "Pass@1 [95%]", *(f"pass@{k}" for k in further), "right", "cut", "mean length"]
+    head[1:1] = ["seed"] if seeds else []
     rows = [
         [
             e["round"],
-            {"train": "training", "test": "test"}.get(e["measured"], e["measured"]),
+            *(["all" if e.get("seed") is None else e["seed"]] if seeds else []),
+            NAMES.get(e["measured"], e["measured"]),
             _interval(e),
             *(_rounded(e.get("pass_at_k", {}).get(str(k)), 3) for k in further),
             f"{e['successes']} of {e['samples']}",
@@ -126,14 +177,16 @@ def _evaluations(evaluations: Sequence[Mapping[str, Any]]) -> str:
         ]
         for e in evaluations
     ]
-    return f"<h2>Evaluations</h2>{page.table(head, rows, 'evaluations')}"
+    return page.table(head, rows, "evaluations")
 
 
 def _origin(run: Path, config: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
     command = manifest.get("command")
     # Quoted: the name of a stranger's folder is not to run as a command where this line is pasted.
     saved = shlex.quote(f"{run.resolve().name}/{CONFIG}")
-    again = f"bandit-rft finetune --config {saved} --out AGAIN" if "model" in config else None
+    seeds = seeds_of(run)
+    many = "" if seeds is None else f" --seeds {seeds}"
+    again = f"bandit-rft finetune --config {saved}{many} --out AGAIN" if "model" in config else None
     commands = "\n".join(page.escaped(line) for line in (command, again) if line)
     return (
         "<h2>Where it comes from</h2>"

@@ -47,7 +47,9 @@ class Area:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimates:
-    """Points with intervals: x, y, low, high float64 [N]; as `Line`. Each tells its numbers under the pointer."""
+    """Points with intervals: x, y, low, high float64 [N]; as `Line`. Each tells its numbers under the pointer, x as
+    its `unit`.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -55,6 +57,7 @@ class Estimates:
     high: np.ndarray
     colour: str
     label: str = ""
+    unit: str = "round"
 
 
 Series = Line | Area | Estimates
@@ -113,7 +116,7 @@ def chart(
                 parts.append(f'<polyline class="line {entry.colour}{dashed}" points="{points}"/>')
         else:
             for x, y, bottom, top in zip(entry.x, entry.y, entry.low, entry.high, strict=True):
-                told = f"round {number(x)}: {y:.3f} [{bottom:.3f}, {top:.3f}]"
+                told = f"{entry.unit} {number(x)}: {y:.3f} [{bottom:.3f}, {top:.3f}]"
                 parts.append(
                     f'<g class="estimate {entry.colour}"><title>{told}</title>'
                     f'<path d="M{at_x(x):.1f} {at_y(bottom):.1f}V{at_y(top):.1f}"/>'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from figures.report_theory import Theory
 
 # Names of the learner's metrics (now, and in older folders) -> what a reader calls them, and limits of the axis.
 METRICS: tuple[tuple[tuple[str, ...], str, tuple[float, float] | None], ...] = (
+    (("signal_mean",), "learning signal, mean", None),
     (("gradient_norm",), "gradient norm", None),
     (("kl",), "KL from the model as loaded, nats", None),
     (("entropy",), "entropy estimate, nats a token", None),
@@ -39,7 +40,7 @@ def finetune_charts(history: History, theory: Theory) -> tuple[list[str], str]:
     span = (-0.02 * rounds, 1.02 * rounds)  # room for the intervals of the first and the last round
     window = window_of(rounds)
     rewards = history.rewards[0].mean(axis=1)
-    main = [*_theory(theory), *_moving(rewards, window, "orange", "reward")]
+    main = [*theory_series(theory), *_moving(rewards, window, "orange", "reward")]
     main.append(_estimates(history.evaluations, "train", "blue", "training Pass@1, 95%"))
     whole = (min(0.0, float(rewards.min())), max(1.0, float(rewards.max())))
     charts = [chart("Reward and training Pass@1", main, x_range=span, y_range=whole)]
@@ -49,12 +50,7 @@ def finetune_charts(history: History, theory: Theory) -> tuple[list[str], str]:
         joined = Line(x=test.x, y=test.y, colour="green")
         charts.append(chart("Test Pass@1", [joined, test], x_range=span, y_range=(0.0, top)))
     still = []
-    for names, title, limits in METRICS:
-        values = next((history.metrics[name][0] for name in names if name in history.metrics), None)
-        if values is None or not np.isfinite(values).any():
-            continue
-        if "dead_groups" in names and history.rollouts == 1:
-            continue  # it would only repeat the reward
+    for title, limits, (values, *_) in metrics_of(history):
         known = values[np.isfinite(values)]
         if np.ptp(known) == 0:
             still.append(f"{title}: {number(float(known[0]))}")
@@ -65,6 +61,20 @@ def finetune_charts(history: History, theory: Theory) -> tuple[list[str], str]:
     return charts, f"The same in every round: {'; '.join(still)}." if still else ""
 
 
+def metrics_of(history: History) -> Iterator[tuple[str, tuple[float, float] | None, np.ndarray]]:
+    """(title, limits of the axis, values [S, T]) of the quantities that say more than the reward does."""
+    for names, title, limits in METRICS:
+        values = next((history.metrics[name] for name in names if name in history.metrics), None)
+        if values is None or not np.isfinite(values).any():
+            continue
+        # These would only repeat the reward.
+        if "dead_groups" in names and history.rollouts == 1:
+            continue
+        if "signal_mean" in names and np.allclose(values, history.rewards.mean(axis=2), equal_nan=True):
+            continue
+        yield title, limits, values
+
+
 def simulation_charts(history: History, theory: Theory) -> list[str]:
     """Pass@1 (or reward) and, where it is known, regret: mean and 95% band over seeds."""
     rounds = np.arange(history.rounds)
@@ -72,29 +82,33 @@ def simulation_charts(history: History, theory: Theory) -> list[str]:
     known = bool(np.isfinite(history.value).all())
     curves, name = (history.value, "expected reward") if known else (history.rewards.mean(axis=2), "reward")
     law = "" if theory.value is None else "theory"
-    first = _over_seeds(rounds, curves, "blue", name)
+    first = over_seeds(rounds, curves, "blue", name)
     if theory.at is not None and theory.value is not None:
         first.append(Line(x=theory.at, y=theory.value, colour="ink", label=law, dashed=True))
     charts = [chart(name[0].upper() + name[1:], first, x_range=span)]
     if history.best_mean is not None and history.pulled_mean is not None:
-        second = _over_seeds(rounds + 1, history.regret(), "orange", "cumulative regret")
+        second = over_seeds(rounds + 1, history.regret(), "orange", "cumulative regret")
         if theory.regret is not None:
             second.append(Line(x=rounds + 1, y=theory.regret, colour="ink", label=law, dashed=True))
         charts.append(chart("Cumulative regret, rewards", second, x_range=span))
     return charts
 
 
-def _over_seeds(rounds: np.ndarray, curves: np.ndarray, colour: str, name: str) -> list[Series]:
+def over_seeds(rounds: np.ndarray, curves: np.ndarray, colour: str, name: str) -> list[Series]:
+    """The mean of curves [S, N] with its simultaneous 95% band; without a name, without a legend."""
     if len(curves) < 2:
-        return [Line(x=rounds, y=curves[0], colour=colour, label=f"{name}, one seed")]
+        return [Line(x=rounds, y=curves[0], colour=colour, label=f"{name}, one seed" if name else "")]
     over = band(curves, kind="simultaneous")
+    label = "95% band of the mean" if name else ""
+    low = np.maximum(over.low, 0.0) if curves.min() >= 0 else over.low  # a mean of what is never negative is not either
     return [
-        Area(x=rounds, low=over.low, high=over.high, colour=colour, label="95% band of the mean"),
-        Line(x=rounds, y=over.mean, colour=colour, label=f"{name}, mean of {len(curves)} seeds"),
+        Area(x=rounds, low=low, high=over.high, colour=colour, label=label),
+        Line(x=rounds, y=over.mean, colour=colour, label=f"{name}, mean of {len(curves)} seeds" if name else ""),
     ]
 
 
-def _theory(theory: Theory) -> list[Series]:
+def theory_series(theory: Theory) -> list[Series]:
+    """The law's curve with its band, where there are any."""
     if theory.at is None or theory.value is None:
         return []
     curve = Line(x=theory.at, y=theory.value, colour="ink", label="theory", dashed=True)
@@ -117,8 +131,5 @@ def _moving(values: np.ndarray, window: int, colour: str, name: str) -> list[Ser
 
 def _estimates(evaluations: Sequence[Mapping[str, Any]], measured: str, colour: str, label: str) -> Estimates:
     found = [e for e in evaluations if e["measured"] == measured]
-    columns = {
-        name: np.asarray([e[key] for e in found], np.float64)
-        for name, key in (("x", "round"), ("y", "pass_at_1"), ("low", "low"), ("high", "high"))
-    }
-    return Estimates(**columns, colour=colour, label=label if found else "")
+    x, y, low, high = (np.asarray([e[key] for e in found], np.float64) for key in ("round", "pass_at_1", "low", "high"))
+    return Estimates(x=x, y=y, low=low, high=high, colour=colour, label=label if found else "")

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from bandit_rft.rollouts import Rollout, prompt_text, read_questions, rounds_of
+from bandit_rft.run_folder import LINES, RESPONSES
 from figures import report_page as page
 
 ON_THE_WAY = 8  # further rounds, evenly spread
 
 
 def rollouts_section(run: Path) -> str:
-    """The section, escaped; one pass over the history, so that a long run does not fill the memory."""
+    """The section, escaped; two passes over the file, so that a long run does not fill the memory."""
     total = sum(1 for _ in rounds_of(run))
     spread = {round(place * (total - 1) / (ON_THE_WAY + 1)) for place in range(1, ON_THE_WAY + 1)} - {0, total - 1}
     first = best = worst = last = None
@@ -27,7 +28,8 @@ def rollouts_section(run: Path) -> str:
                 worst = rollout if worst is None or rollout.reward <= worst.reward else worst
             last = rollout
         if rollouts and rollouts[0].round in spread:
-            way.append(rollouts[0])
+            firsts = [rollout for rollout in rollouts if rollout.place == 0]  # one a seed: each in its turn
+            way.append(firsts[len(way) % len(firsts)])
     named = (
         ("First response", first),
         ("Best: the first with the highest reward", best),
@@ -35,10 +37,10 @@ def rollouts_section(run: Path) -> str:
         ("Last response", last),
     )
     # One response may be several of these: it is shown once, under all its names.
-    groups: dict[tuple[int, int], tuple[list[str], Rollout]] = {}
+    groups: dict[tuple[int, int | None, int], tuple[list[str], Rollout]] = {}
     for name, rollout in named:
         if rollout is not None:
-            groups.setdefault((rollout.round, rollout.place), ([], rollout))[0].append(name)
+            groups.setdefault((rollout.round, rollout.seed, rollout.place), ([], rollout))[0].append(name)
     questions = read_questions(run)
     several = len(questions) > 1
     shown = "".join(
@@ -61,11 +63,13 @@ def _question(question: Mapping[str, Any]) -> str:
 
 
 def _rollout(name: str, rollout: Rollout, questions: Mapping[int, Mapping[str, Any]]) -> str:
-    said = f"round {rollout.round}, {rollout.tokens} tokens" + (", truncated" if rollout.truncated else "")
+    where = f"round {rollout.round}" if rollout.seed is None else f"round {rollout.round}, seed {rollout.seed}"
+    said = f"{where}, {rollout.tokens} tokens" + (", truncated" if rollout.truncated else "")
+    rest = LINES if rollout.seed is None else RESPONSES
     if rollout.text is None:
         body = '<p class="soft">The folder holds no text of it.</p>'
     else:
-        body = page.text(rollout.text) if rollout.text else '<p class="soft">Empty.</p>'
+        body = page.text(rollout.text, rest_in=rest) if rollout.text else '<p class="soft">Empty.</p>'
     asked = _question(questions[rollout.question]) if rollout.question in questions else ""
     return (
         f'<article class="rollout{" right" if rollout.right else ""}"><h3>{page.escaped(name)}</h3>'

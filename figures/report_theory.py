@@ -61,7 +61,9 @@ def of_finetune(run: Path, history: History) -> Theory:
     if found.prediction is None:
         return Theory(sentence=f"No law of the theory is drawn. {refused or '; '.join(found.caveats) + '.'}")
     low, high = band(found.prediction)
-    source = "fitted on the first rounds" if found.fitted else "measured before the run"
+    source = "measured before the run"
+    if found.fitted:
+        source = "fitted on the first rounds" + (" of seed 0" if history.seeds > 1 else "")
     error = (config["resolved"].get("measurement") or {}).get("kappa_standard_error")
     known = "" if found.fitted else _uncertain(error)
     # The verdict is on the rounds that there are: the same law, cut.

@@ -35,7 +35,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--config", metavar="FILE", help="config.json of an earlier run; options given beside it win (default: none)"
+        "--config",
+        metavar="FILE",
+        help="config.json of an earlier run, of one seed or of many; options given beside it win (default: none)",
     )
     parser.add_argument("--out", metavar="RUN", help="run folder (default: runs/ and a name made of the options)")
     parser.add_argument(
@@ -75,21 +77,24 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
-    """The configuration of a saved file (or of the defaults) with these options.
+    """The configuration of a saved file (or of the defaults) with these options; of a run of many seeds, each seed's.
 
     Raises:
         InputError: the file is missing, of another command, or has unknown fields.
     """
     values: dict[str, Any] = {}
     if file is not None:
-        from bandit_rft.run_folder import CONFIG, read_json
+        from bandit_rft.run_folder import CONFIG, SEVERAL_SEEDS, read_json
 
         path = Path(file) / CONFIG if Path(file).is_dir() else Path(file)
         if not path.exists():
             raise InputError(f"There is no {path}: name a run folder of bandit-rft finetune, or its {CONFIG}.")
         values = read_json(path)
         values.pop("resolved", None)
-        if values.pop("command", None) != "finetune":
+        command = values.pop("command", None)
+        if command == SEVERAL_SEEDS:
+            values.pop("seeds", None)  # no part of what one seed is asked: --seeds says how many run now
+        elif command != "finetune":
             raise InputError(
                 f"{path} is not the configuration of a fine-tuning run: name a run folder of bandit-rft finetune."
             )

@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from bandit_rft.history import History
     from llm_bridge import LanguageModel
 
-COMMAND = "finetune-seeds"
 EVALUATION_BATCH = 128  # at least; an embedded model's responses are short and small
 
 
 def finetune_seeds(
     config: FineTuneConfig, out: str | Path, seeds: int, *, model: LanguageModel | None = None
 ) -> History:
-    """Run or continue `seeds` seeds in a run folder, draw its figure, print a summary.
+    """Run or continue `seeds` seeds in a run folder, draw its figure, report it, print a summary.
 
     Args:
         config: as of one run; micro-batches, mini-batches, replay and several prompts do not apply.
@@ -46,8 +45,10 @@ def finetune_seeds(
     from bandit_rft.cli_commands.seeds_recorder import SeedsRecorder
     from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
     from bandit_rft.progress import ProgressLine
-    from bandit_rft.run_folder import HISTORY, RunFolder, explain_disk_errors, now
+    from bandit_rft.rollouts import write_questions
+    from bandit_rft.run_folder import HISTORY, SEVERAL_SEEDS, RunFolder, explain_disk_errors, now
     from figures import finetune_seeds as figure
+    from figures import report
     from llm_bridge import FineTune, datasets
     from llm_bridge.finite import NotFiniteError
     from llm_bridge.tiny.arms import TokenPromptArms
@@ -70,10 +71,11 @@ def finetune_seeds(
         model = model or load_pinned(out, config)
         arms = TokenPromptArms(model, example.prompt, example.answer)
         arms.check_fits(config.max_tokens)
-        asked = {**config.to_json(), "command": COMMAND, "seeds": seeds}
+        asked = {**config.to_json(), "command": SEVERAL_SEEDS, "seeds": seeds}
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
         folder = stack.enter_context(RunFolder.claim(out, asked, defaults=defaults))
         source = model.source.to_json() if model.source is not None else None
+        write_questions(folder.path, [example])
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision, model=source)
         key = jax.random.key(config.key)
         rate = learning_rate_of(config, folder, model, example, key)
@@ -107,5 +109,5 @@ def finetune_seeds(
         with explain_disk_errors(folder.path / "figures"):
             drawn = figure.draw(folder.path)
         print(figure.summary(folder.path))
-        print(f"Figure: {drawn}\nRun folder: {folder.path}", flush=True)
+        print(f"Figure: {drawn}\nReport: {report.write(folder.path)}\nRun folder: {folder.path}", flush=True)
         return history

@@ -1,11 +1,13 @@
-"""The recorder of a fine-tuning run of many seeds: history, checkpoints and evaluations between chunks of rounds.
+"""The recorder of a fine-tuning run of many seeds: what is written between chunks of rounds.
 
-Order after a chunk: history.npz as far as it has come, then (where due) a checkpoint of every seed's state, then (where
-due) the evaluations. An evaluated round always has a checkpoint, so whatever a resumed run finds in evaluations.jsonl
-was measured on weights that it continues from. A chunk ends where something is due, and takes about two seconds
+Order after a chunk: its responses, then history.npz as far as it has come, then (where due) a checkpoint of every
+seed's state, then (where due) the evaluations. An evaluated round always has a checkpoint, so whatever a resumed run
+finds in evaluations.jsonl was measured on weights that it continues from; and a checkpoint is never newer than history
+and responses. A chunk ends where something is due, and takes about two seconds
 otherwise, so that a stop that is asked for (SIGTERM) need not wait long; no number of the run depends on where it ends.
 
-Weights that are not finite are never saved, so a checkpoint before them stays.
+How fast the chunks were stands in timings.jsonl alone, so that everything else is the same whenever and wherever a run
+was made. Weights that are not finite are never saved, so a checkpoint before them stays.
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from bandit_rft.cli_commands import seeds_responses
 from bandit_rft.cli_commands.finetune_evaluators import EVALUATION_FIELDS, Evaluate
 from bandit_rft.cli_commands.stopping import StopRequest
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.loop.chunk_recorder import MOST_ROUNDS
-from bandit_rft.run_folder import EVALUATIONS, HISTORY, LineWriter, RunFolder, read_lines, rewrite_lines
+from bandit_rft.run_folder import EVALUATIONS, HISTORY, TIMINGS, LineWriter, RunFolder, read_lines, rewrite_lines
 from llm_bridge import checkpoints
 from llm_bridge.finite import NotFiniteError, all_finite, opening
 from llm_bridge.scan_learner import final_weights
@@ -70,7 +73,9 @@ class SeedsRecorder:
         self._checkpoints = self.folder.path / "checkpoints"
         self.evaluations = read_lines(self.folder.path / EVALUATIONS, EVALUATION_FIELDS)
         self._evaluation_lines: LineWriter | None = None
-        self._length = 0
+        self._timing_lines: LineWriter | None = None
+        self._responses: LineWriter | None = None
+        self._start = self._length = 0
         self._began = self._written = 0.0
         self._cost = 0.0
 
@@ -100,7 +105,7 @@ class SeedsRecorder:
         self._began, self._length = now, self._length or 1
         every = [self.checkpoint_every, *(every for every, _ in self.evaluators.values() if every is not None)]
         end = min(done + self._length, self.rounds, *(done + each - done % each for each in every))
-        self._length = end - done
+        self._start, self._length = done, end - done
         self.stop.hold()
         return end
 
@@ -120,16 +125,20 @@ class SeedsRecorder:
         what = next(what for what, sound in signs.items() if not sound[seed, offset])
         raise self._not_finite(start + offset, seed, what, sound=start + offset - 1)
 
-    def record(self, history: History, state: Any) -> None:
+    def record(self, history: History, state: Any, kept: Any) -> None:
         """See `bandit_rft.loop.ChunkRecorder`; returns when what is due has been written."""
         with jax.enable_x64(False):
             done = history.rounds
+            self._time(history)
             due = done % self.checkpoint_every == 0 or done == self.rounds or bool(self._due(done)) or self.stop.asked
             if due:
                 self._refuse_unsound(done, state)
+            assert self._responses is not None
+            seeds_responses.write(self._responses, self._start, history.rewards[:, self._start :], kept)
             if due or self._cost <= HISTORY_SHARE * (self.clock() - self._written):
                 self._write(history)
             if due:
+                self._responses.sync()
                 checkpoints.save(self._checkpoints, done, state, keep=self.keep)
                 self.stop.saved = done
             seconds = self.clock() - self._began
@@ -143,8 +152,9 @@ class SeedsRecorder:
         return found[-1] if found else None
 
     def close(self) -> None:
-        if self._evaluation_lines is not None:
-            self._evaluation_lines.close()
+        for writer in (self._evaluation_lines, self._timing_lines, self._responses):
+            if writer is not None:
+                writer.close()
 
     def _resume(self, state: Any) -> tuple[Mapping[str, Any], Any] | None:
         damaged: list[str] = []
@@ -178,9 +188,28 @@ class SeedsRecorder:
         lines = self.folder.path / EVALUATIONS
         rewrite_lines(lines, self.evaluations)
         self._evaluation_lines = LineWriter(lines)
+        timings = self.folder.path / TIMINGS
+        rewrite_lines(timings, [record for record in read_lines(timings, {"to": int}) if record["to"] <= done])
+        self._timing_lines = LineWriter(timings)
+        self._responses = seeds_responses.continued(self.folder.path, done)
         self.resumed_at = self.stop.saved = done
         self._evaluate_if_due(done, state)
         return None if records is None else (records, state)
+
+    def _time(self, history: History) -> None:
+        """A line of timings.jsonl: the chunk's rounds from `from` up to and without `to`. The first of a process holds
+        compilation too.
+        """
+        seconds = max(self.clock() - self._began, 1e-9)
+        rounds = slice(self._start, history.rounds)
+        found = {"from": self._start, "to": history.rounds, "seconds": seconds}
+        found["rounds_per_second"] = (history.rounds - self._start) / seconds
+        lengths = history.metrics.get("response_length")
+        if lengths is not None:
+            found["tokens"] = tokens = round(float(lengths[:, rounds].sum()) * history.rollouts)
+            found["tokens_per_second"] = tokens / seconds
+        assert self._timing_lines is not None
+        self._timing_lines.write(found)
 
     def _write(self, history: History) -> None:
         began = self.clock()

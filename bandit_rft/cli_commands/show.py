@@ -46,6 +46,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="print the questions whole, with their answers; with an INDEX of the data, that question's responses only "
         "(default: off)",
     )
+    parser.add_argument(
+        "--seed", type=whole, metavar="N", help="of a run of many seeds this one only, from 0 (default: all)"
+    )
     side = parser.add_mutually_exclusive_group()
     side.add_argument("--right", action="store_true", help="only responses with a reward above 0 (default: off)")
     side.add_argument("--wrong", action="store_true", help="only the others (default: off)")
@@ -73,7 +76,7 @@ def shown(arguments: argparse.Namespace, colour: bool, width: int) -> Iterator[s
     """The lines of the answer.
 
     Raises:
-        InputError: no fine-tuning run, no such round or question, or nothing that is asked for.
+        InputError: no fine-tuning run, no such seed, round or question, or nothing that is asked for.
     """
     from bandit_rft.rollouts import read_questions, rounds_of
 
@@ -87,8 +90,8 @@ def shown(arguments: argparse.Namespace, colour: bool, width: int) -> Iterator[s
 
     kept: deque[list[Rollout]] = deque(maxlen=1 if arguments.round is not None else arguments.last)
     done = 0
-    for rollouts in rounds_of(folder):
-        done += 1
+    for rollouts in rounds_of(folder, arguments.seed):
+        done = rollouts[0].round + 1 if rollouts else done + 1
         found = [rollout for rollout in rollouts if wanted(rollout)]
         if found and arguments.round in (None, found[0].round):
             kept.append(found)
@@ -137,7 +140,8 @@ def _response(rollout: Rollout, colour: bool, width: int) -> Iterator[str]:
 
     reward = paint(f"reward {rollout.reward:g}", GREEN if rollout.right else RED, colour)
     cut = ", " + paint("truncated", YELLOW, colour) if rollout.truncated else ""
-    head = paint(f"round {rollout.round}, response {rollout.place}", BOLD, colour)
+    seed = "" if rollout.seed is None else f"seed {rollout.seed}, "
+    head = paint(f"round {rollout.round}, {seed}response {rollout.place}", BOLD, colour)
     yield f"{head}: {reward}, {rollout.tokens} tokens{cut}"
     if rollout.text is None:
         yield paint("  (the folder holds no text of it)", DIM, colour)

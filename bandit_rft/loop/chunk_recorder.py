@@ -38,8 +38,10 @@ class ChunkRecorder(Protocol):
         """
         ...
 
-    def record(self, history: History, state: Any) -> None:
-        """A chunk is done: everything so far, and the state [S, ...] after it, which the next chunk overwrites."""
+    def record(self, history: History, state: Any, kept: Any) -> None:
+        """A chunk is done: everything so far, and the state [S, ...] after it, which the next chunk overwrites; of the
+        chunk's own rounds, what the arm set keeps of their arms (`ArmSet`), arrays [S, L, ...], or None.
+        """
         ...
 
 

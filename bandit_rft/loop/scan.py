@@ -60,6 +60,8 @@ class _Compiled:
 
             return jax.lax.scan(step, state, start + jnp.arange(length, dtype=jnp.int32))
 
+        keep = getattr(arms, "kept", None)
+
         def part(
             values: Mapping[str, jax.Array], seed_key: jax.Array, state: Any, start: jax.Array, length: jax.Array
         ) -> tuple[Any, dict[str, Any]]:
@@ -67,9 +69,10 @@ class _Compiled:
 
             @jax.jit  # so that the shapes and the loop share one trace
             def step(state: Any, round_index: jax.Array) -> tuple[Any, Any]:
-                state, record, _ = one_round(arms, bound, seed_key, round_index, state)
+                state, record, pulled = one_round(arms, bound, seed_key, round_index, state)
                 overflowed = bound.overflowed(state) if bound.overflowed else False
-                return state, record | {"overflowed": jnp.asarray(overflowed)}
+                read_later = {} if keep is None else {"kept": keep(pulled)}
+                return state, record | read_later | {"overflowed": jnp.asarray(overflowed)}
 
             def body(offset: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
                 state, record = step(carry[0], start + offset)
@@ -202,7 +205,7 @@ def scan_loop(
                 lambda *parts, length=length: np.concatenate([np.asarray(part)[:, :length] for part in parts]),
                 *jax.device_get([record for _, record in outcomes]),
             )
-            overflowed = records.pop("overflowed")
+            overflowed, kept = records.pop("overflowed"), records.pop("kept", None)
             if overflowed.any():
                 good = int(np.argmax(overflowed.any(axis=0)))
                 store.add(start, jax.tree.map(lambda values, good=good: values[:, :good], records))
@@ -217,7 +220,7 @@ def scan_loop(
             store.add(start, records)
             if recorder is not None:
                 so_far = store.history(arms.best_mean, config, compiled.notes, None, start + length)
-                recorder.record(so_far, whole(states))
+                recorder.record(so_far, whole(states), kept)
             if progress is not None:
                 progress(start + length, rounds, float(records["rewards"].mean()), time.monotonic() - start_time)
     final_state = whole(states)

@@ -2,12 +2,14 @@
 
     config.json         complete and re-runnable; a folder belongs to one configuration
     manifest.json       versions, commit, device, key, command line, times
-    history.npz         a simulation's history, or
+    history.npz         the history of a simulation, or of a fine-tuning run of many seeds; else
     history.jsonl       a line a round, written as it happens (no clock in it, so that a resumed run's is the same)
+    responses.jsonl     beside history.npz of a fine-tuning run: a line a round, every seed's responses as texts
     questions.jsonl     a line a training question of a fine-tuning run: what was asked
     evaluations.jsonl   a line an evaluation
     scan.jsonl          a line a question, of `bandit-rft measure --scan`
-    timings.jsonl       a line a round: seconds, tokens generated, tokens a second (the clock's own file)
+    timings.jsonl       a line a round, or a chunk of rounds where there are many seeds: seconds, tokens generated,
+                        tokens a second (the clock's own file)
     report.html         what to read first
     checkpoints/, figures/
 
@@ -17,10 +19,21 @@ kill can leave only the last line half written, which reading drops.
 
 from bandit_rft.run_folder.files import dumps, explain_disk_errors, read_json, to_json, write_atomically
 from bandit_rft.run_folder.folder import RunFolder, config_hash
-from bandit_rft.run_folder.lines import LineWriter, has_fields, read_lines, rewrite_lines, to_line
-from bandit_rft.run_folder.names import CONFIG, EVALUATIONS, HISTORY, LINES, MANIFEST, QUESTIONS, SCAN, TIMINGS
+from bandit_rft.run_folder.lines import LineWriter, cut_lines, has_fields, read_lines, rewrite_lines, to_line
+from bandit_rft.run_folder.names import (
+    CONFIG,
+    EVALUATIONS,
+    HISTORY,
+    LINES,
+    MANIFEST,
+    QUESTIONS,
+    RESPONSES,
+    SCAN,
+    SEVERAL_SEEDS,
+    TIMINGS,
+)
 from bandit_rft.run_folder.provenance import command_line, commit, now, provenance
-from bandit_rft.run_folder.reading import read_history
+from bandit_rft.run_folder.reading import read_history, seeds_of
 
 __all__ = [
     "CONFIG",
@@ -29,13 +42,16 @@ __all__ = [
     "LINES",
     "MANIFEST",
     "QUESTIONS",
+    "RESPONSES",
     "SCAN",
+    "SEVERAL_SEEDS",
     "TIMINGS",
     "LineWriter",
     "RunFolder",
     "command_line",
     "commit",
     "config_hash",
+    "cut_lines",
     "dumps",
     "explain_disk_errors",
     "has_fields",
@@ -45,6 +61,7 @@ __all__ = [
     "read_json",
     "read_lines",
     "rewrite_lines",
+    "seeds_of",
     "to_json",
     "to_line",
     "write_atomically",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -74,6 +74,40 @@ def unreadable(path: Path, error: OSError) -> InputError:
 def rewrite_lines(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Replace a .jsonl file by these records, atomically."""
     write_atomically(path, "".join(to_line(record) for record in records))
+
+
+def cut_lines(
+    path: Path, keep: Callable[[Mapping[str, Any]], bool], fields: Fields = MappingProxyType({})
+) -> dict[str, Any] | None:
+    """Cut a .jsonl file before its first record that is not to be kept, or that a kill left half written.
+
+    One record is in memory at a time. A file that is missing stays so.
+
+    Returns:
+        The last record that is left, None where there is none.
+
+    Raises:
+        InputError: a line before that one is damaged or lacks a field, or the file cannot be changed.
+    """
+    last, end = None, 0
+    try:
+        file = path.open("r+b")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    with file, explain_disk_errors(path, any_error=True):
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            record = read_line(line, number, path)
+            if not has_fields(record, fields):
+                raise damaged(number, path)
+            if not keep(record):
+                break
+            last, end = record, end + len(line)
+        file.truncate(end)
+    return last
 
 
 def to_line(record: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN, TIMINGS, QUESTIONS = (
+CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN, TIMINGS, QUESTIONS, RESPONSES = (
     "config.json",
     "manifest.json",
     "history.npz",
@@ -11,4 +11,6 @@ CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN, TIMINGS, QUESTIONS = (
     "scan.jsonl",
     "timings.jsonl",
     "questions.jsonl",
+    "responses.jsonl",
 )
+SEVERAL_SEEDS = "finetune-seeds"  # the "command" in config.json of a fine-tuning run of many seeds

@@ -16,7 +16,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.run_folder.files import read_json
 from bandit_rft.run_folder.lines import damaged, read_lines
-from bandit_rft.run_folder.names import CONFIG, EVALUATIONS, HISTORY, LINES
+from bandit_rft.run_folder.names import CONFIG, EVALUATIONS, HISTORY, LINES, SEVERAL_SEEDS
 
 # Far above any run: arrays of so many rounds are made before anything is drawn.
 _MOST_ROUNDS = 10**8
@@ -75,6 +75,7 @@ _EVALUATION_OPTIONAL = {
     "successes": _whole,
     "samples": lambda value: _whole(value) and value > 0,
     "questions": _whole,
+    "seed": _or_none(_whole),
     "truncated": _or_none(_share),
     "mean_length": _or_none(_number),
     "pass_at_k": lambda value: (
@@ -116,10 +117,14 @@ def read_history(folder: str | Path) -> History:
     """
     folder = Path(folder)
     config = read_json(folder / CONFIG)
-    if (folder / HISTORY).exists():
-        return dataclasses.replace(History.load(folder / HISTORY), config=config)
-    if config.get("command") == "finetune":
+    if config.get("command") in ("finetune", SEVERAL_SEEDS):
         _check_finetune(folder, config)
+    if (folder / HISTORY).exists():
+        history = dataclasses.replace(History.load(folder / HISTORY), config=config)
+        if config.get("command") != SEVERAL_SEEDS:
+            return history
+        # The history is written less often than evaluations are made.
+        return dataclasses.replace(history, evaluations=tuple(_evaluations(folder)))
     path = folder / LINES
     records = read_lines(path)
     if not records:
@@ -127,11 +132,7 @@ def read_history(folder: str | Path) -> History:
     for number, record in enumerate(records, start=1):
         if not _is_round(record, records[0]):
             raise damaged(number, path)
-    evaluations = read_lines(folder / EVALUATIONS)
-    for number, record in enumerate(evaluations, start=1):
-        optional = {name: kind for name, kind in _EVALUATION_OPTIONAL.items() if name in record}
-        if not _fits(record, _EVALUATION | optional):
-            raise damaged(number, folder / EVALUATIONS)
+    evaluations = _evaluations(folder)
     metrics = {
         name: np.asarray([[math.nan if r["metrics"][name] is None else r["metrics"][name] for r in records]], float)
         for name in records[0]["metrics"]
@@ -148,6 +149,15 @@ def read_history(folder: str | Path) -> History:
     )
 
 
+def _evaluations(folder: Path) -> list[dict[str, Any]]:
+    evaluations = read_lines(folder / EVALUATIONS)
+    for number, record in enumerate(evaluations, start=1):
+        optional = {name: kind for name, kind in _EVALUATION_OPTIONAL.items() if name in record}
+        if not _fits(record, _EVALUATION | optional):
+            raise damaged(number, folder / EVALUATIONS)
+    return evaluations
+
+
 def _is_round(record: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
     """Whether a record is a round's, with as many finite rewards as the first's, and its metrics."""
     rewards, metrics = record.get("rewards"), record.get("metrics")
@@ -158,3 +168,26 @@ def _is_round(record: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
         and isinstance(metrics, dict)
         and all(name in metrics and (metrics[name] is None or _number(metrics[name])) for name in first["metrics"])
     )
+
+
+def seeds_of(folder: str | Path, asked: int | None = None) -> int | None:
+    """How many seeds a fine-tuning run of many seeds has; None where the folder is of a run of one seed, or of none.
+
+    Args:
+        folder: the run folder.
+        asked: a seed that is wanted of it, from 0.
+
+    Raises:
+        InputError: config.json is damaged, or the run has no such seed.
+    """
+    folder = Path(folder)
+    config = read_json(folder / CONFIG)
+    seeds = None
+    if config.get("command") == SEVERAL_SEEDS:
+        seeds = config.get("seeds")
+        if not isinstance(seeds, int) or not _whole(seeds) or not seeds:
+            raise InputError(f"{folder / CONFIG} is damaged (seeds): restore it, or choose another folder.")
+    if asked is not None and asked >= (seeds or 1):
+        held = "one seed: leave out --seed" if seeds is None else f"seeds 0 to {seeds - 1}: give --seed one of them"
+        raise InputError(f"{folder} has no seed {asked}, it is a run of {held}.")
+    return seeds

@@ -145,6 +145,12 @@ def _check_tokens(model: LanguageModel, instead: str) -> None:
             f"{model.name} does not use the embedded models' 64 tokens: use {instead}, which takes any model."
         )
 
+    def kept(self, arms: Responses) -> dict[str, Array]:
+        """What can be read of responses afterwards: tokens uint8 [G, T] (there are 64), lengths int32 [G], truncated
+        bool [G].
+        """
+        return {"tokens": arms.tokens.astype(jnp.uint8), "lengths": arms.lengths, "truncated": arms.truncated}
+
 
 def speaks_tiny(model: LanguageModel) -> bool:
     """Whether a model's tokens are those of `tiny.vocabulary`."""

@@ -18,7 +18,7 @@ class Kept:
 
     def __init__(self, lengths, groups=1, resumed=None) -> None:
         self.lengths, self.number, self.resumed = lengths, groups, resumed
-        self.chunks, self.kept = [], {}
+        self.chunks, self.kept, self.arms = [], {}, []
 
     def groups(self, usual):
         return self.number
@@ -32,7 +32,8 @@ class Kept:
     def check(self, start, records) -> None:
         self.chunks.append((start, records["rewards"].shape[1]))
 
-    def record(self, history: History, state) -> None:
+    def record(self, history: History, state, kept) -> None:
+        self.arms.append(kept)
         self.kept[history.rounds] = (history, jax.tree.map(lambda leaf: leaf.copy(), state))
 
 
@@ -80,6 +81,30 @@ def test_a_chunk_is_no_longer_than_there_is_room_for() -> None:
     told = Kept([1000])
     run(NEEDLE, LEARNER, 150, seeds=SEEDS, key=0, recorder=told)
     assert told.chunks == [(0, 64), (64, 64), (128, 22)]
+
+
+class Read(arms.Needle):
+    """Keeps what its arms are worth, which on a needle is what they pay."""
+
+    def kept(self, arms):
+        return {"worth": arms.mean.astype(jnp.uint8)}
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_what_an_arm_set_keeps_of_its_arms_is_handed_on(groups: int) -> None:
+    """Chunk by chunk, the pulls behind the rewards. Catches seeds of two groups in another order, the room that a short
+    chunk leaves, another round's arms; and numbers that change because something is kept."""
+    told = Kept([1, 7, 30], groups)
+    whole = run(NEEDLE, LEARNER, ROUNDS, seeds=SEEDS, key=3)
+    identical(run(Read(log10_arms=2, optimal=3, p0=0.1), LEARNER, ROUNDS, seeds=SEEDS, key=3, recorder=told), whole)
+    assert [part["worth"].shape for part in told.arms] == [(SEEDS, length, 2) for _, length in told.chunks]
+    worth = np.concatenate([part["worth"] for part in told.arms], axis=1)
+    assert worth.dtype == np.uint8
+    np.testing.assert_array_equal(worth, whole.rewards)
+    assert 0 < worth.mean() < 1
+    plain = Kept([90], groups)
+    run(NEEDLE, LEARNER, ROUNDS, seeds=SEEDS, key=3, recorder=plain)
+    assert set(plain.arms) == {None}
 
 
 def test_a_recorder_of_chunks_needs_the_scan_loop() -> None:

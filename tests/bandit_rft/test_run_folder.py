@@ -15,6 +15,7 @@ from bandit_rft.run_folder import (
     LineWriter,
     RunFolder,
     config_hash,
+    cut_lines,
     read_history,
     read_json,
     read_lines,
@@ -111,6 +112,26 @@ def test_lines_survive_a_kill_in_the_middle_of_the_last_one(tmp_path: Path) -> N
     for cut in range(len(whole)):
         path.write_bytes(whole[:cut])
         assert read_lines(path) == records[: whole[:cut].count(b"\n")]
+
+
+def test_a_file_of_lines_is_cut_in_place(tmp_path: Path) -> None:
+    """Wherever a kill has cut it. Catches half a line that is kept, and a line too few or too many."""
+    path = tmp_path / "lines.jsonl"
+    assert cut_lines(path, lambda record: True) is None
+    assert not path.exists()
+    lines = [to_line({"round": place, "text": "é" * place}).encode() for place in range(4)]
+    whole = b"".join(lines)
+    for cut in range(len(whole) + 1):
+        path.write_bytes(whole[:cut])
+        last = cut_lines(path, lambda record: record["round"] < 2, {"round": int})
+        left = min(whole[:cut].count(b"\n"), 2)
+        assert path.read_bytes() == b"".join(lines[:left])
+        assert (last["round"] + 1 if last else 0) == left
+    for odd in (b"[]\n", b'{"round":"1"}\n'):
+        path.write_bytes(lines[0] + odd)
+        with pytest.raises(InputError, match="Line 2 of"):
+            cut_lines(path, lambda record: True, {"round": int})
+        assert path.read_bytes() == lines[0] + odd
 
 
 def test_damage_before_the_last_line_is_refused_not_skipped(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from bandit_rft.cli import main
 from bandit_rft.cli_commands.show import cells_of, coloured, wrapped
-from bandit_rft.rollouts import pieces, printable, read_questions, rounds_of
+from bandit_rft.rollouts import pieces, printable, read_questions, round_of_seeds, rounds_of
 
 HOSTILE = "\x1b[31mred\x1b[0m\x1b]0;title\x07 \x9b2J \u202eevil\u2066 \u200b\x00\r\x08 [bold]markup[/bold] \ud800"
 
@@ -36,6 +37,93 @@ def folder_of(path: Path, rounds: list[list[tuple[str, float, int]]], *, half: s
     ]
     (path / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in asked))
     return path
+
+
+def seeds_folder(path: Path, rounds: int, *, half: str = "") -> Path:
+    """A run of two seeds with two responses a round; seed s is right in round t where s + t is even."""
+    path.mkdir()
+    (path / "config.json").write_text(json.dumps({"command": "finetune-seeds", "seeds": 2}))
+    lines = [
+        round_of_seeds(
+            t,
+            rewards=[[float((s + t) % 2 == 0)] * 2 for s in range(2)],
+            texts=[[f"a{s}{t}", f"b{s}{t}"] for s in range(2)],
+            tokens=[[3, 3]] * 2,
+            truncated=[[False, s == 1] for s in range(2)],
+        )
+        for t in range(rounds)
+    ]
+    (path / "responses.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + half)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "texts"),
+    [
+        (("--last", "1"), ["a04", "b04", "a14", "b14"]),
+        (("--round", "2", "--seed", "1"), ["a12", "b12"]),
+        (("--seed", "0", "--right", "--last", "2"), ["a02", "b02", "a04", "b04"]),
+    ],
+)
+def test_rollouts_of_many_seeds_are_chosen_by_seed(tmp_path, options, texts, capsys):
+    """Catches another seed's responses under a seed's name, and a half line that is read."""
+    run = seeds_folder(tmp_path / "run", 5, half='{"round":5,"rew')
+    assert main(["show", str(run), *options]) == 0
+    out = capsys.readouterr().out
+    assert re.findall(r"^  ([ab]\d\d)$", out, re.M) == texts
+    heads = re.findall(r"^round (\d), seed (\d), response (\d): reward (\d), 3 tokens(, truncated)?$", out, re.M)
+    assert [f"{'ab'[int(place)]}{seed}{t}" for t, seed, place, _, _ in heads] == texts
+    for t, seed, place, reward, cut in heads:
+        assert int(reward) == ((int(seed) + int(t)) % 2 == 0)
+        assert bool(cut) == (seed == place == "1")
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--seed", "2"), "seeds 0 to 1"),
+        (("--round", "5"), "rounds 0 to 4"),
+        (("--seed", "1", "--round", "9"), "0 to 4"),
+    ],
+)
+def test_what_many_seeds_have_not_is_said(tmp_path, options, word, capsys):
+    assert main(["show", str(seeds_folder(tmp_path / "run", 5)), *options]) == 2
+    assert word in capsys.readouterr().err
+
+
+def test_seed_0_is_the_one_of_a_run_of_one(run, capsys):
+    assert main(["show", str(run), "--seed", "0", "--round", "3"]) == 0
+    assert "round 3, response 1" in capsys.readouterr().out
+    assert main(["show", str(run), "--seed", "1"]) == 2
+    assert "a run of one seed" in capsys.readouterr().err
+
+
+ODD = [
+    {"texts": [["x"]]},
+    {"texts": [["x"], ["y"]]},
+    {"tokens": None},
+    {"rewards": [["z", 0.0], [0.0, 0.0]]},
+    {"round": []},
+]
+
+
+@pytest.mark.parametrize("change", ODD, ids=repr)
+def test_a_line_of_many_seeds_that_no_run_writes_is_a_sentence(tmp_path, change, capsys):
+    run = seeds_folder(tmp_path / "run", 1)
+    line = json.loads((run / "responses.jsonl").read_text())
+    (run / "responses.jsonl").write_text(json.dumps(line | change) + "\n")
+    assert main(["show", str(run)]) == 2
+    assert "Line 1 of" in capsys.readouterr().err
+
+
+def test_a_run_of_many_seeds_without_responses_says_so(tmp_path, capsys):
+    """Before its first round, and of a version that kept none."""
+    run = seeds_folder(tmp_path / "run", 0)
+    (run / "responses.jsonl").unlink()
+    for word in ("let the run do at least one round", "run it again in another folder"):
+        assert main(["show", str(run)]) == 2
+        assert word in capsys.readouterr().err
+        (run / "history.npz").touch()
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def outcome(run: Path) -> tuple[dict[str, bytes], list[dict[str, object]]]:
     """History, evaluations, and the checksums of every array of the last checkpoint (weights, optimiser, keys, …)."""
     final = sorted((run / "checkpoints").glob("round_*"))[-1]
     leaves = json.loads((final / "meta.json").read_text())["leaves"]
-    names = ("history.jsonl", "history.npz", "evaluations.jsonl")
+    names = ("history.jsonl", "history.npz", "evaluations.jsonl", "responses.jsonl")
     return {name: (run / name).read_bytes() for name in names if (run / name).exists()}, leaves
 
 

@@ -1,0 +1,176 @@
+"""report.html of a run of many seeds: true to the run's numbers, also while the run goes on."""
+
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bandit_rft import History
+from bandit_rft.cli import main
+from bandit_rft.errors import InputError
+from bandit_rft.rollouts import round_of_seeds
+from bandit_rft.run_folder import EVALUATIONS, HISTORY, RESPONSES, RunFolder, to_line
+from bandit_rft.verdict import compare
+from figures import report, report_charts
+from figures.finetune_run import running_mean
+from figures.jump_overlay import overlay
+from figures.report_seeds import mean_of, means, moving
+from tests.figures.test_figures import FINETUNE, evaluation
+from tests.figures.test_report import Tags, drawn
+
+SEEDS, ROUNDS = 5, 40
+
+
+def folder_of(path: Path, *, done: int = ROUNDS, evaluated: tuple[int, ...] = (20, 40), **changes: Any) -> Path:
+    """A folder as `finetune --seeds` leaves it: rewards of seed s with probability (s + 1) / 8."""
+    config = {**FINETUNE, "command": "finetune-seeds", "rounds": ROUNDS, "seeds": SEEDS, **changes}
+    rng = np.random.default_rng(0)
+    rewards = (rng.random((SEEDS, done, 1)) < np.arange(1, SEEDS + 1)[:, None, None] / 8).astype(float)
+    metrics = {
+        "gradient_norm": rng.random((SEEDS, done)) + 3,
+        "kl": np.full((SEEDS, done), np.nan),
+        "signal_mean": rewards[:, :, 0] - 0.25,
+        "sampling_gap": np.where(rewards[:, :, 0] > 0, rng.random((SEEDS, done)), np.nan),
+        "learning_rate": np.full((SEEDS, done), 0.25),
+    }
+    value = np.full((SEEDS, done), np.nan)
+    records = [{**evaluation(0, name, 13, 64), "seed": None} for name in ("train", "test")]
+    for place in evaluated:
+        for name in ("train", "test"):
+            records += [{**evaluation(place, name, 10 + 5 * seed, 64), "seed": seed} for seed in range(SEEDS)]
+    with RunFolder.claim(path, config) as folder:
+        History(rewards=rewards, value=value, pulled_mean=None, best_mean=None, metrics=metrics).save(path / HISTORY)
+        (path / EVALUATIONS).write_text("".join(map(to_line, records)))
+        measured = {"kappa": 2.0, "p0": 0.2, "successes": 13, "rollouts": 64}
+        folder.resolve(learning_rate=0.25, measurement=measured)
+        folder.write_manifest(key=0)
+    return path
+
+
+def heights(points: np.ndarray, low: float, high: float) -> np.ndarray:
+    c = report_charts
+    return low + (c.HEIGHT - c.BOTTOM - points[:, 1]) / (c.HEIGHT - c.TOP - c.BOTTOM) * (high - low)
+
+
+def test_the_curves_are_means_over_seeds(tmp_path: Path) -> None:
+    """Pixels turned back. Catches one seed's curve in place of the mean, a window that is off, a missing law."""
+    run = folder_of(tmp_path / "run")
+    source = report.write(run).read_text()
+    history = report.read_history(run)
+    window = 5
+    want = np.asarray([running_mean(row, window)[window - 1 :] for row in history.rewards[:, :, 0]])
+    [mean] = drawn(source, "Reward and training Pass@1", "orange")
+    np.testing.assert_allclose(heights(mean, 0, 1), want.mean(axis=0), atol=1e-3)
+    wide = report_charts.WIDTH - report_charts.LEFT - report_charts.RIGHT
+    middles = (mean[:, 0] - report_charts.LEFT) / wide * 1.04 * ROUNDS - 0.02 * ROUNDS
+    np.testing.assert_allclose(middles, np.arange(2, ROUNDS - 2), atol=0.02)
+    single = drawn(source, "Reward and training Pass@1", "faint")
+    np.testing.assert_allclose([heights(line, 0, 1) for line in single], want, atol=1e-3)
+    law = overlay(history.config, history.rewards[0], history.evaluations, ROUNDS).prediction
+    assert law is not None
+    [line] = drawn(source, "Reward and training Pass@1", "ink dashed")
+    np.testing.assert_allclose(heights(line, 0, 1), law.value, atol=1e-3)
+    assert html.escape(compare(history, law).report()) in source
+    assert "5 seeds, 40 of 40 rounds, 1 response each" in source
+    assert "The same in every round: learning rate: 0.25." in source
+    assert "Learning signal, mean" in source
+    assert "KL" not in source.split("<h2>Theory")[0]
+    assert "mean of the seeds that have it" in source
+
+
+def test_every_seed_s_evaluation_stands_in_the_report(tmp_path: Path) -> None:
+    run = folder_of(tmp_path / "run")
+    source = report.write(run).read_text()
+    found = means(report.read_history(run).evaluations, "train")
+    assert [(one.round, one.seeds) for one in found] == [(0, 1), (20, 5), (40, 5)]
+    shares = np.asarray([10 + 5 * seed for seed in range(SEEDS)]) / 64
+    assert found[-1].value == pytest.approx(shares.mean())
+    for one in found:
+        assert f"round {one.round}: {one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" in source
+    for seed, share in enumerate(shares):
+        assert f"seed {seed}: {share:.3f} [{share - 0.1:.3f}, {share + 0.1:.3f}]" in source
+        assert f"<td>{seed}</td><td>training</td><td>{share:.3f} [" in source
+    assert "training Pass@1 0.203 [0.103, 0.303] → mean 0.312" in source
+
+
+def test_the_interval_of_a_mean_is_the_wider_of_the_two() -> None:
+    """Student's t by scipy where seeds differ; where all are alike, that of the responses. Catches an interval of no
+    width after 64 of 64 everywhere."""
+    shares = np.asarray([0.1, 0.5, 0.9])
+    records = [{**evaluation(3, "train", 1, 2), "pass_at_1": p, "low": p - 0.01, "high": p + 0.01} for p in shares]
+    low, high = stats.t.interval(0.95, 2, shares.mean(), stats.sem(shares))
+    found = mean_of(records)
+    assert (found.low, found.high) == (pytest.approx(max(low, 0)), pytest.approx(min(high, 1)))
+    alike = mean_of([{"round": 3, "pass_at_1": 1.0, "low": 0.94, "high": 1.0}] * 4)
+    assert (alike.low, alike.high) == (pytest.approx(0.97), 1.0)  # .06 / sqrt(4)
+
+
+def test_moving_means_leave_out_what_is_unknown() -> None:
+    values = np.asarray([[1.0, np.nan, 3.0, 5.0, np.nan, np.nan]])
+    at, found = moving(values, 2)
+    np.testing.assert_array_equal(at, [0.5, 1.5, 2.5, 3.5, 4.5])
+    np.testing.assert_array_equal(found, [[1.0, 3.0, 4.0, 5.0, np.nan]])
+
+
+def test_a_run_that_is_going_on_is_reported(tmp_path: Path) -> None:
+    """After one round, before any seed was evaluated; and the evaluations are those of their own file."""
+    for done, evaluated in ((1, ()), (30, (20,))):
+        run = folder_of(tmp_path / str(done), done=done, evaluated=evaluated)
+        assert main(["report", str(run)]) == 0
+        source = (run / "report.html").read_text()
+        assert f"5 seeds, {done} of 40 rounds" in source
+        assert f"5 seeds, {done} rounds" in source  # the verdict's
+        assert ("Training Pass@1 by seed" in source) == bool(evaluated)
+
+
+def test_responses_of_all_seeds_are_there_to_read(tmp_path: Path) -> None:
+    """First, best, worst and last name their seed, those on the way take seeds in turn, and no text is markup. Catches
+    seeds that are taken for one, so that the best of a round hides under another's name."""
+    run = folder_of(tmp_path / "run")
+    rewards = np.random.default_rng(0).random((ROUNDS, SEEDS, 1))
+    lines = [
+        round_of_seeds(
+            t,
+            rewards=rewards[t].tolist(),
+            texts=[[f"<i>{t} {seed}</i>"] for seed in range(SEEDS)],
+            tokens=[[4]] * SEEDS,
+            truncated=[[True]] * SEEDS,
+        )
+        for t in range(ROUNDS)
+    ]
+    (run / RESPONSES).write_text("".join(map(to_line, lines)))
+    found = Tags(report.write(run).read_text())
+    assert "i" not in found.tags
+    shown = [tuple(map(int, re.findall(r"\d+", text))) for text in found.pres if text.startswith("<i>")]
+    best, worst = (np.unravel_index(f(rewards[:, :, 0]), (ROUNDS, SEEDS)) for f in (np.argmax, np.argmin))
+    way = [(round(k * (ROUNDS - 1) / 9), (k - 1) % SEEDS) for k in range(1, 9)]
+    assert shown == [(0, 0), tuple(map(int, best)), tuple(map(int, worst)), (ROUNDS - 1, SEEDS - 1), *way]
+    source = (run / "report.html").read_text()
+    assert f"round {ROUNDS - 1}, seed {SEEDS - 1}, 4 tokens, truncated" in source
+    (run / RESPONSES).unlink()
+    assert "<h2>Rollouts" not in report.write(run).read_text()
+
+
+def test_nothing_of_a_stranger_s_folder_is_markup_or_a_command(tmp_path: Path) -> None:
+    run = folder_of(tmp_path / "run", model="<script>x</script>", data="<b>")
+    source = report.write(run).read_text()
+    assert not {"script", "b"} & Tags(source).tags
+    assert "bandit-rft finetune --config run/config.json --seeds 5 --out AGAIN" in html.unescape(source)
+    config = json.loads((run / "config.json").read_text())
+    for seeds in ("8; touch x", 0, True, None):
+        (run / "config.json").write_text(json.dumps({**config, "seeds": seeds}))
+        with pytest.raises(InputError, match=r"config.json is damaged \(seeds\)"):
+            report.write(run)
+    (run / "config.json").write_text(json.dumps({**config, "rounds": "x"}))
+    with pytest.raises(InputError, match=r"damaged \(rounds\)"):
+        report.write(run)
+    (run / "config.json").write_text(json.dumps(config))
+    for seed in ("<b>", -1, True):
+        (run / EVALUATIONS).write_text(to_line({**evaluation(20, "train", 1, 2), "seed": seed}))
+        with pytest.raises(InputError, match=re.escape(f"Line 1 of {run / EVALUATIONS} is damaged")):
+            report.write(run)

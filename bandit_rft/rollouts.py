@@ -124,20 +124,23 @@ def round_of_seeds(
     texts: Sequence[Sequence[str]],
     tokens: Sequence[Sequence[int]],
     truncated: Sequence[Sequence[bool]],
+    questions: Sequence[Sequence[int]] | None = None,
 ) -> dict[str, Any]:
-    """A line of responses.jsonl: each a list a seed, of a value a response."""
-    return {"round": round, "rewards": rewards, "texts": texts, "tokens": tokens, "truncated": truncated}
+    """A line of responses.jsonl: each a list a seed, of a value a response; questions where there are several."""
+    line = {"round": round, "rewards": rewards, "texts": texts, "tokens": tokens, "truncated": truncated}
+    return line if questions is None else line | {"questions": questions}
 
 
 def _of_seeds(record: Mapping[str, Any], seeds: int, only: int | None) -> list[Rollout]:
     columns = [record[name] for name in ("rewards", "texts", "tokens", "truncated")]
+    columns.append(record.get("questions", [[0] * len(of_seed) for of_seed in columns[0]]))
     if any(not isinstance(column, list) or len(column) != seeds for column in columns):
         raise ValueError("not a list a seed")
     return [
         Rollout(
             round=int(record["round"]),
             place=place,
-            question=0,
+            question=int(question),
             text=None if text is None else str(text),
             reward=float("nan") if reward is None else float(reward),
             tokens=int(tokens),
@@ -145,7 +148,7 @@ def _of_seeds(record: Mapping[str, Any], seeds: int, only: int | None) -> list[R
             seed=seed,
         )
         for seed in (range(seeds) if only is None else (only,))
-        for place, (reward, text, tokens, truncated) in enumerate(
+        for place, (reward, text, tokens, truncated, question) in enumerate(
             zip(*(column[seed] for column in columns), strict=True)
         )
     ]

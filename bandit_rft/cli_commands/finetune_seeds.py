@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bandit_rft.history import History
     from llm_bridge import LanguageModel
 
+VERIFIER = "gsm8k-strict"  # of rewards and of evaluations alike: the rule that `tiny.verifier` reads from tokens
 EVALUATION_BATCH = 128  # at least; an embedded model's responses are short and small
 
 
@@ -28,7 +29,7 @@ def finetune_seeds(
     """Run or continue `seeds` seeds in a run folder, draw its figure, report it, print a summary.
 
     Args:
-        config: as of one run; micro-batches, mini-batches, replay and several prompts do not apply.
+        config: as of one run; micro-batches, mini-batches and replay do not apply.
         out: the run folder.
         seeds: independent runs, each from the model as loaded.
         model: an already loaded model of `config.model`, where the caller has one.
@@ -51,15 +52,18 @@ def finetune_seeds(
     from figures import report
     from llm_bridge import FineTune, datasets
     from llm_bridge.finite import NotFiniteError
-    from llm_bridge.tiny.arms import TokenPromptArms
+    from llm_bridge.tiny.arms import TokenPromptArms, TokenQuestionArms
 
     if config.data is None:
-        raise InputError("Several seeds at once learn a question of a data set: give --data, such as tiny-addition.")
-    if len(config.places) != 1:
-        raise InputError(f"Several seeds at once learn one question, not {len(config.places)}: give one --index.")
+        raise InputError("Several seeds at once learn questions of a data set: give --data, such as tiny-addition.")
     data = datasets.load(config.data, config.split, template=config.template)
-    example = data.example(config.places[0])
-    config = dataclasses.replace(config, verifier=config.verifier or example.verifier)
+    examples = [data.example(place) for place in config.places]
+    if config.verifier not in (None, VERIFIER):
+        raise InputError(
+            f"Several seeds at once are rewarded by {VERIFIER}, which reads tokens, and not by {config.verifier}: give "
+            f"--verifier {VERIFIER}, or run the seeds one by one with a --key and --out of their own."
+        )
+    config = dataclasses.replace(config, verifier=VERIFIER)
     test: list[Any] = []
     if config.test_source is not None:
         questions = datasets.load(config.test_source, config.test_split, template=config.template)
@@ -69,16 +73,18 @@ def finetune_seeds(
         stop = stack.enter_context(StopRequest())
         stack.enter_context(explain_disk_errors(Path(out)))
         model = model or load_pinned(out, config)
-        arms = TokenPromptArms(model, example.prompt, example.answer)
+        arms: TokenPromptArms | TokenQuestionArms = TokenQuestionArms(model, examples)
+        if len(examples) == 1:
+            arms = TokenPromptArms(model, examples[0].prompt, examples[0].answer)
         arms.check_fits(config.max_tokens)
         asked = {**config.to_json(), "command": SEVERAL_SEEDS, "seeds": seeds}
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
         folder = stack.enter_context(RunFolder.claim(out, asked, defaults=defaults))
         source = model.source.to_json() if model.source is not None else None
-        write_questions(folder.path, [example])
+        write_questions(folder.path, examples)
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision, model=source)
         key = jax.random.key(config.key)
-        rate = learning_rate_of(config, folder, model, example, key)
+        rate = learning_rate_of(config, folder, model, examples[0], key)
         learner = FineTune(model, learning_rate=rate, **learner_settings(config))
         line = ProgressLine(f"fine-tuning {seeds} seeds")
         quick = dataclasses.replace(config, evaluation_batch=max(config.evaluation_batch, EVALUATION_BATCH))
@@ -87,7 +93,7 @@ def finetune_seeds(
             rounds=config.rounds,
             seeds=seeds,
             checkpoint_every=config.checkpoint_every,
-            evaluators=evaluators(quick, model, [example], test, key),
+            evaluators=evaluators(quick, model, examples, test, key),
             arms=arms,
             keep=config.keep_checkpoints,
             on_evaluation=lambda records: tell_of_seeds(line, records, config.rounds),
@@ -101,7 +107,7 @@ def finetune_seeds(
                     arms, learner, config.rounds, seeds=seeds, key=config.key, recorder=recorder, progress=line
                 )
         except NotFiniteError as error:
-            name = f"prompt {config.places[0]} of {config.data}"
+            name = f"prompt {config.places[error.question]} of {config.data}"
             raise not_finite(error, name, recorder.last_sound(error)) from None
         history = dataclasses.replace(history, evaluations=tuple(recorder.evaluations))
         history.save(folder.path / HISTORY)

@@ -109,7 +109,7 @@ class SeedsRecorder:
         self.stop.hold()
         return end
 
-    def check(self, start: int, records: Mapping[str, Any]) -> None:
+    def check(self, start: int, records: Mapping[str, Any], kept: Mapping[str, np.ndarray]) -> None:
         """Raises NotFiniteError for the first round, and in it the first seed, whose numbers are not finite."""
         metrics = records["metrics"]
         signs = {
@@ -123,7 +123,9 @@ class SeedsRecorder:
             return
         offset, seed = (int(place) for place in np.argwhere(lost.T)[0])
         what = next(what for what, sound in signs.items() if not sound[seed, offset])
-        raise self._not_finite(start + offset, seed, what, sound=start + offset - 1)
+        row = int(np.argmin(np.isfinite(records["rewards"][seed, offset])))
+        question = _question(kept, seed, offset, row)
+        raise self._not_finite(start + offset, seed, question, what, sound=start + offset - 1)
 
     def record(self, history: History, state: Any, kept: Any) -> None:
         """See `bandit_rft.loop.ChunkRecorder`; returns when what is due has been written."""
@@ -132,7 +134,7 @@ class SeedsRecorder:
             self._time(history)
             due = done % self.checkpoint_every == 0 or done == self.rounds or bool(self._due(done)) or self.stop.asked
             if due:
-                self._refuse_unsound(done, state)
+                self._refuse_unsound(done, state, kept)
             assert self._responses is not None
             seeds_responses.write(self._responses, self._start, history.rewards[:, self._start :], kept)
             if due or self._cost <= HISTORY_SHARE * (self.clock() - self._written):
@@ -217,14 +219,16 @@ class SeedsRecorder:
         self._written = self.clock()
         self._cost = self._written - began
 
-    def _refuse_unsound(self, done: int, state: Any) -> None:
+    def _refuse_unsound(self, done: int, state: Any, kept: Mapping[str, np.ndarray]) -> None:
         sound = np.asarray(jax.vmap(all_finite)(state.params))
         if not sound.all():
             seed = int(np.argmin(sound))
-            raise self._not_finite(done - 1, seed, "weights that are not finite", sound=done - 1)
+            question = _question(kept, seed, -1, 0)
+            raise self._not_finite(done - 1, seed, question, "weights that are not finite", sound=done - 1)
 
-    def _not_finite(self, round_index: int, seed: int, what: str, *, sound: int) -> NotFiniteError:
-        return NotFiniteError(round_index, 0, opening(self.arms, 0), f"{what} in seed {seed}", sound=sound)
+    def _not_finite(self, round_index: int, seed: int, question: int, what: str, *, sound: int) -> NotFiniteError:
+        prompt = opening(self.arms, question)
+        return NotFiniteError(round_index, question, prompt, f"{what} in seed {seed}", sound=sound)
 
     def _due(self, done: int) -> dict[str, Evaluate]:
         return {
@@ -249,3 +253,8 @@ class SeedsRecorder:
                 self.evaluations.append(record)
                 have[seed] = record
             self.on_evaluation([have[seed] for seed in seeds])
+
+
+def _question(kept: Mapping[str, np.ndarray], seed: int, offset: int, row: int) -> int:
+    """Which question a response of a chunk answers."""
+    return int(kept["questions"][seed, offset, row]) if "questions" in kept else 0

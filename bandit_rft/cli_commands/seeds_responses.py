@@ -41,9 +41,11 @@ def write(lines: LineWriter, start: int, rewards: np.ndarray, kept: Mapping[str,
         lines: of the file.
         start: the chunk's first round.
         rewards: [S, L, G].
-        kept: what `TokenPromptArms.kept` gives: tokens [S, L, G, T], lengths and truncated [S, L, G].
+        kept: what `TokenArms.kept` gives: tokens [S, L, G, T], lengths, truncated and, of several questions, questions
+            [S, L, G].
     """
     tokens, lengths, truncated = (np.asarray(kept[name]) for name in ("tokens", "lengths", "truncated"))
+    questions = np.asarray(kept["questions"]) if "questions" in kept else None
     for place in range(rewards.shape[1]):
         texts = [
             [vocabulary.decode(row[:length].tolist()) for row, length in zip(group, ends, strict=True)]
@@ -56,5 +58,6 @@ def write(lines: LineWriter, start: int, rewards: np.ndarray, kept: Mapping[str,
                 texts=texts,
                 tokens=lengths[:, place].tolist(),
                 truncated=truncated[:, place].tolist(),
+                questions=None if questions is None else questions[:, place].tolist(),
             )
         )

@@ -32,7 +32,7 @@ class ChunkRecorder(Protocol):
         """The round that the next chunk runs up to, above `done`."""
         ...
 
-    def check(self, start: int, records: Mapping[str, Any]) -> None:
+    def check(self, start: int, records: Mapping[str, Any], kept: Any) -> None:
         """Raises where the records [S, L, ...] of the rounds from `start` on are not sound; nothing is kept of them
         then.
         """

@@ -215,7 +215,7 @@ def scan_loop(
                     history=store.history(arms.best_mean, config, compiled.notes, None, start + good),
                 )
             if recorder is not None:
-                recorder.check(start, records)
+                recorder.check(start, records, kept)
             check_rewards(records["rewards"], arms, start)
             store.add(start, records)
             if recorder is not None:

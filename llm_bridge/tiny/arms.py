@@ -49,8 +49,24 @@ class Responses(NamedTuple):
     questions: Array | None = None
 
 
+class TokenArms(ResponseArms):
+    """What both arm sets here have: verifiers that read token ids, and responses to read later."""
+
+    @property
+    def jittable(self) -> bool:
+        """True: the verifier reads token ids."""
+        return True
+
+    def kept(self, arms: Responses) -> dict[str, Array]:
+        """What can be read of responses afterwards: tokens uint8 [G, T] (there are 64), lengths int32 [G], truncated
+        bool [G]; of several questions, questions int32 [G].
+        """
+        found = {"tokens": arms.tokens.astype(jnp.uint8), "lengths": arms.lengths, "truncated": arms.truncated}
+        return found if arms.questions is None else found | {"questions": arms.questions}
+
+
 @dataclass(frozen=True)
-class TokenPromptArms(OnePromptArms):
+class TokenPromptArms(OnePromptArms, TokenArms):
     """The responses to one prompt of an embedded model, as arms.
 
     Attributes:
@@ -71,11 +87,6 @@ class TokenPromptArms(OnePromptArms):
         TokenVerifier(self.answer)
         self.check_fits(1)
 
-    @property
-    def jittable(self) -> bool:
-        """True: the verifier reads token ids."""
-        return True
-
     def pull(self, key: Array, arms: Responses) -> Array:
         """Rewards [G] float32, 0 or 1; `key` is not used. NaN, which `run` refuses in a sentence, where a response's
         own log-probability is not finite: the weights then hold no policy any more.
@@ -85,7 +96,7 @@ class TokenPromptArms(OnePromptArms):
 
 
 @dataclass(frozen=True)
-class TokenQuestionArms(ResponseArms):
+class TokenQuestionArms(TokenArms):
     """The responses to several questions of an embedded model, as arms.
 
     Attributes:
@@ -107,11 +118,6 @@ class TokenQuestionArms(ResponseArms):
         _check_tokens(self.model, "QuestionArms")
         answer_table([example.answer for example in self.examples])
         self.check_fits(1)
-
-    @property
-    def jittable(self) -> bool:
-        """True: the verifier reads token ids."""
-        return True
 
     @property
     def question_tokens(self) -> tuple[np.ndarray, ...]:
@@ -144,12 +150,6 @@ def _check_tokens(model: LanguageModel, instead: str) -> None:
         raise InputError(
             f"{model.name} does not use the embedded models' 64 tokens: use {instead}, which takes any model."
         )
-
-    def kept(self, arms: Responses) -> dict[str, Array]:
-        """What can be read of responses afterwards: tokens uint8 [G, T] (there are 64), lengths int32 [G], truncated
-        bool [G].
-        """
-        return {"tokens": arms.tokens.astype(jnp.uint8), "lengths": arms.lengths, "truncated": arms.truncated}
 
 
 def speaks_tiny(model: LanguageModel) -> bool:

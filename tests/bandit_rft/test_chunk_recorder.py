@@ -29,7 +29,7 @@ class Kept:
     def chunk_end(self, done):
         return done + self.lengths[len(self.chunks) % len(self.lengths)]
 
-    def check(self, start, records) -> None:
+    def check(self, start, records, kept) -> None:
         self.chunks.append((start, records["rewards"].shape[1]))
 
     def record(self, history: History, state, kept) -> None:

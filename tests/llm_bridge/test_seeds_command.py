@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import BinaryIO
 
 import jax
@@ -203,12 +204,17 @@ def test_the_first_round_that_is_not_finite_is_named_and_in_it_the_first_seed(tm
         names = ("signal_mean", "loss", "gradient_norm", "kl")
         records = {"rewards": np.zeros((3, 5, 1)), "metrics": {name: np.zeros((3, 5)) for name in names}}
         records["metrics"]["kl"][:] = np.nan  # as where nothing asks for it
-        told.check(20, records)
+        told.check(20, records, {})
         records["metrics"]["loss"][0, 4] = np.inf
         records["rewards"][1, 3] = records["rewards"][2, 3] = np.nan
         with pytest.raises(NotFiniteError, match=r"Round 23 gave responses whose .* in seed 1 ") as found:
-            told.check(20, records)
+            told.check(20, records, {})
         assert found.value.sound == 22
+        told.arms.examples = [SimpleNamespace(prompt="2+2=?"), SimpleNamespace(prompt="1+3=?")]
+        questions = np.zeros((3, 5, 1), np.int32)
+        questions[1, 3] = 1
+        with pytest.raises(NotFiniteError, match=r"on prompt 1 \('1\+3=\?'\)"):
+            told.check(20, records, {"questions": questions})
 
 
 def test_chunks_end_where_something_is_due_and_last_about_two_seconds(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 Order after a chunk: its responses, then history.npz as far as it has come, then (where due) a checkpoint of every
 seed's state, then (where due) the evaluations. An evaluated round always has a checkpoint, so whatever a resumed run
 finds in evaluations.jsonl was measured on weights that it continues from; and a checkpoint is never newer than history
-and responses. A chunk ends where something is due, and takes about two seconds
-otherwise, so that a stop that is asked for (SIGTERM) need not wait long; no number of the run depends on where it ends.
+and responses. A chunk ends where something is due, and takes about two seconds otherwise, so that a stop that is asked
+for (SIGTERM) need not wait long; no number of the run depends on where it ends.
 
 How fast the chunks were stands in timings.jsonl alone, so that everything else is the same whenever and wherever a run
 was made. Weights that are not finite are never saved, so a checkpoint before them stays.

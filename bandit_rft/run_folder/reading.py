@@ -123,6 +123,8 @@ def read_history(folder: str | Path) -> History:
         history = dataclasses.replace(History.load(folder / HISTORY), config=config)
         if config.get("command") != SEVERAL_SEEDS:
             return history
+        if not np.isfinite(history.rewards).all():
+            raise InputError(f"{folder / HISTORY} is damaged (rewards): restore it, or choose another folder.")
         # The history is written less often than evaluations are made.
         return dataclasses.replace(history, evaluations=tuple(_evaluations(folder)))
     path = folder / LINES

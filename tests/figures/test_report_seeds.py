@@ -170,6 +170,13 @@ def test_nothing_of_a_stranger_s_folder_is_markup_or_a_command(tmp_path: Path) -
     with pytest.raises(InputError, match=r"damaged \(rounds\)"):
         report.write(run)
     (run / "config.json").write_text(json.dumps(config))
+    history = report.read_history(run)
+    history.rewards[1, 2] = np.nan
+    history.save(run / HISTORY)
+    with pytest.raises(InputError, match=r"damaged \(rewards\)"):
+        report.write(run)
+    history.rewards[1, 2] = 1.0
+    history.save(run / HISTORY)
     for seed in ("<b>", -1, True):
         (run / EVALUATIONS).write_text(to_line({**evaluation(20, "train", 1, 2), "seed": seed}))
         with pytest.raises(InputError, match=re.escape(f"Line 1 of {run / EVALUATIONS} is damaged")):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bandit_rft import arms, run
-from simulations.theory_audit.case import Measured, of_seeds
+from simulations.theory_audit.case import Measured, joined, of_seeds
 
 ROUNDS = "rounds T"
 REGRET = "pseudo-regret, in rewards"
@@ -35,7 +35,7 @@ def regret_of_runs(
 ) -> Measured:
     """Pseudo-regret at the end of a run of each length: for learners that are tuned to their horizon."""
     ends = [regret_curve(table, learner_for(rounds), (rounds,), seeds, key) for rounds in horizons]
-    return Measured(*(np.concatenate(parts) for parts in zip(*ends, strict=True)))
+    return joined(ends)
 
 
 def upto(rounds: Sequence[float]) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bandit_rft import arms, learners, run
-from simulations.theory_audit.case import Case, Measured, exact, of_seeds
+from simulations.theory_audit.case import Case, Measured, exact, joined, of_seeds
 from simulations.theory_audit.infinite_arms import CASES as INFINITE
 from simulations.theory_audit.many_arms_long import CASES as LONG
 from simulations.theory_audit.many_arms_rates import CASES as RATES
@@ -315,12 +315,7 @@ FRESH = (
         x_label="batch",
         y_label="regret, rewards",
         predict=lambda f: [f(p0=0.05, rounds=320, batch=b).regret[-1] for b in (4, 16, 64)],
-        measure=lambda key: Measured(
-            *(
-                np.concatenate(part)
-                for part in zip(*(_batch_regret(key + b, 0.05, b, (320,)) for b in (4, 16, 64)), strict=True)
-            )
-        ),
+        measure=lambda key: joined([_batch_regret(key + b, 0.05, b, (320,)) for b in (4, 16, 64)]),
     ),
     Case(
         entry="batch_explore_regret",

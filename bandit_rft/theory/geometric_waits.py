@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-__all__ = ["distribution", "mean", "quantile", "standard_deviation"]
+__all__ = ["distribution", "mean", "quantile", "quantile_by_rounds", "standard_deviation"]
 
 _TRIM = 1e-22  # states of less probability leave the window
 _MOST_WORK = 1e11
@@ -52,7 +52,7 @@ def quantile(p: np.ndarray, q: float) -> float | None:
     if min(by_rounds, by_powers) > _MOST_WORK:
         return None
     if by_rounds < by_powers:
-        return _quantile_by_rounds(p, q)
+        return quantile_by_rounds(p, q)
     excess = np.diag(-p)
     excess[np.arange(p.size - 1), np.arange(1, p.size)] = p[:-1]
     powers = [excess]
@@ -69,8 +69,8 @@ def quantile(p: np.ndarray, q: float) -> float | None:
     return float(elapsed + 1)
 
 
-def _quantile_by_rounds(p: np.ndarray, q: float) -> float:
-    """The same round by round, for many small steps, where the matrix would be large."""
+def quantile_by_rounds(p: np.ndarray, q: float) -> float:
+    """The same as `quantile` round by round, for many small steps, where its matrix would be large."""
     state = np.zeros(p.size + 1)
     state[0] = 1.0
     arrived, low, t = float(state[-1]), 0, 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bandit_rft.errors import InputError
+from llm_bridge import hub_snapshot
 
 DATA_VARIABLE = "BANDIT_RFT_DATA"
 NAMED = ("gsm8k", "math")
@@ -65,13 +66,14 @@ def hub_files(name: str, config: str | None, revision: str | None, split: str) -
     """The split's files and the commit they are of. Raises InputError."""
     prefix = f"{config}/" if config else ""
     patterns = [f"{prefix}*{split}*.parquet", f"{prefix}{split}/*.parquet", f"data/{prefix}*{split}*.parquet"]
-    snapshot = _hub_snapshot(name, patterns, revision)
+    snapshot = hub_snapshot.snapshot(name, revision, kind="dataset", allow_patterns=patterns)
     try:
         return split_files(_configuration(snapshot, config), split), snapshot.name
     except InputError as refused:
         if revision is not None or any(_configuration(snapshot, config).rglob("*.parquet")):
             raise
-        converted = _hub_snapshot(name, patterns if config else [f"default/{split}/*", f"main/{split}/*"], _CONVERTED)
+        patterns = patterns if config else [f"default/{split}/*", f"main/{split}/*"]
+        converted = hub_snapshot.snapshot(name, _CONVERTED, kind="dataset", allow_patterns=patterns)
         try:
             return split_files(_configuration(converted, config), split), converted.name
         except InputError:
@@ -84,38 +86,6 @@ def hub_files(name: str, config: str | None, revision: str | None, split: str) -
 
 def _configuration(folder: Path, config: str | None) -> Path:
     return folder if config is None else folder / config if (folder / config).is_dir() else folder / "data" / config
-
-
-def _hub_snapshot(name: str, patterns: list[str], revision: str | None) -> Path:
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    at = f" at revision {revision}" if revision else ""
-    try:
-        return Path(
-            huggingface_hub.snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=patterns)
-        )
-    except errors.GatedRepoError as error:
-        raise InputError(
-            f"the data {name} is gated; accept its terms on the Hugging Face hub and set HF_TOKEN"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise InputError(
-            f"the data {name} has no revision {revision or 'main'!r} on the Hugging Face hub; give a commit, a tag "
-            "or a branch after the @"
-        ) from error
-    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
-        raise InputError(
-            f"there is no file or folder {name!r}, and the Hugging Face hub knows no such data set"
-        ) from error
-    except (
-        Exception
-    ) as error:  # offline, no route, time-out, proxy, server error: the client's exceptions differ by version
-        raise InputError(
-            f"there is no file or folder {name!r}, and the Hugging Face hub cannot be reached for it{at} "
-            f"({type(error).__name__}); give a "
-            "parquet file, or connect to the network"
-        ) from error
 
 
 class Rows:

@@ -20,7 +20,7 @@ import numpy as np
 
 from bandit_rft.arms.token_sequences import require_shape
 from bandit_rft.errors import InputError
-from bandit_rft.policies.product import PromptPolicies
+from bandit_rft.policies.prompt_policies import PromptPolicies
 from bandit_rft.verifiers import Verifier
 
 LARGEST_DENSE_PROMPTS = 2**12

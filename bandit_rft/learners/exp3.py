@@ -24,7 +24,7 @@ from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
 from bandit_rft.learners import tabular
 from bandit_rft.learners.index import require_unit_rewards
-from bandit_rft.learners.tabular import Lesson, Rule, State, Statistic
+from bandit_rft.learners.rule import Lesson, Rule, State, Statistic
 from bandit_rft.rows import Pulls, relative_weight
 
 FORMS = ("gain", "loss")

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from bandit_rft.arms.table import Table
 from bandit_rft.errors import InputError
 from bandit_rft.learners.index import Arm, IndexLearner, Setting
-from bandit_rft.learners.tabular import Rule
+from bandit_rft.learners.rule import Rule
 from bandit_rft.rows import Rows
 
 

@@ -18,7 +18,8 @@ from bandit_rft.arms.table import Table
 from bandit_rft.choice import at_the_top
 from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
-from bandit_rft.learners.tabular import Lesson, Rule, State, Statistic, bind, require_table
+from bandit_rft.learners.rule import Lesson, Rule, State, Statistic
+from bandit_rft.learners.tabular import bind, require_table
 from bandit_rft.rows import Pulls, Rows
 
 

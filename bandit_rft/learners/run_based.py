@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from bandit_rft import arguments
 from bandit_rft.arms.table import Table
 from bandit_rft.learners.index import Arm, IndexLearner, Setting, require_unit_rewards
-from bandit_rft.learners.tabular import Statistic
+from bandit_rft.learners.rule import Statistic
 from bandit_rft.rows import Rows
 
 # Where an index only ranks: a fresh arm between an arm that is being tried and one that was given up.

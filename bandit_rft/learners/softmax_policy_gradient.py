@@ -25,8 +25,8 @@ from bandit_rft.arms.token_sequences import TokenSequences
 from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
 from bandit_rft.learners import tabular, token_policy_gradient
+from bandit_rft.learners.rule import Lesson, Rule, State, Statistic
 from bandit_rft.learners.softmax_surrogate import Surrogate
-from bandit_rft.learners.tabular import Lesson, Rule, State, Statistic
 from bandit_rft.rows import Pulls, relative_weight
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from bandit_rft.arms.table import Table
 from bandit_rft.contract import Learner
 from bandit_rft.learners import tabular
-from bandit_rft.learners.tabular import Lesson, Rule, State, Statistic
+from bandit_rft.learners.rule import Lesson, Rule, State, Statistic
 from bandit_rft.rows import Pulls, relative_weight
 
 

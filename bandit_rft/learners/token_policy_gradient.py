@@ -20,7 +20,7 @@ from bandit_rft.arms.contexts import Contexts, Responses
 from bandit_rft.arms.token_sequences import TokenSequences
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
-from bandit_rft.policies.product import Params
+from bandit_rft.policies.prompt_policies import Params
 from bandit_rft.verifiers import Needle
 
 MOST_LOGGED_PROMPTS = 32  # prompts whose own p is logged each round

@@ -10,9 +10,9 @@ from scipy.special import expit, log_expit
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
-from bandit_rft.theory.catalogue import about, entry
-from bandit_rft.theory.curve_law import CurveLaw, growth, solve_rise
-from bandit_rft.theory.prediction import Prediction, rounds_shown
+from bandit_rft.theory.catalogue import entry
+from bandit_rft.theory.curve_law import CurveLaw, curve_prediction, growth, solve_rise
+from bandit_rft.theory.prediction import Prediction
 
 __all__ = ["SPREADS", "AdamFlow", "adam_flow", "adam_jump"]
 
@@ -188,21 +188,13 @@ def adam_flow(
     rate = arguments.positive("learning_rate", learning_rate) * arguments.positive("kappa_adam", kappa_adam)
     rare = p0 < 10.0 * (1.0 - arguments.fraction("beta2", beta2))
     law = AdamFlow(p0=p0, rate=rate, spread=spread)
-    at = rounds_shown(rounds)
-    time = at.astype(np.float64)
-    return Prediction(
-        **about("adam_flow"),
-        at=at,
-        value=law.value(time),
-        regret=law.regret(time + 1.0),
-        parameters={
-            "p0": p0,
-            "learning_rate": learning_rate,
-            "kappa_adam": kappa_adam,
-            "rounds": rounds,
-            "spread": spread,
-            "beta2": beta2,
-        },
-        law=law,
-        flags=(f"Successes are rare at the start: p0 = {p0:.3g} is not far above 1-beta2.",) if rare else (),
-    )
+    parameters = {
+        "p0": p0,
+        "learning_rate": learning_rate,
+        "kappa_adam": kappa_adam,
+        "rounds": rounds,
+        "spread": spread,
+        "beta2": beta2,
+    }
+    flags = (f"Successes are rare at the start: p0 = {p0:.3g} is not far above 1-beta2.",) if rare else ()
+    return curve_prediction("adam_flow", law, rounds, parameters, flags)

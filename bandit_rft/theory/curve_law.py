@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.optimize import elementwise
 from scipy.special import expit, log_expit
 
-from bandit_rft.theory.prediction import Curves
+from bandit_rft.theory.catalogue import about
+from bandit_rft.theory.prediction import Curves, Prediction, rounds_shown
 
-__all__ = ["CurveLaw", "growth", "solve_rise"]
+__all__ = ["CurveLaw", "GroupCurve", "curve_prediction", "growth", "solve_rise"]
 
 
 class CurveLaw(abc.ABC):
@@ -59,6 +61,34 @@ class CurveLaw(abc.ABC):
     def value_given_rewards(self, rewards: np.ndarray) -> np.ndarray | None:
         """None: rewards play no part in exact gradients."""
         del rewards
+
+
+class GroupCurve(CurveLaw):
+    """A deterministic curve whose regret counts all rollouts of a round."""
+
+    rollouts: int
+
+    def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
+        """The one curve, `seeds` times."""
+        curves = super().sample(generator, seeds, at)
+        return curves._replace(total_reward=at + 1.0 - curves.regret / self.rollouts)
+
+
+def curve_prediction(
+    name: str, law: CurveLaw, rounds: int, parameters: Mapping[str, Any], flags: Sequence[str] = ()
+) -> Prediction:
+    """The curve at the rounds shown, as the entry `name`; regret up to and including round t is that of time t + 1."""
+    at = rounds_shown(rounds)
+    time = at.astype(np.float64)
+    return Prediction(
+        **about(name),
+        at=at,
+        value=law.value(time),
+        regret=law.regret(time + 1.0),
+        parameters=parameters,
+        law=law,
+        flags=tuple(flags),
+    )
 
 
 def growth(start: float, rise: np.ndarray) -> np.ndarray:

@@ -14,12 +14,12 @@ from scipy.special import expit, log_expit
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import about, entry
-from bandit_rft.theory.curve_law import CurveLaw
+from bandit_rft.theory.curve_law import GroupCurve
 from bandit_rft.theory.groups import check_group, multiplier
-from bandit_rft.theory.prediction import Curves, Prediction, rounds_shown
+from bandit_rft.theory.prediction import Prediction, rounds_shown
 from bandit_rft.theory.softmax import table_kappa
 
-__all__ = ["ASSUMPTIONS", "UNITS", "GroupCurve", "GroupFlowLaw", "check_start", "large_step", "logit_of", "pg_group"]
+__all__ = ["ASSUMPTIONS", "UNITS", "GroupFlowLaw", "check_start", "large_step", "logit_of", "pg_group"]
 
 _LEAST_P0 = 1e-300  # below it 1/p0 overflows
 _LARGE_STEP = 0.2  # of the step size times kappa, above which noise and curvature of single rounds show
@@ -50,17 +50,6 @@ class _Path(NamedTuple):
     rise: np.ndarray
     time: np.ndarray
     regret: np.ndarray
-
-
-class GroupCurve(CurveLaw):
-    """A deterministic curve whose regret counts all rollouts of a round."""
-
-    rollouts: int
-
-    def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
-        """The one curve, `seeds` times."""
-        curves = super().sample(generator, seeds, at)
-        return curves._replace(total_reward=at + 1.0 - curves.regret / self.rollouts)
 
 
 @dataclass(frozen=True, kw_only=True)

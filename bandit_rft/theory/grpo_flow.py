@@ -10,7 +10,8 @@ from scipy.special import expit
 
 from bandit_rft import arguments
 from bandit_rft.theory.catalogue import about, entry
-from bandit_rft.theory.group_flow import ASSUMPTIONS, UNITS, GroupCurve, check_start, large_step, logit_of
+from bandit_rft.theory.curve_law import GroupCurve
+from bandit_rft.theory.group_flow import ASSUMPTIONS, UNITS, check_start, large_step, logit_of
 from bandit_rft.theory.prediction import Prediction, rounds_shown
 from bandit_rft.theory.softmax import table_kappa
 

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.special import expit
 
 from bandit_rft.errors import InputError
+from bandit_rft.theory import geometric_waits
 from bandit_rft.theory.far_rounds import FarRounds
 from bandit_rft.theory.prediction import Curves
 
@@ -170,12 +171,11 @@ class JumpLaw:
 
     def mean_hitting_time(self, level: float) -> float:
         """Sum of 1/p_n over the states below the level."""
-        return float(np.sum(1.0 / self.successes_to(level)))
+        return geometric_waits.mean(self.successes_to(level))
 
     def sd_hitting_time(self, level: float) -> float:
         """Root of the sum of (1 - p_n)/p_n^2 over the states below the level."""
-        p = self.successes_to(level)
-        return float(np.sqrt(np.sum((1.0 - p) / p**2)))
+        return geometric_waits.standard_deviation(self.successes_to(level))
 
     def mean_regret_to(self, level: float) -> float:
         """Expected regret before the value reaches the level: sum of (1 - p_n)/p_n. Grows as (ln n)/g without bound."""
@@ -184,71 +184,22 @@ class JumpLaw:
 
     def hitting_time_distribution(self, level: float, rounds: int) -> np.ndarray:
         """P(first round whose value >= level is at most t), float64 [rounds], t = 0 .. rounds - 1."""
-        p = self.successes_to(level)
-        state, found = np.zeros(p.size + 1), np.empty(rounds)
-        state[0] = 1.0
-        for t in range(rounds):
-            found[t] = state[-1]
-            moving = state[:-1] * p
-            state[:-1] -= moving
-            state[1:] += moving
-        return found
+        return geometric_waits.distribution(self.successes_to(level), rounds)
 
     def hitting_time_quantile(self, level: float, q: float) -> float:
-        """Exact quantile of a sum of Geometric waits.
+        """Exact quantile of the first round whose value >= level.
 
-        The transient part M of the transition matrix is raised to powers of two as E = M^h - 1, E -> 2E + E^2, which
-        keeps its relative precision however small p0 is; the quantile's binary digits follow from the largest down.
+        Raises:
+            InputError: more successes than an exact answer has room for.
         """
         p = self.successes_to(level)
-        if p.size == 0:
-            return 0.0
-        mean = float(np.sum(1.0 / p))
-        if mean > 2.0**53:
-            # No float tells single rounds apart up there: waits that add less than one part in 1e17 drop out.
-            remaining = np.cumsum((1.0 / p)[::-1])[::-1]
-            p = p[remaining > 1e-17 * mean]
-        by_rounds, by_powers = (
-            mean * p.size * (-math.log1p(-q) + 1.0),
-            2.0 * p.size**3 * (math.log2(mean) + 2.0) / 100.0,
-        )
-        if min(by_rounds, by_powers) > 1e11:
+        found = geometric_waits.quantile(p, q)
+        if found is None:
             raise InputError(
                 f"The quantile at level = {level!r} needs {p.size} successes at this step size, too many for an exact "
                 "answer: ask for a lower level or for mean_hitting_time."
             )
-        if by_rounds < by_powers:
-            return self._quantile_by_rounds(p, q)
-        excess = np.diag(-p)
-        excess[np.arange(p.size - 1), np.arange(1, p.size)] = p[:-1]
-        powers = [excess]
-        while -powers[-1][0].sum() < q:
-            powers.append(2.0 * powers[-1] + powers[-1] @ powers[-1])
-        where = np.zeros(p.size)
-        where[0] = 1.0
-        reached, elapsed = 0.0, 0
-        for exponent in range(len(powers) - 1, -1, -1):
-            change = where @ powers[exponent]
-            arrived = reached - change.sum()
-            if arrived < q:
-                where, reached, elapsed = where + change, arrived, elapsed + 2**exponent
-        return float(elapsed + 1)
-
-    def _quantile_by_rounds(self, p: np.ndarray, q: float) -> float:
-        """The same round by round, for many small steps, where the matrix would be large."""
-        state = np.zeros(p.size + 1)
-        state[0] = 1.0
-        arrived, low, t = float(state[-1]), 0, 0
-        while arrived < q:
-            high = min(t + 1, p.size)
-            moving = state[low:high] * p[low:high]
-            state[low:high] -= moving
-            state[low + 1 : high + 1] += moving
-            arrived = float(state[-1])
-            while low < p.size - 1 and state[low] < _TRIM_LOW and low < t:
-                low += 1
-            t += 1
-        return float(t)
+        return found
 
     def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
         """`seeds` independent runs of the chain, recorded at the increasing rounds `at`.

@@ -26,7 +26,8 @@ from scipy.special import expit, logsumexp
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import about, entry
-from bandit_rft.theory.prediction import Curves, Prediction, rounds_shown
+from bandit_rft.theory.curve_law import GroupCurve
+from bandit_rft.theory.prediction import Prediction, rounds_shown
 
 __all__ = ["ShareFlow", "path_instability", "pg_ode_general"]
 
@@ -38,7 +39,7 @@ _ROUND = 1.0  # the unit of time in which curves are asked for
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShareFlow:
+class ShareFlow(GroupCurve):
     """The flow of classes of arms: a deterministic curve.
 
     Attributes:
@@ -101,40 +102,23 @@ class ShareFlow:
         """p(t)."""
         return self.curves(np.asarray(time, dtype=np.float64))[0]
 
-    def mean_hitting_time(self, level: float) -> float:
-        """The first whole round at which p >= level."""
+    def regret(self, time: np.ndarray) -> np.ndarray:
+        """Of all rollouts up to t."""
+        return self.curves(time)[1]
+
+    def time_to(self, level: float) -> float:
+        """The time at which p reaches the level.
+
+        Raises:
+            InputError: more rounds than a float holds.
+        """
         goal = math.log(level) - math.log1p(-level)
         if goal <= self.start:
             return 0.0
         if not self._rho_sum() * self.step_size * expit(self.start) > 1e-290:
             raise InputError(f"level = {level:g}: with so many arms a class it takes more rounds than a float holds.")
         path, unit = _path(self, math.inf, goal)
-        return float(math.ceil(unit * path.y[-2, -1]))
-
-    def hitting_time_quantile(self, level: float, q: float) -> float:
-        """The same for every q: the curve is deterministic."""
-        del q
-        return self.mean_hitting_time(level)
-
-    def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
-        """The one curve, `seeds` times."""
-        del generator
-        shape = (seeds, at.size)
-        regret = np.broadcast_to(self.curves(at + 1.0)[1], shape)
-        return Curves(
-            value=np.broadcast_to(self.value(at), shape),
-            regret=regret,
-            total_reward=at + 1.0 - regret / self.rollouts,
-        )
-
-    def value_quantile(self, q: float, at: np.ndarray) -> np.ndarray:
-        """The curve itself, whatever q."""
-        del q
-        return self.value(at)
-
-    def value_given_rewards(self, rewards: np.ndarray) -> np.ndarray | None:
-        """None: rewards play no part in exact gradients."""
-        del rewards
+        return unit * float(path.y[-2, -1])
 
     def _rho_sum(self) -> float:
         return float(np.exp(self.initial()[: len(self.correct)]).sum())

@@ -10,11 +10,12 @@ from scipy.special import expit
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
-from bandit_rft.theory.catalogue import about, entry
+from bandit_rft.theory.catalogue import entry
 from bandit_rft.theory.chain import chain_prediction
 from bandit_rft.theory.checks import check_log_arms, log_count
+from bandit_rft.theory.curve_law import GroupCurve, curve_prediction
 from bandit_rft.theory.jump_law import JumpLaw
-from bandit_rft.theory.prediction import Curves, Prediction, rounds_shown
+from bandit_rft.theory.prediction import Prediction
 
 __all__ = ["FlowLaw", "pg_jump_single", "pg_ode", "table_kappa"]
 
@@ -97,7 +98,7 @@ def pg_jump_single(
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowLaw:
+class FlowLaw(GroupCurve):
     """dz/dt = rate p(1-p) from p0, a deterministic curve; rate = step size x kappa, `rollouts` pulls a round."""
 
     p0: float
@@ -135,38 +136,13 @@ class FlowLaw:
         rise = self.rise(time)
         return self.rollouts * (rise - math.exp(-self.start) * np.expm1(-rise)) / self.rate
 
-    def mean_hitting_time(self, level: float) -> float:
-        """The first whole round at which p >= level."""
+    def time_to(self, level: float) -> float:
+        """The time at which p reaches the level."""
         goal = math.log(level) - math.log1p(-level)
         rise = goal - self.start
         if rise <= 0.0:
             return 0.0
-        return float(math.ceil((2.0 * rise + 2.0 * (math.sinh(goal) - math.sinh(self.start))) / self.rate))
-
-    def hitting_time_quantile(self, level: float, q: float) -> float:
-        """The same for every q: the curve is deterministic."""
-        del q
-        return self.mean_hitting_time(level)
-
-    def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
-        """The one curve, `seeds` times."""
-        del generator
-        shape = (seeds, at.size)
-        regret = np.broadcast_to(self.regret(at + 1.0), shape)
-        return Curves(
-            value=np.broadcast_to(self.value(at.astype(np.float64)), shape),
-            regret=regret,
-            total_reward=at + 1.0 - regret / self.rollouts,
-        )
-
-    def value_quantile(self, q: float, at: np.ndarray) -> np.ndarray:
-        """The curve itself, whatever q."""
-        del q
-        return self.value(at.astype(np.float64))
-
-    def value_given_rewards(self, rewards: np.ndarray) -> np.ndarray | None:
-        """None: rewards play no part in exact gradients."""
-        del rewards
+        return (2.0 * rise + 2.0 * (math.sinh(goal) - math.sinh(self.start))) / self.rate
 
 
 @entry(
@@ -206,21 +182,13 @@ def pg_ode(
     constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)
     rate = arguments.positive("step_size", step_size) * constant
     law = FlowLaw(p0=arguments.fraction("p0", p0), rate=rate, rollouts=rollouts)
-    at = rounds_shown(rounds)
-    time = at.astype(np.float64)
-    return Prediction(
-        **about("pg_ode"),
-        at=at,
-        value=law.value(time),
-        regret=law.regret(time + 1.0),
-        parameters={
-            "p0": p0,
-            "step_size": step_size,
-            "rounds": rounds,
-            "optimal": optimal,
-            "log_arms": log_arms,
-            "kappa": constant,
-            "rollouts": rollouts,
-        },
-        law=law,
-    )
+    parameters = {
+        "p0": p0,
+        "step_size": step_size,
+        "rounds": rounds,
+        "optimal": optimal,
+        "log_arms": log_arms,
+        "kappa": constant,
+        "rollouts": rollouts,
+    }
+    return curve_prediction("pg_ode", law, rounds, parameters)

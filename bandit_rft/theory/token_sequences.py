@@ -10,11 +10,11 @@ from scipy.special import log_expit
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
-from bandit_rft.theory.catalogue import about, entry
+from bandit_rft.theory.catalogue import entry
 from bandit_rft.theory.chain import chain_prediction
-from bandit_rft.theory.curve_law import CurveLaw, growth, solve_rise
+from bandit_rft.theory.curve_law import CurveLaw, curve_prediction, growth, solve_rise
 from bandit_rft.theory.jump_law import JumpLaw
-from bandit_rft.theory.prediction import Prediction, rounds_shown
+from bandit_rft.theory.prediction import Prediction
 from bandit_rft.theory.softmax import table_kappa
 
 __all__ = ["PrefixTreeFlow", "PrefixTreeLaw", "prefix_tree_flow", "prefix_tree_jump"]
@@ -198,23 +198,15 @@ def prefix_tree_flow(
     rounds = arguments.whole("rounds", rounds)
     length, start, rate = _checked(vocabulary_size, length, step_size, p0, position_shared)
     law = PrefixTreeFlow(p0=start, length=length, rate=rate)
-    at = rounds_shown(rounds)
-    time = at.astype(np.float64)
-    return Prediction(
-        **about("prefix_tree_flow"),
-        at=at,
-        value=law.value(time),
-        regret=law.regret(time + 1.0),
-        parameters={
-            "vocabulary_size": vocabulary_size,
-            "length": length,
-            "step_size": step_size,
-            "rounds": rounds,
-            "p0": start,
-            "position_shared": position_shared,
-        },
-        law=law,
-    )
+    parameters = {
+        "vocabulary_size": vocabulary_size,
+        "length": length,
+        "step_size": step_size,
+        "rounds": rounds,
+        "p0": start,
+        "position_shared": position_shared,
+    }
+    return curve_prediction("prefix_tree_flow", law, rounds, parameters)
 
 
 @entry(

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from simulations.theory_audit import bounds_any_rewards, bounds_gaps, bounds_sweeps
+from simulations.theory_audit import (
+    bounds_adversarial,
+    bounds_commit,
+    bounds_confidence,
+    bounds_lai_robbins,
+    bounds_minimax,
+    bounds_sweeps,
+)
 from simulations.theory_audit.case import Case
 
-CASES: tuple[Case, ...] = (*bounds_sweeps.CASES, *bounds_gaps.CASES, *bounds_any_rewards.CASES)
+CASES: tuple[Case, ...] = (
+    *bounds_sweeps.CASES,
+    *bounds_lai_robbins.CASES,
+    *bounds_confidence.CASES,
+    *bounds_commit.CASES,
+    *bounds_adversarial.CASES,
+    *bounds_minimax.CASES,
+)

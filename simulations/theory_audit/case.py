@@ -113,6 +113,11 @@ def by_jackknife(samples: Any, statistic: Callable[[np.ndarray], Any], blocks: i
     return Measured(whole, spread)
 
 
+def joined(parts: Sequence[Measured]) -> Measured:
+    """What was measured in parts, one after the other."""
+    return Measured(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
 def exact(values: Any) -> Measured:
     """What was enumerated or computed without drawing."""
     value = np.atleast_1d(np.asarray(values, dtype=np.float64))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bandit_rft import arms, learners, run
-from simulations.theory_audit.case import Case, Measured, exact, of_seeds
+from simulations.theory_audit.case import Case, Measured, exact, joined, of_seeds
 from simulations.theory_audit.explicit_groups import mean_flow, mean_update_of, simulate
 
 LN100 = np.log(100)
@@ -40,7 +40,7 @@ def _hitting_times_by_group(key: int) -> Measured:
             "grpo", p0=0.01, arms=100, step_size=0.05, group=group, rounds=rounds, seeds=80, key=key + group
         )
         found.append(_first_rounds(value, (0.8,)))
-    return Measured(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+    return joined(found)
 
 
 def _table_flow(name: str, group: int, ddof: int, eps: float, rounds: list[int]) -> tuple[np.ndarray, np.ndarray]:

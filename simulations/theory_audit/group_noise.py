@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bandit_rft import arms, learners, run
-from simulations.theory_audit.case import Case, Measured, exact, of_seeds
+from simulations.theory_audit.case import Case, Measured, exact, joined, of_seeds
 from simulations.theory_audit.explicit_groups import all_updates, symmetric_policy
 
 PROBABILITIES = (0.03, 0.1, 0.3, 0.5, 0.8)
@@ -46,7 +46,7 @@ def _real_second_moment(key: int) -> Measured:
         )
         logit = np.log(history.value) - np.log1p(-history.value)
         parts.append(of_seeds((logit[:, 1] - logit[:, 0]) ** 2 / 2))
-    return Measured(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    return joined(parts)
 
 
 def _unequal(p: float) -> np.ndarray:

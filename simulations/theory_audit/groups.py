@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from bandit_rft import arms, learners, run
 from simulations.theory_audit import group_flow, group_noise, regularised, verifiable
-from simulations.theory_audit.case import Case, Measured, exact, of_seeds
+from simulations.theory_audit.case import Case, Measured, exact, joined, of_seeds
 from simulations.theory_audit.explicit_groups import signals_by_count
 
 PROBABILITIES = (0.03, 0.1, 0.3, 0.5, 0.8)
@@ -43,7 +43,7 @@ def _over(points: tuple[float, ...], name: str, **fixed: Any) -> Callable[[int],
         for i, point in enumerate(points):
             setting = {"p": 0.3, **fixed, name: point}
             parts.append(_one_step(key=key + i, **setting))
-        return Measured(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        return joined(parts)
 
     return measure
 
@@ -88,7 +88,7 @@ def _correlated(key: int, groups: tuple[int, ...]) -> Measured:
         copied = generator.random((20000, group)) < 0.5
         rewards = np.where(copied, own[:, :1], own)
         parts.append(of_seeds(np.ptp(rewards.astype(int), axis=1) == 0))
-    return Measured(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    return joined(parts)
 
 
 def _constant_signal(signal: str, seeds: int = 4000, **learner: Any) -> Case:

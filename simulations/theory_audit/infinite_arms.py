@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bandit_rft import arms, learners, run
-from simulations.theory_audit.case import Case, Measured, exact, of_seeds
+from simulations.theory_audit.case import Case, Measured, exact, joined, of_seeds
 
 SHORT = (1, 2, 4, 9, 16, 30)
 PULLS = (30, 100, 300)
@@ -74,7 +74,7 @@ def _final(key: int, learner: Any, rounds: tuple[int, ...], seeds: int, table: A
         capacity = min(horizon + 1, 201)
         history = run(table, learner, rounds=horizon, seeds=seeds, key=key + horizon, row_capacity=capacity)
         found.append(of_seeds(history.regret()[:, -1]))
-    return Measured(*(np.concatenate(part) for part in zip(*found, strict=True)))
+    return joined(found)
 
 
 def _one_failure_curve(key: int, rounds: tuple[int, ...], seeds: int) -> Measured:
@@ -100,10 +100,6 @@ def _arm_by_arm(key: int, rounds: int, first: int, second: int, failures: int, s
         left[searching] -= pulls.astype(np.int64)
         searching = searching[left[searching] > 0]
     return of_seeds(regret)
-
-
-def _together(parts: list[Measured]) -> Measured:
-    return Measured(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def _case(entry: str, instance: str, x: Any, predict: Any, measure: Any, **more: Any) -> Case:
@@ -150,7 +146,7 @@ CASES: tuple[Case, ...] = (
         "two targets, m = 10, arm by arm",
         LONG,
         lambda f: f(LONG).value,
-        lambda key: _together([_arm_by_arm(key, n, *targets(n, 10), 10, 20_000) for n in LONG]),
+        lambda key: joined([_arm_by_arm(key, n, *targets(n, 10), 10, 20_000) for n in LONG]),
         relation="lower",
     ),
     _case(
@@ -252,7 +248,7 @@ CASES: tuple[Case, ...] = (
         "never gives up, arm by arm",
         LONG,
         lambda f: f(LONG, give_up=False),
-        lambda key: _together([_arm_by_arm(key, n, int(n**0.5), 0, 1, 40_000) for n in LONG]),
+        lambda key: joined([_arm_by_arm(key, n, int(n**0.5), 0, 1, 40_000) for n in LONG]),
     ),
     _case(
         "best_run_regret",
@@ -289,7 +285,7 @@ CASES: tuple[Case, ...] = (
         "m = 6, arm by arm",
         LONG,
         lambda f: f(LONG, 6),
-        lambda key: _together([_arm_by_arm(key, n, *targets(n, 6), 6, 40_000) for n in LONG]),
+        lambda key: joined([_arm_by_arm(key, n, *targets(n, 6), 6, 40_000) for n in LONG]),
     ),
     _case(
         "two_target_regret",

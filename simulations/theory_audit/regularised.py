@@ -10,7 +10,7 @@ from scipy.optimize import root
 from scipy.stats import binom
 
 from bandit_rft import arms, learners, run
-from simulations.theory_audit.case import Case, Measured, exact, of_seeds
+from simulations.theory_audit.case import Case, Measured, exact, joined, of_seeds
 from simulations.theory_audit.explicit_groups import signal_of, signals_by_count, softmax
 
 PROBABILITIES = (0.03, 0.1, 0.3, 0.5, 0.8)
@@ -60,10 +60,6 @@ def _noisy_step(key: int, p: float, rates: tuple[float, float], **learner: Any) 
     return of_seeds((logit[:, 1] - logit[:, 0]) / (2 * p * (1 - p)))
 
 
-def _joined(parts: list[Measured]) -> Measured:
-    return Measured(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-
-
 NOISY_CASES = (
     Case(
         entry="noisy_verifier",
@@ -72,7 +68,7 @@ NOISY_CASES = (
         x_label="false positive rate",
         y_label="drift over that of the noise-free raw reward",
         predict=lambda f: [f(0.7, rate) for rate in (0.0, 0.4, 0.9)],
-        measure=lambda key: _joined(
+        measure=lambda key: joined(
             [_noisy_step(key + i, 0.3, (0.7, rate), rollouts=2) for i, rate in enumerate((0.0, 0.4, 0.9))]
         ),
     ),
@@ -83,7 +79,7 @@ NOISY_CASES = (
         x_label="p",
         y_label="drift over that of the noise-free raw reward",
         predict=lambda f: f(0.9, 0.1, "grpo", np.asarray(PROBABILITIES[1:]), 8),
-        measure=lambda key: _joined(
+        measure=lambda key: joined(
             [
                 _noisy_step(key + i, p, (0.9, 0.1), signal="grpo", rollouts=8, eps=0.0)
                 for i, p in enumerate(PROBABILITIES[1:])
@@ -104,7 +100,7 @@ NOISY_CASES = (
         x_label="p",
         y_label="drift over that of the noise-free raw reward",
         predict=lambda f: 0.8 * f(1.0, 0.0, "grpo", np.array([0.03, 0.1, 0.5]), 16),
-        measure=lambda key: _joined(
+        measure=lambda key: joined(
             [
                 _noisy_step(key + i, p, (0.9, 0.1), signal="grpo", rollouts=16, eps=0.0)
                 for i, p in enumerate((0.03, 0.1, 0.5))
@@ -201,7 +197,7 @@ def _at_rest(key: int) -> Measured:
             key=key + i,
         )
         parts.append(of_seeds(history.value[:, 100:].mean(axis=1)))
-    return _joined(parts)
+    return joined(parts)
 
 
 def _other_direction(p0: float, beta: float) -> float:

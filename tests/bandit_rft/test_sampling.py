@@ -15,6 +15,9 @@ from scipy import special, stats
 
 from bandit_rft import sampling
 from bandit_rft.errors import InputError
+from bandit_rft.sampling.arithmetic import log
+from bandit_rft.sampling.rejection import elements
+from bandit_rft.sampling.words import exponential_normals_uniform, key_words, random_words
 from bandit_rft.sampling_normal import best_normal
 
 LEVEL = 1e-4
@@ -156,7 +159,7 @@ def test_gamma_has_its_law(shape_parameter: float) -> None:
 
 def test_normals_exponential_and_uniform_have_their_laws_and_are_independent() -> None:
     words = jax.random.bits(jax.random.key(4), (2, 400_000), jnp.uint64)
-    parts = [np.asarray(part) for part in sampling._exponential_normals_uniform((words[0], words[1]))]
+    parts = [np.asarray(part) for part in exponential_normals_uniform((words[0], words[1]))]
     exponential, first, second, uniform = parts
     np.testing.assert_allclose(exponential, (first**2 + second**2) / 2, rtol=1e-14)
     for part, law in ((exponential, "expon"), (first, "norm"), (second, "norm"), (uniform, "uniform")):
@@ -172,9 +175,7 @@ def test_extreme_bits_give_finite_numbers() -> None:
     """All zeros, all ones, and each single bit, in both words."""
     single = [0, 2**64 - 1, *(1 << bit for bit in range(64))]
     first, second = (jnp.asarray(part.ravel(), jnp.uint64) for part in np.meshgrid(*[np.array(single, np.uint64)] * 2))
-    exponential, one, two, uniform = (
-        np.asarray(part) for part in sampling._exponential_normals_uniform((first, second))
-    )
+    exponential, one, two, uniform = (np.asarray(part) for part in exponential_normals_uniform((first, second)))
     assert np.all(exponential > 0)
     assert np.all(np.isfinite(one))
     assert np.all(np.isfinite(two))
@@ -186,9 +187,9 @@ def test_extreme_bits_give_finite_numbers() -> None:
 def test_log_is_within_a_unit_in_the_last_place() -> None:
     rng = np.random.default_rng(1)
     x = np.concatenate([np.exp(rng.uniform(-700, 700, 20_000)), rng.uniform(0.5, 2, 20_000), [1.0, 2**0.5, 0.5**0.5]])
-    np.testing.assert_allclose(sampling._log(jnp.asarray(x)), np.log(x), rtol=2.3e-16, atol=0)
+    np.testing.assert_allclose(log(jnp.asarray(x)), np.log(x), rtol=2.3e-16, atol=0)
     y = np.concatenate([rng.choice([-1, 1], 20_000) * np.exp(rng.uniform(-600, -0.1, 20_000)), [0.0, 1e300]])
-    np.testing.assert_allclose(sampling._log(jnp.asarray(1 + y), jnp.asarray(y)), np.log1p(y), rtol=5e-16, atol=0)
+    np.testing.assert_allclose(log(jnp.asarray(1 + y), jnp.asarray(y)), np.log1p(y), rtol=5e-16, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -214,11 +215,11 @@ def test_threefry_gives_the_known_answers(
 
 def test_words_are_threefry_of_key_element_and_attempt() -> None:
     """In any order, at any size; every bit but the two that are fixed."""
-    key = sampling._key_words(jax.random.key(0x123456789ABC))
+    key = key_words(jax.random.key(0x123456789ABC))
     assert int(key[0]) == 0x123456789ABC
     for size in (1, 2, 7, 1000):
-        element = sampling._elements(size)[::-1]
-        words = jax.jit(sampling._words)(key, element, jnp.uint32(3))
+        element = elements(size)[::-1]
+        words = jax.jit(random_words)(key, element, jnp.uint32(3))
         plain = sampling.threefry2x64(key, (element.astype(jnp.uint64), jnp.full(size, 3, jnp.uint64)))
         for ours, expected in zip(words, plain, strict=True):
             np.testing.assert_array_equal(ours, (np.asarray(expected) & ~np.uint64(2**62)) | np.uint64(2**61))

@@ -1,5 +1,4 @@
-"""The fine-tuning learner against independent gradients (torch, full-sequence logits, enumeration) and against itself
-resumed."""
+"""One update of the fine-tuning learner against independent gradients (torch, full-sequence logits, enumeration)."""
 
 import dataclasses
 import math
@@ -12,22 +11,21 @@ import numpy as np
 import optax
 import pytest
 
-from bandit_rft import run
-from bandit_rft.errors import InputError
-from llm_bridge import checkpoints, finetune, learned_rows, policy_gradient
-from llm_bridge.finetune import FineTune
-from llm_bridge.generate import Rollouts
 from llm_bridge.prompt_arms import PromptArms
 from llm_bridge.weights import export_tensors
 from tests.llm_bridge import toy
-
-MAX_TOKENS = 4
-PLAIN = {"optimizer": "sgd", "kl_coefficient": 0.0, "gradient_clip": None, "max_tokens": MAX_TOKENS, "donate": False}
-
-
-def early_letter(text: str) -> float:
-    """1 where the first letter is among a … p: about a quarter of what the random policy says."""
-    return float(text[:1] != "" and text[:1] in "abcdefghijklmnop")
+from tests.llm_bridge.updates import (
+    MAX_TOKENS,
+    assert_moved,
+    by_hand,
+    early_letter,
+    full_log_probs,
+    identical,
+    learner_and_state,
+    reference_gradient,
+    sample,
+    weighted_gradient,
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,76 +36,6 @@ def model():
 @pytest.fixture(scope="module")
 def arms(model):
     return PromptArms(model, "hello", early_letter)
-
-
-def learner_and_state(arms, **settings):
-    learner = FineTune(arms.model, **(PLAIN | settings)).bind(arms, rounds=1)
-    return learner, learner.init(jax.random.key(0))
-
-
-def sample(model, rollouts, seed=1, params=None):
-    return model.generate("hello", rollouts=rollouts, max_tokens=MAX_TOKENS, key=jax.random.key(seed), params=params)
-
-
-def by_hand(tokens, log_probs) -> Rollouts:
-    """Responses of full length, [G, T]."""
-    rows, length = tokens.shape
-    return Rollouts(
-        tokens=np.asarray(tokens, np.int32),
-        lengths=np.full(rows, length, np.int32),
-        log_probs=np.asarray(log_probs, np.float32),
-        text=["?"] * rows,
-        truncated=tokens[:, -1] != 0,
-        prompt_lengths=np.full(rows, 5, np.int32),
-    )
-
-
-@partial(jax.jit, static_argnames="graphdef")
-def full_log_probs(params, prompt, tokens, temperature, *, graphdef):
-    """[G, T] by one plain forward pass over prompt and response together: no shared prompt, no cache, no chunked
-    head."""
-    rows = jnp.concatenate([jnp.tile(prompt, (len(tokens), 1)), tokens], axis=1)
-    logits = nnx.merge(graphdef, params)(rows)[:, len(prompt) - 1 : -1] / temperature
-    return jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[..., None], axis=-1)[..., 0]
-
-
-@partial(jax.jit, static_argnames="graphdef")
-def weighted_gradient(params, prompt, tokens, weights, temperature, *, graphdef):
-    return jax.grad(lambda p: jnp.sum(weights * full_log_probs(p, prompt, tokens, temperature, graphdef=graphdef)))(
-        params
-    )
-
-
-def reference_gradient(model, params, rollouts, signal, mode="seq-mean-token-sum", temperature=1.0):
-    """∇ of the aggregated signal × log π, with each token's weight written out in numpy."""
-    tokens, lengths = np.asarray(rollouts.tokens), np.asarray(rollouts.lengths)
-    mask = (np.arange(tokens.shape[1]) < lengths[:, None]).astype(np.float64)
-    weights = {
-        "seq-mean-token-sum": mask / len(tokens),
-        "seq-mean-token-sum-norm": mask / len(tokens) / MAX_TOKENS,
-        "seq-mean-token-mean": mask / len(tokens) / lengths[:, None],
-        "token-mean": mask / mask.sum(),
-        "token-sum": mask,
-    }[mode] * np.asarray(signal, np.float64)[:, None]
-    weights, heat = jnp.asarray(weights, jnp.float32), jnp.float32(temperature)
-    prompt = jnp.asarray(model.encode("hello"))
-    return weighted_gradient(params, prompt, jnp.asarray(tokens), weights, heat, graphdef=model.graphdef)
-
-
-def assert_moved(before, after, direction, step_size, rtol=2e-4):
-    """after − before = step size × direction, leaf by leaf, to a share of the leaf's largest entry."""
-    for old, new, way in zip(*map(jax.tree.leaves, (before, after, direction)), strict=True):
-        want = step_size * np.asarray(way, np.float64)
-        np.testing.assert_allclose(
-            np.asarray(new, np.float64) - np.asarray(old, np.float64),
-            want,
-            atol=rtol * np.abs(want).max() + 3e-7,
-            rtol=0,
-        )
-
-
-def identical(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -325,90 +253,6 @@ def test_sgd_holds_no_moments(arms):
     assert sum(leaf.size for leaf in jax.tree.leaves(state.opt_state)) == 0
 
 
-def test_in_place_updates_consume_the_state_but_never_the_model(model, arms):
-    before = jax.tree.map(np.array, model.params)
-    bound, state = learner_and_state(arms, learning_rate=0.3, donate=True, optimizer="adamw")
-    after = bound.update(state, sample(model, 1), jnp.ones(1, jnp.float32))
-    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
-    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((after.params, model.params)))
-    assert identical(before, model.params)
-
-
-def test_a_loss_that_is_not_finite_is_refused_and_nothing_is_updated(model, arms):
-    bound, state = learner_and_state(arms, donate=True)
-    poisoned = jax.tree.map(lambda leaf: leaf.at[(0,) * leaf.ndim].set(jnp.nan), state.params)
-    state = dataclasses.replace(state, params=poisoned, round=jnp.int32(17))
-    with pytest.raises(InputError, match="Round 17"):
-        bound.update(state, sample(model, 1), jnp.ones(1, jnp.float32))
-    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
-
-
-def test_traces_stay_few_as_lengths_and_rewards_vary(model, arms):
-    """Lengths bucket to a few widths, and learners with other numbers share the compilation: not one trace per
-    round."""
-    long = 20
-    policy_gradient.loss_and_gradient.clear_cache()
-    rollouts = model.generate("hello", rollouts=1, max_tokens=long, key=jax.random.key(2), ignore_eos=True)
-    for temperature, clip in ((1.0, 0.2), (0.7, (0.1, 0.3))):
-        settings = {"max_tokens": long, "temperature": temperature, "clip": clip}
-        bound, state = learner_and_state(arms, **settings)
-        for length in (1, 5, 9, 16, 17, 20):
-            bound.update(
-                state, dataclasses.replace(rollouts, lengths=np.array([length], np.int32)), jnp.ones(1, jnp.float32)
-            )
-    assert policy_gradient.loss_and_gradient._cache_size() == 2  # widths 16 and 20
-    assert [learned_rows.bucket_rows(n, 64) for n in (1, 3, 33, 64)] == [1, 4, 64, 64]
-    assert [learned_rows.bucket_rows(n, 6) for n in (3, 5, 6)] == [4, 6, 6]
-
-
-def _run(bound, arms, state, rounds):
-    for index in rounds:
-        act_key, pull_key = jax.random.split(jax.random.fold_in(jax.random.key(9), index))
-        pulled, _ = bound.act(act_key, state)
-        state = bound.update(state, pulled, arms.pull(pull_key, pulled))
-    return state
-
-
-def test_resumed_run_is_bit_identical(arms, tmp_path):
-    """Six rounds at a stretch, or three, saved, loaded by a fresh learner, and three more: the same state to the
-    bit."""
-    settings = {"optimizer": "adamw", "learning_rate": 1e-2, "rollouts": 2, "kl_coefficient": 0.01, "donate": True}
-    bound, state = learner_and_state(arms, **settings)
-    whole = _run(bound, arms, state, range(6))
-    bound, state = learner_and_state(arms, **settings)
-    checkpoints.save(tmp_path, 3, _run(bound, arms, state, range(3)))
-    bound, state = learner_and_state(arms, **settings)
-    loaded = checkpoints.load_latest(tmp_path, state)
-    assert loaded is not None
-    done, state, _ = loaded
-    resumed = _run(bound, arms, state, range(done, 6))
-    assert jax.tree.structure(resumed) == jax.tree.structure(whole)
-    assert identical(resumed, whole)
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"optimizer": "sgd", "learning_rate": 0.05, "kl_coefficient": 0.0, "gradient_clip": None},
-        {"learning_rate": 4e-3, "rollouts": 4, "signal": "grpo"},
-    ],
-    ids=["minimalist-sgd", "grpo-adamw"],
-)
-def test_a_model_learns_under_run(model, arms, settings):
-    """Pass@1 rises from under .5 to over .9 within 150 rounds of the host loop (fixed key, so no false alarm by
-    chance)."""
-    history = run(arms, FineTune(model, max_tokens=MAX_TOKENS, **settings), rounds=150, key=0)
-    params = history.final_state.params
-    before, after = (
-        np.mean([early_letter(text) for text in sample(model, 256, seed=77, params=p).text]) for p in (None, params)
-    )
-    assert before < 0.5
-    assert after > 0.9
-    assert set(history.metrics) == set(finetune.METRICS)
-    assert history.metrics["sampling_gap"][~np.isnan(history.metrics["sampling_gap"])].max() < 1e-3
-    assert np.all(np.isfinite(history.metrics["entropy"]))
-
-
 def test_the_entropy_reported_is_that_of_the_whole_distribution(model, arms):
     """Mean over all tokens of all rollouts, those without signal too, by one plain forward pass over the vocabulary.
     Catches the sampled estimate, −log π of the tokens drawn, which is another number."""
@@ -423,33 +267,3 @@ def test_the_entropy_reported_is_that_of_the_whole_distribution(model, arms):
     wanted = -(np.exp(log_p) * log_p).sum(axis=-1)[mask].mean()
     assert abs(float(state.metrics["entropy"]) - wanted) < 1e-4
     assert abs(wanted + rollouts.log_probs[mask].mean()) > 1e-3
-
-
-@pytest.mark.parametrize(
-    ("settings", "word"),
-    [
-        ({"rollouts": 0}, "rollouts"),
-        ({"epochs": 0}, "epochs"),
-        ({"micro_batch": 0}, "micro_batch"),
-        ({"temperature": 0.0}, "temperature"),
-        ({"kl_coefficient": -1.0}, "kl_coefficient"),
-        ({"kl": "k9"}, "k9"),
-        ({"aggregation": "mean"}, "mean"),
-        ({"optimizer": "lion"}, "lion"),
-        ({"learning_rate": -1.0}, "learning_rate"),
-        ({"gradient_clip": 0.0}, "gradient_clip"),
-        ({"dual_clip": 0.5}, "dual_clip"),
-        ({"clip": -0.1}, "clip"),
-        ({"signal": "best"}, "best"),
-    ],
-)
-def test_settings_out_of_range_are_refused(model, settings, word):
-    with pytest.raises(InputError, match=word):
-        FineTune(model, **settings)
-
-
-def test_arms_that_do_not_fit_are_refused_at_bind(model, arms):
-    with pytest.raises(InputError, match="context"):
-        FineTune(model, max_tokens=60).bind(arms, rounds=1)
-    with pytest.raises(InputError, match="PromptArms"):
-        FineTune(model).bind(object(), rounds=1)  # pyright: ignore[reportArgumentType]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bandit_rft.errors import InputError
-from bandit_rft.run_folder import read_history, read_json
+from bandit_rft.run_folder import SEVERAL_SEEDS, read_history, read_json
 from figures import style
 from figures.finetune_run import estimates, run_title, running_mean
+from figures.report_seeds import means
 
 NAME = "finetune_prediction"
 
 
 def accepts(config: Mapping[str, Any]) -> bool:
     """Whether a run's config.json is one that this figure may show (it also needs a prediction.json)."""
-    return config.get("command") == "finetune"
+    return config.get("command") in ("finetune", SEVERAL_SEEDS)
 
 
 def ready(run: Path) -> bool:
@@ -46,7 +47,7 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
     if predicted["law"] is None:
         raise InputError(f"{run} has no prediction to draw: {predicted['reason']}")
     at, value = np.asarray(predicted["at"]), np.asarray(predicted["value"])
-    rewards = history.rewards[0].mean(axis=1)
+    rewards, seeds = history.rewards.mean(axis=(0, 2)), history.seeds
     rounds = history.config["rounds"]
     with style.panels(1, 1, height=3.0, squeeze=False) as (figure, axes):
         panel = axes[0, 0]
@@ -57,10 +58,11 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
                 at, predicted["low"], predicted["high"], color=style.GREY, alpha=0.22, linewidth=0, label="80% of runs"
             )
         window = max(1, min(max(5, rounds // 20), len(rewards)))
+        of_seeds = f" of {seeds} seeds" if seeds > 1 else ""
         smooth = running_mean(rewards, window)[window - 1 :]
         places = np.arange(window, window + len(smooth)) - (window - 1) / 2
-        panel.plot(places, smooth, color=style.ORANGE, label=f"reward, mean of {window} rounds")
-        estimates(panel, [e for e in history.evaluations if e["measured"] == "train"], style.BLUE, "Pass@1, 95%")
+        panel.plot(places, smooth, color=style.ORANGE, label=f"reward, mean of {window} rounds{of_seeds}")
+        _estimates(panel, history.evaluations, seeds)
         panel.set_ylim(-0.03, 1.03)
         panel.set_xlim(-0.02 * rounds, 1.02 * rounds)
         panel.set_xlabel("round (policy updates so far)")
@@ -69,3 +71,13 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         figure.legend(loc="outside lower center", ncols=2, columnspacing=1.0, handlelength=1.5)
         folder = Path(out) if out is not None else run / "figures"
         return style.save(figure, folder / f"{NAME}.png", runs={"run": run})
+
+
+def _estimates(panel: Any, evaluations: Sequence[Mapping[str, Any]], seeds: int) -> None:
+    """Pass@1 on the training question with intervals; of many seeds, of their mean."""
+    found = [e for e in evaluations if e["measured"] == "train"]
+    if seeds == 1:
+        estimates(panel, found, style.BLUE, "Pass@1, 95%")
+        return
+    of_means = [{"round": m.round, "pass_at_1": m.value, "low": m.low, "high": m.high} for m in means(found, "train")]
+    estimates(panel, of_means, style.BLUE, "Pass@1, mean over seeds, 95%")

@@ -30,7 +30,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         description="Predict a fine-tuning run's Pass@1 from p0 and kappa measured before it, without a fitted "
         "parameter, and hold its rewards against that; or say why no law applies.",
     )
-    parser.add_argument("run_folder", metavar="RUN", help="run folder of bandit-rft finetune, finished or not")
+    parser.add_argument(
+        "run_folder", metavar="RUN", help="run folder of bandit-rft finetune, of one seed or many, finished or not"
+    )
     parser.set_defaults(run=run)
 
 
@@ -69,17 +71,18 @@ def predict_run(folder: Path) -> dict[str, Any]:
     Returns:
         "law": the law's name, or None with "reason"; p0, kappa and step size with their sources; the curve "value" at
         rounds "at", with the band of 80% of runs where the law of a run is known; "caveats"; the "verdict" on the
-        rewards so far; and "evaluations", each training Pass@1 estimated after round 0 beside the curve's.
+        rewards so far, of all seeds; and "evaluations", each training Pass@1 estimated after round 0 (of many seeds
+        their mean) beside the curve's.
 
     Raises:
         InputError: no fine-tuning run, or none of its rounds done.
     """
     from bandit_rft import compare, theory
-    from bandit_rft.run_folder import read_history, to_json, write_atomically
+    from bandit_rft.run_folder import SEVERAL_SEEDS, read_history, to_json, write_atomically
 
     history = read_history(folder)
     config = history.config
-    if config.get("command") != "finetune":
+    if config.get("command") not in ("finetune", SEVERAL_SEEDS):
         raise InputError(f"{folder} is not a fine-tuning run: name a folder of bandit-rft finetune.")
     result: dict[str, Any] = {"law": None, "reason": None, "rounds_done": int(history.rewards.shape[1])}
     try:
@@ -204,8 +207,15 @@ def start_of(config: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]]
 
 
 def _later(evaluations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The training question's evaluations that the prediction has not seen."""
-    return [record for record in evaluations if record["measured"] == "train" and record["round"] > 0]
+    """The training question's evaluations that the prediction has not seen; of many seeds, means over them."""
+    from figures.report_seeds import means
+
+    found = [record for record in evaluations if record["measured"] == "train" and record["round"] > 0]
+    if not any(record.get("seed") for record in found):
+        return found
+    return [
+        {"round": one.round, "pass_at_1": one.value, "low": one.low, "high": one.high} for one in means(found, "train")
+    ]
 
 
 def _against(record: Mapping[str, Any], at: Any, value: Any) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bandit_rft import theory
+from bandit_rft import History, theory
 from bandit_rft.cli import main
-from bandit_rft.run_folder import RunFolder, to_line
+from bandit_rft.run_folder import HISTORY, SEVERAL_SEEDS, RunFolder, to_line
 
 CONFIG = {
     "command": "finetune",
@@ -80,6 +80,48 @@ def test_predict_falsifies_a_run_that_does_otherwise(tmp_path: Path, capsys: pyt
     assert main(["predict", str(run)]) == 0
     assert "REFUSES rft_predict" in capsys.readouterr().out
     assert not json.loads((run / "prediction.json").read_text())["verdict"]["agrees"]
+
+
+def of_seeds(path: Path, *, gain: float, seeds: int = 40, done: int = 60) -> Path:
+    """A folder as `finetune --seeds` leaves it, each seed from the jump chain of p0 = .2 and this gain."""
+    law = theory.pg_jump_single(0.2, gain, 61, kappa=1.0).law
+    assert law is not None
+    generator, logits, rewards = np.random.default_rng(1), law.logits(62), np.zeros((seeds, done, 1))
+    for seed in range(seeds):
+        for place in range(done):
+            right = 1 / (1 + math.exp(-logits[int(rewards[seed].sum())]))
+            rewards[seed, place] = float(generator.random() < right)
+    record = {"measured": "train", "samples": 36, "questions": 1}
+    first = {**record, "round": 0, "seed": None, "pass_at_1": 7 / 36, "low": 0.1, "high": 0.3, "successes": 7}
+    after = [
+        {**record, "round": 60, "seed": s, "pass_at_1": v, "low": v - 0.1, "high": v + 0.1, "successes": round(36 * v)}
+        for s, v in ((0, 0.8), (1, 0.9), (2, 0.85))
+    ]
+    with RunFolder.claim(path, {**CONFIG, "command": SEVERAL_SEEDS, "seeds": seeds}) as folder:
+        unknown = np.full((seeds, done), np.nan)
+        History(rewards=rewards, value=unknown, pulled_mean=None, best_mean=None).save(path / HISTORY)
+        (path / "evaluations.jsonl").write_text("".join(map(to_line, [first, *after])))
+        folder.resolve(
+            learning_rate=0.25,
+            measurement={"kappa": 2.0, "kappa_standard_error": 0.5, "successes": 13, "rollouts": 64},
+        )
+        folder.write_manifest(key=0)
+    return path
+
+
+def test_predict_holds_all_seeds_of_a_run_against_the_law(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A gain of half the predicted one is refused by 40 seeds. Two do not tell: catches a verdict on the first alone.
+    Evaluations are means over seeds. False alarms of the kept one: 1% by the verdict's rate, at a fixed seed."""
+    run = of_seeds(tmp_path / "kept", gain=0.5)
+    assert main(["predict", str(run)]) == 0
+    assert "AGREES with rft_predict" in capsys.readouterr().out
+    (evaluation,) = json.loads((run / "prediction.json").read_text())["evaluations"]
+    assert evaluation["pass_at_1"] == pytest.approx(0.85)
+    assert evaluation["low"] < 0.8 < 0.9 < evaluation["high"]  # Student's t with two degrees of freedom
+    assert (run / "figures" / "finetune_prediction.png").read_bytes().startswith(b"\x89PNG")
+    for seeds, word in ((40, "REFUSES"), (2, "AGREES")):
+        assert main(["predict", str(of_seeds(tmp_path / str(seeds), gain=0.25, seeds=seeds))]) == 0
+        assert f"{word} " in capsys.readouterr().out
 
 
 def test_predict_of_an_unfinished_run_and_of_a_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,9 @@
 makes.
 """
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Tests never reach a model hub: what they need is embedded, made, or fetched from PyPI by the project's own code.
@@ -25,3 +27,20 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared/data (real GSM8K and MATH), absent on this machine")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs_fit_the_kernel() -> Iterator[None]:
+    """Each compiled program takes three or four memory mappings, of which Linux gives a process 65,530 by default: a
+    worker that keeps the whole suite's runs out of them, and XLA then ends in a segmentation fault.
+    """
+    yield
+    try:
+        limit = int(Path("/proc/sys/vm/max_map_count").read_text())
+        with Path("/proc/self/maps").open("rb") as maps:
+            taken = sum(1 for _ in maps)
+    except OSError:  # not Linux
+        return
+    if taken > limit // 3:
+        jax.clear_caches()
+        gc.collect()

@@ -13,7 +13,7 @@ from llm_bridge.learned_rows import Rows
 from llm_bridge.question_arms import QuestionArms
 from llm_bridge.tiny import vocabulary
 from tests.llm_bridge import toy
-from tests.llm_bridge.test_finetune import PLAIN
+from tests.llm_bridge.updates import PLAIN
 
 PROMPTS = tuple(np.asarray(vocabulary.encode(text), np.int32) for text in ("188+690=?\n", "7+5=?\n", "40+2=?\n"))
 QUESTIONS = np.asarray([2, 0, 1, 0, 2, 0, 1])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 WIDTH, HEIGHT = 420, 230  # user units: about a phone's width in pixels, so that the letters stay readable there
-LEFT, RIGHT, TOP, BOTTOM = 46, 18, 10, 36
+LEFT, RIGHT, TOP, BOTTOM = 54, 18, 10, 36
 MOST_POINTS = 400  # of a line: more cannot be told apart at this width
 
 

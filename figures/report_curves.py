@@ -18,7 +18,7 @@ METRICS: tuple[tuple[tuple[str, ...], str, tuple[float, float] | None], ...] = (
     (("signal_mean",), "learning signal, mean", None),
     (("gradient_norm",), "gradient norm", None),
     (("kl",), "KL from the model as loaded, nats", None),
-    (("entropy",), "entropy estimate, nats a token", None),
+    (("entropy",), "entropy, nats a token", None),
     (("response_length",), "response length, tokens", None),
     (("truncated",), "responses truncated, share", (0.0, 1.0)),
     (("clipped",), "tokens whose ratio is clipped, share", None),

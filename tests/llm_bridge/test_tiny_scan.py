@@ -59,6 +59,7 @@ SETTINGS = [
         "rollouts": 2,
         "baseline_rollouts": 2,
         "signal": "grpo",
+        "eps": 1.0,  # a dead group's KL penalties are rounding, which GRPO would divide by its own spread
         "reward_wrong": -1.0,
         "entropy_coefficient": 0.01,
         "kl_coefficient": 0.05,

@@ -41,6 +41,6 @@ def compiled_programs_fit_the_kernel() -> Iterator[None]:
             taken = sum(1 for _ in maps)
     except OSError:  # not Linux
         return
-    if taken > limit // 3:
+    if taken > limit // 2:
         jax.clear_caches()
         gc.collect()

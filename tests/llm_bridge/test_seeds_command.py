@@ -4,7 +4,6 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import BinaryIO
@@ -24,6 +23,7 @@ from llm_bridge.finite import NotFiniteError
 from llm_bridge.tiny.arms import TokenPromptArms
 from tests.llm_bridge.survival import cut_short, flip_a_byte, litter, outcome
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 SEEDS, ROUNDS, RATE = 2, 9, 0.001
 OPTIONS = {
     "model": "tiny-llama",
@@ -41,14 +41,6 @@ OPTIONS = {
     "keep_checkpoints": 3,
 }
 Counted = tuple[Path, str, int]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_quickly() -> Iterator[None]:
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 def run(out: Path, **options: object) -> int:

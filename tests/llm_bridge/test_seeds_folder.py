@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -23,6 +22,7 @@ from llm_bridge.verifiers import GSM8K
 from tests.llm_bridge.checkpoints import torch_logits, torch_model
 from tests.llm_bridge.survival import outcome
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 SEEDS, ROUNDS = 2, 5
 OPTIONS = {
     "model": "tiny-llama",
@@ -38,14 +38,6 @@ OPTIONS = {
     "test_questions": 2,
     "checkpoint_every": 3,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_quickly() -> Iterator[None]:
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="module")

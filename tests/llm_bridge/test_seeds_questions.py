@@ -14,6 +14,7 @@ from llm_bridge.question_arms import drawn
 from llm_bridge.verifiers import GSM8K
 from tests.llm_bridge.survival import outcome, sentence
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 SEEDS, ROUNDS, PLACES = 2, 6, (1, 4, 7)
 RUN = [
     *("finetune", "--model", "tiny-llama", "--data", "tiny-addition", "--index", "1,4,7", "--prompts-per-round", "2"),

@@ -51,7 +51,9 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "name", ["two-prompts", *(pytest.param(name, marks=pytest.mark.slow) for name in ("one-prompt", "every-term"))]
+)
 def test_scan_equals_host_round_by_round(model, examples, name):
     """The same questions, responses, rewards by the text verifier, metrics and weights as the host's learner. Catches
     rows that read another row's prompt, groups that are cut wrongly, and questions in another order."""

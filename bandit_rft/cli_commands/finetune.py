@@ -110,7 +110,8 @@ def default_folder(config: FineTuneConfig) -> str:
     """runs/MODEL-DATA-INDEX-HASH, the same for the same options."""
     from bandit_rft.run_folder import config_hash
 
-    named = config.indices or str(config.index) if len(config.places) <= 4 or config.indices else "several"
+    listed = "-".join(map(str, config.places)) if len(config.places) <= 4 else "several"
+    named = config.indices or listed
     data = f"{Path(config.data).stem}-{named}" if config.data else "prompt"
     name = (
         f"{Path(config.model).stem if '/' in config.model else config.model}-{data}-{config_hash(config.to_json())[:8]}"

@@ -54,6 +54,7 @@ class RunFolder:
             InputError: the folder holds another configuration or foreign files, is in use, or cannot be written.
         """
         folder = Path(path)
+        made = not folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -81,6 +82,10 @@ class RunFolder:
                     # A run that could not begin must not keep the folder from the next attempt.
                     for name in (CONFIG, MANIFEST, QUESTIONS):
                         (folder / name).unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # something was put there meanwhile: it stays
+                        if made and [entry.name for entry in folder.iterdir()] == [".lock"]:
+                            (folder / ".lock").unlink()
+                            folder.rmdir()
                 raise
 
     @property

@@ -71,7 +71,8 @@ def test_a_field_added_since_counts_as_its_default(tmp_path: Path) -> None:
 
 
 def test_a_run_that_could_not_begin_gives_its_folder_back(tmp_path: Path) -> None:
-    """Catches a refused attempt (an unmeasurable kappa, say) that blocks the folder for the corrected command."""
+    """Catches a refused attempt (an unmeasurable kappa, say) that blocks the folder for the corrected command, or that
+    leaves an empty folder where there was none; and one that removes a folder that was there."""
 
     def begin() -> None:
         with RunFolder.claim(tmp_path / "run", CONFIG) as folder:
@@ -81,6 +82,11 @@ def test_a_run_that_could_not_begin_gives_its_folder_back(tmp_path: Path) -> Non
 
     with pytest.raises(InputError, match="early"):
         begin()
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    with pytest.raises(InputError, match="early"):
+        begin()
+    assert (tmp_path / "run").is_dir()
     with RunFolder.claim(tmp_path / "run", {**CONFIG, "rounds": 4}) as folder:
         assert folder.config["rounds"] == 4
 

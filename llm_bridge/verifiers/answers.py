@@ -3,7 +3,7 @@
 | name | what is taken for the answer | right when | checked in |
 | --- | --- | --- | --- |
 | math-boxed | the last box | equal as strings once normalised (`boxed`), verl's rule | this process |
-| math-verify | the last box | equal to `math_verify.verify`, LaTeX only; or the same string | a worker |
+| math-verify | the last box that holds something, and those joined to it | equal as mathematics | here, or a worker |
 | exact, exact-casefold | the whole response, without surrounding spaces | equal as a string | this process |
 | regex:PATTERN | the last match's group `answer`, else its first group, else all of it | equal as a string | a worker |
 
@@ -21,7 +21,9 @@ from typing import Any
 
 from bandit_rft.errors import InputError
 from llm_bridge.verifiers import pool
-from llm_bridge.verifiers.boxed import LONGEST, equal_as_strings, last_boxed
+from llm_bridge.verifiers.boxed import LONGEST, answer_in, equal_as_strings, verl_boxed
+from llm_bridge.verifiers.dress import plain
+from llm_bridge.verifiers.exact import verdict
 
 REGEX_WINDOW = 20_000  # last characters of a response that an expression searches
 
@@ -65,6 +67,11 @@ def rewards(checks: Sequence[Pooled], texts: Sequence[str]) -> list[float]:
     return found
 
 
+def _spelt(answer: str) -> str:
+    """The answer as it is written; the space behind a comma does not count."""
+    return re.sub(r",\s+", ",", answer.strip())
+
+
 def _check_answer(answer: object, what: str) -> None:
     if not isinstance(answer, str) or not answer.strip():
         raise InputError(f"the ground truth of {what} is empty; give the right answer as text")
@@ -93,15 +100,23 @@ class MathBoxed:
 
     def __call__(self, text: str) -> float:
         """The reward of a response."""
-        found = last_boxed(text)
+        found = verl_boxed(text)
         return float(found is not None and equal_as_strings(found, self.answer))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MathVerify(Pooled):
-    """MATH by mathematics: text -> 1.0 if its last box equals `answer` to `math_verify.verify`, else 0.0.
+    """MATH by mathematics: text -> 1.0 if the answer in its last box equals `answer`, else 0.0.
 
-    The package's own search for answers outside boxes, and of plain expressions (which sympy evaluates), is not used.
+    Four stages, each of its own module: the box is found (`boxed.answer_in`), both answers lose their dress
+    (`dress.plain`), what is exact is compared exactly (`exact.verdict`), and the rest goes to a worker, which asks
+    math-verify's LaTeX grammar and comparison, with guards where these are known to be loose (`mathematics.equal`).
+    Only boxes count. Neither the package's search for answers outside boxes nor its plain expressions, which sympy
+    evaluates, are used.
+
+    Kept of math-verify's own rules: 0.666667 is 2/3 (`exact` states the tolerance); letters are the same in capitals;
+    $x=5$ is 5, and 5 is $x=5$, but 1 is not $2x+z=1$; $(1,2)$ is a point and an interval, and "1,2"; $x \\in [1,2]$ is
+    the interval $[1,2]$ and is $1 \\le x \\le 2$ where this is the ground truth, not the other way round.
 
     Attributes:
         answer: the ground truth, LaTeX without its box.
@@ -123,12 +138,16 @@ class MathVerify(Pooled):
             )
 
     def _request(self, text: str) -> dict[str, Any] | float:
-        found = last_boxed(text)
-        if found is None or not found.strip():
+        found = answer_in(text)
+        if found is None:
             return 0.0
-        if found.strip() == self.answer.strip():  # whether LaTeX's grammar knows it or not
+        if _spelt(found) == _spelt(self.answer):  # whether LaTeX's grammar knows it or not
             return 1.0
-        return {"kind": "math", "gold": self.answer, "answer": found}
+        gold, answer = plain(self.answer), plain(found)
+        decided = verdict(gold, answer)
+        if decided is not None:
+            return float(decided)
+        return {"kind": "math", "gold": gold.text, "answer": answer.text}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

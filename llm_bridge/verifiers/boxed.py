@@ -1,10 +1,15 @@
-"""MATH's answers: the last box of a response, and the string normalisation of Hendrycks et al. 2021 that verl uses.
+"""MATH's answers in a response: its boxes, and the string normalisation of Hendrycks et al. 2021 that verl uses.
 
-`last_boxed` finds the answer; `equal_as_strings` compares two of them as `is_equiv` of the MATH data set's authors does
-(verl: `verl/utils/reward_score/math_reward.py`): spaces, \\left and \\right, \\dfrac, degree, dollar and per cent signs
-and units in \\text{ …} are dropped, \\frac12 and 1/2 written \\frac{1}{2}, a short left side of an equation dropped.
-Mathematics it does not know: 0.25 is not \\frac{1}{4} to it. Pure Python, no expression with backtracking, and no more
-than `LONGEST` characters of an answer.
+Two ways to find the answer. `answer_in` is math-verify's, ours: the last box that holds something, where a box is
+\\boxed or \\fbox with braces, spaces or nothing behind it, and the boxes before it where they are one answer, as in
+`$\\boxed{1}$ and $\\boxed{2}$`. `verl_boxed` is math-boxed's, verl's to the letter on ordinary text: the last \\boxed{…},
+which may be empty, and braces count though they are escaped. Only boxes count, to both: "the answer is 5" has none.
+
+`equal_as_strings` compares two answers as `is_equiv` of the MATH data set's authors does (verl:
+`verl/utils/reward_score/math_reward.py`): spaces, \\left and \\right, \\dfrac, degree, dollar and per cent signs and units
+in \\text{ …} are dropped, \\frac12 and 1/2 written \\frac{1}{2}, a short left side of an equation dropped. Mathematics it
+does not know: 0.25 is not \\frac{1}{4} to it. Pure Python, no expression with backtracking, and no more than `LONGEST`
+characters of an answer.
 
 Otherwise than verl's: where a response has both `\\boxed x` and `\\boxed{x}` the last of them counts, not the last of
 the former; and an answer longer than `LONGEST` counts as none (the longest of MATH's 12,500 has 159).
@@ -12,12 +17,85 @@ the former; and an answer longer than `LONGEST` counts as none (the longest of M
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
+from llm_bridge.verifiers.dress import closing
+
 LONGEST = 1000  # characters of an answer
+_JOINED = 40  # characters that may stand between two boxes of one answer
+_TRIED = 50  # boxes that are looked at, from the last on
+
+_JOINT = re.compile(r"(?:[\s$,~&]|\\[,;:! ()\[\]\\]|\\q?quad\b|\\text\s*\{[\s,]*(?:and|or)?[\s,]*\}|\b(?:and|or)\b)*")
+_EMPTY = re.compile(r"(?:[\s.$~{}…]|\\(?:l|c|d)?dots\b|\\q?quad\b|\\[,;:! ]|\\text\b)*")
+_BORDER = re.compile(r"\$|\\\)|\\\]|\n")
+_UNBRACED = re.compile(r"(?:\\[a-zA-Z]+ ?|[-+*/^_=().,\d{}]|[a-zA-Z](?![a-zA-Z]))+")
+
+
+def answer_in(text: str) -> str | None:
+    """The answer of a response, by its last box that holds something; None where there is none.
+
+    A last box that is cut off, or longer than `LONGEST`, counts as no answer. Boxes before it belong to it where only
+    commas, "and", "or", spacing and $ stand between: "1, 2"; one that says the same again is left out.
+    """
+    found: list[str] = []
+    after = len(text)
+    for start, end, held in _boxes(text):
+        if held is None or (found and not (0 <= after - end <= _JOINED and _JOINT.fullmatch(text, end, after))):
+            break
+        if not _EMPTY.fullmatch(held):
+            if held.strip() not in found[:1]:
+                found.insert(0, held.strip() if found else held)
+            after = start
+        elif found:
+            break
+    answer = ", ".join(found)
+    return answer if found and len(answer) <= LONGEST else None
 
 
 def last_boxed(text: str) -> str | None:
-    """What stands in the last \\boxed{…} (\\boxed x, else \\fbox{…}) of a text; None where there is none, or it is not
-    closed, or is longer than `LONGEST`.
+    """What stands in the last box of a text that holds something; None where there is none, or the last is cut off."""
+    for _, _, held in _boxes(text):
+        if held is None:
+            return None
+        if not _EMPTY.fullmatch(held):
+            return held
+    return None
+
+
+def _boxes(text: str) -> Iterator[tuple[int, int, str | None]]:
+    """Start, end and content of the boxes, from the last on, `_TRIED` at most; None for one that is not closed."""
+    place = len(text)
+    for _ in range(_TRIED):
+        place = max(text.rfind("\\boxed", 0, place), text.rfind("\\fbox", 0, place))
+        if place < 0:
+            return
+        start = place + (6 if text.startswith("\\boxed", place) else 5)
+        window = text[start : start + LONGEST + 20]
+        inner = window.lstrip()
+        start += len(window) - len(inner)
+        if inner.startswith("{"):
+            end = closing(inner[: LONGEST + 2], 0)
+            yield (place, len(text), None) if end is None else (place, start + end + 1, inner[1:end])
+        elif not inner:
+            yield place, len(text), None
+        else:
+            held = _unbraced(inner)
+            yield place, start + len(held), held
+
+
+def _unbraced(rest: str) -> str:
+    """What stands in a box without braces: all up to the end of the mathematics, else what looks like mathematics."""
+    border = _BORDER.search(rest)
+    if border and border[0] != "\n":
+        return rest[: border.start()]
+    match = _UNBRACED.match(rest)
+    return match[0] if match else ""
+
+
+def verl_boxed(text: str) -> str | None:
+    """What stands in the last \\boxed{…} (\\boxed x, else \\fbox{…}) of a text as verl finds it; None where there is none,
+    or it is not closed, or is longer than `LONGEST`.
     """
     start = text.rfind("\\boxed")
     if start < 0:

@@ -23,7 +23,6 @@ import importlib.util
 import json
 import logging
 import os
-import random
 import re
 import select
 import signal
@@ -46,64 +45,8 @@ def _sibling(name: str) -> Any:
 
 
 confinement = _sibling("confinement")
-
-
-@functools.lru_cache(maxsize=256)
-def _parsed(answer: str) -> list[Any]:
-    from math_verify import LatexExtractionConfig, parse
-
-    # LaTeX alone: math-verify's plain expressions go through sympy's parse_expr, which is eval.
-    return parse(
-        "\\boxed{" + answer + "}",
-        extraction_config=[LatexExtractionConfig(boxed_match_priority=0)],
-        parsing_timeout=0,
-    )
-
-
-def math_equal(gold: str, answer: str) -> bool:
-    """Whether two answers, as LaTeX without their box, are equal to math-verify, `gold` being the right one."""
-    from math_verify import verify
-    from sympy.core import random as sympy_random
-
-    # simplify tries random numbers: the same question gets the same verdict.
-    sympy_random.seed(0)
-    random.seed(0)
-    return bool(verify(_parsed(gold), _parsed(answer), timeout_seconds=0))
-
-
-def warm_up() -> None:
-    """Import all that a comparison may import late, while it still may: some of sympy's modules evaluate text of their
-    own when they are imported. It also builds the grammar's tables.
-    """
-    import sympy.integrals
-    import sympy.ntheory
-    import sympy.physics.units
-    import sympy.series
-    import sympy.solvers.inequalities
-    import sympy.stats  # noqa: F401
-
-    for gold, answer in _WARMING:
-        math_equal(gold, answer)
-    if not math_equal("\\frac{1}{2}", "0.5") or math_equal("\\frac{1}{2}", "0.4"):
-        # math-verify swallows what its libraries raise: without this, a broken one would score 0 for ever.
-        raise ImportError("math-verify does not tell 1/2 from 0.4 here, so its libraries do not fit together")
-
-
-_WARMING = (
-    ("\\frac{1}{2}", "0.5"),
-    ("x^2-1", "(x-1)(x+1)"),
-    ("\\sin^2 x+\\cos^2 x", "1"),
-    ("\\sqrt{2+\\sqrt{3}}", "\\frac{\\sqrt{6}+\\sqrt{2}}{2}"),
-    ("x^2=4", "2x^2=8"),
-    ("x>3", "3<x"),
-    ("(-\\infty,2)\\cup(3,4]", "(3,4]\\cup(-\\infty,2)"),
-    ("1,2,3", "3,2,1"),
-    ("\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "\\begin{pmatrix} 2 \\\\ 1 \\end{pmatrix}"),
-    ("\\log_2 8", "\\binom{3}{1}"),
-    ("\\int_0^1 x dx", "\\sum_{k=1}^{3} k"),
-    ("e^{i\\pi}", "-1"),
-    ("\\text{Evelyn}", "5\\%"),
-)
+mathematics = _sibling("mathematics")
+warm_up = mathematics.warm_up
 
 
 @functools.lru_cache(maxsize=64)
@@ -128,7 +71,7 @@ def regex_equal(pattern: str, answer: str, text: str, fold: bool) -> bool:
 
 def _answer(request: dict[str, Any]) -> bool:
     if request["kind"] == "math":
-        return math_equal(request["gold"], request["answer"])
+        return mathematics.equal(request["gold"], request["answer"])
     return regex_equal(request["pattern"], request["answer"], request["text"], request["fold"])
 
 

@@ -35,7 +35,7 @@ def every(seconds: float) -> dict[str, verifiers.Verifier]:
 def through(texts: list[str], mark: Path, seconds: float) -> dict[str, float]:
     """The slowest check of each verifier, in seconds."""
     slowest: dict[str, float] = {}
-    assert verifiers.make("math-verify", "7")("\\boxed{7.0}") == 1.0  # the worker has started, which takes seconds
+    assert verifiers.make("math-verify", "2x")("\\boxed{x+x}") == 1.0  # the worker has started, which takes seconds
     start = time.perf_counter()
     for name, verifier in every(seconds).items():
         times = []
@@ -88,8 +88,8 @@ def test_five_hundred_hostile_completions(tmp_path: Path) -> None:
 
 def test_right_answers_still_count_among_hostile_ones() -> None:
     """Catches answers that go to the wrong question after a kill: 24 in parallel, every third hangs."""
-    texts = ["\\boxed{9^{9^{9^{9}}}}" if place % 3 == 0 else f"\\boxed{{{place}}}" for place in range(24)]
-    checks = [verifiers.MathVerify(answer=f"{place}.0", seconds=1.0) for place in range(24)]
+    texts = ["\\boxed{9^{9^{9^{9}}}}" if place % 3 == 0 else f"\\boxed{{{place}+x}}" for place in range(24)]
+    checks = [verifiers.MathVerify(answer=f"x+{place}.0", seconds=1.0) for place in range(24)]
     before = verifiers.counts()
     assert verifiers.rewards(checks, texts) == [float(place % 3 != 0) for place in range(24)]
     after = verifiers.counts()
@@ -99,10 +99,10 @@ def test_right_answers_still_count_among_hostile_ones() -> None:
 
 def test_any_thread_may_ask() -> None:
     """math-verify alone scores 0 off the main thread (its limit is SIGALRM)."""
-    verifier = verifiers.make("math-verify", "\\frac{1}{2}")
+    verifier = verifiers.make("math-verify", "\\frac{x}{2}")
     found: list[float] = []
     threads = [
-        threading.Thread(target=lambda: found.extend(verifier.many(["\\boxed{0.5}", "\\boxed{2}"])))  # type: ignore[attr-defined]
+        threading.Thread(target=lambda: found.extend(verifier.many(["\\boxed{x/2}", "\\boxed{x/3}"])))  # type: ignore[attr-defined]
         for _ in range(4)
     ]
     for thread in threads:
@@ -113,11 +113,11 @@ def test_any_thread_may_ask() -> None:
 
 
 def test_a_worker_that_was_killed_is_replaced_and_the_answer_still_counts() -> None:
-    verifier = verifiers.make("math-verify", "\\frac{1}{2}")
-    assert verifier("\\boxed{0.5}") == 1.0
+    verifier = verifiers.make("math-verify", "\\frac{x}{2}")
+    assert verifier("\\boxed{x/2}") == 1.0
     (process,) = pool.shared().processes
     os.killpg(process, 9)
-    assert verifier("\\boxed{0.5}") == 1.0
+    assert verifier("\\boxed{x/2}") == 1.0
     assert verifiers.counts().crashes == 0
     assert process not in pool.shared().processes
 
@@ -182,7 +182,7 @@ def test_workers_end_with_their_parent() -> None:
     """At a normal exit, and where the parent is killed in the middle of a check (the workers' own limit ends them)."""
     program = (
         "import sys, threading\nfrom llm_bridge import verifiers\nfrom llm_bridge.verifiers import pool\n"
-        "verifiers.make('math-verify', '7')('\\\\boxed{7.0}')\n"
+        "verifiers.make('math-verify', '2x')('\\\\boxed{x+x}')\n"
         "print(*pool.shared().processes, flush=True)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -1,0 +1,341 @@
+"""The plain form of a MATH answer: the same mathematics without the dress that people and models put around it.
+
+    plain(r"\\text{Answer: }\\mathbf{1\\,000}\\text{ cm}.")  is  Plain(text="1000", unit="cm")
+
+`plain` is a chain of small steps, each a function of text to text, in the order of `_STEPS`: characters of Unicode
+become LaTeX; fonts, colours and sizes go; fractions and roots get their braces; thousands lose their separators,
+however they are spelt; `3 1/2` is written 3\\frac{1}{2}; what leads to an answer ("Answer:", "=") and what ends it
+(a period) go, and so do money, degrees and units. Ground truths and answers take the same steps.
+
+A unit is only what is marked as text (`5\\text{ m}`) or a whole English word or abbreviation of two letters or more
+after a number (`5 cm`): a single letter is a variable, so that `4t` is not 4. The unit is kept beside the text; see
+`units_clash`.
+
+No step gives an answer another value; where one could (`(100,101)` is a point, not 100101), it leaves the text alone.
+Pure Python, no evaluation, and no expression that backtracks: an answer has at most `boxed.LONGEST` characters.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Plain:
+    """An answer without its dress.
+
+    Attributes:
+        text: LaTeX.
+        unit: what was measured in, in lower case ("cm^2", "degree", "dollar"); "" where nothing was said.
+    """
+
+    text: str
+    unit: str = ""
+
+
+@functools.lru_cache(maxsize=4096)
+def plain(answer: str) -> Plain:
+    """The plain form of an answer, LaTeX without its box."""
+    text = answer
+    for step in _STEPS:
+        text = step(text)
+    text, unit = _without_unit(text)
+    return Plain(_letters(_ends(text)), unit)
+
+
+# --------------------------------------------------------------------------------------------------------- characters
+
+_CHARACTERS = str.maketrans(
+    {
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-"),
+        **dict.fromkeys("\u00a0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t\r\n", " "),
+        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f", None),
+        **{"×": "\\times ", "·": "\\cdot ", "⋅": "\\cdot ", "÷": "\\div ", "∗": "*", "⁄": "/", "∕": "/"},
+        **{"π": "\\pi ", "∞": "\\infty ", "√": "\\sqrt ", "°": "^\\circ ", "±": "\\pm ", "∅": "\\emptyset "},
+        **{"≤": "\\le ", "≥": "\\ge ", "≠": "\\ne ", "≈": "\\approx ", "∈": "\\in ", "∪": "\\cup ", "∩": "\\cap "},
+        **{"½": "\\frac{1}{2}", "⅓": "\\frac{1}{3}", "⅔": "\\frac{2}{3}", "¼": "\\frac{1}{4}", "¾": "\\frac{3}{4}"},
+        **{"²": "^{2}", "³": "^{3}", "\u2019": "'", "％": "%", "（": "(", "）": ")", "，": ",", "｛": "{", "｝": "}"},
+        **{"＋": "+", "＝": "=", "：": ":", "．": ".", "／": "/"},
+        **{chr(0xFF10 + digit): str(digit) for digit in range(10)},
+    }
+)
+
+
+_SQUARE_METRES = re.compile(r"(?<=[0-9])\s*([kcm]?m)[\u00b2\u00b3]\s*\.?\s*$")
+
+
+def _characters(text: str) -> str:
+    """Unicode's minus signs, spaces, signs and digits as LaTeX's. After a number, m² with that character is a unit."""
+    text = _SQUARE_METRES.sub(r"\\text{ \1}", text)
+    return text.translate(_CHARACTERS)
+
+
+# ------------------------------------------------------------------------------------------------------- fonts, braces
+
+_DROPPED = re.compile(
+    r"\\(?:text)?colou?r\s*\{[^{}]*\}|\\(?:left|right)\.|\\text\{\s*[.,;]?\s*\}|\\h?phantom\s*(?:\{[^{}]*\})?|\\(?:begin|end)\{(?:align|equation|gather)\*?\}"
+    r"|\\(?:boxed|fbox|mathbf|mathit|mathtt|mathnormal|boldsymbol|bm|pmb|underline|underbrace|ensuremath|displaystyle"
+    r"|textstyle|scriptstyle|limits|bf|it|sf|rm|tiny|small|normalsize|large|Large|LARGE|huge|Huge|left|right|middle"
+    r"|[bB]igg?[lrm]?|nonumber|strut)(?![a-zA-Z])|\\[()\[\]](?=\s*$)|(?:(?<=^)|(?<=^ ))\\[(\[]"
+)
+_TEXTS = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt|normal|up|md)?|emph|mbox|hbox|mathrm|mathsf|operatorname\*?)\s*(?=\{)")
+_DOUBLED = re.compile(r"\\\\(?=[a-zA-Z])")
+_ROMAN = re.compile(r"\{\s*\\(?:rm|bf|it|sf|tt)\s+([^{}]*)\}")
+_LONE_LETTER = re.compile(r"\\text\{\s*([a-zA-Z])\s*\}")
+_OPTION = re.compile(r"(?:\\text)?\{?\s*\(\s*([A-Z])\s*\)\s*\}?|\\text\{\s*([A-Z])\s*\)?\s*\}")
+
+
+def _fonts(text: str) -> str:
+    """Commands of fonts, colours, sizes and boxes go, their braces stay; all that set words become \\text."""
+    if "\\begin" not in text:
+        text = _DOUBLED.sub(lambda _: "\\", text)  # as a model writes that quotes its LaTeX; else a row's end
+    text = _ROMAN.sub(r"\\text{\1}", text)
+    text = _DROPPED.sub("", text.replace("\\$", _DOLLAR).replace("**", ""))
+    text = _TEXTS.sub(lambda _: "\\text", text)
+    return re.sub(r"\\[dtc]frac(?![a-zA-Z])", lambda _: "\\frac", text)
+
+
+def _letters(text: str) -> str:
+    """\\text{E} is E, and so is the option \\text{(E)} or (E)."""
+    match = _OPTION.fullmatch(text)
+    return (match[1] or match[2]) if match else _LONE_LETTER.sub(r"\1", text)
+
+
+def _arguments(text: str) -> str:
+    """\\frac12, \\frac\\pi 2 and \\sqrt3 with braces around each argument."""
+    end = len(text)
+    while (start := max(text.rfind("\\frac", 0, end), text.rfind("\\sqrt", 0, end))) >= 0:
+        end = start
+        place, wanted = start + 5, 2 if text.startswith("\\frac", start) else 1
+        if text[place : place + 1].isalpha() or (wanted == 1 and text[place:].lstrip().startswith("[")):
+            continue
+        done = text[:place]
+        for _ in range(wanted):
+            argument, place = _argument(text, place)
+            done += "{" + argument + "}"
+        text = done + text[place:]
+    return text
+
+
+def _argument(text: str, place: int) -> tuple[str, int]:
+    """What TeX reads as one argument from here on, without its braces, and where it ends."""
+    while text[place : place + 1] == " ":
+        place += 1
+    if text[place : place + 1] == "{":
+        end = closing(text, place)
+        return (text[place + 1 : end], end + 1) if end is not None else (text[place + 1 :], len(text))
+    match = re.compile(r"\\[a-zA-Z]+|\\?.|").match(text, place)
+    assert match is not None
+    return match[0], match.end()
+
+
+def closing(text: str, place: int) -> int | None:
+    """Where the brace that opens at `place` is closed; None if nowhere. Escaped braces are no braces."""
+    depth = 0
+    while place < len(text):
+        if text[place] == "\\":
+            place += 1
+        else:
+            depth += (text[place] == "{") - (text[place] == "}")
+            if depth == 0:
+                return place
+        place += 1
+    return None
+
+
+# ------------------------------------------------------------------------------------------------------------- numbers
+
+_APART = r"(?:\{,\}|,?\\!\s*,?|,\s*\\!\s*|\\,|\\ |\\;|\\:|~| )"  # what may stand between thousands, beside a comma
+_THOUSANDS = re.compile(rf"(?<![\d.,/_])(\d{{1,3}})((?:{_APART}\s*\d{{3}})+)(?![\d/])(?!\s*,?\s*\\!)")
+_COMMAS = re.compile(r"(?<![\d.,_])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+_MIXED = re.compile(r"(?<![\d./^_])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])")
+_SPACES = re.compile(r"(?<!\\)\\[,;:>! ]|~|\\q?quad(?![a-zA-Z])|\\[hv]space\*?\{[^{}]*\}|\\thinspace(?![a-zA-Z])")
+
+
+def _thousands(text: str) -> str:
+    """1\\,000, 1{,}000, 1 000 and 1,000 are 1000; (100,101) is a point and 1,2,345 a list, but (1,000) is 1000."""
+    text = _THOUSANDS.sub(lambda match: re.sub(r"\D", "", match[0]), text)
+    done, last, depth, seen = "", 0, 0, 0
+    for match in _COMMAS.finditer(text):
+        between = text[seen : match.start()]
+        depth += sum(map(between.count, "([")) - sum(map(between.count, ")]"))
+        depth += between.count("\\{") - between.count("\\}")
+        seen = match.end()
+        if depth <= 0 or any(group.startswith("0") for group in match[0].split(",")):
+            done, last = done + text[last : match.start()] + match[0].replace(",", ""), match.end()
+    return done + text[last:]
+
+
+def _spaces(text: str) -> str:
+    """LaTeX's spaces are spaces or nothing; mixed numbers have a \\frac."""
+    text = _SPACES.sub(lambda match: "" if match[0] == "\\!" else " ", text)
+    return _MIXED.sub(r"\1\\frac{\2}{\3}", text).strip()
+
+
+# ---------------------------------------------------------------------------------------------------- what leads, ends
+
+_AND = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|\\lor\b)\s*")
+_LEAD = re.compile(
+    r"(?:=|\\(?:approx|simeq|sim|cong|equiv|implies|Rightarrow|to|therefore|rightarrow)(?![a-zA-Z])|&"
+    r"|\\text\{\s*(?:the\s+)?(?:final\s+)?(?:answer|ans|approximately|about|exactly|so|thus|hence|is)"
+    r"(?:\s+is)?\s*[:=]?\s*\}\s*[:=]?|(?:the\s+)?(?:final\s+)?(?:answer|ans)(?:\s+is\s*:?|\s*[:=])"
+    r"|\\text\{[a-z ]{1,40}:\s*\}(?=\s*[-\d\\]))\s*",
+    re.IGNORECASE,
+)
+_ALL_TEXT = re.compile(r"\\text\{\s*([-$]?\s*(?:\\frac\{\d+\}\{\d+\}|\d)[^{}\\]*)\}")
+
+
+def _ends(text: str) -> str:
+    """Without what leads to an answer, without the punctuation that ends it, without braces around all of it."""
+    before = None
+    while text != before:
+        before = text
+        text = text.strip().strip("$").strip()
+        lead = _LEAD.match(text)
+        if lead:
+            text = text[lead.end() :]
+        if not text.endswith("...") and not text.endswith("\\"):  # an ellipsis is a part of the answer
+            text = text.removesuffix("\\").rstrip(".,;: ")
+        if text.startswith("{") and closing(text, 0) == len(text) - 1:
+            text = text[1:-1]
+        if match := _ALL_TEXT.fullmatch(text):
+            text = match[1]
+    return text
+
+
+def _lists(text: str) -> str:
+    """"1 and 2" and 1\\text{ or }2 are "1, 2"."""
+    return _AND.sub(", ", text) if "and" in text or "or" in text else text
+
+
+# --------------------------------------------------------------------------------------------------------------- units
+
+_DOLLAR = "\uff04"  # for \\$, while $ is the border of mathematics
+_MONEY = {_DOLLAR: "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee"}
+_CURRENCY = re.compile(r"[\uff04$€£¥₹]|\\(?:euro|pounds|texteuro|textdollar)(?![a-zA-Z])\s*")
+_DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\degrees?(?![a-zA-Z])")
+_ANGLED = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
+_PERCENT = re.compile(r"\s*(?:\\text\{\s*(?:\\?%|percent|pct|percentage)\s*\}|\\%|%|(?<=[\d\s}])(?:percentage|percent|pct)\b)")
+_UNIT = re.compile(r"(?<=[\d\s})\]a-z%/])\s*\\text\s*\{([^{}]*)\}\s*(?:\^\s*\{?\s*(-?\d)\s*\}?)?\s*\.?\s*$")
+_PER = re.compile(r"\s*(?:/|\\cdot|\\times|\^\{?\\text|\\frac\{\\text\{([^{}]*)\}\}\{\\text\{([^{}]*)\}\})\s*$")
+_PLAIN_UNIT = re.compile(r"(?<=[\d})])\s*([a-zA-Z][a-zA-Z. /]*[a-zA-Z])\.?\s*(?:\^\s*\{?\s*(\d)\s*\}?)?\s*$")
+_CLOCK = re.compile(r"\s*(?:\\text\s*\{\s*)?([ap])\.?\s?m\.?\s*\}?\s*$", re.IGNORECASE)
+
+
+def _signs(text: str) -> str:
+    """Per cent as \\%."""
+    return _PERCENT.sub(r"\\%", text)
+
+
+# Names of one unit; the first is the one that `Plain.unit` has.
+_UNITS = tuple(
+    tuple(line.split())
+    for line in """\
+cm centimeter centimetre centimeters centimetres
+mm millimeter millimetre millimeters millimetres
+m meter metre meters metres
+km kilometer kilometre kilometers kilometres
+inch inches in
+foot feet ft
+yard yards yd yds
+mile miles mi
+mph
+second seconds sec secs s
+minute minutes min mins
+hour hours hr hrs h
+day days
+week weeks
+month months
+year years yr yrs
+dollar dollars usd
+cent cents
+euro euros eur
+degree degrees deg
+gram grams g gm
+kg kilogram kilograms
+pound pounds lb lbs
+ounce ounces oz
+liter litre liters litres l
+ml
+gallon gallons
+acre acres
+unit units
+""".splitlines()
+)
+_CANONICAL = {name: names[0] for names in _UNITS for name in names}
+_LETTERS = frozenset("mshglLNJWV")  # units of one letter, where they are marked as text
+_COUNTED = frozenset(
+    "square squares sq cubic cu per and of kph kmh ways way integers digits digit points point edges students people "
+    "ticket tickets apples books boxes pieces values solutions triangles multiples teachers dogs daps meals".split()
+)
+
+
+def _without_unit(text: str) -> tuple[str, str]:
+    """The answer without its unit, and the unit. The time of day (9 a.m.) stays whole: its letters are no unit."""
+    text = _ends(text)
+    clock = _CLOCK.search(text)
+    if clock and text[: clock.start()].strip()[-1:].isdigit():
+        return text[: clock.start()].strip() + "\\text{" + clock[1].lower() + "m}", ""
+    unit = ""
+    money = _CURRENCY.search(text)
+    if money:
+        unit = _MONEY.get(money[0].strip(), "")
+        text = _CURRENCY.sub("", text)
+    if not _ANGLED.search(text) and _DEGREE.search(text):
+        rest = _DEGREE.sub("", text)
+        unit = "degree" if len(rest) < len(text) else unit
+        text = re.sub(r"\s*(?<=\d)\s*\\text\{\s*[CF]\s*\}\s*$|(?<=\d)\s+[CF]$", "", rest)
+    for _ in range(4):  # as in \text{ square }\text{units}
+        text = _ends(text)
+        match = _UNIT.search(text)
+        if match and _measures(text[: match.start()], match[1]):
+            unit = _canonical(match[1], match[2]) + unit if not unit else unit
+            text = _PER.sub("", text[: match.start()])
+            continue
+        match = _PLAIN_UNIT.search(text)
+        if match and _known(match[1]) and _measures(text[: match.start()], match[1]):
+            unit = _canonical(match[1], match[2]) if not unit else unit
+            text = text[: match.start()]
+            continue
+        break
+    return text, unit
+
+
+def _measures(number: str, words: str) -> bool:
+    """Whether words after this are a unit: something with a digit or a number's name stands before, and no "or"."""
+    if len(words.strip()) == 1 and words.strip() not in _LETTERS:
+        return False  # the numbers e and i, in roman type
+    return bool(re.search(r"\d|\\pi", number)) and not re.fullmatch(r"\s*,?\s*(?:and|or|if|for|when)\s*", words)
+
+
+def _known(words: str) -> bool:
+    """Whether all of plain words are units, of two letters or more."""
+    every = re.split(r"[\s./]+", words.lower())
+    return all(len(word) > 1 and (word in _CANONICAL or word in _COUNTED) for word in every if word) and len(words) > 1
+
+
+def _canonical(words: str, power: str | None) -> str:
+    every = [_CANONICAL.get(word, word) for word in re.split(r"[\s.]+", words.lower()) if word]
+    if every[:1] in (["square"], ["sq"]):
+        every, power = every[1:], "2"
+    if every[:1] in (["cubic"], ["cu"]):
+        every, power = every[1:], "3"
+    return " ".join(every) + (f"^{power}" if power else "")
+
+
+def units_clash(one: Plain, other: Plain) -> bool:
+    """Whether two answers are measured in two known units that differ: 10 cm is not 10 inches, 3 p.m. not 3 a.m.
+    A unit that only one of them has, or that is in no table, does not matter.
+    """
+    a, b = one.unit.partition("^"), other.unit.partition("^")
+    if a[0] not in _CANONICAL or b[0] not in _CANONICAL or "unit" in (a[0], b[0]):
+        return False
+    return a != b if a[2] and b[2] else a[0] != b[0]
+
+
+_STEPS: tuple[Callable[[str], str], ...] = (
+    _characters, _fonts, _arguments, _thousands, _spaces, _signs, _ends, _lists,
+)  # fmt: skip

@@ -1,0 +1,467 @@
+"""What can be decided about two MATH answers exactly, and in this process: numbers, lists of them, bases, times, words.
+
+    verdict(plain("10^{-20}"), plain("10^{-21}"))  is  False
+    verdict(plain("x+1"), plain("1+x"))            is  None: ask math-verify
+
+Numbers are rational numbers of bounded size, from whole numbers, decimals (0.\\overline{3} too), fractions, powers,
+factorials, sums and products: `9^{9^{9}}` is not evaluated but left to a worker and its time limit. 43_5 is a numeral
+in base 5, which is neither 43 nor 23; a base of 10 changes nothing.
+
+The tolerance. Two numbers are equal if they are so exactly. Besides, a decimal may stand for a number that it cannot
+write out: one with p decimals for a value v where 10^p v is no whole number, if it is within 5e-7 of v (math-verify's
+own six decimals: 0.666667 is 2/3, and 0.6667 is not) and within a part of 1e-5 of it (so that 0.0000001 is not
+0.0000002). Of two decimals, the shorter must show at least six places.
+
+Per cent: 50\\% is 50, as to math-verify and verl, and it is 1/2.
+
+Order: lists ("1,2" or \\{1,2\\}) are equal in any order, and an answer may repeat an element; points and intervals are
+equal in order and with the same brackets.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from llm_bridge.verifiers.dress import Plain, closing, units_clash
+
+ABSOLUTE = Fraction(5, 10**7)  # math-verify rounds to six decimals
+RELATIVE = Fraction(1, 10**5)
+_BITS = 1 << 15  # of a numerator or denominator; 2000! has 19,000
+_WORK = 1 << 19  # bits of all results of one expression
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """A number as an answer gives it.
+
+    Attributes:
+        value: its value; for a percentage, the number before the sign.
+        places: decimals shown; None where it is not written as a decimal.
+        percent: whether it is a percentage.
+    """
+
+    value: Fraction
+    places: int | None = None
+    percent: bool = False
+
+
+class _Unknown(Exception):
+    """Not a number of this grammar, or too large: math-verify's to judge."""
+
+
+class _Nonsense(Exception):
+    """Nobody's number: 3 7/2, or a division by zero."""
+
+
+def verdict(gold: Plain, answer: Plain) -> bool | None:
+    """Whether an answer is right; None where it takes more than this module to tell."""
+    if units_clash(gold, answer):
+        return False
+    if _squeezed(gold.text) == _squeezed(answer.text):
+        return True
+    for stage in (_numerals, _clocks, _words, _numbers, _lists):
+        found = stage(gold.text, answer.text)
+        if found is not None:
+            return found
+    return None
+
+
+def _squeezed(text: str) -> str:
+    """The text without spaces that part nothing: a command keeps the one after it."""
+    return re.sub(r"(?<!\\)(\\[a-zA-Z]+) +(?=[a-zA-Z])| +", lambda match: f"{match[1]} " if match[1] else "", text)
+
+
+# ------------------------------------------------------------------------------------------------------ bases and times
+
+_BASES = "two three four five six seven eight nine ten eleven twelve".split()
+_NUMERAL = re.compile(
+    r"(-?)\s*(?:\\text)?[{(]*\s*([0-9A-Za-z]*\.?[0-9A-Za-z]+)\s*[})]*\s*_\s*\{?\s*(?:\\text\s*\{\s*)?(\d+|[a-z]+)\s*\}*"
+)
+
+
+def _numeral(text: str) -> tuple[str, str, int] | None:
+    """Sign, digits and base of a numeral such as 43_5 or A5_{16}; None for anything else, such as x_1 or 19_5 (5 has
+    no digit 9).
+    """
+    match = _NUMERAL.fullmatch(text.strip())
+    if match is None:
+        return None
+    base = int(match[3]) if match[3].isdigit() and len(match[3]) < 3 else 0
+    if match[3] in _BASES:
+        base = 2 + _BASES.index(match[3])
+    digits = match[2].upper()
+    if not 2 <= base <= 36 or not re.search(r"[0-9]", digits + ("0" if len(digits) > 1 else "")):
+        return None
+    try:
+        int(digits.replace(".", ""), base)
+    except ValueError:
+        return None
+    return match[1], digits.lstrip("0") or "0", base
+
+
+def _numerals(gold: str, answer: str) -> bool | None:
+    """Numerals are equal in sign, digits and base. Beside anything else, only those in base 10 are numbers."""
+    if "_" not in gold and "_" not in answer:
+        return None
+    one, other = _numeral(gold), _numeral(answer)
+    if one is None and other is None:
+        return None
+    if one is not None and other is not None:
+        return one == other
+    sign, digits, base = one or other or ("", "", 0)
+    if base != 10:
+        return False
+    return _numbers(sign + digits, answer if one else gold) or False
+
+
+_CLOCK = re.compile(r"(\d{1,3}(?:\s*:\s*\d{1,3}){0,2})\s*(?:\\text\{([ap]m)\})?")
+
+
+def _clocks(gold: str, answer: str) -> bool | None:
+    """Times of day and ratios. 10:30 is not 1:3; the ratio 6:8 is 3:4; where only one says a.m. or p.m., it is as if
+    neither did.
+    """
+    one, other = _CLOCK.fullmatch(gold), _CLOCK.fullmatch(answer)
+    if one is None or other is None or not any(":" in text or "\\text" in text for text in (gold, answer)):
+        return None
+    a, b = ([int(part) for part in match[1].split(":")] for match in (one, other))
+    if one[2] and other[2] and one[2] != other[2]:
+        return False
+    if one[2] or other[2]:  # 9 p.m. is 9:00 p.m.
+        return a + [0] * (3 - len(a)) == b + [0] * (3 - len(b))
+    if a == b:
+        return True
+    if len(a) != 2 or len(b) != 2 or any(re.search(r":\s*\d\d$", text) for text in (gold, answer)):
+        return False if len(a) > 1 and len(b) > 1 else None
+    return a[0] * b[1] == a[1] * b[0] and bool(b[1])
+
+
+# --------------------------------------------------------------------------------------------------------------- words
+
+_WORDS = re.compile(r"[A-Za-z0-9 ,.'()&/-]*")
+_NAMES = frozenset("pi infty theta alpha beta phi".split())
+
+
+def _word(text: str) -> list[str] | None:
+    """The words of an answer that is nothing but words, in lower case, by commas; None for any other."""
+    bare = text.replace("\\text", " ").replace("{", " ").replace("}", " ").replace("\\&", "&")
+    if not _WORDS.fullmatch(bare) or not re.search(r"[A-Za-z]", bare):
+        return None
+    parts = ["".join(re.findall(r"[a-z0-9/-]+", part)) for part in bare.casefold().split(",")]
+    return [part for part in parts if part]
+
+
+def _words(gold: str, answer: str) -> bool | None:
+    """Words are equal as they are spelt, whatever capitals, spaces and periods; a list of letters in any order. Text
+    is not compared with mathematics, save letter by letter: \\text{ACF} is ACF, while xy is yx by math-verify.
+    """
+    one, other = _word(gold), _word(answer)
+    if one is not None and other is not None:
+        if one == other and ("\\text" in gold or "\\text" in answer or len("".join(one)) > 1):
+            return True
+        if len(one) > 1 and all(len(word) == 1 and word.isalpha() for word in one + other):
+            return sorted(one) == sorted(other)
+        if "\\text" in gold and ("\\text" in answer or len("".join(one)) > 1):
+            return False
+        if len(one) == len(other) == 1 and len(one[0]) == len(other[0]) == 1:
+            return one == other
+    if one is not None and "\\text" in gold and _number(answer) is not None:
+        return False
+    if other is not None and "\\text" in answer and _number(gold) is not None:
+        return False
+    return None
+
+
+# ------------------------------------------------------------------------------------------------------------- numbers
+
+
+def equal(gold: Number, answer: Number) -> bool:
+    """Whether two numbers are equal, by this module's tolerance and rule on percentages."""
+    if gold.percent == answer.percent:
+        return close(gold, answer)
+    plain, part = (answer, gold) if gold.percent else (gold, answer)
+    places = None if part.places is None else part.places + 2
+    return close(plain, Number(part.value)) or close(plain, Number(part.value / 100, places))
+
+
+def close(one: Number, other: Number) -> bool:
+    """Whether two numbers are the same, or one the other's decimal."""
+    if one.value == other.value:
+        return True
+    if one.places is not None and other.places is not None:
+        if one.places == other.places or min(one.places, other.places) < 6:
+            return False
+    else:
+        places, exact = (one.places, other.value) if other.places is None else (other.places, one.value)
+        if places is None or (exact * 10**places).denominator == 1:
+            return False
+    apart = abs(one.value - other.value)
+    return apart <= ABSOLUTE and apart <= RELATIVE * max(abs(one.value), abs(other.value))
+
+
+def _numbers(gold: str, answer: str) -> bool | None:
+    """Two numbers, of which either may come as x = 5, as 2 + 3 = 5 or as 2/3 \\approx 0.667."""
+    names = [match[1].casefold() for text in (gold, answer) if (match := _ASSIGNED.match(text))]
+    wanted, found = _values(gold, every=True), _values(answer, every=False)
+    if not wanted or found is None or len(set(names)) > 1:
+        return None
+    return any(equal(one, found[-1]) for one in wanted) if found else False
+
+
+_ASSIGNED = re.compile(r"\s*((?:\\text\{[^{}]*\}|\\[a-zA-Z]+|[a-zA-Z]+)(?:_\{?\w+\}?)?'?)\s*(?:=|\\approx)(?!=)\s*")
+
+
+def _values(text: str, every: bool) -> list[Number] | None:
+    """The number that an answer gives: the last of a chain of equations, the first of approximations. With `every`,
+    all sides that a ground truth has (0.56 = 56\\%). Empty where the sides contradict one another (7 = 5), None where a
+    side is no number.
+    """
+    try:
+        return _read_values(text, every)
+    except _Nonsense:
+        return []
+
+
+def _read_values(text: str, every: bool) -> list[Number] | None:
+    if "=" not in text and "\\approx" not in text:
+        found = _number(text)
+        return None if found is None else [found]
+    if any(sign in text for sign in ("<", ">", ",", ";")):
+        return None
+    named = _ASSIGNED.match(text)
+    rest = text[named.end() :] if named else text
+    exact, *rough = rest.split("\\approx")
+    sides = [_number(side) for side in (exact.split("=") + (rough if every else []))]
+    known = [side for side in sides if side is not None]
+    if len(known) < len(sides):
+        return None
+    if named is None and not every and not all(equal(side, known[-1]) for side in known):
+        return []
+    return known
+
+
+def _number(text: str) -> Number | None:
+    """The number that a text is; None where it is none of this grammar.
+
+    Raises:
+        _Nonsense: it is one of nobody's.
+    """
+    if len(text) > 400 or not re.search(r"\d", text):
+        return None
+    try:
+        return _Reader(text).number()
+    except _Unknown:
+        return None
+
+
+_TOKEN = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+|\\[a-zA-Z]+|\\%|[-+*/^(){}!\[\]])")
+_DIGITS = re.compile(r"\s*(\d+)\s*")
+_REPEATED = re.compile(r"\s*(\d*)\.(\d*)\\(?:overline|bar|dot)\s*\{\s*(\d+)\s*\}")
+_TIMES = ("\\times", "\\cdot", "*")
+
+
+class _Reader:
+    """Reads one number by recursive descent; the depth is bounded by the text's length, at most 400."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens = list(_tokens(text))
+        self.place = 0
+        self.work = 0
+        self.places: int | None = None
+
+    def number(self) -> Number:
+        try:
+            value = self.sum()
+        except RecursionError:
+            raise _Unknown from None
+        percent = self.take("\\%")
+        if self.place < len(self.tokens):
+            raise _Unknown
+        alone = len([token for token in self.tokens if token not in ("-", "+", "\\%", "{", "}", "(", ")")]) == 1
+        places = self.places if alone or self.places is None else max(self.places, 6)
+        return Number(value, places, percent)
+
+    def peek(self) -> str | Number:
+        return self.tokens[self.place] if self.place < len(self.tokens) else ""
+
+    def take(self, *wanted: str) -> bool:
+        if self.peek() in wanted:
+            self.place += 1
+            return True
+        return False
+
+    def bounded(self, value: Fraction) -> Fraction:
+        bits = value.numerator.bit_length() + value.denominator.bit_length()
+        self.work += bits
+        if bits > _BITS or self.work > _WORK:
+            raise _Unknown
+        return value
+
+    def sum(self) -> Fraction:
+        total = self.product()
+        while self.peek() in ("+", "-"):
+            sign = -1 if self.peek() == "-" else 1
+            self.place += 1
+            total = self.bounded(total + sign * self.product())
+        return total
+
+    def product(self) -> Fraction:
+        total = self.signed()
+        while True:
+            if self.take(*_TIMES):
+                total = self.bounded(total * self.signed())
+            elif self.take("/", "\\div"):
+                total = self.divided(total, self.signed())
+            elif self.peek() == "(":
+                total = self.bounded(total * self.power())
+            elif isinstance(self.peek(), Number):
+                raise _Nonsense  # 1 2
+            else:
+                return total
+
+    def divided(self, above: Fraction, below: Fraction) -> Fraction:
+        if not below:
+            raise _Nonsense
+        return self.bounded(above / below)
+
+    def signed(self) -> Fraction:
+        if self.take("-"):
+            return -self.signed()
+        if self.take("+"):
+            return self.signed()
+        return self.power()
+
+    def power(self) -> Fraction:
+        value = self.atom()
+        while self.take("!"):
+            if value.denominator != 1 or not 0 <= value <= 2500:
+                raise _Unknown
+            value = self.bounded(Fraction(math.factorial(int(value))))
+        if not self.take("^"):
+            return value
+        exponent = self.signed() if self.peek() == "-" else self.atom()
+        size = value.numerator.bit_length() + value.denominator.bit_length()
+        if exponent.denominator != 1 or abs(exponent) * size > 2 * _BITS or not (value or exponent > 0):
+            raise _Unknown
+        return self.bounded(value ** int(exponent))
+
+    def atom(self) -> Fraction:
+        token = self.peek()
+        self.place += 1
+        if isinstance(token, Number):
+            if token.places is not None:
+                self.places = max(self.places or 0, token.places)
+            if self.peek() == "\\frac" and token.places is None:  # 3\frac{1}{2}
+                part = self.atom()
+                if not 0 <= part < 1:
+                    raise _Nonsense
+                return self.bounded(token.value + part)
+            return token.value
+        if token == "\\frac":
+            return self.divided(self.group("{"), self.group("{"))
+        if token in ("(", "{"):
+            self.place -= 1
+            return self.group(token)
+        raise _Unknown
+
+    def group(self, opening: str) -> Fraction:
+        if not self.take(opening):
+            raise _Unknown
+        value = self.sum()
+        if not self.take("}" if opening == "{" else ")"):
+            raise _Unknown
+        return value
+
+
+def _tokens(text: str) -> Iterator[str | Number]:
+    place = 0
+    text = text.rstrip()
+    while place < len(text):
+        repeated = _REPEATED.match(text, place)
+        if repeated:
+            yield _repeating(repeated[1], repeated[2], repeated[3])
+            place = repeated.end()
+            continue
+        match = _TOKEN.match(text, place)
+        if match is None:
+            raise _Unknown
+        token, place = match[1], match.end()
+        if token[0].isdigit() or token[0] == ".":
+            whole, point, decimals = token.partition(".")
+            yield Number(Fraction(int(whole + decimals), 10 ** len(decimals)), len(decimals) if point else None)
+        else:
+            yield token
+
+
+def _repeating(whole: str, fixed: str, repeated: str) -> Number:
+    """0.1\\overline{6}: a decimal that is exact."""
+    scale, period = 10 ** len(fixed), 10 ** len(repeated) - 1
+    return Number(Fraction(int(whole + fixed or "0"), scale) + Fraction(int(repeated), scale * period))
+
+
+# --------------------------------------------------------------------------------------------------------------- lists
+
+
+def elements(text: str) -> tuple[str, list[str]] | None:
+    """The brackets around an answer ("" for a bare list) and what the commas between them part; None where that is
+    not what it is.
+    """
+    text = text.strip()
+    opening = "\\{" if text.startswith("\\{") else text[:1]
+    ending = "\\}" if text.endswith("\\}") else text[-1:]
+    parts, depth, start, place = [], 0, 0, 0
+    enclosed = opening in ("(", "[", "\\{") and ending in (")", "]", "\\}")
+    inner = text[len(opening) : -len(ending)] if enclosed else text
+    while place < len(inner):
+        if inner.startswith("\\", place) and inner[place : place + 2] not in ("\\{", "\\}"):
+            place += 2
+            continue
+        depth += (inner[place] in "([{") - (inner[place] in ")]}")
+        if depth < 0:
+            return None  # as in (1,2),(3,4), whose first bracket is not closed by the last
+        if depth == 0 and inner[place] == ",":
+            parts.append(inner[start:place])
+            start = place + 1
+        place += 1
+    return (opening + ending if enclosed else "", [*parts, inner[start:]])
+
+
+def _lists(gold: str, answer: str) -> bool | None:
+    """Lists, points and intervals of numbers; None where an element is no number, or brackets are of another kind."""
+    one, other = elements(gold), elements(answer)
+    if one is None or other is None or (len(one[1]) < 2 and len(other[1]) < 2):
+        return None
+    unordered = ("", "\\{\\}")
+    if one[0] != other[0] and not (one[0] in unordered and other[0] in unordered):
+        return None
+    try:
+        wanted, found = _all_numbers(one[1]), _all_numbers(other[1])
+    except _Nonsense:
+        return False
+    if wanted is None or found is None:
+        return None
+    if one[0] in unordered:
+        return _same_elements(wanted, found)
+    return len(wanted) == len(found) and all(map(equal, wanted, found))
+
+
+def _all_numbers(parts: Sequence[str]) -> list[Number] | None:
+    names = {match[1] for part in parts if (match := re.match(r"\s*([a-zA-Z])(?:_\d|_\{\d\})?\s*=", part))}
+    found = [_number(re.sub(r"^\s*[a-zA-Z](?:_\d|_\{\d\})?\s*=", "", part) if len(names) == 1 else part) for part in parts]
+    known = [number for number in found if number is not None]
+    return known if len(known) == len(found) else None
+
+
+def _same_elements(wanted: Sequence[Number], found: Sequence[Number]) -> bool:
+    """Whether each of the wanted numbers is found, as often as it is wanted, and nothing else is."""
+    left = list(found)
+    for number in wanted:
+        place = next((place for place, other in enumerate(left) if equal(number, other)), None)
+        if place is None:
+            return False
+        del left[place]
+    return all(any(equal(number, other) for number in wanted) for other in left)

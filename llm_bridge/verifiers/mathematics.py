@@ -1,0 +1,149 @@
+"""math-verify, asked about two MATH answers in their plain form (`dress`), with guards where its verdict is loose.
+
+Loaded by `worker` from its file; it imports nothing of ours. math-verify's LaTeX grammar alone is used, without its
+list of units (which takes the last letter of `4t` and of `a+b+c` for one).
+
+The guards only ever turn its yes into a no:
+
+- Its "numerically equal" drops what is below 1e-15, so that 10^{-20}\\pi is 10^{-21}\\pi, and rounds to six decimals, so
+  that tiny numbers are all alike: equal numbers must also be so relative to their size (`_alike`).
+- Two equations without a solution are equal to it: each must have one (`_solvable`).
+- An answer `\\sqrt{49}=5` is 5 to it: sides that are numbers must be equal (`_contradictory`).
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from typing import Any
+
+DIGITS = 60  # of evaluations
+EXACT = 1e-40  # part of their size by which two expressions without decimals may differ, being evaluated
+ROUNDED = 1e-5  # the same where one is a decimal: see `exact`
+
+
+def equal(gold: str, answer: str) -> bool:
+    """Whether two answers, as LaTeX without their box, are equal to math-verify, `gold` being the right one."""
+    from math_verify import verify
+    from sympy.core import random as sympy_random
+
+    # simplify tries random numbers: the same question gets the same verdict.
+    sympy_random.seed(0)
+    random.seed(0)
+    found = [expression for expression in _parsed(answer) if not _contradictory(expression)]
+    return bool(verify(_parsed(gold), found, timeout_seconds=0))
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(answer: str) -> list[Any]:
+    from latex2sympy2_extended.math_normalization import NormalizationConfig
+    from math_verify import LatexExtractionConfig, parse
+
+    normal = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all")
+    # LaTeX alone: math-verify's plain expressions go through sympy's parse_expr, which is eval.
+    return parse(
+        "\\boxed{" + answer + "}",
+        extraction_config=[LatexExtractionConfig(boxed_match_priority=0, normalization_config=normal)],
+        parsing_timeout=0,
+    )
+
+
+# -------------------------------------------------------------------------------------------------------------- guards
+
+
+def _guarded(module: Any) -> None:
+    """Put the guards into math-verify's grader. Raises AttributeError where it has other functions."""
+    numerically, by_solving = module.sympy_numeric_eq, module.sympy_solve_and_compare
+
+    def numeric_eq(a: Any, b: Any, float_rounding: int, numeric_precision: int) -> bool:
+        return bool(numerically(a, b, float_rounding, numeric_precision)) and _alike(a, b)
+
+    def solve_and_compare(gold: Any, pred: Any, float_rounding: int, numeric_precision: int) -> bool:
+        return bool(by_solving(gold, pred, float_rounding, numeric_precision)) and _solvable(gold)
+
+    module.sympy_numeric_eq, module.sympy_solve_and_compare = numeric_eq, solve_and_compare
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two expressions differ by no more than a small part of their size, their symbols given some values."""
+    from sympy import Expr, Float, Rational
+
+    if not isinstance(one, Expr) or not isinstance(other, Expr):
+        return True  # matrices, whose elements come here
+    symbols = sorted(one.free_symbols | other.free_symbols, key=str)
+    values = {symbol: Rational(1103 + 371 * place, 1000) for place, symbol in enumerate(symbols)}
+    part = ROUNDED if one.has(Float) or other.has(Float) else EXACT
+    try:
+        a, b = one.subs(values).evalf(DIGITS), other.subs(values).evalf(DIGITS)
+        return bool(abs(a - b) <= part * max(abs(a), abs(b)))
+    except (TypeError, ValueError, AttributeError):
+        return True  # not numbers: f(2), infinity
+
+
+def _solvable(equation: Any) -> bool:
+    from sympy import solve
+
+    return bool(solve(equation, equation.free_symbols))
+
+
+def _contradictory(expression: Any) -> bool:
+    """Whether an equation, or the first of a chain, says that a number is another one. A chain that begins with a
+    symbol names what is computed, and its last side counts, as in x = 5 + 5 + 1 = 11.
+    """
+    from latex2sympy2_extended.logic import And
+    from sympy import Eq
+
+    chain = expression._unsorted_args if isinstance(expression, And) else [expression]
+    if not all(isinstance(part, Eq) for part in chain) or chain[0].lhs.free_symbols:
+        return False
+    try:
+        first, last = chain[0].lhs.evalf(30), chain[-1].rhs.evalf(30)
+        return bool(first.is_number and last.is_number and abs(first - last) > ROUNDED * max(abs(first), abs(last)))
+    except (TypeError, ValueError, AttributeError):
+        return False
+
+
+# ------------------------------------------------------------------------------------------------------------- warm-up
+
+
+def warm_up() -> None:
+    """Import all that a comparison may import late, while it still may: some of sympy's modules evaluate text of their
+    own when they are imported. It also builds the grammar's tables, and puts the guards in.
+    """
+    import math_verify.grader
+    import sympy.integrals
+    import sympy.ntheory
+    import sympy.physics.units
+    import sympy.series
+    import sympy.solvers.inequalities
+    import sympy.stats  # noqa: F401
+
+    _guarded(math_verify.grader)
+    for gold, answer in _WARMING:
+        equal(gold, answer)
+    for gold, answer, expected in _KNOWN:
+        # math-verify swallows what its libraries raise: without this, a broken one would score 0 for ever.
+        if equal(gold, answer) is not expected:
+            raise ImportError(f"math-verify is wrong about {gold} and {answer}, so its libraries do not fit together")
+
+
+_WARMING = (
+    ("\\frac{1}{2}", "0.5"),
+    ("x^2-1", "(x-1)(x+1)"),
+    ("\\sin^2 x+\\cos^2 x", "1"),
+    ("\\sqrt{2+\\sqrt{3}}", "\\frac{\\sqrt{6}+\\sqrt{2}}{2}"),
+    ("x^2=4", "2x^2=8"),
+    ("x>3", "3<x"),
+    ("(-\\infty,2)\\cup(3,4]", "(3,4]\\cup(-\\infty,2)"),
+    ("1,2,3", "3,2,1"),
+    ("\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "\\begin{pmatrix} 2 \\\\ 1 \\end{pmatrix}"),
+    ("\\log_2 8", "\\binom{3}{1}"),
+    ("\\int_0^1 x dx", "\\sum_{k=1}^{3} k"),
+    ("e^{i\\pi}", "-1"),
+    ("\\text{Evelyn}", "5\\%"),
+)
+_KNOWN = (
+    ("\\frac{1}{2}", "0.5", True),
+    ("\\frac{1}{2}", "0.4", False),
+    ("10^{-20}\\pi", "10^{-21}\\pi", False),
+)

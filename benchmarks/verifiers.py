@@ -51,7 +51,12 @@ def _pair(generator: random.Random) -> tuple[str, list[str]]:
     b = a + generator.randint(1, 50)
     left, right = generator.choice(("()", "[)", "[]"))
     truth = f"{left}{a},{b}{right}"
-    return truth, [truth, f"\\left{left}{a}, {b}\\right{right}", f"{left}{a},{b + 1}{right}", f"{left}{a - 1},{b}{right}"]
+    return truth, [
+        truth,
+        f"\\left{left}{a}, {b}\\right{right}",
+        f"{left}{a},{b + 1}{right}",
+        f"{left}{a - 1},{b}{right}",
+    ]
 
 
 def _word(generator: random.Random) -> tuple[str, list[str]]:
@@ -96,7 +101,9 @@ def measured(count: int, repeats: int) -> list[dict[str, float | str]]:
         for name, checks in made.items():
             start = time.perf_counter()
             if name == "math-verify":
-                found = verifiers.rewards([check for check in checks if isinstance(check, verifiers.Pooled)], texts[name])
+                found = verifiers.rewards(
+                    [check for check in checks if isinstance(check, verifiers.Pooled)], texts[name]
+                )
             else:
                 found = [check(text) for check, text in zip(checks, texts[name], strict=True)]
             seconds[name].append(time.perf_counter() - start)
@@ -118,7 +125,9 @@ def main() -> None:
     rows = measured(options.answers, options.repeats)
     print("| verifier | answers a second | microseconds each | earned |\n| --- | --- | --- | --- |")
     for row in rows:
-        print(f"| {row['verifier']} | {row['answers_a_second']:,.0f} | {row['microseconds']:.1f} | {row['earned']:.3f} |")
+        print(
+            f"| {row['verifier']} | {row['answers_a_second']:,.0f} | {row['microseconds']:.1f} | {row['earned']:.3f} |"
+        )
     if options.out:
         machine = {"python": platform.python_version(), "cores": os.cpu_count()}
         options.out.write_text(json.dumps({"rows": rows, "machine": machine}, indent=1) + "\n")

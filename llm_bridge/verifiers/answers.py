@@ -22,7 +22,7 @@ from typing import Any
 from bandit_rft.errors import InputError
 from llm_bridge.verifiers import pool
 from llm_bridge.verifiers.boxed import LONGEST, answer_in, equal_as_strings, verl_boxed
-from llm_bridge.verifiers.dress import plain
+from llm_bridge.verifiers.dress import plain, unnamed
 from llm_bridge.verifiers.exact import verdict
 
 REGEX_WINDOW = 20_000  # last characters of a response that an expression searches
@@ -143,7 +143,8 @@ class MathVerify(Pooled):
             return 0.0
         if _spelt(found) == _spelt(self.answer):  # whether LaTeX's grammar knows it or not
             return 1.0
-        gold, answer = plain(self.answer), plain(found)
+        gold = plain(self.answer)
+        answer = unnamed(gold, plain(found))
         decided = verdict(gold, answer)
         if decided is not None:
             return float(decided)

@@ -150,7 +150,7 @@ def closing(text: str, place: int) -> int | None:
 
 _APART = r"(?:\{,\}|,?\\!\s*,?|,\s*\\!\s*|\\,|\\ |\\;|\\:|~| )"  # what may stand between thousands, beside a comma
 _THOUSANDS = re.compile(rf"(?<![\d.,/_])(\d{{1,3}})((?:{_APART}\s*\d{{3}})+)(?![\d/])(?!\s*,?\s*\\!)")
-_COMMAS = re.compile(r"(?<![\d.,_])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+_COMMAS = re.compile(r"(?<![\d.,_])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 _MIXED = re.compile(r"(?<![\d./^_])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])")
 _SPACES = re.compile(r"(?<!\\)\\[,;:>! ]|~|\\q?quad(?![a-zA-Z])|\\[hv]space\*?\{[^{}]*\}|\\thinspace(?![a-zA-Z])")
 
@@ -207,8 +207,23 @@ def _ends(text: str) -> str:
 
 
 def _lists(text: str) -> str:
-    """"1 and 2" and 1\\text{ or }2 are "1, 2"."""
+    """ "1 and 2" and 1\\text{ or }2 are "1, 2"."""
     return _AND.sub(", ", text) if "and" in text or "or" in text else text
+
+
+_RELATION = re.compile(r"(?:\s|&)*(?:=|\\in(?![a-zA-Z]))(?:\s|&)*")
+_NAME = re.compile(r"(?:\\text\{[^{}]*\}|\\[a-zA-Z]+|_\{?\w+\}?|\((?:[a-zA-Z]|\\[a-z]+|-?\d)\)|[a-zA-Z'(),|\[\]{} ])+")
+
+
+def unnamed(gold: Plain, answer: Plain) -> Plain:
+    """The answer without the name that it gives to itself, as in (x,y) = (3,4) or f(2) = 5, where the ground truth has
+    none. A chain of equations, or an equation with a calculation on its left, is left alone.
+    """
+    if _RELATION.search(gold.text):
+        return answer
+    sides = _RELATION.split(answer.text)
+    named = len(sides) == 2 and _NAME.fullmatch(sides[0].strip()) and not re.search(r"\\[lg]e|\\ne", sides[0])
+    return dataclasses.replace(answer, text=sides[1].strip()) if named else answer
 
 
 # --------------------------------------------------------------------------------------------------------------- units
@@ -218,7 +233,9 @@ _MONEY = {_DOLLAR: "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "
 _CURRENCY = re.compile(r"[\uff04$€£¥₹]|\\(?:euro|pounds|texteuro|textdollar)(?![a-zA-Z])\s*")
 _DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\degrees?(?![a-zA-Z])")
 _ANGLED = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
-_PERCENT = re.compile(r"\s*(?:\\text\{\s*(?:\\?%|percent|pct|percentage)\s*\}|\\%|%|(?<=[\d\s}])(?:percentage|percent|pct)\b)")
+_PERCENT = re.compile(
+    r"\s*(?:\\text\{\s*(?:\\?%|percent|pct|percentage)\s*\}|\\%|%|(?<=[\d\s}])(?:percentage|percent|pct)\b)"
+)
 _UNIT = re.compile(r"(?<=[\d\s})\]a-z%/])\s*\\text\s*\{([^{}]*)\}\s*(?:\^\s*\{?\s*(-?\d)\s*\}?)?\s*\.?\s*$")
 _PER = re.compile(r"\s*(?:/|\\cdot|\\times|\^\{?\\text|\\frac\{\\text\{([^{}]*)\}\}\{\\text\{([^{}]*)\}\})\s*$")
 _PLAIN_UNIT = re.compile(r"(?<=[\d})])\s*([a-zA-Z][a-zA-Z. /]*[a-zA-Z])\.?\s*(?:\^\s*\{?\s*(\d)\s*\}?)?\s*$")
@@ -331,9 +348,11 @@ def units_clash(one: Plain, other: Plain) -> bool:
     A unit that only one of them has, or that is in no table, does not matter.
     """
     a, b = one.unit.partition("^"), other.unit.partition("^")
-    if a[0] not in _CANONICAL or b[0] not in _CANONICAL or "unit" in (a[0], b[0]):
+    if a[0] not in _CANONICAL or b[0] not in _CANONICAL:
         return False
-    return a != b if a[2] and b[2] else a[0] != b[0]
+    if a[2] and b[2] and a[2] != b[2]:
+        return True  # square units are not cubic units
+    return a[0] != b[0] and "unit" not in (a[0], b[0])
 
 
 _STEPS: tuple[Callable[[str], str], ...] = (

@@ -71,8 +71,10 @@ def verdict(gold: Plain, answer: Plain) -> bool | None:
 
 
 def _squeezed(text: str) -> str:
-    """The text without spaces that part nothing: a command keeps the one after it."""
-    return re.sub(r"(?<!\\)(\\[a-zA-Z]+) +(?=[a-zA-Z])| +", lambda match: f"{match[1]} " if match[1] else "", text)
+    """The text without spaces that part nothing: numbers and letters, such as those of a command, keep the one between
+    them.
+    """
+    return re.sub(r"(?<![\w\\]) +| +(?!\w)", "", text)
 
 
 # ------------------------------------------------------------------------------------------------------ bases and times
@@ -87,7 +89,8 @@ def _numeral(text: str) -> tuple[str, str, int] | None:
     """Sign, digits and base of a numeral such as 43_5 or A5_{16}; None for anything else, such as x_1 or 19_5 (5 has
     no digit 9).
     """
-    match = _NUMERAL.fullmatch(text.strip())
+    named = _ASSIGNED.match(text)
+    match = _NUMERAL.fullmatch(text[named.end() :].strip() if named else text.strip())
     if match is None:
         return None
     base = int(match[3]) if match[3].isdigit() and len(match[3]) < 3 else 0
@@ -451,7 +454,9 @@ def _lists(gold: str, answer: str) -> bool | None:
 
 def _all_numbers(parts: Sequence[str]) -> list[Number] | None:
     names = {match[1] for part in parts if (match := re.match(r"\s*([a-zA-Z])(?:_\d|_\{\d\})?\s*=", part))}
-    found = [_number(re.sub(r"^\s*[a-zA-Z](?:_\d|_\{\d\})?\s*=", "", part) if len(names) == 1 else part) for part in parts]
+    found = [
+        _number(re.sub(r"^\s*[a-zA-Z](?:_\d|_\{\d\})?\s*=", "", part) if len(names) == 1 else part) for part in parts
+    ]
     known = [number for number in found if number is not None]
     return known if len(known) == len(found) else None
 

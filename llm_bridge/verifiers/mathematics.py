@@ -36,16 +36,21 @@ def equal(gold: str, answer: str) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _parsed(answer: str) -> list[Any]:
-    from latex2sympy2_extended.math_normalization import NormalizationConfig
-    from math_verify import LatexExtractionConfig, parse
+    """What an answer is to math-verify: an expression, where its grammar knows all of it, and its normal form as text.
 
-    normal = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all")
-    # LaTeX alone: math-verify's plain expressions go through sympy's parse_expr, which is eval.
-    return parse(
-        "\\boxed{" + answer + "}",
-        extraction_config=[LatexExtractionConfig(boxed_match_priority=0, normalization_config=normal)],
-        parsing_timeout=0,
+    Its `parse` is not used: where the grammar fails, that takes the first fraction it sees for the answer.
+    """
+    from latex2sympy2_extended.math_normalization import NormalizationConfig, normalize_latex
+    from math_verify.parser import parse_latex_cached
+
+    normal = normalize_latex(
+        answer,
+        NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none"),
     )
+    try:
+        return [parse_latex_cached(normal), normal]
+    except Exception:  # the grammar raises bare ones
+        return [normal]
 
 
 # -------------------------------------------------------------------------------------------------------------- guards

@@ -2,14 +2,14 @@
 
 Two ways to find the answer. `answer_in` is math-verify's, ours: the last box that holds something, where a box is
 \\boxed or \\fbox with braces, spaces or nothing behind it, and the boxes before it where they are one answer, as in
-`$\\boxed{1}$ and $\\boxed{2}$`. `verl_boxed` is math-boxed's, verl's to the letter on ordinary text: the last \\boxed{…},
-which may be empty, and braces count though they are escaped. Only boxes count, to both: "the answer is 5" has none.
+`$\\boxed{1}$ and $\\boxed{2}$`. `verl_boxed` is math-boxed's, verl's to the letter on ordinary text: the last
+\\boxed{…}, which may be empty, and braces count though they are escaped. Only boxes count, to both: "the answer is 5" has none.
 
 `equal_as_strings` compares two answers as `is_equiv` of the MATH data set's authors does (verl:
-`verl/utils/reward_score/math_reward.py`): spaces, \\left and \\right, \\dfrac, degree, dollar and per cent signs and units
-in \\text{ …} are dropped, \\frac12 and 1/2 written \\frac{1}{2}, a short left side of an equation dropped. Mathematics it
-does not know: 0.25 is not \\frac{1}{4} to it. Pure Python, no expression with backtracking, and no more than `LONGEST`
-characters of an answer.
+`verl/utils/reward_score/math_reward.py`): spaces, \\left and \\right, \\dfrac, degree, dollar and per cent signs and
+units in \\text{ …} are dropped, \\frac12 and 1/2 written \\frac{1}{2}, a short left side of an equation dropped.
+Mathematics it does not know: 0.25 is not \\frac{1}{4} to it. Pure Python, no expression with backtracking, and no more
+than `LONGEST` characters of an answer.
 
 Otherwise than verl's: where a response has both `\\boxed x` and `\\boxed{x}` the last of them counts, not the last of
 the former; and an answer longer than `LONGEST` counts as none (the longest of MATH's 12,500 has 159).
@@ -94,8 +94,8 @@ def _unbraced(rest: str) -> str:
 
 
 def verl_boxed(text: str) -> str | None:
-    """What stands in the last \\boxed{…} (\\boxed x, else \\fbox{…}) of a text as verl finds it; None where there is none,
-    or it is not closed, or is longer than `LONGEST`.
+    """What stands in the last \\boxed{…} (\\boxed x, else \\fbox{…}) of a text as verl finds it; None where there is
+    none, or it is not closed, or is longer than `LONGEST`.
     """
     start = text.rfind("\\boxed")
     if start < 0:

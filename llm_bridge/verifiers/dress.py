@@ -53,12 +53,45 @@ _CHARACTERS = str.maketrans(
         **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-"),
         **dict.fromkeys("\u00a0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t\r\n", " "),
         **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f", None),
-        **{"×": "\\times ", "·": "\\cdot ", "⋅": "\\cdot ", "÷": "\\div ", "∗": "*", "⁄": "/", "∕": "/"},
-        **{"π": "\\pi ", "∞": "\\infty ", "√": "\\sqrt ", "°": "^\\circ ", "±": "\\pm ", "∅": "\\emptyset "},
-        **{"≤": "\\le ", "≥": "\\ge ", "≠": "\\ne ", "≈": "\\approx ", "∈": "\\in ", "∪": "\\cup ", "∩": "\\cap "},
-        **{"½": "\\frac{1}{2}", "⅓": "\\frac{1}{3}", "⅔": "\\frac{2}{3}", "¼": "\\frac{1}{4}", "¾": "\\frac{3}{4}"},
-        **{"²": "^{2}", "³": "^{3}", "\u2019": "'", "％": "%", "（": "(", "）": ")", "，": ",", "｛": "{", "｝": "}"},
-        **{"＋": "+", "＝": "=", "：": ":", "．": ".", "／": "/"},
+        "×": "\\times ",
+        "·": "\\cdot ",
+        "⋅": "\\cdot ",
+        "÷": "\\div ",
+        "∗": "*",
+        "⁄": "/",
+        "∕": "/",
+        "π": "\\pi ",
+        "∞": "\\infty ",
+        "√": "\\sqrt ",
+        "°": "^\\circ ",
+        "±": "\\pm ",
+        "∅": "\\emptyset ",
+        "≤": "\\le ",
+        "≥": "\\ge ",
+        "≠": "\\ne ",
+        "≈": "\\approx ",
+        "∈": "\\in ",
+        "∪": "\\cup ",
+        "∩": "\\cap ",
+        "½": "\\frac{1}{2}",
+        "⅓": "\\frac{1}{3}",
+        "⅔": "\\frac{2}{3}",
+        "¼": "\\frac{1}{4}",
+        "¾": "\\frac{3}{4}",
+        "²": "^{2}",
+        "³": "^{3}",
+        "\u2019": "'",
+        "％": "%",
+        "（": "(",
+        "）": ")",
+        "，": ",",
+        "｛": "{",
+        "｝": "}",
+        "＋": "+",
+        "＝": "=",
+        "：": ":",
+        "．": ".",
+        "／": "/",
         **{chr(0xFF10 + digit): str(digit) for digit in range(10)},
     }
 )
@@ -284,10 +317,11 @@ unit units
 )
 _CANONICAL = {name: names[0] for names in _UNITS for name in names}
 _LETTERS = frozenset("mshglLNJWV")  # units of one letter, where they are marked as text
-_COUNTED = frozenset(
-    "square squares sq cubic cu per and of kph kmh ways way integers digits digit points point edges students people "
-    "ticket tickets apples books boxes pieces values solutions triangles multiples teachers dogs daps meals".split()
-)
+_THINGS = """
+square squares sq cubic cu per and of kph kmh ways way integers digits digit points point edges students people ticket
+tickets apples books boxes pieces values solutions triangles multiples teachers dogs daps meals
+"""
+_COUNTED = frozenset(_THINGS.split())
 
 
 def _without_unit(text: str) -> tuple[str, str]:
@@ -309,12 +343,12 @@ def _without_unit(text: str) -> tuple[str, str]:
         text = _ends(text)
         match = _UNIT.search(text)
         if match and _measures(text[: match.start()], match[1]):
-            unit = _canonical(match[1], match[2]) + unit if not unit else unit
+            unit = unit if unit else _canonical(match[1], match[2]) + unit
             text = _PER.sub("", text[: match.start()])
             continue
         match = _PLAIN_UNIT.search(text)
         if match and _known(match[1]) and _measures(text[: match.start()], match[1]):
-            unit = _canonical(match[1], match[2]) if not unit else unit
+            unit = unit if unit else _canonical(match[1], match[2])
             text = text[: match.start()]
             continue
         break

@@ -26,7 +26,7 @@ import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from llm_bridge.verifiers.dress import Plain, closing, units_clash
+from llm_bridge.verifiers.dress import Plain, units_clash
 
 ABSOLUTE = Fraction(5, 10**7)  # math-verify rounds to six decimals
 RELATIVE = Fraction(1, 10**5)
@@ -79,7 +79,7 @@ def _squeezed(text: str) -> str:
 
 # ------------------------------------------------------------------------------------------------------ bases and times
 
-_BASES = "two three four five six seven eight nine ten eleven twelve".split()
+_BASES = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _NUMERAL = re.compile(
     r"(-?)\s*(?:\\text)?[{(]*\s*([0-9A-Za-z]*\.?[0-9A-Za-z]+)\s*[})]*\s*_\s*\{?\s*(?:\\text\s*\{\s*)?(\d+|[a-z]+)\s*\}*"
 )
@@ -146,7 +146,6 @@ def _clocks(gold: str, answer: str) -> bool | None:
 # --------------------------------------------------------------------------------------------------------------- words
 
 _WORDS = re.compile(r"[A-Za-z0-9 ,.'()&/-]*")
-_NAMES = frozenset("pi infty theta alpha beta phi".split())
 
 
 def _word(text: str) -> list[str] | None:

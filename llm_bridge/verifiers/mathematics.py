@@ -5,8 +5,8 @@ list of units (which takes the last letter of `4t` and of `a+b+c` for one).
 
 The guards only ever turn its yes into a no:
 
-- Its "numerically equal" drops what is below 1e-15, so that 10^{-20}\\pi is 10^{-21}\\pi, and rounds to six decimals, so
-  that tiny numbers are all alike: equal numbers must also be so relative to their size (`_alike`).
+- Its "numerically equal" drops what is below 1e-15, so that 10^{-20}\\pi is 10^{-21}\\pi, and rounds to six decimals,
+  so that tiny numbers are all alike: equal numbers must also be so relative to their size (`_alike`).
 - Two equations without a solution are equal to it: each must have one (`_solvable`).
 - An answer `\\sqrt{49}=5` is 5 to it: sides that are numbers must be equal (`_contradictory`).
 """

@@ -341,7 +341,7 @@ def test_every_math_answer_is_itself_in_every_dress(shared_data, name):
 
 
 def test_no_number_of_math_earns_for_another(shared_data):
-    """Near misses of the numbers among MATH's answers: the sign, a digit, a factor of ten, one more. Decided exactly, so
+    """Near misses of the numbers among MATH's answers: the sign, a digit, a further digit. Decided exactly, so
     a wrong one that earns is a fault, not chance.
     """
     numbers = [truth for truth in truths(shared_data) if re.fullmatch(r"-?\d+|-?\\d?frac\{\d+\}\{\d+\}", truth)]

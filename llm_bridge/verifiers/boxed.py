@@ -3,7 +3,8 @@
 Two ways to find the answer. `answer_in` is math-verify's, ours: the last box that holds something, where a box is
 \\boxed or \\fbox with braces, spaces or nothing behind it, and the boxes before it where they are one answer, as in
 `$\\boxed{1}$ and $\\boxed{2}$`. `verl_boxed` is math-boxed's, verl's to the letter on ordinary text: the last
-\\boxed{…}, which may be empty, and braces count though they are escaped. Only boxes count, to both: "the answer is 5" has none.
+\\boxed{…}, which may be empty, and braces count though they are escaped. Only boxes count, to both: "the answer
+is 5" has none.
 
 `equal_as_strings` compares two answers as `is_equiv` of the MATH data set's authors does (verl:
 `verl/utils/reward_score/math_reward.py`): spaces, \\left and \\right, \\dfrac, degree, dollar and per cent signs and

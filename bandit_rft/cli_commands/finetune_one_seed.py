@@ -35,6 +35,7 @@ def finetune(
 
     import bandit_rft
     from bandit_rft import loggers
+    from bandit_rft.cli_commands import kept_checkpoints
     from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell
     from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
@@ -96,6 +97,7 @@ def finetune(
             arms=arms,
             on_evaluation=lambda record: tell(line, record),
             tell=lambda sentence: say(line, sentence),
+            on_state=lambda state: print(kept_checkpoints.at_the_start(state, config), flush=True),
             stop=stop,
         )
         stack.callback(recorder.close)
@@ -118,4 +120,7 @@ def finetune(
         print(f"Figure: {figure}\nReport: {report.write(folder.path)}\nRun folder: {folder.path}")
         if verifiers.counts().said():
             print(verifiers.counts().said())
+        dropped = kept_checkpoints.tidy(folder.path / "checkpoints", config)
+        if dropped:
+            print(dropped)
         return history

@@ -41,6 +41,7 @@ class FineTuneRecorder:
         keep: checkpoints kept.
         on_evaluation: told of each new evaluation record.
         tell: given sentences for the user: a damaged checkpoint that was passed over, where the run continues.
+        on_state: given the run's state before its first round, for what is to be said of it.
         stop: asked after each round whether to stop.
         arms: the arm set, named where a round's weights are not finite.
         clock: seconds, monotonic.
@@ -54,6 +55,7 @@ class FineTuneRecorder:
     arms: Any = None
     on_evaluation: Callable[[dict[str, Any]], None] = lambda record: None
     tell: Callable[[str], None] = lambda sentence: None
+    on_state: Callable[[Any], None] = lambda state: None
     stop: StopRequest = field(default_factory=StopRequest)
     clock: Callable[[], float] = time.monotonic
     resumed_at: int = 0
@@ -76,8 +78,9 @@ class FineTuneRecorder:
             raise InputError(
                 "A fine-tuning run folder holds one seed: run each further seed with a --key and --out of its own."
             )
+        self.on_state(state)
         damaged: list[str] = []
-        found = checkpoints.load_latest(self._checkpoints, like=state, tell=damaged.append)
+        found = checkpoints.load_latest(self._checkpoints, like=state, tell=damaged.append, finished=self.rounds)
         done = 0
         if found is not None:
             done, state, _ = found

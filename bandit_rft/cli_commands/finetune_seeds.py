@@ -40,6 +40,7 @@ def finetune_seeds(
     import jax
 
     import bandit_rft
+    from bandit_rft.cli_commands import kept_checkpoints
     from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell_of_seeds
     from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
     from bandit_rft.cli_commands.pinned_model import load_pinned
@@ -98,6 +99,7 @@ def finetune_seeds(
             keep=config.keep_checkpoints,
             on_evaluation=lambda records: tell_of_seeds(line, records, config.rounds),
             tell=lambda sentence: say(line, sentence),
+            on_state=lambda state: print(kept_checkpoints.at_the_start(state, config), flush=True),
             stop=stop,
         )
         stack.callback(recorder.close)
@@ -116,4 +118,7 @@ def finetune_seeds(
             drawn = figure.draw(folder.path)
         print(figure.summary(folder.path))
         print(f"Figure: {drawn}\nReport: {report.write(folder.path)}\nRun folder: {folder.path}", flush=True)
+        dropped = kept_checkpoints.tidy(folder.path / "checkpoints", config)
+        if dropped:
+            print(dropped, flush=True)
         return history

@@ -2,12 +2,12 @@
 
     rewards = pool.run([{"kind": "math", "gold": "\\frac12", "answer": "0.5"}], seconds=5.0)
 
-The processes are started when they are first needed (by `subprocess`: nothing is forked, so JAX's threads are safe,
-and the caller's main module is not imported again), kept, and ended at exit. A request that takes longer than its
-seconds of wall-clock time earns 0 and its process is killed and replaced; so does one whose process dies twice (a stack
-or memory that ran out), the second time a process that has answered nothing before. Both are counted (`counts`). A
-process that is killed while it starts is started again, a few times. Any thread may call; no signal is used. Requests and answers are
-JSON.
+The processes are started when they are first needed (by `subprocess`: nothing is forked, so JAX's threads are safe, and
+the caller's main module is not imported again), kept, and ended at exit. A request that takes longer than its seconds
+of wall-clock time earns 0 and its process is killed and replaced; so does one whose process dies twice (a stack or
+memory that ran out), the second time a process that has answered nothing before. Both are counted (`counts`). A process
+that is killed while it starts is started again, a few times. Any thread may call; no signal is used. Requests and
+answers are JSON.
 
 The limit is wall-clock: on a machine much too busy, a slow but right answer can earn 0, and the counter shows it. Left
 out: limits on memory where the system has none (macOS, Windows).

@@ -68,7 +68,7 @@ def test_ctrl_c_within_a_verifier_stays_ctrl_c(tmp_path: Path) -> None:
 
 
 def test_a_file_that_exits_when_it_is_imported_is_a_sentence(tmp_path: Path) -> None:
-    """Catches a command that ends without a word, with the exit code of a script that was never meant to be imported."""
+    """Catches a command that ends without a word, with the exit code of a script that is no module."""
     (tmp_path / "script.py").write_text("import sys\nsys.exit(0)\n")
     with pytest.raises(InputError, match=r"script.py cannot be imported .SystemExit"):
         verifiers.make(f"{tmp_path / 'script.py'}:score", "7")

@@ -47,7 +47,7 @@ def test_a_worker_that_is_killed_while_it_starts_is_started_again(
 def test_a_worker_that_never_starts_is_a_sentence(workers: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches tries without end, and processes that are left over."""
     die_at_start(monkeypatch, 10**9)
-    with pytest.raises(InputError, match="did not start .3 in a row"):
+    with pytest.raises(InputError, match=r"did not start .3 in a row"):
         workers.run([HALF], seconds=20.0)
     assert workers.processes == []
 

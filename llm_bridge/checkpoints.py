@@ -189,8 +189,9 @@ def reduce(folder: str | Path, part: str, *, least: int = 0) -> int:
                 places = [place for place, entry in enumerate(leaves) if place not in gone and _bytes(entry)]
                 arrays = _read(path, {p: np.empty(leaves[p]["shape"], jnp.dtype(leaves[p]["dtype"])) for p in places})
             except Exception:  # as in `load_latest`
-                continue
-        if any(checkpoint_files.crc32(arrays[place]) != leaves[place]["crc32"] for place in places):
+                arrays = None
+            gc.collect()
+        if arrays is None or any(checkpoint_files.crc32(arrays[place]) != leaves[place]["crc32"] for place in places):
             continue
         target = folder / f"{_PREFIX}{header['round']:08d}"
         with _explained(folder, header["round"]):

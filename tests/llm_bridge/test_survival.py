@@ -191,7 +191,7 @@ def test_a_second_ctrl_c_ends_the_process_at_once() -> None:
     that are taken for one."""
     program = (
         "import hashlib\nfrom bandit_rft.cli_commands.stopping import StopRequest\nwith StopRequest() as stop:\n"
-        "    stop.hold()\n    print('ready', flush=True)\n    hashlib.pbkdf2_hmac('sha256', b'', b'', 10**10)\n"
+        "    stop.hold()\n    print('ready', flush=True)\n    hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT

@@ -61,16 +61,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def finetune(out: str, options: dict[str, object]) -> int:
+    given = [f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in options.items()]
+    return main(["finetune", *given, "--out", out])
+
+
 def run(out: str, **options: object) -> int:
-    given = {"model": "tiny", "data": "sums.parquet", **OPTIONS, **options}
-    return main(["finetune", *(f"--{name.replace('_', '-')}={value}" for name, value in given.items()), "--out", out])
+    return finetune(out, {"model": "tiny", "data": "sums.parquet", **OPTIONS, **options})
 
 
 def run_seeds(out: str, **options: object) -> int:
-    given = {
-        name: value for name, value in {**OPTIONS, **SEEDS, **options}.items() if name not in ("indices", "replay")
-    }
-    return main(["finetune", *(f"--{name.replace('_', '-')}={value}" for name, value in given.items()), "--out", out])
+    given = {**OPTIONS, **SEEDS, **options}
+    return finetune(out, {name: value for name, value in given.items() if name not in ("indices", "replay")})
 
 
 def read(path: str) -> dict[str, Any]:

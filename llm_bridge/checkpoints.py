@@ -319,7 +319,8 @@ def _header(path: Path) -> dict[str, Any] | None:
 
 def _within(name: str, part: str) -> bool:
     """Whether a leaf's name is of this field of the state."""
-    return re.match(rf"\.{part}(?![A-Za-z0-9_])", name) is not None
+    rest = name.removeprefix(f".{part}")
+    return rest != name and not (rest[:1].isalnum() or rest[:1] == "_")
 
 
 def _bytes(entry: dict[str, Any]) -> int:

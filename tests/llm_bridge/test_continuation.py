@@ -12,7 +12,7 @@ import pytest
 from bandit_rft.cli import main
 from bandit_rft.cli_commands import kept_checkpoints
 from bandit_rft.run_folder import read_history, read_lines
-from llm_bridge import checkpoints, load_model
+from llm_bridge import checkpoints
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge.survival import outcome
 
@@ -150,7 +150,6 @@ def test_a_run_that_kept_only_weights_is_closed_and_all_that_reads_it_goes_on(
 ) -> None:
     """Catches the moments of an untrained optimiser that a continued run would step with, and a finished run that its
     own command does not open any more."""
-    assert run("open", rounds=3) == 0
     monkeypatch.setattr(kept_checkpoints, "LARGE", 1)
     assert run("kept", keep_optimizer=True) == 0
     capsys.readouterr()
@@ -168,14 +167,7 @@ def test_a_run_that_kept_only_weights_is_closed_and_all_that_reads_it_goes_on(
         seed = ["--seed", "1"] if command is run_seeds else []
         assert main(["export", out, "--out", f"{out}-exported", *seed]) == 0
         assert main(["report", out]) == 0
-    assert main(["export", "open", "--out", "open-exported"]) == 0
-    tokens = np.arange(12, dtype=np.int32)[None]
-    logits = [np.asarray(load_model(f"{name}-exported").logits(tokens)) for name in ("open", "run")]
-    np.testing.assert_array_equal(*logits)
     assert run("kept", rounds=5, keep_optimizer=True) == 0
-    # Plain gradient steps carry no state: nothing is dropped, and the run stays open.
-    assert run("plain", optimizer="sgd") == 0
-    assert run("plain", optimizer="sgd", rounds=4) == 0
 
 
 def change_weights(folder: Path) -> None:
@@ -261,3 +253,31 @@ def test_a_verifier_that_failed_before_anything_was_done_may_be_mended(
     config = read("config.json")
     Path("run/config.json").write_text(json.dumps({**config, "verifier": "again.py:equal"}))
     assert run("run", verifier="again.py:equal") == 0
+
+
+def test_answers_that_the_verifier_could_not_check_are_counted_by_round_and_reported(folder: Path) -> None:
+    """A verifier that counts one timeout for each response, and a crash for every second. Catches counts of evaluations
+    that are taken for a round's, rounds before a continuation that are counted again, and a history without them that
+    is not read any more."""
+    (folder / "late.py").write_text(
+        "from llm_bridge.verifiers import pool\n\n\ndef late(text, answer):\n"
+        "    pool.shared()._add(calls=1, timeouts=1, crashes=pool.counts().calls % 2)\n    return 0.0\n"
+    )
+    assert run("run", verifier="late.py:late", rounds=2) == 0
+    assert run("run", verifier="late.py:late") == 0
+    history = read_history("run")
+    np.testing.assert_array_equal(history.metrics["verifier_timeouts"], [[2, 2, 2]])
+    np.testing.assert_array_equal(history.metrics["verifier_crashes"], [[1, 1, 1]])
+    evaluated = {(r["round"], r["measured"]): r["verifier_timeouts"] for r in history.evaluations}
+    assert evaluated == {(done, name): count for done in (0, 2, 3) for name, count in (("train", 4), ("test", 2))}
+    report = Path("run/report.html").read_text()
+    assert (
+        "Of the answers, 24 ran out of the verifier&#x27;s time and 12 broke its worker process: each earned" in report
+    )
+    lines = read_lines(Path("run/history.jsonl"))
+    for line in lines:
+        del line["metrics"]["verifier_timeouts"], line["metrics"]["verifier_crashes"]
+    Path("run/history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "verifier_timeouts" not in read_history("run").metrics
+    assert main(["report", "run"]) == 0
+    assert run("run", verifier="late.py:late", rounds=4) == 0

@@ -85,7 +85,7 @@ class Killed(BaseException):
 
 
 def test_every_round_has_a_whole_checkpoint_whenever_the_process_is_killed(saved: Path, tmp_path: Path) -> None:
-    """Killed before and after each write, rename and removal in turn, with nothing tidied up. Catches a moment at which
+    """Killed before each write, rename and removal in turn, with nothing tidied up. Catches a moment at which
     the old one is gone and the new one is not in its place, and litter that the next call leaves."""
     state = a_state(2)
     moment, ended = 0, False
@@ -98,12 +98,10 @@ def test_every_round_has_a_whole_checkpoint_whenever_the_process_is_killed(saved
             def mortal(function: Any) -> Any:
                 def call(*given: Any, **named: Any) -> Any:
                     nonlocal left
-                    for run in (lambda: None, lambda: function(*given, **named)):
-                        left -= 1
-                        if left == 0:
-                            raise Killed
-                        found = run()
-                    return found
+                    left -= 1
+                    if left == 0:
+                        raise Killed
+                    return function(*given, **named)
 
                 return call
 
@@ -123,7 +121,7 @@ def test_every_round_has_a_whole_checkpoint_whenever_the_process_is_killed(saved
         checkpoints.reduce(folder, "opt_state")
         assert sorted(path.name for path in folder.iterdir()) == ["round_00000001", "round_00000002"]
         assert all(checkpoints.is_reduced(path) for path in checkpoints.available(folder))
-    assert moment > 10
+    assert moment > 5
 
 
 def test_the_sizes_are_said_and_only_a_large_state_is_dropped(

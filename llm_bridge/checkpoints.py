@@ -184,9 +184,9 @@ def reduce(folder: str | Path, part: str, *, least: int = 0) -> int:
         size = sum(_bytes(leaves[place]) for place in gone)
         if not size or size < least:
             continue
+        places = [place for place, entry in enumerate(leaves) if place not in gone and _bytes(entry)]
         with checkpoint_files.quiet():
             try:
-                places = [place for place, entry in enumerate(leaves) if place not in gone and _bytes(entry)]
                 arrays = _read(path, {p: np.empty(leaves[p]["shape"], jnp.dtype(leaves[p]["dtype"])) for p in places})
             except Exception:  # as in `load_latest`
                 arrays = None

@@ -1,7 +1,7 @@
 """`bandit-rft`: the composition root. It parses, dispatches, and turns errors into one sentence and an exit code.
 
-Exit codes: 0 done, 2 bad input (one sentence on standard error), 130 interrupted (SIGINT), 143 stopped (SIGTERM) with
-what was done saved.
+Exit codes: 0 done, 2 bad input (one sentence on standard error), 130 interrupted (SIGINT), 143 stopped (SIGTERM); a
+fine-tuning run has then saved what was done.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("bandit-rft: interrupted; a run that has a folder is continued by the same command.", file=sys.stderr)
-        return 130
+        return stopping.INTERRUPTED
     except stopping.Stopped as stopped:
         print(f"bandit-rft: {stopped}", file=sys.stderr)
-        return stopping.EXIT_CODE
+        return stopped.exit_code
     except BrokenPipeError:  # the reader of a pipe has gone: nobody is left to tell
         sys.stderr.close()
         return 141

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.run_folder import (
@@ -81,6 +83,7 @@ def _finetune(run: Path, history: History, theory: Theory) -> str:
     return "\n".join(
         [
             _summary(config, rewards, history.evaluations),
+            _unchecked(history),
             f'<h2>Curves</h2><div class="charts">{"".join(charts)}</div>{rest}',
             _theory(theory),
             _evaluations(history.evaluations),
@@ -141,6 +144,21 @@ def _summary_of_seeds(history: History) -> str:
         if len(found) > 1:
             told += f"; {said} Pass@1 {interval(found[0])} → mean {interval(found[-1])}"
     return f"<p>{page.escaped(told)}.</p>"
+
+
+def _unchecked(history: History) -> str:
+    """A sentence on the answers that the verifier's workers could not check, in rounds and evaluations; or nothing."""
+    names = {"verifier_timeouts": "ran out of the verifier's time", "verifier_crashes": "broke its worker process"}
+    told = []
+    for name, said in names.items():
+        rounds = np.nansum(np.clip(history.metrics[name], 0, 1e12)) if name in history.metrics else 0
+        found = int(rounds) + sum(int(e.get(name, 0)) for e in history.evaluations)
+        if found:
+            told.append(f"{found:,} {said}")
+    if not told:
+        return ""
+    sentence = f"Of the answers, {' and '.join(told)}: each earned 0, right or not."
+    return f"<p>{page.escaped(sentence)}</p>"
 
 
 def _theory(theory: Theory) -> str:

@@ -25,6 +25,8 @@ METRICS: tuple[tuple[tuple[str, ...], str, tuple[float, float] | None], ...] = (
     (("ratio_outside",), "tokens whose ratio is outside the clip, share", None),
     (("dead_groups", "dead_group"), "groups without a signal, share", (0.0, 1.0)),
     (("learning_rate",), "learning rate", None),
+    (("verifier_timeouts",), "answers that ran out of the verifier's time", None),
+    (("verifier_crashes",), "answers that broke the verifier's worker", None),
     (("sampling_gap",), "sampler against scorer, largest gap in log-probability", None),
 )
 

@@ -2,6 +2,7 @@
 
     folder/round_00000012/state/      Orbax: the state's arrays, numbered in the order of its leaves
     folder/round_00000012/meta.json   the round, the caller's `meta`, and each leaf's name, shape, dtype and CRC-32
+    folder/round_00000012-reduced/    the same without a part of the state, on its way to replace it (`reduce`)
 
 A checkpoint is written to a hidden temporary folder, flushed, and renamed into place, so a process killed at any moment
 leaves either the whole checkpoint or none (the next `save` removes what it left). A folder belongs to one run. When the
@@ -14,18 +15,21 @@ checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import logging
+import math
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -36,7 +40,10 @@ PyTree = Any
 
 _LOG = logging.getLogger(__name__)
 _PREFIX = "round_"
-_FORMAT = 2  # 1 had no checksum over meta.json itself; it is still read
+_SHORT = "-reduced"
+_NAME = re.compile(f"{_PREFIX}([0-9]{{8,18}})({_SHORT})?")
+# 1 had no checksum over meta.json itself; 3 lacks a part of the state.
+_FORMATS = _UNCHECKED, _WHOLE, _REDUCED = 1, 2, 3
 
 
 def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | None = None, *, keep: int = 2) -> Path:
@@ -61,7 +68,7 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
     folder = Path(folder).absolute()
     names, leaves, _ = checkpoint_files.flatten(state)
     header = {
-        "format": _FORMAT,
+        "format": _WHOLE,
         "round": int(round),
         "meta": meta or {},
         "leaves": [
@@ -71,38 +78,13 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
     }
     try:
         header = json.loads(json.dumps(header, allow_nan=False))  # as it will be read: JSON's keys are strings
-        text = json.dumps({**header, "crc32": checkpoint_files.header_crc32(header)}, indent=1)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"A checkpoint's meta must be plain JSON values without NaN ({error}): convert it first."
         ) from None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for stale in folder.glob(f".{_PREFIX}*"):  # of a process killed while it wrote; a folder has one writer
-            shutil.rmtree(stale, ignore_errors=True)
-        # Made with the user's own umask: a temporary folder's 0700 would hide the checkpoint from colleagues.
-        temporary = folder / f".{_PREFIX}{round:08d}.{secrets.token_hex(4)}"
-        temporary.mkdir()
-        try:
-            checkpoint_files.write(temporary / "state", {str(i): leaf for i, leaf in enumerate(leaves) if leaf.size})
-            with (temporary / "meta.json").open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            target = folder / f"{_PREFIX}{round:08d}"
-            if target.exists():  # a folder cannot be renamed onto a full one
-                os.replace(target, temporary / "replaced")
-                shutil.rmtree(temporary / "replaced")
-            os.replace(temporary, target)
-        except BaseException:
-            checkpoint_files.remove(temporary)  # while it waits, what was still on its way comes to its end
-            raise
-        checkpoint_files.sync(folder)
-    except OSError as error:
-        raise InputError(
-            f"The checkpoint of round {round} cannot be written to {folder} ({error.strerror or error}): make room or "
-            "access there and repeat the command, or choose another folder."
-        ) from error
+    target = folder / f"{_PREFIX}{round:08d}"
+    with _explained(folder, round):
+        _write(target, header, {str(i): leaf for i, leaf in enumerate(leaves) if leaf.size})
     found = available(folder)
     place = found.index(target) + 1
     # Later ones are damaged, else the run would have gone on from them; counted as the newest they would displace good
@@ -113,7 +95,7 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
 
 
 def load_latest(
-    folder: str | Path, like: PyTree, *, tell: Callable[[str], None] = _LOG.warning
+    folder: str | Path, like: PyTree, *, tell: Callable[[str], None] = _LOG.warning, finished: int | None = None
 ) -> tuple[int, PyTree, dict[str, Any]] | None:
     """(round, state, meta) of the newest checkpoint that reads back to the bit, or None where the folder has none.
 
@@ -122,17 +104,20 @@ def load_latest(
         like: a state of the same structure; gives the tree, shapes, dtypes, and where each array is placed (its
             sharding). Its values are not used.
         tell: given a sentence for each checkpoint that is damaged and passed over.
+        finished: the round after which nothing is to follow. Of that round a reduced checkpoint will do, and what it
+            lacks is as in `like`.
 
     Raises:
-        InputError: the checkpoint belongs to another state (leaves, shapes or dtypes differ), or checkpoints exist but
-            every one is damaged (then nothing was loaded, rather than silently starting over).
+        InputError: the checkpoint belongs to another state (leaves, shapes or dtypes differ), or is reduced and of
+            another round than `finished`, or checkpoints exist but every one is damaged (then nothing was loaded,
+            rather than silently starting over).
     """
     folder = Path(folder).absolute()
     found = available(folder)
     for path in reversed(found):
         with checkpoint_files.quiet():
             try:
-                return _load(path, like)
+                return _load(path, like, finished)
             except InputError:
                 raise
             except Exception as error:  # Orbax and TensorStore raise many types for damaged files
@@ -171,13 +156,78 @@ def load_part(folder: str | Path, part: str, like: PyTree, *, round: int | None 
     raise InputError(f"{which} in {folder} is damaged: restore it from a copy.")
 
 
+def reduce(folder: str | Path, part: str, *, least: int = 0) -> int:
+    """Rewrite every checkpoint without a part of its state, such as the optimiser's, which export and evaluation do not
+    need; a run can then go no further (`load_latest` with `finished`).
+
+    At every moment each round has a whole checkpoint, with the part or without; damaged ones are left as they are.
+
+    Args:
+        folder: as given to `save`.
+        part: the field's name in the state.
+        least: bytes; a checkpoint whose part is smaller keeps it.
+
+    Returns:
+        Bytes of the arrays that are gone.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    folder = Path(folder).absolute()
+    freed = 0
+    for path in reversed(available(folder)):
+        header = _header(path)
+        if header is None or "dropped" in header:
+            continue
+        leaves = header["leaves"]
+        gone = {place for place, entry in enumerate(leaves) if _within(entry["name"], part)}
+        size = sum(_bytes(leaves[place]) for place in gone)
+        if not size or size < least:
+            continue
+        places = [place for place, entry in enumerate(leaves) if place not in gone and _bytes(entry)]
+        with checkpoint_files.quiet():
+            try:
+                arrays = _read(path, {p: np.empty(leaves[p]["shape"], jnp.dtype(leaves[p]["dtype"])) for p in places})
+            except Exception:  # as in `load_latest`
+                arrays = None
+            gc.collect()
+        if arrays is None or any(checkpoint_files.crc32(arrays[place]) != leaves[place]["crc32"] for place in places):
+            continue
+        target = folder / f"{_PREFIX}{header['round']:08d}"
+        with _explained(folder, header["round"]):
+            short = {**header, "format": _REDUCED, "dropped": part}
+            _write(target.with_name(target.name + _SHORT), short, {str(p): array for p, array in arrays.items()})
+            os.replace(target, folder / f".{target.name}.{secrets.token_hex(4)}")
+        freed += size
+    for path in available(folder):
+        if path.name.endswith(_SHORT):
+            with _explained(folder, round_of(path)):
+                os.replace(path, path.with_name(path.name.removesuffix(_SHORT)))
+    _sweep(folder)
+    return freed
+
+
+def is_reduced(checkpoint: Path) -> bool:
+    """Whether a checkpoint of `available` lacks a part of its state; False where it is damaged."""
+    return "dropped" in (_header(checkpoint) or {})
+
+
+def prune(folder: str | Path, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints."""
+    for old in available(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def available(folder: str | Path) -> list[Path]:
     """Folders of the checkpoints in `folder`, oldest round first; temporary ones are not among them."""
     folder = Path(folder)
     if not folder.is_dir():
         return []
-    named = [path for path in folder.glob(f"{_PREFIX}*") if re.fullmatch(_PREFIX + "[0-9]{8,18}", path.name)]
-    return sorted((path for path in named if path.is_dir()), key=round_of)
+    found: dict[int, Path] = {}
+    for path in sorted(folder.glob(f"{_PREFIX}*")):  # the reduced one comes second, and counts where it stands alone
+        if _NAME.fullmatch(path.name) and path.is_dir():
+            found.setdefault(round_of(path), path)
+    return [found[round] for round in sorted(found)]
 
 
 def require(folder: str | Path, round: int | None = None) -> list[Path]:
@@ -200,16 +250,95 @@ def require(folder: str | Path, round: int | None = None) -> list[Path]:
 
 def round_of(checkpoint: Path) -> int:
     """Rounds done in a checkpoint of `available`."""
-    return int(checkpoint.name[len(_PREFIX) :])
+    named = _NAME.fullmatch(checkpoint.name)
+    assert named is not None
+    return int(named[1])
 
 
-def _load(path: Path, like: PyTree) -> tuple[int, PyTree, dict[str, Any]]:
+def _write(target: Path, header: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """A checkpoint under its final name, or not at all. Raises OSError."""
+    folder = target.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    # Made with the user's own umask: a temporary folder's 0700 would hide the checkpoint from colleagues.
+    temporary = folder / f".{target.name}.{secrets.token_hex(4)}"
+    temporary.mkdir()
+    try:
+        checkpoint_files.write(temporary / "state", arrays)
+        with (temporary / "meta.json").open("w", encoding="utf-8") as file:
+            file.write(json.dumps({**header, "crc32": checkpoint_files.header_crc32(header)}, indent=1))
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():  # a folder cannot be renamed onto a full one
+            os.replace(target, temporary / "replaced")
+            shutil.rmtree(temporary / "replaced")
+        os.replace(temporary, target)
+    except BaseException:
+        checkpoint_files.remove(temporary)  # while it waits, what was still on its way comes to its end
+        raise
+    checkpoint_files.sync(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a process left that was killed while it wrote; a folder has one writer."""
+    for stale in folder.glob(f".{_PREFIX}*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    for stale in folder.glob(f"{_PREFIX}*{_SHORT}"):
+        if stale.with_name(stale.name.removesuffix(_SHORT)).exists():
+            shutil.rmtree(stale, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _explained(folder: Path, round: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"The checkpoint of round {round} cannot be written to {folder} ({error.strerror or error}): make room or "
+            "access there and repeat the command, or choose another folder."
+        ) from error
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    """meta.json without its checksum, which holds. Raises what damaged files lead to."""
     header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     written = header.pop("crc32", None)
-    if header["format"] not in (1, _FORMAT) or (
-        header["format"] == _FORMAT and written != checkpoint_files.header_crc32(header)
-    ):
+    unchecked = header["format"] == _UNCHECKED
+    if header["format"] not in _FORMATS or not (unchecked or written == checkpoint_files.header_crc32(header)):
         raise OSError("meta.json differs from what was written")
+    return header
+
+
+def _header(path: Path) -> dict[str, Any] | None:
+    """As `_checked`; None where it is damaged."""
+    try:
+        return _checked(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _within(name: str, part: str) -> bool:
+    """Whether a leaf's name is of this field of the state."""
+    rest = name.removeprefix(f".{part}")
+    return rest != name and not (rest[:1].isalnum() or rest[:1] == "_")
+
+
+def _bytes(entry: dict[str, Any]) -> int:
+    return math.prod(entry["shape"]) * jnp.dtype(entry["dtype"]).itemsize
+
+
+def _read(path: Path, like: dict[int, Any]) -> dict[int, Any]:
+    """Some of a checkpoint's arrays by their place among its leaves, each of the kind and placement of `like`."""
+    target = {str(place): leaf for place, leaf in like.items()}
+    with ocp.PyTreeCheckpointer() as reader:
+        placement = ocp.checkpoint_utils.construct_restore_args(target)
+        asked = ocp.args.PyTreeRestore(item=target, restore_args=placement, partial_restore=True)
+        values = reader.restore(path / "state", args=asked)
+    return {place: values[str(place)] for place in like}
+
+
+def _load(path: Path, like: PyTree, finished: int | None) -> tuple[int, PyTree, dict[str, Any]]:
+    header = _checked(path)
     saved = header["leaves"]
     names, leaves, tree = checkpoint_files.flatten(like)
     if [entry["name"] for entry in saved] != names:
@@ -223,11 +352,24 @@ def _load(path: Path, like: PyTree) -> tuple[int, PyTree, dict[str, Any]]:
                 f"Checkpoint {path} has {entry['name']} of shape {entry['shape']} and type {entry['dtype']}, but this "
                 f"state needs {list(leaf.shape)} and {leaf.dtype}: use the same model, or choose another folder."
             )
-    target = {str(i): ocp.utils.to_shape_dtype_struct(leaf) for i, leaf in enumerate(leaves) if leaf.size}
+    dropped = header.get("dropped")
+    gone = {i for i, name in enumerate(names) if dropped is not None and _within(name, dropped)}
+    if gone and header["round"] != finished:
+        raise InputError(
+            f"Checkpoint {path} keeps the weights of a run that was at its end, without its {dropped}, so no run can "
+            "go on from it: begin another one with these weights (bandit-rft export), or repeat the run with "
+            "--keep-optimizer."
+        )
+    target = {
+        str(i): ocp.utils.to_shape_dtype_struct(leaf) for i, leaf in enumerate(leaves) if leaf.size and i not in gone
+    }
     with ocp.StandardCheckpointer() as reader:
         values = reader.restore(path / "state", target)
     restored = []
     for index, (entry, original) in enumerate(zip(saved, jax.tree.leaves(like), strict=True)):
+        if index in gone:
+            restored.append(original)
+            continue
         value = values.get(str(index), leaves[index])  # Orbax refuses empty arrays; one is as good as another
         if checkpoint_files.crc32(value) != entry["crc32"]:
             raise OSError(f"{entry['name']} differs from what was written")
@@ -243,7 +385,7 @@ def _load_part(path: Path, part: str, like: PyTree) -> tuple[int, PyTree]:
     header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     places = {entry["name"]: place for place, entry in enumerate(header["leaves"])}
     names, leaves, tree = checkpoint_files.flatten(like)
-    target: dict[str, Any] = {}
+    target: dict[int, Any] = {}
     entries = []
     for name, leaf in zip(names, leaves, strict=True):
         place = places.get(f".{part}{name}")
@@ -254,12 +396,10 @@ def _load_part(path: Path, part: str, like: PyTree) -> tuple[int, PyTree]:
                 f"The model has {part}{name} of shape {list(leaf.shape)} and type {leaf.dtype}, but checkpoint {path} "
                 f"{held}: use the run's own model."
             )
-        target[str(place)] = ocp.utils.to_shape_dtype_struct(leaf)
-        entries.append((str(place), entry))
-    with ocp.PyTreeCheckpointer() as reader:
-        placement = ocp.checkpoint_utils.construct_restore_args(target)
-        asked = ocp.args.PyTreeRestore(item=target, restore_args=placement, partial_restore=True)
-        values = reader.restore(path / "state", args=asked)
+        assert place is not None
+        target[place] = ocp.utils.to_shape_dtype_struct(leaf)
+        entries.append((place, entry))
+    values = _read(path, target)
     for place, entry in entries:
         if checkpoint_files.crc32(values[place]) != entry["crc32"]:
             raise OSError(f"{entry['name']} differs from what was written")

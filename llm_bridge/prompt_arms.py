@@ -32,6 +32,8 @@ VerifierFactory = Callable[[Any], Verifier]
 
 def verifier_name(verifier: Verifier) -> str:
     """What to call a verifier in a message."""
+    if isinstance(verifier, verifiers.UserFunction):
+        return verifier.name
     return getattr(verifier, "__name__", None) or type(verifier).__name__
 
 
@@ -64,7 +66,7 @@ def score_each(checks: Sequence[Verifier], text: Sequence[str]) -> np.ndarray:
         if index not in found:
             many = getattr(verifier, "many", None)
             places = [index] if many is None else [at for at, check in enumerate(checks) if check is verifier]
-            given = [verifier(response)] if many is None else many([text[at] for at in places])
+            given = [verifier(response)] if many is None else _listed(verifier, many([text[at] for at in places]))
             if len(given) != len(places):
                 raise InputError(
                     f"Verifier {verifier_name(verifier)} gave {len(given)} rewards for {len(places)} responses: make "
@@ -72,17 +74,45 @@ def score_each(checks: Sequence[Verifier], text: Sequence[str]) -> np.ndarray:
                 )
             found |= zip(places, given, strict=True)
         reward = found[index]
-        try:
-            value = float(reward)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            value = math.nan
+        value = _number(reward)
         if not math.isfinite(value):
             raise InputError(
-                f"Verifier {verifier_name(verifier)} gave {reward!r} for rollout {index}, which is no finite number: "
-                "make it return a float such as 0.0 or 1.0 for every response."
+                f"Verifier {verifier_name(verifier)} gave {_shown(reward)} for rollout {index}, which is no finite "
+                "number: make it return a float such as 0.0 or 1.0 for every response."
             )
         rewards[index] = value
     return rewards
+
+
+def _number(reward: object) -> float:
+    """A reward as a number that float32 holds; NaN where it is none: a text, a list, an array that has axes."""
+    if isinstance(reward, str | bytes | bytearray) or getattr(reward, "ndim", 0) != 0:
+        return math.nan
+    try:
+        value = float(reward)  # type: ignore[arg-type]
+    except Exception:  # None, a complex number, an integer beyond the largest float, a class of the user's own
+        return math.nan
+    return value if abs(value) <= float(np.finfo(np.float32).max) else math.nan
+
+
+def _listed(verifier: Verifier, given: object) -> list[object]:
+    """What a verifier's `many` gave, as a list. Raises InputError where it is none."""
+    try:
+        return list(given)  # type: ignore[call-overload]
+    except TypeError:
+        raise InputError(
+            f"Verifier {verifier_name(verifier)} gave {_shown(given)} for several responses: make its `many` return a "
+            "list of floats, one for each."
+        ) from None
+
+
+def _shown(value: object) -> str:
+    """A value in a message: in short, and whatever its own text is or raises."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of more digits than Python writes, too
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:40]}... (of type {type(value).__name__})"
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from bandit_rft.cli_commands.options import add_options, build, count, given
 from bandit_rft.errors import InputError
 from bandit_rft.loggers import LOGGERS
 
-_EPILOG = """the same command on the same folder continues the run, bit by bit as if it had never stopped; on SIGTERM it
-finishes the round in hand, saves, and exits with code 143.
+_EPILOG = """the same command on the same folder continues the run, bit by bit as if it had never stopped; on Ctrl-C and
+on SIGTERM it finishes the round in hand, saves, and exits with code 130 or 143 (a second Ctrl-C ends it at once). With
+more --rounds, and a constant schedule, the run of a folder goes on to that number: name it with --out, as other options
+have another default name.
 
 the theory's own setting (arXiv 2601.14599, minimalist; no fitted parameter):
   bandit-rft finetune --model smollm2-135m --data arithmetic --index 0 --optimizer sgd --step-over-kappa 0.5 \\
@@ -39,7 +41,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         metavar="FILE",
         help="config.json of an earlier run, of one seed or of many; options given beside it win (default: none)",
     )
-    parser.add_argument("--out", metavar="RUN", help="run folder (default: runs/ and a name made of the options)")
+    parser.add_argument("--out", metavar="RUN", help="run folder (default: runs/ and a name made of all options)")
     parser.add_argument(
         "--seeds",
         type=count,

@@ -157,6 +157,9 @@ class FineTuneConfig:
         50, "rounds between checkpoints; evaluated rounds and the last have one too", type=count
     )
     keep_checkpoints: int = option(2, "newest checkpoints that are kept", type=count)
+    keep_optimizer: bool = option(
+        False, "keep the optimiser's state of a finished run too, for more rounds, where it is over 100 MB"
+    )
 
     def __post_init__(self) -> None:
         if (self.data is None) == (self.prompt is None):

@@ -35,6 +35,8 @@ def finetune(
 
     import bandit_rft
     from bandit_rft import loggers
+    from bandit_rft.cli_commands import digests, kept_checkpoints
+    from bandit_rft.cli_commands.continuation import Continuation
     from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell
     from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
@@ -42,7 +44,7 @@ def finetune(
     from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
     from bandit_rft.progress import ProgressLine
     from bandit_rft.rollouts import write_questions
-    from bandit_rft.run_folder import RunFolder, explain_disk_errors, now
+    from bandit_rft.run_folder import DIGESTS, RunFolder, explain_disk_errors, now
     from llm_bridge import datasets, verifiers
     from llm_bridge.finetune import FineTune
     from llm_bridge.finite import NotFiniteError
@@ -79,14 +81,18 @@ def finetune(
             arms = PromptArms(model, examples[0].prompt, verifiers.make(config.verifier, examples[0].answer))
         arms.check_fits(config.max_tokens)
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
-        folder = stack.enter_context(RunFolder.claim(out, config.to_json(), defaults=defaults))
+        begun = Continuation(config=config, digests=digests.of_run(model, examples, test, config.verifier))
+        folder = stack.enter_context(RunFolder.claim(out, config.to_json(), defaults=defaults, continues=begun))
         source = model.source.to_json() if model.source is not None else None
-        folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=revision, model=source)
+        began = {"started": now(), "key": config.key, "finished": None, DIGESTS: begun.digests}
+        folder.write_manifest(**began, data_revision=revision, model=source)
         write_questions(folder.path, examples)
         key = jax.random.key(config.key)
         learning_rate = learning_rate_of(config, folder, model, examples[0], key)
         learner = FineTune(model, learning_rate=learning_rate, **learner_settings(config))
         line = ProgressLine("fine-tuning")
+        for note in begun.notes:
+            say(line, note)
         recorder = FineTuneRecorder(
             folder=folder,
             rounds=config.rounds,
@@ -96,6 +102,7 @@ def finetune(
             arms=arms,
             on_evaluation=lambda record: tell(line, record),
             tell=lambda sentence: say(line, sentence),
+            on_state=lambda state: print(kept_checkpoints.at_the_start(state, config), flush=True),
             stop=stop,
         )
         stack.callback(recorder.close)
@@ -118,4 +125,7 @@ def finetune(
         print(f"Figure: {figure}\nReport: {report.write(folder.path)}\nRun folder: {folder.path}")
         if verifiers.counts().said():
             print(verifiers.counts().said())
+        dropped = kept_checkpoints.tidy(folder.path / "checkpoints", config)
+        if dropped:
+            print(dropped)
         return history

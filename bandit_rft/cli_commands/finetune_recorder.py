@@ -7,6 +7,9 @@ whenever and wherever a run was made.
 
 A stop that is asked for (SIGTERM) waits for the round in hand and its checkpoint, not for evaluations: a resumed run
 makes those that are missing. Weights that are not finite are never saved, so a checkpoint before them stays.
+
+Answers that earned 0 because the verifier's time was over, or its worker process died of them, are counted in each
+round's metrics and in each evaluation, as `verifier_timeouts` and `verifier_crashes`.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from bandit_rft.cli_commands.finetune_evaluators import Evaluate
 from bandit_rft.cli_commands.stopping import StopRequest
 from bandit_rft.errors import InputError
 from bandit_rft.run_folder import EVALUATIONS, LINES, TIMINGS, LineWriter, RunFolder, read_lines, rewrite_lines
-from llm_bridge import checkpoints
+from llm_bridge import checkpoints, verifiers
 from llm_bridge.finite import NotFiniteError, all_finite, opening
 
 
@@ -41,6 +44,7 @@ class FineTuneRecorder:
         keep: checkpoints kept.
         on_evaluation: told of each new evaluation record.
         tell: given sentences for the user: a damaged checkpoint that was passed over, where the run continues.
+        on_state: given the run's state before its first round, for what is to be said of it.
         stop: asked after each round whether to stop.
         arms: the arm set, named where a round's weights are not finite.
         clock: seconds, monotonic.
@@ -54,6 +58,7 @@ class FineTuneRecorder:
     arms: Any = None
     on_evaluation: Callable[[dict[str, Any]], None] = lambda record: None
     tell: Callable[[str], None] = lambda sentence: None
+    on_state: Callable[[Any], None] = lambda state: None
     stop: StopRequest = field(default_factory=StopRequest)
     clock: Callable[[], float] = time.monotonic
     resumed_at: int = 0
@@ -76,8 +81,9 @@ class FineTuneRecorder:
             raise InputError(
                 "A fine-tuning run folder holds one seed: run each further seed with a --key and --out of its own."
             )
+        self.on_state(state)
         damaged: list[str] = []
-        found = checkpoints.load_latest(self._checkpoints, like=state, tell=damaged.append)
+        found = checkpoints.load_latest(self._checkpoints, like=state, tell=damaged.append, finished=self.rounds)
         done = 0
         if found is not None:
             done, state, _ = found
@@ -108,7 +114,9 @@ class FineTuneRecorder:
         return None if found is None else (done, state, [_as_loop_record(record) for record in records])
 
     def record(self, seed: int, round_index: int, record: dict[str, Any], state: Any, arms: Any) -> None:
-        """One round done; returns when what is due has been written."""
+        """One round done; returns when what is due has been written. What the verifier could not check is added to the
+        record's metrics.
+        """
         del seed
         assert self._lines is not None
         assert self._timing_lines is not None
@@ -131,6 +139,7 @@ class FineTuneRecorder:
         if questions is not None:
             for response, question in zip(responses, questions.tolist(), strict=True):
                 response["question"] = question
+        record["metrics"] |= self._verifier_faults()
         self._lines.write({"round": round_index, **record, "responses": responses})
         done = round_index + 1
         if done % self.checkpoint_every == 0 or done == self.rounds or self._due(done) or self.stop.asked:
@@ -152,7 +161,15 @@ class FineTuneRecorder:
     def _begin_round(self, done: int) -> None:
         if done < self.rounds:
             self.stop.hold()
-        self._round_began = self.clock()
+        self._round_began, self._counts = self.clock(), verifiers.counts()
+
+    def _verifier_faults(self) -> dict[str, int]:
+        """Answers since the round, or the evaluation, began that the verifier's workers could not check."""
+        before, now = self._counts, verifiers.counts()
+        return {
+            "verifier_timeouts": now.timeouts - before.timeouts,
+            "verifier_crashes": now.crashes - before.crashes,
+        }
 
     def _save(self, round_index: int, state: Any, questions: Any) -> None:
         if not all_finite(state.params):
@@ -176,7 +193,8 @@ class FineTuneRecorder:
         for name, evaluate in self._due(done).items():
             if name not in have:
                 assert self._evaluation_lines is not None
-                record = {"round": done, "measured": name, **evaluate(state.params, done)}
+                self._counts = verifiers.counts()
+                record = {"round": done, "measured": name, **evaluate(state.params, done), **self._verifier_faults()}
                 self._evaluation_lines.write(record)
                 self._evaluation_lines.sync()
                 self.evaluations.append(record)

@@ -40,6 +40,8 @@ def finetune_seeds(
     import jax
 
     import bandit_rft
+    from bandit_rft.cli_commands import digests, kept_checkpoints
+    from bandit_rft.cli_commands.continuation import Continuation
     from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell_of_seeds
     from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
     from bandit_rft.cli_commands.pinned_model import load_pinned
@@ -47,7 +49,7 @@ def finetune_seeds(
     from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
     from bandit_rft.progress import ProgressLine
     from bandit_rft.rollouts import write_questions
-    from bandit_rft.run_folder import HISTORY, SEVERAL_SEEDS, RunFolder, explain_disk_errors, now
+    from bandit_rft.run_folder import DIGESTS, HISTORY, SEVERAL_SEEDS, RunFolder, explain_disk_errors, now
     from figures import finetune_seeds as figure
     from figures import report
     from llm_bridge import FineTune, datasets
@@ -79,15 +81,19 @@ def finetune_seeds(
         arms.check_fits(config.max_tokens)
         asked = {**config.to_json(), "command": SEVERAL_SEEDS, "seeds": seeds}
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
-        folder = stack.enter_context(RunFolder.claim(out, asked, defaults=defaults))
+        begun = Continuation(config=config, digests=digests.of_run(model, examples, test, config.verifier))
+        folder = stack.enter_context(RunFolder.claim(out, asked, defaults=defaults, continues=begun))
         source = model.source.to_json() if model.source is not None else None
         write_questions(folder.path, examples)
-        folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision, model=source)
+        began = {"started": now(), "key": config.key, "finished": None, DIGESTS: begun.digests}
+        folder.write_manifest(**began, data_revision=data.revision, model=source)
         key = jax.random.key(config.key)
         rate = learning_rate_of(config, folder, model, examples[0], key)
         learner = FineTune(model, learning_rate=rate, **learner_settings(config))
         line = ProgressLine(f"fine-tuning {seeds} seeds")
         quick = dataclasses.replace(config, evaluation_batch=max(config.evaluation_batch, EVALUATION_BATCH))
+        for note in begun.notes:
+            say(line, note)
         recorder = SeedsRecorder(
             folder=folder,
             rounds=config.rounds,
@@ -98,6 +104,7 @@ def finetune_seeds(
             keep=config.keep_checkpoints,
             on_evaluation=lambda records: tell_of_seeds(line, records, config.rounds),
             tell=lambda sentence: say(line, sentence),
+            on_state=lambda state: print(kept_checkpoints.at_the_start(state, config), flush=True),
             stop=stop,
         )
         stack.callback(recorder.close)
@@ -116,4 +123,7 @@ def finetune_seeds(
             drawn = figure.draw(folder.path)
         print(figure.summary(folder.path))
         print(f"Figure: {drawn}\nReport: {report.write(folder.path)}\nRun folder: {folder.path}", flush=True)
+        dropped = kept_checkpoints.tidy(folder.path / "checkpoints", config)
+        if dropped:
+            print(dropped, flush=True)
         return history

@@ -52,6 +52,7 @@ class SeedsRecorder:
         keep: checkpoints kept.
         on_evaluation: told the records of all seeds, whenever a measurement of a round is complete.
         tell: given sentences for the user: a damaged checkpoint that was passed over, where the run continues.
+        on_state: given the run's state before its first round, for what is to be said of it.
         stop: asked after each chunk whether to stop.
         clock: seconds, monotonic; decides where chunks end, and thereby no number.
     """
@@ -65,6 +66,7 @@ class SeedsRecorder:
     keep: int = 2
     on_evaluation: Callable[[list[dict[str, Any]]], None] = lambda records: None
     tell: Callable[[str], None] = lambda sentence: None
+    on_state: Callable[[Any], None] = lambda state: None
     stop: StopRequest = field(default_factory=StopRequest)
     clock: Callable[[], float] = time.monotonic
     resumed_at: int = 0
@@ -159,8 +161,9 @@ class SeedsRecorder:
                 writer.close()
 
     def _resume(self, state: Any) -> tuple[Mapping[str, Any], Any] | None:
+        self.on_state(state)
         damaged: list[str] = []
-        found = checkpoints.load_latest(self._checkpoints, like=state, tell=damaged.append)
+        found = checkpoints.load_latest(self._checkpoints, like=state, tell=damaged.append, finished=self.rounds)
         path = self.folder.path / HISTORY
         done, seen, records = 0, 0, None
         if found is None:

@@ -26,7 +26,9 @@ class Recorder(Protocol):
         ...
 
     def record(self, seed: int, round_index: int, record: dict[str, Any], state: Any, arms: Any) -> None:
-        """One round done: its record (plain JSON values), the state after it, and the arms that were pulled."""
+        """One round done: its record (plain JSON values), the state after it, and the arms that were pulled. It may add
+        to the record's metrics, the same ones in every round.
+        """
         ...
 
 

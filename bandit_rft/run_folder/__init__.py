@@ -1,7 +1,8 @@
 """Run folders: what a run was asked, what it ran on, and what happened, so that it can be read, repeated and continued.
 
     config.json         complete and re-runnable; a folder belongs to one configuration
-    manifest.json       versions, commit, device, key, command line, times
+    manifest.json       versions, commit, device, key, command line, times; digests of what the run began with, and what
+                        was changed of its configuration since
     history.npz         the history of a simulation, or of a fine-tuning run of many seeds; else
     history.jsonl       a line a round, written as it happens (no clock in it, so that a resumed run's is the same)
     responses.jsonl     beside history.npz of a fine-tuning run: a line a round, every seed's responses as texts
@@ -18,10 +19,11 @@ kill can leave only the last line half written, which reading drops.
 """
 
 from bandit_rft.run_folder.files import dumps, explain_disk_errors, read_json, to_json, write_atomically
-from bandit_rft.run_folder.folder import RunFolder, config_hash
+from bandit_rft.run_folder.folder import Continues, RunFolder, config_hash, refuse_other
 from bandit_rft.run_folder.lines import LineWriter, cut_lines, has_fields, read_lines, rewrite_lines, to_line
 from bandit_rft.run_folder.names import (
     CONFIG,
+    DIGESTS,
     EVALUATIONS,
     HISTORY,
     LINES,
@@ -37,6 +39,7 @@ from bandit_rft.run_folder.reading import read_history, seeds_of
 
 __all__ = [
     "CONFIG",
+    "DIGESTS",
     "EVALUATIONS",
     "HISTORY",
     "LINES",
@@ -46,6 +49,7 @@ __all__ = [
     "SCAN",
     "SEVERAL_SEEDS",
     "TIMINGS",
+    "Continues",
     "LineWriter",
     "RunFolder",
     "command_line",
@@ -60,6 +64,7 @@ __all__ = [
     "read_history",
     "read_json",
     "read_lines",
+    "refuse_other",
     "rewrite_lines",
     "seeds_of",
     "to_json",

@@ -6,18 +6,20 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bandit_rft.errors import InputError
 from bandit_rft.run_folder.files import dumps, explain_disk_errors, read_json, to_json, write_atomically
-from bandit_rft.run_folder.names import CONFIG, EVALUATIONS, HISTORY, LINES, MANIFEST, QUESTIONS, SCAN
-from bandit_rft.run_folder.provenance import provenance
+from bandit_rft.run_folder.names import CONFIG, DIGESTS, EVALUATIONS, HISTORY, LINES, MANIFEST, QUESTIONS, SCAN
+from bandit_rft.run_folder.provenance import now, provenance
 
 # Written by the run itself, hence no part of what was asked.
 _RESULTS = ("resolved",)
+_CHANGES = "changes"  # in manifest.json: name, from, to, when
+Continues = Callable[[Path, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
@@ -41,7 +43,12 @@ class RunFolder:
     @classmethod
     @contextlib.contextmanager
     def claim(
-        cls, path: str | Path, config: Mapping[str, Any], *, defaults: Mapping[str, Any] | None = None
+        cls,
+        path: str | Path,
+        config: Mapping[str, Any],
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        continues: Continues | None = None,
     ) -> Iterator[RunFolder]:
         """Make the folder, or enter the one of the same configuration; it is locked until the context ends.
 
@@ -49,6 +56,9 @@ class RunFolder:
             path: the folder.
             config: what is asked.
             defaults: of fields that a folder written by an older version may lack.
+            continues: (folder, its configuration, the one asked for) -> the configuration from here on, where the run
+                may go on with another one; raises InputError where not. What changes is kept in the manifest. None:
+                nothing may differ.
 
         Raises:
             InputError: the folder holds another configuration or foreign files, is in use, or cannot be written.
@@ -67,7 +77,12 @@ class RunFolder:
             saved = folder / CONFIG
             fresh = not saved.exists()
             if not fresh:
-                _refuse_other(folder, {**(defaults or {}), **read_json(saved)}, config)
+                held = {**(defaults or {}), **read_json(saved)}
+                if continues is None:
+                    refuse_other(folder, held, config)
+                else:
+                    config = json.loads(dumps(continues(folder, held, config)))
+                    _change(folder, held, config)
             else:
                 foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
                 if foreign:
@@ -101,14 +116,18 @@ class RunFolder:
         write_atomically(self.path / CONFIG, to_json({**self.config, "resolved": {**self.resolved, **values}}))
 
     def write_manifest(self, **extra: Any) -> None:
-        """manifest.json of this process; what an earlier process on this folder wrote is kept under "earlier"."""
+        """manifest.json of this process; what an earlier process on this folder wrote is kept under "earlier", and
+        what was changed of the configuration under "changes".
+        """
         path = self.path / MANIFEST
         earlier: list[dict[str, Any]] = []
+        kept: dict[str, Any] = {}
         if path.exists():
             before = read_json(path)
             listed = before.pop("earlier", [])
+            kept = {name: before.pop(name) for name in (DIGESTS, _CHANGES) if name in before}
             earlier = [*(listed if isinstance(listed, list) else [listed]), before]
-        manifest = {"config_hash": config_hash(self.config), **provenance(), **extra, "earlier": earlier}
+        manifest = {"config_hash": config_hash(self.config), **provenance(), **kept, **extra, "earlier": earlier}
         write_atomically(path, to_json(manifest))
 
     def amend_manifest(self, **extra: Any) -> None:
@@ -148,7 +167,22 @@ def _lock(folder: Path) -> Iterator[None]:
         os.close(file)
 
 
-def _refuse_other(folder: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def _change(folder: Path, held: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """config.json with another configuration, once manifest.json says what it was before."""
+    changed = [name for name in config if config[name] != held.get(name)]
+    if not changed:
+        return
+    path = folder / MANIFEST
+    manifest = read_json(path) if path.exists() else {}
+    told = manifest.get(_CHANGES, [])
+    changes = [{"name": name, "from": held.get(name), "to": config[name], "when": now()} for name in changed]
+    write_atomically(path, to_json({**manifest, _CHANGES: [*(told if isinstance(told, list) else []), *changes]}))
+    results = {name: held[name] for name in _RESULTS if name in held}
+    write_atomically(folder / CONFIG, to_json({**config, **results}))
+
+
+def refuse_other(folder: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Raises InputError where two configurations differ, naming the first difference."""
     for name in sorted({*saved, *asked} - set(_RESULTS)):
         if saved.get(name) != asked.get(name):
             raise InputError(

@@ -13,4 +13,5 @@ CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN, TIMINGS, QUESTIONS, RESPONS
     "questions.jsonl",
     "responses.jsonl",
 )
+DIGESTS = "digests"  # in manifest.json: of what the run began with
 SEVERAL_SEEDS = "finetune-seeds"  # the "command" in config.json of a fine-tuning run of many seeds

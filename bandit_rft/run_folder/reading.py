@@ -78,6 +78,8 @@ _EVALUATION_OPTIONAL = {
     "seed": _or_none(_whole),
     "truncated": _or_none(_share),
     "mean_length": _or_none(_number),
+    "verifier_timeouts": _whole,
+    "verifier_crashes": _whole,
     "pass_at_k": lambda value: (
         isinstance(value, dict)
         and all(k.isascii() and k.isdigit() and len(k) < 10 and _share(share) for k, share in value.items())

@@ -2,11 +2,12 @@
 
     rewards = pool.run([{"kind": "math", "gold": "\\frac12", "answer": "0.5"}], seconds=5.0)
 
-The processes are started when they are first needed (by `subprocess`: nothing is forked, so JAX's threads are safe,
-and the caller's main module is not imported again), kept, and ended at exit. A request that takes longer than its
-seconds of wall-clock time earns 0 and its process is killed and replaced; so does one whose process dies twice (a stack
-or memory that ran out). Both are counted (`counts`). Any thread may call; no signal is used. Requests and answers are
-JSON.
+The processes are started when they are first needed (by `subprocess`: nothing is forked, so JAX's threads are safe, and
+the caller's main module is not imported again), kept, and ended at exit. A request that takes longer than its seconds
+of wall-clock time earns 0 and its process is killed and replaced; so does one whose process dies twice (a stack or
+memory that ran out), the second time a process that has answered nothing before. Both are counted (`counts`). A process
+that is killed while it starts is started again, a few times. Any thread may call; no signal is used. Requests and
+answers are JSON.
 
 The limit is wall-clock: on a machine much too busy, a slow but right answer can earn 0, and the counter shows it. Left
 out: limits on memory where the system has none (macOS, Windows).
@@ -34,6 +35,7 @@ WORKERS = max(1, min(8, os.cpu_count() or 1))
 GRACE_SECONDS = 5.0  # after which a worker that does not report its child's lateness is killed itself
 MEMORY = 1 << 30  # bytes of address space a worker; it needs 60 MB
 START_SECONDS = 120.0  # until a new worker has imported its libraries, on however busy a machine
+START_TRIES = 3  # a system short of memory kills whoever is growing, and a worker that starts is
 
 _FORKS = hasattr(os, "fork")  # then a worker has a child to kill, and stays itself
 _WORKER = Path(__file__).with_name("worker.py")
@@ -71,7 +73,12 @@ class _Died(Exception):
 
 
 class _Worker:
-    """One process; one request at a time."""
+    """One process; one request at a time.
+
+    Raises:
+        InputError: at construction, a process that cannot be started or cannot import its libraries.
+        _Died: at construction, one that ended before it was ready.
+    """
 
     def __init__(self) -> None:
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
@@ -95,8 +102,8 @@ class _Worker:
         path = [os.path.abspath(entry) for entry in sys.path]
         try:
             ready = self.ask({"path": path, "memory": MEMORY}, START_SECONDS)
-        except (_Died, TimeoutError):
-            ready = {"error": "the process ended, or was not ready in time"}
+        except TimeoutError:
+            ready = {"error": f"it was not ready within {START_SECONDS:.0f} seconds"}
         except BaseException:
             self.close()
             raise
@@ -200,9 +207,9 @@ class Pool:
 
     def _one(self, request: Mapping[str, Any], seconds: float) -> float:
         with self._free:
+            worker = self._take()
             # Once more with a fresh process: the death may have been another's doing (a system short of memory).
-            for _ in range(2):
-                worker = self._take()
+            for last in (False, True):
                 try:
                     start = time.monotonic()
                     answer = worker.ask({**request, "seconds": seconds}, seconds + GRACE_SECONDS * _FORKS)
@@ -212,17 +219,21 @@ class Pool:
                     return 0.0
                 except _Died:
                     self._drop(worker)
+                    if not last:
+                        worker = self._started()  # not an idle one, which may have died of the same
                     continue
                 except BaseException:  # Ctrl-C between question and answer: the answer would meet the next question
                     self._drop(worker)
                     raise
+                if "died" in answer and not last:
+                    continue  # the worker is alive, and the child that it asks next is a new one
                 if answer.get("retire") and not _FORKS:
                     self._drop(worker)
                 else:
                     with self._lock:
                         self._idle.append(worker)
                 if "died" in answer:
-                    continue
+                    break
                 self._add(calls=1, timeouts="late" in answer, longest=time.monotonic() - start)
                 return float(answer.get("reward", 0.0))
             self._add(calls=1, crashes=1)
@@ -234,11 +245,21 @@ class Pool:
                 raise InputError("The verifiers' worker processes have been ended: call before the program's end.")
             if self._idle:
                 return self._idle.pop()
-        worker = _Worker()
-        with self._lock:
-            self._all.add(worker)
-        self._add(started=1)
-        return worker
+        return self._started()
+
+    def _started(self) -> _Worker:
+        """A new worker. Raises InputError where `START_TRIES` in a row ended before they were ready."""
+        for _ in range(START_TRIES):
+            self._add(started=1)
+            with contextlib.suppress(_Died):
+                worker = _Worker()
+                with self._lock:
+                    self._all.add(worker)
+                return worker
+        raise InputError(
+            f"A verifier's worker process did not start ({START_TRIES} in a row ended before they were ready, as they "
+            "do where memory is short): free some memory, or choose a verifier that needs none, such as math-boxed."
+        )
 
     def _drop(self, worker: _Worker) -> None:
         with self._lock:

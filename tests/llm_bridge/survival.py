@@ -154,6 +154,7 @@ def survives(
     round       SIGKILL some rounds after the first round of this process
     checkpoint  SIGKILL while a checkpoint is written
     stop        SIGTERM some rounds after the first, and meanwhile the same command once more on the same folder
+    interrupt   the same with SIGINT
     """
     draw = random.Random(20)
     whole, cut = Command(options, folder / "whole", environment), folder / "cut"
@@ -183,8 +184,8 @@ def survives(
             assert outcome(cut) == outcome(folder / "whole")
             shutil.rmtree(cut)
             continue
-        if kind == "stop":
-            stops(command)
+        if kind in STOPS:
+            stops(command, kind)
         else:
             command.kill(signal.SIGKILL)
             command.finish()
@@ -204,8 +205,13 @@ def ends_well(command: Command) -> None:
     assert (code, error) == (0, ""), error
 
 
-def stops(command: Command) -> None:
-    """Ask a run to stop: exit code 143, one sentence, and a checkpoint of its last round, due or not."""
+# kind -> signal, exit code, name in the sentence
+STOPS = {"stop": (signal.SIGTERM, 143, "SIGTERM"), "interrupt": (signal.SIGINT, 130, "Ctrl-C")}
+
+
+def stops(command: Command, kind: str) -> None:
+    """Ask a run to stop: its exit code, one sentence, and a checkpoint of its last round, due or not."""
+    number, want, name = STOPS[kind]
     command.kill(signal.SIGSTOP)  # else it might be done before the second one has begun
     with pytest.MonkeyPatch.context() as patch:
         said: list[str] = []
@@ -213,11 +219,11 @@ def stops(command: Command) -> None:
         code = main([*command.options, "--out", str(command.out)])
     assert code == 2, said
     assert "is in use by another process" in "".join(said)
-    command.kill(signal.SIGTERM)
+    command.kill(number)
     command.kill(signal.SIGCONT)
     code, _, error = command.finish()
-    assert code == 143, error
-    sentence = r"bandit-rft: stopped by SIGTERM: saved after round (\d+); the same command continues it.\n"
+    assert code == want, error
+    sentence = rf"bandit-rft: stopped by {name}: saved after round (\d+); the same command continues it.\n"
     found = re.fullmatch(sentence, error)
     assert found, error
     assert read_history(command.out).rounds == int(found[1])

@@ -8,6 +8,8 @@ import errno
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from bandit_rft.cli_commands.stopping import Stopped, StopRequest
 from bandit_rft.run_folder import LineWriter
 from llm_bridge import checkpoints
 from tests.bandit_rft import tiny_folder
-from tests.llm_bridge.survival import cut_short, flip_a_byte, litter, outcome, remove_meta, run, sentence
+from tests.llm_bridge.survival import ROOT, cut_short, flip_a_byte, litter, outcome, remove_meta, run, sentence
 
 
 @pytest.fixture(scope="module")
@@ -143,21 +145,66 @@ def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_it_leads_to_the_
     assert (tmp_path / "a" / "history.jsonl").read_bytes() == history
 
 
-def test_sigterm_is_taken_only_within_the_command_and_put_back() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_are_taken_only_within_the_command_and_put_back(number: signal.Signals) -> None:
     """The caller's own handler is in place again after the command; in another thread none is installed."""
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def own(*given: object) -> None:
+        raise AssertionError(given)
+
+    before = signal.signal(number, own)
     try:
         with StopRequest():
-            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
-            with pytest.raises(Stopped, match="before a round was done"):
-                os.kill(os.getpid(), signal.SIGTERM)
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+            assert signal.getsignal(number) is not own
+            with pytest.raises(Stopped, match="before a round was done") as found:
+                os.kill(os.getpid(), number)
+            assert found.value.exit_code == 128 + number
+        assert signal.getsignal(number) is own
+        assert signal.set_wakeup_fd(-1) == -1
 
         def elsewhere() -> None:
             with StopRequest():
-                assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+                assert signal.getsignal(number) is own
 
         with ThreadPoolExecutor(1) as threads:
             threads.submit(elsewhere).result()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
+
+
+def test_ctrl_c_that_was_ignored_stays_so() -> None:
+    """Catches a job in a shell's background that ends by the Ctrl-C of another; SIGTERM is taken even so."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not stop.asked
+            with pytest.raises(Stopped):
+                os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_a_second_ctrl_c_ends_the_process_at_once() -> None:
+    """Within one call of compiled code that takes hours. Catches a second one that waits for Python's turn, and two
+    that are taken for one."""
+    program = (
+        "import hashlib\nfrom bandit_rft.cli_commands.stopping import StopRequest\nwith StopRequest() as stop:\n"
+        "    stop.hold()\n    print('ready', flush=True)\n    hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=1.0)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=30.0)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert error.strip() == "bandit-rft: interrupted; what was saved is whole, and the same command continues."

@@ -1,4 +1,4 @@
-"""A fine-tuning run of an embedded model against SIGKILL and SIGTERM: it ends as one that was never disturbed."""
+"""A fine-tuning run of an embedded model against SIGKILL, SIGTERM and SIGINT: it ends as one never disturbed."""
 
 from pathlib import Path
 
@@ -19,8 +19,8 @@ def test_a_run_killed_and_stopped_ends_as_if_it_never_had_been(tmp_path: Path) -
     process or does not hold, optimiser state that is not restored, evaluations made twice, and a handler that is not
     installed or saves in the middle of a round."""
     options = (*RUN, "--rounds", "24", "--evaluate-every", "8")
-    hit = survives(["round", "checkpoint", "stop"], options, tmp_path, environment(tmp_path / "compiled"))
-    assert {"round", "stop"} <= set(hit)
+    hit = survives(["round", "interrupt", "checkpoint", "stop"], options, tmp_path, environment(tmp_path / "compiled"))
+    assert {"round", "interrupt", "stop"} <= set(hit)
 
 
 @pytest.mark.slow

@@ -1,0 +1,145 @@
+"""Checkpoints that keep the weights alone: read, refused, and whole at whatever moment the process is killed."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bandit_rft.cli_commands import kept_checkpoints
+from bandit_rft.cli_commands.finetune_config import FineTuneConfig
+from bandit_rft.errors import InputError
+from llm_bridge import checkpoint_files, checkpoints
+from llm_bridge.finetune import FineTune
+from tests.llm_bridge import toy
+from tests.llm_bridge.survival import cut_short
+
+
+def a_state(seed: int, optimizer: Any = "adamw") -> Any:
+    from llm_bridge.prompt_arms import PromptArms
+
+    model = toy.model()
+    learner = FineTune(model, max_tokens=4, optimizer=optimizer, learning_rate=1e-3)
+    state = learner.bind(PromptArms(model, "hello", len)).init(jax.random.key(seed))
+    draw = np.random.default_rng(seed)  # not all alike: what is constant takes no room once it is compressed
+    return jax.tree.map(lambda leaf: leaf + jnp.asarray(draw.normal(size=leaf.shape) * 99, leaf.dtype), state)
+
+
+def same(left: Any, right: Any) -> bool:
+    return all(
+        np.array_equal(np.asarray(a), np.asarray(b), equal_nan=np.issubdtype(np.asarray(a).dtype, np.floating))
+        for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True)
+    )
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "checkpoints"
+    for seed in (1, 2):
+        checkpoints.save(folder, seed, a_state(seed))
+    return folder
+
+
+def test_a_reduced_checkpoint_has_everything_but_the_part(saved: Path, tmp_path: Path) -> None:
+    """Catches weights that are not to the bit those of before, a part that stays on the disk, and a state that is said
+    to be whole and has the moments of an untrained optimiser."""
+    folder = Path(shutil.copytree(saved, tmp_path / "checkpoints"))
+    before, state = size(folder), a_state(2)
+    freed = checkpoints.reduce(folder, "opt_state")
+    assert freed == 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state.opt_state))
+    assert size(folder) < 0.5 * before
+    assert sorted(path.name for path in folder.iterdir()) == ["round_00000001", "round_00000002"]
+    assert all(checkpoints.is_reduced(path) for path in checkpoints.available(folder))
+    for done in (1, 2):
+        assert same(checkpoints.load_part(folder, "params", state.params, round=done)[1], a_state(done).params)
+    with pytest.raises(InputError, match="repeat the run with --keep-optimizer"):
+        checkpoints.load_latest(folder, like=state)
+    with pytest.raises(InputError, match="repeat the run with --keep-optimizer"):
+        checkpoints.load_latest(folder, like=state, finished=3)
+    found = checkpoints.load_latest(folder, like=a_state(7), finished=2)
+    assert found is not None
+    assert same(found[1].params, state.params)
+    assert same((found[1].round, found[1].updates, found[1].key_data), (state.round, state.updates, state.key_data))
+    assert checkpoints.reduce(folder, "opt_state") == 0
+
+
+def test_a_part_that_is_small_stays_and_so_does_a_damaged_checkpoint(saved: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(saved, tmp_path / "checkpoints"))
+    assert checkpoints.reduce(folder, "opt_state", least=10**9) == 0
+    assert not any(checkpoints.is_reduced(path) for path in checkpoints.available(folder))
+    cut_short(checkpoints.available(folder)[1])
+    assert checkpoints.reduce(folder, "opt_state") > 0
+    assert [checkpoints.is_reduced(path) for path in checkpoints.available(folder)] == [True, False]
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_every_round_has_a_whole_checkpoint_whenever_the_process_is_killed(saved: Path, tmp_path: Path) -> None:
+    """Killed before each write, rename and removal in turn, with nothing tidied up. Catches a moment at which
+    the old one is gone and the new one is not in its place, and litter that the next call leaves."""
+    state = a_state(2)
+    moment, ended = 0, False
+    while not ended:
+        moment += 1
+        folder = Path(shutil.copytree(saved, tmp_path / str(moment)))
+        left = moment
+        with pytest.MonkeyPatch.context() as patch:
+
+            def mortal(function: Any) -> Any:
+                def call(*given: Any, **named: Any) -> Any:
+                    nonlocal left
+                    left -= 1
+                    if left == 0:
+                        raise Killed
+                    return function(*given, **named)
+
+                return call
+
+            for owner, name in ((os, "replace"), (shutil, "rmtree"), (checkpoint_files, "write")):
+                patch.setattr(owner, name, mortal(getattr(owner, name)))
+            patch.setattr(checkpoint_files, "remove", lambda folder: None)
+            try:
+                checkpoints.reduce(folder, "opt_state")
+                ended = True
+            except Killed:
+                pass
+        assert [checkpoints.round_of(path) for path in checkpoints.available(folder)] == [1, 2]
+        found = checkpoints.load_latest(folder, like=a_state(7), finished=2)
+        assert found is not None
+        assert found[0] == 2
+        assert same(found[1].params, state.params)
+        checkpoints.reduce(folder, "opt_state")
+        assert sorted(path.name for path in folder.iterdir()) == ["round_00000001", "round_00000002"]
+        assert all(checkpoints.is_reduced(path) for path in checkpoints.available(folder))
+    assert moment > 5
+
+
+def test_the_sizes_are_said_and_only_a_large_state_is_dropped(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a finished run of a small model that is closed for nothing, and a large one that is said nothing of."""
+    folder, state = Path(shutil.copytree(saved, tmp_path / "checkpoints")), a_state(2)
+    config = FineTuneConfig(data="arithmetic", keep_checkpoints=3)
+    assert kept_checkpoints.at_the_start(state, config) == (
+        "Each checkpoint takes 1 MB; up to 3 are kept (--keep-checkpoints)."
+    )
+    assert kept_checkpoints.tidy(folder, config) == ""
+    monkeypatch.setattr(kept_checkpoints, "LARGE", 1)
+    keeping = FineTuneConfig(data="arithmetic", keep_optimizer=True, keep_checkpoints=1)
+    assert kept_checkpoints.at_the_start(state, config).endswith("keeps the weights, 1 MB (--keep-optimizer: all).")
+    assert "the finished run's too" in kept_checkpoints.at_the_start(state, keeping)
+    assert kept_checkpoints.tidy(folder, keeping) == ""
+    assert [checkpoints.round_of(path) for path in checkpoints.available(folder)] == [2]
+    assert "is dropped, 1 MB" in kept_checkpoints.tidy(folder, config)
+    # Plain gradient steps have no state to drop, so their runs stay open.
+    assert "weights" not in kept_checkpoints.at_the_start(a_state(2, "sgd"), config)

@@ -190,7 +190,7 @@ def _measure(config: MeasureConfig, data: Dataset, folder: RunFolder) -> None:
             key=jax.random.fold_in(jax.random.key(config.key), MEASUREMENT),
             max_tokens=config.max_tokens,
             rollouts=config.rollouts,
-            batch=min(config.batch, config.rollouts),
+            batch=config.batch,
             temperature=config.temperature,
             confidence=config.confidence,
             standard_error=config.error,

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from llm_bridge import LanguageModel
 
 VERIFIER = "gsm8k-strict"  # of rewards and of evaluations alike: the rule that `tiny.verifier` reads from tokens
-EVALUATION_BATCH = 128  # at least; an embedded model's responses are short and small
 
 
 def finetune_seeds(
@@ -37,14 +36,13 @@ def finetune_seeds(
     Raises:
         InputError: a model that is not embedded, and whatever else is wrong with model, data, options or folder.
     """
-    import jax
-
     import bandit_rft
     from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell_of_seeds
     from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
     from bandit_rft.cli_commands.pinned_model import load_pinned
     from bandit_rft.cli_commands.seeds_recorder import SeedsRecorder
     from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
+    from bandit_rft.keys import as_key
     from bandit_rft.progress import ProgressLine
     from bandit_rft.rollouts import write_questions
     from bandit_rft.run_folder import HISTORY, SEVERAL_SEEDS, RunFolder, explain_disk_errors, now
@@ -83,17 +81,16 @@ def finetune_seeds(
         source = model.source.to_json() if model.source is not None else None
         write_questions(folder.path, examples)
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision, model=source)
-        key = jax.random.key(config.key)
+        key = as_key(config.key, "--key")
         rate = learning_rate_of(config, folder, model, examples[0], key)
         learner = FineTune(model, learning_rate=rate, **learner_settings(config))
         line = ProgressLine(f"fine-tuning {seeds} seeds")
-        quick = dataclasses.replace(config, evaluation_batch=max(config.evaluation_batch, EVALUATION_BATCH))
         recorder = SeedsRecorder(
             folder=folder,
             rounds=config.rounds,
             seeds=seeds,
             checkpoint_every=config.checkpoint_every,
-            evaluators=evaluators(quick, model, examples, test, key),
+            evaluators=evaluators(config, model, examples, test, key),
             arms=arms,
             keep=config.keep_checkpoints,
             on_evaluation=lambda records: tell_of_seeds(line, records, config.rounds),

@@ -75,21 +75,16 @@ def estimate(scores, good):
     return gram[gg].mean() + gram[bb].mean() - 2 * gram[np.outer(good, ~good)].mean()
 
 
-def sampled_rows(exact, key, rollouts, batch):
-    rows = []
-    for done in range(0, rollouts, batch):
-        some = exact.model.generate(
-            PROMPT, rollouts=min(batch, rollouts - done), max_tokens=2, key=jax.random.fold_in(key, done)
-        )
-        rows.append(exact.rows_of(some.tokens, some.lengths))
-    return np.concatenate(rows)
+def sampled_rows(exact, key, rollouts):
+    some = exact.model.generate(PROMPT, rollouts=rollouts, max_tokens=2, key=key)
+    return exact.rows_of(some.tokens, some.lengths)
 
 
 def test_every_number_is_its_definition_on_the_sampled_rollouts(exact):
     """κ̂ from all pairs, its delete-one jackknife by leaving each rollout out in turn, and the covariance traces."""
     key = jax.random.key(5)
     got = measure(exact.model, PROMPT, correct, key=key, max_tokens=2, rollouts=24, batch=8)
-    rows = sampled_rows(exact, key, 24, 8)
+    rows = sampled_rows(exact, key, 24)
     scores, good = exact.scores[rows], exact.good[rows]
     assert (got.successes, got.rollouts, got.distinct) == (good.sum(), 24, len(set(rows)))
     assert (got.p0_low, got.p0_high) == wilson(int(good.sum()), 24)

@@ -115,7 +115,7 @@ def test_a_scan_and_a_measurement_are_the_same_at_every_batch(model, examples):
     ]
     assert rows[0] == rows[1] == rows[2]
     found = [
-        measure(model, examples[0].prompt, lambda text: float(len(text) % 2), key=2, max_tokens=8, rollouts=8, batch=n)
+        measure(model, examples[0].prompt, lambda text: float(len(text) % 2), key=2, max_tokens=8, rollouts=24, batch=n)
         for n in (3, 8, 64)
     ]
     for other in found[1:]:
@@ -124,7 +124,7 @@ def test_a_scan_and_a_measurement_are_the_same_at_every_batch(model, examples):
             found[0].distinct,
             found[0].mean_length,
         )
-        assert other.kappa == pytest.approx(found[0].kappa, rel=1e-4)
+        assert other.kappa == pytest.approx(found[0].kappa, rel=1e-4, nan_ok=True)
 
 
 def test_a_row_is_what_generate_gives_it(model, examples):
@@ -167,16 +167,8 @@ def test_many_seeds_evaluate_with_the_batch_that_config_json_names(tmp_path, mon
     monkeypatch.setattr(sys.modules["llm_bridge.evaluate"], "evaluate", noted)
     command = ["finetune", "--model", "tiny-llama", "--data", "tiny-addition", "--index", "3", "--max-tokens", "16"]
     command += ["--seeds", "2", "--rounds", "1", "--train-samples", "6", "--test-questions", "3"]
-    command += [
-        "--evaluation-batch",
-        "5",
-        "--optimizer",
-        "sgd",
-        "--learning-rate",
-        "0.01",
-        "--out",
-        str(tmp_path / "r"),
-    ]
+    command += ["--evaluation-batch", "5", "--optimizer", "sgd", "--learning-rate", "0.01"]
+    command += ["--out", str(tmp_path / "r")]
     assert main(command) == 0
     assert json.loads((tmp_path / "r" / "config.json").read_text())["evaluation_batch"] == 5
     assert set(batches) == {5}

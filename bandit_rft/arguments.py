@@ -32,6 +32,18 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = _MOST) -> in
     return number
 
 
+def integer(name: str, value: Any, least: int = 1) -> int:
+    """An int of at least `least`, of any integer type: no bool, and no float, whole or not. Raises InputError."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "b" if isinstance(value, bool) else "i")
+    try:
+        number = operator.index(value) if kind in "iu" else None
+    except TypeError:
+        number = None
+    if number is None or number < least:
+        raise InputError(f"{name} is {_shown(value)}: give a whole number of at least {least}, as an integer.")
+    return number
+
+
 def number(name: str, value: Any) -> float:
     """A float, NaN and infinity included. Raises InputError for what is no number."""
     try:

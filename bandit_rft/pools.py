@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.choice import choose
+from bandit_rft.keys import as_key
 
 LARGEST_COUNT = 2**31 - 1
 
@@ -57,7 +58,7 @@ def log_left(count: jax.Array, log_total: jax.Array) -> jax.Array:
 
 def _one_by_one(key: jax.Array, state: Any, fresh: jax.Array, draw_one: Callable, take_one: Callable) -> jax.Array:
     """Classes [G] int32 drawn one after another without replacement; a draw that is not fresh removes nothing."""
-    uniform = jax.random.uniform(key, fresh.shape, dtype=float)
+    uniform = jax.random.uniform(as_key(key), fresh.shape, dtype=float)
     if fresh.shape[0] == 1:
         return draw_one(state, uniform[0])[None]
 
@@ -226,7 +227,7 @@ class ReservoirPool:
         return ()
 
     def draw(self, key: jax.Array, state: tuple[()], fresh: jax.Array) -> tuple[jax.Array, jax.Array]:
-        uniform = jax.random.uniform(key, fresh.shape, dtype=float)
+        uniform = jax.random.uniform(as_key(key), fresh.shape, dtype=float)
         # No arm of a continuous reservoir sits at a quantile of exactly 0, where a quantile function may be −∞.
         mean = self.quantile(jnp.maximum(uniform, jnp.finfo(uniform.dtype).tiny))
         return jnp.zeros(fresh.shape, jnp.int32), mean

@@ -75,7 +75,7 @@ class ProgressLine:
 
     def text(self, done: int, total: int, mean: float) -> str:
         """The line for this state, without control characters."""
-        parts = [f"{self.label}: {done}/{total} {self.unit}", f"{self.quantity} {mean:.3f}"]
+        parts = [f"{self.label}: {done}/{total} {self.unit}", f"{self.quantity} {mean:z.3f}"]
         if self.pass_at_1 is not None:
             parts.append(f"Pass@1 {self.pass_at_1:.3f}")
         if len(self._seen) > 1:

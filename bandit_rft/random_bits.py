@@ -72,6 +72,8 @@ def _random_bits(key: jax.Array, bit_width: int, shape: tuple[int, ...]) -> jax.
 _WRITTEN_OUT = define_prng_impl(
     key_shape=(2,), seed=_seed, split=_split, random_bits=_random_bits, fold_in=_fold_in, name="threefry", tag="thr"
 )
+# The implementations of these random numbers: JAX's, and the one here.
+THREEFRY = ("threefry2x32", _WRITTEN_OUT)
 
 
 def quick(key: jax.Array) -> jax.Array:

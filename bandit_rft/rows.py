@@ -30,6 +30,7 @@ import numpy as np
 
 from bandit_rft.choice import choose
 from bandit_rft.errors import InputError
+from bandit_rft.keys import as_key
 from bandit_rft.pools import LARGEST_COUNT, Pool, log_left
 
 
@@ -186,7 +187,7 @@ def draw(
     Returns:
         The pulls, and the expected true mean of a pull.
     """
-    row_key, arm_key = jax.random.split(key)
+    row_key, arm_key = jax.random.split(as_key(key))
     uniform = jax.random.uniform(row_key, (rollouts,), dtype=weight.dtype)
     row, _, value = choose(uniform, weight, rows.mean if mean is None else mean)
     assert value is not None

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import log_ndtr
 
+from bandit_rft.keys import as_key
+
 NEWTON_STEPS = 12
 
 
@@ -21,7 +23,7 @@ def best_normal(key: jax.Array, log_number: jax.Array) -> jax.Array:
     Returns:
         Array of the same shape and dtype.
     """
-    exponential = jax.random.exponential(key, log_number.shape, log_number.dtype)
+    exponential = jax.random.exponential(as_key(key), log_number.shape, log_number.dtype)
     rate = exponential * jnp.exp(-log_number)
     # −expm1(−x) → x below the smallest number that exp can give: there its logarithm is ln E − ln n itself.
     tiny = log_number > 600

@@ -219,4 +219,4 @@ def _interval(record: Mapping[str, Any]) -> str:
 
 
 def _rounded(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:z.{digits}f}"

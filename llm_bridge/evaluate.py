@@ -1,7 +1,10 @@
 """Pass@1 and pass@k of a model on questions with known answers, with honest intervals.
 
+Each response has a key of its own, made of the evaluation's key, the question and the number of the draw (`draw_keys`):
+the batch, the order of the questions, which others are evaluated and how many responses each gets change none of its
+random numbers.
+
     wilson       score interval for a proportion (Wilson 1927)
-    pass_at_k    1 − C(n − c, k)/C(n, k), unbiased (Chen et al. 2021, arXiv 2107.03374)
     evaluate     sample, verify, count
 
 Left out: majority voting, and log-likelihood scoring of given answers.
@@ -9,8 +12,10 @@ Left out: majority voting, and log-likelihood scoring of given answers.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +25,8 @@ import numpy as np
 from scipy.stats import norm
 
 from bandit_rft.errors import InputError
+from bandit_rft.keys import Key, as_key, row_keys
+from bandit_rft.theory import pass_at_k_estimate
 from llm_bridge.prompt_arms import VerifierFactory, score_each
 from llm_bridge.question_arms import Question, verifier_of
 from llm_bridge.response_arms import check_fit
@@ -57,22 +64,6 @@ def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float,
     return low, 1.0 if successes == n else min(1.0, centre + half)
 
 
-def pass_at_k(n: int, c: int, k: int) -> float:
-    """Unbiased chance that at least one of k samples is correct, from c correct among n: 1 − C(n − c, k)/C(n, k).
-
-    Raises:
-        InputError: unless 0 ≤ c ≤ n and 1 ≤ k ≤ n.
-    """
-    if not 0 <= c <= n or not 1 <= k <= n:
-        raise InputError(
-            f"pass@{k} from {c} correct of {n} cannot be estimated: give 0 ≤ correct ≤ samples and 1 ≤ k ≤ samples."
-        )
-    if n - c < k:
-        return 1.0
-    # Π (1 − k/i) = C(n − c, k)/C(n, k): no huge binomials. The log keeps small probabilities exact.
-    return -math.expm1(math.fsum(math.log1p(-k / i) for i in range(n - c + 1, n + 1)))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """What a model got right.
@@ -105,8 +96,13 @@ class Evaluation:
     samples_per_question: int
 
     def pass_at(self, k: int) -> float:
-        """Pass@k, averaged over the questions; k at most the samples per question."""
-        return float(np.mean([pass_at_k(self.samples_per_question, int(c), k) for c in self.per_question]))
+        """Pass@k, averaged over the questions (`bandit_rft.theory.pass_at_k_estimate`).
+
+        Raises:
+            InputError: k is not a whole number from 1 to the samples per question.
+        """
+        counts = self.per_question.tolist()
+        return float(np.mean([pass_at_k_estimate(self.samples_per_question, c, k) for c in counts]))
 
 
 def interval(per_question: np.ndarray, samples: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -123,11 +119,33 @@ def interval(per_question: np.ndarray, samples: int, confidence: float = 0.95) -
     return wilson(p * effective, effective, confidence)
 
 
+def draw_keys(key: jax.Array, prompts: Sequence[np.ndarray], samples: int) -> np.ndarray:
+    """Raw keys uint32 [Q, n, 2], one for each question and draw.
+
+    A question is known by its tokens: the key is folded with the first eight bytes of their SHA-256, with how many
+    equal prompts stand before it (so that a question given twice is drawn twice), and with the draw's number.
+
+    Args:
+        key: as `as_key` returns it.
+        prompts: token ids [P] of Q questions.
+        samples: n.
+    """
+    seen: Counter[bytes] = Counter()
+    words = np.empty((len(prompts), samples, 4), np.uint32)
+    for place, prompt in enumerate(prompts):
+        digest = hashlib.sha256(np.asarray(prompt, "<i4").tobytes()).digest()[:8]
+        words[place, :, :2] = np.frombuffer(digest, "<u4")
+        words[place, :, 2] = seen[digest]
+        seen[digest] += 1
+    words[:, :, 3] = np.arange(samples)
+    return row_keys(key, words.reshape(-1, 4)).reshape(len(prompts), samples, 2)
+
+
 def evaluate(
     model: LanguageModel,
     examples: Iterable[Question],
     *,
-    key: jax.Array,
+    key: Key,
     max_tokens: int,
     verifier: str | VerifierFactory | None = None,
     samples: int = 1,
@@ -142,14 +160,15 @@ def evaluate(
     Args:
         model: the language model.
         examples: questions, each with `.prompt` and `.answer` (`llm_bridge.datasets.Example`, or a whole dataset).
-        key: JAX key; the result depends on it and on `batch`.
+        key: a whole number or a JAX key; the responses are those of `draw_keys`.
         max_tokens: longest response.
         verifier: a name of `llm_bridge.verifiers`, or a function from an answer to (response text -> reward); None:
             the one that each question names (`Example.verifier`), gsm8k-numeric where it names none. A response is
             correct where the reward exceeds ½.
         samples: per question.
         temperature: of sampling; 1.0 evaluates the policy that fine-tuning moves.
-        batch: responses generated together.
+        batch: responses generated together, to bound memory. It changes no random number; a token only where rounding
+            does (`LanguageModel.sample_rows`).
         params: weights to use in place of the model's own (a fine-tuned state's).
         confidence: of the interval.
         progress: told (responses done, all, Pass@1 so far, seconds) after each batch.
@@ -165,20 +184,23 @@ def evaluate(
     checks = [verifier_of(verifier, question) for question in questions]
     encoded = [np.asarray(model.encode(question.prompt)) for question in questions]
     check_fit(model, encoded, max_tokens)
+    keys = draw_keys(as_key(key), encoded, samples)
     # Alike lengths together: a batch is padded to its longest prompt.
-    order = [int(q) for q in np.argsort([tokens.size for tokens in encoded], kind="stable") for _ in range(samples)]
+    by_length = np.argsort([tokens.size for tokens in encoded], kind="stable")
+    order, keys = np.repeat(by_length, samples), keys[by_length].reshape(-1, 2)
     correct = np.zeros(len(questions), np.int64)
     done, truncated, total_length, start_time = 0, 0, 0, time.monotonic()
     while done < len(order):
-        rows: Sequence[int] = order[done : done + batch]
-        batch_key = jax.random.fold_in(key, done)
-        common = {"max_tokens": max_tokens, "key": batch_key, "temperature": temperature, "params": params}
-        if len(set(rows)) == 1:  # one prompt, run once for all rows
-            rollouts = model.generate(questions[rows[0]].prompt, rollouts=len(rows), **common)
-        else:
-            rollouts = model.generate_many([questions[row].prompt for row in rows], **common)
+        rows = order[done : done + batch]
+        rollouts = model.sample_rows(
+            [encoded[row] for row in rows],
+            keys[done : done + batch],
+            max_tokens=max_tokens,
+            temperature=temperature,
+            params=params,
+        )
         right = score_each([checks[row] for row in rows], rollouts.text) > 0.5
-        np.add.at(correct, np.asarray(rows), right)
+        np.add.at(correct, rows, right)
         truncated += int(np.sum(np.asarray(rollouts.truncated)))
         total_length += int(np.sum(np.asarray(rollouts.lengths, np.int64)))
         done += len(rows)

@@ -36,6 +36,7 @@ import optax
 from bandit_rft import objectives, signals
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
+from bandit_rft.keys import as_key
 from llm_bridge import learned_rows, optimizers, scan_learner
 from llm_bridge.finetune_state import METRICS, QUESTION_ORDER, FineTuneState
 from llm_bridge.finetune_update import Update
@@ -92,7 +93,8 @@ class FineTune:
         ddof, eps: of the GRPO signal's standard deviation.
         weight_decay, betas, adam_eps: AdamW's.
         micro_batch: rollouts per forward and backward pass, to bound memory; None: all at once. Same gradient.
-        generation_batch: rollouts sampled together, to bound memory; None: all. The responses depend on it.
+        generation_batch: rollouts sampled together, to bound memory; None: all. Every row draws from its own key, by
+            its place in the round, so the same responses are sampled, but for rounding.
         remat: recompute activations in the backward pass, to bound memory.
         donate: update weights in place. The state given to `update` is then consumed and must not be used again;
             False keeps it, at twice the memory.
@@ -282,7 +284,7 @@ class FineTune:
             round=jnp.zeros((), jnp.int32),
             updates=jnp.zeros((), jnp.int32),
             metrics={name: jnp.asarray(jnp.nan, jnp.float32) for name in METRICS},
-            key_data=jax.random.bits(key, (2,), jnp.uint32),
+            key_data=jax.random.bits(as_key(key), (2,), jnp.uint32),
             window=learned_rows.window(
                 self.replay,
                 self.prompts * self.rollouts,

@@ -63,14 +63,14 @@ def sample_traced(
     key: Array,
     temperature: float,
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """`sample` inside a traced function: the same draws from the same key, on the device.
+    """`sample` inside a traced function: the same draws from the same keys, on the device.
 
     Args:
         graphdef, params, config: the policy.
         prompts, prompt_lengths: int32 [H, P] and [H], padded as by `pad_prompts`.
         owners: int32 [R], which prompt each row answers; H and R are known when traced.
         max_tokens: T, known when traced; the cache holds T tokens from the start.
-        key: as in `sample`.
+        key: row g draws as `sample` does with fold_in(key, g) for its row's key: what `row_keys(key, arange(R))` gives.
         temperature: above 0.
 
     Returns:
@@ -106,27 +106,29 @@ def sample(
     config: DecoderConfig,
     prompts: list[np.ndarray],
     *,
-    rows: int,
+    row_keys: np.ndarray,
     max_tokens: int,
-    key: Array,
     temperature: float,
     eos_ids: tuple[int, ...],
 ) -> Sampled:
-    """Sample `rows` responses to one prompt, or one response to each of `rows` prompts of unequal lengths.
+    """Sample R responses to one prompt, or one response to each of R prompts of unequal lengths.
 
-    Equal prompts are run once. Row g draws with `fold_in(fold_in(key, g), t)` at token t, whatever the number of rows
-    and however sizes are padded.
+    Equal prompts are run once. Row g draws with `fold_in(row_keys[g], t)` at token t, whatever the number of rows and
+    however sizes are padded.
 
     Args:
         graphdef, params: the policy; `weights` is `prepare(graphdef, params)`.
-        prompts: one int array [P], or `rows` of them.
+        prompts: one int array [P], or R of them.
+        row_keys: raw keys uint32 [R, 2] (`bandit_rft.keys.row_keys`), one a row, consumed.
         max_tokens: response tokens at most.
         temperature: 0 for greedy.
         eos_ids: token ids that end a row.
     """
+    rows = len(row_keys)
     padded_rows = bucket(rows)
     padded, lengths, owners = _distinct(prompts, padded_rows, config.pad_id)
-    row_keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(padded_rows))
+    padded_keys = np.pad(row_keys, ((0, padded_rows - rows), (0, 0)))
+    typed_keys = jax.random.wrap_key_data(jnp.asarray(padded_keys), impl="threefry2x32")
     ends = jnp.asarray(eos_ids or (-1,), jnp.int32)
     greedy = temperature == 0.0
     heat = jnp.float32(1.0 if greedy else temperature)
@@ -139,7 +141,7 @@ def sample(
         jnp.asarray(lengths),
         jnp.asarray(owners),
         jnp.arange(padded_rows) >= rows,
-        row_keys,
+        typed_keys,
         heat,
         ends,
         capacity=capacity,
@@ -147,7 +149,7 @@ def sample(
     )
     while True:
         limit = jnp.int32(min(max_tokens, capacity))
-        state = decode(weights, prefix, state, limit, row_keys, heat, ends, config=config, greedy=greedy)
+        state = decode(weights, prefix, state, limit, typed_keys, heat, ends, config=config, greedy=greedy)
         if capacity >= max_tokens or bool(jnp.all(state.done)):
             break
         capacity = min(final, capacity * GROWTH)

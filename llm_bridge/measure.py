@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.errors import InputError
+from bandit_rft.keys import Key, as_key, row_keys
 from bandit_rft.theory import Summary
 from llm_bridge.evaluate import wilson
 from llm_bridge.gap_estimate import GapEstimate, Response
@@ -102,7 +103,7 @@ def measure(
     prompt: Prompt,
     verifier: Verifier,
     *,
-    key: Array,
+    key: Key,
     max_tokens: int,
     rollouts: int = 64,
     batch: int = 8,
@@ -119,10 +120,10 @@ def measure(
         model: the language model.
         prompt: a string or chat messages.
         verifier: response text -> reward; correct where it exceeds ½.
-        key: JAX key; the result depends on it and on `batch`.
+        key: a whole number or a JAX key; response g draws from fold_in(key, g).
         max_tokens: longest response; the same as in the fine-tuning run that is to be predicted, as are the two below.
         rollouts: n; κ̂'s relative standard deviation is about .3 at p = .2 with 32 rollouts, and above 1 at p = .02.
-        batch: rollouts generated together.
+        batch: rollouts generated together, to bound memory; it changes no draw.
         temperature: of the policy.
         params: weights to use in place of the model's own.
         standard_error: whether to spend one more forward-mode pass per distinct response on κ's standard error.
@@ -148,12 +149,12 @@ def measure(
     counts: dict[bytes, int] = {}
     verdicts: dict[bytes, bool] = {}
     successes, done, total_length, truncated = 0, 0, 0, 0
+    keys = row_keys(as_key(key), np.arange(rollouts))
     while done < rollouts:
-        some = model.generate(
-            prompt,
-            rollouts=min(batch, rollouts - done),
+        some = model.sample_rows(
+            [arms.prompt_tokens],
+            keys[done : done + batch],
             max_tokens=max_tokens,
-            key=jax.random.fold_in(key, done),
             temperature=temperature,
             params=params,
         )
@@ -181,7 +182,7 @@ def measure(
         responses=responses,
         temperature=temperature,
         remat=remat,
-        batch=batch,
+        batch=min(batch, rollouts),
         max_tokens=max_tokens,
     ).estimate(standard_error, lambda seen: tell(rollouts + seen, 2 * rollouts, successes / rollouts))
     low, high = wilson(successes, rollouts, confidence)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.errors import InputError
+from bandit_rft.keys import Key, as_key, row_keys
 from llm_bridge.buckets import bucket
 from llm_bridge.compilation_cache import use_compilation_cache
 from llm_bridge.config import DecoderConfig
@@ -104,7 +105,7 @@ class LanguageModel:
         *,
         rollouts: int,
         max_tokens: int,
-        key: Array | int,
+        key: Key,
         temperature: float = 1.0,
         params: Any = None,
         ignore_eos: bool = False,
@@ -115,7 +116,7 @@ class LanguageModel:
             prompt: text or messages, as `encode` takes them.
             rollouts: G, responses to sample.
             max_tokens: response tokens at most, T.
-            key: a JAX key or an integer seed. Row g depends on the key and g, not on the number of rows.
+            key: a whole number or a JAX key. Row g draws from fold_in(key, g), whatever the number of rows.
             temperature: of the sampled softmax; 0 is greedy.
             params: other parameters than the model's own.
             ignore_eos: keep sampling past end-of-text tokens (for benchmarks).
@@ -123,14 +124,23 @@ class LanguageModel:
         Raises:
             InputError: an empty or too long prompt, or an argument out of range.
         """
-        return self._sample([self.encode(prompt)], rollouts, max_tokens, key, temperature, params, ignore_eos)
+        if rollouts < 1:
+            raise InputError(f"generate was asked for {rollouts} responses: ask for at least 1.")
+        return self.sample_rows(
+            [self.encode(prompt)],
+            row_keys(as_key(key), np.arange(rollouts)),
+            max_tokens=max_tokens,
+            temperature=temperature,
+            params=params,
+            ignore_eos=ignore_eos,
+        )
 
     def generate_many(
         self,
         prompts: Sequence[Prompt],
         *,
         max_tokens: int,
-        key: Array | int,
+        key: Key,
         temperature: float = 1.0,
         params: Any = None,
         ignore_eos: bool = False,
@@ -142,8 +152,14 @@ class LanguageModel:
         """
         if not prompts:
             raise InputError("generate_many was given no prompts: give at least one.")
-        encoded = [self.encode(prompt) for prompt in prompts]
-        return self._sample(encoded, len(encoded), max_tokens, key, temperature, params, ignore_eos)
+        return self.sample_rows(
+            [self.encode(prompt) for prompt in prompts],
+            row_keys(as_key(key), np.arange(len(prompts))),
+            max_tokens=max_tokens,
+            temperature=temperature,
+            params=params,
+            ignore_eos=ignore_eos,
+        )
 
     def log_probs(
         self, prompt: Prompt, rollouts: Rollouts, *, params: Any = None, temperature: float = 1.0
@@ -175,18 +191,30 @@ class LanguageModel:
         out[:, :longest] = np.asarray(scores)[:rows, :longest]
         return out
 
-    def _sample(
+    def sample_rows(
         self,
-        prompts: list[np.ndarray],
-        rows: int,
+        prompts: Sequence[np.ndarray],
+        row_keys: np.ndarray,
+        *,
         max_tokens: int,
-        key: Array | int,
-        temperature: float,
-        params: Any,
-        ignore_eos: bool,
+        temperature: float = 1.0,
+        params: Any = None,
+        ignore_eos: bool = False,
     ) -> Rollouts:
-        if rows < 1:
-            raise InputError(f"generate was asked for {rows} responses: ask for at least 1.")
+        """Sample a response a row, each from a key of its own: what else is sampled beside a row, and in which place it
+        stands, changes none of its random numbers.
+
+        The tokens are then the same up to rounding: products of another shape may differ in a logit's last bit, and a
+        draw that falls between the two takes another token.
+
+        Args:
+            prompts: token ids int [P] as `encode` gives them: one for all rows, or one a row.
+            row_keys: raw keys uint32 [R, 2], as `bandit_rft.keys.row_keys` makes them, consumed.
+            max_tokens, temperature, params, ignore_eos: as in `generate`.
+
+        Raises:
+            InputError: a prompt that is too long, or an argument out of range.
+        """
         if max_tokens < 1:
             raise InputError(f"max_tokens is {max_tokens}: allow at least 1 response token.")
         if not (np.isfinite(temperature) and temperature >= 0):
@@ -196,12 +224,11 @@ class LanguageModel:
         sampled = sample(
             self.graphdef,
             params,
-            self._prepared.weights(self.graphdef, params, transposed=transposed_is_faster(rows, max_tokens)),
+            self._prepared.weights(self.graphdef, params, transposed=transposed_is_faster(len(row_keys), max_tokens)),
             self.config,
-            prompts,
-            rows=rows,
+            list(prompts),
+            row_keys=row_keys,
             max_tokens=max_tokens,
-            key=jax.random.key(key) if isinstance(key, int) else key,
             temperature=float(temperature),
             eos_ids=() if ignore_eos else self.config.eos_ids,
         )
@@ -214,7 +241,7 @@ class LanguageModel:
             entropy=sampled.entropy,
             text=[self.tokenizer.decode(response, skip_special_tokens=True) for response in responses],
             truncated=sampled.truncated,
-            prompt_lengths=np.broadcast_to(prompt_lengths, (rows,)).copy(),
+            prompt_lengths=np.broadcast_to(prompt_lengths, (len(row_keys),)).copy(),
         )
 
     def release_decoding_weights(self) -> None:

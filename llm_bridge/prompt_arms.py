@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.errors import InputError
+from bandit_rft.keys import Key, as_key, row_keys
 from llm_bridge import verifiers
 from llm_bridge.generate import Rollouts
 from llm_bridge.response_arms import OnePromptArms
@@ -144,42 +145,38 @@ class PromptArms(OnePromptArms):
         questions: np.ndarray,
         *,
         max_tokens: int,
-        key: jax.Array,
+        key: Key,
         temperature: float,
         params: Any = None,
         batch: int | None = None,
     ) -> Rollouts:
-        """A response for each entry of `questions` [R], all zero: the prompt is run once for each `batch` of them."""
+        """A response for each entry of `questions` [R], all zero: the prompt is run once for each `batch` of them, and
+        row g draws from fold_in(key, g), whatever the batch.
+        """
 
-        def sample(rows: np.ndarray, key: jax.Array) -> Rollouts:
-            return self.model.generate(
-                self.prompt,
-                rollouts=len(rows),
-                max_tokens=max_tokens,
-                key=key,
-                temperature=temperature,
-                params=params,
+        def sample(rows: np.ndarray, keys: np.ndarray) -> Rollouts:
+            del rows
+            return self.model.sample_rows(
+                [self.prompt_tokens], keys, max_tokens=max_tokens, temperature=temperature, params=params
             )
 
         return in_batches(sample, questions, key, batch)
 
-    def pull(self, key: jax.Array, arms: Rollouts) -> jax.Array:
+    def pull(self, key: Key, arms: Rollouts) -> jax.Array:
         """Rewards [G] float32 of G rollouts. The reward is deterministic: `key` is not used."""
-        del key
+        as_key(key)
         return jnp.asarray(score(self.verifier, arms.text))
 
 
 def in_batches(
-    sample: Callable[[np.ndarray, jax.Array], Rollouts], rows: np.ndarray, key: jax.Array, batch: int | None
+    sample: Callable[[np.ndarray, np.ndarray], Rollouts], rows: np.ndarray, key: Key, batch: int | None
 ) -> Rollouts:
-    """`sample(rows, key)` a batch at a time, each with a key of its own, joined."""
-    if batch is None or batch >= len(rows):
-        return sample(rows, key)
-    # Rows of a batch fold their own number into its key: numbers from len(rows) on are not among them.
-    parts = [
-        sample(rows[start : start + batch], jax.random.fold_in(key, len(rows) + start))
-        for start in range(0, len(rows), batch)
-    ]
+    """`sample(rows, their keys)` a batch at a time, joined. A row's key is fold_in(key, its number among all rows)."""
+    keys = row_keys(as_key(key), np.arange(len(rows)))
+    size = batch or len(rows)
+    parts = [sample(rows[at : at + size], keys[at : at + size]) for at in range(0, len(rows), size)]
+    if len(parts) == 1:
+        return parts[0]
     arrays = [field.name for field in dataclasses.fields(Rollouts) if field.name != "text"]
     joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
     return Rollouts(**joined, text=[text for part in parts for text in part.text])

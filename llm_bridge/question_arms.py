@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.errors import InputError
+from bandit_rft.keys import Key, as_key
 from llm_bridge import verifiers
 from llm_bridge.generate import Rollouts
 from llm_bridge.prompt_arms import Prompt, Verifier, VerifierFactory, in_batches, score_each
@@ -102,7 +103,7 @@ class QuestionArms(ResponseArms):
         questions: np.ndarray,
         *,
         max_tokens: int,
-        key: jax.Array,
+        key: Key,
         temperature: float,
         params: Any = None,
         batch: int | None = None,
@@ -111,14 +112,14 @@ class QuestionArms(ResponseArms):
 
         Args:
             questions: int [R], places among the examples.
-            max_tokens, key, temperature, params: as `LanguageModel.generate` takes them.
-            batch: responses sampled together, to bound memory; None: all. The responses depend on it.
+            max_tokens, temperature, params: as `LanguageModel.generate` takes them.
+            key: row g draws from fold_in(key, g), whatever the batch.
+            batch: responses sampled together, to bound memory; None: all.
         """
 
-        def sample(rows: np.ndarray, key: jax.Array) -> Rollouts:
-            several = len(set(rows.tolist())) > 1
-            prompts = [self.question_tokens[question] for question in (rows if several else rows[:1])]
-            return self.model._sample(prompts, len(rows), max_tokens, key, temperature, params, False)
+        def sample(rows: np.ndarray, keys: np.ndarray) -> Rollouts:
+            prompts = [self.question_tokens[question] for question in rows]
+            return self.model.sample_rows(prompts, keys, max_tokens=max_tokens, temperature=temperature, params=params)
 
         sampled = in_batches(sample, questions, key, batch)
         fields = {field.name: getattr(sampled, field.name) for field in dataclasses.fields(Rollouts)}
@@ -128,9 +129,9 @@ class QuestionArms(ResponseArms):
         """int32 [R], which question each response answers."""
         return arms.questions
 
-    def pull(self, key: jax.Array, arms: QuestionRollouts) -> jax.Array:
+    def pull(self, key: Key, arms: QuestionRollouts) -> jax.Array:
         """Rewards [R] float32 of R responses. The reward is deterministic: `key` is not used."""
-        del key
+        as_key(key)
         return jnp.asarray(score_each([self.checks[question] for question in arms.questions], arms.text))
 
 

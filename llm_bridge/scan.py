@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import jax
 
 from bandit_rft.errors import InputError
+from bandit_rft.keys import Key, as_key
 from llm_bridge.evaluate import VerifierFactory, evaluate, wilson
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def scan(
     model: LanguageModel,
     examples: Iterable[tuple[int, Example]],
     *,
-    key: jax.Array,
+    key: Key,
     samples: int,
     max_tokens: int,
     verifier: str | VerifierFactory | None = None,
@@ -74,13 +75,14 @@ def scan(
     Args:
         model: whose policy is sampled.
         examples: (place in the data, question).
-        key: JAX key; a question's row depends on it, on the question's place, and on `batch`.
+        key: a whole number or a JAX key; a question's row depends on it and on the question's place.
         samples: responses a question.
         max_tokens, verifier, temperature, batch, confidence: as `evaluate`'s.
 
     Raises:
         InputError: as `evaluate`.
     """
+    key = as_key(key)
     for index, example in examples:
         found = evaluate(
             model,
@@ -90,7 +92,7 @@ def scan(
             verifier=verifier,
             samples=samples,
             temperature=temperature,
-            batch=min(batch, samples),
+            batch=batch,
         )
         low, high = wilson(found.successes, found.samples, confidence)
         yield Row(

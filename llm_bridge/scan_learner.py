@@ -23,6 +23,7 @@ import numpy as np
 from bandit_rft import objectives
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
+from bandit_rft.keys import as_key
 from llm_bridge import policy_gradient
 from llm_bridge.finetune_state import QUESTION_ORDER, FineTuneState
 from llm_bridge.finetune_update import Update
@@ -76,7 +77,7 @@ def bind(settings: FineTune, arms: TokenPromptArms | TokenQuestionArms, rounds: 
             jnp.asarray(prompt_lengths)[chosen],
             jnp.asarray(owners),
             max_tokens=settings.max_tokens,
-            key=key,
+            key=as_key(key),
             temperature=settings.temperature,
         )
         return Responses(*sampled, questions=chosen[owners] if questions > 1 else None), Info(value=None)

@@ -129,8 +129,8 @@ def from_values(values: Mapping[str, Any], where: str) -> Simulation:
     for table in _TABLES:
         if table not in values:
             raise InputError(f"{where} lacks [{table}]: give it a type, one of {', '.join(_choices(table))}.")
-    if values.get("key", 0) < 0:
-        raise InputError(f"{where} gives the key {values['key']}: give a whole number of at least 0.")
+    if not 0 <= values.get("key", 0) < 2**63:
+        raise InputError(f"{where} gives the key {values['key']}: give a whole number from 0 to 2^63 - 1.")
     return Simulation(**values)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from bandit_rft.arms.token_sequences import require_shape
 from bandit_rft.errors import InputError
+from bandit_rft.keys import as_key
 from bandit_rft.policies.prompt_policies import PromptPolicies
 from bandit_rft.verifiers import Verifier
 
@@ -116,7 +117,7 @@ class Contexts:
 
     def pull(self, key: jax.Array, arms: Responses) -> jax.Array:
         """Rewards [N] float, 0 or 1, each under its own prompt's verifier; deterministic, so the key goes unused."""
-        del key
+        as_key(key)
         return self.mean(arms)
 
     def mean(self, arms: Responses) -> jax.Array:

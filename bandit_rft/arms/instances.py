@@ -13,6 +13,7 @@ from bandit_rft import arguments
 from bandit_rft.arms.priors import prior_of
 from bandit_rft.arms.table import Table
 from bandit_rft.errors import InputError
+from bandit_rft.keys import as_key
 
 
 @dataclass(frozen=True, init=False)
@@ -61,7 +62,7 @@ class Instances(Table):
         return prior.low >= low and prior.supremum <= high
 
     def start(self, key: jax.Array) -> jax.Array:
-        uniform = jax.random.uniform(key, (self.arms,), dtype=float)
+        uniform = jax.random.uniform(as_key(key), (self.arms,), dtype=float)
         return prior_of(self.means).quantile(jnp.maximum(uniform, jnp.finfo(uniform.dtype).tiny))
 
     def class_means(self, world: jax.Array) -> jax.Array:

@@ -20,6 +20,7 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
+from bandit_rft.keys import as_key
 from bandit_rft.pools import ClassPool, ListedPool, Pool
 from bandit_rft.rows import Pulls
 
@@ -87,7 +88,7 @@ class Table(ABC):
 
     def start(self, key: jax.Array) -> Any:
         """The world of one seed before its first round; the key is consumed."""
-        del key
+        as_key(key)
         return ()
 
     @abstractmethod
@@ -111,6 +112,7 @@ class Table(ABC):
 
     def pull(self, key: jax.Array, arms: Pulls) -> jax.Array:
         """Rewards [G] float; two pulls of one arm are independent draws. The key is consumed."""
+        key = as_key(key)
         if self.sigma is None:
             return (jax.random.uniform(key, arms.mean.shape, dtype=arms.mean.dtype) < arms.mean).astype(arms.mean.dtype)
         if self.sigma == 0:

@@ -13,6 +13,7 @@ import jax
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
+from bandit_rft.keys import as_key
 from bandit_rft.policies import Product, TokenPolicyFactory
 from bandit_rft.verifiers import Verifier
 
@@ -74,7 +75,7 @@ class TokenSequences:
 
     def pull(self, key: jax.Array, arms: jax.Array) -> jax.Array:
         """Rewards [G] float, 0 or 1, of tokens int32 [G, H]; deterministic, so the key goes unused."""
-        del key
+        as_key(key)
         return self.verifier.reward(arms)
 
     def mean(self, arms: jax.Array) -> jax.Array:

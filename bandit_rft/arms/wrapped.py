@@ -14,6 +14,7 @@ import numpy as np
 from bandit_rft import arguments
 from bandit_rft.arms.table import Table
 from bandit_rft.errors import InputError
+from bandit_rft.keys import as_key
 from bandit_rft.pools import Pool
 from bandit_rft.rows import Pulls
 
@@ -126,7 +127,7 @@ class Noisy(_Wrapped):
         return np.full(truth.shape, True) if self.false_positive > 0 else truth & (self.true_positive > 0)
 
     def pull(self, key: jax.Array, arms: Pulls) -> jax.Array:
-        truth_key, verdict_key = jax.random.split(key)
+        truth_key, verdict_key = jax.random.split(as_key(key))
         truth = self.arms.pull(truth_key, arms)
         accepted = jnp.where(truth > 0, self.true_positive, self.false_positive)
         return (jax.random.uniform(verdict_key, truth.shape, dtype=truth.dtype) < accepted).astype(truth.dtype)
@@ -228,7 +229,7 @@ class Drifting(_Wrapped):
         return np.full(len(self.log_counts), True)
 
     def start(self, key: jax.Array) -> DriftState:
-        inner_key, walk_key = jax.random.split(key)
+        inner_key, walk_key = jax.random.split(as_key(key))
         inner = self.arms.start(inner_key)
         mean = self.arms.class_means(inner)
         return DriftState(mean=mean, key=walk_key, inner=inner, time=jnp.zeros((), jnp.int32))

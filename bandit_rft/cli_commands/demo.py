@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bandit_rft.cli_commands.finetune_config import FineTuneConfig
-from bandit_rft.cli_commands.options import count, whole
+from bandit_rft.cli_commands.options import count, seed
 
 if TYPE_CHECKING:
     from llm_bridge import LanguageModel
@@ -50,7 +50,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         action="store_true",
         help="fewer seeds, rounds and test questions: about half the time (default: off)",
     )
-    parser.add_argument("--key", type=whole, default=0, help="seed of all random draws (default: 0)")
+    parser.add_argument("--key", type=seed, default=0, help="seed of all random draws (default: 0)")
     parser.set_defaults(run=run)
 
 
@@ -121,6 +121,7 @@ def choose_question(model: LanguageModel, key: int, source: str = DATA, max_toke
     """The index of the question whose estimated p0 is nearest `TARGET_P0`, of the first few; all are printed."""
     import jax
 
+    from bandit_rft.keys import as_key
     from bandit_rft.progress import ProgressLine
     from llm_bridge import datasets
     from llm_bridge.evaluate import evaluate
@@ -131,7 +132,7 @@ def choose_question(model: LanguageModel, key: int, source: str = DATA, max_toke
         found = evaluate(
             model,
             examples,
-            key=jax.random.fold_in(jax.random.key(key), PROBE),
+            key=jax.random.fold_in(as_key(key, "--key"), PROBE),
             max_tokens=max_tokens,
             samples=PROBE_SAMPLES,
             progress=line,

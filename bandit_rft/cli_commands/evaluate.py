@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from bandit_rft.cli_commands.finetune_config import TEMPLATE_HELP, VERIFIER_HELP, parse_ks
-from bandit_rft.cli_commands.options import count, number, or_none, whole
+from bandit_rft.cli_commands.options import count, number, or_none, seed, whole
 from bandit_rft.errors import InputError
 
 
@@ -39,7 +39,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     option("--template", type=or_none(str), default=None, help=f"{TEMPLATE_HELP} (default: none)")
     option("--batch", type=count, default=32, help="responses generated together (default: 32)")
     option("--dtype", default="float32", choices=("float32", "bfloat16"), help="of the arithmetic (default: float32)")
-    option("--key", type=whole, default=0, help="seed (default: 0)")
+    option("--key", type=seed, default=0, help="seed (default: 0)")
     option("--json", metavar="FILE", default=None, help="also write the numbers to this file (default: none)")
     parser.set_defaults(run=run)
 
@@ -52,8 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"pass@{max(ks)} needs at least {max(ks)} responses a question: raise --samples from {samples}."
         )
-    import jax
-
     from bandit_rft.progress import ProgressLine
     from llm_bridge import datasets, load_model, verifiers
     from llm_bridge.evaluate import evaluate
@@ -66,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         found = evaluate(
             model,
             examples,
-            key=jax.random.key(arguments.key),
+            key=arguments.key,
             max_tokens=arguments.max_tokens,
             verifier=arguments.verifier,
             samples=samples,

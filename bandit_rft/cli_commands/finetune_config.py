@@ -7,7 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from bandit_rft.cli_commands.options import count, number, option, or_none, whole
+from bandit_rft.cli_commands.options import count, number, option, or_none, seed, whole
 from bandit_rft.errors import InputError
 
 # Folded into the run's key, one a purpose. Seeds of a run fold in small numbers, so these never meet a round's key.
@@ -121,19 +121,28 @@ class FineTuneConfig:
         None, "responses a forward and backward pass; none: all of the step", type=or_none(count)
     )
     generation_batch: int | None = option(
-        None, "responses sampled together; none: all of the round", type=or_none(count)
+        None,
+        "responses sampled together, to bound memory; it changes no draw; none: all of the round",
+        type=or_none(count),
     )
     remat: bool = option(False, "recompute activations in the backward pass: less memory, a third more time")
     dtype: str = option("float32", "of activations and matrix products", choices=DTYPES)
     param_dtype: str = option(
         "float32", "of the weights; float32 masters keep steps that bfloat16 would round away", choices=DTYPES
     )
-    key: int = option(0, "seed of all random draws", type=whole)
+    key: int = option(0, "seed of all random draws", type=seed)
     train_samples: int = option(
-        64, "responses behind each estimate of Pass@1 on the training questions, in all; 0: none", type=whole
+        64,
+        "responses behind each estimate of Pass@1 on the training questions, in all: at least so many, as each "
+        "question gets equally many and no fewer than the largest --k; 0: none",
+        type=whole,
     )
-    train_questions: int = option(100, "first training questions that are evaluated on", type=count)
-    test_questions: int = option(100, "first questions of the test split behind each test Pass@1; 0: none", type=whole)
+    train_questions: int = option(
+        100, "first training questions that are evaluated on; all where there are fewer", type=count
+    )
+    test_questions: int = option(
+        100, "first questions of the test split behind each test Pass@1, all where there are fewer; 0: none", type=whole
+    )
     k: str = option(
         "1",
         "pass@k of each evaluation for these k, with so many responses a question",
@@ -149,7 +158,9 @@ class FineTuneConfig:
         "rounds between test evaluations; none: as --evaluate-every; 0: before and after only",
         type=or_none(whole),
     )
-    evaluation_batch: int = option(32, "responses generated together in evaluations", type=count)
+    evaluation_batch: int = option(
+        32, "responses generated together in evaluations, to bound memory; it changes no draw", type=count
+    )
     measure: bool = option(False, "measure p0 and kappa before the run, for the theory's overlay")
     measure_rollouts: int = option(64, "responses behind that measurement", type=count)
     measure_error: bool = option(True, "also the standard error of kappa, for two thirds more time")
@@ -236,8 +247,9 @@ def parse_ks(text: str) -> list[int]:
         InputError: they are not.
     """
     try:
-        ks = sorted({int(part) for part in text.split(",")})
-    except ValueError:
+        parts = [part.strip() for part in text.split(",")]
+        ks = sorted({int(part) for part in parts}) if all(part.isdecimal() for part in parts) else []
+    except ValueError:  # more digits than Python reads
         ks = []
     if not ks or ks[0] < 1:
         raise InputError(f"--k is {text!r}: give whole numbers of at least 1, such as 1,8.")

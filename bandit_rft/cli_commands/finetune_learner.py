@@ -55,7 +55,7 @@ def learning_rate_of(
                 key=jax.random.fold_in(key, MEASUREMENT),
                 max_tokens=config.max_tokens,
                 rollouts=config.measure_rollouts,
-                batch=min(config.evaluation_batch, config.measure_rollouts),
+                batch=config.evaluation_batch,
                 temperature=config.temperature,
                 standard_error=config.measure_error,
                 remat=config.remat,

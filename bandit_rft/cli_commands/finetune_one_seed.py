@@ -31,7 +31,6 @@ def finetune(
         InputError: whatever is wrong with model, data, options or folder.
     """
     # Everything that can be refused without the model is refused before it is loaded.
-    import jax
 
     import bandit_rft
     from bandit_rft import loggers
@@ -42,6 +41,7 @@ def finetune(
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
     from bandit_rft.cli_commands.pinned_model import load_pinned
     from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
+    from bandit_rft.keys import as_key
     from bandit_rft.progress import ProgressLine
     from bandit_rft.rollouts import write_questions
     from bandit_rft.run_folder import DIGESTS, RunFolder, explain_disk_errors, now
@@ -87,7 +87,7 @@ def finetune(
         began = {"started": now(), "key": config.key, "finished": None, DIGESTS: begun.digests}
         folder.write_manifest(**began, data_revision=revision, model=source)
         write_questions(folder.path, examples)
-        key = jax.random.key(config.key)
+        key = as_key(config.key, "--key")
         learning_rate = learning_rate_of(config, folder, model, examples[0], key)
         learner = FineTune(model, learning_rate=learning_rate, **learner_settings(config))
         line = ProgressLine("fine-tuning")

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from llm_bridge import LanguageModel
 
 VERIFIER = "gsm8k-strict"  # of rewards and of evaluations alike: the rule that `tiny.verifier` reads from tokens
-EVALUATION_BATCH = 128  # at least; an embedded model's responses are short and small
 
 
 def finetune_seeds(
@@ -37,8 +36,6 @@ def finetune_seeds(
     Raises:
         InputError: a model that is not embedded, and whatever else is wrong with model, data, options or folder.
     """
-    import jax
-
     import bandit_rft
     from bandit_rft.cli_commands import digests, kept_checkpoints
     from bandit_rft.cli_commands.continuation import Continuation
@@ -47,6 +44,7 @@ def finetune_seeds(
     from bandit_rft.cli_commands.pinned_model import load_pinned
     from bandit_rft.cli_commands.seeds_recorder import SeedsRecorder
     from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
+    from bandit_rft.keys import as_key
     from bandit_rft.progress import ProgressLine
     from bandit_rft.rollouts import write_questions
     from bandit_rft.run_folder import DIGESTS, HISTORY, SEVERAL_SEEDS, RunFolder, explain_disk_errors, now
@@ -87,11 +85,10 @@ def finetune_seeds(
         write_questions(folder.path, examples)
         began = {"started": now(), "key": config.key, "finished": None, DIGESTS: begun.digests}
         folder.write_manifest(**began, data_revision=data.revision, model=source)
-        key = jax.random.key(config.key)
+        key = as_key(config.key, "--key")
         rate = learning_rate_of(config, folder, model, examples[0], key)
         learner = FineTune(model, learning_rate=rate, **learner_settings(config))
         line = ProgressLine(f"fine-tuning {seeds} seeds")
-        quick = dataclasses.replace(config, evaluation_batch=max(config.evaluation_batch, EVALUATION_BATCH))
         for note in begun.notes:
             say(line, note)
         recorder = SeedsRecorder(
@@ -99,7 +96,7 @@ def finetune_seeds(
             rounds=config.rounds,
             seeds=seeds,
             checkpoint_every=config.checkpoint_every,
-            evaluators=evaluators(quick, model, examples, test, key),
+            evaluators=evaluators(config, model, examples, test, key),
             arms=arms,
             keep=config.keep_checkpoints,
             on_evaluation=lambda records: tell_of_seeds(line, records, config.rounds),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bandit_rft.cli_commands.finetune_config import TEMPLATE_HELP, VERIFIER_HELP
-from bandit_rft.cli_commands.options import add_options, build, count, given, number, option, or_none, whole
+from bandit_rft.cli_commands.options import add_options, build, count, given, number, option, or_none, seed, whole
 from bandit_rft.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class MeasureConfig:
     confidence: float = option(0.95, "of the intervals", type=number)
     remat: bool = option(False, "recompute activations in the backward pass: less memory, a third more time")
     dtype: str = option("float32", "of the arithmetic", choices=("float32", "bfloat16"))
-    key: int = option(0, "seed", type=whole)
+    key: int = option(0, "seed", type=seed)
     scan: bool = option(False, "p0 of many questions instead, resumable, with a table")
     indices: str = option("0:100", "--scan: which questions, start:stop, start:stop:step or a list I,J,K")
     shortest: int | None = option(None, "--scan: only so many of them, the shortest", type=or_none(count))
@@ -165,6 +165,7 @@ def _measure(config: MeasureConfig, data: Dataset, folder: RunFolder) -> None:
     import jax
 
     from bandit_rft.cli_commands.finetune_config import MEASUREMENT
+    from bandit_rft.keys import as_key
     from bandit_rft.progress import ProgressLine
     from bandit_rft.run_folder import has_fields, read_json, to_json, write_atomically
     from llm_bridge import load_model, verifiers
@@ -187,10 +188,10 @@ def _measure(config: MeasureConfig, data: Dataset, folder: RunFolder) -> None:
             example.prompt,
             verifiers.make(config.verifier, example.answer),
             # The key of a fine-tuning run's own measurement: the same key gives the same numbers there.
-            key=jax.random.fold_in(jax.random.key(config.key), MEASUREMENT),
+            key=jax.random.fold_in(as_key(config.key, "--key"), MEASUREMENT),
             max_tokens=config.max_tokens,
             rollouts=config.rollouts,
-            batch=min(config.batch, config.rollouts),
+            batch=config.batch,
             temperature=config.temperature,
             confidence=config.confidence,
             standard_error=config.error,
@@ -226,8 +227,6 @@ def told(config: MeasureConfig, found: dict[str, Any]) -> str:
 def _scan(config: MeasureConfig, data: Dataset, chosen: list[int], folder: RunFolder, wanted: float | None) -> None:
     import time
 
-    import jax
-
     from bandit_rft.progress import ProgressLine
     from bandit_rft.run_folder import SCAN, LineWriter, read_lines, rewrite_lines, write_atomically
     from llm_bridge import load_model, scan
@@ -250,7 +249,7 @@ def _scan(config: MeasureConfig, data: Dataset, chosen: list[int], folder: RunFo
                 for row in scan.scan(
                     model,
                     examples,
-                    key=jax.random.key(config.key),
+                    key=config.key,
                     samples=config.samples,
                     max_tokens=config.max_tokens,
                     verifier=config.verifier,

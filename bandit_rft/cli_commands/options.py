@@ -100,6 +100,14 @@ def whole(text: str) -> int:
     return number
 
 
+def seed(text: str) -> int:
+    """A whole number from 0 to 2^63 − 1, as keys of random draws are."""
+    number = whole(text)
+    if number >= 2**63:
+        raise argparse.ArgumentTypeError(f"give a whole number below 2^63, not {text!r}")
+    return number
+
+
 def number(text: str) -> float:
     """A finite number."""
     try:

@@ -21,6 +21,7 @@ from bandit_rft import rows as row_table
 from bandit_rft.arms.table import Table
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
+from bandit_rft.keys import as_key
 from bandit_rft.learners.rule import Rule, State
 from bandit_rft.pools import Pool
 
@@ -48,7 +49,7 @@ def bind(arms: Any, rule: Rule, *, name: str, rounds: int, row_capacity: int | N
         fixed = None  # rows come to be as the run goes
 
     def init(key: jax.Array) -> State:
-        world = table.start(key)
+        world = table.start(as_key(key))
         statistic = {label: _spread(value, capacity) for label, value in rule.initial.items()}
         state = State(
             rows=start_rows(world),
@@ -62,6 +63,7 @@ def bind(arms: Any, rule: Rule, *, name: str, rounds: int, row_capacity: int | N
         return state
 
     def act(key: jax.Array, state: State) -> tuple[row_table.Pulls, Info]:
+        key = as_key(key)
         rule_key, draw_key = jax.random.split(key) if rule.random else (key, key)
         weight = rule.weight(rule_key, state)
         mean = None if fixed is None else jnp.asarray(fixed, dtype=float)

@@ -20,6 +20,7 @@ from bandit_rft.arms.contexts import Contexts, Responses
 from bandit_rft.arms.token_sequences import TokenSequences
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
+from bandit_rft.keys import as_key
 from bandit_rft.policies.prompt_policies import Params
 from bandit_rft.verifiers import Needle
 
@@ -79,12 +80,12 @@ def _bind_one(
     policy = arms.policy.bind(arms.vocabulary_size, arms.length, arms.verifier, arms.p0, touches=touches)
 
     def init(key: jax.Array) -> Any:
-        del key
+        as_key(key)  # not used, and refused like any other
         return policy.init()
 
     def act(key: jax.Array, state: Any) -> tuple[jax.Array, Info]:
         value = None if policy.log_success is None else jnp.exp(policy.log_success(state)[0])
-        return policy.sample(key, state, rollouts), Info(value=value)
+        return policy.sample(as_key(key), state, rollouts), Info(value=value)
 
     def update(state: Any, tokens: jax.Array, rewards: jax.Array) -> Any:
         return policy.step(state, tokens, signal_of(rewards) * (step_size / rollouts))
@@ -98,11 +99,11 @@ def _bind_many(arms: Contexts, step_size: float, signal_of: signals.Signal, roll
     groups = arms.prompts if arms.batch == "all" else 1
 
     def init(key: jax.Array) -> Params:
-        del key
+        as_key(key)  # not used, and refused like any other
         return policies.init()
 
     def act(key: jax.Array, state: Params) -> tuple[Responses, Info]:
-        prompt_key, token_key = jax.random.split(key)
+        prompt_key, token_key = jax.random.split(as_key(key))
         if arms.batch == "all":
             group = jnp.arange(arms.prompts, dtype=jnp.int32)
         else:

@@ -19,9 +19,8 @@ import warnings
 from typing import Any
 
 import jax
-import numpy as np
 
-from bandit_rft import arguments
+from bandit_rft import arguments, keys
 from bandit_rft.contract import ArmSet, LearnerFactory
 from bandit_rft.errors import InputError, SweepWarning
 from bandit_rft.history import History
@@ -38,7 +37,7 @@ def run(
     learner: LearnerFactory,
     rounds: int,
     seeds: int = 1,
-    key: int | jax.Array = 0,
+    key: keys.Key = 0,
     *,
     row_capacity: int | None = None,
     loop: str = "auto",
@@ -52,7 +51,8 @@ def run(
         learner: a factory of `bandit_rft.learners`, or `llm_bridge.FineTune`.
         rounds: T ≥ 1.
         seeds: independent repetitions S ≥ 1.
-        key: an int or a JAX key. It is part of the history's config; the same key gives the same history, bit by bit.
+        key: a whole number from 0 to 2^63 − 1, or a JAX key, typed or raw. It is part of the history's config; the same
+            key gives the same history, bit by bit.
         row_capacity: rows of a tabular simulation; None takes the most that this run can need.
         loop: "auto", or force "scan" or "host".
         recorder: told of every round (host loop) or of every chunk of rounds (scan loop: a `ChunkRecorder`).
@@ -62,7 +62,8 @@ def run(
         The history, [S, T, G] rewards in float64.
 
     Raises:
-        InputError: rounds or seeds below one, arms and learner that do not fit, a reward that is NaN or infinite.
+        InputError: rounds or seeds below one, arms and learner that do not fit, a bad key, a reward that is NaN or
+            infinite.
         RowCapacityError: the row capacity was exceeded; its message names the round.
 
     Warns:
@@ -82,9 +83,7 @@ def run(
     if isinstance(learner, type) or not hasattr(learner, "bind"):
         given = learner.__name__ if isinstance(learner, type) else type(learner).__name__
         raise InputError(f"learner is {given}, no learner: make one, such as learners.UCB1().")
-    whole = (int, np.integer)
-    if not isinstance(key, (*whole, jax.Array, np.ndarray)):
-        raise InputError(f"key is {key!r}: give a whole number or a JAX key.")
+    base_key = keys.as_key(key)
     if rounds >= 2**31:
         raise InputError(f"rounds is {rounds}: a run holds fewer than 2^31 rounds.")
     if loop not in ("auto", "scan", "host"):
@@ -106,11 +105,10 @@ def run(
         "learner": describe(learner),
         "rounds": rounds,
         "seeds": seeds,
-        "key": int(key) if isinstance(key, whole) else np.asarray(jax.random.key_data(key)).tolist(),
+        "key": keys.recorded(key),
         "row_capacity": row_capacity,
     }
     with _float64() if arms.jittable else contextlib.nullcontext():
-        base_key = jax.random.key(int(key)) if isinstance(key, whole) else key
         if host:
             bound = learner.bind(arms, rounds=rounds, row_capacity=row_capacity)
             history = host_loop(arms, bound, rounds, seeds, base_key, config, by_round, progress)

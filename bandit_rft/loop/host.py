@@ -78,13 +78,14 @@ def host_loop(
 
 def _plain(outcome: Mapping[str, Any]) -> dict[str, Any]:
     """A round's outcome as JSON values; float32 and float64 survive exactly."""
-    to_list = lambda value: None if value is None else np.asarray(value, np.float64).tolist()  # noqa: E731
+    # 0.0 is added so that a loss of −0.0 is kept as 0.0.
+    to_list = lambda value: None if value is None else (np.asarray(value, np.float64) + 0.0).tolist()  # noqa: E731
     return {
         "rewards": to_list(outcome["rewards"]),
         "pulled_mean": to_list(outcome["pulled_mean"]),
         "value": to_list(outcome["value"]),
         "best_mean": to_list(outcome["best_mean"]),
-        "metrics": {name: float(value) for name, value in outcome["metrics"].items()},
+        "metrics": {name: float(value) + 0.0 for name, value in outcome["metrics"].items()},
     }
 
 

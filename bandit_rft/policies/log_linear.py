@@ -25,6 +25,7 @@ from scipy.optimize import root_scalar
 from scipy.special import logsumexp
 
 from bandit_rft.errors import InputError
+from bandit_rft.keys import as_key
 from bandit_rft.policies import policy as exact
 from bandit_rft.policies.policy import LogPair, TokenPolicy
 from bandit_rft.verifiers import Verifier
@@ -100,7 +101,7 @@ class LogLinear:
 
         def sample(key: jax.Array, params: Params, rollouts: int) -> jax.Array:
             below = jnp.cumsum(jnp.exp(log_policy(params)), axis=-1)
-            uniform = jax.random.uniform(key, (rollouts, length), dtype=below.dtype) * below[kind, -1]
+            uniform = jax.random.uniform(as_key(key), (rollouts, length), dtype=below.dtype) * below[kind, -1]
             low = jnp.zeros((rollouts, length), jnp.int32)
             high = jnp.full((rollouts, length), vocabulary_size - 1, jnp.int32)
 

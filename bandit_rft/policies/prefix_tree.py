@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.errors import InputError
+from bandit_rft.keys import as_key
 from bandit_rft.policies import policy as exact
 from bandit_rft.policies.policy import EMPTY, TokenPolicy
 from bandit_rft.policies.prefix_tree_value import Tree, closed_forms, needle_log_odds
@@ -145,7 +146,7 @@ def _measure(vocabulary_size: int, params: Params) -> Tree:
 
 def _sample(vocabulary_size: int, key: jax.Array, params: Params, rollouts: int) -> jax.Array:
     """Draw where a response leaves the tree, among all its nodes at once; an untaken child, then uniform tokens."""
-    place_key, fresh_key, rest_key = jax.random.split(key, 3)
+    place_key, fresh_key, rest_key = jax.random.split(as_key(key), 3)
     tree = _measure(vocabulary_size, params)
     length = params.token.shape[1]
     leave = tree.log_reach[:, :-1] + tree.log_untaken + jnp.log(tree.untaken)

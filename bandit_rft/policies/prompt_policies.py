@@ -22,6 +22,7 @@ import numpy as np
 from jax.lax import Precision
 
 from bandit_rft.errors import InputError
+from bandit_rft.keys import as_key
 from bandit_rft.policies import policy as exact
 from bandit_rft.policies.policy import EMPTY, LogPair
 from bandit_rft.verifiers import Verifier, residue_counts
@@ -115,7 +116,7 @@ class PromptPolicies:
 
     def sample(self, key: jax.Array, params: Params, prompt: jax.Array) -> jax.Array:
         """Tokens int32 [N, H] for prompts int32 [N]; the key is consumed."""
-        choice_key, fresh_key = jax.random.split(key)
+        choice_key, fresh_key = jax.random.split(as_key(key))
         log_norm = self._log_norm(params)[..., None]
         lump = jnp.exp(self._log_lump(params)[..., None] - log_norm)
         # The lump comes first and unused slots last, so that rounding can never pick a slot without a token.

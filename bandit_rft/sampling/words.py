@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from bandit_rft.keys import as_key
 from bandit_rft.sampling.arithmetic import (
     COSINE,
     EXPONENT_OF_ONE,
@@ -40,8 +41,9 @@ def threefry2x64(key: Arrays, count: Arrays) -> Arrays:
 
 
 def key_words(key: jax.Array) -> Arrays:
-    """A Threefry key, two uint64 scalars, of a JAX key of whatever implementation."""
-    data = jax.random.key_data(key)
+    """A Threefry key, two uint64 scalars, of a whole number, or of a JAX key of whatever implementation."""
+    typed = jnp.issubdtype(getattr(key, "dtype", np.int64), jax.dtypes.prng_key)
+    data = jax.random.key_data(key if typed else as_key(key))
     if data.shape != (2,):
         data = jax.random.bits(key, (2,), jnp.uint32)
     high, low = data[0].astype(jnp.uint64), data[1].astype(jnp.uint64)

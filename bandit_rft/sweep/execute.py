@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from bandit_rft import keys
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.loop import Progress, run
@@ -49,7 +50,7 @@ def sweep(
     *,
     rounds: int | None = None,
     seeds: int | None = None,
-    key: int | jax.Array = 0,
+    key: keys.Key = 0,
     measure: Measure | Mapping[str, Measure] = final_regret,
     row_capacity: int | None = None,
     out: str | Path | None = None,
@@ -64,7 +65,7 @@ def sweep(
             numbers, texts, booleans or None. "rounds", "seeds" and "row_capacity" may be swept too: they go to the run,
             and to `make` where it names them.
         rounds, seeds: of every point, where they are not swept; seeds defaults to 1.
-        key: base key, an int or a JAX key.
+        key: base key, as in `run`.
         measure: history -> one number a seed [S] (the measure's name is then "value", or "regret" for the default), or
             name -> such functions. The histories themselves are not kept.
         row_capacity: as in `run`.
@@ -91,6 +92,7 @@ def sweep(
         >>> result.shape, result.samples["regret"].shape
         ((2, 1), (2, 1, 3))
     """
+    keys.as_key(key)
     axes, points = points_of(over)
     measures = _measures(measure)
     plans = [plan_point(make, point, rounds, seeds, row_capacity) for point in points]
@@ -101,7 +103,7 @@ def sweep(
         "rounds": rounds,
         "seeds": seeds,
         "row_capacity": row_capacity,
-        "key": int(key) if _whole(key) else np.asarray(jax.random.key_data(key)).tolist(),
+        "key": keys.recorded(key),
         "measures": {name: fingerprint(function) for name, function in measures.items()},
         "made": [plan.fingerprint for plan in plans],
     }
@@ -126,7 +128,7 @@ def _run_all(
     make: Make,
     plans: Sequence[Plan],
     measures: Mapping[str, Measure],
-    key: int | jax.Array,
+    key: keys.Key,
     folder: RunFolder | None,
     progress: Progress | None,
 ) -> list[_Found]:
@@ -168,12 +170,11 @@ def _run_all(
     return found
 
 
-def _point_key(key: int | jax.Array, plan: Plan) -> jax.Array:
-    with jax.enable_x64(True):  # as in `run`: an int key of more than 32 bits keeps them
-        base = jax.random.key(int(key)) if _whole(key) else key
-        for word in (plan.digest[:8], plan.digest[8:]):
-            base = jax.random.fold_in(base, np.uint32(int(word, 16)))
-        return base
+def _point_key(key: keys.Key, plan: Plan) -> jax.Array:
+    base = keys.as_key(key)
+    for word in (plan.digest[:8], plan.digest[8:]):
+        base = jax.random.fold_in(base, np.uint32(int(word, 16)))
+    return base
 
 
 def _result(
@@ -248,7 +249,3 @@ def _stored(path: Path, plan: Plan, measures: Mapping[str, Measure]) -> _Found:
     ):
         raise InputError(f"{path} is not the point {plan.name} of this sweep: delete it, and that point is run again.")
     return _Found({name: arrays[name] for name in measures}, tuple(header.get("notes", ())))
-
-
-def _whole(key: Any) -> bool:
-    return isinstance(key, int | np.integer)

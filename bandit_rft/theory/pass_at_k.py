@@ -34,9 +34,9 @@ def pass_at_k(p: ArrayLike, k: int) -> float | np.ndarray:
         A float for scalar p, otherwise float64 of its shape.
 
     Raises:
-        InputError: p outside (0, 1), k < 1.
+        InputError: p outside (0, 1), k no integer of at least 1.
     """
-    probability, k = check_probabilities(p), arguments.whole("k", k)
+    probability, k = check_probabilities(p), arguments.integer("k", k)
     result = -np.expm1(k * np.log1p(-probability))
     return float(result) if result.ndim == 0 else result
 
@@ -61,12 +61,14 @@ def pass_at_k_estimate(samples: int, correct: int, k: int) -> float:
         A float in [0, 1].
 
     Raises:
-        InputError: counts that do not fit each other, or both k and c above ten million.
+        InputError: a count that is no integer, counts that do not fit each other, or both k and c above ten million.
     """
-    samples = arguments.whole("samples", samples)
-    correct, k = arguments.whole("correct", correct, 0), arguments.whole("k", k)
-    if correct > samples or k > samples:
-        raise InputError(f"correct is {correct} and k is {k}: neither may exceed the number of samples, {samples}.")
+    samples = arguments.integer("samples", samples)
+    correct, k = arguments.integer("correct", correct, 0), arguments.integer("k", k)
+    if correct > samples:
+        raise InputError(f"correct is {correct} and samples is {samples}: give at most as many correct as samples.")
+    if k > samples:
+        raise InputError(f"pass@{k} needs at least {k} samples and there are {samples}: lower k, or sample more.")
     fewer, more = min(correct, k), max(correct, k)
     if fewer == 0:
         return 0.0

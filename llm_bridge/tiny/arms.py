@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.errors import InputError
+from bandit_rft.keys import Key, as_key
 from llm_bridge.prompt_arms import Prompt
 from llm_bridge.response_arms import OnePromptArms, ResponseArms
 from llm_bridge.tiny import vocabulary
@@ -87,11 +88,11 @@ class TokenPromptArms(OnePromptArms, TokenArms):
         TokenVerifier(self.answer)
         self.check_fits(1)
 
-    def pull(self, key: Array, arms: Responses) -> Array:
+    def pull(self, key: Key, arms: Responses) -> Array:
         """Rewards [G] float32, 0 or 1; `key` is not used. NaN, which `run` refuses in a sentence, where a response's
         own log-probability is not finite: the weights then hold no policy any more.
         """
-        del key
+        as_key(key)
         return _of_a_policy(TokenVerifier(self.answer)(arms.tokens, arms.lengths), arms)
 
 
@@ -133,9 +134,9 @@ class TokenQuestionArms(TokenArms):
         assert arms.questions is not None
         return np.asarray(arms.questions)
 
-    def pull(self, key: Array, arms: Responses) -> Array:
+    def pull(self, key: Key, arms: Responses) -> Array:
         """Rewards [R] float32 as of `TokenPromptArms.pull`, of each response by its own question's answer."""
-        del key
+        as_key(key)
         digits, sizes = (jnp.asarray(part) for part in answer_table([example.answer for example in self.examples]))
         return _of_a_policy(matches(arms.tokens, arms.lengths, digits[arms.questions], sizes[arms.questions]), arms)
 

@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bandit_rft.keys import as_key
 from llm_bridge import evaluate, load_model
 from llm_bridge.tiny import tasks
 from llm_bridge.tiny.pretrain import LENGTHS
@@ -78,7 +79,7 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, default=None, help="also write the numbers here (default: none)")
     arguments = parser.parse_args(given)
     model = load_model(arguments.model)
-    key = jax.random.key(arguments.key)
+    key = as_key(arguments.key, "--key")
     found = []
     for place, name in enumerate(LENGTHS):
         numbers = measure(

@@ -135,6 +135,23 @@ def test_a_compiled_scan_is_shared_by_its_text_and_its_state(monkeypatch: pytest
     np.testing.assert_array_equal(first.rewards, second.rewards)
 
 
+@dataclasses.dataclass(frozen=True)
+class Unsigned:
+    """Uniform, with the metrics that a round without signal has."""
+
+    def bind(self, arms, *, rounds, row_capacity=None):
+        bound = learners.Uniform().bind(arms, rounds=rounds, row_capacity=row_capacity)
+        return bound._replace(metrics=lambda state: {"loss": -jnp.zeros(()), "kl": jnp.full((), -2.5)})
+
+
+@pytest.mark.parametrize("loop", ["scan", "host"])
+def test_no_metric_is_minus_zero(loop: str) -> None:
+    """A loss without signal is −0.0, which was stored, and printed, with its sign."""
+    history = run(arms.Bernoulli([0.2, 0.4]), Unsigned(), rounds=3, loop=loop)
+    assert not np.signbit(history.metrics["loss"]).any()
+    np.testing.assert_array_equal(history.metrics["kl"], -2.5)
+
+
 def test_global_precision_is_left_alone() -> None:
     run(NEEDLE, LEARNERS[0], rounds=5, key=0)
     assert jnp.zeros(()).dtype == jnp.float32

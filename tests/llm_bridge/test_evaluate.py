@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from bandit_rft.errors import InputError
-from llm_bridge.evaluate import evaluate, interval, pass_at_k, wilson
+from bandit_rft.theory import pass_at_k, pass_at_k_estimate
+from llm_bridge.evaluate import Evaluation, evaluate, interval, wilson
 from llm_bridge.generate import Rollouts
 from tests.llm_bridge import toy
 
@@ -36,20 +37,48 @@ def test_wilson_at_the_ends():
             wilson(successes, n, confidence)
 
 
+def evaluation(per_question, samples: int) -> Evaluation:
+    numbers = dict.fromkeys(("pass_at_1", "low", "high", "confidence", "truncated", "mean_length"), 0.5)
+    counts = {"successes": sum(per_question), "samples": samples * len(per_question), "questions": len(per_question)}
+    return Evaluation(per_question=np.asarray(per_question), samples_per_question=samples, **counts, **numbers)
+
+
 def test_pass_at_k_is_the_share_of_subsets_with_a_success():
     for n in range(1, 8):
         for c, k in itertools.product(range(n + 1), range(1, n + 1)):
             subsets = list(itertools.combinations([True] * c + [False] * (n - c), k))
-            assert pass_at_k(n, c, k) == pytest.approx(sum(map(any, subsets)) / len(subsets), abs=1e-14)
+            expected = sum(map(any, subsets)) / len(subsets)
+            assert evaluation([c], n).pass_at(k) == pytest.approx(expected, abs=1e-14)
+            assert pass_at_k_estimate(n, c, k) == evaluation([c], n).pass_at(k)
 
 
 def test_pass_at_k_stays_exact_where_binomials_are_huge():
     for n, c, k in ((10_000, 1, 1), (10_000, 3, 5000), (100_000, 50, 64)):
         want = 1 - Fraction(math.comb(n - c, k), math.comb(n, k))
-        assert pass_at_k(n, c, k) == pytest.approx(float(want), rel=1e-11)
-    for n, c, k in ((3, 4, 1), (3, 1, 4), (3, 1, 0)):
-        with pytest.raises(InputError):
-            pass_at_k(n, c, k)
+        assert evaluation([c], n).pass_at(k) == pytest.approx(float(want), rel=1e-11)
+
+
+def test_pass_at_k_of_no_success_is_zero_without_a_sign():
+    """Without a success it was -0.0, and was printed so."""
+    for n, k in itertools.product((1, 2, 9, 100), (1, 2, 7)):
+        if k <= n:
+            assert str(evaluation([0, 0], n).pass_at(k)) == "0.0"
+
+
+@pytest.mark.parametrize("k", [1.5, 2.0, True, np.True_, np.float32(2), "2", None, 0, -1, np.nan])
+def test_pass_at_k_is_of_a_whole_k(k):
+    """k = 1.5 gave a number between those of 1 and 2, and True counted as 1."""
+    with pytest.raises(InputError, match="k is"):
+        evaluation([1, 3], 4).pass_at(k)
+    with pytest.raises(InputError, match="k is"):
+        pass_at_k(0.5, k)
+
+
+def test_pass_at_k_takes_numpys_integers_and_no_more_than_the_samples():
+    for k in (np.int64(2), np.uint8(2), np.asarray(2)):
+        assert evaluation([1, 3], 4).pass_at(k) == evaluation([1, 3], 4).pass_at(2)
+    with pytest.raises(InputError, match=r"pass@5 needs at least 5 samples and there are 4"):
+        evaluation([1, 3], 4).pass_at(5)
 
 
 def test_interval_takes_the_question_as_the_unit():
@@ -93,11 +122,11 @@ class Scripted:
     calls: list = field(default_factory=list)
 
     def encode(self, prompt):
-        return np.arange(len(prompt), dtype=np.int32)
+        return np.asarray([ord(letter) for letter in prompt], np.int32)
 
-    def generate_many(self, prompts, *, max_tokens, key, temperature, params):
-        self.calls.append((len(prompts), jax.random.key_data(key).tolist(), temperature, params, max_tokens))
-        text = []
+    def sample_rows(self, tokens, row_keys, *, max_tokens, temperature, params):
+        self.calls.append((len(tokens), row_keys.tolist(), temperature, params, max_tokens))
+        text, prompts = [], ["".join(map(chr, prompt)) for prompt in tokens]
         for prompt in prompts:
             self.asked[prompt] = self.asked.get(prompt, 0) + 1
             text.append(f"{prompt[0]}{self.asked[prompt]}")
@@ -112,9 +141,6 @@ class Scripted:
             truncated=lengths > 2,
             prompt_lengths=lengths,
         )
-
-    def generate(self, prompt, *, rollouts, **rest):
-        return self.generate_many([prompt] * rollouts, **rest)
 
 
 def starts_well(answer):
@@ -148,7 +174,7 @@ def test_counts_go_to_their_question_in_the_order_given():
     assert result.mean_length == pytest.approx((4 + 1 + 3 + 2) / 4)
     assert (result.low, result.high) == interval(np.array([2, 3, 0, 1]), 3)
     assert [call[0] for call in model.calls] == [5, 5, 2]
-    assert len({tuple(call[1]) for call in model.calls}) == 3
+    assert len({tuple(key) for call in model.calls for key in call[1]}) == 12
     assert all(call[2:] == (0.7, "weights", 5) for call in model.calls)
     assert [(done, total) for done, total, *_ in seen] == [(5, 12), (10, 12), (12, 12)]
 
@@ -176,8 +202,8 @@ def test_a_real_model_is_as_good_as_its_policy():
 def test_a_verifier_by_name_scores_numbers():
     @dataclass
     class Says72(Scripted):
-        def generate_many(self, prompts, **rest):
-            said = super().generate_many(prompts, **rest)
+        def sample_rows(self, prompts, row_keys, **rest):
+            said = super().sample_rows(prompts, row_keys, **rest)
             said.text[:] = ["so 48 + 24 = 72.\n#### 72."] * len(prompts)
             return said
 

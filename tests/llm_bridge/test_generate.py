@@ -14,6 +14,7 @@ import torch
 from scipy import stats
 
 from bandit_rft.errors import InputError
+from bandit_rft.keys import row_keys
 from llm_bridge import LanguageModel, Rollouts, decoding, generate, load_model
 from llm_bridge.generate import draw, sample
 from llm_bridge.token_draw import entropy
@@ -169,9 +170,8 @@ def test_decoding_stops_when_every_row_is_done(model: LanguageModel) -> None:
             weights,
             model.config,
             [model.encode("abc")],
-            rows=3,
+            row_keys=row_keys(jax.random.key(0), np.arange(3)),
             max_tokens=500,
-            key=jax.random.key(0),
             temperature=1.0,
             eos_ids=eos_ids,
         )

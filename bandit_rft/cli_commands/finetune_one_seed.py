@@ -39,6 +39,7 @@ def finetune(
     from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
     from bandit_rft.cli_commands.pinned_model import load_pinned
+    from bandit_rft.cli_commands.pinned_prompts import keep_prompts
     from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
     from bandit_rft.progress import ProgressLine
     from bandit_rft.rollouts import write_questions
@@ -82,6 +83,7 @@ def finetune(
         folder = stack.enter_context(RunFolder.claim(out, config.to_json(), defaults=defaults))
         source = model.source.to_json() if model.source is not None else None
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=revision, model=source)
+        keep_prompts(folder, model, arms.question_tokens)
         write_questions(folder.path, examples)
         key = jax.random.key(config.key)
         learning_rate = learning_rate_of(config, folder, model, examples[0], key)

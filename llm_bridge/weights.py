@@ -1,7 +1,8 @@
 """Weights between Hugging Face safetensors and the decoder's parameters: one naming table, used both ways, no torch.
 
 Reads single files and sharded ones (`tensor_files`), in float32, float16 or bfloat16. Left out: pickled `.bin`
-checkpoints (they run code when read) and quantised tensors; GGUF files are turned into a safetensors folder by `llm_bridge.hub`.
+checkpoints (they run code when read) and quantised tensors; GGUF files are turned into a safetensors folder by
+`llm_bridge.hub`.
 """
 
 from __future__ import annotations

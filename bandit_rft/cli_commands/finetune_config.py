@@ -20,8 +20,8 @@ VERIFIER_HELP = (
 )
 TEMPLATE_HELP = "how the question is put: gsm8k, math, plain, or a text with {question} in it; none: as the data has it"
 PROMPT_DATE_HELP = (
-    "what a chat template that reads the clock is shown, such as 2026-11-28; none: now, and in a run folder when its run "
-    "began"
+    "what a chat template that reads the clock is shown, such as 2026-11-28; none: now, and in a run folder the moment "
+    "it began"
 )
 SIGNALS = ("raw", "signed", "mean_baseline", "rloo", "grpo")
 DTYPES = ("float32", "bfloat16")

@@ -29,7 +29,7 @@ def moved_share(params: Any, step: float) -> float:
 
 @jax.jit
 def _moved(leaf: Array, step: Array) -> Array:
-    # The sum in float32 rounds once more than an exact one would: to 2^-24 of it, where half a step of bfloat16 is 2^-9.
+    # The sum in float32 rounds once more than an exact one: to 2^-24 of it, where half a step of bfloat16 is 2^-9.
     wide = leaf.astype(jnp.float32)
     moved = [((wide + sign * step).astype(leaf.dtype) != leaf).sum(dtype=jnp.float32) for sign in (1, -1)]
     return (moved[0] + moved[1]) / 2

@@ -140,7 +140,8 @@ def untied_where_heads_differ(folder: str | Path, config: DecoderConfig, dtype: 
     views = [opened[files[name].path].get_slice(files[name].name) for name in (EMBEDDING, HEAD)]
     rows = max(1, _COMPARED // config.width)
     for start in range(0, config.vocabulary, rows):
-        one, other = (np.asarray(view[start : start + rows]).astype(jnp.dtype(dtype)) for view in views)
+        stop = min(start + rows, config.vocabulary)
+        one, other = (np.asarray(view[start:stop]).astype(jnp.dtype(dtype)) for view in views)
         if not np.array_equal(one, other):
             break
     else:

@@ -31,3 +31,7 @@ class NoLawError(InputError):
 
 class SweepWarning(UserWarning):
     """A run that cannot learn: the learner tries every arm once first, and the rounds do not exceed the arms."""
+
+
+class ModelWarning(UserWarning):
+    """A model that loads or trains, but not as one may think; the sentence says what differs and what to do."""

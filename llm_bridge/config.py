@@ -8,6 +8,7 @@ attention or MLP biases beyond Qwen2's, activations other than SiLU, quantised c
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ class DecoderConfig:
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> DecoderConfig:
-        """Read `config.json`, and the end-of-text ids from `generation_config.json` where there is one.
+        """Read `config.json` and, where there is one, `generation_config.json`: a response ends at the ids of both.
 
         Raises:
             InputError: a file is missing or unreadable, or the checkpoint needs something that the decoder does not do.
@@ -86,6 +87,17 @@ class DecoderConfig:
             InputError: a value is missing, or the checkpoint needs something that the decoder does not do.
         """
         return cls(**config_values.fields_of(values, source=source, generation=generation or {}))
+
+    def ended_by(self, token: int) -> DecoderConfig:
+        """The same, with a further token that ends a response."""
+        ends = tuple(dict.fromkeys((*self.eos_ids, token)))
+        pad = config_values.stand_in(ends, self.vocabulary) if self.pads_by_stand_in else self.pad_id
+        return dataclasses.replace(self, eos_ids=ends, pad_id=pad)
+
+    @property
+    def pads_by_stand_in(self) -> bool:
+        """Whether `pad_id` only stands in for one that the checkpoint does not name."""
+        return self.pad_id == config_values.stand_in(self.eos_ids, self.vocabulary)
 
     def to_values(self, dtype: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """(config.json, generation_config.json) of this decoder with weights stored as `dtype`.

@@ -36,12 +36,12 @@ def read_json(path: Path) -> dict[str, Any]:
 class _Values:
     """Values of a config.json, each checked as it is taken."""
 
-    def __init__(self, values: Mapping[str, Any], source: str) -> None:
-        self.values, self.source = values, source
+    def __init__(self, values: Mapping[str, Any], source: str, file: str = "config.json") -> None:
+        self.values, self.source, self.file = values, source, file
 
     def wrong(self, name: str, wanted: str) -> InputError:
         return InputError(
-            f"config.json of {self.source} has {name} = {str(self.values.get(name))[:40]!r}, which is {wanted}: take "
+            f"{self.file} of {self.source} has {name} = {str(self.values.get(name))[:40]!r}, which is {wanted}: take "
             "a complete checkpoint folder."
         )
 
@@ -75,12 +75,27 @@ class _Values:
             raise self.wrong(name, "no token id, nor a list of them")
         return tuple(found)
 
+    def ends(self, vocabulary: int) -> tuple[int, ...]:
+        """The ids that end a response; −1 stands for none. Raises InputError for one beyond the vocabulary."""
+        found = [token for token in self.ids("eos_token_id") if token >= 0]
+        if any(token >= vocabulary for token in found):
+            raise self.wrong("eos_token_id", f"beyond the vocabulary of {vocabulary}")
+        return tuple(found)
+
+    def flag(self, name: str) -> bool:
+        """true or false; false where there is none."""
+        value = self.values.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise self.wrong(name, "neither true nor false")
+        return bool(value)
+
 
 def fields_of(values: Mapping[str, Any], *, source: str, generation: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `DecoderConfig`.
 
     Args:
-        values: config.json. generation: generation_config.json, whose token ids come first.
+        values: config.json. generation: generation_config.json, whose token ids come first; a response ends at the
+            end-of-text ids of either.
         source: names the checkpoint in messages.
 
     Raises:
@@ -88,7 +103,7 @@ def fields_of(values: Mapping[str, Any], *, source: str, generation: Mapping[str
             do.
     """
     _refuse_unsupported(values, source)
-    named = ("eos_token_id", "bos_token_id", "pad_token_id")
+    named = ("bos_token_id", "pad_token_id")
     given = _Values(
         {**values, **{name: generation[name] for name in named if generation.get(name) is not None}}, source
     )
@@ -107,7 +122,9 @@ def fields_of(values: Mapping[str, Any], *, source: str, generation: Mapping[str
         )
     rope_theta, scaling = _rope(values, source)
     vocabulary = given.whole("vocab_size")
-    eos_ids, bos, pad = given.ids("eos_token_id"), given.ids("bos_token_id"), given.ids("pad_token_id")
+    generated = _Values(generation, source, "generation_config.json").ends(vocabulary)
+    eos_ids = tuple(dict.fromkeys((*generated, *given.ends(vocabulary))))
+    bos, pad = given.ids("bos_token_id"), given.ids("pad_token_id")
     return {
         "model_type": values["model_type"],
         "vocabulary": vocabulary,
@@ -121,10 +138,10 @@ def fields_of(values: Mapping[str, Any], *, source: str, generation: Mapping[str
         "rope_theta": rope_theta,
         "rope_scaling": scaling,
         "max_positions": given.whole("max_position_embeddings"),
-        "tied": bool(values.get("tie_word_embeddings", False)),
+        "tied": given.flag("tie_word_embeddings"),
         "eos_ids": eos_ids,
         "bos_id": bos[0] if bos else None,
-        "pad_id": pad[0] if pad and 0 <= pad[0] < vocabulary else _stand_in(eos_ids, vocabulary),
+        "pad_id": pad[0] if pad and 0 <= pad[0] < vocabulary else stand_in(eos_ids, vocabulary),
     }
 
 
@@ -135,7 +152,7 @@ def values_of(config: DecoderConfig, dtype: str) -> tuple[dict[str, Any], dict[s
         "bos_token_id": config.bos_id,
         "eos_token_id": eos[0] if eos is not None and len(eos) == 1 else eos,
         # Not one that stands in for a missing one: transformers gives a padding row no gradient.
-        "pad_token_id": None if config.pad_id == _stand_in(config.eos_ids, config.vocabulary) else config.pad_id,
+        "pad_token_id": None if config.pads_by_stand_in else config.pad_id,
     }
     scaling = config.rope_scaling
     values: dict[str, Any] = {
@@ -175,7 +192,7 @@ def values_of(config: DecoderConfig, dtype: str) -> tuple[dict[str, Any], dict[s
     return values, tokens
 
 
-def _stand_in(eos_ids: tuple[int, ...], vocabulary: int) -> int:
+def stand_in(eos_ids: tuple[int, ...], vocabulary: int) -> int:
     """The id that pads where a checkpoint names none: any will do, for it is never looked at."""
     return next((token for token in eos_ids if 0 <= token < vocabulary), 0)
 

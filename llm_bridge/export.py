@@ -78,7 +78,8 @@ def save_pretrained(
             config, generation = model.config.to_values(stored)
             _write_json(temporary / "config.json", config)
             _write_tokenizer(model, temporary)
-            _write_json(temporary / "generation_config.json", generation | _sampling_settings(model))
+            ends = {"eos_token_id": generation["eos_token_id"]}  # of all files of the source, where a response ended
+            _write_json(temporary / "generation_config.json", generation | _sampling_settings(model) | ends)
             _write_weights(tensors(model.config, params, dtype), temporary, shard_bytes, stored)
             mode = (temporary / "config.json").stat().st_mode & 0o777  # what the user's umask leaves
             for file in temporary.iterdir():

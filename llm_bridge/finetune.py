@@ -42,6 +42,7 @@ from llm_bridge.finetune_state import METRICS, QUESTION_ORDER, FineTuneState
 from llm_bridge.finetune_update import Update
 from llm_bridge.prompt_arms import PromptArms
 from llm_bridge.question_arms import QuestionArms, drawn
+from llm_bridge.rounding import warn_of_rounding
 from llm_bridge.tiny.arms import TokenPromptArms, TokenQuestionArms
 
 if TYPE_CHECKING:
@@ -232,6 +233,9 @@ class FineTune:
             rounds: of the run; only schedules that end need it.
             row_capacity: not used, a model has no rows.
 
+        Warns:
+            ModelWarning: the model's weights have 16 bits, which round small steps away; with the share that moves.
+
         Raises:
             InputError: the arms are of another kind, have fewer questions than a round draws, or prompt and response do
                 not fit the model's context.
@@ -242,6 +246,7 @@ class FineTune:
                 f"FineTune learns from PromptArms or QuestionArms, not {type(arms).__name__}: give prompts and "
                 "verifiers."
             )
+        warn_of_rounding(self)
         arms.check_fits(self.max_tokens)
         questions = len(arms.question_tokens)
         if questions < self.prompts:

@@ -25,6 +25,7 @@ from pathlib import Path
 from bandit_rft.errors import InputError
 from llm_bridge import cache, gguf_folder, hub_download, wheels
 from llm_bridge.cache import cache_folder
+from llm_bridge.tensor_files import refuse_adapter
 from llm_bridge.wheels import Wheel
 
 __all__ = ["Model", "Source", "Wheel", "cache_folder", "catalogue", "fetch", "locate", "resolve"]
@@ -187,8 +188,9 @@ def check_folder(folder: Path) -> Path:
     """The folder itself, if it holds what a decoder needs: config.json, a tokenizer, and every safetensors shard.
 
     Raises:
-        InputError: something is missing; weights kept only as a pickle count as missing.
+        InputError: something is missing, or an adapter there; weights kept only as a pickle count as missing.
     """
+    refuse_adapter(folder)
     if not (folder / "config.json").is_file():
         files = sorted(file.name for file in folder.glob("*.gguf"))
         hint = f"give the file {folder / files[0]} itself" if files else "give a folder in Hugging Face layout"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,15 +17,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft.errors import InputError
+from bandit_rft.errors import InputError, ModelWarning
 from bandit_rft.keys import Key, as_key, row_keys
+from llm_bridge import chat_template
 from llm_bridge.buckets import bucket
 from llm_bridge.compilation_cache import use_compilation_cache
 from llm_bridge.config import DecoderConfig
 from llm_bridge.decoding_weights import LastPrepared, transposed_is_faster
 from llm_bridge.generate import SMALLEST_PROMPT, Rollouts, sample
 from llm_bridge.scoring import token_log_probs
-from llm_bridge.weights import abstract_decoder, load_params
+from llm_bridge.weights import abstract_decoder, load_params, untied_where_heads_differ
 
 if TYPE_CHECKING:
     from llm_bridge.hub import Source
@@ -45,6 +48,8 @@ class LanguageModel:
         params: its parameters, a pytree. Methods take others of the same structure by `params=` (fine-tuned ones).
         tokenizer: a transformers tokenizer.
         source: where it was loaded from, the hub's commit included; None for a model made in memory.
+        prompt_date: what a chat template that reads the clock is shown, so that a prompt is the same text whenever it
+            is encoded; local time at which the model was made, to the second, unless given.
     """
 
     name: str
@@ -53,6 +58,7 @@ class LanguageModel:
     params: Any
     tokenizer: Any
     source: Source | None = None
+    prompt_date: datetime.datetime = field(default_factory=chat_template.moment)
     _prepared: LastPrepared = field(default_factory=LastPrepared, repr=False, compare=False)
 
     def logits(self, tokens: Any, *, params: Any = None) -> Array:
@@ -82,20 +88,36 @@ class LanguageModel:
         encoded as the tokenizer encodes plain text, and messages are joined by newlines.
 
         Raises:
-            InputError: an empty prompt, or one longer than the model's context.
+            InputError: an empty prompt or malformed messages, a chat template that refuses them or is none, a token
+                that the model does not have, or more of them than its context holds.
         """
-        if not prompt or (isinstance(prompt, str) and not prompt.strip()):
-            raise InputError("The prompt is empty: give at least one character or one message.")
-        if getattr(self.tokenizer, "chat_template", None):
-            messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(m) for m in prompt]
-            text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-            # The template writes its own special tokens.
-            ids = self.tokenizer.encode(text, add_special_tokens=False)
+        messages = chat_template.messages_of(prompt)
+        template = getattr(self.tokenizer, "chat_template", None)
+        if template:
+            text = chat_template.render(
+                template,
+                messages,
+                name=self.name,
+                special_tokens=self.tokenizer.special_tokens_map,
+                now=self.prompt_date,
+            )
         else:
-            text = prompt if isinstance(prompt, str) else "\n".join(message["content"] for message in prompt)
-            ids = self.tokenizer.encode(text)
+            text = "\n".join(message["content"] for message in messages)
+        try:
+            # A template writes its own special tokens.
+            ids = self.tokenizer.encode(text, add_special_tokens=False) if template else self.tokenizer.encode(text)
+        except Exception as error:  # half of a surrogate pair, say; tokenizers raise bare exceptions
+            raise InputError(
+                f"The tokenizer of {self.name} refuses the prompt ({chat_template.reason(error)}): give it as plain "
+                "Unicode text."
+            ) from None
         if not ids:
             raise InputError("The prompt has no tokens: give at least one character that the tokenizer knows.")
+        if not 0 <= min(ids) <= max(ids) < self.config.vocabulary:
+            raise InputError(
+                f"The prompt has the token {max(ids)} and {self.name} has {self.config.vocabulary}, from 0: put the "
+                "tokenizer that belongs to these weights beside them."
+            )
         self._check_context(len(ids), 0)
         return np.asarray(ids, np.int32)
 
@@ -259,44 +281,90 @@ class LanguageModel:
             )
 
 
-def load_model(name: str, dtype: str = "float32", *, param_dtype: str | None = None) -> LanguageModel:
+def load_model(
+    name: str,
+    dtype: str = "float32",
+    *,
+    param_dtype: str = "float32",
+    prompt_date: str | datetime.date | None = None,
+) -> LanguageModel:
     """Load a model by name: an embedded tiny model, `smollm2-135m`, a local folder or GGUF file, or a hub id.
 
     Args:
         name: what `llm_bridge.hub.resolve` understands.
         dtype: "float32", "bfloat16" or "float16", of activations and matrix products.
-        param_dtype: of the stored parameters, `dtype` by default; "float32" with a bfloat16 `dtype` keeps masters.
+        param_dtype: of the stored parameters. float32 whatever `dtype` is: masters that keep steps which bfloat16 would
+            round away. "bfloat16" halves the weights' memory, for a model that is not to be trained.
+        prompt_date: what chat templates that read the clock are shown, such as "2026-11-28"; None: now.
+
+    Warns:
+        ModelWarning: a head that is not the embedding where config.json says so, or nothing that ends a response.
 
     Raises:
         InputError: an unknown name, dtype or checkpoint, or one that the decoder cannot run.
     """
     # Imported here: network and conversion code, and seconds of imports, that a loaded model does not need.
+    from llm_bridge.hub import locate
+
+    for kind in (dtype, param_dtype):
+        if kind not in DTYPES:
+            raise InputError(f"dtype '{kind}' is not known: use one of {', '.join(DTYPES)}.")
+    moment = chat_template.moment(prompt_date)
+    source = locate(name)
+    folder = source.folder
+    use_compilation_cache()
+    stored = jnp.dtype(param_dtype)
+    config = untied_where_heads_differ(folder, DecoderConfig.from_folder(folder), stored)
+    tokenizer = _tokenizer(folder)
+    config = _ended_by(tokenizer, config, name)
+    graphdef, _ = abstract_decoder(config, dtype=jnp.dtype(dtype), param_dtype=stored)
+    return LanguageModel(
+        name=name,
+        config=config,
+        graphdef=graphdef,
+        params=load_params(folder, config, stored),
+        tokenizer=tokenizer,
+        source=source,
+        prompt_date=moment,
+    )
+
+
+def _tokenizer(folder: Path) -> Any:
     # transformers advises to install PyTorch, which nothing here needs at run time.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    from llm_bridge.hub import locate
-
-    for kind in (dtype, param_dtype or dtype):
-        if kind not in DTYPES:
-            raise InputError(f"dtype '{kind}' is not known: use one of {', '.join(DTYPES)}.")
-    source = locate(name)
-    folder = source.folder
-    use_compilation_cache()
-    config = DecoderConfig.from_folder(folder)
-    stored = jnp.dtype(param_dtype or dtype)
-    graphdef, _ = abstract_decoder(config, dtype=jnp.dtype(dtype), param_dtype=stored)
-    params = load_params(folder, config, stored)
     try:
         # For some families (qwen2) AutoTokenizer puts the family's own splitting in place of what tokenizer.json says.
         generic = _declared_tokenizer(folder) in ("PreTrainedTokenizerFast", "TokenizersBackend")
-        tokenizer = (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(folder)
+        return (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(folder)
     except Exception as error:  # a broken tokenizer.json raises a bare Exception
-        reason = str(error).splitlines()[0]
         raise InputError(
-            f"{folder} has no usable tokenizer ({reason}): put its tokenizer.json beside the weights."
+            f"{folder} has no usable tokenizer ({chat_template.reason(error)}): put its tokenizer.json beside the "
+            "weights."
         ) from None
-    return LanguageModel(name=name, config=config, graphdef=graphdef, params=params, tokenizer=tokenizer, source=source)
+
+
+def _ended_by(tokenizer: Any, config: DecoderConfig, name: str) -> DecoderConfig:
+    """The configuration whose responses end at the tokenizer's end-of-text token as well."""
+    end = getattr(tokenizer, "eos_token_id", None)
+    if isinstance(end, int) and not 0 <= end < config.vocabulary:
+        warnings.warn(
+            f"The tokenizer of {name} ends texts with token {end} and the model has {config.vocabulary}, from 0: it "
+            "cannot end a response.",
+            ModelWarning,
+            stacklevel=3,
+        )
+    elif isinstance(end, int):
+        config = config.ended_by(end)
+    if not config.eos_ids:
+        warnings.warn(
+            f"{name} names no end-of-text token (eos_token_id in generation_config.json or config.json, eos_token in "
+            "tokenizer_config.json): every response goes on to the token limit.",
+            ModelWarning,
+            stacklevel=3,
+        )
+    return config
 
 
 def _declared_tokenizer(folder: Path) -> str | None:

@@ -1,12 +1,14 @@
 """Weights between Hugging Face safetensors and the decoder's parameters: one naming table, used both ways, no torch.
 
-Reads single files and sharded ones with an index, in float32, float16 or bfloat16. Left out: pickled `.bin` checkpoints
-(they run code when read) and quantised tensors; GGUF files are turned into a safetensors folder by `llm_bridge.hub`.
+Reads single files and sharded ones (`tensor_files`), in float32, float16 or bfloat16. Left out: pickled `.bin`
+checkpoints (they run code when read) and quantised tensors; GGUF files are turned into a safetensors folder by
+`llm_bridge.hub`.
 """
 
 from __future__ import annotations
 
-import json
+import dataclasses
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,12 @@ import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
-from bandit_rft.errors import InputError
+from bandit_rft.errors import InputError, ModelWarning
 from llm_bridge.config import DecoderConfig
 from llm_bridge.decoder import Decoder, layer_shapes
+from llm_bridge.tensor_files import EMBEDDING, HEAD, Stored, open_tensors, tensor_files
 
 # Ours -> (theirs, whether theirs is [out, in], the transpose of ours).
 _LAYER_NAMES: Mapping[str, tuple[str, bool]] = {
@@ -42,6 +45,7 @@ _NORM_NAMES: Mapping[bool, Mapping[str, str]] = {
     False: {"attention_norm": "post_attention_layernorm.weight", "mlp_norm": "post_feedforward_layernorm.weight"},
 }
 Array = jax.Array
+_COMPARED = 2**24  # numbers compared at a time, to bound memory
 _READABLE = ("F32", "F16", "BF16", "F64")
 
 
@@ -53,13 +57,13 @@ def tensor_names(config: DecoderConfig) -> dict[tuple[str, ...], tuple[list[str]
         order; the others have one name. `transposed`: their matrix is [out, in] where ours is [in, out].
     """
     norms = _NORM_NAMES[config.family.norm_first]
-    table: dict[tuple[str, ...], tuple[list[str], bool]] = {("embedding",): (["model.embed_tokens.weight"], False)}
+    table: dict[tuple[str, ...], tuple[list[str], bool]] = {("embedding",): ([EMBEDDING], False)}
     for name in layer_shapes(config):
         theirs, transposed = (norms[name], False) if name in norms else _LAYER_NAMES[name]
         table["blocks", name] = ([f"model.layers.{layer}.{theirs}" for layer in range(config.layers)], transposed)
     table["final_norm",] = (["model.norm.weight"], False)
     if not config.tied:
-        table["head",] = (["lm_head.weight"], True)
+        table["head",] = ([HEAD], True)
     return table
 
 
@@ -77,7 +81,9 @@ def load_params(folder: str | Path, config: DecoderConfig, dtype: Any = jnp.floa
             than `config` says, or of a dtype that is not floating point.
     """
     folder, dtype = Path(folder), jnp.dtype(dtype)
-    files = _tensor_files(folder)
+    files = tensor_files(folder)
+    if config.tied and EMBEDDING not in files and HEAD in files:  # one matrix, saved under its other name
+        files[EMBEDDING] = files.pop(HEAD)
     if config.layers > len(files):  # before names of so many layers are made
         raise InputError(
             f"config.json of {folder} calls for {config.layers} layers, and its weights are {len(files)} tensors: use "
@@ -87,7 +93,7 @@ def load_params(folder: str | Path, config: DecoderConfig, dtype: Any = jnp.floa
     shapes = {path: leaf.shape for path, leaf in nnx.to_flat_state(params)}
     table = tensor_names(config)
     _refuse_unexpected(files, {name for names, _ in table.values() for name in names}, config, folder)
-    opened = {path: _open(path) for path in set(files.values())}
+    opened = {path: open_tensors(path) for path in {stored.path for stored in files.values()}}
     try:
         for path, (names, transposed) in table.items():  # all of them, before memory of the size they claim is taken
             for name in names:
@@ -106,6 +112,47 @@ def load_params(folder: str | Path, config: DecoderConfig, dtype: Any = jnp.floa
     for path, leaf in nnx.to_flat_state(params):
         leaf.set_value(arrays[tuple(map(str, path))])
     return params
+
+
+def untied_where_heads_differ(folder: str | Path, config: DecoderConfig, dtype: Any = jnp.float32) -> DecoderConfig:
+    """The configuration as the weights have it: untied where it is tied and the file holds another head, as
+    transformers 5 loads it.
+
+    Args:
+        folder: of the checkpoint.
+        config: as its config.json says.
+        dtype: that the weights will be stored as; what differs only beyond it is equal.
+
+    Warns:
+        ModelWarning: the head differs.
+
+    Raises:
+        InputError: as `load_params`.
+    """
+    folder = Path(folder)
+    files = tensor_files(folder) if config.tied else {}
+    if not {EMBEDDING, HEAD} <= files.keys():
+        return config
+    shape = (config.vocabulary, config.width)
+    opened = {files[name].path: open_tensors(files[name].path) for name in (EMBEDDING, HEAD)}
+    for name in (EMBEDDING, HEAD):
+        _check(opened, files, name, shape, False, folder)
+    views = [opened[files[name].path].get_slice(files[name].name) for name in (EMBEDDING, HEAD)]
+    rows = max(1, _COMPARED // config.width)
+    for start in range(0, config.vocabulary, rows):
+        stop = min(start + rows, config.vocabulary)
+        one, other = (np.asarray(view[start:stop]).astype(jnp.dtype(dtype)) for view in views)
+        if not np.array_equal(one, other):
+            break
+    else:
+        return config
+    warnings.warn(
+        f"{folder} holds an output head that is not its embedding, though its config.json says so: the head is used, "
+        "as in transformers; set tie_word_embeddings to false there.",
+        ModelWarning,
+        stacklevel=3,
+    )
+    return dataclasses.replace(config, tied=False)
 
 
 def tensors(config: DecoderConfig, params: Any, dtype: Any = None) -> Iterator[tuple[str, np.ndarray]]:
@@ -131,65 +178,37 @@ def export_tensors(config: DecoderConfig, params: Any, dtype: Any = None) -> dic
     return dict(tensors(config, params, dtype))
 
 
-def _tensor_files(folder: Path) -> dict[str, Path]:
-    """Which file holds each tensor."""
-    index = folder / "model.safetensors.index.json"
-    single = folder / "model.safetensors"
-    if index.is_file() and not single.is_file():
-        try:
-            listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-            files = {str(name): folder / str(file) for name, file in listed.items()}
-        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-            raise InputError(f"{index} cannot be read ({error!r}): fetch the checkpoint again.") from None
-        stray = sorted(str(file) for file in listed.values() if Path(str(file)).name != file)
-        if stray:
-            raise InputError(f"{index} lists {stray[0][:60]!r}, which is no file of its folder: fetch it again.")
-        for path in sorted(set(files.values())):
-            if not path.is_file():
-                raise InputError(f"{folder} lacks {path.name}, which its index lists: fetch the checkpoint again.")
-        return files
-    if not single.is_file():
-        raise InputError(f"{folder} has no model.safetensors: name a folder that holds the weights as safetensors.")
-    try:
-        with _open(single) as file:
-            return dict.fromkeys(file.keys(), single)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{single} cannot be read as safetensors ({error}): fetch the checkpoint again.") from None
-
-
-def _open(path: Path) -> Any:
-    try:
-        return safe_open(path, framework="numpy")
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read as safetensors ({error}): fetch the checkpoint again.") from None
-
-
-def _refuse_unexpected(files: Mapping[str, Path], expected: set[str], config: DecoderConfig, folder: Path) -> None:
+def _refuse_unexpected(files: Mapping[str, Stored], expected: set[str], config: DecoderConfig, folder: Path) -> None:
     for name in files:
         # Old exports carry the rotary frequencies, which follow from the config, and a copy of a tied head.
-        derived = name.endswith("rotary_emb.inv_freq") or (config.tied and name == "lm_head.weight")
+        derived = name.endswith("rotary_emb.inv_freq") or (config.tied and name == HEAD)
         if name not in expected and not derived:
             raise InputError(
-                f"{folder} holds the tensor '{name}', which a {config.layers}-layer {config.model_type} decoder does "
-                "not have: use the config.json that belongs to these weights."
+                f"{folder} holds the tensor '{files[name].name}', which a {config.layers}-layer {config.model_type} "
+                "decoder does not have: use the config.json that belongs to these weights."
             )
 
 
 def _check(
     opened: Mapping[Path, Any],
-    files: Mapping[str, Path],
+    files: Mapping[str, Stored],
     name: str,
     shape: tuple[int, ...],
     transposed: bool,
     folder: Path,
 ) -> None:
     """Raises InputError unless the named tensor is there, of this shape (theirs, if transposed), in floating point."""
+    if name == HEAD and name not in files:
+        raise InputError(
+            f"{folder} lacks the output head ('{HEAD}'), and its config.json does not say that the embedding is the "
+            "head: fetch the checkpoint again, or set tie_word_embeddings to true there if that is how it was trained."
+        )
     if name not in files:
         raise InputError(
             f"{folder} lacks the tensor '{name}' that its config.json calls for: fetch the checkpoint again."
         )
     try:
-        view = opened[files[name]].get_slice(name)
+        view = opened[files[name].path].get_slice(files[name].name)
         kind, found = view.get_dtype(), tuple(view.get_shape())
     except SafetensorError as error:
         raise InputError(f"Tensor '{name}' in {folder} cannot be read ({error}): fetch the checkpoint again.") from None
@@ -204,11 +223,11 @@ def _check(
 
 
 def _read(
-    opened: Mapping[Path, Any], files: Mapping[str, Path], name: str, transposed: bool, folder: Path
+    opened: Mapping[Path, Any], files: Mapping[str, Stored], name: str, transposed: bool, folder: Path
 ) -> np.ndarray:
     """The named tensor, transposed if asked."""
     try:
-        array = opened[files[name]].get_tensor(name)
+        array = opened[files[name].path].get_tensor(files[name].name)
     except SafetensorError as error:
         raise InputError(f"Tensor '{name}' in {folder} cannot be read ({error}): fetch the checkpoint again.") from None
     return array.T if transposed else array

@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Simulations, then the real run, then the figures."""
     from bandit_rft.cli_commands.finetune_one_seed import finetune
     from bandit_rft.cli_commands.finetune_seeds import finetune_seeds
+    from bandit_rft.cli_commands.pinned_prompts import prompt_date
     from bandit_rft.progress import ProgressLine
     from figures import registry
     from llm_bridge import load_model
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"2. A real language model, {arguments.model}: one question, one rollout a round, raw reward, gradient steps",
         flush=True,
     )
-    model = load_model(arguments.model)
+    model = load_model(arguments.model, prompt_date=prompt_date(out / "finetune", None))
     embedded = speaks_tiny(model)
     data, max_tokens = (EMBEDDED_DATA, EMBEDDED_TOKENS) if embedded else (DATA, MAX_TOKENS)
     index = choose_question(model, arguments.key, data, max_tokens)

@@ -7,8 +7,8 @@ import dataclasses
 import json
 from pathlib import Path
 
-from bandit_rft.cli_commands.finetune_config import TEMPLATE_HELP, VERIFIER_HELP, parse_ks
-from bandit_rft.cli_commands.options import count, number, or_none, seed, whole
+from bandit_rft.cli_commands.finetune_config import PROMPT_DATE_HELP, TEMPLATE_HELP, VERIFIER_HELP, parse_ks
+from bandit_rft.cli_commands.options import count, moment, number, or_none, seed, whole
 from bandit_rft.errors import InputError
 
 
@@ -37,6 +37,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     option("--temperature", type=number, default=1.0, help="sampling temperature; 0: greedy (default: 1.0)")
     option("--verifier", type=or_none(str), default=None, help=f"{VERIFIER_HELP} (default: none)")
     option("--template", type=or_none(str), default=None, help=f"{TEMPLATE_HELP} (default: none)")
+    option("--prompt-date", type=or_none(moment), default=None, help=f"{PROMPT_DATE_HELP} (default: none)")
     option("--batch", type=count, default=32, help="responses generated together (default: 32)")
     option("--dtype", default="float32", choices=("float32", "bfloat16"), help="of the arithmetic (default: float32)")
     option("--key", type=seed, default=0, help="seed (default: 0)")
@@ -59,7 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
     data = datasets.load(arguments.data, arguments.split, template=arguments.template)
     places = range(min(arguments.questions or len(data), len(data))) if arguments.index is None else [arguments.index]
     examples = [data.example(place) for place in places]
-    model = load_model(arguments.model, arguments.dtype)
+    # Nothing is trained: no need of masters.
+    dtype = arguments.dtype
+    model = load_model(arguments.model, dtype, param_dtype=dtype, prompt_date=arguments.prompt_date)
     with ProgressLine("evaluating", unit="responses", quantity="Pass@1") as line:
         found = evaluate(
             model,
@@ -104,6 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
             "truncated": found.truncated,
             "mean_length": found.mean_length,
             "data_revision": data.revision,
+            "prompt_date": model.prompt_date.isoformat(),
             "verifier_counts": dataclasses.asdict(verifiers.counts()),
         }
         write_atomically(Path(arguments.json), to_json(json.loads(json.dumps(numbers))))

@@ -7,7 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from bandit_rft.cli_commands.options import count, number, option, or_none, seed, whole
+from bandit_rft.cli_commands.options import count, moment, number, option, or_none, seed, whole
 from bandit_rft.errors import InputError
 
 # Folded into the run's key, one a purpose. Seeds of a run fold in small numbers, so these never meet a round's key.
@@ -19,6 +19,10 @@ VERIFIER_HELP = (
     "exact, exact-casefold, regex:PATTERN, or your own module:function or file.py:function; none: by the data"
 )
 TEMPLATE_HELP = "how the question is put: gsm8k, math, plain, or a text with {question} in it; none: as the data has it"
+PROMPT_DATE_HELP = (
+    "what a chat template that reads the clock is shown, such as 2026-11-28; none: now, and in a run folder the moment "
+    "it began"
+)
 SIGNALS = ("raw", "signed", "mean_baseline", "rloo", "grpo")
 DTYPES = ("float32", "bfloat16")
 ESTIMATORS = ("k1", "k2", "k3")
@@ -62,6 +66,7 @@ class FineTuneConfig:
     answer: str | None = option(None, "the right answer to --prompt", type=or_none(str), metavar="TEXT")
     verifier: str | None = option(None, VERIFIER_HELP, type=or_none(str))
     template: str | None = option(None, TEMPLATE_HELP, type=or_none(str))
+    prompt_date: str | None = option(None, PROMPT_DATE_HELP, type=or_none(moment))
     signal: str = option("raw", "learning signal made of a prompt's rewards", choices=SIGNALS)
     ddof: int = option(1, "of grpo's standard deviation: 1 sample (verl), 0 population", type=whole)
     eps: float = option(1e-6, "added to grpo's standard deviation", type=number)

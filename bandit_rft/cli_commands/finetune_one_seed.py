@@ -40,6 +40,7 @@ def finetune(
     from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
     from bandit_rft.cli_commands.pinned_model import load_pinned
+    from bandit_rft.cli_commands.pinned_prompts import keep_prompts
     from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
     from bandit_rft.keys import as_key
     from bandit_rft.progress import ProgressLine
@@ -86,6 +87,7 @@ def finetune(
         source = model.source.to_json() if model.source is not None else None
         began = {"started": now(), "key": config.key, "finished": None, DIGESTS: begun.digests}
         folder.write_manifest(**began, data_revision=revision, model=source)
+        keep_prompts(folder, model, arms.question_tokens)
         write_questions(folder.path, examples)
         key = as_key(config.key, "--key")
         learning_rate = learning_rate_of(config, folder, model, examples[0], key)

@@ -42,6 +42,7 @@ def finetune_seeds(
     from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell_of_seeds
     from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
     from bandit_rft.cli_commands.pinned_model import load_pinned
+    from bandit_rft.cli_commands.pinned_prompts import keep_prompts
     from bandit_rft.cli_commands.seeds_recorder import SeedsRecorder
     from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
     from bandit_rft.keys import as_key
@@ -85,6 +86,7 @@ def finetune_seeds(
         write_questions(folder.path, examples)
         began = {"started": now(), "key": config.key, "finished": None, DIGESTS: begun.digests}
         folder.write_manifest(**began, data_revision=data.revision, model=source)
+        keep_prompts(folder, model, arms.question_tokens)
         key = as_key(config.key, "--key")
         rate = learning_rate_of(config, folder, model, examples[0], key)
         learner = FineTune(model, learning_rate=rate, **learner_settings(config))

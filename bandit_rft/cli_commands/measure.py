@@ -10,8 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bandit_rft.cli_commands.finetune_config import TEMPLATE_HELP, VERIFIER_HELP
-from bandit_rft.cli_commands.options import add_options, build, count, given, number, option, or_none, seed, whole
+from bandit_rft.cli_commands.finetune_config import PROMPT_DATE_HELP, TEMPLATE_HELP, VERIFIER_HELP
+from bandit_rft.cli_commands.options import (
+    add_options,
+    build,
+    count,
+    given,
+    moment,
+    number,
+    option,
+    or_none,
+    seed,
+    whole,
+)
 from bandit_rft.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,6 +62,7 @@ class MeasureConfig:
     index: int = option(0, "the question's place in its split, from 0", type=whole)
     verifier: str | None = option(None, VERIFIER_HELP, type=or_none(str))
     template: str | None = option(None, TEMPLATE_HELP, type=or_none(str))
+    prompt_date: str | None = option(None, PROMPT_DATE_HELP, type=or_none(moment))
     rollouts: int = option(64, "responses behind p0 and kappa", type=count)
     error: bool = option(True, "also the standard error of kappa, for two thirds more time")
     max_tokens: int = option(256, "longest response, in tokens", type=count)
@@ -110,7 +122,8 @@ def run(arguments: argparse.Namespace) -> int:
         config = dataclasses.replace(config, verifier=data.example(chosen[0]).verifier)
     assert config.verifier is not None
     verifiers.make(config.verifier, data.example(chosen[0]).answer)
-    with RunFolder.claim(arguments.out or _default_folder(config), config.to_json()) as folder:
+    defaults = {entry.name: entry.default for entry in dataclasses.fields(MeasureConfig)}
+    with RunFolder.claim(arguments.out or _default_folder(config), config.to_json(), defaults=defaults) as folder:
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision)
         if config.scan:
             _scan(config, data, chosen, folder, arguments.wanted)
@@ -165,6 +178,7 @@ def _measure(config: MeasureConfig, data: Dataset, folder: RunFolder) -> None:
     import jax
 
     from bandit_rft.cli_commands.finetune_config import MEASUREMENT
+    from bandit_rft.cli_commands.pinned_prompts import keep_prompts, prompt_date
     from bandit_rft.keys import as_key
     from bandit_rft.progress import ProgressLine
     from bandit_rft.run_folder import has_fields, read_json, to_json, write_atomically
@@ -181,7 +195,8 @@ def _measure(config: MeasureConfig, data: Dataset, folder: RunFolder) -> None:
         return
     example = data.example(config.index)
     assert config.verifier is not None
-    model = load_model(config.model, config.dtype)
+    model = load_model(config.model, config.dtype, prompt_date=prompt_date(folder.path, config.prompt_date))
+    keep_prompts(folder, model, [model.encode(example.prompt)])
     with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0") as line:
         found: Measurement = measure(
             model,
@@ -227,6 +242,7 @@ def told(config: MeasureConfig, found: dict[str, Any]) -> str:
 def _scan(config: MeasureConfig, data: Dataset, chosen: list[int], folder: RunFolder, wanted: float | None) -> None:
     import time
 
+    from bandit_rft.cli_commands.pinned_prompts import keep_prompts, prompt_date
     from bandit_rft.progress import ProgressLine
     from bandit_rft.run_folder import SCAN, LineWriter, read_lines, rewrite_lines, write_atomically
     from llm_bridge import load_model, scan
@@ -240,8 +256,12 @@ def _scan(config: MeasureConfig, data: Dataset, chosen: list[int], folder: RunFo
     done = {row.index for row in rows}
     left = [place for place in chosen if place not in done]
     if left:
-        examples = [(place, data.example(place)) for place in left]
-        model = load_model(config.model, config.dtype)
+        every = {place: data.example(place) for place in chosen}
+        examples = [(place, every[place]) for place in left]
+        date = prompt_date(folder.path, config.prompt_date)
+        # Nothing is differentiated: no need of masters.
+        model = load_model(config.model, config.dtype, param_dtype=config.dtype, prompt_date=date)
+        keep_prompts(folder, model, [model.encode(example.prompt) for example in every.values()])
         writer = LineWriter(path)
         start = time.monotonic()
         try:

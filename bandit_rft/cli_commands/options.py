@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import datetime
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -117,6 +118,14 @@ def number(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"give a finite number, not {text!r}")
     return value
+
+
+def moment(text: str) -> str:
+    """A date, or a date and time, as ISO 8601 writes it with both."""
+    try:
+        return datetime.datetime.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"give a date such as 2026-11-28, not {text!r}") from None
 
 
 def or_none(type: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -23,13 +23,15 @@ def load_pinned(folder: str | Path, config: FineTuneConfig) -> LanguageModel:
     Raises:
         InputError: the model cannot be had, or its file is no longer the one that the run began with.
     """
+    from bandit_rft.cli_commands.pinned_prompts import prompt_date
     from llm_bridge import load_model
 
     recorded = _recorded(Path(folder), config.model)
     name = config.model
     if recorded is not None and recorded["source"] == "hub":
         name = f"{name.partition('@')[0]}@{recorded['revision']}"
-    model = load_model(name, config.dtype, param_dtype=config.param_dtype)
+    date = prompt_date(folder, config.prompt_date)
+    model = load_model(name, config.dtype, param_dtype=config.param_dtype, prompt_date=date)
     now = model.source.revision if model.source is not None else None
     if recorded is not None and recorded["revision"] != now:
         raise InputError(

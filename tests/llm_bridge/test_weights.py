@@ -156,6 +156,8 @@ BASE: dict[str, Any] = {
         ({"num_key_value_heads": 3}, "4 attention heads, not a multiple of its 3"),
         ({"head_dim": 7}, "odd head size 7"),
         ({"vocab_size": None}, "has no 'vocab_size'"),
+        ({"eos_token_id": 100}, r"^config\.json of .* eos_token_id = '100', which is beyond the vocabulary of 100"),
+        ({"tie_word_embeddings": "false"}, "tie_word_embeddings = 'false', which is neither true nor false"),
     ],
 )
 def test_what_the_decoder_cannot_do_is_refused(change: dict[str, Any], sentence: str) -> None:
@@ -181,11 +183,19 @@ def test_both_spellings_of_rotary_scaling_read_alike() -> None:
     assert ours[0].rope_scaling is not None
 
 
-def test_end_of_text_ids_come_from_the_generation_config_first(tmp_path: Path) -> None:
+def test_a_response_ends_at_the_ids_of_both_files(tmp_path: Path) -> None:
+    """Catches an end token that only config.json names, and responses that go on past it."""
     (tmp_path / "config.json").write_text(json.dumps(BASE | {"eos_token_id": 7}))
     assert DecoderConfig.from_folder(tmp_path).eos_ids == (7,)
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [8, 9]}))
-    assert DecoderConfig.from_folder(tmp_path).eos_ids == (8, 9)
+    assert DecoderConfig.from_folder(tmp_path).eos_ids == (8, 9, 7)
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": None}))
+    assert DecoderConfig.from_folder(tmp_path).eos_ids == (7,)
+    (tmp_path / "config.json").write_text(json.dumps(BASE | {"eos_token_id": -1}))
+    assert DecoderConfig.from_folder(tmp_path).eos_ids == ()
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [8, 100]}))
+    with pytest.raises(InputError, match=r"generation_config\.json of .* beyond the vocabulary of 100"):
+        DecoderConfig.from_folder(tmp_path)
 
 
 def test_a_missing_or_broken_config_is_refused(tmp_path: Path) -> None:

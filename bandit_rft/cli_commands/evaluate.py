@@ -7,7 +7,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from bandit_rft.cli_commands.finetune_config import TEMPLATE_HELP, VERIFIER_HELP, parse_ks
+from bandit_rft.cli_commands.finetune_config import MAX_TOKENS_HELP, TEMPLATE_HELP, VERIFIER_HELP, parse_ks
 from bandit_rft.cli_commands.options import count, number, or_none, whole
 from bandit_rft.errors import InputError
 
@@ -33,7 +33,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     option("--k", default="1", metavar="K,...", help="pass@k for these k, comma-separated (default: 1)")
     option("--samples", type=or_none(count), default=None, help="responses a question (default: the largest k)")
-    option("--max-tokens", type=count, default=256, help="longest response, in tokens (default: 256)")
+    option("--max-tokens", type=or_none(count), default=None, help=f"{MAX_TOKENS_HELP} (default: none)")
     option("--temperature", type=number, default=1.0, help="sampling temperature; 0: greedy (default: 1.0)")
     option("--verifier", type=or_none(str), default=None, help=f"{VERIFIER_HELP} (default: none)")
     option("--template", type=or_none(str), default=None, help=f"{TEMPLATE_HELP} (default: none)")
@@ -55,13 +55,15 @@ def run(arguments: argparse.Namespace) -> int:
     import jax
 
     from bandit_rft.progress import ProgressLine
-    from llm_bridge import datasets, load_model, verifiers
+    from llm_bridge import datasets, defaults, load_model, verifiers
     from llm_bridge.evaluate import evaluate
 
     data = datasets.load(arguments.data, arguments.split, template=arguments.template)
     places = range(min(arguments.questions or len(data), len(data))) if arguments.index is None else [arguments.index]
     examples = [data.example(place) for place in places]
     model = load_model(arguments.model, arguments.dtype)
+    if arguments.max_tokens is None:  # so that --json names the number that was used
+        arguments.max_tokens = defaults.max_tokens(model, [model.encode(example.prompt) for example in examples])
     with ProgressLine("evaluating", unit="responses", quantity="Pass@1") as line:
         found = evaluate(
             model,

@@ -36,7 +36,7 @@ def finetune(
     import bandit_rft
     from bandit_rft import loggers
     from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell
-    from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
+    from bandit_rft.cli_commands.finetune_learner import fitting, learner_settings, learning_rate_of, reach_of
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
     from bandit_rft.cli_commands.pinned_model import load_pinned
     from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
@@ -77,6 +77,9 @@ def finetune(
         arms: PromptArms | QuestionArms = QuestionArms(model, examples, config.verifier)
         if len(examples) == 1:
             arms = PromptArms(model, examples[0].prompt, verifiers.make(config.verifier, examples[0].answer))
+        tested = [model.encode(example.prompt) for example in test]
+        config = fitting(config, model, [*arms.question_tokens, *tested])
+        assert config.max_tokens is not None
         arms.check_fits(config.max_tokens)
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
         folder = stack.enter_context(RunFolder.claim(out, config.to_json(), defaults=defaults))
@@ -87,6 +90,8 @@ def finetune(
         learning_rate = learning_rate_of(config, folder, model, examples[0], key)
         learner = FineTune(model, learning_rate=learning_rate, **learner_settings(config))
         line = ProgressLine("fine-tuning")
+        if sentence := reach_of(config, model, learning_rate):
+            say(line, sentence)
         recorder = FineTuneRecorder(
             folder=folder,
             rounds=config.rounds,

@@ -41,7 +41,7 @@ def finetune_seeds(
 
     import bandit_rft
     from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell_of_seeds
-    from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
+    from bandit_rft.cli_commands.finetune_learner import fitting, learner_settings, learning_rate_of, reach_of
     from bandit_rft.cli_commands.pinned_model import load_pinned
     from bandit_rft.cli_commands.seeds_recorder import SeedsRecorder
     from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
@@ -76,6 +76,9 @@ def finetune_seeds(
         arms: TokenPromptArms | TokenQuestionArms = TokenQuestionArms(model, examples)
         if len(examples) == 1:
             arms = TokenPromptArms(model, examples[0].prompt, examples[0].answer)
+        tested = [model.encode(example.prompt) for example in test]
+        config = fitting(config, model, [*arms.question_tokens, *tested])
+        assert config.max_tokens is not None
         arms.check_fits(config.max_tokens)
         asked = {**config.to_json(), "command": SEVERAL_SEEDS, "seeds": seeds}
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
@@ -87,6 +90,8 @@ def finetune_seeds(
         rate = learning_rate_of(config, folder, model, examples[0], key)
         learner = FineTune(model, learning_rate=rate, **learner_settings(config))
         line = ProgressLine(f"fine-tuning {seeds} seeds")
+        if sentence := reach_of(config, model, rate):
+            say(line, sentence)
         quick = dataclasses.replace(config, evaluation_batch=max(config.evaluation_batch, EVALUATION_BATCH))
         recorder = SeedsRecorder(
             folder=folder,

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bandit_rft.cli_commands.finetune_config import TEMPLATE_HELP, VERIFIER_HELP
+from bandit_rft.cli_commands.finetune_config import MAX_TOKENS_HELP, TEMPLATE_HELP, VERIFIER_HELP
 from bandit_rft.cli_commands.options import add_options, build, count, given, number, option, or_none, whole
 from bandit_rft.errors import InputError
 
 if TYPE_CHECKING:
     from bandit_rft.run_folder import RunFolder
-    from llm_bridge.datasets import Dataset
+    from llm_bridge.datasets import Dataset, Example
     from llm_bridge.measure import Measurement
     from llm_bridge.scan import Row
 
@@ -53,7 +53,7 @@ class MeasureConfig:
     template: str | None = option(None, TEMPLATE_HELP, type=or_none(str))
     rollouts: int = option(64, "responses behind p0 and kappa", type=count)
     error: bool = option(True, "also the standard error of kappa, for two thirds more time")
-    max_tokens: int = option(256, "longest response, in tokens", type=count)
+    max_tokens: int | None = option(None, MAX_TOKENS_HELP, type=or_none(count))
     temperature: float = option(1.0, "sampling temperature", type=number)
     batch: int = option(32, "responses generated together", type=count)
     confidence: float = option(0.95, "of the intervals", type=number)
@@ -110,7 +110,9 @@ def run(arguments: argparse.Namespace) -> int:
         config = dataclasses.replace(config, verifier=data.example(chosen[0]).verifier)
     assert config.verifier is not None
     verifiers.make(config.verifier, data.example(chosen[0]).answer)
-    with RunFolder.claim(arguments.out or _default_folder(config), config.to_json()) as folder:
+    out = arguments.out or _default_folder(config)
+    config = _fitting(config, Path(out), [data.example(place) for place in chosen])
+    with RunFolder.claim(out, config.to_json()) as folder:
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision)
         if config.scan:
             _scan(config, data, chosen, folder, arguments.wanted)
@@ -149,6 +151,21 @@ def places(text: str, length: int | None) -> list[int]:
     return found
 
 
+def _fitting(config: MeasureConfig, out: Path, examples: list[Example]) -> MeasureConfig:
+    """The configuration with a number for `max_tokens`: given, that of the folder, or what fits these questions."""
+    from bandit_rft.run_folder import CONFIG, read_json
+    from llm_bridge import defaults, load_model
+
+    fits = config.max_tokens
+    if fits is None and (out / CONFIG).is_file():
+        before = read_json(out / CONFIG).get("max_tokens")
+        fits = before if isinstance(before, int) else None
+    if fits is None:
+        model = load_model(config.model, config.dtype)
+        fits = defaults.max_tokens(model, [model.encode(example.prompt) for example in examples])
+    return dataclasses.replace(config, max_tokens=fits)
+
+
 def _default_folder(config: MeasureConfig) -> str:
     from bandit_rft.run_folder import config_hash
 
@@ -180,6 +197,7 @@ def _measure(config: MeasureConfig, data: Dataset, folder: RunFolder) -> None:
         return
     example = data.example(config.index)
     assert config.verifier is not None
+    assert config.max_tokens is not None
     model = load_model(config.model, config.dtype)
     with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0") as line:
         found: Measurement = measure(
@@ -234,6 +252,7 @@ def _scan(config: MeasureConfig, data: Dataset, chosen: list[int], folder: RunFo
 
     if config.shortest is not None:
         chosen = scan.shortest(data, chosen, config.shortest)
+    assert config.max_tokens is not None
     path = folder.path / SCAN
     records = read_lines(path, scan.FIELDS)
     rewrite_lines(path, records)  # without the half line that a kill may have left

@@ -1,4 +1,4 @@
-"""The KL to the reference: exactly nothing at its weights, in reward, loss and report; weighted and reported elsewhere."""
+"""The KL to the reference: exactly nothing at its weights, in reward, loss and report; and what it is elsewhere."""
 
 import dataclasses
 

@@ -8,8 +8,9 @@ log-probabilities lp and those at sampling time lp_old, per token
     kl          k1 = lp − ref;  k2 = ½(lp − ref)²;  k3 = e^d − d − 1, d = ref − lp
 
 and `aggregate` turns [G, T] tokens into a scalar. Definitions, names and default constants are verl's
-(verl/trainer/ppo/core_algos.py); k1, k2, k3 are Schulman's (joschu.net/blog/kl-approx.html); the surrogate is PPO's
-(arXiv 1707.06347); dual clip is arXiv 1912.09729. The surrogates are to be *maximised*: a loss is their negative.
+(verl/trainer/ppo/core_algos.py) where a docstring does not name a difference; k1, k2, k3 are Schulman's
+(joschu.net/blog/kl-approx.html); the surrogate is PPO's (arXiv 1707.06347); dual clip is arXiv 1912.09729. The
+surrogates are to be *maximised*: a loss is their negative.
 
 The default aggregation here is "seq-mean-token-sum", not verl's "token-mean": with it the gradient is the mean over
 rollouts of A_i ∇ log π(sequence i), the policy gradient of the contract and of the theory; every other mode rescales
@@ -95,7 +96,8 @@ def ppo_clip(
         log_probs, old_log_probs: [G, T] float.
         signals: [G] or [G, T], same dtype; held constant.
         clip_low, clip_high: how far r may fall or rise before the gradient stops; `math.inf` switches a side off.
-        dual_clip: c > 1 bounds the surrogate of a negative signal from below by c·A (verl uses 3); None: no bound.
+        dual_clip: c > 1 bounds the surrogate of a negative signal from below by c·A; None, the default: no bound, where
+            verl's default is 3.
         log_ratio_clamp: see `log_ratio`.
 
     Returns:
@@ -116,7 +118,10 @@ def outside_clip(
     clip_low: float | Array = 0.2,
     clip_high: float | Array = 0.2,
 ) -> Array:
-    """[G, T] bool: where the clip binds, that is where `ppo_clip` passes no gradient (dual clip aside)."""
+    """[G, T] bool: where the clip binds, that is where `ppo_clip` passes no gradient (dual clip aside).
+
+    Its share of all response tokens is verl's pg_clipfrac; the dual clip's, pg_clipfrac_lower, is not counted.
+    """
     ratio = importance_ratio(log_probs, old_log_probs)
     signal = _per_token(signals, log_probs)
     return ((signal > 0) & (ratio > 1.0 + clip_high)) | ((signal < 0) & (ratio < 1.0 - clip_low))
@@ -132,7 +137,8 @@ def kl(
 
     k1 is unbiased and may be negative; k2 is biased, never negative; k3 is unbiased and never negative (its clamp
     apart). Their *gradients* on policy differ too: in expectation k1's is zero, k2's is ∇ KL(π ‖ reference), k3's is ∇
-    KL(reference ‖ π). k3 is what verl and the papers use in the loss ("low_var_kl").
+    KL(reference ‖ π). k3 is what verl and the papers use in the loss ("low_var_kl"). verl's "abs", and "k1+" and "k3+"
+    (the value of k1 or k3 with the gradient of k2), are left out; TRL's k3 has no clamp.
 
     Args:
         log_probs: [...] float, the current policy's.
@@ -168,7 +174,7 @@ def aggregation_weights(
 
     Args:
         mask: [G, T] bool, True on the tokens that count (through the first end-of-sequence token).
-        mode: G rollouts, L_i tokens in rollout i, N = Σ L_i:
+        mode: G rollouts (all of the step, of every prompt), L_i tokens in rollout i, N = Σ L_i:
             "seq-mean-token-sum"       (1/G) Σ_i Σ_t x
             "seq-mean-token-sum-norm"  (1/G) Σ_i (1/length) Σ_t x     (Dr.GRPO)
             "seq-mean-token-mean"      (1/G) Σ_i (1/L_i) Σ_t x        (GRPO as published)
@@ -177,7 +183,10 @@ def aggregation_weights(
         length: the constant of "seq-mean-token-sum-norm", a maximum response length; default T, the padded length.
         dtype: of the weights; default float32.
 
-    A rollout with no token weighs zero and still counts among the G. An all-False mask gives zeros, never NaN.
+    Differences from verl's agg_loss: its "seq-mean-token-sum-norm" has no 1/G up to version 0.7, so that it is G times
+    this one; newer ones have it, as TRL's "dr_grpo" has. It knows no "token-sum". A rollout with no token weighs zero
+    and counts among the G, where newer versions of verl leave it out; and they add 1e-8 to L_i. An all-False mask
+    gives zeros, never NaN.
 
     Raises:
         InputError: unknown mode.

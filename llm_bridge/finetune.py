@@ -8,10 +8,18 @@ A = signal(r). With ρ_it = π(token)/π_sampled(token) it takes steps that
 
 over all B·G rollouts, and over those of the last rounds where they are replayed. The default is the minimalist
 configuration of arXiv 2601.14599: one prompt, one rollout, the raw reward as signal. Hyper-parameters default to its
-public scripts (verl): AdamW 1e-6, clip 0.2, KL coefficient 0.001 in its k3 form, gradient clip 1.0, temperature 1. One
-default is not verl's: tokens aggregate by "seq-mean-token-sum", so that with `optimizer="sgd"`, `kl_coefficient=0` and
-`gradient_clip=None` a round moves the weights by exactly learning_rate × mean_i A_i ∇ log π(y_i), the update of the
-contract and of the theory.
+public scripts (verl): AdamW, clip 0.2, KL coefficient 0.001 in its k3 form, gradient clip 1.0, temperature 1; learning
+rate and response length follow the model (`llm_bridge.defaults`). What is not verl's:
+
+    - tokens aggregate by "seq-mean-token-sum", not "token-mean", so that with `optimizer="sgd"`, `kl_coefficient=0` and
+      `gradient_clip=None` a round moves the weights by exactly learning_rate × mean_i A_i ∇ log π(y_i), the update of
+      the contract and of the theory;
+    - old log-probabilities are the sampler's, unless `old_log_probs="trainer"`, where verl scores responses anew;
+    - negative signals have no dual clip unless one is given, where verl has 3;
+    - of aggregations and signals: `bandit_rft.objectives`, `bandit_rft.signals`.
+
+Every KL, in loss, reward or report, compares policy and reference as the trainer scores both, by one compiled function
+in equal shapes: with the reference's weights it is 0, and neither AdamW nor GRPO has rounding to blow up.
 
 The baseline of arXiv 2601.22532 is `prompts=32, rollouts=1`; its variance study is `rollouts=1, baseline_rollouts=7`.
 
@@ -26,7 +34,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +45,7 @@ from bandit_rft import objectives, signals
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
-from llm_bridge import learned_rows, optimizers, scan_learner
+from llm_bridge import defaults, learned_rows, optimizers, scan_learner
 from llm_bridge.finetune_state import METRICS, QUESTION_ORDER, FineTuneState
 from llm_bridge.finetune_update import Update
 from llm_bridge.prompt_arms import PromptArms
@@ -67,29 +75,36 @@ class FineTune:
         baseline_rollouts: further responses per prompt that only enter the signal's mean and standard deviation.
         reward_right, reward_wrong: what a verifier's 1 and 0 are turned into, linearly, before the signal (−1 for
             wrong: the negative rewards of arXiv 2601.14599). Reported rewards stay the verifier's.
-        max_tokens: longest response, in tokens.
+        max_tokens: longest response, in tokens; None: 256, or what the model's context leaves after the longest prompt.
         temperature: of sampling and of scoring alike, so the policy that is scored is the one that acted.
         learning_rate: step size, a number or an optax schedule of the update count. Ignored with an own optimiser.
+            None: by the number of weights, 1e-6 from 1.5 billion on and 3e-4 for the embedded models
+            (`llm_bridge.defaults`), and read back as that number; SGD needs one.
         optimizer: "adamw", "sgd", "muon" (`llm_bridge.optimizers`), or an optax GradientTransformation.
         schedule: "constant", "linear" or "cosine", by round; the last two need a run's number of rounds.
         warmup_rounds: rounds over which the learning rate first rises from 0.
         learning_rate_floor: share of the learning rate that the schedule ends at.
         kl_coefficient: β ≥ 0 of the KL term in the loss (verl: kl_loss_coef); 0: none.
         kl: its estimator, and that of the reported KL: "k1", "k2" or "k3" (verl: kl_loss_type).
+        kl_weighted: multiply each token's KL in the loss by its importance ratio (TRL: use_bias_correction_kl); with k3
+            on policy its gradient is then that of KL(π ‖ reference).
         reward_kl_coefficient: weight of the KL in the reward (verl: use_kl_in_reward, kl_ctrl.kl_coef, fixed); 0: none.
         reward_kl: its estimator (verl: algorithm.kl_penalty, k1 by default).
-        log_kl: report the KL to the reference even where no term needs it, for one more forward pass.
+        log_kl: report the KL to the reference even where no term needs it, for two more forward passes.
         entropy_coefficient: c of the bonus for the policy's entropy, exact over the vocabulary (verl: entropy_coeff).
         clip: ε of the ratio clip, or (low, high); None: plain REINFORCE, A·log π, without ratio.
-        dual_clip: c > 1 bounds the surrogate of negative signals (verl: 3); None: no bound.
+        old_log_probs: whose log-probabilities of the responses divide the ratio: "sampler", as recorded while sampling,
+            or "trainer", scored before the round's first step (verl's default), for one more forward pass where no KL
+            needs it already. The latter does not correct for what sampler and trainer differ by.
+        dual_clip: c > 1 bounds the surrogate of negative signals; None: no bound (verl's clip_ratio_c: 3 by default).
         epochs: passes over the round's rollouts; from the second step on, ratios leave 1 and the clip can bind.
         mini_batches: optimiser steps an epoch, each on an equal share of the rollouts in shuffled order (verl:
             train_batch_size / ppo_mini_batch_size). Aggregation is within a share.
         replay: past rounds whose rollouts are learned from again, with importance ratios against the policy that
             sampled them and the signals of then; without a clip the ratio stands unclipped. KL and entropy terms are
             taken on their tokens as they stand.
-        aggregation: how tokens average, by verl's names (`bandit_rft.objectives`). "seq-mean-token-sum-norm" divides
-            by max_tokens.
+        aggregation: how tokens average, by verl's names (`bandit_rft.objectives`, where the differences stand).
+            "seq-mean-token-sum-norm" divides by max_tokens.
         gradient_clip: bound on the gradient's Euclidean norm; None: no bound (the theory's update).
         ddof, eps: of the GRPO signal's standard deviation.
         weight_decay, betas, adam_eps: AdamW's.
@@ -109,20 +124,22 @@ class FineTune:
     baseline_rollouts: int = 0
     reward_right: float = 1.0
     reward_wrong: float = 0.0
-    max_tokens: int = 256
+    max_tokens: int | None = None
     temperature: float = 1.0
-    learning_rate: float | optax.Schedule = 1e-6
+    learning_rate: float | optax.Schedule | None = None
     optimizer: optimizers.Optimizer | optax.GradientTransformation = "adamw"
     schedule: optimizers.Schedule = "constant"
     warmup_rounds: int = 0
     learning_rate_floor: float = 0.0
     kl_coefficient: float = 0.001
     kl: objectives.KLEstimator = "k3"
+    kl_weighted: bool = False
     reward_kl_coefficient: float = 0.0
     reward_kl: objectives.KLEstimator = "k1"
     log_kl: bool = False
     entropy_coefficient: float = 0.0
     clip: float | tuple[float, float] | None = 0.2
+    old_log_probs: Literal["sampler", "trainer"] = "sampler"
     dual_clip: float | None = None
     epochs: int = 1
     mini_batches: int = 1
@@ -142,17 +159,21 @@ class FineTune:
     def __post_init__(self) -> None:
         signals.make(self.signal, ddof=self.ddof, eps=self.eps)
         for name, least in (
-            *((name, 1) for name in ("prompts", "rollouts", "max_tokens", "epochs", "mini_batches")),
+            *((name, 1) for name in ("prompts", "rollouts", "epochs", "mini_batches")),
             *((name, 0) for name in ("baseline_rollouts", "replay", "warmup_rounds", "kl_coefficient")),
             *((name, 0) for name in ("reward_kl_coefficient", "weight_decay")),
         ):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= least):
                 raise InputError(f"FineTune has {name} = {value}: give at least {least}.")
-        for name in ("micro_batch", "generation_batch"):
+        for name, otherwise in (
+            ("max_tokens", "what fits"),
+            ("micro_batch", "all at once"),
+            ("generation_batch", "all at once"),
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise InputError(f"FineTune has {name} = {value}: give at least 1, or None for all at once.")
+                raise InputError(f"FineTune has {name} = {value}: give at least 1, or None for {otherwise}.")
         for name in ("reward_right", "reward_wrong", "entropy_coefficient"):
             if not math.isfinite(getattr(self, name)):
                 raise InputError(f"FineTune has {name} = {getattr(self, name)}: give a finite number.")
@@ -171,6 +192,12 @@ class FineTune:
                 f"Unknown optimizer {self.optimizer!r}: choose one of {', '.join(optimizers.OPTIMIZERS)}, or give an "
                 "optax GradientTransformation."
             )
+        if self.old_log_probs not in ("sampler", "trainer"):
+            raise InputError(f"FineTune has old_log_probs = {self.old_log_probs!r}: give 'sampler' or 'trainer'.")
+        if self.learning_rate is None:
+            rate = defaults.learning_rate(self.optimizer, defaults.weights_of(self.model))
+            object.__setattr__(self, "learning_rate", rate)
+        assert self.learning_rate is not None
         if not callable(self.learning_rate) and not self.learning_rate >= 0:
             raise InputError(f"FineTune has learning_rate = {self.learning_rate}: give a number of at least 0.")
         if (self.schedule != "constant" or self.warmup_rounds) and callable(self.learning_rate):
@@ -199,8 +226,14 @@ class FineTune:
         """Whether the reference scores the rollouts of a round."""
         return self.log_kl or self.kl_coefficient > 0 or self.reward_kl_coefficient > 0
 
+    @property
+    def scores_policy(self) -> bool:
+        """Whether the trainer scores the rollouts of a round by the policy's weights before the first step."""
+        return self.needs_reference or self.old_log_probs == "trainer"
+
     def rate(self, rounds: int | None) -> float | optax.Schedule:
         """The learning rate in a run of so many rounds: a number, or a function of the optimiser steps taken."""
+        assert self.learning_rate is not None
         if callable(self.learning_rate):
             return self.learning_rate
         return optimizers.schedule(
@@ -246,8 +279,12 @@ class FineTune:
                 f"FineTune learns from PromptArms or QuestionArms, not {type(arms).__name__}: give prompts and "
                 "verifiers."
             )
+        if self.max_tokens is None:
+            fits = defaults.max_tokens(arms.model, arms.question_tokens)
+            return dataclasses.replace(self, max_tokens=fits).bind(arms, rounds=rounds)
         warn_of_rounding(self)
-        arms.check_fits(self.max_tokens)
+        max_tokens = self.max_tokens
+        arms.check_fits(max_tokens)
         questions = len(arms.question_tokens)
         if questions < self.prompts:
             raise InputError(
@@ -264,7 +301,7 @@ class FineTune:
                 chosen = np.asarray(drawn(state.key(QUESTION_ORDER), state.round, questions, self.prompts))
             rollouts = arms.generate(
                 np.repeat(chosen, group),
-                max_tokens=self.max_tokens,
+                max_tokens=max_tokens,
                 key=key,
                 temperature=self.temperature,
                 params=state.params,
@@ -282,6 +319,7 @@ class FineTune:
 
     def _init(self, key: Array, rounds: int | None) -> FineTuneState:
         """The model's weights, copied so that in-place updates leave the model alone; and a key of the run's own."""
+        assert self.max_tokens is not None
         params = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), self.model.params)
         return FineTuneState(
             params=params,

@@ -20,12 +20,14 @@ METRICS = (
     "dead_groups",  # share of the round's prompts whose every signal is zero: nothing to learn from them
     "loss",  # of the last epoch, mean of its steps, each before it moves; 0 where no rollout carried a gradient
     "gradient_norm",  # Euclidean, before clipping; of the last epoch, mean of its steps
-    "kl",  # nats a response, k1/k2/k3 to the reference at sampling; NaN where no term needs it and log_kl is off
+    "kl",  # nats a response, k1/k2/k3 to the reference at sampling, both as the trainer scores them; NaN where no term
+    # needs it and log_kl is off
     "entropy",  # nats a token, exact over the vocabulary, at sampling: mean over all tokens of the round's rollouts
     "response_length",  # mean tokens, including the end-of-sequence token
     "truncated",  # share of rollouts stopped by max_tokens
-    "clipped",  # share of the tokens scored in the last epoch where the clip stops the gradient (verl's pg_clipfrac)
-    "ratio_outside",  # share of them whose ratio is outside [1 − low, 1 + high]; NaN without a clip
+    "clipped",  # share of all tokens learned from where the clip stops the gradient, in the last epoch: verl's
+    # pg_clipfrac, which is the mean of micro-batches' shares and so differs where they have unequal numbers of tokens
+    "ratio_outside",  # share of the tokens scored then whose ratio is outside [1 − low, 1 + high]; NaN without a clip
     "sampling_gap",  # largest |log-probability scored − sampled| of a token: sampler and trainer must agree
     "learning_rate",  # at the round's last step; NaN with an optimiser of one's own
 )

@@ -1,5 +1,6 @@
 """One round of fine-tuning: the responses and their rewards in, the weights after the round's optimiser steps out.
 
+    rows    -> scores           of policy and reference by one compiled function, where a term or metric compares them
     rewards -> signals          mapped, less the KL penalty where it is in the reward, a group of rollouts at a time
     rows    -> + replayed rows  of the last rounds, each with the log-probabilities and the signal of its own round
     epochs × mini-batches       of optimiser steps, each on gradients summed over micro-batches
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 Array = jax.Array
 PyTree = Any
 Sums = dict[str, float]
-_kl = jax.jit(objectives.kl, static_argnames=("estimator",))
 
 
 class Update:
@@ -50,7 +50,8 @@ class Update:
         self.settings, self.arms, self.prompts = settings, arms, arms.question_tokens
         self.group = settings.rollouts + settings.baseline_rollouts
         self.rows = settings.prompts * settings.rollouts
-        self.signal = jax.jit(jax.vmap(signals.make(settings.signal, ddof=settings.ddof, eps=settings.eps)))
+        self.signal = jax.vmap(signals.make(settings.signal, ddof=settings.ddof, eps=settings.eps))
+        self.signals = jax.jit(self._signals)
         self.optimizer = settings.transformation(rounds)
         self.rate = settings.rate(rounds)
         # A replayed response was sampled by another policy: without a ratio its gradient would be biased.
@@ -63,6 +64,7 @@ class Update:
             kl=settings.kl if settings.kl_coefficient > 0 else None,
             remat=settings.remat,
             entropy=settings.entropy_coefficient != 0,
+            kl_weighted=settings.kl_weighted,
         )
         numbers = {
             "clip_low": low,
@@ -85,22 +87,27 @@ class Update:
         lost = unsound(sampled, sampled.log_probs)
         if lost.any():
             raise self._not_finite(state, sampled, lost, "responses whose log-probabilities are not finite")
-        signal, kl = self._signals(sampled, rewards_given)
+        policy = self._scores(state.params, sampled) if self.settings.scores_policy else None
+        signal, kl = map(np.asarray, self.signals(rewards_given, sampled.mask, policy, sampled.ref_log_probs))
         lost = ~np.isfinite(signal)
         if lost.any():
             raise self._not_finite(state, sampled, lost, f"a learning signal of {signal[lost][0]}")
         # Of each group the first G are learned from; the others were only there for the signals' baseline.
         learned = np.arange(len(sampled)) % self.group < self.settings.rollouts
-        fresh = Rows(**{**vars(sampled), "signal": signal}).take(learned)
+        trained = self.settings.old_log_probs == "trainer"
+        old = policy if trained else sampled.log_probs
+        fresh = Rows(**{**vars(sampled), "log_probs": old, "signal": signal}).take(learned)
         past = [] if state.window is None else learned_rows.replayed(state.window, round_index)
         params, opt_state, updates, sums = self._steps(state, learned_rows.joined([fresh, *past]))
         mask = sampled.mask
+        if trained and policy is not None:
+            sums["sampling_gap"] = float(np.abs(policy - sampled.log_probs)[mask].max(initial=0.0))
         values = {
             "reward_mean": float(rewards_given.mean()),
             "signal_mean": float(fresh.signal.mean()),
             "signal_spread": float(fresh.signal.std()),
             "dead_groups": float(np.mean(~fresh.signal.reshape(self.settings.prompts, -1).any(axis=1))),
-            "kl": kl,
+            "kl": float(kl),
             "entropy": float(rollouts.entropy[mask].mean(dtype=np.float64)) if mask.any() else math.nan,
             "response_length": float(sampled.lengths.mean()),
             "truncated": float(np.mean(np.asarray(rollouts.truncated, np.float64))),
@@ -140,7 +147,7 @@ class Update:
         return Rows(**{**vars(rows), "ref_log_probs": self._scores(self.settings.model.params, rows)})
 
     def _scores(self, params: PyTree, rows: Rows) -> np.ndarray:
-        """float32 [R, T], the log-probabilities at these weights (the reference's, mostly); 0 on padding."""
+        """float32 [R, T], the log-probabilities at these weights, 0 on padding; equal weights give equal numbers."""
         scores = np.zeros(rows.tokens.shape, np.float32)
         graphdef = self.settings.model.graphdef
         for chosen, real, batch in self._padded(rows, np.arange(len(rows))):
@@ -150,25 +157,33 @@ class Update:
             scores[chosen[:real], : found.shape[1]] = np.asarray(found)[:real]
         return scores
 
-    def _signals(self, rows: Rows, rewards: np.ndarray) -> tuple[np.ndarray, float]:
-        """Signals float32 [R] of all rollouts, and the KL to the reference in nats a response.
+    def _signals(
+        self, rewards: Array, inside: Array, policy: Array | None, reference: Array | None
+    ) -> tuple[Array, Array]:
+        """Signals float32 [R] of all rollouts, and the KL to the reference in nats a response; traceable.
 
         The KL penalty in the reward is verl's for outcome rewards: token_level_rewards = scores − β · kld, summed over
-        the response before the advantage is estimated, kld between the log-probabilities at sampling and the
-        reference's.
+        the response before the advantage is estimated, kld between the trainer's scores of policy and reference.
+
+        Args:
+            rewards: float32 [R], the verifier's.
+            inside: bool [R, T], True on the tokens of the responses.
+            policy, reference: float32 [R, T], log-probabilities of both by `policy_gradient.token_log_probs` in equal
+                shapes; None without a reference.
         """
         settings = self.settings
         mapped = settings.reward_wrong + (settings.reward_right - settings.reward_wrong) * rewards
+        kl = jnp.asarray(jnp.nan, jnp.float32)
+        if policy is not None and reference is not None:
 
-        def divergence(estimator: objectives.KLEstimator) -> np.ndarray:
-            per_token = _kl(rows.log_probs, rows.ref_log_probs, estimator)
-            return np.where(rows.mask, np.asarray(per_token), 0.0).sum(axis=1, dtype=np.float64)
+            def divergence(estimator: objectives.KLEstimator) -> Array:
+                return jnp.sum(jnp.where(inside, objectives.kl(policy, reference, estimator), 0.0), axis=1)
 
-        if settings.reward_kl_coefficient > 0:
-            mapped = mapped - settings.reward_kl_coefficient * divergence(settings.reward_kl)
-        groups = mapped.reshape(settings.prompts, self.group).astype(np.float32)
-        kl = float(divergence(settings.kl).mean()) if rows.ref_log_probs is not None else math.nan
-        return np.asarray(self.signal(groups), np.float32).reshape(-1), kl
+            kl = jnp.mean(divergence(settings.kl))
+            if settings.reward_kl_coefficient > 0:
+                mapped = mapped - settings.reward_kl_coefficient * divergence(settings.reward_kl)
+        groups = mapped.reshape(settings.prompts, self.group)
+        return self.signal(groups).astype(jnp.float32).reshape(-1), kl
 
     def _not_finite(self, state: FineTuneState, rows: Rows, lost: np.ndarray, what: str) -> NotFiniteError:
         """The error for the first of these rows; where each row is sound by itself, for the first of all."""
@@ -190,7 +205,8 @@ class Update:
                 batches = self._batches(rows, learned_rows.share(key, step, settings.mini_batches, len(rows)))
             gradient, sums = None, {}
             if batches:
-                sums, gradient = self._gradient(params, batches)
+                at_reference = self.objective.kl is not None and policy_gradient.equal(params, settings.model.params)
+                sums, gradient = self._gradient(params, batches, at_reference)
                 if not (math.isfinite(sums["loss"]) and math.isfinite(sums["gradient_norm"])):
                     what = f"a loss of {sums['loss']} and a gradient norm of {sums['gradient_norm']}"
                     raise self._not_finite(state, rows, unsound(rows, self._scores(params, rows)), what)
@@ -208,7 +224,7 @@ class Update:
         def mean(name: str) -> float:
             return math.fsum(sums.get(name, 0.0) for sums in last_epoch) / settings.mini_batches
 
-        tokens = max(math.fsum(sums.get("tokens", 0.0) for sums in last_epoch), 1.0) / settings.mini_batches
+        scored = max(mean("tokens"), 1.0 / settings.mini_batches)
         return (
             params,
             opt_state,
@@ -216,8 +232,8 @@ class Update:
             {
                 "loss": mean("loss"),
                 "gradient_norm": mean("gradient_norm"),
-                "clipped": mean("clipped") / tokens,
-                "ratio_outside": math.nan if settings.clip is None else mean("outside") / tokens,
+                "clipped": mean("clipped") * settings.mini_batches / max(int(rows.mask.sum()), 1),
+                "ratio_outside": math.nan if settings.clip is None else mean("outside") / scored,
                 "sampling_gap": gap,
             },
         )
@@ -268,7 +284,9 @@ class Update:
             )
         return batches
 
-    def _gradient(self, params: PyTree, batches: list[dict[str, Array | None]]) -> tuple[Sums, PyTree]:
+    def _gradient(
+        self, params: PyTree, batches: list[dict[str, Array | None]], at_reference: bool
+    ) -> tuple[Sums, PyTree]:
         """Sums over the micro-batches, the gradient's norm and the tokens among them, and the gradient."""
         total: Sums = {}
         gradient = None
@@ -279,6 +297,7 @@ class Update:
                 numbers=self.numbers,
                 graphdef=self.settings.model.graphdef,
                 objective=self.objective,
+                at_reference=at_reference,
                 reuse=self.memory.take(params),
             )
             if gradient is None:

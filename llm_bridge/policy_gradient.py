@@ -32,6 +32,7 @@ class Objective:
         kl: estimator of the KL term in the loss; None: there is none.
         remat: activations are recomputed in the backward pass.
         entropy: the loss has an entropy bonus.
+        kl_weighted: each token's KL is multiplied by its importance ratio (TRL: use_bias_correction_kl).
     """
 
     clipped: bool
@@ -39,6 +40,7 @@ class Objective:
     kl: objectives.KLEstimator | None
     remat: bool
     entropy: bool = False
+    kl_weighted: bool = False
 
 
 def objective_sums(
@@ -58,7 +60,9 @@ def objective_sums(
         loss = Σ w · (−surrogate + kl_coefficient · KL − entropy_coefficient · H)
 
     which is verl's policy_loss = pg_loss − entropy_coeff · entropy_loss + kl_loss_coef · kl_loss, each term aggregated
-    by the same mode (verl/workers/actor/dp_actor.py).
+    by the same mode (verl/workers/actor/dp_actor.py). With `kl_weighted` a token's KL stands multiplied by its ratio
+    π / π_sampled, through which the gradient flows too: of k3 on policy it is then that of KL(π ‖ reference), where
+    without it is that of KL(reference ‖ π). It is TRL's per_token_kl · coef_1 but for the clamps of ratio and k3.
 
     Args:
         objective: which terms there are.
@@ -75,9 +79,9 @@ def objective_sums(
 
     Returns:
         The loss, and sums over tokens: "loss"; "kl" (nats, of the term in the loss); "clipped" (tokens where the clip
-        stops the gradient, verl's pg_clipfrac before the division); "outside" (tokens whose ratio is outside
-        [1 − low, 1 + high], whatever the sign of the signal); "tokens" (how many were scored); and "sampling_gap", the
-        largest |log_probs − old|, which is no sum.
+        stops the gradient, verl's pg_clipfrac before the division; dual clip aside, which verl counts apart);
+        "outside" (tokens whose ratio is outside [1 − low, 1 + high], whatever the sign of the signal); "tokens" (how
+        many were scored); and "sampling_gap", the largest |log_probs − old|, which is no sum.
     """
     counted = weights != 0
     # Padding must be neutral before any exponential: an infinite ratio times a zero weight would be NaN.
@@ -100,6 +104,8 @@ def objective_sums(
     if objective.kl is not None:
         assert ref_log_probs is not None
         per_token = objectives.kl(log_probs, jnp.where(counted, ref_log_probs, 0.0), objective.kl)
+        if objective.kl_weighted:
+            per_token = per_token * objectives.importance_ratio(log_probs, old)
         divergence = jnp.sum(jnp.where(counted, per_token, 0.0))
         loss = loss + numbers["kl_coefficient"] * objectives.weighted_sum(per_token, weights)
     if objective.entropy:
@@ -124,7 +130,11 @@ def token_log_probs(
     owners: Array | None = None,
     graphdef: Any,
 ) -> Array:
-    """`scoring.token_log_probs` [R, T], compiled: the reference's score of a micro-batch."""
+    """`scoring.token_log_probs` [R, T], compiled: the score of a micro-batch, that of policy and reference alike.
+
+    Equal weights have equal scores, to the bit, where the shapes are equal. Those of the sampler, and those that
+    `loss_and_gradient` differentiates, come from other programs and differ by rounding.
+    """
     return scoring.token_log_probs(
         graphdef, params, prompt, tokens, lengths, prompt_lengths=prompt_lengths, owners=owners, temperature=temperature
     )
@@ -148,6 +158,7 @@ def loss_and_gradient(
     owners: Array | None = None,
     graphdef: Any,
     objective: Objective,
+    at_reference: bool | Array = False,
     reuse: PyTree | None = None,
 ) -> tuple[dict[str, Array], PyTree]:
     """`objective_sums` of a micro-batch at these weights, and the loss's gradient in them.
@@ -160,6 +171,9 @@ def loss_and_gradient(
         weights, signal, old_log_probs, ref_log_probs, fresh, numbers, objective: as `objective_sums` takes them, and
             among the numbers the temperature.
         owners: int32 [R], which prompt each row continues; None: the shared one, or row r's own (H = R).
+        at_reference: bool scalar, the weights are the reference's. The KL term is then exactly zero, and so is the
+            gradient of k2 and k3; the rounding between two programs would be a gradient that AdamW blows up to full
+            steps.
         reuse: an earlier gradient, which is consumed: the new one takes its memory. (On a CPU, asking the system for
             the pages anew costs a fifth of the pass.)
     """
@@ -179,6 +193,9 @@ def loss_and_gradient(
             remat=objective.remat,
         )
         log_probs, entropy = scored if isinstance(scored, tuple) else (scored, None)
+        if ref_log_probs is not None:
+            value = jax.lax.stop_gradient(log_probs)
+            log_probs = jnp.where(at_reference, ref_log_probs, value) + (log_probs - value)
         return objective_sums(
             objective,
             log_probs,
@@ -199,6 +216,11 @@ def loss_and_gradient(
 def add(total: PyTree, part: PyTree) -> PyTree:
     """total + part, in total's memory."""
     return jax.tree.map(jnp.add, total, part)
+
+
+def equal(params: PyTree, others: PyTree) -> bool:
+    """Whether the weights are equal to the bit; where they differ it mostly ends at the first leaf."""
+    return all(bool(jnp.array_equal(x, y)) for x, y in zip(*map(jax.tree.leaves, (params, others)), strict=True))
 
 
 @jax.jit

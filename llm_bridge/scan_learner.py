@@ -60,7 +60,8 @@ def bind(settings: FineTune, arms: TokenPromptArms | TokenQuestionArms, rounds: 
             )
     if settings.model is not arms.model:
         raise InputError("FineTune and its arms have different models: give both the same one.")
-    arms.check_fits(settings.max_tokens)
+    max_tokens = settings.max_tokens
+    assert max_tokens is not None  # `FineTune.bind` has resolved it
     model, questions = settings.model, len(arms.question_tokens)
     prompts, prompt_lengths = pad_prompts(arms.question_tokens, questions, model.config.pad_id)
     owners = np.repeat(np.arange(settings.prompts, dtype=np.int32), group)
@@ -76,7 +77,7 @@ def bind(settings: FineTune, arms: TokenPromptArms | TokenQuestionArms, rounds: 
             jnp.asarray(prompts)[chosen],
             jnp.asarray(prompt_lengths)[chosen],
             jnp.asarray(owners),
-            max_tokens=settings.max_tokens,
+            max_tokens=max_tokens,
             key=as_key(key),
             temperature=settings.temperature,
         )
@@ -116,6 +117,26 @@ def _asked(host: Update, questions: Array | None) -> dict[str, Array | None]:
     return {"prompt": jnp.asarray(table)[chosen], "prompt_lengths": jnp.asarray(lengths)[chosen]}
 
 
+def _scores(params: Any, reference: Any, **rows: Any) -> Array:
+    """float32 [2, R, T], log-probabilities at both weights, by one loop body: equal weights give equal numbers.
+
+    Two calls would not: where seeds are vmapped the reference's weights are shared by all, and its matrix products are
+    then others than the policy's.
+    """
+
+    def score(own: Array) -> Array:
+        weights = jax.tree.map(partial(jnp.where, own), params, reference)
+        return policy_gradient.token_log_probs(weights, **rows)
+
+    return jax.lax.map(score, jnp.array([True, False]))
+
+
+def _equal(params: Any, others: Any) -> Array:
+    """Whether the weights are equal to the bit, traceable."""
+    pairs = zip(*map(jax.tree.leaves, (params, others)), strict=True)
+    return jnp.all(jnp.stack([jnp.array_equal(x, y) for x, y in pairs]))
+
+
 def _update(host: Update, state: FineTuneState, responses: Responses, rewards: Array) -> FineTuneState:
     """What the host loop's update `host` does, traceable."""
     settings, numbers, model = host.settings, host.numbers, host.settings.model
@@ -126,10 +147,10 @@ def _update(host: Update, state: FineTuneState, responses: Responses, rewards: A
     owners = (rows // host.group).astype(np.int32)
     inside = jnp.arange(tokens.shape[1], dtype=jnp.int32) < lengths[:, None]
     not_a_number = jnp.asarray(jnp.nan, jnp.float32)
-    reference, kl = None, not_a_number
-    mapped = settings.reward_wrong + (settings.reward_right - settings.reward_wrong) * rewards
-    if settings.needs_reference:
-        reference = policy_gradient.token_log_probs(
+    policy = reference = None
+    if settings.scores_policy:
+        policy, reference = _scores(
+            state.params,
             model.params,
             tokens=tokens,
             lengths=lengths,
@@ -137,16 +158,12 @@ def _update(host: Update, state: FineTuneState, responses: Responses, rewards: A
             owners=jnp.asarray(owners) if several else None,
             **asked,
         )
-
-        def divergence(estimator: objectives.KLEstimator) -> Array:
-            return jnp.sum(jnp.where(inside, objectives.kl(old_log_probs, reference, estimator), 0.0), axis=1)
-
-        kl = jnp.mean(divergence(settings.kl))
-        if settings.reward_kl_coefficient > 0:
-            mapped = mapped - settings.reward_kl_coefficient * divergence(settings.reward_kl)
+        reference = reference if settings.needs_reference else None
+    signal, kl = host.signals(rewards, inside, policy, reference)
+    trained = settings.old_log_probs == "trainer" and policy is not None
     # Of each group the first G are learned from; the others were only there for the signals' baseline.
     learned = np.flatnonzero(rows % host.group < settings.rollouts)
-    signal = host.signal(mapped.reshape(settings.prompts, host.group)).astype(jnp.float32).reshape(-1)[learned]
+    signal = signal[learned]
     weights = objectives.aggregation_weights(
         inside[learned], settings.aggregation, settings.max_tokens, jnp.dtype(jnp.float32)
     )
@@ -164,8 +181,9 @@ def _update(host: Update, state: FineTuneState, responses: Responses, rewards: A
             lengths=lengths[learned],
             weights=jnp.where(active[:, None], weights, 0.0),
             signal=signal,
-            old_log_probs=old_log_probs[learned],
+            old_log_probs=(policy if trained else old_log_probs)[learned],
             ref_log_probs=None if host.objective.kl is None or reference is None else reference[learned],
+            at_reference=False if host.objective.kl is None else _equal(params, model.params),
             fresh=jnp.ones_like(signal, bool),
             owners=jnp.asarray(owners[learned]) if several else None,
             numbers=numbers,
@@ -177,6 +195,8 @@ def _update(host: Update, state: FineTuneState, responses: Responses, rewards: A
             gap = jnp.where(any_active, sums["sampling_gap"], gap)
         params, opt_state = policy_gradient.step_kept(params, opt_state, gradient, optimizer=host.optimizer)
         updates = updates + (any_active.astype(jnp.int32) if host.still_on_zero else 1)
+    if trained:
+        gap = jnp.max(jnp.where(inside, jnp.abs(policy - old_log_probs), 0.0))
     counted, scored = jnp.sum(inside, dtype=jnp.float32), jnp.maximum(sums["tokens"], 1.0)
     rate = not_a_number
     if isinstance(settings.optimizer, str):
@@ -194,7 +214,7 @@ def _update(host: Update, state: FineTuneState, responses: Responses, rewards: A
         else jnp.where(counted > 0, jnp.sum(entropy) / jnp.maximum(counted, 1.0), not_a_number),
         "response_length": jnp.mean(lengths.astype(jnp.float32)),
         "truncated": jnp.mean(truncated.astype(jnp.float32)),
-        "clipped": sums["clipped"] / scored,
+        "clipped": sums["clipped"] / jnp.maximum(jnp.sum(inside[learned], dtype=jnp.float32), 1.0),
         "ratio_outside": not_a_number if settings.clip is None else sums["outside"] / scored,
         "sampling_gap": gap,
         "learning_rate": rate,

@@ -7,7 +7,13 @@ import dataclasses
 import json
 from pathlib import Path
 
-from bandit_rft.cli_commands.finetune_config import PROMPT_DATE_HELP, TEMPLATE_HELP, VERIFIER_HELP, parse_ks
+from bandit_rft.cli_commands.finetune_config import (
+    MAX_TOKENS_HELP,
+    PROMPT_DATE_HELP,
+    TEMPLATE_HELP,
+    VERIFIER_HELP,
+    parse_ks,
+)
 from bandit_rft.cli_commands.options import count, moment, number, or_none, seed, whole
 from bandit_rft.errors import InputError
 
@@ -33,7 +39,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     option("--k", default="1", metavar="K,...", help="pass@k for these k, comma-separated (default: 1)")
     option("--samples", type=or_none(count), default=None, help="responses a question (default: the largest k)")
-    option("--max-tokens", type=count, default=256, help="longest response, in tokens (default: 256)")
+    option("--max-tokens", type=or_none(count), default=None, help=f"{MAX_TOKENS_HELP} (default: none)")
     option("--temperature", type=number, default=1.0, help="sampling temperature; 0: greedy (default: 1.0)")
     option("--verifier", type=or_none(str), default=None, help=f"{VERIFIER_HELP} (default: none)")
     option("--template", type=or_none(str), default=None, help=f"{TEMPLATE_HELP} (default: none)")
@@ -54,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"pass@{max(ks)} needs at least {max(ks)} responses a question: raise --samples from {samples}."
         )
     from bandit_rft.progress import ProgressLine
-    from llm_bridge import datasets, load_model, verifiers
+    from llm_bridge import datasets, defaults, load_model, verifiers
     from llm_bridge.evaluate import evaluate
 
     data = datasets.load(arguments.data, arguments.split, template=arguments.template)
@@ -63,6 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     # Nothing is trained: no need of masters.
     dtype = arguments.dtype
     model = load_model(arguments.model, dtype, param_dtype=dtype, prompt_date=arguments.prompt_date)
+    if arguments.max_tokens is None:  # so that --json names the number that was used
+        arguments.max_tokens = defaults.max_tokens(model, [model.encode(example.prompt) for example in examples])
     with ProgressLine("evaluating", unit="responses", quantity="Pass@1") as line:
         found = evaluate(
             model,

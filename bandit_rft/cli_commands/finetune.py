@@ -92,7 +92,10 @@ def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
         if not path.exists():
             raise InputError(f"There is no {path}: name a run folder of bandit-rft finetune, or its {CONFIG}.")
         values = read_json(path)
-        values.pop("resolved", None)
+        resolved = values.pop("resolved", None)
+        asked_anew = {"model", "optimizer", "learning_rate", "step_over_kappa"} & options.keys()
+        if isinstance(resolved, dict) and not asked_anew and values.get("step_over_kappa") is None:
+            values["learning_rate"] = values.get("learning_rate") or resolved.get("learning_rate")
         command = values.pop("command", None)
         if command == SEVERAL_SEEDS:
             values.pop("seeds", None)  # no part of what one seed is asked: --seeds says how many run now

@@ -23,6 +23,7 @@ PROMPT_DATE_HELP = (
     "what a chat template that reads the clock is shown, such as 2026-11-28; none: now, and in a run folder the moment "
     "it began"
 )
+MAX_TOKENS_HELP = "longest response, in tokens; none: 256, or what the model's context leaves after the longest prompt"
 SIGNALS = ("raw", "signed", "mean_baseline", "rloo", "grpo")
 DTYPES = ("float32", "bfloat16")
 ESTIMATORS = ("k1", "k2", "k3")
@@ -78,13 +79,16 @@ class FineTuneConfig:
         0, "further responses per prompt that only enter the signal's mean and spread", type=whole
     )
     rounds: int = option(200, "rounds, T", type=count)
-    max_tokens: int = option(256, "longest response, in tokens", type=count)
+    max_tokens: int | None = option(None, MAX_TOKENS_HELP, type=or_none(count))
     temperature: float = option(1.0, "sampling temperature; responses are scored at the same", type=number)
     optimizer: str = option(
         "adamw", "adamw, plain sgd (the theory's update), or muon", choices=("adamw", "sgd", "muon")
     )
     learning_rate: float | None = option(
-        None, "step size a round; none: 1e-6 (sgd needs one, or --step-over-kappa)", type=or_none(number)
+        None,
+        "step size; none: by the model's size, from 3e-4 for the embedded ones to 1e-6 for 1.5 billion weights (sgd "
+        "needs one, or --step-over-kappa)",
+        type=or_none(number),
     )
     step_over_kappa: float | None = option(
         None, "sgd step size = this over the measured kappa: logit gain a success and unit of 1-p", type=or_none(number)
@@ -103,6 +107,7 @@ class FineTuneConfig:
         0.001, "weight in the loss of the KL divergence from the model as loaded; 0: none", type=number
     )
     kl: str = option("k3", "estimator of that divergence", choices=ESTIMATORS)
+    kl_weighted: bool = option(False, "multiply a token's divergence in the loss by its importance ratio, as TRL can")
     reward_kl_coefficient: float = option(0.0, "weight in the reward of that divergence; 0: none", type=number)
     reward_kl: str = option("k1", "estimator of the divergence in the reward", choices=ESTIMATORS)
     log_kl: bool = option(False, "report that divergence even where its weights are 0")
@@ -112,6 +117,11 @@ class FineTuneConfig:
         None,
         "that bound above 1, where it differs from the one below; none: as --clip",
         type=or_none(number),
+    )
+    old_log_probs: str = option(
+        "sampler",
+        "whose log-probabilities divide the ratio: the sampler's, or the trainer's before the round's first step",
+        choices=("sampler", "trainer"),
     )
     dual_clip: float | None = option(
         None, "bound on the ratio where the signal is negative, such as 3; none: no bound", type=or_none(number)

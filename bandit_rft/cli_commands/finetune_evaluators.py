@@ -38,6 +38,9 @@ def evaluators(
     from bandit_rft.progress import ProgressLine
     from llm_bridge.evaluate import evaluate
 
+    max_tokens = config.max_tokens
+    assert max_tokens is not None  # `finetune_learner.fitting` has resolved it
+
     def evaluator(name: str, examples: list[Example], samples: int, purpose: int) -> Evaluate:
         def measure(params: Any, done: int, seed: int | None = None) -> dict[str, Any]:
             label = f"{name} Pass@1 after {done} rounds" + ("" if seed is None else f" of seed {seed}")
@@ -47,7 +50,7 @@ def evaluators(
                     model,
                     examples,
                     key=draws if seed is None else jax.random.fold_in(draws, seed),
-                    max_tokens=config.max_tokens,
+                    max_tokens=max_tokens,
                     verifier=config.verifier,
                     samples=samples,
                     temperature=config.temperature,

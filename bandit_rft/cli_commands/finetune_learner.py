@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bandit_rft.cli_commands.finetune_config import MEASUREMENT, FineTuneConfig
@@ -11,6 +12,7 @@ from bandit_rft.errors import InputError
 
 if TYPE_CHECKING:
     import jax
+    import numpy as np
 
     from bandit_rft.run_folder import RunFolder
     from llm_bridge import LanguageModel
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 _LEARNER_FIELDS = (
     *("signal", "ddof", "eps", "reward_right", "reward_wrong", "rollouts", "baseline_rollouts", "max_tokens"),
     *("temperature", "optimizer", "schedule", "warmup_rounds", "learning_rate_floor", "weight_decay", "adam_eps"),
+    *("kl_weighted", "old_log_probs"),
     *("gradient_clip", "kl_coefficient", "kl", "reward_kl_coefficient", "reward_kl", "log_kl", "entropy_coefficient"),
     *("dual_clip", "epochs", "mini_batches", "replay", "aggregation", "micro_batch", "generation_batch", "remat"),
 )
@@ -34,18 +37,32 @@ def learner_settings(config: FineTuneConfig) -> dict[str, Any]:
     }
 
 
+def fitting(config: FineTuneConfig, model: LanguageModel, prompts: Sequence[np.ndarray]) -> FineTuneConfig:
+    """The configuration with a number of `max_tokens` as config.json has it: given, or what fits these prompts."""
+    from llm_bridge import defaults
+
+    return dataclasses.replace(config, max_tokens=config.max_tokens or defaults.max_tokens(model, prompts))
+
+
 def learning_rate_of(
     config: FineTuneConfig, folder: RunFolder, model: LanguageModel, example: Example, key: jax.Array
 ) -> float:
-    """The step size, measured for where asked; recorded, with what it comes from, in config.json and manifest.json."""
+    """The step size, by the model's size or measured for where asked; recorded, with what it comes from, in config.json
+    and manifest.json. A run that goes on keeps the one that it began with.
+    """
     import jax
 
     from bandit_rft.progress import ProgressLine
-    from llm_bridge import verifiers
+    from llm_bridge import defaults, verifiers
     from llm_bridge.measure import measure
 
-    rate = 1e-6 if config.learning_rate is None else config.learning_rate
+    assert config.max_tokens is not None
     resolved = folder.resolved
+    rate = config.learning_rate
+    if rate is None and config.step_over_kappa is None:
+        before = resolved.get("learning_rate")
+        sound = isinstance(before, float) and math.isfinite(before)
+        rate = before if sound else defaults.learning_rate(config.optimizer, defaults.weights_of(model))
     if config.measures and "measurement" not in resolved:
         with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0") as line:
             measured = measure(
@@ -71,7 +88,18 @@ def learning_rate_of(
                 f"estimate {kappa}): raise --measure-rollouts, choose another question, or give --learning-rate."
             )
         rate = config.step_over_kappa / kappa
+    assert rate is not None
     resolved["learning_rate"] = rate
     folder.resolve(**resolved)
     folder.amend_manifest(resolved=resolved)
     return rate
+
+
+def reach_of(config: FineTuneConfig, model: LanguageModel, rate: float) -> str | None:
+    """How long responses may be and how far the run can move the weights, as a sentence; None where only the gradient
+    can say.
+    """
+    from llm_bridge import defaults
+
+    moved = defaults.reach(model, config.optimizer, rate, config.rounds, config.epochs * config.mini_batches)
+    return None if moved is None else f"Responses have at most {config.max_tokens} tokens. {moved}"

@@ -37,7 +37,7 @@ def finetune(
     from bandit_rft.cli_commands import digests, kept_checkpoints
     from bandit_rft.cli_commands.continuation import Continuation
     from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell
-    from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
+    from bandit_rft.cli_commands.finetune_learner import fitting, learner_settings, learning_rate_of, reach_of
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
     from bandit_rft.cli_commands.pinned_model import load_pinned
     from bandit_rft.cli_commands.pinned_prompts import keep_prompts
@@ -80,6 +80,9 @@ def finetune(
         arms: PromptArms | QuestionArms = QuestionArms(model, examples, config.verifier)
         if len(examples) == 1:
             arms = PromptArms(model, examples[0].prompt, verifiers.make(config.verifier, examples[0].answer))
+        tested = [model.encode(example.prompt) for example in test]
+        config = fitting(config, model, [*arms.question_tokens, *tested])
+        assert config.max_tokens is not None
         arms.check_fits(config.max_tokens)
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
         begun = Continuation(config=config, digests=digests.of_run(model, examples, test, config.verifier))
@@ -95,6 +98,8 @@ def finetune(
         line = ProgressLine("fine-tuning")
         for note in begun.notes:
             say(line, note)
+        if sentence := reach_of(config, model, learning_rate):
+            say(line, sentence)
         recorder = FineTuneRecorder(
             folder=folder,
             rounds=config.rounds,

@@ -40,7 +40,7 @@ def finetune_seeds(
     from bandit_rft.cli_commands import digests, kept_checkpoints
     from bandit_rft.cli_commands.continuation import Continuation
     from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell_of_seeds
-    from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
+    from bandit_rft.cli_commands.finetune_learner import fitting, learner_settings, learning_rate_of, reach_of
     from bandit_rft.cli_commands.pinned_model import load_pinned
     from bandit_rft.cli_commands.pinned_prompts import keep_prompts
     from bandit_rft.cli_commands.seeds_recorder import SeedsRecorder
@@ -77,6 +77,9 @@ def finetune_seeds(
         arms: TokenPromptArms | TokenQuestionArms = TokenQuestionArms(model, examples)
         if len(examples) == 1:
             arms = TokenPromptArms(model, examples[0].prompt, examples[0].answer)
+        tested = [model.encode(example.prompt) for example in test]
+        config = fitting(config, model, [*arms.question_tokens, *tested])
+        assert config.max_tokens is not None
         arms.check_fits(config.max_tokens)
         asked = {**config.to_json(), "command": SEVERAL_SEEDS, "seeds": seeds}
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
@@ -93,6 +96,8 @@ def finetune_seeds(
         line = ProgressLine(f"fine-tuning {seeds} seeds")
         for note in begun.notes:
             say(line, note)
+        if sentence := reach_of(config, model, rate):
+            say(line, sentence)
         recorder = SeedsRecorder(
             folder=folder,
             rounds=config.rounds,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bandit_rft.cli_commands.finetune_config import PROMPT_DATE_HELP, TEMPLATE_HELP, VERIFIER_HELP
+from bandit_rft.cli_commands.finetune_config import MAX_TOKENS_HELP, PROMPT_DATE_HELP, TEMPLATE_HELP, VERIFIER_HELP
 from bandit_rft.cli_commands.options import (
     add_options,
     build,
@@ -27,7 +27,7 @@ from bandit_rft.errors import InputError
 
 if TYPE_CHECKING:
     from bandit_rft.run_folder import RunFolder
-    from llm_bridge.datasets import Dataset
+    from llm_bridge.datasets import Dataset, Example
     from llm_bridge.measure import Measurement
     from llm_bridge.scan import Row
 
@@ -65,7 +65,7 @@ class MeasureConfig:
     prompt_date: str | None = option(None, PROMPT_DATE_HELP, type=or_none(moment))
     rollouts: int = option(64, "responses behind p0 and kappa", type=count)
     error: bool = option(True, "also the standard error of kappa, for two thirds more time")
-    max_tokens: int = option(256, "longest response, in tokens", type=count)
+    max_tokens: int | None = option(None, MAX_TOKENS_HELP, type=or_none(count))
     temperature: float = option(1.0, "sampling temperature", type=number)
     batch: int = option(32, "responses generated together", type=count)
     confidence: float = option(0.95, "of the intervals", type=number)
@@ -123,7 +123,9 @@ def run(arguments: argparse.Namespace) -> int:
     assert config.verifier is not None
     verifiers.make(config.verifier, data.example(chosen[0]).answer)
     defaults = {entry.name: entry.default for entry in dataclasses.fields(MeasureConfig)}
-    with RunFolder.claim(arguments.out or _default_folder(config), config.to_json(), defaults=defaults) as folder:
+    out = arguments.out or _default_folder(config)
+    config = _fitting(config, Path(out), [data.example(place) for place in chosen])
+    with RunFolder.claim(out, config.to_json(), defaults=defaults) as folder:
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision)
         if config.scan:
             _scan(config, data, chosen, folder, arguments.wanted)
@@ -162,6 +164,21 @@ def places(text: str, length: int | None) -> list[int]:
     return found
 
 
+def _fitting(config: MeasureConfig, out: Path, examples: list[Example]) -> MeasureConfig:
+    """The configuration with a number for `max_tokens`: given, that of the folder, or what fits these questions."""
+    from bandit_rft.run_folder import CONFIG, read_json
+    from llm_bridge import defaults, load_model
+
+    fits = config.max_tokens
+    if fits is None and (out / CONFIG).is_file():
+        before = read_json(out / CONFIG).get("max_tokens")
+        fits = before if isinstance(before, int) else None
+    if fits is None:
+        model = load_model(config.model, config.dtype)
+        fits = defaults.max_tokens(model, [model.encode(example.prompt) for example in examples])
+    return dataclasses.replace(config, max_tokens=fits)
+
+
 def _default_folder(config: MeasureConfig) -> str:
     from bandit_rft.run_folder import config_hash
 
@@ -195,6 +212,7 @@ def _measure(config: MeasureConfig, data: Dataset, folder: RunFolder) -> None:
         return
     example = data.example(config.index)
     assert config.verifier is not None
+    assert config.max_tokens is not None
     model = load_model(config.model, config.dtype, prompt_date=prompt_date(folder.path, config.prompt_date))
     keep_prompts(folder, model, [model.encode(example.prompt)])
     with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0") as line:
@@ -249,6 +267,7 @@ def _scan(config: MeasureConfig, data: Dataset, chosen: list[int], folder: RunFo
 
     if config.shortest is not None:
         chosen = scan.shortest(data, chosen, config.shortest)
+    assert config.max_tokens is not None
     path = folder.path / SCAN
     records = read_lines(path, scan.FIELDS)
     rewrite_lines(path, records)  # without the half line that a kill may have left

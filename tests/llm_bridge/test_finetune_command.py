@@ -20,6 +20,7 @@ EVERYTHING = (
     *("--reward-wrong", "-1", "--optimizer", "muon", "--learning-rate", "0.01", "--schedule", "cosine"),
     *("--warmup-rounds", "1", "--learning-rate-floor", "0.1", "--beta1", "0.8", "--beta2", "0.99", "--eps", "1e-4"),
     *("--kl-coefficient", "0.01", "--reward-kl-coefficient", "0.01", "--reward-kl", "k2", "--log-kl"),
+    *("--kl-weighted", "--old-log-probs", "trainer"),
     *("--entropy-coefficient", "0.001", "--clip", "0.2", "--clip-high", "0.3", "--dual-clip", "3", "--epochs", "2"),
     *("--mini-batches", "2", "--replay", "1", "--aggregation", "token-mean", "--micro-batch", "3", "--remat"),
     *("--generation-batch", "4", "--train-samples", "10", "--test-questions", "3", "--k", "1,2", "--rounds", "5"),

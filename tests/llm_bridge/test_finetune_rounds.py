@@ -124,6 +124,7 @@ def test_kl_in_the_reward_is_the_responses_sum_before_the_signal(model, arms, es
         reward_kl=estimator,
         kl="k1",
     )
+    state = elsewhere(state)
     rollouts = answered(arms, np.repeat([0, 4], 2))
     rewards = np.array([1, 0, 1, 1], np.float32)
     totals, signed = [], []
@@ -132,8 +133,8 @@ def test_kl_in_the_reward_is_the_responses_sum_before_the_signal(model, arms, es
         one = dataclasses.replace(
             rollouts, tokens=rollouts.tokens[row : row + 1, :n], lengths=rollouts.lengths[row : row + 1]
         )
-        reference = model.log_probs(PROMPTS[int(rollouts.questions[row])], one)[0]
-        gap = rollouts.log_probs[row, :n] - reference
+        prompt = PROMPTS[int(rollouts.questions[row])]
+        gap = model.log_probs(prompt, one, params=state.params)[0] - model.log_probs(prompt, one)[0]
         signed.append(gap.sum())
         totals.append((gap if estimator == "k1" else gap**2 / 2).sum())
     mapped = (rewards - 0.3 * np.array(totals)).reshape(2, 2)

@@ -23,6 +23,7 @@ from tests.llm_bridge import toy
 
 MAX_TOKENS, PROMPT, ANSWER = 32, "188+690=?\n", "878"  # one carry: right about half of the time
 PLAIN = {"optimizer": "sgd", "kl_coefficient": 0.0, "gradient_clip": None, "max_tokens": MAX_TOKENS, "donate": False}
+PLAIN |= {"learning_rate": 1e-6}  # where a test does not name one
 
 
 def random_model(family):
@@ -76,6 +77,15 @@ SETTINGS = [
         "gradient_clip": 0.5,
         "adam_eps": 1e-2,
     },
+    {
+        "learning_rate": 1e-3,
+        "rollouts": 3,
+        "baseline_rollouts": 1,
+        "kl_coefficient": 0.05,
+        "kl_weighted": True,
+        "old_log_probs": "trainer",
+        "epochs": 2,
+    },
     {"learning_rate": 1e-3, "rollouts": 3, "signal": "signed", "aggregation": "token-mean", "temperature": 0.8},
 ]
 
@@ -83,7 +93,7 @@ SETTINGS = [
 @pytest.mark.parametrize(
     "settings",
     [SETTINGS[0], *(pytest.param(settings, marks=pytest.mark.slow) for settings in SETTINGS[1:])],
-    ids=["minimalist", "every-term", "grpo-epochs", "adamw-kl", "signed-token-mean"],
+    ids=["minimalist", "every-term", "grpo-epochs", "adamw-kl", "trainer-weighted-kl", "signed-token-mean"],
 )
 def test_scan_equals_host_round_by_round(model, arms, settings):
     """The run's own draws, taught to the host's learner round by round: the same rewards by the text verifier, the same

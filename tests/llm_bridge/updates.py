@@ -12,6 +12,7 @@ from llm_bridge.generate import Rollouts
 
 MAX_TOKENS = 4
 PLAIN = {"optimizer": "sgd", "kl_coefficient": 0.0, "gradient_clip": None, "max_tokens": MAX_TOKENS, "donate": False}
+PLAIN |= {"learning_rate": 1e-6}  # where a test does not name one
 
 
 def early_letter(text: str) -> float:

@@ -7,7 +7,13 @@ import dataclasses
 import json
 from pathlib import Path
 
-from bandit_rft.cli_commands.finetune_config import TEMPLATE_HELP, VERIFIER_HELP, parse_ks
+from bandit_rft.cli_commands.finetune_config import (
+    ANSWER_COLUMN_HELP,
+    PROMPT_COLUMN_HELP,
+    TEMPLATE_HELP,
+    VERIFIER_HELP,
+    parse_ks,
+)
 from bandit_rft.cli_commands.options import count, number, or_none, whole
 from bandit_rft.errors import InputError
 
@@ -24,7 +30,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     option(
         "--data",
         default="arithmetic",
-        help="arithmetic, gsm8k, math, parquet file, folder or hub id (default: arithmetic)",
+        help="arithmetic, gsm8k, math, a parquet, JSON or CSV file, folder or hub id (default: arithmetic)",
     )
     option("--split", default="test", help="split of the data (default: test)")
     option("--index", type=or_none(whole), default=None, help="one question only, its place from 0 (default: none)")
@@ -35,6 +41,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     option("--samples", type=or_none(count), default=None, help="responses a question (default: the largest k)")
     option("--max-tokens", type=count, default=256, help="longest response, in tokens (default: 256)")
     option("--temperature", type=number, default=1.0, help="sampling temperature; 0: greedy (default: 1.0)")
+    option("--prompt-column", type=or_none(str), default=None, help=f"{PROMPT_COLUMN_HELP} (default: none)")
+    option("--answer-column", type=or_none(str), default=None, help=f"{ANSWER_COLUMN_HELP} (default: none)")
     option("--verifier", type=or_none(str), default=None, help=f"{VERIFIER_HELP} (default: none)")
     option("--template", type=or_none(str), default=None, help=f"{TEMPLATE_HELP} (default: none)")
     option("--batch", type=count, default=32, help="responses generated together (default: 32)")
@@ -58,9 +66,17 @@ def run(arguments: argparse.Namespace) -> int:
     from llm_bridge import datasets, load_model, verifiers
     from llm_bridge.evaluate import evaluate
 
-    data = datasets.load(arguments.data, arguments.split, template=arguments.template)
-    places = range(min(arguments.questions or len(data), len(data))) if arguments.index is None else [arguments.index]
-    examples = [data.example(place) for place in places]
+    data = datasets.load(
+        arguments.data,
+        arguments.split,
+        template=arguments.template,
+        prompt_column=arguments.prompt_column,
+        answer_column=arguments.answer_column,
+    )
+    if arguments.index is not None:
+        examples = [data.example(arguments.index)]
+    else:
+        examples = data.usable(range(len(data)), most=arguments.questions)
     model = load_model(arguments.model, arguments.dtype)
     with ProgressLine("evaluating", unit="responses", quantity="Pass@1") as line:
         found = evaluate(

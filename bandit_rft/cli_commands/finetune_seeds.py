@@ -42,6 +42,7 @@ def finetune_seeds(
     import bandit_rft
     from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell_of_seeds
     from bandit_rft.cli_commands.finetune_learner import learner_settings, learning_rate_of
+    from bandit_rft.cli_commands.finetune_questions import asked_for, test_examples
     from bandit_rft.cli_commands.pinned_model import load_pinned
     from bandit_rft.cli_commands.seeds_recorder import SeedsRecorder
     from bandit_rft.cli_commands.stopping import StopRequest, not_finite, say
@@ -56,8 +57,8 @@ def finetune_seeds(
 
     if config.data is None:
         raise InputError("Several seeds at once learn questions of a data set: give --data, such as tiny-addition.")
-    data = datasets.load(config.data, config.split, template=config.template)
-    examples = [data.example(place) for place in config.places]
+    data = datasets.load(config.data, config.split, template=config.template, **config.columns(config.data))
+    examples = asked_for(data, config)
     if config.verifier not in (None, VERIFIER):
         raise InputError(
             f"Several seeds at once are rewarded by {VERIFIER}, which reads tokens, and not by {config.verifier}: give "
@@ -66,8 +67,7 @@ def finetune_seeds(
     config = dataclasses.replace(config, verifier=VERIFIER)
     test: list[Any] = []
     if config.test_source is not None:
-        questions = datasets.load(config.test_source, config.test_split, template=config.template)
-        test = [questions.example(place) for place in range(min(config.test_questions, len(questions)))]
+        test = test_examples(config)
 
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
@@ -81,7 +81,7 @@ def finetune_seeds(
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
         folder = stack.enter_context(RunFolder.claim(out, asked, defaults=defaults))
         source = model.source.to_json() if model.source is not None else None
-        write_questions(folder.path, examples)
+        write_questions(folder.path, examples, verifier=VERIFIER)
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision, model=source)
         key = jax.random.key(config.key)
         rate = learning_rate_of(config, folder, model, examples[0], key)
@@ -107,7 +107,7 @@ def finetune_seeds(
                     arms, learner, config.rounds, seeds=seeds, key=config.key, recorder=recorder, progress=line
                 )
         except NotFiniteError as error:
-            name = f"prompt {config.places[error.question]} of {config.data}"
+            name = f"prompt {examples[error.question].index} of {config.data}"
             raise not_finite(error, name, recorder.last_sound(error)) from None
         history = dataclasses.replace(history, evaluations=tuple(recorder.evaluations))
         history.save(folder.path / HISTORY)

@@ -154,14 +154,19 @@ def _of_seeds(record: Mapping[str, Any], seeds: int, only: int | None) -> list[R
     ]
 
 
-def write_questions(folder: Path, examples: Sequence[Any]) -> None:
-    """Write questions.jsonl of these examples (`.index`, `.prompt` of messages, `.answer`), whole or not at all."""
+def write_questions(folder: Path, examples: Sequence[Any], verifier: str | None = None) -> None:
+    """Write questions.jsonl of these examples (`.index`, `.prompt` of messages, `.answer`), whole or not at all.
+
+    Args:
+        verifier: that all of them are scored by; None: each by its own (`.verifier`).
+    """
     records = [
         {
             "question": place,
             "index": example.index,
             "prompt": [dict(message) for message in example.prompt],
             "answer": example.answer,
+            "verifier": verifier or getattr(example, "verifier", None),
         }
         for place, example in enumerate(examples)
     ]

@@ -1,14 +1,15 @@
-"""Where the parquet files of a data set are, here or on the hub, and their rows by index."""
+"""Where the files of a data set are, here or on the hub, and their rows by index."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bandit_rft.errors import InputError
-from llm_bridge import hub_snapshot
+from llm_bridge import hub_snapshot, row_files
 
 DATA_VARIABLE = "BANDIT_RFT_DATA"
 NAMED = ("gsm8k", "math")
@@ -31,9 +32,9 @@ def split_files(folder: Path, split: str) -> list[Path]:
     # Hub data sets keep their shards in data/ or, where there are several configurations, in a folder of each, of which
     # main/ and default/ are taken unasked. The hub's own conversion has a folder a split, with 0000.parquet in it.
     for place in (folder, folder / "data", folder / "main", folder / "default"):
-        whole = place / f"{split}.parquet"
-        if whole.is_file():
-            return [whole]
+        for suffix in row_files.SUFFIXES:
+            if (whole := place / f"{split}{suffix}").is_file():
+                return [whole]
         named = sorted(place.glob("*.parquet"))
         shards = [
             (file, found[1])
@@ -53,13 +54,14 @@ def split_files(folder: Path, split: str) -> list[Path]:
             if [int(file.stem) for file in converted] != list(range(len(converted))):
                 raise InputError(f"{place / split} lacks some parts of split {split!r}; fetch the data again")
             return converted
-    found = sorted({file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.parquet")})
+    files = (file for file in folder.rglob("*") if file.suffix in row_files.SUFFIXES)
+    found = sorted({file.relative_to(folder).with_suffix("").as_posix() for file in files})
     configurations = {name.split("/")[0] for name in found if "/" in name} - {"data", "main", "default"}
     if configurations and all("/" in name for name in found):
         choices = ", ".join(sorted(configurations)[:8])
         raise InputError(f"no split {split!r} in {folder}, which holds the folders {choices}; name one of them")
-    has = f"holds {', '.join(Path(name).name for name in found[:5])}" if found else "holds no parquet file"
-    raise InputError(f"no split {split!r} in {folder}, which {has}; give another split, or a parquet file")
+    has = f"holds {', '.join(Path(name).name for name in found[:5])}" if found else "holds no parquet, JSON or CSV file"
+    raise InputError(f"no split {split!r} in {folder}, which {has}; give another split, or a file")
 
 
 def hub_files(name: str, config: str | None, revision: str | None, split: str) -> tuple[list[Path], str]:
@@ -89,38 +91,18 @@ def _configuration(folder: Path, config: str | None) -> Path:
 
 
 class Rows:
-    """Rows of parquet files by index. One row group is held at a time, so memory does not grow with the data."""
+    """The rows of a data set's files, one after the other."""
 
     def __init__(self, files: list[Path]) -> None:
-        import pyarrow
-        import pyarrow.parquet
+        self._files = [row_files.open_rows(file) for file in files]
+        self.length = sum(file.length for file in self._files)
+        # Shards may differ in columns that nobody reads.
+        self.columns = [name for name in self._files[0].columns if all(name in file.columns for file in self._files)]
 
-        self._errors = (pyarrow.ArrowException, OSError)
-        self._groups: list[tuple[int, int, Any, int]] = []
-        self._held: tuple[int, Any] | None = None
-        self.length = 0
-        first: Any = None
-        for file in files:
-            try:
-                parquet = pyarrow.parquet.ParquetFile(file)
-            except self._errors as error:
-                raise InputError(f"{file} is not a readable parquet file; give a whole one in verl's layout") from error
-            first = first or parquet
-            if not parquet.schema_arrow.equals(first.schema_arrow):
-                raise InputError(f"{file} has other columns than {files[0].name}; give files of one data set")
-            for group in range(parquet.num_row_groups):
-                rows = parquet.metadata.row_group(group).num_rows
-                self._groups.append((self.length, self.length + rows, parquet, group))
-                self.length += rows
-        self.schema = first.schema_arrow
-        self.columns: list[str] = []
-
-    def row(self, index: int, where: str) -> dict[str, Any]:
-        place = next(at for at, (start, stop, _, _) in enumerate(self._groups) if start <= index < stop)
-        start, _, parquet, group = self._groups[place]
-        try:
-            if self._held is None or self._held[0] != place:
-                self._held = (place, parquet.read_row_group(group, columns=self.columns))
-            return self._held[1].slice(index - start, 1).to_pylist()[0]
-        except (*self._errors, ValueError) as error:  # a ValueError: text that is not UTF-8
-            raise InputError(f"{where} is damaged near row {index}; fetch it again") from error
+    def row(self, index: int, columns: Sequence[str]) -> dict[str, Any]:
+        """The values of these columns at a row, as far as its file has them."""
+        for file in self._files:
+            if index < file.length:
+                return file.row(index, columns)
+            index -= file.length
+        raise IndexError(index)

@@ -1,10 +1,17 @@
-"""Columns of question data: verl's, raw GSM8K's and raw MATH's; and the prompt templates.
+"""How rows of question data become prompts, right answers and verifiers; and the prompt templates.
 
-| layout | columns | prompt | answer | verifier |
-| --- | --- | --- | --- | --- |
-| verl | `prompt`, `reward_model` | as it stands | its `ground_truth` | by `data_source` if there |
-| GSM8K | `question`, `answer` | the question in `GSM8K_TEMPLATE` | the number after the last `####` | gsm8k-numeric |
-| MATH | `problem`, `solution` (`answer`) | the problem in `MATH_TEMPLATE` | `answer`, else the last box | math-verify |
+| prompt column | what it is | answer column, the first that holds one |
+| --- | --- | --- |
+| `prompt`, `messages` | messages, or a text: as it stands | `reward_model`, `ground_truth`, `answer`, `solution` |
+| `problem`, `question`, `query` | a text, put into a template | `answer`, `ground_truth`, `solution` |
+
+A text in an answer column is the answer, but for two forms of worked solutions: what follows the last `####` to the
+end of its line (GSM8K), and in a `solution` what stands in the last box (MATH). Numbers are written out as decimals. An
+answer of another type, or one after `####` that is no number, leaves the row without one.
+
+The verifier is math-verify or gsm8k-numeric. A worked solution says which; else the words of the row's `data_source`,
+or of the source's name, say which (`verifier_by_words`); else, or where that one cannot read the answer, the answer's
+form does, and that is said as an assumption. A text is put into its verifier's template.
 
 The templates are arXiv 2601.14599's and 2601.22532's (verl's own preprocessing). A template is a text with
 `{question}` in it; where one is asked for, it replaces the instruction that the question came with.
@@ -13,12 +20,16 @@ The templates are arXiv 2601.14599's and 2601.22532's (verl's own preprocessing)
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
 from bandit_rft.errors import InputError
+from llm_bridge import verifiers
 from llm_bridge.verifiers.boxed import last_boxed
 
 # What verl's examples/data_preprocess/gsm8k.py and math_dataset.py append to a question.
@@ -28,7 +39,43 @@ GSM8K_TEMPLATE = f"{{question}} {GSM8K_INSTRUCTION}"
 MATH_TEMPLATE = f"{{question}} {MATH_INSTRUCTION}"
 TEMPLATES: Mapping[str, str] = MappingProxyType({"gsm8k": GSM8K_TEMPLATE, "math": MATH_TEMPLATE, "plain": "{question}"})
 
+NUMERIC, MATH = "gsm8k-numeric", "math-verify"
+_OWN_TEMPLATE = {NUMERIC: GSM8K_TEMPLATE, MATH: MATH_TEMPLATE}
+# Prompt columns in the order in which they are looked for; whether their text is put into a template; answer columns.
+_COLUMNS: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
+    ("prompt", False, ("reward_model", "ground_truth", "answer", "solution")),
+    ("messages", False, ("reward_model", "ground_truth", "answer", "solution")),
+    ("problem", True, ("answer", "ground_truth", "solution")),
+    ("question", True, ("answer", "ground_truth", "solution")),
+    ("query", True, ("answer", "ground_truth", "solution")),
+)
+_GSM8K_WORDS = frozenset({"gsm", "gsm8k", "gsm1k", "svamp", "asdiv", "mawps", "multiarith", "addsub", "singleeq"})
+_MATH_WORDS = frozenset(
+    {
+        "math",
+        "aime",
+        "amc",
+        "hmmt",
+        "olympiad",
+        "olympiadbench",
+        "minerva",
+        "numina",
+        "numinamath",
+        "deepscaler",
+        "dapo",
+    }
+)
+_LONGEST_NUMBER = 40  # digits of a number that stands in the data as one
+
 Messages = tuple[dict[str, str], ...]
+
+
+class RowError(InputError):
+    """A row without a prompt or an answer that can be used; its number is `row`, from 0."""
+
+    def __init__(self, row: int, sentence: str) -> None:
+        self.row = row
+        super().__init__(sentence)
 
 
 def template_text(template: str) -> str:
@@ -65,43 +112,119 @@ def retemplate(prompt: Sequence[Mapping[str, str]], template: str) -> Messages:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How rows become questions.
+    """Where rows keep their prompts and answers.
 
     Attributes:
-        needs: columns that must be there. uses: columns that are read where they are there.
-        prompt: row -> messages, or None where the row has none.
-        answer: row -> the right answer, or None.
-        prompt_column, answer_column, wanted: for messages: where they should be, and what should be there.
-        verifier: row -> the name of the verifier for its answers.
+        prompt: column of the prompt. answers: columns of the answer, the first that holds one counts.
+        templated: whether a prompt that is a text is put into its verifier's template.
     """
 
-    needs: tuple[str, ...]
-    uses: tuple[str, ...]
-    prompt: Callable[[Mapping[str, Any]], Messages | None]
-    answer: Callable[[Mapping[str, Any]], str | None]
-    prompt_column: str
-    answer_column: str
-    wanted: str
-    verifier: Callable[[Mapping[str, Any]], str]
+    prompt: str
+    answers: tuple[str, ...]
+    templated: bool
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read, where they are there."""
+        return (self.prompt, *self.answers, "data_source")
 
 
-def layout_of(columns: Sequence[str]) -> Layout:
-    """The layout of a file with these columns: raw where it is one of the two known, else verl's."""
-    names = set(columns)
-    if not names & {"prompt", "reward_model"}:
-        for layout in (_GSM8K, _MATH):
-            if set(layout.needs) <= names:
-                return layout
-    return _VERL
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Question:
+    """A row as it is asked.
+
+    Attributes:
+        prompt: chat messages. answer: as text. verifier: for its answers.
+        assumed: whether the verifier was chosen by the answer's form alone.
+    """
+
+    prompt: Messages
+    answer: str
+    verifier: str
+    assumed: bool
 
 
-def verifier_of(data_source: str) -> str:
-    """The default verifier of verl-layout data: math-verify where its source names MATH or a contest, else
-    gsm8k-numeric."""
-    return "math-verify" if re.search(r"math|aime|amc|olympiad", data_source, re.IGNORECASE) else "gsm8k-numeric"
+def layout_of(columns: Sequence[str], where: str, prompt: str | None = None, answer: str | None = None) -> Layout:
+    """The layout of data with these columns.
+
+    Args:
+        columns: that the data has.
+        where: for messages.
+        prompt, answer: columns that the user names; None: the first known ones that are there.
+
+    Raises:
+        InputError: a column is missing.
+    """
+    for option, column in (("prompt", prompt), ("answer", answer)):
+        if column is not None and column not in columns:
+            raise InputError(
+                f"{where} has no column {column!r} for the {option} (it has {_shown(columns)}); name another"
+            )
+    known = next((entry for entry in _COLUMNS if entry[0] in columns), _COLUMNS[0])
+    if prompt is not None:
+        known = next((entry for entry in _COLUMNS if entry[0] == prompt), (prompt, True, _COLUMNS[0][2]))
+    name, templated, answers = known
+    found = (answer,) if answer is not None else tuple(column for column in answers if column in columns)
+    if name not in columns or not found:
+        missing = name if name not in columns else answers[0]
+        raise InputError(
+            f"{where} has no column {missing!r} (it has {_shown(columns)}); give data in verl's layout, with question "
+            "and answer or problem and solution, or name its columns with --prompt-column and --answer-column"
+        )
+    return Layout(prompt=name, answers=found, templated=templated)
+
+
+def question_of(row: Mapping[str, Any], layout: Layout, source: str, index: int, where: str) -> Question:
+    """A row as it is asked.
+
+    Args:
+        row: column -> value.
+        layout: of the data.
+        source: what the user calls the data: its words choose the verifier where the row's `data_source` does not.
+        index, where: for messages.
+
+    Raises:
+        RowError: no prompt, or no answer, that can be used.
+    """
+    value = row.get(layout.prompt)
+    prompt = _messages(value)
+    if prompt is None:
+        raise RowError(
+            index,
+            f"row {index} of {where} has an empty or malformed {layout.prompt!r}; give a text, or chat messages with "
+            "role and content",
+        )
+    column, answer, known = _answer(row, layout, index, where)
+    by_words = verifier_by_words(str(row.get("data_source") or "")) or verifier_by_words(source)
+    if known is not None and not _accepts(known, answer):
+        raise RowError(
+            index,
+            f"row {index} of {where} has the answer {answer[:40]!r} in {column!r}, which is no number: mend the row",
+        )
+    named = known or (by_words if by_words is not None and _accepts(by_words, answer) else None)
+    verifier = named or (NUMERIC if _accepts(NUMERIC, answer) else MATH)
+    if layout.templated and isinstance(value, str) and not _is_chat(value):
+        prompt = ({"role": "user", "content": fill(_OWN_TEMPLATE[verifier], value)},)
+    return Question(prompt=prompt, answer=answer, verifier=verifier, assumed=named is None)
+
+
+def verifier_by_words(source: str) -> str | None:
+    """The verifier that the words of a data source name; None where none is known.
+
+    Words are what stands between other characters than letters and digits, digits at their end apart (MATH-500,
+    aime24); of a path, those of its last two parts. GSM8K goes before MATH: meta-math/GSM8K_zh is GSM8K.
+    """
+    parts = [part for part in re.split(r"[/\\]", source.lower()) if part]
+    words = {word for part in parts[-2:] for word in re.split(r"[^a-z0-9]+", part)}
+    words |= {word.rstrip("0123456789") for word in words}
+    return NUMERIC if words & _GSM8K_WORDS else MATH if words & _MATH_WORDS else None
 
 
 def _messages(value: Any) -> Messages | None:
+    if isinstance(value, str) and _is_chat(value):
+        value = json.loads(value)
+    if isinstance(value, str):
+        return ({"role": "user", "content": value},) if value.strip() else None
     if not isinstance(value, list) or not value:
         return None
     messages = []
@@ -113,59 +236,75 @@ def _messages(value: Any) -> Messages | None:
     return tuple(messages)
 
 
-def _ground_truth(value: Any) -> str | None:
-    truth = value.get("ground_truth") if isinstance(value, dict) else None
-    return str(truth) if isinstance(truth, str | int | float) and str(truth).strip() else None
+def _is_chat(text: str) -> bool:
+    """Whether a text is a list of chat messages in JSON, as a CSV file must hold them."""
+    if not text.lstrip().startswith("[{"):
+        return False
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, list) and all(isinstance(one, dict) and {"role", "content"} <= one.keys() for one in value)
 
 
-def _asked(question: Any, template: str) -> Messages | None:
-    if not isinstance(question, str) or not question.strip():
+def _answer(row: Mapping[str, Any], layout: Layout, index: int, where: str) -> tuple[str, str, str | None]:
+    """(column, answer, the verifier that its form of worked solution tells). Raises RowError."""
+    for column in layout.answers:
+        value = row.get(column)
+        if isinstance(value, dict) and "ground_truth" in value:
+            value = value["ground_truth"]
+        text = _as_text(value, column, index, where)
+        if text is None:
+            continue
+        if "####" in text:
+            return column, _grouped(text.rpartition("####")[2].split("\n")[0].strip()), NUMERIC
+        if column == "solution":
+            boxed = last_boxed(text)
+            if boxed is not None and boxed.strip():
+                return column, boxed, MATH
+            if "\n" in text or len(text) > 200 or " " in text.strip():
+                continue  # words without a box, which no verifier takes for an answer
+        return column, text, None
+    names = " or ".join(map(repr, layout.answers))
+    wanted = "an answer in \\boxed{…}" if layout.answers == ("solution",) else "the answer, or a number after '####'"
+    raise RowError(
+        index,
+        f"row {index} of {where} has no answer in {names}; it should hold {wanted}",
+    )
+
+
+def _grouped(number: str) -> str:
+    """A number without the commas between its thousands, as verl's preprocessing writes it; any other text as it is."""
+    return number.replace(",", "") if re.fullmatch(r"-?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?", number) else number
+
+
+def _as_text(value: Any, column: str, index: int, where: str) -> str | None:
+    """The text of an answer, None where there is none. Raises RowError for one of another type."""
+    if value is None or (isinstance(value, str) and not value.strip()) or (isinstance(value, dict) and not value):
         return None
-    return ({"role": "user", "content": fill(template, question)},)
+    if isinstance(value, str):
+        return value
+    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    if number and (isinstance(value, int) or math.isfinite(value)):
+        exact = Decimal(repr(value) if isinstance(value, float) else value)
+        whole = exact.adjusted() < _LONGEST_NUMBER and exact == exact.to_integral()
+        plain = str(int(exact)) if whole else format(exact, "f") if exact.adjusted() > -_LONGEST_NUMBER else ""
+        if 0 < len(plain) <= _LONGEST_NUMBER:
+            return plain
+    raise RowError(
+        index,
+        f"row {index} of {where} has the answer {str(value)[:40]} in {column!r}, a {type(value).__name__}: give a text "
+        "or a number",
+    )
 
 
-def _gsm8k_answer(row: Mapping[str, Any]) -> str | None:
-    given = row["answer"]
-    answer = re.findall(r"#### (-?[0-9.,]+)", given) if isinstance(given, str) else []
-    return answer[-1].replace(",", "") if answer else None
+def _accepts(verifier: str, answer: str) -> bool:
+    try:
+        verifiers.make(verifier, answer)
+    except InputError:
+        return False
+    return True
 
 
-def _math_answer(row: Mapping[str, Any]) -> str | None:
-    given = row.get("answer")
-    if isinstance(given, str | int | float) and str(given).strip():
-        return str(given)
-    solution = row["solution"]
-    found = last_boxed(solution) if isinstance(solution, str) else None
-    return found if found is not None and found.strip() else None
-
-
-_VERL = Layout(
-    needs=("prompt", "reward_model"),
-    uses=("data_source",),
-    prompt=lambda row: _messages(row["prompt"]),
-    answer=lambda row: _ground_truth(row["reward_model"]),
-    prompt_column="prompt",
-    answer_column="reward_model",
-    wanted="a ground_truth",
-    verifier=lambda row: verifier_of(str(row.get("data_source") or "")),
-)
-_GSM8K = Layout(
-    needs=("question", "answer"),
-    uses=(),
-    prompt=lambda row: _asked(row["question"], GSM8K_TEMPLATE),
-    answer=_gsm8k_answer,
-    prompt_column="question",
-    answer_column="answer",
-    wanted="a number after '####'",
-    verifier=lambda row: "gsm8k-numeric",
-)
-_MATH = Layout(
-    needs=("problem", "solution"),
-    uses=("answer",),
-    prompt=lambda row: _asked(row["problem"], MATH_TEMPLATE),
-    answer=_math_answer,
-    prompt_column="problem",
-    answer_column="solution",
-    wanted="an answer in \\boxed{…}",
-    verifier=lambda row: "math-verify",
-)
+def _shown(columns: Sequence[str]) -> str:
+    return ", ".join(columns[:8]) or "none"

@@ -9,15 +9,18 @@ many rounds at first; only evaluations at the round that was once the last are t
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bandit_rft.cli_commands import digests
 from bandit_rft.cli_commands.finetune_config import FineTuneConfig
 from bandit_rft.errors import InputError
 from bandit_rft.run_folder import DIGESTS, EVALUATIONS, HISTORY, LINES, MANIFEST, read_json, refuse_other
+
+if TYPE_CHECKING:
+    from llm_bridge.datasets import Example
 
 # No number of a run depends on these; of evaluations each sample has a key of its own, whatever its batch.
 FREE = ("checkpoint_every", "evaluation_batch", "keep_checkpoints", "keep_optimizer")
@@ -31,11 +34,13 @@ class Continuation:
 
     Attributes:
         config: what is asked.
+        examples: the training questions.
         digests: of what it is to be done on (`digests.of_run`).
         notes: sentences for the user, once it has been called.
     """
 
     config: FineTuneConfig
+    examples: Sequence[Example]
     digests: Mapping[str, Any]
     notes: list[str] = field(default_factory=list)
 
@@ -52,6 +57,9 @@ class Continuation:
         for name, kind in _PATHS.items():
             if _same_place(saved.get(name), asked.get(name), before is not None and kind in before):
                 kept[name] = saved[name]
+        rules = {example.verifier for example in self.examples}
+        if asked.get("verifier") is None and rules == {saved.get("verifier")}:
+            kept["verifier"] = saved["verifier"]  # older versions wrote the one that the first question named
         refuse_other(folder, {**saved, **{name: kept[name] for name in ("rounds", *FREE)}}, kept)
         if _begun(folder, saved):
             if before is None:
@@ -73,7 +81,7 @@ class Continuation:
         config = self.config
         if kind in ("training", "test"):
             data = (config.data if kind == "training" else config.test_source) or "--prompt"
-            place = config.places[which] if kind == "training" and isinstance(which, int) else which
+            place = self.examples[which].index if kind == "training" and isinstance(which, int) else which
             name = f"The {kind} questions of {data} are" if which is None else f"{_ORDINAL[kind]} {place} of {data} is"
         else:
             name = f"the {kind} {getattr(config, kind)}"

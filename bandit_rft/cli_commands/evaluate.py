@@ -8,7 +8,9 @@ import json
 from pathlib import Path
 
 from bandit_rft.cli_commands.finetune_config import (
+    ANSWER_COLUMN_HELP,
     MAX_TOKENS_HELP,
+    PROMPT_COLUMN_HELP,
     PROMPT_DATE_HELP,
     TEMPLATE_HELP,
     VERIFIER_HELP,
@@ -30,7 +32,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     option(
         "--data",
         default="arithmetic",
-        help="arithmetic, gsm8k, math, parquet file, folder or hub id (default: arithmetic)",
+        help="arithmetic, gsm8k, math, a parquet, JSON or CSV file, folder or hub id (default: arithmetic)",
     )
     option("--split", default="test", help="split of the data (default: test)")
     option("--index", type=or_none(whole), default=None, help="one question only, its place from 0 (default: none)")
@@ -41,6 +43,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     option("--samples", type=or_none(count), default=None, help="responses a question (default: the largest k)")
     option("--max-tokens", type=or_none(count), default=None, help=f"{MAX_TOKENS_HELP} (default: none)")
     option("--temperature", type=number, default=1.0, help="sampling temperature; 0: greedy (default: 1.0)")
+    option("--prompt-column", type=or_none(str), default=None, help=f"{PROMPT_COLUMN_HELP} (default: none)")
+    option("--answer-column", type=or_none(str), default=None, help=f"{ANSWER_COLUMN_HELP} (default: none)")
     option("--verifier", type=or_none(str), default=None, help=f"{VERIFIER_HELP} (default: none)")
     option("--template", type=or_none(str), default=None, help=f"{TEMPLATE_HELP} (default: none)")
     option("--prompt-date", type=or_none(moment), default=None, help=f"{PROMPT_DATE_HELP} (default: none)")
@@ -63,9 +67,17 @@ def run(arguments: argparse.Namespace) -> int:
     from llm_bridge import datasets, defaults, load_model, verifiers
     from llm_bridge.evaluate import evaluate
 
-    data = datasets.load(arguments.data, arguments.split, template=arguments.template)
-    places = range(min(arguments.questions or len(data), len(data))) if arguments.index is None else [arguments.index]
-    examples = [data.example(place) for place in places]
+    data = datasets.load(
+        arguments.data,
+        arguments.split,
+        template=arguments.template,
+        prompt_column=arguments.prompt_column,
+        answer_column=arguments.answer_column,
+    )
+    if arguments.index is not None:
+        examples = [data.example(arguments.index)]
+    else:
+        examples = data.usable(range(len(data)), most=arguments.questions)
     # Nothing is trained: no need of masters.
     dtype = arguments.dtype
     model = load_model(arguments.model, dtype, param_dtype=dtype, prompt_date=arguments.prompt_date)

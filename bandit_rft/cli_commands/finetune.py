@@ -116,7 +116,7 @@ def default_folder(config: FineTuneConfig) -> str:
     from bandit_rft.run_folder import config_hash
 
     listed = "-".join(map(str, config.places)) if len(config.places) <= 4 else "several"
-    named = config.indices or listed
+    named = (config.indices or listed)[:40]
     data = f"{Path(config.data).stem}-{named}" if config.data else "prompt"
     name = (
         f"{Path(config.model).stem if '/' in config.model else config.model}-{data}-{config_hash(config.to_json())[:8]}"

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from bandit_rft.cli_commands.options import count, moment, number, option, or_none, seed, whole
+from bandit_rft.cli_commands.options import (
+    count,
+    moment,
+    number,
+    option,
+    or_none,
+    places_of,
+    ranges,
+    seed,
+    whole,
+)
 from bandit_rft.errors import InputError
 
 # Folded into the run's key, one a purpose. Seeds of a run fold in small numbers, so these never meet a round's key.
@@ -24,6 +33,8 @@ PROMPT_DATE_HELP = (
     "it began"
 )
 MAX_TOKENS_HELP = "longest response, in tokens; none: 256, or what the model's context leaves after the longest prompt"
+PROMPT_COLUMN_HELP = "column of the data's prompts; none: prompt, messages, problem, question or query"
+ANSWER_COLUMN_HELP = "column of the data's answers; none: reward_model, ground_truth, answer or solution"
 SIGNALS = ("raw", "signed", "mean_baseline", "rloo", "grpo")
 DTYPES = ("float32", "bfloat16")
 ESTIMATORS = ("k1", "k2", "k3")
@@ -36,14 +47,6 @@ def places(text: str) -> int | tuple[int, ...]:
     return found[0] if len(found) == 1 else found
 
 
-def place_range(text: str) -> str:
-    """START:STOP, places from START up to but not including STOP."""
-    start, colon, stop = text.partition(":")
-    if not colon or not start.isdecimal() or not stop.isdecimal() or int(stop) <= int(start):
-        raise argparse.ArgumentTypeError(f"give START:STOP with START below STOP, such as 0:128, not {text!r}")
-    return text
-
-
 @dataclass(frozen=True, kw_only=True)
 class FineTuneConfig:
     """A fine-tuning run; every field is an option of the command and documented there.
@@ -53,14 +56,21 @@ class FineTuneConfig:
     """
 
     model: str = option("smollm2-135m", "embedded or fetched model, local folder, .gguf file or Hugging Face hub id")
-    data: str | None = option(None, "arithmetic, gsm8k, math, a parquet file, a folder or a hub id", type=or_none(str))
+    data: str | None = option(
+        None, "arithmetic, gsm8k, math, a parquet, JSON or CSV file, a folder or a hub id", type=or_none(str)
+    )
     split: str = option("train", "split of the data that the training questions are taken from")
     index: int | tuple[int, ...] = option(
         0, "the training question's place in its split, from 0; several: 3,7,11", type=places
     )
     indices: str | None = option(
-        None, "training questions from START up to STOP, instead of --index", type=or_none(place_range), metavar="A:B"
+        None,
+        "training questions from START up to STOP, instead of --index; several: 0:128,300:310,512",
+        type=or_none(ranges),
+        metavar="A:B,...",
     )
+    prompt_column: str | None = option(None, PROMPT_COLUMN_HELP, type=or_none(str), metavar="NAME")
+    answer_column: str | None = option(None, ANSWER_COLUMN_HELP, type=or_none(str), metavar="NAME")
     prompt: str | None = option(
         None, "a prompt of your own instead of --data; needs --answer", type=or_none(str), metavar="TEXT"
     )
@@ -232,12 +242,19 @@ class FineTuneConfig:
         """The data of the test questions, or None where there are none."""
         return (self.test_data or self.data) if self.test_questions else None
 
+    def columns(self, data: str | None) -> dict[str, str | None]:
+        """The named columns, as `datasets.load` takes them; those of --data, so other data have their own."""
+        own = data == self.data
+        return {
+            "prompt_column": self.prompt_column if own else None,
+            "answer_column": self.answer_column if own else None,
+        }
+
     @property
     def places(self) -> tuple[int, ...]:
         """The training questions' places in their split."""
         if self.indices is not None:
-            start, _, stop = self.indices.partition(":")
-            return tuple(range(int(start), int(stop)))
+            return tuple(places_of(self.indices))
         return (self.index,) if isinstance(self.index, int) else self.index
 
     @property

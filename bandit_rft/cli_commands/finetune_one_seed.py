@@ -38,6 +38,7 @@ def finetune(
     from bandit_rft.cli_commands.continuation import Continuation
     from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell
     from bandit_rft.cli_commands.finetune_learner import fitting, learner_settings, learning_rate_of, reach_of
+    from bandit_rft.cli_commands.finetune_questions import asked_for, test_examples
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
     from bandit_rft.cli_commands.pinned_model import load_pinned
     from bandit_rft.cli_commands.pinned_prompts import keep_prompts
@@ -50,27 +51,25 @@ def finetune(
     from llm_bridge.finetune import FineTune
     from llm_bridge.finite import NotFiniteError
     from llm_bridge.prompt_arms import PromptArms
-    from llm_bridge.question_arms import QuestionArms
+    from llm_bridge.question_arms import QuestionArms, verifier_of
 
     loggers.check(log)
     if config.data is not None:
-        data = datasets.load(config.data, config.split, template=config.template)
-        examples, revision = [data.example(place) for place in config.places], data.revision
+        data = datasets.load(config.data, config.split, template=config.template, **config.columns(config.data))
+        examples, revision = asked_for(data, config), data.revision
     else:
         assert config.prompt is not None
         assert config.answer is not None
         message = {"role": "user", "content": config.prompt}
         examples = [datasets.Example(prompt=(message,), ground_truth=config.answer, index=0, data_source="prompt")]
         revision = None
-    # config.json names the verifier that the data chose, so that it says what was done.
-    config = dataclasses.replace(config, verifier=config.verifier or examples[0].verifier)
-    assert config.verifier is not None
-    for example in examples:
-        verifiers.make(config.verifier, example.answer)
+    # Each question's own, unless one is asked for; what is wrong with one is said before the model is loaded.
+    checks = [verifier_of(config.verifier, example) for example in examples]
     test: list[Example] = []
     if config.test_source is not None:
-        questions = datasets.load(config.test_source, config.test_split, template=config.template)
-        test = [questions.example(place) for place in range(min(config.test_questions, len(questions)))]
+        test = test_examples(config)
+        for example in test:
+            verifier_of(config.verifier, example)
 
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
@@ -79,19 +78,23 @@ def finetune(
             model = load_pinned(out, config)
         arms: PromptArms | QuestionArms = QuestionArms(model, examples, config.verifier)
         if len(examples) == 1:
-            arms = PromptArms(model, examples[0].prompt, verifiers.make(config.verifier, examples[0].answer))
+            arms = PromptArms(model, examples[0].prompt, checks[0])
         tested = [model.encode(example.prompt) for example in test]
         config = fitting(config, model, [*arms.question_tokens, *tested])
         assert config.max_tokens is not None
         arms.check_fits(config.max_tokens)
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
-        begun = Continuation(config=config, digests=digests.of_run(model, examples, test, config.verifier))
+        begun = Continuation(
+            config=config,
+            examples=examples,
+            digests=digests.of_run(model, examples, test, config.verifier),
+        )
         folder = stack.enter_context(RunFolder.claim(out, config.to_json(), defaults=defaults, continues=begun))
         source = model.source.to_json() if model.source is not None else None
         began = {"started": now(), "key": config.key, "finished": None, DIGESTS: begun.digests}
         folder.write_manifest(**began, data_revision=revision, model=source)
         keep_prompts(folder, model, arms.question_tokens)
-        write_questions(folder.path, examples)
+        write_questions(folder.path, examples, verifier=config.verifier)
         key = as_key(config.key, "--key")
         learning_rate = learning_rate_of(config, folder, model, examples[0], key)
         learner = FineTune(model, learning_rate=learning_rate, **learner_settings(config))
@@ -120,7 +123,7 @@ def finetune(
             with line:
                 history = bandit_rft.run(arms, learner, config.rounds, key=config.key, recorder=logged, progress=line)
         except NotFiniteError as error:
-            name = "--prompt" if config.data is None else f"prompt {config.places[error.question]} of {config.data}"
+            name = "--prompt" if config.data is None else f"prompt {examples[error.question].index} of {config.data}"
             raise not_finite(error, name, recorder.last_sound(error)) from None
         folder.amend_manifest(finished=now(), resumed_at_round=recorder.resumed_at)
         history = dataclasses.replace(history, evaluations=tuple(recorder.evaluations))

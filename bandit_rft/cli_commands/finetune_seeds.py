@@ -41,6 +41,7 @@ def finetune_seeds(
     from bandit_rft.cli_commands.continuation import Continuation
     from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell_of_seeds
     from bandit_rft.cli_commands.finetune_learner import fitting, learner_settings, learning_rate_of, reach_of
+    from bandit_rft.cli_commands.finetune_questions import asked_for, test_examples
     from bandit_rft.cli_commands.pinned_model import load_pinned
     from bandit_rft.cli_commands.pinned_prompts import keep_prompts
     from bandit_rft.cli_commands.seeds_recorder import SeedsRecorder
@@ -57,8 +58,8 @@ def finetune_seeds(
 
     if config.data is None:
         raise InputError("Several seeds at once learn questions of a data set: give --data, such as tiny-addition.")
-    data = datasets.load(config.data, config.split, template=config.template)
-    examples = [data.example(place) for place in config.places]
+    data = datasets.load(config.data, config.split, template=config.template, **config.columns(config.data))
+    examples = asked_for(data, config)
     if config.verifier not in (None, VERIFIER):
         raise InputError(
             f"Several seeds at once are rewarded by {VERIFIER}, which reads tokens, and not by {config.verifier}: give "
@@ -67,8 +68,7 @@ def finetune_seeds(
     config = dataclasses.replace(config, verifier=VERIFIER)
     test: list[Any] = []
     if config.test_source is not None:
-        questions = datasets.load(config.test_source, config.test_split, template=config.template)
-        test = [questions.example(place) for place in range(min(config.test_questions, len(questions)))]
+        test = test_examples(config)
 
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
@@ -83,10 +83,14 @@ def finetune_seeds(
         arms.check_fits(config.max_tokens)
         asked = {**config.to_json(), "command": SEVERAL_SEEDS, "seeds": seeds}
         defaults = {entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)}
-        begun = Continuation(config=config, digests=digests.of_run(model, examples, test, config.verifier))
+        begun = Continuation(
+            config=config,
+            examples=examples,
+            digests=digests.of_run(model, examples, test, config.verifier),
+        )
         folder = stack.enter_context(RunFolder.claim(out, asked, defaults=defaults, continues=begun))
         source = model.source.to_json() if model.source is not None else None
-        write_questions(folder.path, examples)
+        write_questions(folder.path, examples, verifier=VERIFIER)
         began = {"started": now(), "key": config.key, "finished": None, DIGESTS: begun.digests}
         folder.write_manifest(**began, data_revision=data.revision, model=source)
         keep_prompts(folder, model, arms.question_tokens)
@@ -118,7 +122,7 @@ def finetune_seeds(
                     arms, learner, config.rounds, seeds=seeds, key=config.key, recorder=recorder, progress=line
                 )
         except NotFiniteError as error:
-            name = f"prompt {config.places[error.question]} of {config.data}"
+            name = f"prompt {examples[error.question].index} of {config.data}"
             raise not_finite(error, name, recorder.last_sound(error)) from None
         history = dataclasses.replace(history, evaluations=tuple(recorder.evaluations))
         history.save(folder.path / HISTORY)

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bandit_rft.cli_commands.finetune_config import MAX_TOKENS_HELP, PROMPT_DATE_HELP, TEMPLATE_HELP, VERIFIER_HELP
+from bandit_rft.cli_commands.finetune_config import (
+    ANSWER_COLUMN_HELP,
+    MAX_TOKENS_HELP,
+    PROMPT_COLUMN_HELP,
+    PROMPT_DATE_HELP,
+    TEMPLATE_HELP,
+    VERIFIER_HELP,
+)
 from bandit_rft.cli_commands.options import (
     add_options,
     build,
@@ -20,9 +27,11 @@ from bandit_rft.cli_commands.options import (
     number,
     option,
     or_none,
+    ranges,
     seed,
     whole,
 )
+from bandit_rft.cli_commands.options import places_of as places
 from bandit_rft.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,9 +66,11 @@ class MeasureConfig:
     """
 
     model: str = option("smollm2-135m", "embedded or fetched model, local folder, .gguf file or Hugging Face hub id")
-    data: str = option("arithmetic", "arithmetic, gsm8k, math, a parquet file, a folder or a hub id")
+    data: str = option("arithmetic", "arithmetic, gsm8k, math, a parquet, JSON or CSV file, a folder or a hub id")
     split: str = option("train", "split of the data")
     index: int = option(0, "the question's place in its split, from 0", type=whole)
+    prompt_column: str | None = option(None, PROMPT_COLUMN_HELP, type=or_none(str), metavar="NAME")
+    answer_column: str | None = option(None, ANSWER_COLUMN_HELP, type=or_none(str), metavar="NAME")
     verifier: str | None = option(None, VERIFIER_HELP, type=or_none(str))
     template: str | None = option(None, TEMPLATE_HELP, type=or_none(str))
     prompt_date: str | None = option(None, PROMPT_DATE_HELP, type=or_none(moment))
@@ -73,14 +84,15 @@ class MeasureConfig:
     dtype: str = option("float32", "of the arithmetic", choices=("float32", "bfloat16"))
     key: int = option(0, "seed", type=seed)
     scan: bool = option(False, "p0 of many questions instead, resumable, with a table")
-    indices: str = option("0:100", "--scan: which questions, start:stop, start:stop:step or a list I,J,K")
+    indices: str = option(
+        "0:100", "--scan: which questions: START:STOP, START:STOP:STEP, I,J,K or several of these", type=ranges
+    )
     shortest: int | None = option(None, "--scan: only so many of them, the shortest", type=or_none(count))
     samples: int = option(32, "--scan: responses a question", type=count)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.confidence < 1.0:
             raise InputError(f"--confidence is {self.confidence}: give a number between 0 and 1, such as 0.95.")
-        places(self.indices, None)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, complete."""
@@ -115,53 +127,35 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("--wanted chooses among the questions of a scan: add --scan.")
     from bandit_rft.run_folder import RunFolder, now
     from llm_bridge import datasets, verifiers
+    from llm_bridge.question_arms import verifier_of
 
-    data = datasets.load(config.data, config.split, template=config.template)
-    chosen = places(config.indices, len(data)) if config.scan else [config.index]
-    if config.verifier is None:  # config.json names what the data chose, so that it says what was done
-        config = dataclasses.replace(config, verifier=data.example(chosen[0]).verifier)
-    assert config.verifier is not None
-    verifiers.make(config.verifier, data.example(chosen[0]).answer)
+    data = datasets.load(
+        config.data,
+        config.split,
+        template=config.template,
+        prompt_column=config.prompt_column,
+        answer_column=config.answer_column,
+    )
+    chosen = [data.example(config.index)]
+    if config.scan:
+        chosen = data.usable(places(config.indices, len(data)))
+    for example in chosen:  # what is wrong with a verifier is said before the model is loaded
+        verifier_of(config.verifier, example)
     defaults = {entry.name: entry.default for entry in dataclasses.fields(MeasureConfig)}
     out = arguments.out or _default_folder(config)
-    config = _fitting(config, Path(out), [data.example(place) for place in chosen])
+    config = _fitting(config, Path(out), chosen)
     with RunFolder.claim(out, config.to_json(), defaults=defaults) as folder:
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision)
         if config.scan:
             _scan(config, data, chosen, folder, arguments.wanted)
         else:
-            _measure(config, data, folder)
+            _measure(config, chosen[0], folder)
         counted = verifiers.counts()
         folder.amend_manifest(finished=now(), verifier_counts=dataclasses.asdict(counted))
         if counted.said():
             print(counted.said())
         print(f"Run folder: {folder.path}")
     return 0
-
-
-def places(text: str, length: int | None) -> list[int]:
-    """The places that start:stop[:step] or a list names, each once; those beyond `length` are refused in a list and cut
-    off a range, as slices do.
-
-    Raises:
-        InputError: anything else, or nothing.
-    """
-    found: list[int] = []
-    if re.fullmatch(r"\d*:\d*(?::[1-9]\d*)?", text):
-        start, stop, step = ([*text.split(":"), ""])[:3]
-        last = int(stop) if stop else length
-        if last is None:
-            return []
-        found = list(range(int(start or 0), last if length is None else min(last, length), int(step or 1)))
-    elif re.fullmatch(r"\d+(?:,\d+)*", text):
-        found = list(dict.fromkeys(int(part) for part in text.split(",")))
-    if not found:
-        raise InputError(
-            f"--indices {text[:40]!r} names no question"
-            + (f" of the {length}" if length is not None else "")
-            + ": give start:stop, such as 0:200, or a list, such as 3,17,42."
-        )
-    return found
 
 
 def _fitting(config: MeasureConfig, out: Path, examples: list[Example]) -> MeasureConfig:
@@ -191,7 +185,7 @@ def _default_folder(config: MeasureConfig) -> str:
 # ---------------------------------------------------------------------------------------------------- one question
 
 
-def _measure(config: MeasureConfig, data: Dataset, folder: RunFolder) -> None:
+def _measure(config: MeasureConfig, example: Example, folder: RunFolder) -> None:
     import jax
 
     from bandit_rft.cli_commands.finetune_config import MEASUREMENT
@@ -199,8 +193,9 @@ def _measure(config: MeasureConfig, data: Dataset, folder: RunFolder) -> None:
     from bandit_rft.keys import as_key
     from bandit_rft.progress import ProgressLine
     from bandit_rft.run_folder import has_fields, read_json, to_json, write_atomically
-    from llm_bridge import load_model, verifiers
+    from llm_bridge import load_model
     from llm_bridge.measure import measure
+    from llm_bridge.question_arms import verifier_of
 
     path = folder.path / RESULT
     if path.exists():
@@ -210,8 +205,6 @@ def _measure(config: MeasureConfig, data: Dataset, folder: RunFolder) -> None:
             raise InputError(f"{path} is not a measurement as written: remove it to measure again.")
         print(told(config, before))
         return
-    example = data.example(config.index)
-    assert config.verifier is not None
     assert config.max_tokens is not None
     model = load_model(config.model, config.dtype, prompt_date=prompt_date(folder.path, config.prompt_date))
     keep_prompts(folder, model, [model.encode(example.prompt)])
@@ -219,7 +212,7 @@ def _measure(config: MeasureConfig, data: Dataset, folder: RunFolder) -> None:
         found: Measurement = measure(
             model,
             example.prompt,
-            verifiers.make(config.verifier, example.answer),
+            verifier_of(config.verifier, example),
             # The key of a fine-tuning run's own measurement: the same key gives the same numbers there.
             key=jax.random.fold_in(as_key(config.key, "--key"), MEASUREMENT),
             max_tokens=config.max_tokens,
@@ -257,7 +250,7 @@ def told(config: MeasureConfig, found: dict[str, Any]) -> str:
 # ---------------------------------------------------------------------------------------------------- many questions
 
 
-def _scan(config: MeasureConfig, data: Dataset, chosen: list[int], folder: RunFolder, wanted: float | None) -> None:
+def _scan(config: MeasureConfig, data: Dataset, chosen: list[Example], folder: RunFolder, wanted: float | None) -> None:
     import time
 
     from bandit_rft.cli_commands.pinned_prompts import keep_prompts, prompt_date
@@ -266,21 +259,21 @@ def _scan(config: MeasureConfig, data: Dataset, chosen: list[int], folder: RunFo
     from llm_bridge import load_model, scan
 
     if config.shortest is not None:
-        chosen = scan.shortest(data, chosen, config.shortest)
+        places = set(scan.shortest(data, [example.index for example in chosen], config.shortest))
+        chosen = [example for example in chosen if example.index in places]
     assert config.max_tokens is not None
     path = folder.path / SCAN
     records = read_lines(path, scan.FIELDS)
     rewrite_lines(path, records)  # without the half line that a kill may have left
     rows = [scan.Row(**{name: record[name] for name in scan.FIELDS}) for record in records]
     done = {row.index for row in rows}
-    left = [place for place in chosen if place not in done]
+    left = [example for example in chosen if example.index not in done]
     if left:
-        every = {place: data.example(place) for place in chosen}
-        examples = [(place, every[place]) for place in left]
+        examples = [(example.index, example) for example in left]
         date = prompt_date(folder.path, config.prompt_date)
         # Nothing is differentiated: no need of masters.
         model = load_model(config.model, config.dtype, param_dtype=config.dtype, prompt_date=date)
-        keep_prompts(folder, model, [model.encode(example.prompt) for example in every.values()])
+        keep_prompts(folder, model, [model.encode(example.prompt) for example in chosen])
         writer = LineWriter(path)
         start = time.monotonic()
         try:

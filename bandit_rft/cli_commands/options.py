@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import datetime
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -107,6 +108,45 @@ def seed(text: str) -> int:
     if number >= 2**63:
         raise argparse.ArgumentTypeError(f"give a whole number below 2^63, not {text!r}")
     return number
+
+
+_RANGES = r"(\d*:\d*(:[1-9]\d*)?|\d+)(,(\d*:\d*(:[1-9]\d*)?|\d+))*"
+
+
+def ranges(text: str) -> str:
+    """Places and ranges START:STOP or START:STOP:STEP with commas between them, such as 0:128,300:310,512."""
+    if not re.fullmatch(_RANGES, text.replace(" ", "")):
+        raise argparse.ArgumentTypeError(
+            f"give places and ranges START:STOP with commas between them, such as 0:128,300:310,512, not {text!r}"
+        )
+    return text.replace(" ", "")
+
+
+def places_of(text: str, length: int | None = None) -> list[int]:
+    """The places that `ranges` names, each once, in order.
+
+    Args:
+        text: as `ranges` takes it.
+        length: of the data; ranges are cut off at it, as slices are. None: a range must say where it stops.
+
+    Raises:
+        InputError: nothing is named, or a range does not say where it stops and the length is unknown.
+    """
+    found: dict[int, None] = {}
+    for part in text.split(",") if re.fullmatch(_RANGES, text) else ():
+        start, colon, rest = part.partition(":")
+        stop, _, step = rest.partition(":")
+        if not colon:
+            found[int(part)] = None
+            continue
+        if not stop and length is None:
+            raise InputError(f"--indices has the range {part!r}: say where it stops, such as {start or 0}:128.")
+        last = length if not stop else int(stop) if length is None else min(int(stop), length)
+        found |= dict.fromkeys(range(int(start or 0), last or 0, int(step or 1)))
+    if not found:
+        of = "" if length is None else f" of the {length}"
+        raise InputError(f"--indices {text[:40]!r} names no question{of}: give START:STOP, such as 0:200, or 3,17,42.")
+    return list(found)
 
 
 def number(text: str) -> float:

@@ -1,0 +1,189 @@
+"""Rows of question data by index, from parquet, JSON lines, a JSON array or CSV; nothing in a file is run.
+
+Each reader has the columns that its file has, the number of rows, and `row(index)`. Parquet is read a row group at a
+time and JSON lines a line at a time, so that memory does not grow with the data; a JSON array and a CSV file are held
+whole, and are bounded.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from bandit_rft.errors import InputError
+
+SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+LONGEST_LINE = 1 << 24  # bytes of a line of JSON
+LARGEST_WHOLE = 1 << 30  # bytes of a file that is held whole
+_NAMED_ROWS = 100  # first rows of a JSON file whose keys are its columns
+
+
+class RowFile(Protocol):
+    """One file's rows."""
+
+    columns: Sequence[str]
+    length: int
+
+    def row(self, index: int, columns: Sequence[str]) -> dict[str, Any]:
+        """The values of these columns at a row, from 0; those that the file lacks are left out."""
+        ...
+
+
+def open_rows(path: Path) -> RowFile:
+    """The reader of a file, by its ending; parquet where the ending says nothing.
+
+    Raises:
+        InputError: the file cannot be read as that.
+    """
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        return _Csv(path, "\t" if suffix == ".tsv" else ",")
+    if suffix in (".jsonl", ".ndjson", ".json"):
+        try:
+            with path.open("rb") as file:
+                begins = file.read(256).lstrip(b"\xef\xbb\xbf \t\r\n")
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror or error}); check the file") from None
+        return _JsonArray(path) if begins.startswith(b"[") else _JsonLines(path)
+    return _Parquet(path)
+
+
+class _Parquet:
+    def __init__(self, path: Path) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        self._errors = (pyarrow.ArrowException, OSError)
+        try:
+            self._file = pyarrow.parquet.ParquetFile(path)
+        except self._errors as error:
+            raise InputError(f"{path} is not a readable parquet file; give a whole one in verl's layout") from error
+        sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
+        self._ends = list(itertools.accumulate(sizes))
+        self._held: tuple[int, Any] | None = None
+        self.path, self.length = path, sum(sizes)
+        self.columns = self._file.schema_arrow.names
+
+    def row(self, index: int, columns: Sequence[str]) -> dict[str, Any]:
+        group = next(place for place, end in enumerate(self._ends) if index < end)
+        start = self._ends[group - 1] if group else 0
+        wanted = [column for column in columns if column in self.columns]
+        try:
+            if self._held is None or self._held[0] != group:
+                self._held = (group, self._file.read_row_group(group, columns=wanted))
+            return self._held[1].slice(index - start, 1).to_pylist()[0]
+        except (*self._errors, ValueError) as error:  # a ValueError: text that is not UTF-8
+            raise InputError(f"{self.path} is damaged near row {index}; fetch it again") from error
+
+
+class _JsonLines:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._starts, self._numbers = array("Q"), array("Q")
+        try:
+            self._file = path.open("rb")
+            place = 0
+            for number, line in enumerate(self._lines(), start=1):
+                if line.strip():
+                    self._starts.append(place)
+                    self._numbers.append(number)
+                place += len(line)
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror or error}); check the file") from None
+        self.length = len(self._starts)
+        self.columns = _keys(self._read(index) for index in range(min(self.length, _NAMED_ROWS)))
+
+    def row(self, index: int, columns: Sequence[str]) -> dict[str, Any]:
+        found = self._read(index)
+        return {column: found[column] for column in columns if column in found}
+
+    def _lines(self) -> Any:
+        while line := self._file.readline(LONGEST_LINE + 1):
+            if len(line) > LONGEST_LINE:
+                raise InputError(f"{self.path} has a line of over {LONGEST_LINE >> 20} MiB; give a row per line")
+            yield line
+
+    def _read(self, index: int) -> dict[str, Any]:
+        self._file.seek(self._starts[index])
+        line = self._file.readline(LONGEST_LINE)
+        return _object(line.removeprefix(b"\xef\xbb\xbf"), f"line {self._numbers[index]} of {self.path}")
+
+
+class _JsonArray:
+    def __init__(self, path: Path) -> None:
+        try:
+            found = json.loads(_whole(path), parse_constant=float)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path} is not readable JSON ({_first_line(error)}); give a list of rows") from None
+        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+            raise InputError(f"{path} is not a list of rows with named columns; give one, or a row per line")
+        self._rows, self.length = found, len(found)
+        self.columns = _keys(found[:_NAMED_ROWS])
+
+    def row(self, index: int, columns: Sequence[str]) -> dict[str, Any]:
+        return {column: self._rows[index][column] for column in columns if column in self._rows[index]}
+
+
+class _Csv:
+    """Every cell is a text; an empty one is none."""
+
+    def __init__(self, path: Path, delimiter: str) -> None:
+        import csv
+
+        # The csv module's own limit of 131,072 characters a field is less than a prompt may have.
+        csv.field_size_limit(LONGEST_LINE)
+        try:
+            lines = io.StringIO(_whole(path).decode("utf-8-sig"), newline="")
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+            self.columns = next(reader, [])
+            self._rows: list[list[str]] = []
+            for cells in reader:
+                if cells and len(cells) != len(self.columns):
+                    raise InputError(
+                        f"line {reader.line_num} of {path} has {len(cells)} cells and its first line "
+                        f"{len(self.columns)}; mend the line"
+                    )
+                if cells:
+                    self._rows.append(cells)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not readable CSV ({_first_line(error)}); write it in UTF-8") from None
+        self.length = len(self._rows)
+
+    def row(self, index: int, columns: Sequence[str]) -> dict[str, Any]:
+        found = dict(zip(self.columns, self._rows[index], strict=True))
+        return {column: found[column] or None for column in columns if column in found}
+
+
+def _keys(rows: Any) -> list[str]:
+    """The keys of rows, in the order in which they are met."""
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is not readable JSON ({_first_line(error)}); mend the line") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{where} holds a {type(found).__name__}; give an object with named columns per line")
+    return found
+
+
+def _whole(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > LARGEST_WHOLE:
+            raise InputError(
+                f"{path} is over {LARGEST_WHOLE >> 30} GiB; give parquet or JSON lines, which are read by part"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}); check the file") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:80]

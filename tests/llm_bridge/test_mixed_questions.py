@@ -1,0 +1,67 @@
+"""Questions of several sources in one run: each is scored by its own verifier, in training and in evaluations."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bandit_rft.cli import main
+from bandit_rft.cli_commands.finetune_config import FineTuneConfig
+from bandit_rft.cli_commands.finetune_questions import asked_for
+from bandit_rft.cli_commands.finetune_questions import test_examples as examples_of_tests
+from bandit_rft.errors import InputError
+from bandit_rft.run_folder import read_json, read_lines
+from llm_bridge import datasets, evaluate, load_model
+from llm_bridge.question_arms import QuestionArms
+from llm_bridge.verifiers import GSM8K, MathVerify
+
+ROWS = [
+    {"prompt": "3+4=?", "ground_truth": "7", "data_source": "openai/gsm8k"},
+    {"prompt": "1+1=?", "ground_truth": None, "data_source": "openai/gsm8k"},
+    {"prompt": "5+6=?", "ground_truth": "11", "data_source": "lighteval/MATH"},
+]
+QUICK = ["--rounds", "1", "--max-tokens", "8", "--train-samples", "4", "--optimizer", "sgd", "--learning-rate", "0.001"]
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> str:
+    (tmp_path / "mixed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return str(tmp_path / "mixed.jsonl")
+
+
+def test_each_question_has_its_own_verifier(mixed: str) -> None:
+    """Catches the first question's rule taken for all: the other kind of row could then never earn."""
+    examples = datasets.load(mixed).usable(range(3), tell=lambda sentence: None)
+    checks = QuestionArms(load_model("tiny-llama"), examples).checks
+    assert [type(check) for check in checks] == [GSM8K, MathVerify]
+    assert (checks[0]("#### 7"), checks[1]("#### 11"), checks[1]("$\\boxed{11}$")) == (1, 0, 1)
+
+
+def test_a_run_on_a_mixed_file_says_what_each_question_is_scored_by(mixed: str, tmp_path: Path) -> None:
+    """config.json keeps the verifier that was asked for (none), questions.jsonl holds each question's own. The row
+    without an answer is left out of a range, and refused where it is named."""
+    run = tmp_path / "run"
+    command = ["finetune", "--model", "tiny-llama", "--data", mixed, "--test-data", "tiny-addition", *QUICK]
+    command += ["--test-questions", "2", "--out", str(run)]
+    assert main([*command, "--indices", "0:2,2:3", "--prompts-per-round", "2"]) == 0
+    assert read_json(run / "config.json")["verifier"] is None
+    found = [(line["index"], line["verifier"]) for line in read_lines(run / "questions.jsonl")]
+    assert found == [(0, "gsm8k-numeric"), (2, "math-verify")]
+    assert {line["measured"] for line in read_lines(run / "evaluations.jsonl")} == {"train", "test"}
+    assert main([*command, "--index", "1", "--out", str(tmp_path / "other")]) == 2
+
+
+def test_test_questions_of_another_source_keep_their_own_verifier(mixed: str) -> None:
+    config = FineTuneConfig(data="tiny-addition", test_data=mixed, test_split="train")
+    assert [one.verifier for one in examples_of_tests(config)] == ["gsm8k-numeric", "math-verify"]
+    config = FineTuneConfig(data=mixed, indices="0:3")
+    assert [one.index for one in asked_for(datasets.load(mixed), config)] == [0, 2]
+    with pytest.raises(InputError, match="no answer"):
+        asked_for(datasets.load(mixed), FineTuneConfig(data=mixed, index=1))
+
+
+def test_an_evaluation_of_a_whole_data_set_leaves_rows_out(mixed: str) -> None:
+    import jax
+
+    found = evaluate(load_model("tiny-llama"), datasets.load(mixed), key=jax.random.key(0), max_tokens=4)
+    assert found.questions == 2

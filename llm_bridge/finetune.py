@@ -26,7 +26,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -235,18 +235,8 @@ class FineTune:
                 not fit the model's context.
         """
         del row_capacity
-        if not isinstance(arms, PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms):
-            raise InputError(
-                f"FineTune learns from PromptArms or QuestionArms, not {type(arms).__name__}: give prompts and "
-                "verifiers."
-            )
-        arms.check_fits(self.max_tokens)
+        self._check(arms)
         questions = len(arms.question_tokens)
-        if questions < self.prompts:
-            raise InputError(
-                f"FineTune draws {self.prompts} prompts a round and there are {questions}: give more questions, or "
-                "lower prompts."
-            )
         if isinstance(arms, TokenPromptArms | TokenQuestionArms):
             return scan_learner.bind(self, arms, rounds)
         group = self.rollouts + self.baseline_rollouts
@@ -272,6 +262,31 @@ class FineTune:
             rollouts=self.prompts * group,
             metrics=lambda state: state.metrics,
         )
+
+    @property
+    def whole_rounds(self) -> bool:
+        """Whether an update takes a round at once, as many seeds together do: no mini- or micro-batches, no replay."""
+        return scan_learner.refused(self) is None
+
+    def bind_seeds(self, arms: PromptArms | QuestionArms, *, rounds: int | None = None) -> Learner:
+        """The learner for many seeds at once, all of it traceable; arguments and errors as `bind`."""
+        self._check(arms)
+        return scan_learner.bind(self, arms, rounds)
+
+    def _check(self, arms: Any) -> None:
+        """Raises InputError for arms of another kind, too few questions, or responses that do not fit the context."""
+        if not isinstance(arms, PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms):
+            raise InputError(
+                f"FineTune learns from PromptArms or QuestionArms, not {type(arms).__name__}: give prompts and "
+                "verifiers."
+            )
+        arms.check_fits(self.max_tokens)
+        questions = len(arms.question_tokens)
+        if questions < self.prompts:
+            raise InputError(
+                f"FineTune draws {self.prompts} prompts a round and there are {questions}: give more questions, or "
+                "lower prompts."
+            )
 
     def _init(self, key: Array, rounds: int | None) -> FineTuneState:
         """The model's weights, copied so that in-place updates leave the model alone; and a key of the run's own."""

@@ -1,4 +1,4 @@
-"""Many seeds at once with a verifier of the user's own, in Python, against the compiled scan and against each seed alone."""
+"""Many seeds at once with a verifier in Python, against the compiled scan and against each seed alone."""
 
 import jax
 import numpy as np

@@ -103,8 +103,8 @@ def run(
         raise InputError(
             f"{type(arms).__name__} and {type(learner).__name__} cannot run their seeds together: use loop='auto'."
         )
-    by_itself = by_chunk is not None or (seeds > 1 and by_round is None and learner.whole_rounds) if able else False
-    together = loop == "together" or (loop == "auto" and by_itself)
+    unasked = by_chunk is not None or (seeds > 1 and by_round is None and getattr(learner, "whole_rounds", False))
+    together = loop == "together" or (loop == "auto" and able and unasked)
     host = not together and (loop == "host" or not arms.jittable)
     if by_round is not None and not host:
         raise InputError("A recorder is told of each round by the host loop: set loop='host'.")

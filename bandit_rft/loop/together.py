@@ -73,8 +73,8 @@ def together_loop(
             found.append({"rewards": rewards, "metrics": metrics})
         stacked = jax.tree.map(lambda *parts: np.stack(parts, axis=1), *found)
         records = {"pulled_mean": None, "value": None, "best_mean": None, **stacked}
+        read_later = jax.tree.map(lambda *parts: np.stack(parts, axis=1), *kept) if kept else None
         if recorder is not None:
-            read_later = jax.tree.map(lambda *parts: np.stack(parts, axis=1), *kept) if kept else None
             recorder.check(start, records, read_later)
         store.add(start, records)
         if recorder is not None:

@@ -1,4 +1,4 @@
-"""A fine-tuning run beside `bandit-rft predict`'s prediction of it: reward and Pass@1 by round, from saved results."""
+"""A fine-tuning run beside the prediction of its law: reward and Pass@1 by round, from saved results."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.errors import InputError
-from bandit_rft.run_folder import SEVERAL_SEEDS, read_history, read_json
+from bandit_rft.run_folder import SEVERAL_SEEDS, read_history
+from bandit_rft.run_law import law_of
 from figures import style
-from figures.finetune_run import estimates, run_title, running_mean
+from figures.finetune_run import draw_law, estimates, run_title, running_mean
 from figures.report_seeds import means
 
 NAME = "finetune_prediction"
@@ -23,40 +24,32 @@ def accepts(config: Mapping[str, Any]) -> bool:
 
 
 def ready(run: Path) -> bool:
-    """Whether `bandit-rft predict` has found a law for this run."""
-    return (run / "prediction.json").exists() and read_json(run / "prediction.json")["law"] is not None
+    """Whether `bandit-rft predict` has been asked of this run, and a law applies to it."""
+    return (run / "prediction.json").exists() and law_of(read_history(run)).prediction is not None
 
 
 def draw(run: str | Path, out: str | Path | None = None) -> Path:
-    """Draw the figure of a run folder that `bandit-rft predict` has been through; returns the PNG's path.
+    """Draw the figure of a run folder; returns the PNG's path.
 
     Args:
         run: the run folder; the run may still be going on.
         out: folder of the PNG; the run's own figures/ by default.
 
     Raises:
-        InputError: no fine-tuning history, no prediction yet, or one that says that no law applies.
+        InputError: no fine-tuning history, or no law applies to the run.
     """
     run = Path(run)
     history = read_history(run)
     if not accepts(history.config):
         raise InputError(f"{run} is not a fine-tuning run: give {NAME} a folder of bandit-rft finetune.")
-    if not (run / "prediction.json").exists():
-        raise InputError(f"{run} holds no prediction.json: make it with bandit-rft predict {run}.")
-    predicted = read_json(run / "prediction.json")
-    if predicted["law"] is None:
-        raise InputError(f"{run} has no prediction to draw: {predicted['reason']}")
-    at, value = np.asarray(predicted["at"]), np.asarray(predicted["value"])
+    law = law_of(history)
+    if law.prediction is None:
+        raise InputError(f"{run} has no prediction to draw: {law.reason}")
     rewards, seeds = history.rewards.mean(axis=(0, 2)), history.seeds
     rounds = history.config["rounds"]
     with style.panels(1, 1, height=3.0, squeeze=False) as (figure, axes):
         panel = axes[0, 0]
-        label = f"{predicted['law']}, $p_0$ and $\\kappa$ measured"
-        panel.plot(at, value, color=style.INK, linestyle=(0, (4, 2)), linewidth=1.0, label=label)
-        if predicted["low"] is not None:
-            panel.fill_between(
-                at, predicted["low"], predicted["high"], color=style.GREY, alpha=0.22, linewidth=0, label="80% of runs"
-            )
+        draw_law(panel, law)
         window = max(1, min(max(5, rounds // 20), len(rewards)))
         of_seeds = f" of {seeds} seeds" if seeds > 1 else ""
         smooth = running_mean(rewards, window)[window - 1 :]

@@ -1,4 +1,4 @@
-"""A real fine-tuning run: reward and Pass@1 by round beside the jump chain's prediction, and Pass@1 on a test set."""
+"""A real fine-tuning run: reward and Pass@1 by round beside the prediction of its law, and Pass@1 on a test set."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.errors import InputError
+from bandit_rft.history import History
 from bandit_rft.run_folder import read_history
+from bandit_rft.run_law import RunLaw, law_of
 from bandit_rft.verdict import compare
 from figures import style
-from figures.jump_overlay import Overlay, band, overlay
 
 NAME = "finetune_run"
 
@@ -38,14 +39,13 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
     if not accepts(config):
         raise InputError(f"{run} is not a fine-tuning run: give {NAME} a folder of bandit-rft finetune.")
     rewards = history.rewards[0]
-    predicted = overlay(config, rewards, history.evaluations, config["rounds"])
     test = [e for e in history.evaluations if e["measured"] == "test"]
     heights = [2.3, 1.2] if test else [2.3]
     with style.panels(
         len(heights), 1, height=0.9 + sum(heights), sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
     ) as (figure, axes):
         top = axes[0, 0]
-        _prediction(top, predicted)
+        draw_law(top, law_of(history))
         window = max(5, config["rounds"] // 20)
         # A mean of fewer rounds than the window would swing wildly: the line starts where its window is full.
         smooth = running_mean(rewards.mean(axis=1), window)[window - 1 :]
@@ -84,15 +84,17 @@ def summary(run: str | Path) -> str:
             lines.append(
                 f"{title}: " + ", ".join(_interval(e) for e in ([found[0], found[-1]] if len(found) > 1 else found))
             )
-    predicted = overlay(config, rewards, history.evaluations, config["rounds"])
-    if predicted.prediction is None:
-        lines.append(f"No jump-chain prediction: {'; '.join(predicted.caveats)}.")
-        return "\n".join(lines)
-    lines.append(f"Jump chain from p0 = {predicted.p0:.3f} ({predicted.p0_source}), {_kappa(predicted)}")
-    lines += [f"  caveat: {caveat}" for caveat in predicted.caveats]
-    if len(rewards) == config["rounds"]:
-        lines.append(compare(history, predicted.prediction).report())
-    return "\n".join(lines)
+    return "\n".join([*lines, *law_lines(history)])
+
+
+def law_lines(history: History) -> list[str]:
+    """What the theory says of a run, and the verdict on the rounds that there are."""
+    law = law_of(history)
+    lines = [law.sentence()]
+    if law.shown is not None:
+        lines += [f"  caveat: {caveat}" for caveat in law.shown.caveats]
+        lines.append(compare(history, law.shown.at(history.rounds)).report())
+    return lines
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
@@ -103,14 +105,16 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
     return (total[ends] - total[starts]) / (ends - starts)
 
 
-def _prediction(axes: Any, predicted: Overlay) -> None:
-    if predicted.prediction is None:
+def draw_law(axes: Any, law: RunLaw) -> None:
+    """The law's mean and band, where the run has a law."""
+    shown = law.shown
+    if shown is None or shown.prediction is None:
         return
-    at = np.arange(predicted.prediction.rounds)
-    low, high = band(predicted.prediction)
-    label = f"jump chain: $p_0$ {predicted.p0:.2f}, $\\kappa$ {'fitted' if predicted.fitted else 'measured'}"
-    axes.plot(at, predicted.prediction.value, color=style.INK, linestyle=(0, (4, 2)), linewidth=1.0, label=label)
-    axes.fill_between(at, low, high, color=style.GREY, alpha=0.22, linewidth=0, label="80% of the chain's runs")
+    at, name = shown.rounds_shown, shown.prediction.name
+    label = f"{name}: $p_0$ {shown.p0:.2f}, $\\kappa$ {'fitted' if shown.fitted_on else 'measured'}"
+    axes.plot(at, shown.prediction.value, color=style.INK, linestyle=(0, (4, 2)), linewidth=1.0, label=label)
+    if shown.band is not None:
+        axes.fill_between(at, *shown.band, color=style.GREY, alpha=0.22, linewidth=0, label="80% of the law's runs")
 
 
 def estimates(axes: Any, found: Sequence[Mapping[str, Any]], colour: str, label: str, *, line: bool = False) -> None:
@@ -144,7 +148,3 @@ def run_title(config: Mapping[str, Any]) -> str:
 
 def _interval(record: Mapping[str, Any]) -> str:
     return f"{record['pass_at_1']:.3f} [{record['low']:.3f}, {record['high']:.3f}] after {record['round']} rounds"
-
-
-def _kappa(predicted: Overlay) -> str:
-    return f"kappa = {predicted.kappa:.4g} ({'fitted on the first rounds' if predicted.fitted else 'measured'})"

@@ -1,4 +1,4 @@
-"""One embedded model fine-tuned with many seeds: rewards over seeds beside the jump chain, and test Pass@1 before and
+"""One embedded model fine-tuned with many seeds: rewards over seeds beside its law, and test Pass@1 before and
 after.
 """
 
@@ -13,10 +13,9 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.run_folder import read_history
-from bandit_rft.verdict import compare
+from bandit_rft.run_law import law_of
 from figures import style
-from figures.finetune_run import running_mean
-from figures.jump_overlay import Overlay, band, overlay
+from figures.finetune_run import draw_law, law_lines, running_mean
 
 NAME = "finetune_seeds"
 
@@ -39,7 +38,6 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         raise InputError(f"{run} is not a run of many seeds: give {NAME} a folder of bandit-rft finetune --seeds.")
     rewards = history.rewards.mean(axis=2)
     seeds, rounds = rewards.shape
-    predicted = _overlay(history)
     test = [e for e in history.evaluations if e["measured"] == "test"]
     with style.panels(
         2 if test else 1,
@@ -49,11 +47,7 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         gridspec_kw={"height_ratios": [2.3, 1.0][: 1 + bool(test)]},
     ) as (figure, axes):
         top = axes[0, 0]
-        if predicted.prediction is not None:
-            at, (low, high) = np.arange(rounds), band(predicted.prediction)
-            top.fill_between(at, low, high, color=style.GREY, alpha=0.22, linewidth=0, label="80% of the chain's runs")
-            label = f"jump chain: $p_0$ {predicted.p0:.2f}, $\\kappa$ measured"
-            top.plot(at, predicted.prediction.value, color=style.INK, linestyle=(0, (4, 2)), linewidth=1.0, label=label)
+        draw_law(top, law_of(history))
         window = max(5, rounds // 30)
         middle = np.arange(window, rounds + 1) - (window + 1) / 2
         smooth = np.asarray([running_mean(row, window)[window - 1 :] for row in rewards])
@@ -90,16 +84,7 @@ def summary(run: str | Path) -> str:
         if after.size:
             line += f"; after, mean {after.mean():.3f}, seeds from {after.min():.3f} to {after.max():.3f}"
         lines.append(line)
-    predicted = _overlay(history)
-    if predicted.prediction is None:
-        return "\n".join([*lines, f"No jump-chain prediction: {'; '.join(predicted.caveats)}."])
-    lines.append(f"Jump chain from p0 = {predicted.p0:.3f} ({predicted.p0_source}), kappa = {predicted.kappa:.4g}")
-    lines += [f"  caveat: {caveat}" for caveat in predicted.caveats]
-    return "\n".join([*lines, compare(history, predicted.prediction).report()])
-
-
-def _overlay(history: Any) -> Overlay:
-    return overlay(history.config, history.rewards[0], history.evaluations, history.rounds)
+    return "\n".join([*lines, *law_lines(history)])
 
 
 def _after(evaluations: Sequence[Mapping[str, Any]], history: History) -> list[Mapping[str, Any]]:

@@ -58,12 +58,12 @@ def render(run: Path) -> str:
     manifest = read_json(run / MANIFEST) if (run / MANIFEST).exists() else {}
     if config.get("command") == "finetune":
         history = read_history(run)
-        theory = of_finetune(run, history)
+        theory = of_finetune(history)
         title, body = run_title(config), _finetune(run, history, theory)
     elif config.get("command") == SEVERAL_SEEDS:
         history = read_history(run)
         title = f"{run_title(config)}, {history.seeds} seeds"
-        body = _seeds(run, history, of_finetune(run, history))
+        body = _seeds(run, history, of_finetune(history))
     elif (run / HISTORY).exists():
         history = read_history(run)
         theory = of_simulation(history)

@@ -34,7 +34,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -274,25 +274,13 @@ class FineTune:
                 not fit the model's context.
         """
         del row_capacity
-        if not isinstance(arms, PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms):
-            raise InputError(
-                f"FineTune learns from PromptArms or QuestionArms, not {type(arms).__name__}: give prompts and "
-                "verifiers."
-            )
-        if self.max_tokens is None:
-            fits = defaults.max_tokens(arms.model, arms.question_tokens)
-            return dataclasses.replace(self, max_tokens=fits).bind(arms, rounds=rounds)
+        max_tokens = self._longest(arms)
+        if max_tokens != self.max_tokens:
+            return dataclasses.replace(self, max_tokens=max_tokens).bind(arms, rounds=rounds)
         warn_of_rounding(self)
-        max_tokens = self.max_tokens
-        arms.check_fits(max_tokens)
-        questions = len(arms.question_tokens)
-        if questions < self.prompts:
-            raise InputError(
-                f"FineTune draws {self.prompts} prompts a round and there are {questions}: give more questions, or "
-                "lower prompts."
-            )
         if isinstance(arms, TokenPromptArms | TokenQuestionArms):
             return scan_learner.bind(self, arms, rounds)
+        questions = len(arms.question_tokens)
         group = self.rollouts + self.baseline_rollouts
 
         def act(key: Array, state: FineTuneState) -> tuple[Rollouts, Info]:
@@ -316,6 +304,34 @@ class FineTune:
             rollouts=self.prompts * group,
             metrics=lambda state: state.metrics,
         )
+
+    @property
+    def whole_rounds(self) -> bool:
+        """Whether an update takes a round at once, as many seeds together do: no mini- or micro-batches, no replay."""
+        return scan_learner.refused(self) is None
+
+    def bind_seeds(self, arms: PromptArms | QuestionArms, *, rounds: int | None = None) -> Learner:
+        """The learner for many seeds at once, all of it traceable; arguments and errors as `bind`."""
+        return scan_learner.bind(dataclasses.replace(self, max_tokens=self._longest(arms)), arms, rounds)
+
+    def _longest(self, arms: Any) -> int:
+        """`max_tokens`, or what fits where it is None. Raises InputError for arms of another kind, too few questions, or
+        responses that do not fit the context.
+        """
+        if not isinstance(arms, PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms):
+            raise InputError(
+                f"FineTune learns from PromptArms or QuestionArms, not {type(arms).__name__}: give prompts and "
+                "verifiers."
+            )
+        fits = self.max_tokens or defaults.max_tokens(arms.model, arms.question_tokens)
+        arms.check_fits(fits)
+        questions = len(arms.question_tokens)
+        if questions < self.prompts:
+            raise InputError(
+                f"FineTune draws {self.prompts} prompts a round and there are {questions}: give more questions, or "
+                "lower prompts."
+            )
+        return fits
 
     def _init(self, key: Array, rounds: int | None) -> FineTuneState:
         """The model's weights, copied so that in-place updates leave the model alone; and a key of the run's own."""

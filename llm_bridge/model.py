@@ -254,17 +254,21 @@ class LanguageModel:
             temperature=float(temperature),
             eos_ids=() if ignore_eos else self.config.eos_ids,
         )
-        responses = [row[:length].tolist() for row, length in zip(sampled.tokens, sampled.lengths, strict=True)]
         prompt_lengths = np.asarray([len(prompt) for prompt in prompts], np.int32)
         return Rollouts(
             tokens=sampled.tokens,
             lengths=sampled.lengths,
             log_probs=sampled.log_probs,
             entropy=sampled.entropy,
-            text=[self.tokenizer.decode(response, skip_special_tokens=True) for response in responses],
+            text=self.texts(sampled.tokens, sampled.lengths),
             truncated=sampled.truncated,
             prompt_lengths=np.broadcast_to(prompt_lengths, (len(row_keys),)).copy(),
         )
+
+    def texts(self, tokens: np.ndarray, lengths: np.ndarray) -> list[str]:
+        """Responses int [R, T] of these lengths [R] decoded, special tokens left out."""
+        rows = (row[:length].tolist() for row, length in zip(tokens, lengths, strict=True))
+        return [self.tokenizer.decode(row, skip_special_tokens=True) for row in rows]
 
     def release_decoding_weights(self) -> None:
         """Drop decoding's own copy of the weights (as large as the model) until the next response is sampled."""

@@ -21,7 +21,8 @@ from bandit_rft.errors import InputError
 from bandit_rft.keys import Key, as_key, row_keys
 from llm_bridge import verifiers
 from llm_bridge.generate import Rollouts
-from llm_bridge.response_arms import OnePromptArms
+from llm_bridge.response_arms import OnePromptArms, ResponseArms
+from llm_bridge.rollouts import Responses
 
 if TYPE_CHECKING:
     from llm_bridge.model import LanguageModel
@@ -116,8 +117,41 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:40]}... (of type {type(value).__name__})"
 
 
+class TextArms(ResponseArms):
+    """What arm sets have whose verifiers read text. Subclasses have `checks`.
+
+    Attributes:
+        checks: each question's verifier: response text -> reward.
+    """
+
+    checks: tuple[Verifier, ...]
+
+    def pull_seeds(self, keys: jax.Array, arms: Responses) -> np.ndarray:
+        """Rewards [S, R] float32 of the responses [S, R] of S seeds, each by its own question's verifier, all at once.
+
+        Args:
+            keys: [S]; not used, for the reward is deterministic.
+            arms: on the device; only tokens and lengths come to the host.
+
+        Raises:
+            InputError: a reward that is not a finite number, naming the verifier.
+        """
+        del keys
+        tokens, lengths = np.asarray(arms.tokens), np.asarray(arms.lengths)
+        texts = self.model.texts(tokens.reshape(-1, tokens.shape[-1]), lengths.reshape(-1))
+        questions = np.zeros(lengths.shape, np.int32) if arms.questions is None else np.asarray(arms.questions)
+        return score_each([self.checks[question] for question in questions.reshape(-1)], texts).reshape(lengths.shape)
+
+    def kept(self, arms: Responses) -> dict[str, jax.Array]:
+        """What can be read of responses afterwards: tokens int32 [..., R, T], lengths int32 [..., R], truncated bool
+        [..., R]; of several questions, questions int32 [..., R].
+        """
+        found = {"tokens": arms.tokens, "lengths": arms.lengths, "truncated": arms.truncated}
+        return found if arms.questions is None else found | {"questions": arms.questions}
+
+
 @dataclass(frozen=True)
-class PromptArms(OnePromptArms):
+class PromptArms(OnePromptArms, TextArms):
     """The responses to one prompt, as arms.
 
     Attributes:
@@ -139,6 +173,11 @@ class PromptArms(OnePromptArms):
         if not callable(self.verifier):
             raise InputError(f"The verifier is {self.verifier!r}: give a function from response text to a float.")
         self.check_fits(1)
+
+    @property
+    def checks(self) -> tuple[Verifier, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The one prompt's verifier, as arm sets of several questions have several."""
+        return (self.verifier,)
 
     def generate(
         self,

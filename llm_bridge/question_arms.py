@@ -21,8 +21,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.keys import Key, as_key
 from llm_bridge import verifiers
 from llm_bridge.generate import Rollouts
-from llm_bridge.prompt_arms import Prompt, Verifier, VerifierFactory, in_batches, score_each
-from llm_bridge.response_arms import ResponseArms
+from llm_bridge.prompt_arms import Prompt, TextArms, Verifier, VerifierFactory, in_batches, score_each
 
 if TYPE_CHECKING:
     from llm_bridge.model import LanguageModel
@@ -61,7 +60,7 @@ class QuestionRollouts(Rollouts):
 
 
 @dataclass(frozen=True)
-class QuestionArms(ResponseArms):
+class QuestionArms(TextArms):
     """The responses to several questions, as arms.
 
     Attributes:
@@ -94,7 +93,7 @@ class QuestionArms(ResponseArms):
         return tuple(np.asarray(self.model.encode(example.prompt), np.int32) for example in self.examples)
 
     @cached_property
-    def checks(self) -> tuple[Verifier, ...]:
+    def checks(self) -> tuple[Verifier, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Each question's verifier: response text -> reward."""
         return tuple(verifier_of(self.verifier, example) for example in self.examples)
 

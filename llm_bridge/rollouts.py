@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import jax
 import numpy as np
+
+Array = jax.Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,3 +38,23 @@ class Rollouts:
     def __post_init__(self) -> None:
         if self.entropy is None:
             object.__setattr__(self, "entropy", np.full(np.shape(self.log_probs), np.nan, np.float32))
+
+
+class Responses(NamedTuple):
+    """G sampled responses, on the device; a pytree.
+
+    Attributes:
+        tokens: int32 [G, T], padded past the end.
+        lengths: int32 [G], the end-of-text token included.
+        log_probs: float32 [G, T] in nats, of each token under the policy that sampled it; 0 past the length.
+        truncated: bool [G], no end-of-text token within T.
+        entropy: float32 [G, T] in nats, exact, of what each token was drawn from; None where it was not recorded.
+        questions: int32 [G], the place among the arm set's questions that each answers; None where there is one.
+    """
+
+    tokens: Array
+    lengths: Array
+    log_probs: Array
+    truncated: Array
+    entropy: Array | None = None
+    questions: Array | None = None

@@ -29,35 +29,45 @@ from llm_bridge.finetune_state import QUESTION_ORDER, FineTuneState
 from llm_bridge.finetune_update import Update
 from llm_bridge.generate import pad_prompts, sample_traced
 from llm_bridge.question_arms import drawn
-from llm_bridge.tiny.arms import Responses, TokenPromptArms, TokenQuestionArms
+from llm_bridge.rollouts import Responses
+from llm_bridge.tiny.arms import TokenPromptArms, TokenQuestionArms
 
 if TYPE_CHECKING:
     from llm_bridge.finetune import FineTune
+    from llm_bridge.prompt_arms import PromptArms
+    from llm_bridge.question_arms import QuestionArms
+
+    AnyArms = PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms
 
 Array = jax.Array
 
 
-def bind(settings: FineTune, arms: TokenPromptArms | TokenQuestionArms, rounds: int | None = None) -> Learner:
+def refused(settings: FineTune) -> str | None:
+    """The setting that only the host loop has, if there is one."""
+    group = settings.rollouts + settings.baseline_rollouts
+    chosen = {
+        "micro_batch": (settings.micro_batch or group * settings.prompts) < settings.prompts * settings.rollouts,
+        "generation_batch": (settings.generation_batch or group * settings.prompts) < settings.prompts * group,
+        "mini_batches": settings.mini_batches > 1,
+        "replay": settings.replay > 0,
+    }
+    return next((name for name, asked in chosen.items() if asked), None)
+
+
+def bind(settings: FineTune, arms: AnyArms, rounds: int | None = None) -> Learner:
     """The learner of these settings on these arms, all of it traceable.
 
     Raises:
         InputError: settings that only the host loop has (micro-batches, mini-batches, replay), another model than the
             arms', or a response that does not fit the context.
     """
+    name = refused(settings)
+    if name is not None:
+        raise InputError(
+            f"{name} is {getattr(settings, name)}, and many seeds take a round at once: leave {name} out, or run the "
+            "seeds one by one."
+        )
     group = settings.rollouts + settings.baseline_rollouts
-    refused = {
-        "micro_batch": settings.micro_batch is not None and settings.micro_batch < settings.prompts * settings.rollouts,
-        "generation_batch": settings.generation_batch is not None
-        and settings.generation_batch < settings.prompts * group,
-        "mini_batches": settings.mini_batches > 1,
-        "replay": settings.replay > 0,
-    }
-    for name, chosen in refused.items():
-        if chosen:
-            raise InputError(
-                f"{name} is {getattr(settings, name)}, and the scan loop takes a round at once: leave {name} out, or "
-                "use PromptArms or QuestionArms."
-            )
     if settings.model is not arms.model:
         raise InputError("FineTune and its arms have different models: give both the same one.")
     max_tokens = settings.max_tokens

@@ -13,7 +13,8 @@ LAYERS = [
     {"choice", "sampling", "sampling_normal"}, {"pools"}, {"rows"},
     {"signals", "objectives", "verifiers"}, {"policies"}, {"arms"}, {"learners"},
     {"history"}, {"loop"},
-    {"regret"}, {"theory"}, {"summarize", "verdict"}, {"run_folder", "progress"}, {"rollouts", "loggers"}, {"sweep"},
+    {"regret"}, {"theory"}, {"summarize", "verdict"}, {"run_folder", "progress"}, {"rollouts", "loggers", "run_law"},
+    {"sweep"},
     {"cli", "cli_commands", "__main__"},
 ]  # fmt: skip
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.keys import Key, as_key
 from llm_bridge.prompt_arms import Prompt
 from llm_bridge.response_arms import OnePromptArms, ResponseArms
+from llm_bridge.rollouts import Responses
 from llm_bridge.tiny import vocabulary
 from llm_bridge.tiny.verifier import TokenVerifier, answer_table, matches
 
@@ -28,26 +29,6 @@ if TYPE_CHECKING:
     from llm_bridge.model import LanguageModel
 
 Array = jax.Array
-
-
-class Responses(NamedTuple):
-    """G sampled responses, on the device; a pytree.
-
-    Attributes:
-        tokens: int32 [G, T], padded past the end.
-        lengths: int32 [G], the end-of-text token included.
-        log_probs: float32 [G, T] in nats, of each token under the policy that sampled it; 0 past the length.
-        truncated: bool [G], no end-of-text token within T.
-        entropy: float32 [G, T] in nats, exact, of what each token was drawn from; None where it was not recorded.
-        questions: int32 [G], the place among the arm set's questions that each answers; None where there is one.
-    """
-
-    tokens: Array
-    lengths: Array
-    log_probs: Array
-    truncated: Array
-    entropy: Array | None = None
-    questions: Array | None = None
 
 
 class TokenArms(ResponseArms):

@@ -13,7 +13,6 @@ from bandit_rft import arms, learners, run, theory
 from bandit_rft.errors import InputError
 from bandit_rft.run_folder import HISTORY, RunFolder, config_hash, to_line
 from figures import finetune_run, needle_regret, registry
-from figures.jump_overlay import band, fit_gain, overlay
 
 FINETUNE: dict[str, Any] = {
     "command": "finetune",
@@ -108,22 +107,6 @@ def test_an_unfinished_run_can_be_drawn(tmp_path: Path, rounds_done: int) -> Non
     assert f"{rounds_done} of 60 rounds" in finetune_run.summary(folder)
 
 
-def test_the_overlay_starts_at_the_pooled_p0_and_uses_the_measured_kappa(tmp_path: Path) -> None:
-    rewards, evaluations = np.ones((10, 1)), [evaluation(0, "train", 7, 50)]
-    config = {
-        **FINETUNE,
-        "resolved": {"learning_rate": 0.25, "measurement": {"kappa": 2.0, "successes": 13, "rollouts": 50}},
-    }
-    found = overlay(config, rewards, evaluations, 10)
-    assert found.prediction is not None
-    assert found.prediction.value[0] == pytest.approx(20 / 100)
-    assert found.prediction.parameters["kappa"] == 2.0
-    assert not found.fitted
-    assert found.caveats == ()
-    low, high = band(found.prediction)
-    assert np.all(low <= high)
-
-
 @pytest.mark.parametrize("model", ["$\\frac$", "\x1b[31m\u202e", "x" * 5000], ids=["mathtext", "marks", "long"])
 def test_a_run_s_names_stand_in_its_figure_as_they_are(tmp_path: Path, model: str) -> None:
     """Catches a name that matplotlib takes for mathematics, and raises over, and one as wide as a street."""
@@ -141,30 +124,15 @@ def test_a_figure_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
 def test_without_a_measurement_kappa_is_fitted_and_said_to_be(tmp_path: Path) -> None:
     summary = finetune_run.summary(fine_tuned(tmp_path / "run", kappa=None))
     assert "fitted on the first" in summary
-    assert "evaluated before the run" in summary
-
-
-def test_the_fit_finds_the_gain_that_made_the_rewards() -> None:
-    """40 chains of 200 rounds at gain .5: the median estimate within 15% (its error at this seed is about 5%)."""
-    generator = np.random.default_rng(1)
-    law = theory.pg_jump_single(0.2, 0.5, 200, kappa=1.0).law
-    assert law is not None
-    logits, found = law.logits(201), []
-    for _ in range(40):
-        successes, rewards = 0, np.zeros(200)
-        for t in range(200):
-            rewards[t] = generator.random() < 1 / (1 + math.exp(-logits[successes]))
-            successes += int(rewards[t])
-        found.append(fit_gain(0.2, rewards))
-    assert np.median(found) == pytest.approx(0.5, rel=0.15)
+    assert "kappa was not measured before the run" in summary
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"optimizer": "adamw"}, "optimiser is adamw"),
-        ({"rollouts": 8}, "one rollout"),
-        ({"signal": "signed"}, "raw reward"),
+        ({"epochs": 2}, "2 epochs"),
+        ({"schedule": "cosine"}, "schedule = cosine"),
     ],
 )
 def test_no_prediction_is_drawn_where_the_theory_does_not_apply(

@@ -17,9 +17,9 @@ from PIL import Image
 
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
-from bandit_rft.run_folder import read_lines, rewrite_lines
-from figures import report, report_charts
-from figures.jump_overlay import overlay
+from bandit_rft.run_folder import LINES, read_lines, rewrite_lines
+from bandit_rft.run_law import law_of
+from figures import finetune_run, report, report_charts
 from figures.report_charts import Area, Line, chart, ticks
 from figures.report_page import LONGEST
 from tests.figures.test_figures import fine_tuned, simulated
@@ -118,12 +118,12 @@ def test_the_curve_of_the_theory_stands_where_the_law_says(tmp_path):
     run = fine_tuned(tmp_path / "run")
     source = report.write(run).read_text()
     history = report.read_history(run)
-    law = overlay(history.config, history.rewards[0], history.evaluations, 60).prediction
+    law = law_of(history).prediction
     assert law is not None
     [points] = drawn(source, "Reward and training Pass@1", "ink dashed")
     c = report_charts
     wide, tall = c.WIDTH - c.LEFT - c.RIGHT, c.HEIGHT - c.TOP - c.BOTTOM
-    np.testing.assert_allclose((points[:, 0] - c.LEFT) / wide * (1.04 * 60) - 0.02 * 60, np.arange(60), atol=0.02)
+    np.testing.assert_allclose((points[:, 0] - c.LEFT) / wide * (1.04 * 60) - 0.02 * 60, np.arange(61), atol=0.02)
     np.testing.assert_allclose((c.HEIGHT - c.BOTTOM - points[:, 1]) / tall, law.value, atol=1e-3)
     assert "AGREES" in source or "FALSIFIED" in source
     assert "round 60: 0.938 [" in source  # the evaluation's numbers, under the pointer
@@ -131,48 +131,24 @@ def test_the_curve_of_the_theory_stands_where_the_law_says(tmp_path):
 
 def test_a_run_outside_every_law_says_why(tmp_path):
     source = report.write(fine_tuned(tmp_path / "run", optimizer="adamw")).read_text()
-    assert "the optimiser is adamw" in source
+    assert "optimiser is adamw" in source
     assert not drawn(source, "Reward and training Pass@1", "ink dashed")
 
 
-def test_a_prediction_that_was_made_is_the_one_shown(tmp_path, capsys):
-    run = fine_tuned(tmp_path / "run")
-    assert main(["predict", str(run)]) == 0
-    assert main(["report", str(run), "--out", str(tmp_path / "mine.html")]) == 0
-    assert str(tmp_path / "mine.html") in capsys.readouterr().out
-    predicted = json.loads((run / "prediction.json").read_text())
-    assert html.escape(predicted["why"]) in (tmp_path / "mine.html").read_text()
-    (run / "prediction.json").write_text('{"law": "x"}')
-    with pytest.raises(InputError, match="damaged"):
-        report.write(run)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"value": [0.5]}, {"low": [0.1]}, {"low": ["a"] * 61}, {"at": [None] * 61}, {"p0": 10**400}, {"verdict": []}],
-    ids=repr,
-)
-def test_a_prediction_with_curves_that_do_not_fit_is_a_sentence(tmp_path, change):
-    run = fine_tuned(tmp_path / "run")
-    assert main(["predict", str(run)]) == 0
-    predicted = json.loads((run / "prediction.json").read_text())
-    (run / "prediction.json").write_text(json.dumps(predicted | change))
-    with pytest.raises(InputError, match=r"prediction\.json is damaged"):
-        report.write(run)
-
-
-def test_a_prediction_that_was_refused_gives_its_own_reason(tmp_path):
-    """Catches a report that tells the overlay's reason where `bandit-rft predict` has given another."""
-    run = fine_tuned(tmp_path / "run", optimizer="adamw")
-    assert main(["predict", str(run)]) == 0
-    reason = json.loads((run / "prediction.json").read_text())["reason"]
-    source = report.write(run).read_text()
-    assert html.escape(f"bandit-rft predict: {reason}") in source
-    assert "the chain is that of plain gradient steps" not in source
-    fitted = fine_tuned(tmp_path / "fitted", kappa=None)
-    assert main(["predict", str(fitted)]) == 0
-    reason = json.loads((fitted / "prediction.json").read_text())["reason"]
-    assert html.escape(f"bandit-rft predict: {reason} Instead: the jump chain") in report.write(fitted).read_text()
+def test_the_command_the_summary_and_the_report_name_one_law(tmp_path, capsys):
+    """Catches a run that one of them has a law for and another has not, such as groups of four with a baseline."""
+    for name, changes in (("groups", {"signal": "rloo", "rollouts": 4}), ("unmeasured", {"kappa": None})):
+        run = fine_tuned(tmp_path / name, **changes)
+        lines = [{**line, "rewards": line["rewards"] * changes.get("rollouts", 1)} for line in read_lines(run / LINES)]
+        rewrite_lines(run / LINES, [{name: line[name] for name in ("round", "rewards", "metrics")} for line in lines])
+        sentence = law_of(report.read_history(run)).sentence()
+        assert main(["predict", str(run)]) == 0
+        assert sentence in capsys.readouterr().out
+        assert sentence in finetune_run.summary(run)
+        assert main(["report", str(run), "--out", str(tmp_path / "mine.html")]) == 0
+        assert html.escape(sentence) in (tmp_path / "mine.html").read_text()
+        capsys.readouterr()
+    assert "pg_group" in law_of(report.read_history(tmp_path / "groups")).sentence()
 
 
 def test_the_commands_in_a_report_are_safe_to_paste(tmp_path, monkeypatch):
@@ -189,7 +165,7 @@ def test_the_verdict_on_a_run_that_is_going_on_is_of_the_law_that_is_drawn(tmp_p
     run = fine_tuned(tmp_path / "run", kappa=None)
     rewrite_lines(run / "history.jsonl", read_lines(run / "history.jsonl")[:30])
     source = report.write(run).read_text()
-    assert "kappa was not measured but fitted on the first 12 rounds" in source
+    assert "(fitted on the first 12 rounds)" in source
     assert "1 seed, 30 rounds" in source
 
 

@@ -15,10 +15,10 @@ from bandit_rft.cli import main
 from bandit_rft.errors import InputError
 from bandit_rft.rollouts import round_of_seeds
 from bandit_rft.run_folder import EVALUATIONS, HISTORY, RESPONSES, RunFolder, to_line
+from bandit_rft.run_law import law_of
 from bandit_rft.verdict import compare
 from figures import report, report_charts
 from figures.finetune_run import running_mean
-from figures.jump_overlay import overlay
 from figures.report_seeds import mean_of, means, moving
 from tests.figures.test_figures import FINETUNE, evaluation
 from tests.figures.test_report import Tags, drawn
@@ -71,11 +71,12 @@ def test_the_curves_are_means_over_seeds(tmp_path: Path) -> None:
     np.testing.assert_allclose(middles, np.arange(2, ROUNDS - 2), atol=0.02)
     single = drawn(source, "Reward and training Pass@1", "faint")
     np.testing.assert_allclose([heights(line, 0, 1) for line in single], want, atol=1e-3)
-    law = overlay(history.config, history.rewards[0], history.evaluations, ROUNDS).prediction
+    found = law_of(history)
+    law = found.prediction
     assert law is not None
     [line] = drawn(source, "Reward and training Pass@1", "ink dashed")
     np.testing.assert_allclose(heights(line, 0, 1), law.value, atol=1e-3)
-    assert html.escape(compare(history, law).report()) in source
+    assert html.escape(compare(history, found.at(ROUNDS)).report()) in source
     assert "5 seeds, 40 of 40 rounds, 1 response each" in source
     assert "The same in every round: learning rate: 0.25." in source
     assert "Learning signal, mean" in source

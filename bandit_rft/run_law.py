@@ -1,0 +1,274 @@
+"""Which law a fine-tuning run gets, why, from which p0, kappa and step size, and with what caveats.
+
+    found = law_of(read_history("runs/minimalist"))
+    found.prediction.value       Pass@1 by round, or found.reason where no law applies
+
+`bandit-rft predict`, the summary that `finetune` prints, the report and every figure of a run ask this one function, so
+they cannot contradict each other. The law itself is chosen by `theory.predict` from p0 and kappa alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import fminbound
+
+from bandit_rft import theory
+from bandit_rft.errors import InputError, NoLawError
+from bandit_rft.history import History
+from bandit_rft.theory.jump_law import JumpLaw
+
+BAND = 0.8  # share of runs that a drawn band holds
+FIT_SHARE = 0.2  # of the rounds, the first ones, on which kappa is fitted where it was not measured (THEORY F5)
+_LOG_GAIN = (-14.0, 5.0)  # logit gain per success, searched between e^-14 and e^5
+
+# Settings of a fine-tuning run that change its mean update, at the values that leave it as the laws have it.
+PLAIN: Mapping[str, Any] = {
+    "baseline_rollouts": 0,
+    "reward_right": 1.0,
+    "reward_wrong": 0.0,
+    "replay": 0,
+    "schedule": "constant",
+    "warmup_rounds": 0,
+    "reward_kl_coefficient": 0.0,
+    "entropy_coefficient": 0.0,
+    "mini_batches": 1,
+}
+# The standard deviation of GRPO's signal in runs that do not name it.
+GRPO = {"ddof": 1, "eps": 1e-6}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLaw:
+    """The law of a fine-tuning run, or why there is none.
+
+    Attributes:
+        prediction: of Pass@1 before each round's update and after the last (rounds + 1 values); None without a law.
+        reason: why no law applies, one sentence; empty where one does.
+        successes, responses: behind p0: those of the measurement and of the evaluation before the run, together.
+        kappa: in logits per unit of step size; NaN where unknown.
+        kappa_standard_error: of a measured kappa; NaN where unknown.
+        step_size: of the run's updates.
+        caveats: what the run does otherwise than the law assumes, and that does not rule it out.
+        fitted_on: rounds at the run's start that kappa was fitted on; 0 where it was measured before the run.
+        fallback: where kappa was not measured, the law with kappa fitted on the first rounds: no prediction of those.
+    """
+
+    prediction: theory.Prediction | None = None
+    reason: str = ""
+    successes: int = 0
+    responses: int = 0
+    kappa: float = math.nan
+    kappa_standard_error: float = math.nan
+    step_size: float = math.nan
+    caveats: tuple[str, ...] = ()
+    fitted_on: int = 0
+    fallback: RunLaw | None = None
+    _arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+
+    @property
+    def shown(self) -> RunLaw | None:
+        """The law that is drawn: this one, else its fallback, else None."""
+        return self if self.prediction is not None else self.fallback
+
+    @property
+    def p0(self) -> float:
+        """The Pass@1 that the law starts from."""
+        return self.successes / self.responses if self.responses else math.nan
+
+    def at(self, rounds: int, kappa: float | None = None) -> theory.Prediction:
+        """The same law over other rounds, or with another kappa.
+
+        Raises:
+            NoLawError: there is no law.
+        """
+        if self.prediction is None:
+            raise NoLawError(self.reason)
+        kappa = self.kappa if kappa is None else kappa
+        error = self.kappa_standard_error
+        summary = theory.Summary(
+            log_p0=math.log(self.p0), kappa=kappa, kappa_standard_error=error if math.isfinite(error) else math.inf
+        )
+        return theory.predict(summary, step_size=self.step_size, rounds=rounds, **self._arguments)
+
+    @property
+    def rounds_shown(self) -> np.ndarray:
+        """The rounds, int64 [N], of the prediction's values."""
+        assert self.prediction is not None
+        return np.arange(self.prediction.rounds) if self.prediction.at is None else self.prediction.at
+
+    @property
+    def band(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(low, high), float64 [N]: `BAND` of runs lie between; None where only the mean is known."""
+        if self.prediction is None or self.prediction.law is None:
+            return None
+        return self.prediction.value_band(BAND)
+
+    def sentence(self) -> str:
+        """The law with its numbers and where they come from; or why there is none, and what there is instead."""
+        if self.prediction is None:
+            instead = f" Instead: {self.fallback.sentence()}" if self.fallback else ""
+            return f"No law applies: {self.reason}{instead}"
+        error = f" ± {self.kappa_standard_error:.2g}" if math.isfinite(self.kappa_standard_error) else ""
+        source = f"fitted on the first {self.fitted_on} rounds" if self.fitted_on else "measured before the run"
+        return (
+            f"{self.prediction.why} p0 = {self.p0:.4f} ({self.successes} of {self.responses} responses before the "
+            f"run), kappa = {self.kappa:.4g}{error} ({source}), step size {self.step_size:.4g}."
+        )
+
+
+def law_of(history: History) -> RunLaw:
+    """The law of a fine-tuning run, of one seed or of many, finished or not.
+
+    Args:
+        history: with the run's config.json as its `config`, and its evaluations.
+    """
+    config, measured = history.config, _measurement(history.config)
+    try:
+        refuse(config)
+        successes, responses = _start(measured, history.evaluations)
+        step_size = _step_size(config)
+        if not measured:
+            why = "kappa was not measured before the run: run with --measure or --step-over-kappa."
+            return RunLaw(reason=why, fallback=_fitted(history, successes, responses, step_size))
+        kappa = measured.get("kappa")
+        if kappa is None or not kappa > 0:
+            raise InputError(
+                f"kappa could not be measured before the run (estimate {kappa}): raise --measure-rollouts, or choose "
+                "another question."
+            )
+        error = measured.get("kappa_standard_error")
+        error = math.nan if error is None else float(error)
+        return _predicted(config, successes, responses, float(kappa), error, step_size)
+    except InputError as refused:
+        return RunLaw(reason=str(refused))
+
+
+def _predicted(
+    config: Mapping[str, Any],
+    successes: int,
+    responses: int,
+    kappa: float,
+    error: float,
+    step_size: float,
+    fitted_on: int = 0,
+) -> RunLaw:
+    """Raises NoLawError where `theory.predict` has no law for the signal."""
+    found = RunLaw(
+        prediction=_UNKNOWN,
+        successes=successes,
+        responses=responses,
+        kappa=kappa,
+        kappa_standard_error=error,
+        step_size=step_size,
+        fitted_on=fitted_on,
+        _arguments={
+            "signal": config["signal"],
+            "rollouts": config["rollouts"],
+            **{name: config.get(name, value) for name, value in GRPO.items()},
+        },
+    )
+    prediction = found.at(config["rounds"] + 1)
+    return dataclasses.replace(found, prediction=prediction, caveats=(*_left_out(config), *prediction.flags))
+
+
+def _fitted(history: History, successes: int, responses: int, step_size: float) -> RunLaw | None:
+    """The jump chain with kappa fitted on the first rounds; None where it is not the run's, or no success shows it."""
+    config = history.config
+    first = history.rewards[:, : max(1, round(FIT_SHARE * config["rounds"])), 0]
+    if (config["signal"], config["rollouts"]) != ("raw", 1) or not first.any():
+        return None
+    kappa = fit_gain(successes / responses, first) / step_size
+    return _predicted(config, successes, responses, kappa, math.nan, step_size, first.shape[1])
+
+
+# Stands for the prediction while it is made.
+_UNKNOWN = theory.Prediction(name="", value=np.zeros(1), regret=np.zeros(1))
+
+
+def refuse(config: Mapping[str, Any]) -> None:
+    """Raises NoLawError where the run's update is none that a law of a single prompt describes."""
+    if config.get("indices") or isinstance(config["index"], list):
+        raise NoLawError("The run draws from several questions, and the laws are of one: run with one --index.")
+    for name, plain in PLAIN.items():
+        if config.get(name, plain) != plain:
+            raise NoLawError(
+                f"The run has {name} = {config[name]}, of which no law of a single prompt knows: run without "
+                f"--{name.replace('_', '-')}."
+            )
+    if config["optimizer"] != "sgd":
+        raise NoLawError(
+            f"The run's optimiser is {config['optimizer']}, which moves each weight by a scale of its own that p0 and "
+            "kappa do not hold: run with --optimizer sgd for a law of the curve."
+        )
+    if config["epochs"] != 1:
+        raise NoLawError(
+            f"The run takes {config['epochs']} epochs per round, and the laws are of one: run with --epochs 1."
+        )
+    if config["aggregation"] != "seq-mean-token-sum":
+        raise NoLawError(
+            f"The run's loss is averaged as {config['aggregation']}, and kappa is that of whole responses: run with "
+            "--aggregation seq-mean-token-sum."
+        )
+
+
+def _measurement(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    return config.get("resolved", {}).get("measurement") or {}
+
+
+def _start(measured: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """(successes, responses) before the run: two independent samples of the same Pass@1 say more than one."""
+    first = next((e for e in evaluations if e["measured"] == "train" and e["round"] == 0), {})
+    successes = int(measured.get("successes", 0)) + int(first.get("successes", 0))
+    responses = int(measured.get("rollouts", 0)) + int(first.get("samples", 0))
+    if not responses:
+        raise InputError("p0 was not measured before the run: run with --measure, or with --train-samples above 0.")
+    if not 0 < successes < responses:
+        raise InputError(
+            f"{successes} of {responses} responses before the run were right, and every law starts strictly between: "
+            "measure with more responses, or choose another question."
+        )
+    return successes, responses
+
+
+def _step_size(config: Mapping[str, Any]) -> float:
+    rate = config.get("resolved", {}).get("learning_rate")
+    if rate is None or not rate > 0:
+        raise InputError("config.json does not say which step size the run came to, so no law can be drawn.")
+    return float(rate)
+
+
+def fit_gain(p0: float, rewards: np.ndarray) -> float:
+    """The logit gain per success (step size × kappa) of greatest likelihood for chains of one rollout a round from p0.
+
+    Args:
+        p0: Pass@1 at the start.
+        rewards: 0 or 1, [T] of one run or [S, T] of independent ones.
+    """
+    right = np.atleast_2d(rewards) > 0.5
+    before = np.cumsum(right, axis=1) - right
+
+    def surprise(log_gain: float) -> float:
+        logits = JumpLaw(p0=p0, gain=float(np.exp(log_gain)), exact=False).logits(int(before.max()) + 2)[before]
+        return float(np.sum(np.logaddexp(0.0, np.where(right, -logits, logits))))
+
+    # The likelihood is flat at both ends: a coarse search first, so that the fine one starts on the right slope.
+    grid = np.linspace(*_LOG_GAIN, 96)
+    best = int(np.argmin([surprise(value) for value in grid]))
+    low, high = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
+    return float(np.exp(fminbound(surprise, low, high)))
+
+
+def _left_out(config: Mapping[str, Any]) -> list[str]:
+    """What the run does otherwise than the laws assume, and that does not rule them out."""
+    found = []
+    if config["kl_coefficient"]:
+        found.append(f"the run has a KL term of weight {config['kl_coefficient']:g}, which the law leaves out")
+    if config["gradient_clip"] is not None:
+        found.append(f"the run clips gradients at {config['gradient_clip']:g}, which the law leaves out")
+    return found

@@ -1,0 +1,72 @@
+"""Many seeds at once with a verifier in Python, against the compiled scan and against each seed alone."""
+
+import jax
+import numpy as np
+import pytest
+
+import bandit_rft
+from bandit_rft.errors import InputError
+from llm_bridge.finetune import FineTune
+from llm_bridge.model import load_model
+from llm_bridge.prompt_arms import PromptArms
+from llm_bridge.question_arms import QuestionArms
+from llm_bridge.tiny.arms import TokenPromptArms
+from llm_bridge.verifiers import GSM8K
+
+PROMPT, ANSWER = "188+690=?\n", "878"  # one carry: right about half of the time
+SETTINGS = {
+    "max_tokens": 32,
+    "optimizer": "sgd",
+    "learning_rate": 1e-3,
+    "kl_coefficient": 0.0,
+    "gradient_clip": None,
+    "rollouts": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("tiny-llama")
+
+
+def test_three_seeds_with_a_text_verifier_are_the_compiled_scan_to_the_bit(model):
+    """Rewards by Python on the texts of all seeds, against rewards computed on the device: the same rewards, and the
+    same weights to the bit. Catches texts given to another seed's or row's verifier, and keys of its own."""
+    asked = []
+
+    def right(text: str) -> float:
+        asked.append(text)
+        return GSM8K(answer=ANSWER, rule="strict")(text)
+
+    learner = FineTune(model, **SETTINGS)
+    scanned = bandit_rft.run(TokenPromptArms(model, PROMPT, ANSWER), learner, 6, seeds=3, key=5)
+    together = bandit_rft.run(PromptArms(model, PROMPT, right), learner, 6, seeds=3, key=5)
+    assert together.rewards.shape == (3, 6, 2)
+    assert len(asked) == together.rewards.size
+    assert 0 < together.rewards.mean() < 1
+    np.testing.assert_array_equal(together.rewards, scanned.rewards)
+    for one, other in zip(*map(jax.tree.leaves, (together.final_state, scanned.final_state)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    alone = bandit_rft.run(PromptArms(model, PROMPT, right), learner, 6, seeds=3, key=5, loop="host")
+    np.testing.assert_array_equal(together.rewards, alone.rewards)
+
+
+def test_several_questions_are_each_scored_by_their_own_verifier_in_every_seed(model):
+    """A verifier that knows its question's answer only: a mix-up of questions between seeds would reward the others."""
+    examples = [Question("188+690=?\n", "878"), Question("100+200=?\n", "300"), Question("347+285=?\n", "632")]
+    arms = QuestionArms(model, examples, "gsm8k-strict")
+    learner = FineTune(model, prompts=2, **SETTINGS)
+    together = bandit_rft.run(arms, learner, 4, seeds=2, key=1)
+    alone = bandit_rft.run(arms, learner, 4, seeds=2, key=1, loop="host")
+    assert 0 < together.rewards.mean() < 1
+    np.testing.assert_array_equal(together.rewards, alone.rewards)
+
+
+def test_what_cannot_run_together_says_so(model):
+    with pytest.raises(InputError, match="loop='auto'"):
+        bandit_rft.run(TokenPromptArms(model, PROMPT, ANSWER), FineTune(model, **SETTINGS), 2, loop="together")
+
+
+class Question:
+    def __init__(self, prompt, answer):
+        self.prompt, self.answer = prompt, answer

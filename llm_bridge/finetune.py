@@ -315,8 +315,10 @@ class FineTune:
         return scan_learner.bind(dataclasses.replace(self, max_tokens=self._longest(arms)), arms, rounds)
 
     def _longest(self, arms: Any) -> int:
-        """`max_tokens`, or what fits where it is None. Raises InputError for arms of another kind, too few questions, or
-        responses that do not fit the context.
+        """`max_tokens`, or what fits where it is None.
+
+        Raises:
+            InputError: arms of another kind, too few questions, or responses that do not fit the context.
         """
         if not isinstance(arms, PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms):
             raise InputError(

@@ -110,7 +110,9 @@ def test_kappa_is_unbiased_and_its_error_honest(exact):
     ]
     kappas = np.array([m.kappa for m in many])
     assert abs(kappas.mean() - exact.kappa) < 4 * kappas.std(ddof=1) / np.sqrt(len(many))
-    assert kappas.std(ddof=1) / np.sqrt(len(many)) < 0.06 * exact.kappa
+    # One κ̂ of 32 rollouts has a standard deviation of 1,717 here, by 6,000 draws from the enumerated policy: sixty know
+    # the mean to .059 κ, and the estimate of that is itself a fifth off now and then, as κ̂ has a long tail.
+    assert kappas.std(ddof=1) / np.sqrt(len(many)) < 0.09 * exact.kappa
     p0 = np.array([m.p0 for m in many])
     assert abs(p0.mean() - exact.p0) < 4 * np.sqrt(exact.p0 * (1 - exact.p0) / (len(many) * 32))
     jackknife = np.sqrt(np.mean([m.kappa_standard_error**2 for m in many]))

@@ -36,11 +36,11 @@ from bandit_rft.errors import InputError
 from bandit_rft.rollouts import printable
 from llm_bridge import arithmetic
 from llm_bridge.dataset_files import DATA_VARIABLE, NAMED, Rows, hub_files, named_folder, split_files
-from llm_bridge.layouts import GSM8K_INSTRUCTION, RowError, layout_of, question_of, retemplate, template_text
+from llm_bridge.layouts import GSM8K_INSTRUCTION, NUMERIC, RowError, layout_of, question_of, retemplate, template_text
 from llm_bridge.row_files import SUFFIXES
 from llm_bridge.tiny import tasks
 
-__all__ = ["DATA_VARIABLE", "GSM8K_INSTRUCTION", "NAMED", "Dataset", "Example", "RowError", "load"]
+__all__ = ["DATA_VARIABLE", "GSM8K_INSTRUCTION", "NAMED", "Dataset", "Example", "RowError", "load", "once"]
 
 Tell = Callable[[str], None]
 _LOG = logging.getLogger(__name__)
@@ -150,6 +150,20 @@ class Dataset:
         return self.read(place)
 
 
+def once(verifier: str | None, tell: Tell = _LOG.warning) -> Tell:
+    """A `tell` that passes each sentence on once, for several calls of `load`; and none where a verifier is asked for,
+    which leaves nothing to be assumed.
+    """
+    said: set[str] = set()
+
+    def tell_once(sentence: str) -> None:
+        if verifier is None and sentence not in said:
+            said.add(sentence)
+            tell(sentence)
+
+    return tell_once
+
+
 def load(
     source: str | os.PathLike[str],
     split: str = "train",
@@ -251,16 +265,17 @@ def _read(source: str, split: str, files: list[Path], columns: Columns, tell: Te
     if rows.length == 0:
         raise InputError(f"{where} holds no rows; give data with at least one question")
     layout = layout_of(rows.columns, where, *columns)
-    assumed: set[str] = set()
+    assumed: set[tuple[str, str]] = set()
 
     def read(index: int) -> Example:
         row = rows.row(index, layout.columns)
         found = question_of(row, layout, source, index, where)
         name = str(row.get("data_source") or source)
-        if found.assumed and name not in assumed:
-            assumed.add(name)
+        if found.assumed and (name, found.verifier) not in assumed:
+            assumed.add((name, found.verifier))
+            kind = "numbers" if found.verifier == NUMERIC else "no plain numbers"
             tell(
-                f"The data source {printable(name[:80])!r} is unknown: answers like that of row {index} are checked by "
+                f"The data source {printable(name[:80])!r} is unknown: its answers that are {kind} are checked by "
                 f"{found.verifier}. Choose another with --verifier."
             )
         return Example(

@@ -73,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         template=arguments.template,
         prompt_column=arguments.prompt_column,
         answer_column=arguments.answer_column,
+        tell=datasets.once(arguments.verifier),
     )
     if arguments.index is not None:
         examples = [data.example(arguments.index)]

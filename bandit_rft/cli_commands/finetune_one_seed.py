@@ -13,7 +13,6 @@ from bandit_rft.cli_commands.finetune_config import FineTuneConfig
 if TYPE_CHECKING:
     from bandit_rft.history import History
     from llm_bridge import LanguageModel
-    from llm_bridge.datasets import Example
 
 
 def finetune(
@@ -38,7 +37,7 @@ def finetune(
     from bandit_rft.cli_commands.continuation import Continuation
     from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell
     from bandit_rft.cli_commands.finetune_learner import fitting, learner_settings, learning_rate_of, reach_of
-    from bandit_rft.cli_commands.finetune_questions import asked_for, test_examples
+    from bandit_rft.cli_commands.finetune_questions import asked_for, test_examples, training_data
     from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
     from bandit_rft.cli_commands.pinned_model import load_pinned
     from bandit_rft.cli_commands.pinned_prompts import keep_prompts
@@ -54,8 +53,9 @@ def finetune(
     from llm_bridge.question_arms import QuestionArms, verifier_of
 
     loggers.check(log)
+    tell_once = datasets.once(config.verifier)
     if config.data is not None:
-        data = datasets.load(config.data, config.split, template=config.template, **config.columns(config.data))
+        data = training_data(config, tell_once)
         examples, revision = asked_for(data, config), data.revision
     else:
         assert config.prompt is not None
@@ -65,11 +65,9 @@ def finetune(
         revision = None
     # Each question's own, unless one is asked for; what is wrong with one is said before the model is loaded.
     checks = [verifier_of(config.verifier, example) for example in examples]
-    test: list[Example] = []
-    if config.test_source is not None:
-        test = test_examples(config)
-        for example in test:
-            verifier_of(config.verifier, example)
+    test = test_examples(config, tell_once)
+    for example in test:
+        verifier_of(config.verifier, example)
 
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
@@ -102,7 +100,7 @@ def finetune(
         for note in begun.notes:
             say(line, note)
         if sentence := reach_of(config, model, learning_rate):
-            say(line, sentence)
+            print(sentence, flush=True)
         recorder = FineTuneRecorder(
             folder=folder,
             rounds=config.rounds,

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bandit_rft.cli_commands.finetune_config import FineTuneConfig
-    from llm_bridge.datasets import Dataset, Example
+    from llm_bridge.datasets import Dataset, Example, Tell
+
+
+def training_data(config: FineTuneConfig, tell: Tell) -> Dataset:
+    """The data of the training questions; `tell` as `datasets.load` takes it."""
+    from llm_bridge import datasets
+
+    assert config.data is not None
+    columns = config.columns(config.data)
+    return datasets.load(config.data, config.split, template=config.template, tell=tell, **columns)
 
 
 def asked_for(data: Dataset, config: FineTuneConfig) -> list[Example]:
@@ -20,12 +29,12 @@ def asked_for(data: Dataset, config: FineTuneConfig) -> list[Example]:
     return data.usable(config.places)
 
 
-def test_examples(config: FineTuneConfig) -> list[Example]:
-    """The first --test-questions of the test data that can be used."""
+def test_examples(config: FineTuneConfig, tell: Tell) -> list[Example]:
+    """The first --test-questions of the test data that can be used; none where none are asked for."""
     from llm_bridge import datasets
 
-    assert config.test_source is not None
-    data = datasets.load(
-        config.test_source, config.test_split, template=config.template, **config.columns(config.test_source)
-    )
+    if config.test_source is None:
+        return []
+    columns = config.columns(config.test_source)
+    data = datasets.load(config.test_source, config.test_split, template=config.template, tell=tell, **columns)
     return data.usable(range(len(data)), most=config.test_questions)

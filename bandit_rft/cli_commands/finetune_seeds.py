@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bandit_rft.cli_commands.finetune_config import FineTuneConfig
 from bandit_rft.errors import InputError
@@ -41,7 +41,7 @@ def finetune_seeds(
     from bandit_rft.cli_commands.continuation import Continuation
     from bandit_rft.cli_commands.finetune_evaluators import evaluators, tell_of_seeds
     from bandit_rft.cli_commands.finetune_learner import fitting, learner_settings, learning_rate_of, reach_of
-    from bandit_rft.cli_commands.finetune_questions import asked_for, test_examples
+    from bandit_rft.cli_commands.finetune_questions import asked_for, test_examples, training_data
     from bandit_rft.cli_commands.pinned_model import load_pinned
     from bandit_rft.cli_commands.pinned_prompts import keep_prompts
     from bandit_rft.cli_commands.seeds_recorder import SeedsRecorder
@@ -58,7 +58,8 @@ def finetune_seeds(
 
     if config.data is None:
         raise InputError("Several seeds at once learn questions of a data set: give --data, such as tiny-addition.")
-    data = datasets.load(config.data, config.split, template=config.template, **config.columns(config.data))
+    tell_once = datasets.once(VERIFIER)
+    data = training_data(config, tell_once)
     examples = asked_for(data, config)
     if config.verifier not in (None, VERIFIER):
         raise InputError(
@@ -66,9 +67,7 @@ def finetune_seeds(
             f"--verifier {VERIFIER}, or run the seeds one by one with a --key and --out of their own."
         )
     config = dataclasses.replace(config, verifier=VERIFIER)
-    test: list[Any] = []
-    if config.test_source is not None:
-        test = test_examples(config)
+    test = test_examples(config, tell_once)
 
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
@@ -101,7 +100,7 @@ def finetune_seeds(
         for note in begun.notes:
             say(line, note)
         if sentence := reach_of(config, model, rate):
-            say(line, sentence)
+            print(sentence, flush=True)
         recorder = SeedsRecorder(
             folder=folder,
             rounds=config.rounds,

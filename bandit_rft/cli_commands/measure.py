@@ -135,6 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
         template=config.template,
         prompt_column=config.prompt_column,
         answer_column=config.answer_column,
+        tell=datasets.once(config.verifier),
     )
     chosen = [data.example(config.index)]
     if config.scan:

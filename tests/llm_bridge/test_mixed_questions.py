@@ -53,7 +53,10 @@ def test_a_run_on_a_mixed_file_says_what_each_question_is_scored_by(mixed: str, 
 
 def test_test_questions_of_another_source_keep_their_own_verifier(mixed: str) -> None:
     config = FineTuneConfig(data="tiny-addition", test_data=mixed, test_split="train")
-    assert [one.verifier for one in examples_of_tests(config)] == ["gsm8k-numeric", "math-verify"]
+    assert [one.verifier for one in examples_of_tests(config, lambda sentence: None)] == [
+        "gsm8k-numeric",
+        "math-verify",
+    ]
     config = FineTuneConfig(data=mixed, indices="0:3")
     assert [one.index for one in asked_for(datasets.load(mixed), config)] == [0, 2]
     with pytest.raises(InputError, match="no answer"):

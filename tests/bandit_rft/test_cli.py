@@ -111,7 +111,8 @@ def test_a_reward_that_is_nan_stops_the_run(
     from llm_bridge import verifiers
 
     monkeypatch.setattr(verifiers, "make", lambda name, answer: lambda text: float("nan"))
-    said = refused([*RUN, "--model", tiny, "--train-samples", "0", "--out", "run"], capsys)
+    assert main([*RUN, "--model", tiny, "--train-samples", "0", "--out", "run"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()  # what is told before the rounds stands on standard output
     assert "nan" in said
     assert "finite" in said
     assert (tmp_path / "run" / "history.jsonl").read_text() == "", "a round that did not count was written"

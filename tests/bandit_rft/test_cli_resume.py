@@ -103,8 +103,8 @@ def test_a_run_stopped_in_any_round_continues_bit_by_bit(
     assert main(["finetune", "--config", "cut/config.json", "--out", "cut"]) == 0
     assert {path: path.read_bytes() for path in (tmp_path / "cut").glob("*.jsonl")} == before
     capsys.readouterr()
-    assert "rounds is 14 there and 15 here" in refused(
-        [*RUN, "--rounds", "15", "--model", tiny, "--out", "cut"], capsys
+    assert "temperature is 1.0 there and 0.5 here" in refused(
+        [*RUN, "--temperature", "0.5", "--model", tiny, "--out", "cut"], capsys
     )
     assert os.listdir(tmp_path / "cut" / "figures") != []
 

@@ -44,6 +44,6 @@ def test_masters_are_float32_whatever_the_arithmetic_is(dtype: str) -> None:
     assert narrow.params["embedding"][...].dtype == jnp.dtype(dtype)
     arms = PromptArms(narrow, "1+1=?\n", float)
     with pytest.warns(ModelWarning, match=rf"{dtype} weights: a step of 1e-06 moves \d\.\d% of them"):
-        FineTune(narrow, max_tokens=8).bind(arms, rounds=1)
+        FineTune(narrow, max_tokens=8, learning_rate=1e-6).bind(arms, rounds=1)
     with pytest.warns(ModelWarning, match=f"{dtype} weights: small steps are rounded away"):
         FineTune(narrow, max_tokens=8, optimizer="sgd", learning_rate=0.1).bind(arms, rounds=1)

@@ -1,0 +1,235 @@
+r"""GSM8K's numeric rule: the number that a response gives as its answer, read whole or not at all.
+
+Where the text has a `####`, anywhere, the number after the last one is the answer, and nothing else can be: the rest of
+its line is read (the next line that is not empty, where that line holds at most a label such as "Answer:" and the next
+one nothing but a number). Without one it is the last number of the last `REACH` characters.
+
+| after `####` | is | because |
+| --- | --- | --- |
+| `72`, `**72**`, `$72$`, `\boxed{72}`, `72.` | 72 | dress; `####72` and a closing `####` too |
+| `Answer: 72`, `She has 72 apples`, `x = 72` | 72 | words before a number, and units after it, are passed over |
+| `72 cm^2`, `72m`, `42 km/h`, `72 (that is 6*12)`, `72, since 48 + 24 = 72` | 72, 42 | what follows is no part of it |
+| `5 + 3 = 8`, `6*7 = 42` | 8, 42 | an equation: its right side; sides that are single numbers must agree |
+| `3 4`, `3, 4`, `5 or 6`, `12-15`, `12 to 15`, `10:30`, `12/25/2020` | none | two numbers |
+| `6*7`, `5 + 3`, `2^5`, `5\pi`, `\sqrt{2}`, `2x`, `5k`, `< 5` | none | an expression, not its value |
+| `1 hour 30 minutes`, `5 dollars and 30 cents`, `5'10` | none | one quantity in two units |
+| `1,00`, `7,2`, `4.2.0`, `1_000`, `1.000,50` | none | malformed |
+| `Step 3`, `3:` | none | a heading |
+| nothing, `none`, `not 72`, `72 or so` with a digit lost at the end of the text | none | no fallback |
+
+| the last number of a text without `####` | is | because |
+| --- | --- | --- |
+| `so 48 + 24 = 72.`, `in 2.5e3 s`, `= 42 km/h`, `72 cm^2` | 72, 2500, 42, 72 | the same grammar |
+| `3 and 4`, `3, 4` | 4 | words or a comma and a space part two numbers |
+| `12-15 apples`, `10:30`, `3 4`, `1 hour 30 minutes`, `2024-05-01`, `= 6*7`, `10-3` | none | as above |
+| digits in a word (`CO2`, `x_1`, `cm2`), a list's marker (`3. So she …`) | passed over | they are no numbers |
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from llm_bridge.verifiers.numerals import LINE, NUMBER, as_number, plain, read
+
+REACH = 2_000  # the last characters in which a number without a mark is looked for
+
+_MARK = "####"
+# What nearly every response writes, at once: digits alone on their line.
+_AT_ONCE = re.compile(r" ?\$?(-?[0-9]{1,18})\.?[ \r]*(?:\n|$)")
+_DRESS = " *_`\"'()[]{}$"
+_NEXT = re.compile(rf"\s*([^\n]{{0,{LINE}}})")
+_BLANK = r"[\s*_:`\"'(\[{]*"  # dress and colons; no minus and no currency, which belong to the number
+_LABEL = re.compile(rf"{_BLANK}(?:(?:the|final|answer|result|solution|total|is)\b{_BLANK}){{0,6}}", re.IGNORECASE)
+_REFUSES = re.compile(r"\b(?:no|not|none|never|cannot|neither|unknown|undefined)\b|n't\b", re.IGNORECASE)
+_ORDINAL = re.compile(
+    r"\b(?:steps?|parts?|questions?|problems?|cases?|examples?|sections?|exercises?|equations?|eq|figures?|tables?|q)"
+    r"[.\s*_(#]*$",
+    re.IGNORECASE,
+)
+# Units that come in pairs: "1 hour 30 minutes" is one quantity, of which neither number is the value.
+_UNIT = (
+    r"(?:years?|months?|weeks?|days?|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s|dollars?|bucks|euros?|pounds?|"
+    r"lbs?|ounces?|oz|cents?|pence|quarters?|dimes?|nickels?|feet|foot|ft|inch|inches|in|yards?|yds?|miles?|km|cm|mm|"
+    r"meters?|metres?|kg|g|grams?|kilograms?|liters?|litres?|ml|gallons?|quarts?|pints?|cups?)"
+)
+_PAIR = re.compile(rf"[ *]*{_UNIT}\b\.?[ ,]*(?:and |& ?)?[ *$]*[0-9]+[0-9., ]*{_UNIT}\b", re.IGNORECASE)
+_PAIRED = re.compile(rf"[0-9] ?{_UNIT}\.?[ ,]*(?:and |& ?)?[ *$]*$", re.IGNORECASE)
+_UNIT_NEXT = re.compile(rf" ?{_UNIT}\b", re.IGNORECASE)
+_DIGIT = re.compile("[0-9¼-¾⅓-⅞]")
+_MARKER = re.compile(r"[0-9]{1,2}[.)]\*{0,2} +[A-Z*\"]")
+_VARIABLE = re.compile(r"[ *_$]*[xyz](?![A-Za-z])")
+_GLUED = re.compile(r"(?:[nieEkKMB]|bn|mn)(?![A-Za-z])")
+_TIMES = re.compile(r"[0-9)}] ?[xX]$")
+_COMMAND = re.compile(r"\\[A-Za-z]+$")
+_UNITS = r"(?:[ ]?[%°$])?(?:[ ]?[A-Za-z]+){0,3}"
+_OPERATED = re.compile(rf"{_UNITS}[ *_)\]}}]*[-+*/÷][ ({{$*]*[0-9]")
+_LISTED = re.compile(rf"{_UNITS}[ *]*(?:[,;] ?|\b(?:or|and|to|through) |& )(?:or |and )?[ $*+-]*[0-9]", re.IGNORECASE)
+_CLAUSE_END = re.compile(r"[;?!]|[,.:](?= |$)| \([^()]*[A-Za-z=]|\b(?:since|because|as|so|which|that)\b")
+
+
+def extract_number(text: str) -> Fraction | None:
+    """The value of a response's answer by this module's rule; None where it gives none, or none that can be read."""
+    place = text.rfind(_MARK)
+    if place < 0:
+        return _last(text)
+    if found := _AT_ONCE.match(text, place + len(_MARK)):
+        return Fraction(int(found[1]))
+    start = place + len(_MARK)
+    raw = text[start : start + LINE]
+    line = raw.partition("\n")[0]
+    if not line.strip():
+        begin = max(text.rfind("\n", 0, place) + 1, place - LINE)
+        _, closed, before = text[begin:place].rstrip("#").rpartition(_MARK)
+        if closed:  # "#### 72 ####": a heading's closing mark
+            return _first(before, cut=False)
+    if _LABEL.fullmatch(line):
+        following = _NEXT.match(text, start + len(line))
+        number = following[1] if following else ""
+        label = _LABEL.match(number)
+        return as_number(number[label.end() :] if label else number)
+    return _first(line, cut=len(line) == LINE)
+
+
+def _first(line: str, *, cut: bool) -> Fraction | None:
+    """The answer that a line after the mark gives. cut: the line goes on past its end."""
+    line = plain(line)
+    for found in NUMBER.finditer(line):
+        sign = _sign(line, found.start(), marked=True)
+        if sign == _WORD:
+            continue
+        if _REFUSES.search(line, 0, found.start()):
+            return None
+        start = found.start()
+        end = _CLAUSE_END.search(line, found.end())
+        clause = line[: end.start()] if end else line
+        if "=" in clause[start:]:
+            return _equation(clause, cut=cut and not end)
+        number = _side(line, found, sign, cut=cut)
+        if number is None or _OPERATED.match(line, found.end()) or _LISTED.match(line, found.end()):
+            return None
+        return number
+    return None
+
+
+def _equation(clause: str, *, cut: bool) -> Fraction | None:
+    """The right side of an equation, which is one number; None where another side is one number and another one."""
+    value = None
+    for place, side in enumerate(reversed(clause.split("="))):
+        found = list(NUMBER.finditer(side))
+        if place == 0:
+            if len(found) != 1:
+                return None
+            value = _side(side, found[0], _sign(side, found[0].start(), marked=True), cut=cut)
+            if value is None or any(character in "+*/÷^" for character in side[: found[0].start()].strip("* ")):
+                return None
+        elif len(found) == 1 and value != _side(side, found[0], _sign(side, found[0].start(), marked=True), cut=False):
+            return None
+    return value
+
+
+def _last(text: str) -> Fraction | None:
+    """The last number of a text without a mark."""
+    window = text[-REACH:]
+    lines = window.split("\n")
+    for place in range(len(lines) - 1, -1, -1):
+        line = lines[place]
+        if not (digit := _DIGIT.search(line[::-1])):
+            continue
+        at = len(line) - digit.start()
+        begin = max(0, at - LINE // 2)
+        cut = begin > 0 or (place == 0 and len(text) > REACH)
+        piece = plain(line[begin : at + LINE // 2])
+        for found in reversed(list(NUMBER.finditer(piece))):
+            if cut and found.start() == 0:
+                return None
+            sign = _sign(piece, found.start(), marked=False)
+            bare = piece[: found.start()].strip(" *_>")
+            if sign == _WORD or (not bare and _MARKER.match(piece, found.start())):
+                continue
+            if _PAIRED.search(piece, 0, found.start()) and _UNIT_NEXT.match(piece, found.end()):
+                return None
+            return _side(piece, found, sign, cut=False)
+        if cut:
+            return None
+    return None
+
+
+def _side(line: str, found: re.Match[str], sign: int, *, cut: bool) -> Fraction | None:
+    """The value of a number where nothing beside it makes it a part of something else."""
+    if sign == _NONE or sign == _WORD or (cut and found.end() == len(line)):
+        return None
+    number = read(line, found)
+    if number is None or not _ends(line, number[1]):
+        return None
+    return sign * number[0]
+
+
+_NONE, _WORD = 0, 2  # what `_sign` says of digits that are no number of their own, and of digits in a word
+
+
+def _sign(line: str, start: int, *, marked: bool) -> int:
+    """The sign of the number that begins at a place, 1 or -1; `_WORD` for digits in a word ("CO2", "cm^2"); `_NONE`
+    where what comes before makes them a part of something else ("6*7", "12-15", "10:30").
+    """
+    head = line[:start]
+    left = head.rstrip(_DRESS)
+    gap, last = head[len(left) :], left[-1:]
+    if ")(" in gap or "}{" in gap or "](" in gap:
+        return _NONE
+    if last and last in "+-":
+        outer = left[:-1].rstrip(_DRESS)
+        between, before = left[len(outer) : -1], outer[-1:]
+        if before.isnumeric() or before in tuple("+-/^<%÷"):
+            return _NONE
+        # "x - 5" and "COVID-19" are no numbers below 0; "is -5" is.
+        if before.isalpha() and ("*" in between or " " not in between or " " in gap):
+            return _NONE
+        bullet = not marked and not before and gap.startswith(" ")
+        return -1 if last == "-" and not bullet else 1
+    if not last:
+        return 1
+    if last.isnumeric():
+        return _NONE
+    if last.isalpha():
+        if _TIMES.search(left) or _COMMAND.search(left) or gap in ("*", " * ", "("):
+            return _NONE
+        if not gap or gap[0] == "_":
+            return _WORD
+        return _NONE if _ORDINAL.search(head[-40:]) else 1
+    if last == "^":
+        base = left[:-1].rstrip(" {}")
+        return _WORD if base[-1:].isalpha() and not _VARIABLE.fullmatch(base[-2:].lstrip("0123456789")) else _NONE
+    if last in ".,:" and not gap and left[-2:-1].isnumeric():
+        return _NONE
+    if last == ">":  # "<<48+24=72>>72", "<b>72" and a quotation, but no comparison
+        return 1 if left.endswith(">>") or "<" in left[-40:] or left == ">" else _NONE
+    if last in "/<÷√∛±∓≤≥≠\\" or (last == "=" and left[-2:-1] in tuple("<>!")) or (last == "#" and not gap):
+        return _NONE
+    return 1
+
+
+def _ends(line: str, end: int) -> bool:
+    """Whether the number that ends at a place is whole: no further digits, operators, variables or second unit."""
+    tail = line[end:]
+    first, second = tail[:1], tail[1:2]
+    if not first:
+        return True
+    if first.isnumeric() or first in ":^\\" or (second.isnumeric() and first in ".,_'/"):
+        return False
+    if _GLUED.match(tail) or _VARIABLE.match(tail) or _PAIR.match(tail):
+        return False
+    right = tail.lstrip(_DRESS)
+    gap, after = tail[: len(tail) - len(right)], right[:1]
+    if " (" in gap or " [" in gap:  # a remark
+        return True
+    if "(" in gap or not after:
+        return not after
+    if after.isnumeric() or after in "√π∞^÷+±" or (after == "\\" and not right.startswith("\\\\")):
+        return False
+    if after in "-/":
+        following = right[1:].lstrip(" $(")
+        return not (following[:1].isnumeric() or _VARIABLE.match(following)) or not following
+    if after == "<":
+        return bool(re.match(r"</?[A-Za-z]", right))
+    return True

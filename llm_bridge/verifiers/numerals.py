@@ -1,0 +1,140 @@
+r"""Numbers as people and models write them, read whole or not at all: text -> exact `Fraction`.
+
+    as_number("1,000") == 1000        as_number(r"\frac{1}{2}") == Fraction(1, 2)        as_number("12-15") is None
+
+| part | forms |
+| --- | --- |
+| sign | `-`, U+2212, the hyphens and dashes U+2010 to U+2015, `+`; before or after the currency (`-$5`, `$-5`) |
+| currency | `$`, `\$`, €, £, ¥, ₹ before or after the number; not compared |
+| digits | ASCII digits; leading zeros are allowed |
+| thousands | groups of exactly three by `,` or a space; also `{,}`, `,\!`, `\,`, `\ `, U+00A0, U+2007, U+2009, U+202F; one kind |
+| decimals | `42.5`, `.5`, `42.`; the point is `.` only (`7,2` and `1,00` are no numbers) |
+| exponent | `2.5e3`, `2.5 x 10^3` (also ×, `*`, `\times`, `\cdot`), `10^{3}`; from -400 to 400 |
+| fraction | `1/2`, `\frac{1}{2}`, `\frac12`, `½`; mixed and proper `1 1/2`, `1 and 1/2`, `1\frac{1}{2}`, `1½` |
+| scale | `5 million`: hundred, thousand, million, billion, trillion |
+| per cent | a unit: `50%` is 50 |
+| dress | `**72**`, `$72$`, `\boxed{72}`, `(72)`, quotes, backticks; a closing `.`, `,`, `;` or `!` |
+
+No `eval`; the expressions run on `LINE` characters at most, and a number of more than `LONGEST` characters is none.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+LINE = 400  # characters of one line that are looked at
+LONGEST = 300  # characters of one number
+_LARGEST_EXPONENT = 400
+
+_SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5"}
+_VULGAR |= {"⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}
+_LETTERS = str.maketrans(
+    {character: "-" for character in "\u2212\u2010\u2011\u2012\u2013\u2014\u2015\ufe63\uff0d"}
+    | {character: " " for character in "\t\u00a0\u2007\u2009\u202f"}
+    | {character: "$" for character in "€£¥₹"}
+    | {character: "*" for character in "×⋅·"}
+    | {character: "=" for character in "≈≃≅~"}
+    | {character: f" {fraction}" for character, fraction in _VULGAR.items()}
+    | {"⁄": "/", "’": "'", "“": '"', "”": '"'}
+)
+# LaTeX in the plain notation that the expressions below read. In this order.
+_LATEX: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), plain)
+    for pattern, plain in (
+        (r"\\\$", "$"),
+        (r"\\%", "%"),
+        (r"\{,\}|,\\!", ","),
+        (r"\\[,;: ]|\\[()\[\]]|\\q?quad\b", " "),
+        (r"\\!|\\(?:left|right|displaystyle|bf)\b", ""),
+        (r"\\[dtc]?frac *\{ *(-?[0-9.]{1,99}) *\} *\{ *([0-9.]{1,99}) *\}", r" \1/\2"),
+        (r"\\[dtc]?frac *([0-9]) *([0-9])", r" \1/\2"),
+        (r"\\(?:times|cdot)(?![A-Za-z])", "*"),
+        (r"\\(?:approx|simeq|sim)(?![A-Za-z])", "="),
+        (r"\^ *\{? *\\circ *\}?|\\degree", "°"),
+        (r"\\(?:boxed|fbox|text[a-z]{0,6}|math[a-z]{2,4}) *(?=\{)", ""),
+        (r"\\(?:boxed|fbox) *(?=[0-9$-])", " "),
+    )
+)
+
+_WHOLE = r"(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[1-9][0-9]{0,2}(?:[ ][0-9]{3})+|[0-9]+)(?![0-9])"
+NUMBER = re.compile(
+    rf"""
+      (?P<mixed>[0-9]{{1,15}}(?:[ ]|[ ]and[ ])[ ]?)(?P<part>[0-9]{{1,15}})[ ]?/[ ]?(?P<of>[0-9]{{1,15}})(?![0-9])
+    | (?P<decimal>{_WHOLE}(?:\.[0-9]*)?|\.[0-9]+)
+      (?: [eE](?P<exponent>[+-]?[0-9]+)
+        | [ ]?[*x][ ]?10\^\{{?(?P<tens>[+-]?[0-9]+)\}}?
+        | (?P<power>(?<=10)\^\{{?[+-]?[0-9]+\}}?)
+        | [ ]?/[ ]?(?P<under>[0-9]+)
+      )?
+    """,
+    re.VERBOSE,
+)
+_SCALE = re.compile(r" ?(hundred|thousand|million|billion|trillion)s?\b", re.IGNORECASE)
+_AROUND = re.compile(r"[\s*_`\"'(\[{]*(?:=\s*)?(?P<sign>[$\s*(\[{]*(?:[+-]\s*)?[$\s]*)")
+_BEHIND = re.compile(r"[\s*_`\"')\]}$%°.,;!]*")
+
+
+def plain(line: str) -> str:
+    """A line of text in plain ASCII notation: one minus, one currency, one kind of space, no LaTeX that has such a form."""
+    if not line.isascii():
+        line = line.translate(_LETTERS)
+    elif "\t" in line or "~" in line:
+        line = line.replace("\t", " ").replace("~", "=")
+    if "\\" in line or "{,}" in line:
+        for pattern, replacement in _LATEX:
+            line = pattern.sub(replacement, line)
+    return line
+
+
+def read(line: str, found: re.Match[str]) -> tuple[Fraction, int] | None:
+    """The value, without its sign, of what `NUMBER` matched in a plain line, and the place where it ends, with its
+    scale ("5 million"); None where it is malformed: too long, too large an exponent, a division by zero.
+    """
+    if found.end() - found.start() > LONGEST:
+        return None
+    whole, exponent = found["decimal"], 0
+    if whole is None:
+        part, of = int(found["part"]), int(found["of"])
+        if not part < of:  # "1 3/2" is no mixed number
+            return None
+        return int(found["mixed"].split()[0]) + Fraction(part, of), found.end()
+    before, _, after = whole.partition(".")
+    grouped = before.replace(",", "").replace(" ", "")
+    power = found["exponent"] or found["tens"]
+    if found["power"] is not None:  # "10^3", and not "110^3" or "5.10^3"
+        if whole != "10":
+            return None
+        power, grouped = found["power"].strip("^{}"), "1"
+    if power is not None:
+        if len(power) > 5 or abs(int(power)) > _LARGEST_EXPONENT:
+            return None
+        exponent = int(power)
+    value = Fraction(int(grouped + after or "0"))
+    shift = exponent - len(after)
+    if shift:
+        value = value * 10**shift if shift > 0 else value / 10**-shift
+    end = found.end()
+    if found["under"] is not None:
+        if " " in before or not int(found["under"]):  # "1 100/200" may be one and a half or 5.5
+            return None
+        return value / int(found["under"]), end
+    if scale := _SCALE.match(line, end):
+        return value * _SCALES[scale[1].lower()], scale.end()
+    return value, end
+
+
+def as_number(text: str) -> Fraction | None:
+    """The exact value of a text that is one number with at most its sign, currency, per cent and dress ("1,000",
+    "42.", "-$.5", "1/2"); None where it is anything else.
+    """
+    if len(text) > LINE:
+        return None
+    line = plain(text.strip())
+    around = _AROUND.match(line)
+    found = NUMBER.match(line, around.end()) if around else None
+    number = read(line, found) if found else None
+    if around is None or number is None or _BEHIND.fullmatch(line, number[1]) is None:
+        return None
+    return -number[0] if "-" in around["sign"] else number[0]

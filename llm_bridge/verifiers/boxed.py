@@ -27,8 +27,8 @@ LONGEST = 1000  # characters of an answer
 _JOINED = 40  # characters that may stand between two boxes of one answer
 _TRIED = 50  # boxes that are looked at, from the last on
 
-_JOINT = re.compile(r"(?:[\s$,~&]|\\[,;:! ()\[\]\\]|\\q?quad\b|\\text\s*\{[\s,]*(?:and|or)?[\s,]*\}|\b(?:and|or)\b)*")
-_EMPTY = re.compile(r"(?:[\s.$~{}…]|\\(?:l|c|d)?dots\b|\\q?quad\b|\\[,;:! ]|\\text\b)*")
+_JOINT = re.compile(r"(?:[\s$,;~&]|\\lor\b|\\[,;:! ()\[\]\\]|\\q?quad\b|\\text\s*\{[\s,]*(?:and|or)?[\s,]*\}|\b(?:and|or)\b)*")
+_EMPTY = re.compile(r"(?:[\s.?$~{}…]|\\(?:l|c|d)?dots\b|\\q?quad\b|\\[,;:! ]|\\text\b)*")
 _BORDER = re.compile(r"\$|\\\)|\\\]|\n")
 _UNBRACED = re.compile(r"(?:\\[a-zA-Z]+ ?|[-+*/^_=().,\d{}]|[a-zA-Z](?![a-zA-Z]))+")
 

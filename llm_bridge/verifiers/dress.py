@@ -109,12 +109,15 @@ def _characters(text: str) -> str:
 # ------------------------------------------------------------------------------------------------------- fonts, braces
 
 _DROPPED = re.compile(
-    r"\\(?:text)?colou?r\s*\{[^{}]*\}|\\(?:left|right)\.|\\text\{\s*[.,;]?\s*\}|\\h?phantom\s*(?:\{[^{}]*\})?|\\(?:begin|end)\{(?:align|equation|gather)\*?\}"
-    r"|\\(?:boxed|fbox|mathbf|mathit|mathtt|mathnormal|boldsymbol|bm|pmb|underline|underbrace|ensuremath|displaystyle"
+    r"\\(?:text)?colou?r(?:box)?\s*(?:\[[^\[\]]*\]\s*)?\{[^{}]*\}|\\(?:left|right)\.|\\text\{\s*[.,;]?\s*\}"
+    r"|\\[hv]?phantom\s*(?:\{[^{}]*\})?|\\(?:begin|end)\{(?:align|equation|gather)\*?\}|\\(?:tag|label)\*?\s*\{[^{}]*\}"
+    r"|\\(?:boxed|fbox|mathbf|bold|mathit|mathtt|mathnormal|boldsymbol|bm|pmb|underline|underbrace|ensuremath|displaystyle"
     r"|textstyle|scriptstyle|limits|bf|it|sf|rm|tiny|small|normalsize|large|Large|LARGE|huge|Huge|left|right|middle"
-    r"|[bB]igg?[lrm]?|nonumber|strut)(?![a-zA-Z])|\\[()\[\]](?=\s*$)|(?:(?<=^)|(?<=^ ))\\[(\[]"
+    r"|[bB]igg?[lrm]?|nonumber|strut|checkmark|blacksquare|qed)(?![a-zA-Z])|\\[()\[\]](?=\s*$)|(?:(?<=^)|(?<=^ ))\\[(\[]"
 )
 _TEXTS = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt|normal|up|md)?|emph|mbox|hbox|mathrm|mathsf|operatorname\*?)\s*(?=\{)")
+_SIGN = re.compile(r"(?:\\text)?\{\s*([-+])\s*\}|\\text\{\s*(\^\\circ|:)\s*\}")
+_SPLIT = re.compile(r"(?<![\w^}])\{(\d+)\}(?=\d)")
 _DOUBLED = re.compile(r"\\\\(?=[a-zA-Z])")
 _ROMAN = re.compile(r"\{\s*\\(?:rm|bf|it|sf|tt)\s+([^{}]*)\}")
 _LONE_LETTER = re.compile(r"\\text\{\s*([a-zA-Z])\s*\}")
@@ -128,6 +131,7 @@ def _fonts(text: str) -> str:
     text = _ROMAN.sub(r"\\text{\1}", text)
     text = _DROPPED.sub("", text.replace("\\$", _DOLLAR).replace("**", ""))
     text = _TEXTS.sub(lambda _: "\\text", text)
+    text = _SPLIT.sub(r"\1", _SIGN.sub(lambda match: match[1] or match[2], text))
     return re.sub(r"\\[dtc]frac(?![a-zA-Z])", lambda _: "\\frac", text)
 
 
@@ -181,7 +185,7 @@ def closing(text: str, place: int) -> int | None:
 
 # ------------------------------------------------------------------------------------------------------------- numbers
 
-_APART = r"(?:\{,\}|,?\\!\s*,?|,\s*\\!\s*|\\,|\\ |\\;|\\:|~| )"  # what may stand between thousands, beside a comma
+_APART = r"(?:\{(?:,|\\,)\}|(?:\\!)?,?\\!\s*,?|,\s*\\!\s*|\\,|\\ |\\;|\\:|~| )"  # what may stand between thousands, beside a comma
 _THOUSANDS = re.compile(rf"(?<![\d.,/_])(\d{{1,3}})((?:{_APART}\s*\d{{3}})+)(?![\d/])(?!\s*,?\s*\\!)")
 _COMMAS = re.compile(r"(?<![\d.,_])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 _MIXED = re.compile(r"(?<![\d./^_])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])")
@@ -218,7 +222,9 @@ _LEAD = re.compile(
     r"|\\text\{[a-z ]{1,40}:\s*\}(?=\s*[-\d\\]))\s*",
     re.IGNORECASE,
 )
-_ALL_TEXT = re.compile(r"\\text\{\s*([-$]?\s*(?:\\frac\{\d+\}\{\d+\}|\d)[^{}\\]*)\}")
+_ALL_TEXT = re.compile(
+    r"\\text\{\s*(?:(?:the\s+)?(?:final\s+)?answer(?:\s+is\s*:?|\s*[:=])\s*)?([-$]?\s*(?:\\frac\{\d+\}\{\d+\}|\d)[^{}\\]*)\}", re.IGNORECASE
+)
 
 
 def _ends(text: str) -> str:

@@ -27,8 +27,11 @@ LONGEST = 1000  # characters of an answer
 _JOINED = 40  # characters that may stand between two boxes of one answer
 _TRIED = 50  # boxes that are looked at, from the last on
 
-_JOINT = re.compile(r"(?:[\s$,~&]|\\[,;:! ()\[\]\\]|\\q?quad\b|\\text\s*\{[\s,]*(?:and|or)?[\s,]*\}|\b(?:and|or)\b)*")
-_EMPTY = re.compile(r"(?:[\s.$~{}…]|\\(?:l|c|d)?dots\b|\\q?quad\b|\\[,;:! ]|\\text\b)*")
+_JOINT = re.compile(
+    r"(?:[\s$,;~&]|\\lor\b|\\[,;:! ()\[\]\\]|\\q?quad\b|\\text\s*\{[\s,]*(?:and|or)?[\s,]*\}|\b(?:and|or)\b)*"
+)
+_NAMED = re.compile(r"(?<![a-zA-Z\\])([a-zA-Z])(?:_\{?\d\}?)?\s*=\s*$")
+_EMPTY = re.compile(r"(?:[\s.?$~{}…]|\\(?:l|c|d)?dots\b|\\q?quad\b|\\[,;:! ]|\\text\b)*")
 _BORDER = re.compile(r"\$|\\\)|\\\]|\n")
 _UNBRACED = re.compile(r"(?:\\[a-zA-Z]+ ?|[-+*/^_=().,\d{}]|[a-zA-Z](?![a-zA-Z]))+")
 
@@ -42,7 +45,7 @@ def answer_in(text: str) -> str | None:
     found: list[str] = []
     after = len(text)
     for start, end, held in _boxes(text):
-        if held is None or (found and not (0 <= after - end <= _JOINED and _JOINT.fullmatch(text, end, after))):
+        if held is None or (found and not _joined(text, start, end, after)):
             break
         if not _EMPTY.fullmatch(held):
             if held.strip() not in found[:1]:
@@ -52,6 +55,16 @@ def answer_in(text: str) -> str | None:
             break
     answer = ", ".join(found)
     return answer if found and len(answer) <= LONGEST else None
+
+
+def _joined(text: str, start: int, end: int, after: int) -> bool:
+    """Whether a box and the one that begins at `after` are one answer; also where both have a name: x=1 or x=2."""
+    if not 0 <= after - end <= _JOINED:
+        return False
+    one, other = _NAMED.search(text, max(start - _JOINED, 0), start), _NAMED.search(text, end, after)
+    if one and other and one[1] == other[1]:
+        return bool(_JOINT.fullmatch(text, end, other.start()) and re.search("[,;]|and|or", text[end:after]))
+    return bool(_JOINT.fullmatch(text, end, after))
 
 
 def last_boxed(text: str) -> str | None:

@@ -109,15 +109,24 @@ def _characters(text: str) -> str:
 # ------------------------------------------------------------------------------------------------------- fonts, braces
 
 _DROPPED = re.compile(
-    r"\\(?:text)?colou?r\s*\{[^{}]*\}|\\(?:left|right)\.|\\text\{\s*[.,;]?\s*\}|\\h?phantom\s*(?:\{[^{}]*\})?|\\(?:begin|end)\{(?:align|equation|gather)\*?\}"
-    r"|\\(?:boxed|fbox|mathbf|mathit|mathtt|mathnormal|boldsymbol|bm|pmb|underline|underbrace|ensuremath|displaystyle"
+    r"\\(?:text)?colou?r(?:box)?\s*(?:\[[^\[\]]*\]\s*)?\{[^{}]*\}|\\(?:left|right)\.|\\text\{\s*[.,;]?\s*\}|\^\{\s*\}"
+    r"|\\[hv]?phantom\s*(?:\{[^{}]*\})?|\\(?:begin|end)\{(?:align|equation|gather)\*?\}|\\(?:tag|label)\*?\s*\{[^{}]*\}"
+    r"|\\(?:boxed|fbox|mathbf|bold|mathit|mathtt|mathnormal|boldsymbol|bm|pmb|underline|underbrace|ensuremath|displaystyle"
     r"|textstyle|scriptstyle|limits|bf|it|sf|rm|tiny|small|normalsize|large|Large|LARGE|huge|Huge|left|right|middle"
-    r"|[bB]igg?[lrm]?|nonumber|strut)(?![a-zA-Z])|\\[()\[\]](?=\s*$)|(?:(?<=^)|(?<=^ ))\\[(\[]"
+    r"|[bB]igg?[lrm]?|nonumber|strut|checkmark|blacksquare|qed)(?![a-zA-Z])|\\[()\[\]](?=\s*$)"
+    r"|(?:(?<=^)|(?<=^ ))\\[(\[]"
 )
 _TEXTS = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt|normal|up|md)?|emph|mbox|hbox|mathrm|mathsf|operatorname\*?)\s*(?=\{)")
+_SIGN = re.compile(r"(?:\\text)?\{\s*([-+])\s*\}|\\text\{\s*(\^\\circ|:)\s*\}")
+_SPLIT = re.compile(r"(?<![\w^}])\{(\d+)\}(?=\d)")
 _DOUBLED = re.compile(r"\\\\(?=[a-zA-Z])")
+_ROW = re.compile(r"\\\\\s*\[\s*-?[\d.]+\s*(?:pt|em|ex|mm|cm)\s*\]")  # a row's end with its distance
 _ROMAN = re.compile(r"\{\s*\\(?:rm|bf|it|sf|tt)\s+([^{}]*)\}")
 _LONE_LETTER = re.compile(r"\\text\{\s*([a-zA-Z])\s*\}")
+_CHOSEN = re.compile(  # an option, with what it says behind it
+    r"(?:\\text)?\{?\s*(?:(?:[oO]ption|[cC]hoice)\s*)?(?:\(\s*([A-Z])\s*\)|(?<=[ne] )([A-Z])\b)"
+    r"(?:(?:\s*[:.}]|\s)(?!.*\(\s*[A-Z]\s*\)|.*(?:or|and)\b|\s*[-+*/^=_,]).*)?"
+)
 _OPTION = re.compile(r"(?:\\text)?\{?\s*\(\s*([A-Z])\s*\)\s*\}?|\\text\{\s*([A-Z])\s*\)?\s*\}")
 
 
@@ -125,9 +134,11 @@ def _fonts(text: str) -> str:
     """Commands of fonts, colours, sizes and boxes go, their braces stay; all that set words become \\text."""
     if "\\begin" not in text:
         text = _DOUBLED.sub(lambda _: "\\", text)  # as a model writes that quotes its LaTeX; else a row's end
+    text = _ROW.sub(lambda _: "\\\\", text.replace("\\varnothing", "\\emptyset"))
     text = _ROMAN.sub(r"\\text{\1}", text)
     text = _DROPPED.sub("", text.replace("\\$", _DOLLAR).replace("**", ""))
     text = _TEXTS.sub(lambda _: "\\text", text)
+    text = _SPLIT.sub(r"\1", _SIGN.sub(lambda match: match[1] or match[2], text))
     return re.sub(r"\\[dtc]frac(?![a-zA-Z])", lambda _: "\\frac", text)
 
 
@@ -181,7 +192,8 @@ def closing(text: str, place: int) -> int | None:
 
 # ------------------------------------------------------------------------------------------------------------- numbers
 
-_APART = r"(?:\{,\}|,?\\!\s*,?|,\s*\\!\s*|\\,|\\ |\\;|\\:|~| )"  # what may stand between thousands, beside a comma
+# What may stand between thousands, beside a comma.
+_APART = r"(?:\{(?:,|\\,)\}|(?:\\!)?,?\\!\s*,?|,\s*\\!\s*|\\,|\\ |\\;|\\:|~| )"
 _THOUSANDS = re.compile(rf"(?<![\d.,/_])(\d{{1,3}})((?:{_APART}\s*\d{{3}})+)(?![\d/])(?!\s*,?\s*\\!)")
 _COMMAS = re.compile(r"(?<![\d.,_])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 _MIXED = re.compile(r"(?<![\d./^_])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])")
@@ -218,7 +230,10 @@ _LEAD = re.compile(
     r"|\\text\{[a-z ]{1,40}:\s*\}(?=\s*[-\d\\]))\s*",
     re.IGNORECASE,
 )
-_ALL_TEXT = re.compile(r"\\text\{\s*([-$]?\s*(?:\\frac\{\d+\}\{\d+\}|\d)[^{}\\]*)\}")
+_ALL_TEXT = re.compile(
+    r"\\text\{\s*(?:(?:the\s+)?(?:final\s+)?answer(?:\s+is\s*:?|\s*[:=])\s*)?([-$]?\s*(?:\\frac\{\d+\}\{\d+\}|\d)[^{}\\]*)\}",
+    re.IGNORECASE,
+)
 
 
 def _ends(text: str) -> str:
@@ -244,16 +259,24 @@ def _lists(text: str) -> str:
     return _AND.sub(", ", text) if "and" in text or "or" in text else text
 
 
+_FOLLOWS = re.compile(r"\\(?:implies|Rightarrow|Longrightarrow|therefore)(?![a-zA-Z])")
 _RELATION = re.compile(r"(?:\s|&)*(?:=|\\in(?![a-zA-Z]))(?:\s|&)*")
-_NAME = re.compile(r"(?:\\text\{[^{}]*\}|\\[a-zA-Z]+|_\{?\w+\}?|\((?:[a-zA-Z]|\\[a-z]+|-?\d)\)|[a-zA-Z'(),|\[\]{} ])+")
+_NAME = re.compile(
+    r"(?:\\\||\\text\{[^{}]*\}|\\[a-zA-Z]+|_\{?\w+\}?|\((?:[a-zA-Z]|\\[a-z]+|-?\d)\)|[a-zA-Z'(),|\[\]{} ])+"
+)
 
 
 def unnamed(gold: Plain, answer: Plain) -> Plain:
     """The answer without the name that it gives to itself, as in (x,y) = (3,4) or f(2) = 5, where the ground truth has
-    none. A chain of equations, or an equation with a calculation on its left, is left alone.
+    none, without what it follows from, and without what an option says, as in (E) 42. A chain of equations, or an
+    equation with a calculation on its left, is left alone.
     """
+    chosen = _CHOSEN.fullmatch(answer.text) if re.fullmatch("[A-Z]", gold.text) else None
+    if chosen:
+        return dataclasses.replace(answer, text=chosen[1] or chosen[2])
     if _RELATION.search(gold.text):
         return answer
+    answer = dataclasses.replace(answer, text=_FOLLOWS.split(answer.text)[-1].strip())
     sides = _RELATION.split(answer.text)
     named = len(sides) == 2 and _NAME.fullmatch(sides[0].strip()) and not re.search(r"\\[lg]e|\\ne", sides[0])
     return dataclasses.replace(answer, text=sides[1].strip()) if named else answer
@@ -264,7 +287,7 @@ def unnamed(gold: Plain, answer: Plain) -> Plain:
 _DOLLAR = "\uff04"  # for \\$, while $ is the border of mathematics
 _MONEY = {_DOLLAR: "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee"}
 _CURRENCY = re.compile(r"[\uff04$€£¥₹]|\\(?:euro|pounds|texteuro|textdollar)(?![a-zA-Z])\s*")
-_DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\degrees?(?![a-zA-Z])")
+_DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|(?<=\d)\s*\^\s*\{?\s*o\s*\}?(?!\s*\w)|\\degrees?(?![a-zA-Z])")
 _ANGLED = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
 _PERCENT = re.compile(
     r"\s*(?:\\text\{\s*(?:\\?%|percent|pct|percentage)\s*\}|\\%|%|(?<=[\d\s}])(?:percentage|percent|pct)\b)"

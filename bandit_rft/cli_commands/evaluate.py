@@ -25,7 +25,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser(
         "evaluate",
         help="Pass@1 and pass@k of a model on a data set",
-        description="Sample responses to questions with known answers: Pass@1 with its 95%% interval, and pass@k.",
+        description="Sample responses to questions with known answers: Pass@1 with its 95% interval, and pass@k.",
     )
     option = parser.add_argument
     option("--model", default="smollm2-135m", help="name, folder, .gguf file or hub id (default: smollm2-135m)")

@@ -284,8 +284,9 @@ def _as_text(value: Any, column: str, index: int, where: str) -> str | None:
         return None
     if isinstance(value, str):
         return value
-    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-    if number and (isinstance(value, int) or math.isfinite(value)):
+    if (isinstance(value, int) and not isinstance(value, bool)) or (
+        isinstance(value, float | Decimal) and math.isfinite(value)
+    ):
         exact = Decimal(repr(value) if isinstance(value, float) else value)
         whole = exact.adjusted() < _LONGEST_NUMBER and exact == exact.to_integral()
         plain = str(int(exact)) if whole else format(exact, "f") if exact.adjusted() > -_LONGEST_NUMBER else ""

@@ -44,7 +44,7 @@ def warn_of_rounding(learner: FineTune) -> None:
     if not narrow:
         return
     share = "small steps are rounded away"
-    if learner.optimizer == "adamw" and not callable(learner.learning_rate):
+    if learner.optimizer == "adamw" and isinstance(learner.learning_rate, float | int):
         moved = moved_share(learner.model.params, learner.learning_rate)
         share = f"a step of {learner.learning_rate:g} moves {moved:.1%} of them, and the others round it away"
     warnings.warn(

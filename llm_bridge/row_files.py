@@ -26,8 +26,11 @@ _NAMED_ROWS = 100  # first rows of a JSON file whose keys are its columns
 class RowFile(Protocol):
     """One file's rows."""
 
-    columns: Sequence[str]
-    length: int
+    @property
+    def columns(self) -> Sequence[str]: ...
+
+    @property
+    def length(self) -> int: ...
 
     def row(self, index: int, columns: Sequence[str]) -> dict[str, Any]:
         """The values of these columns at a row, from 0; those that the file lacks are left out."""

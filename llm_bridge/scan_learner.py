@@ -170,7 +170,7 @@ def _update(host: Update, state: FineTuneState, responses: Responses, rewards: A
         )
         reference = reference if settings.needs_reference else None
     signal, kl = host.signals(rewards, inside, policy, reference)
-    trained = settings.old_log_probs == "trainer" and policy is not None
+    before = policy if settings.old_log_probs == "trainer" else None
     # Of each group the first G are learned from; the others were only there for the signals' baseline.
     learned = np.flatnonzero(rows % host.group < settings.rollouts)
     signal = signal[learned]
@@ -191,7 +191,7 @@ def _update(host: Update, state: FineTuneState, responses: Responses, rewards: A
             lengths=lengths[learned],
             weights=jnp.where(active[:, None], weights, 0.0),
             signal=signal,
-            old_log_probs=(policy if trained else old_log_probs)[learned],
+            old_log_probs=(old_log_probs if before is None else before)[learned],
             ref_log_probs=None if host.objective.kl is None or reference is None else reference[learned],
             at_reference=False if host.objective.kl is None else _equal(params, model.params),
             fresh=jnp.ones_like(signal, bool),
@@ -205,8 +205,8 @@ def _update(host: Update, state: FineTuneState, responses: Responses, rewards: A
             gap = jnp.where(any_active, sums["sampling_gap"], gap)
         params, opt_state = policy_gradient.step_kept(params, opt_state, gradient, optimizer=host.optimizer)
         updates = updates + (any_active.astype(jnp.int32) if host.still_on_zero else 1)
-    if trained:
-        gap = jnp.max(jnp.where(inside, jnp.abs(policy - old_log_probs), 0.0))
+    if before is not None:
+        gap = jnp.max(jnp.where(inside, jnp.abs(before - old_log_probs), 0.0))
     counted, scored = jnp.sum(inside, dtype=jnp.float32), jnp.maximum(sums["tokens"], 1.0)
     rate = not_a_number
     if isinstance(settings.optimizer, str):

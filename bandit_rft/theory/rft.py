@@ -105,5 +105,5 @@ def kappa_fit(values: Any, p0: float, step_size: float, share: float = 0.2) -> f
     # Gains beyond about 20 give one and the same curve: a minimum there is rounding.
     if not misfits[best] < (1.0 - 1e-6) * min(misfits[0], misfits[-1]):
         raise InputError("No kappa explains the first rounds of values: they rise too little or too fast from p0.")
-    found = minimize_scalar(misfit, bounds=(grid[best - 1], grid[best + 1]), method="bounded")
+    found: Any = minimize_scalar(misfit, bounds=(grid[best - 1], grid[best + 1]), method="bounded")
     return math.exp(float(found.x)) / step_size

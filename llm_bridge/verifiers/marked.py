@@ -157,7 +157,7 @@ def _last(text: str) -> Fraction | None:
 
 def _side(line: str, found: re.Match[str], sign: int, *, cut: bool) -> Fraction | None:
     """The value of a number where nothing beside it makes it a part of something else."""
-    if sign == _NONE or sign == _WORD or (cut and found.end() == len(line)):
+    if sign in (_NONE, _WORD) or (cut and found.end() == len(line)):
         return None
     number = read(line, found)
     if number is None or not _ends(line, number[1]):

@@ -7,7 +7,7 @@ r"""Numbers as people and models write them, read whole or not at all: text -> e
 | sign | `-`, U+2212, the hyphens and dashes U+2010 to U+2015, `+`; before or after the currency (`-$5`, `$-5`) |
 | currency | `$`, `\$`, €, £, ¥, ₹ before or after the number; not compared |
 | digits | ASCII digits; leading zeros are allowed |
-| thousands | groups of exactly three by `,` or a space; also `{,}`, `,\!`, `\,`, `\ `, U+00A0, U+2007, U+2009, U+202F; one kind |
+| thousands | groups of exactly three by `,` or a space of any width; also `{,}`, `,\!`, `\,`, `\ `; one kind |
 | decimals | `42.5`, `.5`, `42.`; the point is `.` only (`7,2` and `1,00` are no numbers) |
 | exponent | `2.5e3`, `2.5 x 10^3` (also ×, `*`, `\times`, `\cdot`), `10^{3}`; from -400 to 400 |
 | fraction | `1/2`, `\frac{1}{2}`, `\frac12`, `½`; mixed and proper `1 1/2`, `1 and 1/2`, `1\frac{1}{2}`, `1½` |
@@ -31,11 +31,11 @@ _SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10*
 _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5"}
 _VULGAR |= {"⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}
 _LETTERS = str.maketrans(
-    {character: "-" for character in "\u2212\u2010\u2011\u2012\u2013\u2014\u2015\ufe63\uff0d"}
-    | {character: " " for character in "\t\u00a0\u2007\u2009\u202f"}
-    | {character: "$" for character in "€£¥₹"}
-    | {character: "*" for character in "×⋅·"}
-    | {character: "=" for character in "≈≃≅~"}
+    dict.fromkeys("−‐‑‒–—―﹣－", "-")
+    | dict.fromkeys("\t\xa0\u2007\u2009\u202f", " ")
+    | dict.fromkeys("€£¥₹", "$")
+    | dict.fromkeys("×⋅·", "*")
+    | dict.fromkeys("≈≃≅~", "=")
     | {character: f" {fraction}" for character, fraction in _VULGAR.items()}
     | {"⁄": "/", "’": "'", "“": '"', "”": '"'}
 )
@@ -77,7 +77,7 @@ _BEHIND = re.compile(r"[\s*_`\"')\]}$%°.,;!]*")
 
 
 def plain(line: str) -> str:
-    """A line of text in plain ASCII notation: one minus, one currency, one kind of space, no LaTeX that has such a form."""
+    """A line of text in plain ASCII notation: one minus, one currency, one kind of space, no LaTeX that has one."""
     if not line.isascii():
         line = line.translate(_LETTERS)
     elif "\t" in line or "~" in line:

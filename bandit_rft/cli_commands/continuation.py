@@ -57,6 +57,8 @@ class Continuation:
         for name, kind in _PATHS.items():
             if _same_place(saved.get(name), asked.get(name), before is not None and kind in before):
                 kept[name] = saved[name]
+        if saved.get("learning_rate") is None and asked.get("learning_rate") == _resolved(saved).get("learning_rate"):
+            kept["learning_rate"] = None  # --config gives the rate that the folder's own run came to
         rules = {example.verifier for example in self.examples}
         if asked.get("verifier") is None and rules == {saved.get("verifier")}:
             kept["verifier"] = saved["verifier"]  # older versions wrote the one that the first question named
@@ -91,10 +93,15 @@ class Continuation:
         )
 
 
+def _resolved(saved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the saved run made of options that were left open."""
+    found = saved.get("resolved")
+    return found if isinstance(found, Mapping) else {}
+
+
 def _begun(folder: Path, saved: Mapping[str, Any]) -> bool:
     """Whether anything was done, or measured, on what the run was first given."""
-    resolved = saved.get("resolved")
-    if isinstance(resolved, Mapping) and resolved.get("measurement"):
+    if _resolved(saved).get("measurement"):
         return True
     return any((folder / name).exists() and (folder / name).stat().st_size for name in (HISTORY, LINES, EVALUATIONS))
 

@@ -104,7 +104,9 @@ def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
                 f"{path} is not the configuration of a fine-tuning run: name a run folder of bandit-rft finetune."
             )
         if "prompt" in options:
-            values["data"] = None
+            values.update(data=None, index=0, indices=None)
+        if "data" in options:
+            values.update(prompt=None, answer=None)
         for one, other, unset in (("indices", "index", 0), ("index", "indices", None)):
             if one in options:
                 values[other] = unset

@@ -11,6 +11,7 @@ import pytest
 
 from bandit_rft.cli import main
 from bandit_rft.cli_commands import kept_checkpoints
+from bandit_rft.cli_commands.finetune import config_of
 from bandit_rft.run_folder import read_history, read_lines
 from llm_bridge import checkpoints
 from tests.bandit_rft import tiny_folder
@@ -114,6 +115,26 @@ def test_more_rounds_give_the_bits_of_a_run_that_was_asked_for_them_at_first(
         *(("evaluation_batch", 32, 2), ("keep_checkpoints", 1, 2), ("keep_checkpoints", 2, 1)),
         *(("rounds", 3, 5), ("rounds", 5, 7)),
     ]
+
+
+def test_a_folder_goes_on_by_its_own_config_and_its_questions_may_be_replaced(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Catches a rate that was left open and is read back as a number, so that a folder's own config.json names a
+    "different run", and a configuration's prompt or places that stand beside the data or prompt given instead."""
+    options = {name: value for name, value in OPTIONS.items() if name != "learning_rate"}
+    assert finetune("own", {"model": "tiny", "data": "sums.parquet", **options, "rounds": 1}) == 0
+    capsys.readouterr()
+    assert main(["finetune", "--config", "own", "--out", "own", "--rounds", "2"]) == 0
+    assert len(read_lines("own/history.jsonl")) == 2
+    assert read("own/config.json")["learning_rate"] is None
+    capsys.readouterr()
+    assert main(["finetune", "--config", "own", "--out", "own", "--rounds", "2", "--learning-rate", "0.5"]) == 2
+    assert "learning_rate is null there and 0.5 here" in capsys.readouterr().err
+    asked = config_of("own", {"prompt": "1+1=", "answer": "2"})
+    assert (asked.data, asked.places, asked.prompt) == (None, (0,), "1+1=")
+    Path("prompt.json").write_text(json.dumps(asked.to_json()))
+    assert config_of("prompt.json", {"data": "sums.parquet", "index": 3}).places == (3,)
 
 
 def test_more_rounds_of_many_seeds_give_the_bits_of_a_run_that_was_asked_for_them_at_first(folder: Path) -> None:

@@ -5,7 +5,7 @@ r"""GSM8K's verifiers.
 | rule | what is taken for the answer | when it counts |
 | --- | --- | --- |
 | strict | the last `#### number` of the last 300 characters | equal as a string, once `,` and `$` are removed |
-| flexible | the last number of the last 300 characters, not empty and not "." | equal as a string, as it stands |
+| flexible | the last number of the last 300 characters that is not "." | equal as a string, as it stands |
 | numeric | the number after the last `####`; without one, the last number | equal as an exact value |
 
 Strict and flexible are verl's (`verl/utils/reward_score/gsm8k.py`), to the letter. String equality fails "42." and,

@@ -15,7 +15,7 @@ one nothing but a number). Without one it is the last number of the last `REACH`
 | `1 hour 30 minutes`, `5 dollars and 30 cents`, `5'10` | none | one quantity in two units |
 | `1,00`, `7,2`, `4.2.0`, `1_000`, `1.000,50` | none | malformed |
 | `Step 3`, `3:` | none | a heading |
-| nothing, `none`, `not 72`, `72 or so` with a digit lost at the end of the text | none | no fallback |
+| nothing, `none`, `not 72`, a number longer than the line that is read | none | no fallback |
 
 | the last number of a text without `####` | is | because |
 | --- | --- | --- |
@@ -53,8 +53,10 @@ _UNIT = (
     r"lbs?|ounces?|oz|cents?|pence|quarters?|dimes?|nickels?|feet|foot|ft|inch|inches|in|yards?|yds?|miles?|km|cm|mm|"
     r"meters?|metres?|kg|g|grams?|kilograms?|liters?|litres?|ml|gallons?|quarts?|pints?|cups?)"
 )
-_PAIR = re.compile(rf"[ *]*{_UNIT}\b\.?[ ,]*(?:and |& ?)?[ *$]*[0-9]+[0-9., ]*{_UNIT}\b", re.IGNORECASE)
-_PAIRED = re.compile(rf"[0-9] ?{_UNIT}\.?[ ,]*(?:and |& ?)?[ *$]*$", re.IGNORECASE)
+_PAIR = re.compile(
+    rf"[ *]{{0,6}}{_UNIT}\b\.?[ ,]{{0,3}}(?:and |& ?)?[ *$]{{0,6}}[0-9][0-9., ]*+{_UNIT}\b", re.IGNORECASE
+)
+_PAIRED = re.compile(rf"[0-9] ?{_UNIT}\.?[ ,]{{0,3}}(?:and |& ?)?[ *$]{{0,6}}$", re.IGNORECASE)
 _UNIT_NEXT = re.compile(rf" ?{_UNIT}\b", re.IGNORECASE)
 _DIGIT = re.compile("[0-9¼-¾⅓-⅞]")
 _MARKER = re.compile(r"[0-9]{1,2}[.)]\*{0,2} +[A-Z*\"]")
@@ -62,9 +64,12 @@ _VARIABLE = re.compile(r"[ *_$]*[xyz](?![A-Za-z])")
 _GLUED = re.compile(r"(?:[nieEkKMB]|bn|mn)(?![A-Za-z])")
 _TIMES = re.compile(r"[0-9)}] ?[xX]$")
 _COMMAND = re.compile(r"\\[A-Za-z]+$")
-_UNITS = r"(?:[ ]?[%°$])?(?:[ ]?[A-Za-z]+){0,3}"
-_OPERATED = re.compile(rf"{_UNITS}[ *_)\]}}]*[-+*/÷][ ({{$*]*[0-9]")
-_LISTED = re.compile(rf"{_UNITS}[ *]*(?:[,;] ?|\b(?:or|and|to|through) |& )(?:or |and )?[ $*+-]*[0-9]", re.IGNORECASE)
+# Possessive, as every repetition that could be split in two ways: else a long word is tried at each of its letters.
+_UNITS = r"(?:[ ]?[%°$])?(?:[ ]?[A-Za-z]++){0,3}"
+_OPERATED = re.compile(rf"{_UNITS}[ *_)\]}}]{{0,6}}[-+*/÷][ ({{$*]{{0,6}}[0-9]")
+_LISTED = re.compile(
+    rf"{_UNITS}[ *]{{0,6}}(?:[,;] ?|\b(?:or|and|to|through) |& )(?:or |and )?[ $*+-]{{0,6}}[0-9]", re.IGNORECASE
+)
 _CLAUSE_END = re.compile(r"[;?!]|[,.:](?= |$)| \([^()]*[A-Za-z=]|\b(?:since|because|as|so|which|that)\b")
 
 
@@ -101,10 +106,11 @@ def _first(line: str, *, cut: bool) -> Fraction | None:
         if _REFUSES.search(line, 0, found.start()):
             return None
         start = found.start()
-        end = _CLAUSE_END.search(line, found.end())
-        clause = line[: end.start()] if end else line
-        if "=" in clause[start:]:
-            return _equation(clause, cut=cut and not end)
+        if "=" in line:
+            end = _CLAUSE_END.search(line, found.end())
+            clause = line[: end.start()] if end else line
+            if clause.find("=", start) >= 0:
+                return _equation(clause, cut=cut and not end)
         number = _side(line, found, sign, cut=cut)
         if number is None or _OPERATED.match(line, found.end()) or _LISTED.match(line, found.end()):
             return None
@@ -147,7 +153,9 @@ def _last(text: str) -> Fraction | None:
             bare = piece[: found.start()].strip(" *_>")
             if sign == _WORD or (not bare and _MARKER.match(piece, found.start())):
                 continue
-            if _PAIRED.search(piece, 0, found.start()) and _UNIT_NEXT.match(piece, found.end()):
+            if _PAIRED.search(piece, max(0, found.start() - 24), found.start()) and _UNIT_NEXT.match(
+                piece, found.end()
+            ):
                 return None
             return _side(piece, found, sign, cut=False)
         if cut:
@@ -162,7 +170,7 @@ def _side(line: str, found: re.Match[str], sign: int, *, cut: bool) -> Fraction 
     number = read(line, found)
     if number is None or not _ends(line, number[1]):
         return None
-    return sign * number[0]
+    return number[0] if sign > 0 else -number[0]
 
 
 _NONE, _WORD = 0, 2  # what `_sign` says of digits that are no number of their own, and of digits in a word
@@ -231,5 +239,5 @@ def _ends(line: str, end: int) -> bool:
         following = right[1:].lstrip(" $(")
         return not (following[:1].isnumeric() or _VARIABLE.match(following)) or not following
     if after == "<":
-        return bool(re.match(r"</?[A-Za-z]", right))
+        return bool(re.match(r"<(?:/?[A-Za-z]|[|])", right))
     return True

@@ -7,7 +7,7 @@ r"""Numbers as people and models write them, read whole or not at all: text -> e
 | sign | `-`, U+2212, the hyphens and dashes U+2010 to U+2015, `+`; before or after the currency (`-$5`, `$-5`) |
 | currency | `$`, `\$`, €, £, ¥, ₹ before or after the number; not compared |
 | digits | ASCII digits; leading zeros are allowed |
-| thousands | groups of exactly three by `,` or a space of any width; also `{,}`, `,\!`, `\,`, `\ `; one kind |
+| thousands | groups of exactly three, by one of `,` `{,}` `,\!` or of space, `\,` `\ ` U+00A0, U+2007, U+2009, U+202F |
 | decimals | `42.5`, `.5`, `42.`; the point is `.` only (`7,2` and `1,00` are no numbers) |
 | exponent | `2.5e3`, `2.5 x 10^3` (also ×, `*`, `\times`, `\cdot`), `10^{3}`; from -400 to 400 |
 | fraction | `1/2`, `\frac{1}{2}`, `\frac12`, `½`; mixed and proper `1 1/2`, `1 and 1/2`, `1\frac{1}{2}`, `1½` |
@@ -61,13 +61,14 @@ _LATEX: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _WHOLE = r"(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[1-9][0-9]{0,2}(?:[ ][0-9]{3})+|[0-9]+)(?![0-9])"
 NUMBER = re.compile(
     rf"""
-      (?P<mixed>[0-9]{{1,15}}(?:[ ]|[ ]and[ ])[ ]?)(?P<part>[0-9]{{1,15}})[ ]?/[ ]?(?P<of>[0-9]{{1,15}})(?![0-9])
+    (?=[0-9.])  # for speed: most characters begin no number
+    (?:(?P<mixed>[0-9]{{1,15}}(?:[ ]|[ ]and[ ])[ ]?)(?P<part>[0-9]{{1,15}})[ ]?/[ ]?(?P<of>[0-9]{{1,15}})(?![0-9])
     | (?P<decimal>{_WHOLE}(?:\.[0-9]*)?|\.[0-9]+)
       (?: [eE](?P<exponent>[+-]?[0-9]+)
         | [ ]?[*x][ ]?10\^\{{?(?P<tens>[+-]?[0-9]+)\}}?
         | (?P<power>(?<=10)\^\{{?[+-]?[0-9]+\}}?)
         | [ ]?/[ ]?(?P<under>[0-9]+)
-      )?
+      )?)
     """,
     re.VERBOSE,
 )
@@ -77,7 +78,7 @@ _BEHIND = re.compile(r"[\s*_`\"')\]}$%°.,;!]*")
 
 
 def plain(line: str) -> str:
-    """A line of text in plain ASCII notation: one minus, one currency, one kind of space, no LaTeX that has one."""
+    """A line in plain ASCII notation: one minus, one currency, one kind of space, no LaTeX of numbers."""
     if not line.isascii():
         line = line.translate(_LETTERS)
     elif "\t" in line or "~" in line:
@@ -92,14 +93,17 @@ def read(line: str, found: re.Match[str]) -> tuple[Fraction, int] | None:
     """The value, without its sign, of what `NUMBER` matched in a plain line, and the place where it ends, with its
     scale ("5 million"); None where it is malformed: too long, too large an exponent, a division by zero.
     """
-    if found.end() - found.start() > LONGEST:
+    end = found.end()
+    if end - found.start() > LONGEST:
         return None
     whole, exponent = found["decimal"], 0
+    if found.lastgroup == "decimal" and whole.isdigit() and not _SCALE.match(line, end):
+        return Fraction(int(whole)), end
     if whole is None:
         part, of = int(found["part"]), int(found["of"])
         if not part < of:  # "1 3/2" is no mixed number
             return None
-        return int(found["mixed"].split()[0]) + Fraction(part, of), found.end()
+        return int(found["mixed"].split()[0]) + Fraction(part, of), end
     before, _, after = whole.partition(".")
     grouped = before.replace(",", "").replace(" ", "")
     power = found["exponent"] or found["tens"]
@@ -115,7 +119,6 @@ def read(line: str, found: re.Match[str]) -> tuple[Fraction, int] | None:
     shift = exponent - len(after)
     if shift:
         value = value * 10**shift if shift > 0 else value / 10**-shift
-    end = found.end()
     if found["under"] is not None:
         if " " in before or not int(found["under"]):  # "1 100/200" may be one and a half or 5.5
             return None

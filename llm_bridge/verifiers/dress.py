@@ -260,9 +260,10 @@ def _lists(text: str) -> str:
 
 
 _FOLLOWS = re.compile(r"\\(?:implies|Rightarrow|Longrightarrow|therefore)(?![a-zA-Z])")
-_RELATION = re.compile(r"(?:\s|&)*(?:=|\\in(?![a-zA-Z]))(?:\s|&)*")
+_RELATION = re.compile(r"(?:\s|&)*(?:=|\\(?:in|equiv)(?![a-zA-Z]))(?:\s|&)*")
+_MODULO = re.compile(r"\s*(?:\\pmod\s*(?:\{[^{}]*\}|\d+)|\(?\s*\\b?mod\s*(?:\{[^{}]*\}|\d+)\s*\)?)")
 _NAME = re.compile(
-    r"(?:\\\||\\text\{[^{}]*\}|\\[a-zA-Z]+|_\{?\w+\}?|\((?:[a-zA-Z]|\\[a-z]+|-?\d)\)|[a-zA-Z'(),|\[\]{} ])+"
+    r"(?:\\\||\\text\{[^{}]*\}|\\[a-zA-Z#]+|_\{?\\?\w+\}?|\((?:[a-zA-Z]|\\[a-z]+|-?\d)\)|[a-zA-Z'(),|\[\]{} ])+"
 )
 
 
@@ -279,7 +280,11 @@ def unnamed(gold: Plain, answer: Plain) -> Plain:
     answer = dataclasses.replace(answer, text=_FOLLOWS.split(answer.text)[-1].strip())
     sides = _RELATION.split(answer.text)
     named = len(sides) == 2 and _NAME.fullmatch(sides[0].strip()) and not re.search(r"\\[lg]e|\\ne", sides[0])
-    return dataclasses.replace(answer, text=sides[1].strip()) if named else answer
+    if not named:
+        return answer
+    # x \equiv 7 \pmod{10}: the remainder is what is asked for where the ground truth is a number.
+    value = _MODULO.sub("", sides[1]) if "\\equiv" in answer.text else sides[1]
+    return dataclasses.replace(answer, text=value.strip())
 
 
 # --------------------------------------------------------------------------------------------------------------- units

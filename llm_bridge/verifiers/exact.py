@@ -83,6 +83,7 @@ _BASES = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"
 _NUMERAL = re.compile(
     r"(-?)\s*(?:\\text)?[{(]*\s*([0-9A-Za-z]*\.?[0-9A-Za-z]+)\s*[})]*\s*_\s*\{?\s*(?:\\text\s*\{\s*)?(\d+|[a-z]+)\s*\}*"
 )
+_SUBSCRIPTED = re.compile(r"-?\s*[0-9][0-9.,]*\s*_")
 
 
 def _numeral(text: str) -> tuple[str, str, int] | None:
@@ -112,7 +113,8 @@ def _numerals(gold: str, answer: str) -> bool | None:
         return None
     one, other = _numeral(gold), _numeral(answer)
     if one is None and other is None:
-        return None
+        # 1_000 and 19_5 are no numerals, and no numbers either.
+        return False if _SUBSCRIPTED.match(gold) or _SUBSCRIPTED.match(answer) else None
     if one is not None and other is not None:
         return one == other
     sign, digits, base = one or other or ("", "", 0)

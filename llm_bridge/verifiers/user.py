@@ -69,7 +69,7 @@ def load(name: str) -> Callable[[str, str], Any]:
 @functools.lru_cache(maxsize=64)
 def _load(path: str | None, place: str, function: str) -> Callable[[str, str], Any]:
     try:
-        module = _from_name(place) if path is None else _from_file(Path(path))
+        module = _from_name(place) if path is None else _from_file(Path(path), place)
     except InputError:
         raise
     except (Exception, SystemExit) as error:
@@ -142,9 +142,9 @@ def _from_name(module: str) -> Any:
             sys.path.remove(here)
 
 
-def _from_file(path: Path) -> Any:
+def _from_file(path: Path, typed: str) -> Any:
     if not path.is_file():
-        raise InputError(f"there is no file {path} to take a verifier from; check its path")
+        raise InputError(f"there is no file {typed} to take a verifier from; check its path")
     name = _file_module(path)
     specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None

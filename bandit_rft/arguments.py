@@ -33,7 +33,7 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = _MOST) -> in
 
 
 def integer(name: str, value: Any, least: int = 1) -> int:
-    """An int of at least `least`, of any integer type: no bool, and no float, whole or not. Raises InputError."""
+    """As `whole`, of any integer type: no bool, and no float, whole or not. Raises InputError."""
     kind = getattr(getattr(value, "dtype", None), "kind", "b" if isinstance(value, bool) else "i")
     try:
         number = operator.index(value) if kind in "iu" else None
@@ -41,7 +41,7 @@ def integer(name: str, value: Any, least: int = 1) -> int:
         number = None
     if number is None or number < least:
         raise InputError(f"{name} is {_shown(value)}: give a whole number of at least {least}, as an integer.")
-    return number
+    return whole(name, number, least)
 
 
 def number(name: str, value: Any) -> float:

@@ -10,8 +10,8 @@ end of its line (GSM8K), and in a `solution` what stands in the last box (MATH).
 answer of another type, or one after `####` that is no number, leaves the row without one.
 
 The verifier is math-verify or gsm8k-numeric. A worked solution says which; else the words of the row's `data_source`,
-or of the source's name, say which (`verifier_by_words`); else, or where that one cannot read the answer, the answer's
-form does, and that is said as an assumption. A text is put into its verifier's template.
+or of the source's name, say which (`verifier_by_words`), and else a column `problem` says MATH; where none does, or that
+one cannot read the answer, the answer's form does, which is said as an assumption. A text is put into its verifier's template.
 
 The templates are arXiv 2601.14599's and 2601.22532's (verl's own preprocessing). A template is a text with
 `{question}` in it; where one is asked for, it replaces the instruction that the question came with.
@@ -201,6 +201,8 @@ def question_of(row: Mapping[str, Any], layout: Layout, source: str, index: int,
             index,
             f"row {index} of {where} has the answer {answer[:40]!r} in {column!r}, which is no number: mend the row",
         )
+    if known is None and by_words is None and layout.prompt == "problem":
+        by_words = MATH  # raw MATH's own column
     named = known or (by_words if by_words is not None and _accepts(by_words, answer) else None)
     verifier = named or (NUMERIC if _accepts(NUMERIC, answer) else MATH)
     if layout.templated and isinstance(value, str) and not _is_chat(value):

@@ -53,6 +53,7 @@ def go(path: Path, names: list[str], *, until: int = ROUNDS) -> list[str]:
 EXPECTED = {
     **{("round/reward", t): t / 2 for t in range(ROUNDS)},
     **{("round/loss", t): t / 4 for t in range(ROUNDS)},
+    **{(f"round/verifier_{what}", t): 0.0 for what in ("timeouts", "crashes") for t in range(ROUNDS)},
     **{("train/pass_at_1", t): t / 10 for t in (0, 3, 6)},
     **{("train/pass_at_4", t): 0.5 for t in (0, 3, 6)},
 }

@@ -126,7 +126,7 @@ def test_a_folder_goes_on_by_its_own_config_and_its_questions_may_be_replaced(
     assert finetune("own", {"model": "tiny", "data": "sums.parquet", **options, "rounds": 1}) == 0
     capsys.readouterr()
     assert main(["finetune", "--config", "own", "--out", "own", "--rounds", "2"]) == 0
-    assert len(read_lines("own/history.jsonl")) == 2
+    assert len(read_lines(Path("own/history.jsonl"))) == 2
     assert read("own/config.json")["learning_rate"] is None
     capsys.readouterr()
     assert main(["finetune", "--config", "own", "--out", "own", "--rounds", "2", "--learning-rate", "0.5"]) == 2
@@ -178,7 +178,7 @@ def test_a_run_that_kept_only_weights_is_closed_and_all_that_reads_it_goes_on(
         out = command.__name__
         assert command(out) == 0
         said = capsys.readouterr().out
-        assert "of which the finished run keeps the weights" in said.splitlines()[0]
+        assert "of which the finished run keeps the weights" in said
         assert "the optimiser's state is dropped" in said.splitlines()[-1]
         assert all(checkpoints.is_reduced(path) for path in checkpoints.available(f"{out}/checkpoints"))
         assert "repeat it with --keep-optimizer" in refused(capsys, command(out, rounds=5))

@@ -57,5 +57,5 @@ def test_the_plainest_command_runs_and_records_what_it_resolved(tmp_path, capsys
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert 90 < config["max_tokens"] < 128
     assert config["resolved"]["learning_rate"] == 3e-4
-    assert "AdamW at 0.0003" in capsys.readouterr().err
+    assert "AdamW at 0.0003" in capsys.readouterr().out
     assert main(command) == 0  # the same command finds the same run

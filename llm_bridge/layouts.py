@@ -10,8 +10,9 @@ end of its line (GSM8K), and in a `solution` what stands in the last box (MATH).
 answer of another type, or one after `####` that is no number, leaves the row without one.
 
 The verifier is math-verify or gsm8k-numeric. A worked solution says which; else the words of the row's `data_source`,
-or of the source's name, say which (`verifier_by_words`), and else a column `problem` says MATH; where none does, or that
-one cannot read the answer, the answer's form does, which is said as an assumption. A text is put into its verifier's template.
+or of the source's name, say which (`verifier_by_words`), and else a column `problem` says MATH. Where none does, or
+that verifier cannot read the answer, the answer's form says which, and that is told as an assumption. A text is put
+into its verifier's template.
 
 The templates are arXiv 2601.14599's and 2601.22532's (verl's own preprocessing). A template is a text with
 `{question}` in it; where one is asked for, it replaces the instruction that the question came with.

@@ -70,7 +70,7 @@ _OPERATED = re.compile(rf"{_UNITS}[ *_)\]}}]{{0,6}}[-+*/÷][ ({{$*]{{0,6}}[0-9]"
 _LISTED = re.compile(
     rf"{_UNITS}[ *]{{0,6}}(?:[,;] ?|\b(?:or|and|to|through) |& )(?:or |and )?[ $*+-]{{0,6}}[0-9]", re.IGNORECASE
 )
-_CLAUSE_END = re.compile(r"[;?!]|[,.:](?= |$)| \([^()]*[A-Za-z=]|\b(?:since|because|as|so|which|that)\b")
+_CLAUSE_END = re.compile(r"[;?]|!(?! *=)|[,.:](?= |$)| \([^()]*[A-Za-z=]|\b(?:since|because|as|so|which|that)\b")
 
 
 def extract_number(text: str) -> Fraction | None:

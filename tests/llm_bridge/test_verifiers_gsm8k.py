@@ -142,6 +142,9 @@ def test_values_are_compared_exactly():
 
 
 HOSTILE = [
+    "a",
+    "ab ",
+    "9 h ",
     "9",
     ",",
     "#",
@@ -173,6 +176,12 @@ def test_a_million_hostile_characters_are_judged_at_once(part, head):
     assert verifier(text) == 0.0
     assert verifier(text + " a") == 0.0
     assert time.perf_counter() - start < 0.2
+
+
+def test_a_factorial_is_not_cut_off_before_its_value():
+    """Catches "5! = 120" read as 5: an exclamation mark ends a clause only where no equation follows."""
+    assert verifiers.make("gsm8k-numeric", "5")("#### 5! = 120") == 0.0
+    assert verifiers.make("gsm8k-numeric", "72")("#### 72!") == 1.0
 
 
 def test_random_text_never_raises():

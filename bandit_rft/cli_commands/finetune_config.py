@@ -217,6 +217,9 @@ class FineTuneConfig:
             raise InputError("sgd has no step size that suits every model: give --learning-rate or --step-over-kappa.")
         if self.indices is not None and self.index != 0:
             raise InputError("The training questions are named twice: give --index or --indices, not both.")
+        if self.indices is not None and len(self.places) == 1:  # one place is one question, however it is spelt
+            object.__setattr__(self, "index", self.places[0])
+            object.__setattr__(self, "indices", None)
         if len(set(self.places)) < len(self.places):
             raise InputError(f"--index names a question twice in {self.index}: name each once.")
         if self.prompt is not None and len(self.places) > 1:

@@ -160,7 +160,13 @@ def test_what_does_not_go_together_is_refused(settings, word):
         FineTuneConfig(data="arithmetic", **settings)
 
 
-@pytest.mark.parametrize("options", [("--index", "1,x"), ("--indices", "5:2"), ("--indices", "5"), ("--index", "-1")])
+@pytest.mark.parametrize("options", [("--index", "1,x"), ("--indices", "5:2"), ("--indices", "5:"), ("--index", "-1")])
 def test_places_that_are_none_are_refused(options, capsys):
     assert main(["finetune", "--data", "sums.parquet", *options]) == 2
     assert options[0] in capsys.readouterr().err
+
+
+def test_a_range_of_one_place_is_one_question():
+    """Else the run would be told as one of several questions, of which there is no law."""
+    one = FineTuneConfig(data="arithmetic", index=5)
+    assert FineTuneConfig(data="arithmetic", indices="5") == FineTuneConfig(data="arithmetic", indices="5:6") == one

@@ -17,7 +17,8 @@ rollouts of A_i ∇ log π(sequence i), the policy gradient of the contract and 
 tokens by a length and is a different update direction.
 
 All functions are pure, work under jit, vmap and grad, and keep the dtype of their input. The entropy bonus needs whole
-distributions, not the chosen tokens' log-probabilities, and is added where those are (`llm_bridge.policy_gradient`).
+distributions, not the chosen tokens' log-probabilities, and is added where those are
+(`llm_bridge.training.policy_gradient`).
 Left out: sequence-level ratios (GSPO) and clip-covariance variants.
 """
 

@@ -28,7 +28,7 @@ def summarize(arms: Any, learner: Any = None, state: Any = None) -> Summary:
 
     Args:
         arms: a table of arms with fixed means, `TokenSequences` or `Contexts`. (A language model's prompt is measured:
-            `llm_bridge.measure`.)
+            `llm_bridge.measuring.measure`.)
         learner: the policy-gradient learner whose state this is; None for the base policy.
         state: its state for one seed (`jax.tree.map(lambda leaf: leaf[s], history.final_state)`); None for its start.
 
@@ -61,7 +61,7 @@ def summarize(arms: Any, learner: Any = None, state: Any = None) -> Summary:
             return _of_contexts(arms, state)
     raise InputError(
         f"{type(arms).__name__} cannot be summarised exactly: give a table of arms, TokenSequences or Contexts, or "
-        "measure a language model's prompt with llm_bridge.measure."
+        "measure a language model's prompt with llm_bridge.measuring.measure."
     )
 
 

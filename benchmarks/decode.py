@@ -25,7 +25,8 @@ import jax
 import torch
 import transformers
 
-from llm_bridge import hub, load_model
+from llm_bridge import load_model
+from llm_bridge.models import hub
 
 PROMPT = "Tell me a long story about a fox that learns to count."
 # The floor set for this project: our tokens a second over transformers', by batch size.
@@ -40,7 +41,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Decoding speed against transformers.")
-    parser.add_argument("--model", default="smollm2-135m", help="what llm_bridge.hub.resolve takes")
+    parser.add_argument("--model", default="smollm2-135m", help="what llm_bridge.models.hub.resolve takes")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32], help="rollouts of the one prompt")
     parser.add_argument("--tokens", type=int, default=64, help="new tokens a row")
     parser.add_argument("--repeats", type=int, default=3)

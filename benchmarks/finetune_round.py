@@ -36,8 +36,8 @@ import torch
 import transformers
 
 from llm_bridge import load_model
-from llm_bridge.finetune import FineTune
-from llm_bridge.prompt_arms import PromptArms
+from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.training.learner import FineTune
 
 WANTED = 2.0
 LEARNING_RATE, WEIGHT_DECAY, CLIP = 1e-6, 0.01, 1.0
@@ -169,7 +169,7 @@ class Ours:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="A fine-tuning round against a plain transformers one.")
-    parser.add_argument("--model", default="smollm2-135m", help="what llm_bridge.hub.resolve takes")
+    parser.add_argument("--model", default="smollm2-135m", help="what llm_bridge.models.hub.resolve takes")
     parser.add_argument("--random", action="store_true", help="random weights of SmolLM2-135M's shape instead")
     parser.add_argument("--prompt", type=int, default=80, help="tokens of the prompt")
     parser.add_argument("--tokens", type=int, default=128, help="tokens of the response")

@@ -26,9 +26,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from llm_bridge import learned_rows, load_model, policy_gradient
-from llm_bridge.config import DecoderConfig
-from llm_bridge.decoder import Decoder
+from llm_bridge import load_model
+from llm_bridge.models.config import DecoderConfig
+from llm_bridge.models.decoder import Decoder
+from llm_bridge.training import learned_rows, policy_gradient
 
 # A small model whose weights, unlike an embedded model's, are most of the work.
 RANDOM = DecoderConfig(
@@ -59,7 +60,7 @@ def copied(prompts: list[np.ndarray], questions: np.ndarray) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Prompts read once in a gradient pass, against a copy a rollout.")
-    parser.add_argument("--model", default="tiny-llama", help="what llm_bridge.hub.resolve takes")
+    parser.add_argument("--model", default="tiny-llama", help="what llm_bridge.models.hub.resolve takes")
     parser.add_argument("--random", action="store_true", help="a random model of width 256 with 6 layers instead")
     parser.add_argument("--prompts", type=int, default=4, help="B")
     parser.add_argument("--rollouts", type=int, default=8, help="G, of each prompt")

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bandit_rft.errors import InputError
-from bandit_rft.run_folder import CONFIG, read_json
+from bandit_rft.runs import CONFIG, read_json
 from figures import (
     correct_arms,
     drift_multipliers,

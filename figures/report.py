@@ -15,7 +15,7 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
-from bandit_rft.run_folder import (
+from bandit_rft.runs import (
     CONFIG,
     HISTORY,
     MANIFEST,

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bandit_rft.rollouts import pieces
+from bandit_rft.runs.rollouts import pieces
 
 LONGEST = 4000  # characters of a text that are shown
 

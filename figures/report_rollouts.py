@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bandit_rft.rollouts import Rollout, prompt_text, read_questions, rounds_of
-from bandit_rft.run_folder import LINES, RESPONSES
+from bandit_rft.runs import LINES, RESPONSES
+from bandit_rft.runs.rollouts import Rollout, prompt_text, read_questions, rounds_of
 from figures import report_page as page
 
 ON_THE_WAY = 8  # further rounds, evenly spread

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.errors import InputError
-from bandit_rft.run_folder import read_history
+from bandit_rft.runs import read_history
 from figures import needle_regret, style
 
 NAME = "seed_bands"

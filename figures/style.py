@@ -16,8 +16,7 @@ matplotlib.use("Agg")  # no display is needed, and none is opened
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from bandit_rft.rollouts import printable
-from bandit_rft.run_folder import (
+from bandit_rft.runs import (
     command_line,
     commit,
     config_hash,
@@ -26,6 +25,7 @@ from bandit_rft.run_folder import (
     to_json,
     write_atomically,
 )
+from bandit_rft.runs.rollouts import printable
 
 # Okabe and Ito's palette (2008), told apart under every common colour-vision deficiency, and by lightness in print.
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bandit_rft.run_folder import read_json
+from bandit_rft.runs import read_json
 from figures import style
 
 NAME = "theory_entries"

@@ -3,13 +3,13 @@
 from llm_bridge import load_model, PromptArms, FineTune, evaluate
 """
 
-from llm_bridge.evaluate import Evaluation, evaluate
-from llm_bridge.finetune import FineTune
-from llm_bridge.generate import Rollouts
-from llm_bridge.measure import Measurement, measure
-from llm_bridge.model import LanguageModel, load_model
-from llm_bridge.prompt_arms import PromptArms
-from llm_bridge.question_arms import QuestionArms, QuestionRollouts
+from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.question_arms import QuestionArms, QuestionRollouts
+from llm_bridge.language_model import LanguageModel, load_model
+from llm_bridge.measuring.evaluate import Evaluation, evaluate
+from llm_bridge.measuring.measure import Measurement, measure
+from llm_bridge.sampling.generate import Rollouts
+from llm_bridge.training.learner import FineTune
 
 __all__ = [
     "Evaluation",

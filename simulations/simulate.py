@@ -12,7 +12,7 @@ from bandit_rft.errors import RowCapacityError
 from bandit_rft.learners import ExploreUntilSuccess, SoftmaxPolicyGradient
 from bandit_rft.loop import Progress
 from bandit_rft.regret import band
-from bandit_rft.run_folder import HISTORY, RunFolder, now
+from bandit_rft.runs import HISTORY, RunFolder, now
 from bandit_rft.verdict import Verdict, compare
 from simulations.config import Simulation
 

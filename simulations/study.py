@@ -11,7 +11,7 @@ import numpy as np
 
 from bandit_rft import History
 from bandit_rft.errors import InputError
-from bandit_rft.progress import ProgressLine
+from bandit_rft.runs.progress import ProgressLine
 from bandit_rft.sweep import SweepResult
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from bandit_rft import theory
 from bandit_rft.errors import InputError
-from bandit_rft.run_folder import MANIFEST, read_json, to_json, write_atomically
+from bandit_rft.runs import MANIFEST, read_json, to_json, write_atomically
 from simulations.theory_audit.audit import RESULT
 
 ROOT = Path(__file__).resolve().parents[1]

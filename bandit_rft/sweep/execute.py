@@ -27,7 +27,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.loop import Progress, run
 from bandit_rft.regret import regret_curve
-from bandit_rft.run_folder import RunFolder, now, write_atomically
+from bandit_rft.runs import RunFolder, now, write_atomically
 from bandit_rft.sweep.fingerprint import fingerprint
 from bandit_rft.sweep.grid import Make, Plan, naming, plan_point, points_of
 from bandit_rft.sweep.result import SweepResult, pack, unpack

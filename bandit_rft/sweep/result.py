@@ -16,7 +16,7 @@ from scipy import stats
 
 from bandit_rft.errors import InputError
 from bandit_rft.regret import Band
-from bandit_rft.run_folder import write_atomically
+from bandit_rft.runs import write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from typing import Any
 import jax.numpy as jnp
 from safetensors.numpy import save_file
 
-from llm_bridge.config import DecoderConfig
+from llm_bridge.models.config import DecoderConfig
+from llm_bridge.models.weights import export_tensors
 from llm_bridge.tiny import vocabulary
-from llm_bridge.weights import export_tensors
 
 _CARD = """---
 license: apache-2.0

@@ -23,8 +23,8 @@ import numpy as np
 import optax
 
 from bandit_rft.errors import InputError
-from llm_bridge.config import FAMILIES, DecoderConfig
-from llm_bridge.decoder import Decoder
+from llm_bridge.models.config import FAMILIES, DecoderConfig
+from llm_bridge.models.decoder import Decoder
 from llm_bridge.tiny import corpus, tasks, vocabulary
 from llm_bridge.tiny.folder import write_folder
 

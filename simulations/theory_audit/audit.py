@@ -12,7 +12,7 @@ import numpy as np
 
 from bandit_rft import theory
 from bandit_rft.errors import InputError, SweepWarning
-from bandit_rft.run_folder import RunFolder, now, read_json, to_json, write_atomically
+from bandit_rft.runs import RunFolder, now, read_json, to_json, write_atomically
 from simulations.theory_audit import CASES
 from simulations.theory_audit.case import Case, Measured, judge
 

@@ -75,7 +75,7 @@ def test_a_run_stopped_in_any_round_continues_bit_by_bit(
     tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same in one process, by an exception within a round and half a line left over; then a finished run again."""
-    from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
+    from bandit_rft.cli.finetune_recorder import FineTuneRecorder
 
     assert main([*RUN, "--model", tiny, "--out", "whole"]) == 0
     original = FineTuneRecorder.record

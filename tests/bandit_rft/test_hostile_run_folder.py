@@ -9,7 +9,7 @@ import pytest
 
 from bandit_rft import History
 from bandit_rft.errors import InputError
-from bandit_rft.run_folder import (
+from bandit_rft.runs import (
     RunFolder,
     read_history,
     read_json,

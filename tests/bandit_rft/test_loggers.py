@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from bandit_rft import loggers
-from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
+from bandit_rft.cli.finetune_recorder import FineTuneRecorder
 from bandit_rft.errors import InputError
-from bandit_rft.loggers import LoggedRecorder
-from bandit_rft.run_folder import RunFolder
+from bandit_rft.runs import RunFolder, loggers
+from bandit_rft.runs.loggers import LoggedRecorder
 
 ROUNDS = 6
 CONFIG = {"command": "finetune", "rounds": ROUNDS}
@@ -102,7 +101,7 @@ def test_a_killed_run_goes_on_in_the_same_curves(tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
+from bandit_rft.cli.finetune_recorder import FineTuneRecorder
 from tests.bandit_rft import test_loggers
 save = FineTuneRecorder._save
 def killed(*arguments):

@@ -2,7 +2,7 @@
 
 import io
 
-from bandit_rft.progress import ProgressLine
+from bandit_rft.runs.progress import ProgressLine
 
 
 class Terminal(io.StringIO):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bandit_rft.cli import main
-from bandit_rft.cli_commands.show import cells_of, coloured, wrapped
-from bandit_rft.rollouts import pieces, printable, read_questions, round_of_seeds, rounds_of
+from bandit_rft.cli.show import cells_of, coloured, wrapped
+from bandit_rft.runs.rollouts import pieces, printable, read_questions, round_of_seeds, rounds_of
 
 HOSTILE = "\x1b[31mred\x1b[0m\x1b]0;title\x07 \x9b2J \u202eevil\u2066 \u200b\x00\r\x08 [bold]markup[/bold] \ud800"
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from bandit_rft import arms, learners, run, theory
 from bandit_rft.errors import InputError
-from bandit_rft.run_folder import HISTORY, RunFolder, config_hash, to_line
+from bandit_rft.runs import HISTORY, RunFolder, config_hash, to_line
 from figures import finetune_run, needle_regret, registry
 
 FINETUNE: dict[str, Any] = {

@@ -17,8 +17,8 @@ from PIL import Image
 
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
-from bandit_rft.run_folder import LINES, read_lines, rewrite_lines
 from bandit_rft.run_law import law_of
+from bandit_rft.runs import LINES, read_lines, rewrite_lines
 from figures import finetune_run, report, report_charts
 from figures.report_charts import Area, Line, chart, ticks
 from figures.report_page import LONGEST

@@ -13,9 +13,9 @@ from scipy import stats
 from bandit_rft import History
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
-from bandit_rft.rollouts import round_of_seeds
-from bandit_rft.run_folder import EVALUATIONS, HISTORY, RESPONSES, RunFolder, to_line
 from bandit_rft.run_law import law_of
+from bandit_rft.runs import EVALUATIONS, HISTORY, RESPONSES, RunFolder, to_line
+from bandit_rft.runs.rollouts import round_of_seeds
 from bandit_rft.verdict import compare
 from figures import report, report_charts
 from figures.finetune_run import running_mean

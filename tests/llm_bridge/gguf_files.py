@@ -5,7 +5,7 @@ import functools
 import gguf
 import numpy as np
 
-from llm_bridge import gguf_folder
+from llm_bridge.models import gguf_folder
 
 HIDDEN, INNER, HEADS, KV_HEADS, LAYERS = 64, 96, 4, 2, 2
 HEAD_DIM = HIDDEN // HEADS

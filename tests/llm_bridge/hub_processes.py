@@ -8,7 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from llm_bridge import cache, hub
+from llm_bridge.models import cache, hub
 from tests.llm_bridge.gguf_files import write_gguf
 
 ROOT = Path(__file__).resolve().parents[2]

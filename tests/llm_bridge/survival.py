@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from bandit_rft.cli import main
-from bandit_rft.run_folder import read_history
+from bandit_rft.runs import read_history
 
 ROOT = Path(__file__).resolve().parents[2]
 # transformers imports torch where it finds it, which costs seconds and is never used.

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from llm_bridge import cache, hub
+from llm_bridge.models import cache, hub
 from tests.llm_bridge.hub_processes import leftovers, local_index, python, quiet
 
 

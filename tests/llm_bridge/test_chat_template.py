@@ -13,7 +13,8 @@ import pytest
 import transformers.utils.chat_template_utils as transformers_templates
 
 from bandit_rft.errors import InputError, ModelWarning
-from llm_bridge import LanguageModel, chat_template, load_model
+from llm_bridge import LanguageModel, load_model
+from llm_bridge.models import chat_template
 from tests.llm_bridge.checkpoints import EOS, save
 
 LLAMA = """{{- bos_token }}{% if strftime_now is defined %}{% set date = strftime_now("%d %b %Y") %}{% endif %}

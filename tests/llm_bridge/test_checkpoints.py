@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from bandit_rft.errors import InputError
-from llm_bridge import checkpoints
+from llm_bridge.training import checkpoints
 
 
 def make_state(seed: int = 0):
@@ -142,7 +142,7 @@ DAMAGES = [
 def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(tmp_path, caplog, damage):
     checkpoints.save(tmp_path, 1, make_state(1))
     damage(checkpoints.save(tmp_path, 2, make_state(2)))
-    with caplog.at_level(logging.WARNING, logger="llm_bridge.checkpoints"):
+    with caplog.at_level(logging.WARNING, logger="llm_bridge.training.checkpoints"):
         loaded = checkpoints.load_latest(tmp_path, make_state())
     assert loaded is not None
     assert loaded[0] == 1

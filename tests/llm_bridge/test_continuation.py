@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit_rft.cli import main
-from bandit_rft.cli_commands import kept_checkpoints
-from bandit_rft.cli_commands.finetune import config_of
-from bandit_rft.run_folder import read_history, read_lines
-from llm_bridge import checkpoints
+from bandit_rft.cli import kept_checkpoints, main
+from bandit_rft.cli.finetune import config_of
+from bandit_rft.runs import read_history, read_lines
+from llm_bridge.training import checkpoints
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge.survival import outcome
 

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bandit_rft.errors import InputError
-from llm_bridge import arithmetic, datasets, layouts, verifiers
+from llm_bridge import verifiers
+from llm_bridge.data import arithmetic, datasets, layouts
 from tests.llm_bridge.parquet_files import PROBLEM, math_row, row, write
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bandit_rft.errors import InputError
-from llm_bridge import datasets
+from llm_bridge.data import datasets
 from tests.llm_bridge.parquet_files import math_row, write
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from llm_bridge import decoding, generate
+from llm_bridge.sampling import decoding, generate
 from tests.llm_bridge import toy
 
 # No other array of the program has 44 and 8 (the model's head_dim) for axes and is as large as a cache.

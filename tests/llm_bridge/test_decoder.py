@@ -13,9 +13,9 @@ import pytest
 import torch
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from llm_bridge.config import DecoderConfig
-from llm_bridge.decoder import Decoder, attend, rope_frequencies
-from llm_bridge.weights import abstract_decoder, load_params
+from llm_bridge.models.config import DecoderConfig
+from llm_bridge.models.decoder import Decoder, attend, rope_frequencies
+from llm_bridge.models.weights import abstract_decoder, load_params
 from tests.llm_bridge.checkpoints import FAMILIES, LLAMA32_ROPE, VOCABULARY, save, torch_logits, torch_model
 
 

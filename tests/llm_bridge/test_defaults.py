@@ -8,9 +8,9 @@ import pytest
 
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
-from llm_bridge import defaults
-from llm_bridge.finetune import FineTune
-from llm_bridge.model import load_model
+from llm_bridge.language_model import load_model
+from llm_bridge.training import defaults
+from llm_bridge.training.learner import FineTune
 from tests.llm_bridge import toy
 from tests.llm_bridge.written_out import question_arms
 

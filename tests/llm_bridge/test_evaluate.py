@@ -15,8 +15,8 @@ from scipy.stats import binomtest
 
 from bandit_rft.errors import InputError
 from bandit_rft.theory import pass_at_k, pass_at_k_estimate
-from llm_bridge.evaluate import Evaluation, evaluate, interval, wilson
-from llm_bridge.generate import Rollouts
+from llm_bridge.measuring.evaluate import Evaluation, evaluate, interval, wilson
+from llm_bridge.sampling.generate import Rollouts
 from tests.llm_bridge import toy
 
 

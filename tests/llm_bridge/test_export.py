@@ -18,11 +18,13 @@ from safetensors.numpy import load_file
 
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
-from llm_bridge import cache, checkpoints, load_model
-from llm_bridge.config import DecoderConfig
-from llm_bridge.export import save_pretrained
-from llm_bridge.finetune import FineTune
-from llm_bridge.prompt_arms import PromptArms
+from llm_bridge import load_model
+from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.models import cache
+from llm_bridge.models.config import DecoderConfig
+from llm_bridge.training import checkpoints
+from llm_bridge.training.export import save_pretrained
+from llm_bridge.training.learner import FineTune
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge import toy
 from tests.llm_bridge.checkpoints import EOS, FAMILIES, LLAMA32_ROPE, VOCABULARY, save, torch_logits, torch_model

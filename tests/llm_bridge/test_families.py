@@ -19,11 +19,12 @@ import pytest
 import torch
 import transformers
 
-from llm_bridge import decoding, generate, load_model
-from llm_bridge.config import DecoderConfig
-from llm_bridge.decoder import attend, block, rope_table
-from llm_bridge.scoring import token_log_probs
-from llm_bridge.weights import abstract_decoder, load_params
+from llm_bridge import load_model
+from llm_bridge.models.config import DecoderConfig
+from llm_bridge.models.decoder import attend, block, rope_table
+from llm_bridge.models.weights import abstract_decoder, load_params
+from llm_bridge.sampling import decoding, generate
+from llm_bridge.sampling.scoring import token_log_probs
 from tests.llm_bridge.checkpoints import torch_model, write
 
 CONFIGS = Path(__file__).parent / "configs"

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from bandit_rft.cli import main
-from bandit_rft.cli_commands.finetune_config import FineTuneConfig
+from bandit_rft.cli.finetune_config import FineTuneConfig
 from bandit_rft.errors import InputError
-from llm_bridge.finetune import FineTune
+from llm_bridge.training.learner import FineTune
 from tests.bandit_rft import tiny_folder
 
 pa = pytest.importorskip("pyarrow")
@@ -76,7 +76,7 @@ def test_several_questions_run_and_are_told_apart(tiny, tmp_path, capsys):
 @pytest.mark.slow
 def test_several_questions_with_every_option_continue_bit_by_bit(tiny, tmp_path, monkeypatch, capsys):
     """Catches an option that reaches nothing, a clock in the history, and draws that depend on where a run was cut."""
-    from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
+    from bandit_rft.cli.finetune_recorder import FineTuneRecorder
 
     command = [*EVERYTHING, "--model", tiny]
     assert main([*command, "--out", "whole"]) == 0

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from bandit_rft import run
-from llm_bridge import scan_learner
-from llm_bridge.finetune import FineTune
-from llm_bridge.model import load_model
-from llm_bridge.policy_gradient import Objective, objective_sums
-from llm_bridge.tiny.arms import TokenPromptArms, TokenQuestionArms
+from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms
+from llm_bridge.language_model import load_model
+from llm_bridge.training import scan_learner
+from llm_bridge.training.learner import FineTune
+from llm_bridge.training.policy_gradient import Objective, objective_sums
 from tests.llm_bridge import toy
 from tests.llm_bridge.updates import MAX_TOKENS, identical
 from tests.llm_bridge.written_out import answered, elsewhere, question_arms, start

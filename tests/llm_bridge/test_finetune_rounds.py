@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from llm_bridge.prompt_arms import PromptArms
-from llm_bridge.rollouts import Rollouts
+from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.sampling.rollouts import Rollouts
 from tests.llm_bridge import toy
 from tests.llm_bridge.updates import MAX_TOKENS, assert_moved, identical
 from tests.llm_bridge.written_out import PROMPTS, answered, down, elsewhere, question_arms, start, starts_in

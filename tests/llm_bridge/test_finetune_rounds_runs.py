@@ -11,10 +11,10 @@ import pytest
 
 from bandit_rft import run
 from bandit_rft.errors import InputError, ModelWarning
-from llm_bridge import checkpoints, policy_gradient
-from llm_bridge.decoder import Decoder
-from llm_bridge.finetune import FineTune
-from llm_bridge.question_arms import QuestionArms
+from llm_bridge.bandits.question_arms import QuestionArms
+from llm_bridge.models.decoder import Decoder
+from llm_bridge.training import checkpoints, policy_gradient
+from llm_bridge.training.learner import FineTune
 from tests.llm_bridge import toy
 from tests.llm_bridge.updates import MAX_TOKENS, identical
 from tests.llm_bridge.written_out import answered, question_arms, start, starts_in

@@ -9,9 +9,10 @@ import pytest
 
 from bandit_rft import run
 from bandit_rft.errors import InputError
-from llm_bridge import checkpoints, finetune, learned_rows, policy_gradient
-from llm_bridge.finetune import FineTune
-from llm_bridge.prompt_arms import PromptArms
+from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.training import checkpoints, learned_rows, policy_gradient
+from llm_bridge.training import learner as finetune
+from llm_bridge.training.learner import FineTune
 from tests.llm_bridge import toy
 from tests.llm_bridge.updates import (
     MAX_TOKENS,

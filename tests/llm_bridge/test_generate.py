@@ -15,9 +15,10 @@ from scipy import stats
 
 from bandit_rft.errors import InputError
 from bandit_rft.keys import row_keys
-from llm_bridge import LanguageModel, Rollouts, decoding, generate, load_model
-from llm_bridge.generate import draw, sample
-from llm_bridge.token_draw import entropy
+from llm_bridge import LanguageModel, Rollouts, load_model
+from llm_bridge.sampling import decoding, generate
+from llm_bridge.sampling.generate import draw, sample
+from llm_bridge.sampling.token_draw import entropy
 from tests.llm_bridge.checkpoints import EOS, FAMILIES, save, torch_greedy, torch_logits, torch_model
 
 # A right sampler fails a chi-square test below at this rate, at a seed it has not met.

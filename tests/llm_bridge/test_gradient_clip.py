@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from llm_bridge.gradient_clip import clip_by_global_norm
+from llm_bridge.training.gradient_clip import clip_by_global_norm
 
 
 @pytest.mark.parametrize("size", [1e-3, 0.9, 1.0, 7.0, 1e6])

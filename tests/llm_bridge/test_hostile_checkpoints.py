@@ -10,12 +10,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from bandit_rft.errors import InputError
-from llm_bridge import gguf_folder, hub
-from llm_bridge.config import DecoderConfig
-from llm_bridge.weights import load_params
+from llm_bridge.models import gguf_folder, hub
+from llm_bridge.models.config import DecoderConfig
+from llm_bridge.models.weights import load_params
 from tests.llm_bridge.gguf_files import write_gguf
 
-TINY = Path(hub.__file__).parent / "tiny" / "models" / "tiny-llama"
+TINY = Path(hub.__file__).parents[1] / "tiny" / "models" / "tiny-llama"
 VALUES = json.loads((TINY / "config.json").read_text())
 SIZES = ("hidden_size", "num_attention_heads", "num_key_value_heads", "vocab_size", "intermediate_size")
 ROPE = {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4}

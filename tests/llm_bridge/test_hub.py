@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bandit_rft.errors import InputError
-from llm_bridge import cache, hub
+from llm_bridge.models import cache, hub
 from tests.llm_bridge.gguf_files import write_gguf
 from tests.llm_bridge.hub_processes import closed_port, leftovers, local_index, quiet
 

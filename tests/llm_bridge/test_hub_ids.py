@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_bridge import cache
+from llm_bridge.models import cache
 from tests.llm_bridge.hub_processes import closed_port, python
 
 

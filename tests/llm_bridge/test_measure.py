@@ -10,8 +10,8 @@ import pytest
 
 from bandit_rft import theory
 from bandit_rft.errors import InputError
-from llm_bridge.evaluate import wilson
-from llm_bridge.measure import measure
+from llm_bridge.measuring.evaluate import wilson
+from llm_bridge.measuring.measure import measure
 from tests.llm_bridge import toy
 
 PROMPT = "abc"

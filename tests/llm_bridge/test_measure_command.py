@@ -12,10 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from bandit_rft.cli import main
-from bandit_rft.cli_commands.measure import places
+from bandit_rft.cli.measure import places
 from bandit_rft.errors import InputError
-from llm_bridge import datasets, load_model, measure, scan, verifiers
-from llm_bridge.evaluate import wilson
+from llm_bridge import load_model, measure, verifiers
+from llm_bridge.data import datasets
+from llm_bridge.measuring import scan
+from llm_bridge.measuring.evaluate import wilson
 from tests.bandit_rft import tiny_folder
 
 QUESTIONS = [("1+1=?", "2"), ("what is 2+2?", "4"), ("5-2=?", "3"), ("9-8=?", "1"), ("0+7=?", "7"), ("3+3", "6")]
@@ -133,8 +135,8 @@ def test_places_that_name_nothing(text):
 def test_one_question_is_measured_as_the_library_does(
     tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """p0, κ and its error are `llm_bridge.measure`'s under the key of a fine-tuning run's own measurement."""
-    from bandit_rft.cli_commands.finetune_config import MEASUREMENT
+    """p0, κ and its error are `llm_bridge.measuring.measure`'s under the key of a fine-tuning run's own measurement."""
+    from bandit_rft.cli.finetune_config import MEASUREMENT
 
     (tmp_path / "rule.py").write_text("def odd(text, answer):\n    return float(len(text) % 2)\n")  # p0 about a half
     command = options(

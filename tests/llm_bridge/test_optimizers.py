@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from bandit_rft.errors import InputError
-from llm_bridge import optimizers
+from llm_bridge.training import optimizers
 from tests.llm_bridge import toy
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bandit_rft import objectives
-from llm_bridge.policy_gradient import Objective, objective_sums
+from llm_bridge.training.policy_gradient import Objective, objective_sums
 
 ROWS, LENGTH = 5, 7
 MODES = ("token-mean", "seq-mean-token-sum", "seq-mean-token-mean")

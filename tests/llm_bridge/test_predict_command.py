@@ -9,7 +9,7 @@ import pytest
 
 from bandit_rft import History, theory
 from bandit_rft.cli import main
-from bandit_rft.run_folder import HISTORY, SEVERAL_SEEDS, RunFolder, to_line
+from bandit_rft.runs import HISTORY, SEVERAL_SEEDS, RunFolder, to_line
 
 CONFIG = {
     "command": "finetune",

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from bandit_rft.cli import main
-from bandit_rft.cli_commands.finetune_recorder import FineTuneRecorder
-from llm_bridge import chat_template, load_model, scan
+from bandit_rft.cli.finetune_recorder import FineTuneRecorder
+from llm_bridge import load_model
+from llm_bridge.measuring import scan
+from llm_bridge.models import chat_template
 from tests.bandit_rft import tiny_folder
 
 pa = pytest.importorskip("pyarrow")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bandit_rft.errors import InputError
-from llm_bridge import hub, load_model
+from llm_bridge import load_model
+from llm_bridge.models import hub
 from tests.llm_bridge.checkpoints import torch_greedy, torch_logits, torch_model
 
 QUESTION = "Natalia sold clips to 48 friends in April, and half as many in May. How many clips did she sell altogether?"

@@ -10,17 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit_rft.cli_commands import kept_checkpoints
-from bandit_rft.cli_commands.finetune_config import FineTuneConfig
+from bandit_rft.cli import kept_checkpoints
+from bandit_rft.cli.finetune_config import FineTuneConfig
 from bandit_rft.errors import InputError
-from llm_bridge import checkpoint_files, checkpoints
-from llm_bridge.finetune import FineTune
+from llm_bridge.training import checkpoint_files, checkpoints
+from llm_bridge.training.learner import FineTune
 from tests.llm_bridge import toy
 from tests.llm_bridge.survival import cut_short
 
 
 def a_state(seed: int, optimizer: Any = "adamw") -> Any:
-    from llm_bridge.prompt_arms import PromptArms
+    from llm_bridge.bandits.prompt_arms import PromptArms
 
     model = toy.model()
     learner = FineTune(model, max_tokens=4, optimizer=optimizer, learning_rate=1e-3)

@@ -11,7 +11,7 @@ import pytest
 
 from bandit_rft.errors import ModelWarning
 from llm_bridge import FineTune, PromptArms, load_model
-from llm_bridge.rounding import moved_share
+from llm_bridge.training.rounding import moved_share
 
 
 @pytest.mark.parametrize("step", [1e-6, 1e-4, 2.0**-10, 3e-2])

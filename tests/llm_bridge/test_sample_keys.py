@@ -11,9 +11,11 @@ import pytest
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key, row_keys
-from llm_bridge import FineTune, PromptArms, QuestionArms, datasets, load_model, scan
-from llm_bridge.evaluate import draw_keys, evaluate
-from llm_bridge.measure import measure
+from llm_bridge import FineTune, PromptArms, QuestionArms, load_model
+from llm_bridge.data import datasets
+from llm_bridge.measuring import scan
+from llm_bridge.measuring.evaluate import draw_keys, evaluate
+from llm_bridge.measuring.measure import measure
 
 KEY = as_key(11)
 
@@ -164,7 +166,7 @@ def test_many_seeds_evaluate_with_the_batch_that_config_json_names(tmp_path, mon
         batches.append(batch)
         return evaluate(*arguments, batch=batch, **rest)
 
-    monkeypatch.setattr(sys.modules["llm_bridge.evaluate"], "evaluate", noted)
+    monkeypatch.setattr(sys.modules["llm_bridge.measuring.evaluate"], "evaluate", noted)
     command = ["finetune", "--model", "tiny-llama", "--data", "tiny-addition", "--index", "3", "--max-tokens", "16"]
     command += ["--seeds", "2", "--rounds", "1", "--train-samples", "6", "--test-questions", "3"]
     command += ["--evaluation-batch", "5", "--optimizer", "sgd", "--learning-rate", "0.01"]

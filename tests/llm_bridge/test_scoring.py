@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from llm_bridge.config import DecoderConfig
-from llm_bridge.scoring import token_log_probs, token_statistics
-from llm_bridge.weights import abstract_decoder, export_tensors, load_params
+from llm_bridge.models.config import DecoderConfig
+from llm_bridge.models.weights import abstract_decoder, export_tensors, load_params
+from llm_bridge.sampling.scoring import token_log_probs, token_statistics
 from tests.llm_bridge.checkpoints import VOCABULARY, save, torch_model
 
 PROMPT_LENGTH, LENGTHS = 5, [7, 3, 1]

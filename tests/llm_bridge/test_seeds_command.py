@@ -14,13 +14,15 @@ import pytest
 
 import bandit_rft
 from bandit_rft.cli import main
-from bandit_rft.cli_commands.finetune import config_of
-from bandit_rft.cli_commands.finetune_learner import learner_settings
-from bandit_rft.cli_commands.seeds_recorder import SeedsRecorder
-from bandit_rft.run_folder import EVALUATIONS, RunFolder, read_history, read_lines
-from llm_bridge import FineTune, checkpoints, datasets, load_model
-from llm_bridge.finite import NotFiniteError
-from llm_bridge.tiny.arms import TokenPromptArms
+from bandit_rft.cli.finetune import config_of
+from bandit_rft.cli.finetune_learner import learner_settings
+from bandit_rft.cli.seeds_recorder import SeedsRecorder
+from bandit_rft.runs import EVALUATIONS, RunFolder, read_history, read_lines
+from llm_bridge import FineTune, load_model
+from llm_bridge.bandits.token_arms import TokenPromptArms
+from llm_bridge.data import datasets
+from llm_bridge.training import checkpoints
+from llm_bridge.training.finite import NotFiniteError
 from tests.llm_bridge.survival import cut_short, flip_a_byte, litter, outcome
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")

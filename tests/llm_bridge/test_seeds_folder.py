@@ -8,16 +8,17 @@ import jax
 import numpy as np
 import pytest
 
-from bandit_rft.cli import main
-from bandit_rft.cli_commands import seeds_responses
-from bandit_rft.cli_commands.finetune import config_of
-from bandit_rft.cli_commands.finetune_learner import learner_settings
+from bandit_rft.cli import main, seeds_responses
+from bandit_rft.cli.finetune import config_of
+from bandit_rft.cli.finetune_learner import learner_settings
 from bandit_rft.errors import InputError
-from bandit_rft.rollouts import rounds_of
-from bandit_rft.run_folder import read_history, read_lines
-from llm_bridge import FineTune, LanguageModel, checkpoints, datasets, load_model
-from llm_bridge.scan_learner import final_weights
-from llm_bridge.tiny.arms import TokenPromptArms
+from bandit_rft.runs import read_history, read_lines
+from bandit_rft.runs.rollouts import rounds_of
+from llm_bridge import FineTune, LanguageModel, load_model
+from llm_bridge.bandits.token_arms import TokenPromptArms
+from llm_bridge.data import datasets
+from llm_bridge.training import checkpoints
+from llm_bridge.training.scan_learner import final_weights
 from llm_bridge.verifiers import GSM8K
 from tests.llm_bridge.checkpoints import torch_logits, torch_model
 from tests.llm_bridge.survival import outcome

@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bandit_rft.cli import main
-from bandit_rft.cli_commands import seeds_recorder
-from bandit_rft.rollouts import read_questions, rounds_of
-from bandit_rft.run_folder import read_history, read_json, read_lines
-from llm_bridge import datasets
-from llm_bridge.question_arms import drawn
+from bandit_rft.cli import main, seeds_recorder
+from bandit_rft.runs import read_history, read_json, read_lines
+from bandit_rft.runs.rollouts import read_questions, rounds_of
+from llm_bridge.bandits.question_arms import drawn
+from llm_bridge.data import datasets
 from llm_bridge.verifiers import GSM8K
 from tests.llm_bridge.survival import outcome, sentence
 

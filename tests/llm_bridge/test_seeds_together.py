@@ -6,11 +6,11 @@ import pytest
 
 import bandit_rft
 from bandit_rft.errors import InputError
-from llm_bridge.finetune import FineTune
-from llm_bridge.model import load_model
-from llm_bridge.prompt_arms import PromptArms
-from llm_bridge.question_arms import QuestionArms
-from llm_bridge.tiny.arms import TokenPromptArms
+from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.question_arms import QuestionArms
+from llm_bridge.bandits.token_arms import TokenPromptArms
+from llm_bridge.language_model import load_model
+from llm_bridge.training.learner import FineTune
 from llm_bridge.verifiers import GSM8K
 
 PROMPT, ANSWER = "188+690=?\n", "878"  # one carry: right about half of the time

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from llm_bridge import learned_rows, load_model, policy_gradient
-from llm_bridge.finetune import FineTune
-from llm_bridge.learned_rows import Rows
-from llm_bridge.question_arms import QuestionArms
+from llm_bridge import load_model
+from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.tiny import vocabulary
+from llm_bridge.training import learned_rows, policy_gradient
+from llm_bridge.training.learned_rows import Rows
+from llm_bridge.training.learner import FineTune
 from tests.llm_bridge import toy
 from tests.llm_bridge.updates import PLAIN
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from bandit_rft.cli_commands.stopping import Stopped, StopRequest
-from bandit_rft.run_folder import LineWriter
-from llm_bridge import checkpoints
+from bandit_rft.cli.stopping import Stopped, StopRequest
+from bandit_rft.runs import LineWriter
+from llm_bridge.training import checkpoints
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge.survival import ROOT, cut_short, flip_a_byte, litter, outcome, remove_meta, run, sentence
 
@@ -190,7 +190,7 @@ def test_a_second_ctrl_c_ends_the_process_at_once() -> None:
     """Within one call of compiled code that takes hours. Catches a second one that waits for Python's turn, and two
     that are taken for one."""
     program = (
-        "import hashlib\nfrom bandit_rft.cli_commands.stopping import StopRequest\nwith StopRequest() as stop:\n"
+        "import hashlib\nfrom bandit_rft.cli.stopping import StopRequest\nwith StopRequest() as stop:\n"
         "    stop.hold()\n    print('ready', flush=True)\n    hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)\n"
     )
     process = subprocess.Popen(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from llm_bridge import checkpoints
+from llm_bridge.training import checkpoints
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge.survival import run, sentence
 

@@ -16,12 +16,13 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from bandit_rft.errors import InputError, ModelWarning
-from llm_bridge import hub, load_model
-from llm_bridge.config import DecoderConfig
-from llm_bridge.weights import export_tensors, load_params, untied_where_heads_differ
+from llm_bridge import load_model
+from llm_bridge.models import hub
+from llm_bridge.models.config import DecoderConfig
+from llm_bridge.models.weights import export_tensors, load_params, untied_where_heads_differ
 from tests.llm_bridge.checkpoints import save, torch_logits, torch_model
 
-TINY = Path(hub.__file__).parent / "tiny" / "models" / "tiny-llama"
+TINY = Path(hub.__file__).parents[1] / "tiny" / "models" / "tiny-llama"
 TOKENS = np.arange(12)[None] % 60
 LAYER = "model.layers.0.self_attn.q_proj.weight"
 

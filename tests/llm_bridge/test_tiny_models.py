@@ -7,13 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from llm_bridge import datasets, evaluate, hub, load_model
-from llm_bridge.config import DecoderConfig
+from llm_bridge import evaluate, load_model
+from llm_bridge.data import datasets
+from llm_bridge.models import hub
+from llm_bridge.models.config import DecoderConfig
+from llm_bridge.models.weights import load_params
 from llm_bridge.tiny import pretrain, tasks, vocabulary
 from llm_bridge.tiny.folder import write_folder
-from llm_bridge.weights import load_params
 
-FOLDER = Path(hub.__file__).parent / "tiny" / "models"
+FOLDER = Path(hub.__file__).parents[1] / "tiny" / "models"
 NAMES = tuple(sorted(path.name for path in FOLDER.iterdir() if (path / "config.json").is_file()))
 
 

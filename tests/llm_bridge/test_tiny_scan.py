@@ -10,14 +10,14 @@ import pytest
 
 from bandit_rft import run
 from bandit_rft.errors import InputError
-from llm_bridge import policy_gradient, scan_learner
-from llm_bridge.decoder import Decoder, rms_norm
-from llm_bridge.finetune import METRICS, FineTune
-from llm_bridge.generate import Rollouts
-from llm_bridge.model import LanguageModel, load_model
-from llm_bridge.prompt_arms import PromptArms
+from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.token_arms import Responses, TokenPromptArms
+from llm_bridge.language_model import LanguageModel, load_model
+from llm_bridge.models.decoder import Decoder, rms_norm
+from llm_bridge.sampling.generate import Rollouts
 from llm_bridge.tiny import vocabulary
-from llm_bridge.tiny.arms import Responses, TokenPromptArms
+from llm_bridge.training import policy_gradient, scan_learner
+from llm_bridge.training.learner import METRICS, FineTune
 from llm_bridge.verifiers import GSM8K
 from tests.llm_bridge import toy
 

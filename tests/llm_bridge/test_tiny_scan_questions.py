@@ -8,13 +8,14 @@ import pytest
 from bandit_rft import run
 from bandit_rft.errors import InputError
 from bandit_rft.loop.one_round import INIT_FOLD
-from llm_bridge import datasets, scan_learner
-from llm_bridge.finetune import METRICS, FineTune
-from llm_bridge.model import load_model
-from llm_bridge.question_arms import QuestionArms
+from llm_bridge.bandits.question_arms import QuestionArms
+from llm_bridge.bandits.token_arms import Responses, TokenQuestionArms
+from llm_bridge.data import datasets
+from llm_bridge.language_model import load_model
 from llm_bridge.tiny import vocabulary
-from llm_bridge.tiny.arms import Responses, TokenQuestionArms
 from llm_bridge.tiny.verifier import TokenVerifier
+from llm_bridge.training import scan_learner
+from llm_bridge.training.learner import METRICS, FineTune
 from tests.llm_bridge.test_tiny_scan import PLAIN, close
 
 QUESTIONS = 5  # and two a round: an epoch of two rounds, one question left out of each

@@ -106,7 +106,7 @@ def test_unusable_input_is_refused_in_a_sentence(name, truth, words):
 
 
 def test_every_gsm8k_answer_verifies_itself(shared_data):
-    from llm_bridge import datasets
+    from llm_bridge.data import datasets
 
     for example in datasets.load(shared_data / "gsm8k", split="test"):
         for name in ("gsm8k-strict", "gsm8k-flexible", "gsm8k-numeric"):

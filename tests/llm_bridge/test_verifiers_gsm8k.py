@@ -236,7 +236,7 @@ def test_random_text_never_raises():
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_every_gsm8k_answer_verifies_itself_and_no_near_miss(shared_data, split):
     """All 8,792 answers by the three rules, in the plain forms, and with one more, the other sign and ten times."""
-    from llm_bridge import datasets
+    from llm_bridge.data import datasets
 
     for example in datasets.load(shared_data / "gsm8k", split=split):
         gold = example.ground_truth

@@ -218,7 +218,7 @@ def test_answers_that_cannot_be_normalised_are_compared_as_they_stand():
 
 def truths(folder: Path) -> list[str]:
     """The different ground truths of MATH; two rows of its training split have none, and are refused."""
-    from llm_bridge import datasets
+    from llm_bridge.data import datasets
 
     found, refused = set(), 0
     for split in ("train", "test"):

@@ -14,8 +14,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from bandit_rft.errors import InputError
-from llm_bridge.config import DecoderConfig
-from llm_bridge.weights import export_tensors, load_params
+from llm_bridge.models.config import DecoderConfig
+from llm_bridge.models.weights import export_tensors, load_params
 from tests.llm_bridge.checkpoints import FAMILIES, LLAMA32_ROPE, save, torch_logits, torch_model
 
 Tensors = dict[str, np.ndarray]

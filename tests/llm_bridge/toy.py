@@ -3,9 +3,9 @@
 import flax.nnx as nnx
 import jax
 
-from llm_bridge.config import DecoderConfig
-from llm_bridge.decoder import Decoder
-from llm_bridge.model import LanguageModel
+from llm_bridge.language_model import LanguageModel
+from llm_bridge.models.config import DecoderConfig
+from llm_bridge.models.decoder import Decoder
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789."
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from llm_bridge.finetune import FineTune
-from llm_bridge.generate import Rollouts
+from llm_bridge.sampling.generate import Rollouts
+from llm_bridge.training.learner import FineTune
 
 MAX_TOKENS = 4
 PLAIN = {"optimizer": "sgd", "kl_coefficient": 0.0, "gradient_clip": None, "max_tokens": MAX_TOKENS, "donate": False}

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from llm_bridge.finetune import FineTune
-from llm_bridge.question_arms import QuestionArms, QuestionRollouts
+from llm_bridge.bandits.question_arms import QuestionArms, QuestionRollouts
+from llm_bridge.training.learner import FineTune
 from tests.llm_bridge.updates import MAX_TOKENS, PLAIN
 
 PROMPTS = ("hello", "a", "abcdefgh", "zz", "hello")

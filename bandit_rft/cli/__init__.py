@@ -1,0 +1,64 @@
+"""`bandit-rft`: the composition root. It parses, dispatches, and turns errors into one sentence and an exit code.
+
+Exit codes: 0 done, 2 bad input (one sentence on standard error), 130 interrupted (SIGINT), 143 stopped (SIGTERM); a
+fine-tuning run has then saved what was done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from bandit_rft.cli import stopping
+from bandit_rft.errors import InputError
+
+COMMANDS = (
+    *("demo", "simulate", "theory", "finetune", "evaluate", "measure", "predict", "show", "report", "export"),
+    *("figures", "models"),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with its errors as ours: one sentence, and no abbreviations that a new option could make ambiguous."""
+
+    def __init__(self, *arguments, **options) -> None:
+        super().__init__(*arguments, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message.rstrip('.')}: see {self.prog} --help.")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    root = _Parser(
+        prog="bandit-rft", description="Reinforcement fine-tuning as bandit learning: theory, simulation, real models."
+    )
+    subparsers = root.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        import_module(f"bandit_rft.cli.{command}").add(subparsers)
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        parsed = parser().parse_args(arguments)
+        return parsed.run(parsed)
+    except InputError as error:
+        from bandit_rft.runs.rollouts import printable
+
+        # It may quote a stranger's file: nothing in it is to act on the terminal.
+        print(f"bandit-rft: {printable(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("bandit-rft: interrupted; a run that has a folder is continued by the same command.", file=sys.stderr)
+        return stopping.INTERRUPTED
+    except stopping.Stopped as stopped:
+        print(f"bandit-rft: {stopped}", file=sys.stderr)
+        return stopped.exit_code
+    except BrokenPipeError:  # the reader of a pipe has gone: nobody is left to tell
+        sys.stderr.close()
+        return 141

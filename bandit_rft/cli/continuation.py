@@ -1,0 +1,149 @@
+"""Whether, and as what, a fine-tuning run goes on in a folder that already holds one.
+
+It goes on as what it began: on the same questions, verifier and model, by their digests, under the same configuration.
+What changes no number may change: how many rounds (where the learning rate does not depend on it), which checkpoints
+are kept, and how a path is spelled. A run that was continued is then the same, to the bit, as one that was asked for so
+many rounds at first; only evaluations at the round that was once the last are there besides.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bandit_rft.cli import digests
+from bandit_rft.cli.finetune_config import FineTuneConfig
+from bandit_rft.errors import InputError
+from bandit_rft.runs import DIGESTS, EVALUATIONS, HISTORY, LINES, MANIFEST, read_json, refuse_other
+
+if TYPE_CHECKING:
+    from llm_bridge.data.datasets import Example
+
+# No number of a run depends on these; of evaluations each sample has a key of its own, whatever its batch.
+FREE = ("checkpoint_every", "evaluation_batch", "keep_checkpoints", "keep_optimizer")
+_PATHS = {"model": "model", "data": "training", "test_data": "test", "verifier": "verifier"}  # field -> its digest
+_ORDINAL = {"training": "Question", "test": "Test question"}
+
+
+@dataclass(kw_only=True)
+class Continuation:
+    """A `run_folder.Continues`.
+
+    Attributes:
+        config: what is asked.
+        examples: the training questions.
+        digests: of what it is to be done on (`digests.of_run`).
+        notes: sentences for the user, once it has been called.
+    """
+
+    config: FineTuneConfig
+    examples: Sequence[Example]
+    digests: Mapping[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    def __call__(self, folder: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The configuration that the folder holds from here on.
+
+        Raises:
+            InputError: another run's, or the same on something else, or a number of rounds that it cannot come to.
+        """
+        path = folder / MANIFEST
+        before = read_json(path).get(DIGESTS) if path.exists() else None
+        before = before if isinstance(before, Mapping) else None
+        kept = dict(asked)
+        for name, kind in _PATHS.items():
+            if _same_place(saved.get(name), asked.get(name), before is not None and kind in before):
+                kept[name] = saved[name]
+        if saved.get("learning_rate") is None and asked.get("learning_rate") == _resolved(saved).get("learning_rate"):
+            kept["learning_rate"] = None  # --config gives the rate that the folder's own run came to
+        rules = {example.verifier for example in self.examples}
+        if asked.get("verifier") is None and rules == {saved.get("verifier")}:
+            kept["verifier"] = saved["verifier"]  # older versions wrote the one that the first question named
+        refuse_other(folder, {**saved, **{name: kept[name] for name in ("rounds", *FREE)}}, kept)
+        if _begun(folder, saved):
+            if before is None:
+                self.notes.append(
+                    f"{folder} was begun by an older version, which kept no digests: that its data, verifier and model "
+                    "are still the same is not checked."
+                )
+            else:
+                self._refuse_change(folder, before)
+        if saved.get("rounds") != asked["rounds"]:
+            _refuse_rounds(folder, saved, asked["rounds"])
+        return kept
+
+    def _refuse_change(self, folder: Path, before: Mapping[str, Any]) -> None:
+        found = digests.first_difference(before, self.digests)
+        if found is None:
+            return
+        kind, which = found
+        config = self.config
+        if kind in ("training", "test"):
+            data = (config.data if kind == "training" else config.test_source) or "--prompt"
+            place = self.examples[which].index if kind == "training" and isinstance(which, int) else which
+            name = f"The {kind} questions of {data} are" if which is None else f"{_ORDINAL[kind]} {place} of {data} is"
+        else:
+            name = f"the {kind} {getattr(config, kind)}"
+            name = f"{name[0].upper()}{name[1:]} is" if which is None else f"{which} of {name} is"
+        raise InputError(
+            f"{name} not what the run in {folder} began with: restore it to continue the run, or choose another --out."
+        )
+
+
+def _resolved(saved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the saved run made of options that were left open."""
+    found = saved.get("resolved")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _begun(folder: Path, saved: Mapping[str, Any]) -> bool:
+    """Whether anything was done, or measured, on what the run was first given."""
+    if _resolved(saved).get("measurement"):
+        return True
+    return any((folder / name).exists() and (folder / name).stat().st_size for name in (HISTORY, LINES, EVALUATIONS))
+
+
+def _same_place(saved: Any, asked: Any, digested: bool) -> bool:
+    """Whether two names are one path, spelled in two ways; of a path that is no more, where the digests will tell."""
+    if saved == asked or not isinstance(saved, str) or not isinstance(asked, str):
+        return False
+    (old, old_function), (new, new_function) = (_split(name) for name in (saved, asked))
+    if old_function != new_function or not os.path.exists(new):
+        return False
+    if os.path.exists(old):
+        return os.path.samefile(old, new)
+    return digested and os.path.basename(os.path.normpath(old)) == os.path.basename(os.path.normpath(new))
+
+
+def _split(name: str) -> tuple[str, str]:
+    """(path, function) of a user's verifier in a file; of anything else it is a path as a whole."""
+    path, _, function = name.rpartition(":")
+    return (os.path.expanduser(path), function) if path.endswith(".py") else (os.path.expanduser(name), "")
+
+
+def _refuse_rounds(folder: Path, saved: Mapping[str, Any], rounds: int) -> None:
+    from llm_bridge.training import checkpoints
+
+    if saved.get("schedule", "constant") != "constant":
+        raise InputError(
+            f"{folder} holds a run of {saved.get('rounds')} rounds, over which --schedule {saved['schedule']} spreads "
+            f"the learning rate: with --rounds {rounds} it is another run, so choose another --out."
+        )
+    found = checkpoints.available(folder / "checkpoints")
+    if not found:
+        return
+    done = checkpoints.round_of(found[-1])
+    if rounds < done:
+        raise InputError(
+            f"{folder} has done {done} rounds, more than --rounds {rounds}: give at least {done}, or choose another "
+            "--out."
+        )
+    if rounds > done and checkpoints.is_reduced(found[-1]):
+        raise InputError(
+            f"{folder} keeps the weights of its last round and not the optimiser's state, so that it cannot go on to "
+            f"--rounds {rounds}: begin another run with these weights (bandit-rft export), or repeat it with "
+            "--keep-optimizer."
+        )

@@ -1,0 +1,112 @@
+"""SHA-256 digests of what a fine-tuning run begins with: its questions, its verifier's source, its model's files.
+
+They stand in the run's manifest, so that a run continues only on what it began with, and says what has changed. All
+files are read whole: a local model costs about a second a gigabyte, which loading it costs as well.
+
+Left out: what the source of a verifier reads or imports while it runs (`llm_bridge.verifiers.user.sources`), and
+installed packages, whose versions the manifest has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bandit_rft.errors import InputError
+
+if TYPE_CHECKING:
+    from llm_bridge import LanguageModel
+    from llm_bridge.data.datasets import Example
+
+_MODEL_FILES = (".json", ".jinja", ".model", ".safetensors", ".txt")
+_SHORT = 8  # hexadecimal digits of each question's own digest: they only find the one that the whole one has missed
+
+
+def of_run(
+    model: LanguageModel, training: Sequence[Example], test: Sequence[Example], verifier: str | None
+) -> dict[str, Any]:
+    """What the manifest keeps: "model" and "verifier" by file, "training" and "test" by question.
+
+    Args:
+        model: as loaded; one that was made in memory has no digest.
+        training, test: the questions, each with its prompt, its answer and its own verifier's name.
+        verifier: the one for all of them; None: each its own.
+    """
+    names = dict.fromkeys(verifier or example.verifier for example in (*training, *test))
+    return {
+        "model": _of_model(model),
+        "verifier": {file: digest for name in names for file, digest in _of_verifier(name).items()},
+        "training": _of_questions(training, verifier),
+        "test": _of_questions(test, verifier),
+    }
+
+
+def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, str | int | None] | None:
+    """(kind, which file or which question, from 0) of what differs; None as which: how many questions, or a revision.
+
+    None where all is alike, as far as both have it.
+    """
+    for kind in ("training", "test"):
+        held, found = before.get(kind), now.get(kind)
+        if not isinstance(held, Mapping) or not isinstance(found, Mapping) or held == found:
+            continue
+        old, new = str(held.get("each")), str(found.get("each"))
+        places = [at // _SHORT for at in range(0, len(new), _SHORT) if old[at : at + _SHORT] != new[at : at + _SHORT]]
+        return kind, places[0] if len(old) == len(new) and places else None
+    for kind in ("verifier", "model"):
+        held, found = before.get(kind), now.get(kind)
+        if not isinstance(held, Mapping) or not isinstance(found, Mapping):
+            continue
+        differing = sorted(name for name in {*held, *found} if held.get(name) != found.get(name))
+        if differing:
+            return kind, None if differing[0] == _REVISION else differing[0]
+    return None
+
+
+_REVISION = "revision"
+
+
+def _of_model(model: LanguageModel) -> dict[str, str] | None:
+    if model.source is None:
+        return None
+    if model.source.revision is not None:  # a commit, or the SHA-256 of a GGUF file
+        return {_REVISION: model.source.revision}
+    return _of_files({path.name: path for path in model.source.folder.iterdir() if path.suffix in _MODEL_FILES})
+
+
+def _of_verifier(name: str) -> dict[str, str]:
+    from llm_bridge.verifiers import user
+
+    return _of_files(user.sources(name)) if _is_function(name) else {}
+
+
+def _of_files(paths: Mapping[str, Path]) -> dict[str, str]:
+    def digest(path: Path) -> str:
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror or error}): give access to it.") from None
+
+    with ThreadPoolExecutor(4) as threads:  # hashing leaves Python's lock to others
+        return dict(zip(sorted(paths), threads.map(digest, (paths[name] for name in sorted(paths))), strict=True))
+
+
+def _of_questions(examples: Iterable[Example], verifier: str | None) -> dict[str, str]:
+    each = []
+    for example in examples:
+        name = verifier or example.verifier
+        # A function's file is digested by itself, however its path is spelled.
+        rule = name.rpartition(":")[2] if _is_function(name) else name
+        asked = [[dict(message) for message in example.prompt], example.answer, rule]
+        each.append(hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest())
+    whole = hashlib.sha256("".join(each).encode()).hexdigest()
+    return {"sha256": whole, "each": "".join(digest[:_SHORT] for digest in each)}
+
+
+def _is_function(verifier: str) -> bool:
+    return ":" in verifier and not verifier.startswith("regex:")

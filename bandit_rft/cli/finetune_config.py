@@ -1,0 +1,291 @@
+"""What `bandit-rft finetune` is asked: one frozen configuration, from which options, help and config.json are made."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from bandit_rft.cli.options import (
+    count,
+    moment,
+    number,
+    option,
+    or_none,
+    places_of,
+    ranges,
+    seed,
+    whole,
+)
+from bandit_rft.errors import InputError
+
+# Folded into the run's key, one a purpose. Seeds of a run fold in small numbers, so these never meet a round's key.
+TRAIN_EVALUATION, TEST_EVALUATION, MEASUREMENT = 2**31 + 1, 2**31 + 2, 2**31 + 3
+
+# Asked of the model's libraries only when it is used: --help must not wait for them.
+VERIFIER_HELP = (
+    "how a response is compared with the answer: gsm8k-numeric, gsm8k-flexible, gsm8k-strict, math-verify, math-boxed, "
+    "exact, exact-casefold, regex:PATTERN, or your own module:function or file.py:function; none: by the data"
+)
+TEMPLATE_HELP = "how the question is put: gsm8k, math, plain, or a text with {question} in it; none: as the data has it"
+PROMPT_DATE_HELP = (
+    "what a chat template that reads the clock is shown, such as 2026-11-28; none: now, and in a run folder the moment "
+    "it began"
+)
+MAX_TOKENS_HELP = "longest response, in tokens; none: 256, or what the model's context leaves after the longest prompt"
+PROMPT_COLUMN_HELP = "column of the data's prompts; none: prompt, messages, problem, question or query"
+ANSWER_COLUMN_HELP = "column of the data's answers; none: reward_model, ground_truth, answer or solution"
+SIGNALS = ("raw", "signed", "mean_baseline", "rloo", "grpo")
+DTYPES = ("float32", "bfloat16")
+ESTIMATORS = ("k1", "k2", "k3")
+AGGREGATIONS = ("seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean", "token-mean", "token-sum")
+
+
+def places(text: str) -> int | tuple[int, ...]:
+    """One place, or several with commas between them."""
+    found = tuple(whole(part.strip()) for part in text.split(","))
+    return found[0] if len(found) == 1 else found
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneConfig:
+    """A fine-tuning run; every field is an option of the command and documented there.
+
+    Raises:
+        InputError: values that do not go together. What the model, the data and the learner refuse is refused by them.
+    """
+
+    model: str = option("smollm2-135m", "embedded or fetched model, local folder, .gguf file or Hugging Face hub id")
+    data: str | None = option(
+        None, "arithmetic, gsm8k, math, a parquet, JSON or CSV file, a folder or a hub id", type=or_none(str)
+    )
+    split: str = option("train", "split of the data that the training questions are taken from")
+    index: int | tuple[int, ...] = option(
+        0, "the training question's place in its split, from 0; several: 3,7,11", type=places
+    )
+    indices: str | None = option(
+        None,
+        "training questions from START up to STOP, instead of --index; several: 0:128,300:310,512",
+        type=or_none(ranges),
+        metavar="A:B,...",
+    )
+    prompt_column: str | None = option(None, PROMPT_COLUMN_HELP, type=or_none(str), metavar="NAME")
+    answer_column: str | None = option(None, ANSWER_COLUMN_HELP, type=or_none(str), metavar="NAME")
+    prompt: str | None = option(
+        None, "a prompt of your own instead of --data; needs --answer", type=or_none(str), metavar="TEXT"
+    )
+    answer: str | None = option(None, "the right answer to --prompt", type=or_none(str), metavar="TEXT")
+    verifier: str | None = option(None, VERIFIER_HELP, type=or_none(str))
+    template: str | None = option(None, TEMPLATE_HELP, type=or_none(str))
+    prompt_date: str | None = option(None, PROMPT_DATE_HELP, type=or_none(moment))
+    signal: str = option("raw", "learning signal made of a prompt's rewards", choices=SIGNALS)
+    ddof: int = option(1, "of grpo's standard deviation: 1 sample (verl), 0 population", type=whole)
+    eps: float = option(1e-6, "added to grpo's standard deviation", type=number)
+    reward_right: float = option(1.0, "reward that is learned from where the verifier says 1", type=number)
+    reward_wrong: float = option(0.0, "reward that is learned from where it says 0; -1: negative rewards", type=number)
+    prompts_per_round: int = option(1, "questions drawn each round, B, all different", type=count)
+    rollouts: int = option(1, "responses per prompt that are learned from, G", type=count)
+    baseline_rollouts: int = option(
+        0, "further responses per prompt that only enter the signal's mean and spread", type=whole
+    )
+    rounds: int = option(200, "rounds, T", type=count)
+    max_tokens: int | None = option(None, MAX_TOKENS_HELP, type=or_none(count))
+    temperature: float = option(1.0, "sampling temperature; responses are scored at the same", type=number)
+    optimizer: str = option(
+        "adamw", "adamw, plain sgd (the theory's update), or muon", choices=("adamw", "sgd", "muon")
+    )
+    learning_rate: float | None = option(
+        None,
+        "step size; none: by the model's size, from 3e-4 for the embedded ones to 1e-6 for 1.5 billion weights (sgd "
+        "needs one, or --step-over-kappa)",
+        type=or_none(number),
+    )
+    step_over_kappa: float | None = option(
+        None, "sgd step size = this over the measured kappa: logit gain a success and unit of 1-p", type=or_none(number)
+    )
+    schedule: str = option("constant", "of the learning rate, by round", choices=("constant", "linear", "cosine"))
+    warmup_rounds: int = option(0, "rounds over which the learning rate first rises from 0", type=whole)
+    learning_rate_floor: float = option(0.0, "share of the learning rate that a schedule ends at", type=number)
+    weight_decay: float = option(0.01, "decoupled weight decay of adamw and muon", type=number)
+    beta1: float = option(0.9, "adamw's decay of its first moment", type=number)
+    beta2: float = option(0.999, "adamw's decay of its second moment", type=number)
+    adam_eps: float = option(1e-8, "added to the root of adamw's second moment", type=number)
+    gradient_clip: float | None = option(
+        1.0, "bound on the gradient's Euclidean norm; none: no bound", type=or_none(number)
+    )
+    kl_coefficient: float = option(
+        0.001, "weight in the loss of the KL divergence from the model as loaded; 0: none", type=number
+    )
+    kl: str = option("k3", "estimator of that divergence", choices=ESTIMATORS)
+    kl_weighted: bool = option(False, "multiply a token's divergence in the loss by its importance ratio, as TRL can")
+    reward_kl_coefficient: float = option(0.0, "weight in the reward of that divergence; 0: none", type=number)
+    reward_kl: str = option("k1", "estimator of the divergence in the reward", choices=ESTIMATORS)
+    log_kl: bool = option(False, "report that divergence even where its weights are 0")
+    entropy_coefficient: float = option(0.0, "weight of a bonus for the policy's entropy; 0: none", type=number)
+    clip: float | None = option(0.2, "PPO's bound on |ratio - 1|; none: REINFORCE", type=or_none(number))
+    clip_high: float | None = option(
+        None,
+        "that bound above 1, where it differs from the one below; none: as --clip",
+        type=or_none(number),
+    )
+    old_log_probs: str = option(
+        "sampler",
+        "whose log-probabilities divide the ratio: the sampler's, or the trainer's before the round's first step",
+        choices=("sampler", "trainer"),
+    )
+    dual_clip: float | None = option(
+        None, "bound on the ratio where the signal is negative, such as 3; none: no bound", type=or_none(number)
+    )
+    epochs: int = option(1, "passes over a round's responses", type=count)
+    mini_batches: int = option(1, "optimiser steps an epoch, each on an equal share of the responses", type=count)
+    replay: int = option(0, "past rounds whose responses are learned from again, at importance ratios", type=whole)
+    aggregation: str = option(
+        "seq-mean-token-sum", "how the loss averages over tokens (verl's names)", choices=AGGREGATIONS
+    )
+    micro_batch: int | None = option(
+        None, "responses a forward and backward pass; none: all of the step", type=or_none(count)
+    )
+    generation_batch: int | None = option(
+        None,
+        "responses sampled together, to bound memory; it changes no draw; none: all of the round",
+        type=or_none(count),
+    )
+    remat: bool = option(False, "recompute activations in the backward pass: less memory, a third more time")
+    dtype: str = option("float32", "of activations and matrix products", choices=DTYPES)
+    param_dtype: str = option(
+        "float32", "of the weights; float32 masters keep steps that bfloat16 would round away", choices=DTYPES
+    )
+    key: int = option(0, "seed of all random draws", type=seed)
+    train_samples: int = option(
+        64,
+        "responses behind each estimate of Pass@1 on the training questions, in all: at least so many, as each "
+        "question gets equally many and no fewer than the largest --k; 0: none",
+        type=whole,
+    )
+    train_questions: int = option(
+        100, "first training questions that are evaluated on; all where there are fewer", type=count
+    )
+    test_questions: int = option(
+        100, "first questions of the test split behind each test Pass@1, all where there are fewer; 0: none", type=whole
+    )
+    k: str = option(
+        "1",
+        "pass@k of each evaluation for these k, with so many responses a question",
+        metavar="K,...",
+    )
+    test_data: str | None = option(None, "data of the test questions; none: as --data", type=or_none(str))
+    test_split: str = option("test", "split of the test questions")
+    evaluate_every: int | None = option(
+        None, "rounds between evaluations; none: before and after only", type=or_none(count)
+    )
+    test_every: int | None = option(
+        None,
+        "rounds between test evaluations; none: as --evaluate-every; 0: before and after only",
+        type=or_none(whole),
+    )
+    evaluation_batch: int = option(
+        32, "responses generated together in evaluations, to bound memory; it changes no draw", type=count
+    )
+    measure: bool = option(False, "measure p0 and kappa before the run, for the theory's overlay")
+    measure_rollouts: int = option(64, "responses behind that measurement", type=count)
+    measure_error: bool = option(True, "also the standard error of kappa, for two thirds more time")
+    checkpoint_every: int = option(
+        50, "rounds between checkpoints; evaluated rounds and the last have one too", type=count
+    )
+    keep_checkpoints: int = option(2, "newest checkpoints that are kept", type=count)
+    keep_optimizer: bool = option(
+        False, "keep the optimiser's state of a finished run too, for more rounds, where it is over 100 MB"
+    )
+
+    def __post_init__(self) -> None:
+        if (self.data is None) == (self.prompt is None):
+            raise InputError("Say what to learn: give either --data with --index, or --prompt with --answer.")
+        if (self.prompt is None) != (self.answer is None):
+            raise InputError("A prompt of your own goes with its right answer: give both --prompt and --answer.")
+        if self.prompt is not None and not self.prompt.strip():
+            raise InputError("The prompt is empty: give --prompt a text.")
+        if self.step_over_kappa is not None:
+            if self.optimizer != "sgd" or self.learning_rate is not None:
+                raise InputError(
+                    "--step-over-kappa sets the step size of --optimizer sgd: leave out --learning-rate and adamw."
+                )
+            if not self.step_over_kappa > 0:
+                raise InputError(f"--step-over-kappa is {self.step_over_kappa}: give a number above 0, such as 0.5.")
+            if self.schedule != "constant" or self.warmup_rounds:
+                raise InputError("--step-over-kappa is a fixed step size: leave out --schedule and --warmup-rounds.")
+        elif self.optimizer == "sgd" and self.learning_rate is None:
+            raise InputError("sgd has no step size that suits every model: give --learning-rate or --step-over-kappa.")
+        if self.indices is not None and self.index != 0:
+            raise InputError("The training questions are named twice: give --index or --indices, not both.")
+        if self.indices is not None and len(self.places) == 1:  # one place is one question, however it is spelt
+            object.__setattr__(self, "index", self.places[0])
+            object.__setattr__(self, "indices", None)
+        if len(set(self.places)) < len(self.places):
+            raise InputError(f"--index names a question twice in {self.index}: name each once.")
+        if self.prompt is not None and len(self.places) > 1:
+            raise InputError("A prompt of your own is the only question: leave out --index and --indices.")
+        if self.prompts_per_round > len(self.places):
+            raise InputError(
+                f"--prompts-per-round is {self.prompts_per_round} and there are {len(self.places)} training questions: "
+                "name more with --indices, or draw fewer."
+            )
+        if self.measures and len(self.places) > 1:
+            raise InputError("p0 and kappa are those of one question: leave out --measure, or name one with --index.")
+        if self.clip is None and self.clip_high is not None:
+            raise InputError("--clip none has no bound above: leave out --clip-high, or give --clip a number.")
+        self.ks  # noqa: B018 - read here, so that a wrong one is refused before anything is loaded
+
+    @property
+    def measures(self) -> bool:
+        """Whether p0 and kappa are measured before the run."""
+        return self.measure or self.step_over_kappa is not None
+
+    @property
+    def test_source(self) -> str | None:
+        """The data of the test questions, or None where there are none."""
+        return (self.test_data or self.data) if self.test_questions else None
+
+    def columns(self, data: str | None) -> dict[str, str | None]:
+        """The named columns, as `datasets.load` takes them; those of --data, so other data have their own."""
+        own = data == self.data
+        return {
+            "prompt_column": self.prompt_column if own else None,
+            "answer_column": self.answer_column if own else None,
+        }
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The training questions' places in their split."""
+        if self.indices is not None:
+            return tuple(places_of(self.indices))
+        return (self.index,) if isinstance(self.index, int) else self.index
+
+    @property
+    def ks(self) -> list[int]:
+        """The k of pass@k, ascending."""
+        return parse_ks(self.k)
+
+    @property
+    def clip_limits(self) -> float | tuple[float, float] | None:
+        """The ratio clip as the learner takes it."""
+        return self.clip if self.clip is None or self.clip_high is None else (self.clip, self.clip_high)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, complete: `bandit-rft finetune --config` reads them back."""
+        return {"command": "finetune", **dataclasses.asdict(self)}
+
+
+def parse_ks(text: str) -> list[int]:
+    """Whole numbers of at least 1 with commas between them, ascending.
+
+    Raises:
+        InputError: they are not.
+    """
+    try:
+        parts = [part.strip() for part in text.split(",")]
+        ks = sorted({int(part) for part in parts}) if all(part.isdecimal() for part in parts) else []
+    except ValueError:  # more digits than Python reads
+        ks = []
+    if not ks or ks[0] < 1:
+        raise InputError(f"--k is {text!r}: give whole numbers of at least 1, such as 1,8.")
+    return ks

@@ -1,0 +1,40 @@
+"""The training and test questions that a fine-tuning configuration names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bandit_rft.cli.finetune_config import FineTuneConfig
+    from llm_bridge.data.datasets import Dataset, Example, Tell
+
+
+def training_data(config: FineTuneConfig, tell: Tell) -> Dataset:
+    """The data of the training questions; `tell` as `datasets.load` takes it."""
+    from llm_bridge.data import datasets
+
+    assert config.data is not None
+    columns = config.columns(config.data)
+    return datasets.load(config.data, config.split, template=config.template, tell=tell, **columns)
+
+
+def asked_for(data: Dataset, config: FineTuneConfig) -> list[Example]:
+    """The training questions: those of --index as they are, those of --indices without rows that cannot be used.
+
+    Raises:
+        InputError: no such place, or a row of --index without a prompt or an answer.
+    """
+    if config.indices is None:
+        return [data.example(place) for place in config.places]
+    return data.usable(config.places)
+
+
+def test_examples(config: FineTuneConfig, tell: Tell) -> list[Example]:
+    """The first --test-questions of the test data that can be used; none where none are asked for."""
+    from llm_bridge.data import datasets
+
+    if config.test_source is None:
+        return []
+    columns = config.columns(config.test_source)
+    data = datasets.load(config.test_source, config.test_split, template=config.template, tell=tell, **columns)
+    return data.usable(range(len(data)), most=config.test_questions)

@@ -1,0 +1,54 @@
+"""The model of a run folder, in the very revision that the run began with.
+
+A hub id without a revision names whatever its default branch holds today. The manifest records the commit that was
+loaded, and whoever works on the folder again (to continue the run, to export it) gets that commit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bandit_rft.errors import InputError
+
+if TYPE_CHECKING:
+    from bandit_rft.cli.finetune_config import FineTuneConfig
+    from llm_bridge import LanguageModel
+
+
+def load_pinned(folder: str | Path, config: FineTuneConfig) -> LanguageModel:
+    """The model that a configuration names: as recorded in the folder's manifest, else as it is today.
+
+    Raises:
+        InputError: the model cannot be had, or its file is no longer the one that the run began with.
+    """
+    from bandit_rft.cli.pinned_prompts import prompt_date
+    from llm_bridge import load_model
+
+    recorded = _recorded(Path(folder), config.model)
+    name = config.model
+    if recorded is not None and recorded["source"] == "hub":
+        name = f"{name.partition('@')[0]}@{recorded['revision']}"
+    date = prompt_date(folder, config.prompt_date)
+    model = load_model(name, config.dtype, param_dtype=config.param_dtype, prompt_date=date)
+    now = model.source.revision if model.source is not None else None
+    if recorded is not None and recorded["revision"] != now:
+        raise InputError(
+            f"{config.model} is not the model that the run in {folder} began with (revision "
+            f"{str(recorded['revision'])[:12]} there, {str(now)[:12]} now): restore that model, or choose another "
+            "run folder."
+        )
+    return dataclasses.replace(model, name=config.model)
+
+
+def _recorded(folder: Path, name: str) -> dict[str, Any] | None:
+    """What the folder's manifest says of the model; None where there is no run, or one that recorded no revision."""
+    from bandit_rft.runs import MANIFEST, read_json
+
+    path = folder / MANIFEST
+    found = read_json(path).get("model") if path.is_file() else None
+    if not isinstance(found, dict) or not {"name", "source", "revision"} <= found.keys() or found["revision"] is None:
+        return None
+    # A folder of another model is refused by the run folder itself, with a better sentence.
+    return found if str(found["name"]).partition("@")[0] == name.partition("@")[0] else None

@@ -1,0 +1,110 @@
+"""`bandit-rft simulate`: regret and Pass@1 of a learner on a table of arms, against theory."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from bandit_rft.errors import InputError
+
+AUDIT = "theory-audit"
+
+_EPILOG = """a TOML file:
+  rounds = 400          # T
+  seeds = 512           # independent repetitions
+  key = 0               # seed of all random draws
+  # row_capacity = 500  # rows of the table (default: the most that the run can need)
+  [arms]
+  type = "Needle"       # or Bernoulli (means), Classes (log_counts, means)
+  log10_arms = 100      # log10 of the number of arms
+  p0 = 0.05             # mass that the base policy gives to the correct ones
+  [learner]
+  type = "SoftmaxPolicyGradient"   # or ExploreUntilSuccess, UCB1, ThompsonBeta
+  step_size = 0.5       # logit per unit gradient
+"""
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser(
+        "simulate",
+        help="simulate a learner on up to 10^100000 arms and hold it against theory",
+        description="Simulate a learner on a table of arms, print regret and Pass@1, and compare with theory.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "source",
+        metavar="NAME|FILE",
+        nargs="?",
+        help="preset, TOML file, run folder or its config.json, or theory-audit (without it: list the presets)",
+    )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change a setting (rounds=100, arms.p0=0.1, step_size=1); repeatable (default: none)",
+    )
+    parser.add_argument(
+        "--out", metavar="RUN", help="run folder (default: runs/NAME, with a hash where --set is given)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Simulate and print the summary, or list the presets."""
+    from simulations.presets import PRESETS, preset
+
+    if arguments.source is None:
+        width = max(map(len, PRESETS))
+        for name, entry in PRESETS.items():
+            print(f"{name:<{width}}  {entry.question}")
+        print(f"{AUDIT:<{width}}  Does simulation agree with each entry of the theory? (--set only=ENTRY,ENTRY)")
+        return 0
+    if arguments.source == AUDIT:
+        return _audit(arguments)
+    from bandit_rft.runs import config_hash
+    from bandit_rft.runs.progress import ProgressLine
+    from simulations.config import read
+    from simulations.simulate import simulate
+
+    is_file = arguments.source not in PRESETS and (
+        Path(arguments.source).suffix in (".toml", ".json") or Path(arguments.source).exists()
+    )
+    config = (read(arguments.source) if is_file else preset(arguments.source)).with_settings(arguments.settings)
+    out = arguments.out
+    if out is None:
+        suffix = f"-{config_hash(config.to_json())[:8]}" if arguments.settings else ""
+        out = Path("runs") / f"{config.name}{suffix}"
+    with ProgressLine(f"simulating {config.name}") as line:
+        outcome = simulate(config, out, progress=line if line.active else None)
+    print(outcome.summary())
+    print(f"Run folder: {out}")
+    return 0
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    """Hold every entry of the theory against simulation."""
+    import sys
+
+    from simulations.theory_audit.audit import audit, table
+
+    only: list[str] = []
+    for text in arguments.settings:
+        name, equals, value = text.partition("=")
+        if name != "only" or not equals:
+            raise InputError(f"--set {text!r}: the audit has one setting, only=ENTRY,ENTRY of the theory's catalogue.")
+        only += value.split(",")
+
+    def tell(done: int, total: int, case: Any, verdict: str) -> None:
+        if sys.stderr.isatty():
+            print(f"{done}/{total} {case.entry}, {case.instance}: {verdict}", file=sys.stderr)
+
+    out = Path(arguments.out or f"runs/{AUDIT}")
+    records = audit(out, only=only, progress=tell)
+    print(table(records))
+    print(f"Run folder: {out}")
+    return 0

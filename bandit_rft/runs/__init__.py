@@ -1,0 +1,73 @@
+"""Run folders: what a run was asked, what it ran on, and what happened, so that it can be read, repeated and continued.
+
+    config.json         complete and re-runnable; a folder belongs to one configuration
+    manifest.json       versions, commit, device, key, command line, times; digests of what the run began with, and what
+                        was changed of its configuration since
+    history.npz         the history of a simulation, or of a fine-tuning run of many seeds; else
+    history.jsonl       a line a round, written as it happens (no clock in it, so that a resumed run's is the same)
+    responses.jsonl     beside history.npz of a fine-tuning run: a line a round, every seed's responses as texts
+    questions.jsonl     a line a training question of a fine-tuning run: what was asked
+    evaluations.jsonl   a line an evaluation
+    scan.jsonl          a line a question, of `bandit-rft measure --scan`
+    timings.jsonl       a line a round, or a chunk of rounds where there are many seeds: seconds, tokens generated,
+                        tokens a second (the clock's own file)
+    report.html         what to read first
+    checkpoints/, figures/
+
+Whole files are written beside their place and renamed into it, so a reader never sees half a file; in a .jsonl file a
+kill can leave only the last line half written, which reading drops.
+"""
+
+from bandit_rft.runs.files import dumps, explain_disk_errors, read_json, to_json, write_atomically
+from bandit_rft.runs.folder import Continues, RunFolder, config_hash, refuse_other
+from bandit_rft.runs.lines import LineWriter, cut_lines, has_fields, read_lines, rewrite_lines, to_line
+from bandit_rft.runs.names import (
+    CONFIG,
+    DIGESTS,
+    EVALUATIONS,
+    HISTORY,
+    LINES,
+    MANIFEST,
+    QUESTIONS,
+    RESPONSES,
+    SCAN,
+    SEVERAL_SEEDS,
+    TIMINGS,
+)
+from bandit_rft.runs.provenance import command_line, commit, now, provenance
+from bandit_rft.runs.reading import read_history, seeds_of
+
+__all__ = [
+    "CONFIG",
+    "DIGESTS",
+    "EVALUATIONS",
+    "HISTORY",
+    "LINES",
+    "MANIFEST",
+    "QUESTIONS",
+    "RESPONSES",
+    "SCAN",
+    "SEVERAL_SEEDS",
+    "TIMINGS",
+    "Continues",
+    "LineWriter",
+    "RunFolder",
+    "command_line",
+    "commit",
+    "config_hash",
+    "cut_lines",
+    "dumps",
+    "explain_disk_errors",
+    "has_fields",
+    "now",
+    "provenance",
+    "read_history",
+    "read_json",
+    "read_lines",
+    "refuse_other",
+    "rewrite_lines",
+    "seeds_of",
+    "to_json",
+    "to_line",
+    "write_atomically",
+]

@@ -1,0 +1,196 @@
+"""A run folder: of one configuration, held by one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bandit_rft.errors import InputError
+from bandit_rft.runs.files import dumps, explain_disk_errors, read_json, to_json, write_atomically
+from bandit_rft.runs.names import CONFIG, DIGESTS, EVALUATIONS, HISTORY, LINES, MANIFEST, QUESTIONS, SCAN
+from bandit_rft.runs.provenance import now, provenance
+
+# Written by the run itself, hence no part of what was asked.
+_RESULTS = ("resolved",)
+_CHANGES = "changes"  # in manifest.json: name, from, to, when
+Continues = Callable[[Path, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits of the SHA-256 of what was asked; what a run adds to its configuration is left out."""
+    asked = {name: value for name, value in config.items() if name not in _RESULTS}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """A folder of one configuration, held by one process at a time.
+
+    Attributes:
+        path: the folder.
+        config: what was asked, plain JSON values.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+
+    @classmethod
+    @contextlib.contextmanager
+    def claim(
+        cls,
+        path: str | Path,
+        config: Mapping[str, Any],
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        continues: Continues | None = None,
+    ) -> Iterator[RunFolder]:
+        """Make the folder, or enter the one of the same configuration; it is locked until the context ends.
+
+        Args:
+            path: the folder.
+            config: what is asked.
+            defaults: of fields that a folder written by an older version may lack.
+            continues: (folder, its configuration, the one asked for) -> the configuration from here on, where the run
+                may go on with another one; raises InputError where not. What changes is kept in the manifest. None:
+                nothing may differ.
+
+        Raises:
+            InputError: the folder holds another configuration or foreign files, is in use, or cannot be written.
+        """
+        folder = Path(path)
+        made = not folder.exists()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder} cannot be made ({error.strerror or error}): choose another --out.") from None
+        with _lock(folder):
+            for litter in (*folder.glob(".*.partial"), *folder.glob("figures/.*.partial")):
+                with explain_disk_errors(litter, any_error=True):
+                    litter.unlink(missing_ok=True)  # of a process killed while it wrote; the folder is ours alone now
+            config = json.loads(dumps(config))
+            saved = folder / CONFIG
+            fresh = not saved.exists()
+            if not fresh:
+                held = {**(defaults or {}), **read_json(saved)}
+                if continues is None:
+                    refuse_other(folder, held, config)
+                else:
+                    config = json.loads(dumps(continues(folder, held, config)))
+                    _change(folder, held, config)
+            else:
+                foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+                if foreign:
+                    raise InputError(
+                        f"{folder} holds {foreign[0]} but no {CONFIG}, so it is no run folder: choose another --out."
+                    )
+                write_atomically(saved, to_json(config))
+            try:
+                yield cls(path=folder, config=config)
+            except BaseException:
+                if fresh and not any((folder / name).exists() for name in (HISTORY, LINES, EVALUATIONS, SCAN)):
+                    # A run that could not begin must not keep the folder from the next attempt.
+                    for name in (CONFIG, MANIFEST, QUESTIONS):
+                        (folder / name).unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # something was put there meanwhile: it stays
+                        if made and [entry.name for entry in folder.iterdir()] == [".lock"]:
+                            (folder / ".lock").unlink()
+                            folder.rmdir()
+                raise
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """What the run worked out of its configuration (a step size from a measured kappa, say)."""
+        resolved = read_json(self.path / CONFIG).get("resolved", {})
+        if not isinstance(resolved, dict):
+            raise InputError(f"{self.path / CONFIG} is damaged (resolved): restore it, or choose another folder.")
+        return resolved
+
+    def resolve(self, **values: Any) -> None:
+        """Add to config.json what the run worked out; it takes no part in the comparison of configurations."""
+        write_atomically(self.path / CONFIG, to_json({**self.config, "resolved": {**self.resolved, **values}}))
+
+    def write_manifest(self, **extra: Any) -> None:
+        """manifest.json of this process; what an earlier process on this folder wrote is kept under "earlier", and
+        what was changed of the configuration under "changes".
+        """
+        path = self.path / MANIFEST
+        earlier: list[dict[str, Any]] = []
+        kept: dict[str, Any] = {}
+        if path.exists():
+            before = read_json(path)
+            listed = before.pop("earlier", [])
+            kept = {name: before.pop(name) for name in (DIGESTS, _CHANGES) if name in before}
+            earlier = [*(listed if isinstance(listed, list) else [listed]), before]
+        manifest = {"config_hash": config_hash(self.config), **provenance(), **kept, **extra, "earlier": earlier}
+        write_atomically(path, to_json(manifest))
+
+    def amend_manifest(self, **extra: Any) -> None:
+        """Add to the manifest that this process wrote."""
+        path = self.path / MANIFEST
+        write_atomically(path, to_json({**read_json(path), **extra}))
+
+    def figures(self) -> Path:
+        """The folder for figures, made if absent. Raises InputError where it cannot be."""
+        folder = self.path / "figures"
+        with explain_disk_errors(folder, any_error=True):
+            folder.mkdir(exist_ok=True)
+        return folder
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    try:
+        import fcntl
+    except ImportError:  # Windows: no advisory lock; two processes on one folder are then the user's to avoid
+        yield
+        return
+    try:
+        # Not through a link, and not truncated: in a folder that came from elsewhere it could lead to any file.
+        file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror or error}): choose another --out.") from None
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder} is in use by another process: wait for it, or choose another --out.") from None
+        except OSError as error:
+            raise InputError(f"{folder} cannot be locked ({error.strerror or error}): choose another --out.") from None
+        yield
+    finally:
+        os.close(file)
+
+
+def _change(folder: Path, held: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """config.json with another configuration, once manifest.json says what it was before."""
+    changed = [name for name in config if config[name] != held.get(name)]
+    if not changed:
+        return
+    path = folder / MANIFEST
+    manifest = read_json(path) if path.exists() else {}
+    told = manifest.get(_CHANGES, [])
+    changes = [{"name": name, "from": held.get(name), "to": config[name], "when": now()} for name in changed]
+    write_atomically(path, to_json({**manifest, _CHANGES: [*(told if isinstance(told, list) else []), *changes]}))
+    results = {name: held[name] for name in _RESULTS if name in held}
+    write_atomically(folder / CONFIG, to_json({**config, **results}))
+
+
+def refuse_other(folder: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Raises InputError where two configurations differ, naming the first difference."""
+    for name in sorted({*saved, *asked} - set(_RESULTS)):
+        if saved.get(name) != asked.get(name):
+            raise InputError(
+                f"{folder} holds a different run ({name} is {_short(saved.get(name))} there and "
+                f"{_short(asked.get(name))} here): choose another --out, or repeat that run's options to continue it."
+            )
+
+
+def _short(value: Any) -> str:
+    text = dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,251 @@
+"""A fine-tuning run told to TensorBoard or Weights & Biases as it happens, each through its own library.
+
+Neither is needed, and neither is imported unless asked for. What they are told is in the run folder anyway: a logger
+that fails says so once, and the run goes on without it. The step is the round: metrics of round t stand at step t,
+an evaluation after t rounds at step t.
+
+    RUN/tensorboard/    event files, of tensorboardX
+    RUN/wandb.json      the W&B run's id, so that a resumed run continues it; RUN/wandb/ its own files
+
+W&B's mode (online, offline, disabled), project and entity are set as everywhere, by `wandb` itself: WANDB_MODE,
+WANDB_PROJECT, WANDB_ENTITY.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+from bandit_rft.errors import InputError
+from bandit_rft.runs import read_json, to_json, write_atomically
+
+LOGGERS = {"tensorboard": "tensorboardX", "wandb": "wandb"}  # name -> library
+TENSORBOARD, WANDB = "tensorboard", "wandb.json"
+PROJECT = "bandit-rft"
+
+
+class Logger(Protocol):
+    """What a run tells: numbers by name at a round."""
+
+    def open(self, done: int) -> int:
+        """Begin, or continue after `done` rounds; returns the first round that it wants to be told of."""
+        ...
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers of a step; steps never fall."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def make(names: Sequence[str], folder: Path, config: Mapping[str, Any]) -> list[Logger]:
+    """The loggers of these names for a run folder; nothing is written before they are opened.
+
+    Raises:
+        InputError: an unknown name, or a library that is not installed.
+    """
+    check(names)
+    kinds: dict[str, Callable[[], Logger]] = {
+        "tensorboard": lambda: TensorBoardLogger(folder),
+        "wandb": lambda: WandbLogger(folder, config),
+    }
+    return [kinds[name]() for name in dict.fromkeys(names)]
+
+
+def check(names: Sequence[str]) -> None:
+    """Raises InputError where `make` would: before a model is loaded."""
+    for name in names:
+        if name not in LOGGERS:
+            raise InputError(f"There is no logger {name!r}: choose {' or '.join(LOGGERS)}.")
+        found = find_spec(LOGGERS[name])
+        # Without an origin it is a mere folder of that name, such as the wandb/ that W&B makes where it runs.
+        if found is None or found.origin is None:
+            raise InputError(
+                f"--log {name} needs {LOGGERS[name]}, which is not installed: "
+                f"pip install {LOGGERS[name]}, or leave the option out."
+            )
+
+
+class TensorBoardLogger:
+    """Event files in RUN/tensorboard, which `tensorboard --logdir RUN` shows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / TENSORBOARD
+
+    def open(self, done: int) -> int:
+        # Not `SummaryWriter`: it writes from a queue that its flush() does not wait for, and a kill loses the rest.
+        library: Any = import_module("tensorboardX.event_file_writer")  # by name, as W&B below
+        self.messages: Any = import_module("tensorboardX.proto.event_pb2")
+        known = any(self.folder.glob("events.out.tfevents.*"))
+        first = _untold(done) if known else 0
+        self.folder.mkdir(exist_ok=True)
+        # Files are read in the order of their names, whose seconds are too coarse to tell a quick resumption apart.
+        self.writer = library.EventsWriter(str(self.folder / "events"), filename_suffix=f".{done:09d}")
+        if known:
+            # TensorBoard drops what an earlier, killed process wrote of rounds that are now told again.
+            start = self.messages.SessionLog(status=self.messages.SessionLog.START)
+            self.writer.write_event(self.messages.Event(wall_time=time.time(), step=first, session_log=start))
+        self.writer.flush()
+        return first
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        event = self.messages.Event(wall_time=time.time(), step=step)
+        for name, value in values.items():
+            event.summary.value.add(tag=name, simple_value=value)
+        self.writer.write_event(event)
+        self.writer.flush()  # into the kernel's hands, where a kill of this process loses nothing
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class WandbLogger:
+    """A Weights & Biases run whose id is kept in the run folder.
+
+    W&B takes no step below its newest: rounds done again after a kill are left as they were told first, and they are
+    the same, bit for bit.
+    """
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        self.folder, self.config = folder, config
+
+    def open(self, done: int) -> int:
+        wandb: Any = import_module(LOGGERS["wandb"])  # by name: no type checker needs an optional package
+        path = self.folder / WANDB
+        known = path.exists()
+        identity = str(read_json(path).get("id", "")) if known else secrets.token_hex(8)
+        if not identity.isalnum():
+            raise InputError(f"{path} names no W&B run: delete it for a new one.")
+        self._wait_for_a_folder(identity)
+        self.run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            id=identity,
+            name=self.folder.resolve().name,
+            dir=str(self.folder),
+            config=dict(self.config),
+            resume="allow",
+            save_code=False,
+            settings=wandb.Settings(silent=True, console="off", disable_git=True),
+        )
+        if not known:
+            write_atomically(path, to_json({"id": identity}))
+        return _untold(done) if known else 0
+
+    def _wait_for_a_folder(self, identity: str) -> None:
+        """W&B names a run's files by the second and the id: a run that is resumed at once would overwrite its own."""
+        while any((self.folder / "wandb").glob(f"*run-{time.strftime('%Y%m%d_%H%M%S')}-{identity}*")):
+            time.sleep(0.05)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        self.run.log(dict(values), step=step)
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+def _untold(done: int) -> int:
+    """The first round that a resumed run's logger may not know: a kill can fall between a round's checkpoint and its
+    telling.
+    """
+    return max(done - 1, 0)
+
+
+@dataclass(kw_only=True)
+class LoggedRecorder:
+    """A `bandit_rft.loop.Recorder` that does what another does, and tells loggers of it.
+
+    Attributes:
+        recorder: the run folder's own recorder; its `evaluations` are the records so far, oldest first.
+        loggers: who is told.
+        complain: told of a logger that fails.
+    """
+
+    recorder: Any
+    loggers: Sequence[Logger]
+    complain: Callable[[str], None] = lambda sentence: print(sentence, file=sys.stderr)
+    _open: list[Logger] = field(default_factory=list)
+    _told: int = 0
+
+    def resume(self, seed: int, state: Any) -> tuple[int, Any, list[dict[str, Any]]] | None:
+        """As the recorder; then the loggers are opened, and a new one is told of the rounds that it missed."""
+        found = self.recorder.resume(seed, state)
+        done, records = (0, []) if found is None else (found[0], found[2])
+        for logger in self.loggers:
+            self._open.append(logger)
+            first = self._attempt(logger, logger.open, done)
+            if first is not None:
+                self._attempt(logger, self._catch_up, logger, first, records[:done])
+        self._told = len(self.recorder.evaluations)
+        return found
+
+    def record(self, seed: int, round_index: int, record: dict[str, Any], state: Any, arms: Any) -> None:
+        """As the recorder; then the round's metrics, and what was evaluated after it, are told."""
+        self.recorder.record(seed, round_index, record, state, arms)
+        new = evaluated(self.recorder.evaluations[self._told :])
+        self._told = len(self.recorder.evaluations)
+        for logger in list(self._open):
+            self._attempt(logger, logger.log, round_index, metrics(record))
+            if new and logger in self._open:
+                self._attempt(logger, logger.log, round_index + 1, new)
+
+    def close(self) -> None:
+        """Close the loggers (the recorder is its maker's to close)."""
+        for logger in list(self._open):
+            self._attempt(logger, logger.close)
+        self._open.clear()
+
+    def _catch_up(self, logger: Logger, first: int, records: Sequence[Mapping[str, Any]]) -> None:
+        """Rounds from `first` on, and the evaluations up to now: one after the last round may be new, so it is told."""
+        by_round: dict[int, list[Mapping[str, Any]]] = {}
+        for evaluation in self.recorder.evaluations:
+            by_round.setdefault(evaluation["round"], []).append(evaluation)
+        for step in range(first, len(records) + 1):
+            values = evaluated(by_round.get(step, []))
+            if step < len(records):
+                values |= metrics(records[step])
+            if values:
+                logger.log(step, values)
+
+    def _attempt(self, logger: Logger, act: Callable[..., Any], *arguments: Any) -> Any:
+        """What `act` returns; None, and no more of this logger, where it fails: it must not end a run of days."""
+        try:
+            return act(*arguments)
+        except Exception as error:
+            self._open.remove(logger)
+            said = " ".join(str(error).split())[:200]
+            self.complain(
+                f"{type(logger).__name__} failed ({type(error).__name__}: {said}); the run goes on without it."
+            )
+            return None
+
+
+def metrics(record: Mapping[str, Any]) -> dict[str, float]:
+    """A round's numbers by the names that loggers show; those that are not finite are left out."""
+    rewards = [float(reward) for reward in record["rewards"]]
+    values = {"reward": sum(rewards) / len(rewards), **record["metrics"]}
+    return {f"round/{name}": float(value) for name, value in values.items() if _known(value)}
+
+
+def evaluated(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Evaluations' numbers by the names that loggers show."""
+    values = {}
+    for record in records:
+        name = record["measured"]
+        for key in ("pass_at_1", "low", "high", "truncated", "mean_length"):
+            values[f"{name}/{key}"] = record.get(key)
+        for k, value in record.get("pass_at_k", {}).items():
+            values[f"{name}/pass_at_{k}"] = value
+    return {name: float(value) for name, value in values.items() if _known(value)}
+
+
+def _known(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,197 @@
+"""A run's history and evaluations read back, from whoever's folder: what is not as a run writes it is refused here, so
+that figures and reports can rely on it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandit_rft.errors import InputError
+from bandit_rft.history import History
+from bandit_rft.runs.files import read_json
+from bandit_rft.runs.lines import damaged, read_lines
+from bandit_rft.runs.names import CONFIG, EVALUATIONS, HISTORY, LINES, SEVERAL_SEEDS
+
+# Far above any run: arrays of so many rounds are made before anything is drawn.
+_MOST_ROUNDS = 10**8
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_ROUNDS
+
+
+def _number(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return False
+
+
+def _share(value: Any) -> bool:
+    return _number(value) and 0 <= value <= 1
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _or_none(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or kind(value)
+
+
+def _measured(value: Any) -> bool:
+    return not value or (
+        isinstance(value, dict)
+        and _fits(value, _MEASUREMENT)
+        and all(value.get(name) is None or _number(value[name]) for name in _MEASURED_OPTIONAL)
+    )
+
+
+def _resolved(value: Any) -> bool:
+    return isinstance(value, dict) and _number(value.get("learning_rate", 0.0)) and _measured(value.get("measurement"))
+
+
+def _fits(record: Mapping[str, Any], kinds: Mapping[str, Callable[[Any], bool]]) -> bool:
+    return all(name in record and kind(record[name]) for name, kind in kinds.items())
+
+
+_MEASUREMENT = {"successes": _whole, "rollouts": lambda value: _whole(value) and value > 0}
+_MEASURED_OPTIONAL = ("kappa", "kappa_standard_error")
+_EVALUATION = {
+    "round": _whole,
+    "measured": _text,
+    "pass_at_1": _share,
+    "low": _share,
+    "high": _share,
+}
+# What a later version may have added, or an older one may lack.
+_EVALUATION_OPTIONAL = {
+    "successes": _whole,
+    "samples": lambda value: _whole(value) and value > 0,
+    "questions": _whole,
+    "seed": _or_none(_whole),
+    "truncated": _or_none(_share),
+    "mean_length": _or_none(_number),
+    "verifier_timeouts": _whole,
+    "verifier_crashes": _whole,
+    "pass_at_k": lambda value: (
+        isinstance(value, dict)
+        and all(k.isascii() and k.isdigit() and len(k) < 10 and _share(share) for k, share in value.items())
+    ),
+}
+# Of a fine-tuning run's config.json, what whoever draws or reports it relies on.
+_FINETUNE = {
+    "rounds": lambda value: _whole(value) and value > 0,
+    "rollouts": _whole,
+    "model": _text,
+    "data": _or_none(_text),
+    "index": lambda value: _whole(value) or (isinstance(value, list) and all(map(_whole, value))),
+    "signal": _text,
+    "epochs": _whole,
+    "optimizer": _text,
+    "aggregation": _text,
+    "kl_coefficient": _number,
+    "gradient_clip": _or_none(_number),
+}
+_FINETUNE_OPTIONAL = {"resolved": _resolved}
+
+
+def _check_finetune(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raises InputError where a fine-tuning run's config.json lacks what figures and reports of it need."""
+    for name, kind in (_FINETUNE | _FINETUNE_OPTIONAL).items():
+        if name in config and not kind(config[name]):
+            raise InputError(f"{folder / CONFIG} is damaged ({name}): restore it, or choose another folder.")
+        if name not in config and name in _FINETUNE:
+            raise InputError(f"{folder / CONFIG} has no {name}: name a folder of bandit-rft finetune.")
+
+
+def read_history(folder: str | Path) -> History:
+    """The history of a run folder, simulated (history.npz) or real (history.jsonl, as far as it has come).
+
+    Raises:
+        InputError: the folder holds neither, or a damaged one.
+    """
+    folder = Path(folder)
+    config = read_json(folder / CONFIG)
+    if config.get("command") in ("finetune", SEVERAL_SEEDS):
+        _check_finetune(folder, config)
+    if (folder / HISTORY).exists():
+        history = dataclasses.replace(History.load(folder / HISTORY), config=config)
+        if config.get("command") != SEVERAL_SEEDS:
+            return history
+        if not np.isfinite(history.rewards).all():
+            raise InputError(f"{folder / HISTORY} is damaged (rewards): restore it, or choose another folder.")
+        # The history is written less often than evaluations are made.
+        return dataclasses.replace(history, evaluations=tuple(_evaluations(folder)))
+    path = folder / LINES
+    records = read_lines(path)
+    if not records:
+        raise InputError(f"{folder} holds no history yet: let the run do at least one round.")
+    for number, record in enumerate(records, start=1):
+        if not _is_round(record, records[0]):
+            raise damaged(number, path)
+    evaluations = _evaluations(folder)
+    metrics = {
+        name: np.asarray([[math.nan if r["metrics"][name] is None else r["metrics"][name] for r in records]], float)
+        for name in records[0]["metrics"]
+    }
+    rewards = np.asarray([[record["rewards"] for record in records]], np.float64)
+    return History(
+        rewards=rewards,
+        value=np.full(rewards.shape[:2], np.nan),
+        pulled_mean=None,
+        best_mean=None,
+        metrics=metrics,
+        evaluations=tuple(evaluations),
+        config=config,
+    )
+
+
+def _evaluations(folder: Path) -> list[dict[str, Any]]:
+    evaluations = read_lines(folder / EVALUATIONS)
+    for number, record in enumerate(evaluations, start=1):
+        optional = {name: kind for name, kind in _EVALUATION_OPTIONAL.items() if name in record}
+        if not _fits(record, _EVALUATION | optional):
+            raise damaged(number, folder / EVALUATIONS)
+    return evaluations
+
+
+def _is_round(record: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
+    """Whether a record is a round's, with as many finite rewards as the first's, and its metrics."""
+    rewards, metrics = record.get("rewards"), record.get("metrics")
+    return (
+        isinstance(rewards, list)
+        and 0 < len(rewards) == len(first["rewards"])
+        and all(map(_number, rewards))
+        and isinstance(metrics, dict)
+        and all(name in metrics and (metrics[name] is None or _number(metrics[name])) for name in first["metrics"])
+    )
+
+
+def seeds_of(folder: str | Path, asked: int | None = None) -> int | None:
+    """How many seeds a fine-tuning run of many seeds has; None where the folder is of a run of one seed, or of none.
+
+    Args:
+        folder: the run folder.
+        asked: a seed that is wanted of it, from 0.
+
+    Raises:
+        InputError: config.json is damaged, or the run has no such seed.
+    """
+    folder = Path(folder)
+    config = read_json(folder / CONFIG)
+    seeds = None
+    if config.get("command") == SEVERAL_SEEDS:
+        seeds = config.get("seeds")
+        if not isinstance(seeds, int) or not _whole(seeds) or not seeds:
+            raise InputError(f"{folder / CONFIG} is damaged (seeds): restore it, or choose another folder.")
+    if asked is not None and asked >= (seeds or 1):
+        held = "one seed: leave out --seed" if seeds is None else f"seeds 0 to {seeds - 1}: give --seed one of them"
+        raise InputError(f"{folder} has no seed {asked}, it is a run of {held}.")
+    return seeds

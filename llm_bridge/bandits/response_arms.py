@@ -1,0 +1,98 @@
+"""What every arm set of a language model's responses has, whoever scores them: the base of the arm sets here.
+
+The arms are every token sequence that the model can produce, so the optimum has no closed form: `best_mean` and `mean`
+are None, and a run over them reports reward and Pass@1, never regret (arXiv 2601.14599, section on the bandit reading).
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from bandit_rft.errors import InputError
+
+if TYPE_CHECKING:
+    from llm_bridge.language_model import LanguageModel
+
+
+class ResponseArms(abc.ABC):
+    """Responses to some questions, as arms. Subclasses are frozen dataclasses that have `model`.
+
+    Attributes:
+        model: whose tokenizer and chat template encode the prompts, and whose context bounds them.
+    """
+
+    model: LanguageModel
+
+    @property
+    @abc.abstractmethod
+    def question_tokens(self) -> tuple[np.ndarray, ...]:
+        """The questions as the model reads them, int32 [P] each."""
+
+    @abc.abstractmethod
+    def questions_of(self, arms: Any) -> np.ndarray:
+        """int32 [R], which question each response answers."""
+
+    @abc.abstractmethod
+    def pull(self, key: jax.Array, arms: Any) -> jax.Array:
+        """Rewards [R] float32 of R responses; deterministic, so `key` is not used."""
+
+    def check_fits(self, max_tokens: int) -> None:
+        """Raises InputError if a prompt and `max_tokens` of response exceed the model's context."""
+        check_fit(self.model, self.question_tokens, max_tokens)
+
+    @property
+    def jittable(self) -> bool:
+        """False: verifiers are Python, unless an arm set says otherwise."""
+        return False
+
+    @property
+    def best_mean(self) -> float | None:
+        """None: whether the model can produce a correct response at all is unknown."""
+        return None
+
+    def mean(self, arms: Any) -> jax.Array | None:
+        """None: no means but the rewards themselves are known."""
+        del arms
+        return None
+
+
+class OnePromptArms(ResponseArms):
+    """Responses to one prompt. Subclasses have `prompt` too: a text, or chat messages."""
+
+    prompt: Any
+
+    @cached_property
+    def prompt_tokens(self) -> np.ndarray:
+        """[P] int32, the prompt as the model reads it."""
+        return np.asarray(self.model.encode(self.prompt), np.int32)
+
+    @property
+    def question_tokens(self) -> tuple[np.ndarray, ...]:
+        """The one prompt, as arm sets of several questions have several."""
+        return (self.prompt_tokens,)
+
+    def questions_of(self, arms: Any) -> np.ndarray:
+        """int32 [R] of zeros: every response answers the one prompt."""
+        return np.zeros(arms.lengths.shape, np.int32)
+
+
+def check_fit(model: LanguageModel, questions: Sequence[np.ndarray], max_tokens: int) -> None:
+    """Raises InputError, naming the question, where one is empty or leaves no room for `max_tokens` in the context."""
+    context = model.config.max_positions
+    if max_tokens < 1:
+        raise InputError(f"max_tokens is {max_tokens}: give at least 1.")
+    for place, tokens in enumerate(questions):
+        which = "The prompt" if len(questions) == 1 else f"Question {place} of {len(questions)}"
+        if tokens.size == 0:
+            raise InputError(f"{which} encodes to no token: give a text, or at least one chat message.")
+        if tokens.size + max_tokens > context:
+            raise InputError(
+                f"{which} has {tokens.size} tokens, which with {max_tokens} tokens of response exceeds the "
+                f"context of {context} of {model.name}: shorten the prompt or lower max_tokens."
+            )

@@ -1,0 +1,393 @@
+"""A language model with its tokenizer: logits, sampled responses and their score, by one name."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import flax.nnx as nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bandit_rft.errors import InputError, ModelWarning
+from bandit_rft.keys import Key, as_key, row_keys
+from llm_bridge.models import chat_template
+from llm_bridge.models.compilation_cache import use_compilation_cache
+from llm_bridge.models.config import DecoderConfig
+from llm_bridge.models.decoding_weights import LastPrepared, transposed_is_faster
+from llm_bridge.models.weights import abstract_decoder, load_params, untied_where_heads_differ
+from llm_bridge.sampling.buckets import bucket
+from llm_bridge.sampling.generate import SMALLEST_PROMPT, Rollouts, sample
+from llm_bridge.sampling.scoring import token_log_probs
+
+if TYPE_CHECKING:
+    from llm_bridge.models.hub import Source
+
+Array = jax.Array
+# A prompt: one user message, or a conversation of {"role": …, "content": …} messages.
+Prompt = str | Sequence[Mapping[str, str]]
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModel:
+    """A decoder, its parameters and its tokenizer.
+
+    Attributes:
+        name: as given to `load_model`.
+        config: the decoder's shape and constants.
+        graphdef: the decoder's static part; `nnx.merge(graphdef, params)` is the `Decoder`.
+        params: its parameters, a pytree. Methods take others of the same structure by `params=` (fine-tuned ones).
+        tokenizer: a transformers tokenizer.
+        source: where it was loaded from, the hub's commit included; None for a model made in memory.
+        prompt_date: what a chat template that reads the clock is shown, so that a prompt is the same text whenever it
+            is encoded; local time at which the model was made, to the second, unless given.
+    """
+
+    name: str
+    config: DecoderConfig
+    graphdef: Any
+    params: Any
+    tokenizer: Any
+    source: Source | None = None
+    prompt_date: datetime.datetime = field(default_factory=chat_template.moment)
+    _prepared: LastPrepared = field(default_factory=LastPrepared, repr=False, compare=False)
+
+    def logits(self, tokens: Any, *, params: Any = None) -> Array:
+        """Logits [B, T, V] float32 for int tokens [B, T]; all of them at once, so meant for small B·T.
+
+        Raises:
+            InputError: tokens outside the vocabulary, not [B, T], or longer than the context.
+        """
+        tokens = np.asarray(tokens)
+        if tokens.ndim != 2 or tokens.size == 0 or not np.issubdtype(tokens.dtype, np.integer):
+            raise InputError(
+                f"logits takes integer tokens [B, T], not {tokens.dtype} {list(tokens.shape)}: add a batch axis."
+            )
+        if tokens.min() < 0 or tokens.max() >= self.config.vocabulary:
+            raise InputError(
+                f"logits got a token outside 0 … {self.config.vocabulary - 1}: encode with this model's tokenizer."
+            )
+        self._check_context(tokens.shape[1], 0)
+        params = self.params if params is None else params
+        padded = np.pad(tokens.astype(np.int32), ((0, 0), (0, bucket(tokens.shape[1]) - tokens.shape[1])))
+        return _logits(self.graphdef, params, jnp.asarray(padded))[:, : tokens.shape[1]]
+
+    def encode(self, prompt: Prompt) -> np.ndarray:
+        """Token ids int32 [P] of a prompt.
+
+        With a chat template, a string is one user message and the generation prompt is added; without one, a string is
+        encoded as the tokenizer encodes plain text, and messages are joined by newlines.
+
+        Raises:
+            InputError: an empty prompt or malformed messages, a chat template that refuses them or is none, a token
+                that the model does not have, or more of them than its context holds.
+        """
+        messages = chat_template.messages_of(prompt)
+        template = getattr(self.tokenizer, "chat_template", None)
+        if template:
+            text = chat_template.render(
+                template,
+                messages,
+                name=self.name,
+                special_tokens=self.tokenizer.special_tokens_map,
+                now=self.prompt_date,
+            )
+        else:
+            text = "\n".join(message["content"] for message in messages)
+        try:
+            # A template writes its own special tokens.
+            ids = self.tokenizer.encode(text, add_special_tokens=False) if template else self.tokenizer.encode(text)
+        except Exception as error:  # half of a surrogate pair, say; tokenizers raise bare exceptions
+            raise InputError(
+                f"The tokenizer of {self.name} refuses the prompt ({chat_template.reason(error)}): give it as plain "
+                "Unicode text."
+            ) from None
+        if not ids:
+            raise InputError("The prompt has no tokens: give at least one character that the tokenizer knows.")
+        if not 0 <= min(ids) <= max(ids) < self.config.vocabulary:
+            raise InputError(
+                f"The prompt has the token {max(ids)} and {self.name} has {self.config.vocabulary}, from 0: put the "
+                "tokenizer that belongs to these weights beside them."
+            )
+        self._check_context(len(ids), 0)
+        return np.asarray(ids, np.int32)
+
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        rollouts: int,
+        max_tokens: int,
+        key: Key,
+        temperature: float = 1.0,
+        params: Any = None,
+        ignore_eos: bool = False,
+    ) -> Rollouts:
+        """Sample `rollouts` responses to one prompt; the prompt is run once.
+
+        Args:
+            prompt: text or messages, as `encode` takes them.
+            rollouts: G, responses to sample.
+            max_tokens: response tokens at most, T.
+            key: a whole number or a JAX key. Row g draws from fold_in(key, g), whatever the number of rows.
+            temperature: of the sampled softmax; 0 is greedy.
+            params: other parameters than the model's own.
+            ignore_eos: keep sampling past end-of-text tokens (for benchmarks).
+
+        Raises:
+            InputError: an empty or too long prompt, or an argument out of range.
+        """
+        if rollouts < 1:
+            raise InputError(f"generate was asked for {rollouts} responses: ask for at least 1.")
+        return self.sample_rows(
+            [self.encode(prompt)],
+            row_keys(as_key(key), np.arange(rollouts)),
+            max_tokens=max_tokens,
+            temperature=temperature,
+            params=params,
+            ignore_eos=ignore_eos,
+        )
+
+    def generate_many(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_tokens: int,
+        key: Key,
+        temperature: float = 1.0,
+        params: Any = None,
+        ignore_eos: bool = False,
+    ) -> Rollouts:
+        """Sample one response to each prompt, all in one batch; arguments as in `generate`, row g for prompts[g].
+
+        Raises:
+            InputError: no prompts, an empty or too long one, or an argument out of range.
+        """
+        if not prompts:
+            raise InputError("generate_many was given no prompts: give at least one.")
+        return self.sample_rows(
+            [self.encode(prompt) for prompt in prompts],
+            row_keys(as_key(key), np.arange(len(prompts))),
+            max_tokens=max_tokens,
+            temperature=temperature,
+            params=params,
+            ignore_eos=ignore_eos,
+        )
+
+    def log_probs(
+        self, prompt: Prompt, rollouts: Rollouts, *, params: Any = None, temperature: float = 1.0
+    ) -> np.ndarray:
+        """The trainer's score of the responses to one prompt: float32 [G, T] in nats, 0 past each row's length.
+
+        Teacher-forced by `scoring.token_log_probs`, the code that fine-tuning differentiates.
+        """
+        ids = self.encode(prompt)
+        rows, columns = rollouts.tokens.shape
+        longest = max(1, int(rollouts.lengths.max()))
+        padded_rows, length = bucket(rows), bucket(longest)
+        prompt_ids = np.full((bucket(len(ids), smallest=SMALLEST_PROMPT),), self.config.pad_id, np.int32)
+        prompt_ids[: len(ids)] = ids
+        tokens = np.full((padded_rows, length), self.config.pad_id, np.int32)
+        tokens[:rows, :longest] = rollouts.tokens[:, :longest]
+        lengths = np.zeros((padded_rows,), np.int32)
+        lengths[:rows] = rollouts.lengths
+        scores = _score(
+            self.graphdef,
+            self.params if params is None else params,
+            jnp.asarray(prompt_ids),
+            jnp.int32(len(ids)),
+            jnp.asarray(tokens),
+            jnp.asarray(lengths),
+            jnp.float32(temperature),
+        )
+        out = np.zeros((rows, columns), np.float32)
+        out[:, :longest] = np.asarray(scores)[:rows, :longest]
+        return out
+
+    def sample_rows(
+        self,
+        prompts: Sequence[np.ndarray],
+        row_keys: np.ndarray,
+        *,
+        max_tokens: int,
+        temperature: float = 1.0,
+        params: Any = None,
+        ignore_eos: bool = False,
+    ) -> Rollouts:
+        """Sample a response a row, each from a key of its own: what else is sampled beside a row, and in which place it
+        stands, changes none of its random numbers.
+
+        The tokens are then the same up to rounding: products of another shape may differ in a logit's last bit, and a
+        draw that falls between the two takes another token.
+
+        Args:
+            prompts: token ids int [P] as `encode` gives them: one for all rows, or one a row.
+            row_keys: raw keys uint32 [R, 2], as `bandit_rft.keys.row_keys` makes them, consumed.
+            max_tokens, temperature, params, ignore_eos: as in `generate`.
+
+        Raises:
+            InputError: a prompt that is too long, or an argument out of range.
+        """
+        if max_tokens < 1:
+            raise InputError(f"max_tokens is {max_tokens}: allow at least 1 response token.")
+        if not (np.isfinite(temperature) and temperature >= 0):
+            raise InputError(f"temperature is {temperature}: give 0 for greedy decoding or a positive number.")
+        self._check_context(max(len(prompt) for prompt in prompts), max_tokens)
+        params = self.params if params is None else params
+        sampled = sample(
+            self.graphdef,
+            params,
+            self._prepared.weights(self.graphdef, params, transposed=transposed_is_faster(len(row_keys), max_tokens)),
+            self.config,
+            list(prompts),
+            row_keys=row_keys,
+            max_tokens=max_tokens,
+            temperature=float(temperature),
+            eos_ids=() if ignore_eos else self.config.eos_ids,
+        )
+        prompt_lengths = np.asarray([len(prompt) for prompt in prompts], np.int32)
+        return Rollouts(
+            tokens=sampled.tokens,
+            lengths=sampled.lengths,
+            log_probs=sampled.log_probs,
+            entropy=sampled.entropy,
+            text=self.texts(sampled.tokens, sampled.lengths),
+            truncated=sampled.truncated,
+            prompt_lengths=np.broadcast_to(prompt_lengths, (len(row_keys),)).copy(),
+        )
+
+    def texts(self, tokens: np.ndarray, lengths: np.ndarray) -> list[str]:
+        """Responses int [R, T] of these lengths [R] decoded, special tokens left out."""
+        rows = (row[:length].tolist() for row, length in zip(tokens, lengths, strict=True))
+        return [self.tokenizer.decode(row, skip_special_tokens=True) for row in rows]
+
+    def release_decoding_weights(self) -> None:
+        """Drop decoding's own copy of the weights (as large as the model) until the next response is sampled."""
+        self._prepared.release()
+
+    def _check_context(self, prompt: int, response: int) -> None:
+        limit = self.config.max_positions
+        if prompt > limit:
+            raise InputError(f"The prompt has {prompt} tokens and {self.name} takes {limit}: shorten the prompt.")
+        if prompt + response > limit:
+            raise InputError(
+                f"A prompt of {prompt} tokens and {response} response tokens exceed the {limit} that {self.name} "
+                "takes: shorten the prompt or lower max_tokens."
+            )
+
+
+def load_model(
+    name: str,
+    dtype: str = "float32",
+    *,
+    param_dtype: str = "float32",
+    prompt_date: str | datetime.date | None = None,
+) -> LanguageModel:
+    """Load a model by name: an embedded tiny model, `smollm2-135m`, a local folder or GGUF file, or a hub id.
+
+    Args:
+        name: what `llm_bridge.models.hub.resolve` understands.
+        dtype: "float32", "bfloat16" or "float16", of activations and matrix products.
+        param_dtype: of the stored parameters. float32 whatever `dtype` is: masters that keep steps which bfloat16 would
+            round away. "bfloat16" halves the weights' memory, for a model that is not to be trained.
+        prompt_date: what chat templates that read the clock are shown, such as "2026-11-28"; None: now.
+
+    Warns:
+        ModelWarning: a head that is not the embedding where config.json says so, or nothing that ends a response.
+
+    Raises:
+        InputError: an unknown name, dtype or checkpoint, or one that the decoder cannot run.
+    """
+    # Imported here: network and conversion code, and seconds of imports, that a loaded model does not need.
+    from llm_bridge.models.hub import locate
+
+    for kind in (dtype, param_dtype):
+        if kind not in DTYPES:
+            raise InputError(f"dtype '{kind}' is not known: use one of {', '.join(DTYPES)}.")
+    moment = chat_template.moment(prompt_date)
+    source = locate(name)
+    folder = source.folder
+    use_compilation_cache()
+    stored = jnp.dtype(param_dtype)
+    config = untied_where_heads_differ(folder, DecoderConfig.from_folder(folder), stored)
+    tokenizer = _tokenizer(folder)
+    config = _ended_by(tokenizer, config, name)
+    graphdef, _ = abstract_decoder(config, dtype=jnp.dtype(dtype), param_dtype=stored)
+    return LanguageModel(
+        name=name,
+        config=config,
+        graphdef=graphdef,
+        params=load_params(folder, config, stored),
+        tokenizer=tokenizer,
+        source=source,
+        prompt_date=moment,
+    )
+
+
+def _tokenizer(folder: Path) -> Any:
+    # transformers advises to install PyTorch, which nothing here needs at run time.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    try:
+        # For some families (qwen2) AutoTokenizer puts the family's own splitting in place of what tokenizer.json says.
+        generic = _declared_tokenizer(folder) in ("PreTrainedTokenizerFast", "TokenizersBackend")
+        return (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(folder)
+    except Exception as error:  # a broken tokenizer.json raises a bare Exception
+        raise InputError(
+            f"{folder} has no usable tokenizer ({chat_template.reason(error)}): put its tokenizer.json beside the "
+            "weights."
+        ) from None
+
+
+def _ended_by(tokenizer: Any, config: DecoderConfig, name: str) -> DecoderConfig:
+    """The configuration whose responses end at the tokenizer's end-of-text token as well."""
+    end = getattr(tokenizer, "eos_token_id", None)
+    if isinstance(end, int) and not 0 <= end < config.vocabulary:
+        warnings.warn(
+            f"The tokenizer of {name} ends texts with token {end} and the model has {config.vocabulary}, from 0: it "
+            "cannot end a response.",
+            ModelWarning,
+            stacklevel=3,
+        )
+    elif isinstance(end, int):
+        config = config.ended_by(end)
+    if not config.eos_ids:
+        warnings.warn(
+            f"{name} names no end-of-text token (eos_token_id in generation_config.json or config.json, eos_token in "
+            "tokenizer_config.json): every response goes on to the token limit.",
+            ModelWarning,
+            stacklevel=3,
+        )
+    return config
+
+
+def _declared_tokenizer(folder: Path) -> str | None:
+    """The class that tokenizer_config.json names, where there is one."""
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return None
+    return json.loads(path.read_text(encoding="utf-8")).get("tokenizer_class")
+
+
+@partial(jax.jit, static_argnums=0)
+def _logits(graphdef: Any, params: Any, tokens: Array) -> Array:
+    return nnx.merge(graphdef, params)(tokens)
+
+
+@partial(jax.jit, static_argnums=0)
+def _score(
+    graphdef: Any, params: Any, prompt: Array, prompt_length: Array, tokens: Array, lengths: Array, temperature: Array
+) -> Array:
+    return token_log_probs(
+        graphdef, params, prompt, tokens, lengths, prompt_lengths=prompt_length, temperature=temperature
+    )

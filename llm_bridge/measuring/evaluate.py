@@ -1,0 +1,222 @@
+"""Pass@1 and pass@k of a model on questions with known answers, with honest intervals.
+
+Each response has a key of its own, made of the evaluation's key, the question and the number of the draw (`draw_keys`):
+the batch, the order of the questions, which others are evaluated and how many responses each gets change none of its
+random numbers.
+
+    wilson       score interval for a proportion (Wilson 1927)
+    evaluate     sample, verify, count
+
+Left out: majority voting, and log-likelihood scoring of given answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from scipy.stats import norm
+
+from bandit_rft.errors import InputError
+from bandit_rft.keys import Key, as_key, row_keys
+from bandit_rft.theory import pass_at_k_estimate
+from llm_bridge.bandits.prompt_arms import VerifierFactory, score_each
+from llm_bridge.bandits.question_arms import Question, verifier_of
+from llm_bridge.bandits.response_arms import check_fit
+
+if TYPE_CHECKING:
+    from llm_bridge.language_model import LanguageModel
+
+# (done, total, mean so far, seconds so far), as the run loop reports.
+Progress = Callable[[int, int, float, float], None]
+
+
+def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval (low, high) for a proportion; both within [0, 1].
+
+    Args:
+        successes: 0 … n; need not be whole (an effective count).
+        n: trials; 0 gives (0, 1).
+        confidence: two-sided, in (0, 1).
+
+    Raises:
+        InputError: values out of range.
+    """
+    if not (n >= 0 and 0 <= successes <= n):
+        raise InputError(f"A proportion of {successes} successes in {n} trials cannot be: give 0 ≤ successes ≤ trials.")
+    if not 0 < confidence < 1:
+        raise InputError(f"The confidence is {confidence}: give a number between 0 and 1, such as 0.95.")
+    if n == 0:
+        return 0.0, 1.0
+    z2 = float(norm.isf((1 - confidence) / 2)) ** 2
+    p = successes / n
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    # At the ends the exact limit is 0 or 1, which centre ∓ half only reaches up to rounding.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    return low, 1.0 if successes == n else min(1.0, centre + half)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What a model got right.
+
+    Attributes:
+        pass_at_1: share of correct responses.
+        low, high: interval at `confidence`. One question, or one sample a question: Wilson's. Several samples of
+            several questions: samples of a question are alike, so the question is the unit: Wilson's interval at the
+            effective number of samples, N divided by the variance inflation that the spread between questions shows. It
+            covers both the drawing of the questions and of the samples.
+        confidence: of the interval.
+        successes, samples: counts over all questions.
+        questions: number of questions.
+        truncated: share of responses stopped by the token limit.
+        mean_length: mean response length in tokens, the end-of-sequence token included.
+        per_question: int [Q], correct samples of each question, in the order given.
+        samples_per_question: n.
+    """
+
+    pass_at_1: float
+    low: float
+    high: float
+    confidence: float
+    successes: int
+    samples: int
+    questions: int
+    truncated: float
+    mean_length: float
+    per_question: np.ndarray
+    samples_per_question: int
+
+    def pass_at(self, k: int) -> float:
+        """Pass@k, averaged over the questions (`bandit_rft.theory.pass_at_k_estimate`).
+
+        Raises:
+            InputError: k is not a whole number from 1 to the samples per question.
+        """
+        counts = self.per_question.tolist()
+        return float(np.mean([pass_at_k_estimate(self.samples_per_question, c, k) for c in counts]))
+
+
+def interval(per_question: np.ndarray, samples: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of `Evaluation` for int [Q] correct counts out of `samples` each."""
+    questions, total = len(per_question), len(per_question) * samples
+    successes = int(per_question.sum())
+    if questions == 1 or samples == 1:
+        return wilson(successes, total, confidence)
+    p = successes / total
+    effective: float = questions  # all correct or all wrong: the data say nothing of the spread, so assume the worst
+    if 0 < p < 1:
+        variance = float(np.var(per_question / samples, ddof=1)) / questions
+        effective = min(p * (1 - p) / variance, total) if variance > 0 else total
+    return wilson(p * effective, effective, confidence)
+
+
+def draw_keys(key: jax.Array, prompts: Sequence[np.ndarray], samples: int) -> np.ndarray:
+    """Raw keys uint32 [Q, n, 2], one for each question and draw.
+
+    A question is known by its tokens: the key is folded with the first eight bytes of their SHA-256, with how many
+    equal prompts stand before it (so that a question given twice is drawn twice), and with the draw's number.
+
+    Args:
+        key: as `as_key` returns it.
+        prompts: token ids [P] of Q questions.
+        samples: n.
+    """
+    seen: Counter[bytes] = Counter()
+    words = np.empty((len(prompts), samples, 4), np.uint32)
+    for place, prompt in enumerate(prompts):
+        digest = hashlib.sha256(np.asarray(prompt, "<i4").tobytes()).digest()[:8]
+        words[place, :, :2] = np.frombuffer(digest, "<u4")
+        words[place, :, 2] = seen[digest]
+        seen[digest] += 1
+    words[:, :, 3] = np.arange(samples)
+    return row_keys(key, words.reshape(-1, 4)).reshape(len(prompts), samples, 2)
+
+
+def evaluate(
+    model: LanguageModel,
+    examples: Iterable[Question],
+    *,
+    key: Key,
+    max_tokens: int,
+    verifier: str | VerifierFactory | None = None,
+    samples: int = 1,
+    temperature: float = 1.0,
+    batch: int = 32,
+    params: Any = None,
+    confidence: float = 0.95,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Sample each question `samples` times and count the correct responses.
+
+    Args:
+        model: the language model.
+        examples: questions, each with `.prompt` and `.answer` (`llm_bridge.data.datasets.Example`, or a whole dataset).
+        key: a whole number or a JAX key; the responses are those of `draw_keys`.
+        max_tokens: longest response.
+        verifier: a name of `llm_bridge.verifiers`, or a function from an answer to (response text -> reward); None:
+            the one that each question names (`Example.verifier`), gsm8k-numeric where it names none. A response is
+            correct where the reward exceeds ½.
+        samples: per question.
+        temperature: of sampling; 1.0 evaluates the policy that fine-tuning moves.
+        batch: responses generated together, to bound memory. It changes no random number; a token only where rounding
+            does (`LanguageModel.sample_rows`).
+        params: weights to use in place of the model's own (a fine-tuned state's).
+        confidence: of the interval.
+        progress: told (responses done, all, Pass@1 so far, seconds) after each batch.
+
+    Raises:
+        InputError: no question, a question too long for the model's context, or `samples` or `batch` below 1.
+    """
+    questions = list(examples)
+    if not questions:
+        raise InputError("There is no question to evaluate on: give at least one example.")
+    if samples < 1 or batch < 1:
+        raise InputError(f"Evaluation got samples = {samples} and batch = {batch}: give at least 1 of each.")
+    checks = [verifier_of(verifier, question) for question in questions]
+    encoded = [np.asarray(model.encode(question.prompt)) for question in questions]
+    check_fit(model, encoded, max_tokens)
+    keys = draw_keys(as_key(key), encoded, samples)
+    # Alike lengths together: a batch is padded to its longest prompt.
+    by_length = np.argsort([tokens.size for tokens in encoded], kind="stable")
+    order, keys = np.repeat(by_length, samples), keys[by_length].reshape(-1, 2)
+    correct = np.zeros(len(questions), np.int64)
+    done, truncated, total_length, start_time = 0, 0, 0, time.monotonic()
+    while done < len(order):
+        rows = order[done : done + batch]
+        rollouts = model.sample_rows(
+            [encoded[row] for row in rows],
+            keys[done : done + batch],
+            max_tokens=max_tokens,
+            temperature=temperature,
+            params=params,
+        )
+        right = score_each([checks[row] for row in rows], rollouts.text) > 0.5
+        np.add.at(correct, rows, right)
+        truncated += int(np.sum(np.asarray(rollouts.truncated)))
+        total_length += int(np.sum(np.asarray(rollouts.lengths, np.int64)))
+        done += len(rows)
+        if progress is not None:
+            progress(done, len(order), float(correct.sum() / done), time.monotonic() - start_time)
+    low, high = interval(correct, samples, confidence)
+    return Evaluation(
+        pass_at_1=float(correct.sum() / len(order)),
+        low=low,
+        high=high,
+        confidence=confidence,
+        successes=int(correct.sum()),
+        samples=len(order),
+        questions=len(questions),
+        truncated=truncated / len(order),
+        mean_length=total_length / len(order),
+        per_question=correct,
+        samples_per_question=samples,
+    )

@@ -1,0 +1,200 @@
+"""p0 and κ of a prompt: the two numbers through which the theory sees a policy, measured on a language model.
+
+With s(y) = ∇ log π(y) the score of a whole response, ū_g and ū_b its means over correct and wrong responses under the
+policy, and δ = ū_g − ū_b,
+
+    p0 = π(correct)        κ = ‖δ‖²        ∇p = p(1 − p)δ
+
+(THEORY F4; δ is the "Gradient Gap" of Suk and Duan, arXiv 2510.08539); `gap_estimate` has the unbiased estimate of κ.
+
+Estimating κ only when there are at least two successes and two failures is harmless: given those counts the correct
+rollouts are independent draws from π(· | correct), the wrong ones from π(· | wrong), so κ̂ is unbiased conditionally on
+the counts, and p̂0 is reported whatever they are. What *would* bias κ̂ is to repeat the measurement until its value
+pleases.
+
+Left out: the update directions of length-normalised losses (their δ differs), and κ under Adam.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bandit_rft.errors import InputError
+from bandit_rft.keys import Key, as_key, row_keys
+from bandit_rft.theory import Summary
+from llm_bridge.bandits.prompt_arms import PromptArms, Verifier, score
+from llm_bridge.measuring.evaluate import wilson
+from llm_bridge.measuring.gap_estimate import GapEstimate, Response
+
+if TYPE_CHECKING:
+    from llm_bridge.bandits.prompt_arms import Prompt
+    from llm_bridge.language_model import LanguageModel
+
+Array = jax.Array
+PyTree = Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What the theory needs to know of a model and a prompt.
+
+    Attributes:
+        p0: share of correct rollouts, with Wilson's interval [p0_low, p0_high] at `confidence`.
+        successes, rollouts: counts.
+        kappa: unbiased estimate of κ, in nats² per unit² of weights; may be negative by chance; NaN where it cannot be
+            estimated.
+        kappa_standard_error: delete-one jackknife; NaN with fewer than three successes or failures, or where not asked
+            for.
+        kernel_correct, kernel_wrong, kernel_between: mean ⟨s, s'⟩ of two different correct rollouts, two wrong ones,
+            one of each: κ = kernel_correct + kernel_wrong − 2 kernel_between.
+        noise_correct, noise_wrong: traces of the score's covariance within the correct and within the wrong responses,
+            the noise of an update.
+        mean_length: response tokens. truncated: share stopped by the token limit.
+        distinct: number of different responses among the rollouts.
+        note: why κ or its error is NaN; empty otherwise.
+    """
+
+    p0: float
+    p0_low: float
+    p0_high: float
+    confidence: float
+    successes: int
+    rollouts: int
+    kappa: float
+    kappa_standard_error: float
+    kernel_correct: float
+    kernel_wrong: float
+    kernel_between: float
+    noise_correct: float
+    noise_wrong: float
+    mean_length: float
+    truncated: float
+    distinct: int
+    note: str
+
+    def summary(self) -> Summary:
+        """What `theory.predict` needs of it.
+
+        Raises:
+            InputError: no success, no failure, or an estimate of κ that is not positive: measure with more rollouts.
+        """
+        if not 0 < self.successes < self.rollouts:
+            raise InputError(
+                f"{self.successes} of {self.rollouts} rollouts were correct: measure with more, until both kinds occur."
+            )
+        error = self.kappa_standard_error
+        return Summary(
+            log_p0=math.log(self.p0),
+            kappa=self.kappa,
+            kappa_standard_error=error if math.isfinite(error) else math.inf,
+        )
+
+
+def measure(
+    model: LanguageModel,
+    prompt: Prompt,
+    verifier: Verifier,
+    *,
+    key: Key,
+    max_tokens: int,
+    rollouts: int = 64,
+    batch: int = 8,
+    temperature: float = 1.0,
+    params: PyTree = None,
+    standard_error: bool = True,
+    confidence: float = 0.95,
+    remat: bool = False,
+    progress: Callable[[int, int, float, float], None] | None = None,
+) -> Measurement:
+    """Measure p0 and κ from fresh rollouts.
+
+    Args:
+        model: the language model.
+        prompt: a string or chat messages.
+        verifier: response text -> reward; correct where it exceeds ½.
+        key: a whole number or a JAX key; response g draws from fold_in(key, g).
+        max_tokens: longest response; the same as in the fine-tuning run that is to be predicted, as are the two below.
+        rollouts: n; κ̂'s relative standard deviation is about .3 at p = .2 with 32 rollouts, and above 1 at p = .02.
+        batch: rollouts generated together, to bound memory; it changes no draw.
+        temperature: of the policy.
+        params: weights to use in place of the model's own.
+        standard_error: whether to spend one more forward-mode pass per distinct response on κ's standard error.
+        confidence: of the interval for p0.
+        remat: recompute activations in the backward passes, to bound memory.
+        progress: told (done, all, p̂0 so far, seconds) while sampling and while differentiating (each counts as one per
+            rollout).
+
+    Raises:
+        InputError: rollouts or batch below 1, or a prompt that does not fit the model's context.
+    """
+    if rollouts < 1 or batch < 1:
+        raise InputError(f"Measurement got rollouts = {rollouts} and batch = {batch}: give at least 1 of each.")
+    arms = PromptArms(model, prompt, verifier)
+    arms.check_fits(max_tokens)
+    params = model.params if params is None else params
+    start_time = time.monotonic()
+
+    def tell(done: int, total: int, value: float) -> None:
+        if progress is not None:
+            progress(done, total, value, time.monotonic() - start_time)
+
+    counts: dict[bytes, int] = {}
+    verdicts: dict[bytes, bool] = {}
+    successes, done, total_length, truncated = 0, 0, 0, 0
+    keys = row_keys(as_key(key), np.arange(rollouts))
+    while done < rollouts:
+        some = model.sample_rows(
+            [arms.prompt_tokens],
+            keys[done : done + batch],
+            max_tokens=max_tokens,
+            temperature=temperature,
+            params=params,
+        )
+        correct = score(verifier, some.text) > 0.5
+        lengths = np.asarray(some.lengths)
+        for row, length in enumerate(lengths):
+            tokens = np.asarray(some.tokens[row, :length], np.int32).tobytes()
+            counts[tokens] = counts.get(tokens, 0) + 1
+            verdicts[tokens] = bool(correct[row])
+        successes += int(correct.sum())
+        total_length += int(lengths.sum())
+        truncated += int(np.sum(np.asarray(some.truncated)))
+        done += len(lengths)
+        tell(done, 2 * rollouts, successes / done)
+    responses = [
+        Response(tokens=np.frombuffer(tokens, np.int32), correct=verdicts[tokens], count=count)
+        for tokens, count in counts.items()
+    ]
+    # The vectors to come are each as large as the model: its decoding copy makes room for one of them.
+    model.release_decoding_weights()
+    gap = GapEstimate(
+        model=model,
+        params=params,
+        prompt=jnp.asarray(arms.prompt_tokens),
+        responses=responses,
+        temperature=temperature,
+        remat=remat,
+        batch=min(batch, rollouts),
+        max_tokens=max_tokens,
+    ).estimate(standard_error, lambda seen: tell(rollouts + seen, 2 * rollouts, successes / rollouts))
+    low, high = wilson(successes, rollouts, confidence)
+    return Measurement(
+        p0=successes / rollouts,
+        p0_low=low,
+        p0_high=high,
+        confidence=confidence,
+        successes=successes,
+        rollouts=rollouts,
+        mean_length=total_length / rollouts,
+        truncated=truncated / rollouts,
+        distinct=len(responses),
+        **gap,
+    )

@@ -1,0 +1,107 @@
+"""One layer of the decoder, a pure function over its weights: what attention sees is the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from llm_bridge.models.config import DecoderConfig
+from llm_bridge.models.products import matmul
+from llm_bridge.models.rotary import rotate
+
+Array = jax.Array
+# One layer's arrays by name, or the stack over layers; see `layer_shapes`.
+Layer = Mapping[str, Array]
+
+
+def layer_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of each of a layer's parameters; the decoder stacks them over layers on a leading axis L."""
+    width, inner = config.width, config.mlp_width
+    q, kv = config.heads * config.head_dim, config.kv_heads * config.head_dim
+    shapes: dict[str, tuple[int, ...]] = {
+        "attention_norm": (width,),
+        "mlp_norm": (width,),
+        "q": (width, q),
+        "k": (width, kv),
+        "v": (width, kv),
+        "o": (q, width),
+        "gate": (width, inner),
+        "up": (width, inner),
+        "down": (inner, width),
+    }
+    if config.family.projection_bias:
+        shapes |= {"q_bias": (q,), "k_bias": (kv,), "v_bias": (kv,)}
+    if config.family.projection_norm:
+        shapes |= {"q_norm": (q,), "k_norm": (kv,)}
+    return shapes
+
+
+def rms_norm(config: DecoderConfig, x: Array, weight: Array) -> Array:
+    """x / sqrt(mean(x²) + ε) · weight over the last axis; the mean in float32, the product in x's dtype or, where the
+    family is `wide`, in float32 before rounding.
+    """
+    wide = x.astype(jnp.float32)
+    # Divided by a root, not times `rsqrt`: XLA on a CPU miscomputes the vmapped gradient of that form.
+    scaled = wide / jnp.sqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + config.norm_epsilon)
+    if config.family.wide:
+        # The weight has the compute dtype's values, as in a model held in that dtype.
+        return (scaled * weight.astype(x.dtype).astype(jnp.float32)).astype(x.dtype)
+    return scaled.astype(x.dtype) * weight.astype(x.dtype)
+
+
+def block(
+    config: DecoderConfig,
+    layer: Layer,
+    x: Array,
+    rope: tuple[Array, Array],
+    attention: Callable[[Array, Array, Array], tuple[Array, Any]],
+    *,
+    transposed: bool = False,
+) -> tuple[Array, Any]:
+    """One decoder layer on x [B, T, D].
+
+    Args:
+        config: the decoder's shape.
+        layer: one layer's arrays by name (`layer_shapes`); "qkv", "qkv_bias" and "gate_up" may stand for their fused
+            parts.
+        x: the residual stream.
+        rope: `rope_table` at x's positions.
+        attention: (q [B, T, H, d], k [B, KV, d, T], v [B, KV, T, d]) -> (output like q, anything): the caller decides
+            what is attended to and what is kept.
+        transposed: the layer's matrices are [out, in].
+
+    Returns:
+        The new residual stream and the second value of `attention`.
+    """
+    family, times = config.family, partial(matmul, transposed=transposed)
+    rows, length, _ = x.shape
+    q_size, kv_size = config.heads * config.head_dim, config.kv_heads * config.head_dim
+    y = rms_norm(config, x, layer["attention_norm"]) if family.norm_first else x
+    if "qkv" in layer:
+        fused = times(y, layer["qkv"])
+        if "qkv_bias" in layer:
+            fused = fused + layer["qkv_bias"].astype(x.dtype)
+        q, k, v = jnp.split(fused, [q_size, q_size + kv_size], axis=-1)
+    else:
+        q, k, v = (times(y, layer[name]) for name in "qkv")
+        if family.projection_bias:
+            q, k, v = (part + layer[f"{name}_bias"].astype(x.dtype) for name, part in (("q", q), ("k", k), ("v", v)))
+    if family.projection_norm:
+        q, k = rms_norm(config, q, layer["q_norm"]), rms_norm(config, k, layer["k_norm"])
+    q = rotate(q.reshape(rows, length, config.heads, config.head_dim), rope, wide=family.wide)
+    k = rotate(k.reshape(rows, length, config.kv_heads, config.head_dim), rope, wide=family.wide).transpose(0, 2, 3, 1)
+    v = v.reshape(rows, length, config.kv_heads, config.head_dim).transpose(0, 2, 1, 3)
+    mixed, kept = attention(q, k, v)
+    y = times(mixed.reshape(rows, length, q_size), layer["o"])
+    x = x + (y if family.norm_first else rms_norm(config, y, layer["attention_norm"]))
+    y = rms_norm(config, x, layer["mlp_norm"]) if family.norm_first else x
+    if "gate_up" in layer:
+        gate, up = jnp.split(times(y, layer["gate_up"]), 2, axis=-1)
+    else:
+        gate, up = times(y, layer["gate"]), times(y, layer["up"])
+    y = times(jax.nn.silu(gate) * up, layer["down"])
+    return x + (y if family.norm_first else rms_norm(config, y, layer["mlp_norm"])), kept

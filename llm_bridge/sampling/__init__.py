@@ -1,0 +1,1 @@
+"""Drawing responses from a decoder and scoring them: the same distribution in both."""

@@ -1,0 +1,1 @@
+"""Fine-tuning: settings, the update and its loss, optimisers, checkpoints."""

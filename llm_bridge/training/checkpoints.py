@@ -1,0 +1,406 @@
+"""Checkpoints of a run's state: whole or absent, the last few kept, checked bit by bit when read.
+
+    folder/round_00000012/state/      Orbax: the state's arrays, numbered in the order of its leaves
+    folder/round_00000012/meta.json   the round, the caller's `meta`, and each leaf's name, shape, dtype and CRC-32
+    folder/round_00000012-reduced/    the same without a part of the state, on its way to replace it (`reduce`)
+
+A checkpoint is written to a hidden temporary folder, flushed, and renamed into place, so a process killed at any moment
+leaves either the whole checkpoint or none (the next `save` removes what it left). A folder belongs to one run. When the
+newest cannot be read back to the bit (a damaged disk, a file removed by hand), the one before it is used and that is
+told (by default as a warning in the log). No pickle: arrays and JSON only. Both calls are synchronous.
+
+Left out: writing from several hosts at once (each process here writes what it can address), and keeping the best
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import logging
+import math
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from bandit_rft.errors import InputError
+from llm_bridge.training import checkpoint_files
+
+PyTree = Any
+
+_LOG = logging.getLogger(__name__)
+_PREFIX = "round_"
+_SHORT = "-reduced"
+_NAME = re.compile(f"{_PREFIX}([0-9]{{8,18}})({_SHORT})?")
+# 1 had no checksum over meta.json itself; 3 lacks a part of the state.
+_FORMATS = _UNCHECKED, _WHOLE, _REDUCED = 1, 2, 3
+
+
+def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | None = None, *, keep: int = 2) -> Path:
+    """Write the state after `round` rounds; on return it is on disk under its final name.
+
+    Args:
+        folder: made if absent. A checkpoint of the same round is replaced; those of later rounds, which a run that
+            fell back to an earlier one has left behind, are removed.
+        round: rounds done, ≥ 0.
+        state: any pytree whose leaves are JAX arrays (typed PRNG keys included) or numpy arrays.
+        meta: plain JSON values, handed back by `load_latest`.
+        keep: newest checkpoints to keep, ≥ 1; two, so that a damaged newest one has a predecessor.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        InputError: `keep` or `round` out of range, `meta` is not plain JSON, or the folder cannot be written.
+    """
+    if keep < 1 or round < 0:
+        raise InputError(f"A checkpoint got keep = {keep} and round = {round}: give keep ≥ 1 and round ≥ 0.")
+    folder = Path(folder).absolute()
+    names, leaves, _ = checkpoint_files.flatten(state)
+    header = {
+        "format": _WHOLE,
+        "round": int(round),
+        "meta": meta or {},
+        "leaves": [
+            {"name": name, "shape": list(leaf.shape), "dtype": str(leaf.dtype), "crc32": checkpoint_files.crc32(leaf)}
+            for name, leaf in zip(names, leaves, strict=True)
+        ],
+    }
+    try:
+        header = json.loads(json.dumps(header, allow_nan=False))  # as it will be read: JSON's keys are strings
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"A checkpoint's meta must be plain JSON values without NaN ({error}): convert it first."
+        ) from None
+    target = folder / f"{_PREFIX}{round:08d}"
+    with _explained(folder, round):
+        _write(target, header, {str(i): leaf for i, leaf in enumerate(leaves) if leaf.size})
+    found = available(folder)
+    place = found.index(target) + 1
+    # Later ones are damaged, else the run would have gone on from them; counted as the newest they would displace good
+    # ones.
+    for old in (*found[:place][:-keep], *found[place:]):
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def load_latest(
+    folder: str | Path, like: PyTree, *, tell: Callable[[str], None] = _LOG.warning, finished: int | None = None
+) -> tuple[int, PyTree, dict[str, Any]] | None:
+    """(round, state, meta) of the newest checkpoint that reads back to the bit, or None where the folder has none.
+
+    Args:
+        folder: as given to `save`; need not exist.
+        like: a state of the same structure; gives the tree, shapes, dtypes, and where each array is placed (its
+            sharding). Its values are not used.
+        tell: given a sentence for each checkpoint that is damaged and passed over.
+        finished: the round after which nothing is to follow. Of that round a reduced checkpoint will do, and what it
+            lacks is as in `like`.
+
+    Raises:
+        InputError: the checkpoint belongs to another state (leaves, shapes or dtypes differ), or is reduced and of
+            another round than `finished`, or checkpoints exist but every one is damaged (then nothing was loaded,
+            rather than silently starting over).
+    """
+    folder = Path(folder).absolute()
+    found = available(folder)
+    for path in reversed(found):
+        with checkpoint_files.quiet():
+            try:
+                return _load(path, like, finished)
+            except InputError:
+                raise
+            except Exception as error:  # Orbax and TensorStore raise many types for damaged files
+                reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
+            gc.collect()  # of what Orbax leaves behind, while nobody listens
+        tell(f"Checkpoint {path} is damaged ({reason}): trying the one before it.")
+    if found:
+        raise InputError(
+            f"Every checkpoint in {folder} is damaged: remove the folder to start over, or restore it from a copy."
+        )
+    return None
+
+
+def load_part(folder: str | Path, part: str, like: PyTree, *, round: int | None = None) -> tuple[int, PyTree]:
+    """(round, part) of a checkpoint: one field of its state, the rest of which is not read.
+
+    Args:
+        folder: as given to `save`.
+        part: the field's name in the state.
+        like: the field's structure: arrays, whose shapes, dtypes and placement are wanted.
+        round: of the checkpoint; None: the newest that reads back to the bit.
+
+    Raises:
+        InputError: no checkpoint (of that round), a damaged one, or one of another structure.
+    """
+    folder = Path(folder).absolute()
+    for path in reversed(require(folder, round)):
+        try:
+            return _load_part(path, part, like)
+        except InputError:
+            raise
+        except Exception as error:  # as in `load_latest`
+            reason = (str(error).strip().splitlines() or [""])[0][:200]
+            _LOG.warning("Checkpoint %s is damaged (%s: %s).", path, type(error).__name__, reason)
+    which = "Every checkpoint" if round is None else f"The checkpoint of round {round}"
+    raise InputError(f"{which} in {folder} is damaged: restore it from a copy.")
+
+
+def reduce(folder: str | Path, part: str, *, least: int = 0) -> int:
+    """Rewrite every checkpoint without a part of its state, such as the optimiser's, which export and evaluation do not
+    need; a run can then go no further (`load_latest` with `finished`).
+
+    At every moment each round has a whole checkpoint, with the part or without; damaged ones are left as they are.
+
+    Args:
+        folder: as given to `save`.
+        part: the field's name in the state.
+        least: bytes; a checkpoint whose part is smaller keeps it.
+
+    Returns:
+        Bytes of the arrays that are gone.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    folder = Path(folder).absolute()
+    freed = 0
+    for path in reversed(available(folder)):
+        header = _header(path)
+        if header is None or "dropped" in header:
+            continue
+        leaves = header["leaves"]
+        gone = {place for place, entry in enumerate(leaves) if _within(entry["name"], part)}
+        size = sum(_bytes(leaves[place]) for place in gone)
+        if not size or size < least:
+            continue
+        places = [place for place, entry in enumerate(leaves) if place not in gone and _bytes(entry)]
+        with checkpoint_files.quiet():
+            try:
+                arrays = _read(path, {p: np.empty(leaves[p]["shape"], jnp.dtype(leaves[p]["dtype"])) for p in places})
+            except Exception:  # as in `load_latest`
+                arrays = None
+            gc.collect()
+        if arrays is None or any(checkpoint_files.crc32(arrays[place]) != leaves[place]["crc32"] for place in places):
+            continue
+        target = folder / f"{_PREFIX}{header['round']:08d}"
+        with _explained(folder, header["round"]):
+            short = {**header, "format": _REDUCED, "dropped": part}
+            _write(target.with_name(target.name + _SHORT), short, {str(p): array for p, array in arrays.items()})
+            os.replace(target, folder / f".{target.name}.{secrets.token_hex(4)}")
+        freed += size
+    for path in available(folder):
+        if path.name.endswith(_SHORT):
+            with _explained(folder, round_of(path)):
+                os.replace(path, path.with_name(path.name.removesuffix(_SHORT)))
+    _sweep(folder)
+    return freed
+
+
+def is_reduced(checkpoint: Path) -> bool:
+    """Whether a checkpoint of `available` lacks a part of its state; False where it is damaged."""
+    return "dropped" in (_header(checkpoint) or {})
+
+
+def prune(folder: str | Path, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints."""
+    for old in available(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def available(folder: str | Path) -> list[Path]:
+    """Folders of the checkpoints in `folder`, oldest round first; temporary ones are not among them."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        return []
+    found: dict[int, Path] = {}
+    for path in sorted(folder.glob(f"{_PREFIX}*")):  # the reduced one comes second, and counts where it stands alone
+        if _NAME.fullmatch(path.name) and path.is_dir():
+            found.setdefault(round_of(path), path)
+    return [found[round] for round in sorted(found)]
+
+
+def require(folder: str | Path, round: int | None = None) -> list[Path]:
+    """`available(folder)`, or the checkpoint of one round alone.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = available(folder)
+    if not found:
+        raise InputError(f"{folder} holds no checkpoint: let the run go on until it writes one.")
+    if round is None:
+        return found
+    rounds = [round_of(path) for path in found]
+    if round not in rounds:
+        kept = ", ".join(map(str, rounds))
+        raise InputError(f"{folder} holds no checkpoint of round {round}: choose among {kept}.")
+    return [found[rounds.index(round)]]
+
+
+def round_of(checkpoint: Path) -> int:
+    """Rounds done in a checkpoint of `available`."""
+    named = _NAME.fullmatch(checkpoint.name)
+    assert named is not None
+    return int(named[1])
+
+
+def _write(target: Path, header: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """A checkpoint under its final name, or not at all. Raises OSError."""
+    folder = target.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    # Made with the user's own umask: a temporary folder's 0700 would hide the checkpoint from colleagues.
+    temporary = folder / f".{target.name}.{secrets.token_hex(4)}"
+    temporary.mkdir()
+    try:
+        checkpoint_files.write(temporary / "state", arrays)
+        with (temporary / "meta.json").open("w", encoding="utf-8") as file:
+            file.write(json.dumps({**header, "crc32": checkpoint_files.header_crc32(header)}, indent=1))
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():  # a folder cannot be renamed onto a full one
+            os.replace(target, temporary / "replaced")
+            shutil.rmtree(temporary / "replaced")
+        os.replace(temporary, target)
+    except BaseException:
+        checkpoint_files.remove(temporary)  # while it waits, what was still on its way comes to its end
+        raise
+    checkpoint_files.sync(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a process left that was killed while it wrote; a folder has one writer."""
+    for stale in folder.glob(f".{_PREFIX}*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    for stale in folder.glob(f"{_PREFIX}*{_SHORT}"):
+        if stale.with_name(stale.name.removesuffix(_SHORT)).exists():
+            shutil.rmtree(stale, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _explained(folder: Path, round: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"The checkpoint of round {round} cannot be written to {folder} ({error.strerror or error}): make room or "
+            "access there and repeat the command, or choose another folder."
+        ) from error
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    """meta.json without its checksum, which holds. Raises what damaged files lead to."""
+    header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    written = header.pop("crc32", None)
+    unchecked = header["format"] == _UNCHECKED
+    if header["format"] not in _FORMATS or not (unchecked or written == checkpoint_files.header_crc32(header)):
+        raise OSError("meta.json differs from what was written")
+    return header
+
+
+def _header(path: Path) -> dict[str, Any] | None:
+    """As `_checked`; None where it is damaged."""
+    try:
+        return _checked(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _within(name: str, part: str) -> bool:
+    """Whether a leaf's name is of this field of the state."""
+    rest = name.removeprefix(f".{part}")
+    return rest != name and not (rest[:1].isalnum() or rest[:1] == "_")
+
+
+def _bytes(entry: dict[str, Any]) -> int:
+    return math.prod(entry["shape"]) * jnp.dtype(entry["dtype"]).itemsize
+
+
+def _read(path: Path, like: dict[int, Any]) -> dict[int, Any]:
+    """Some of a checkpoint's arrays by their place among its leaves, each of the kind and placement of `like`."""
+    target = {str(place): leaf for place, leaf in like.items()}
+    with ocp.PyTreeCheckpointer() as reader:
+        placement = ocp.checkpoint_utils.construct_restore_args(target)
+        asked = ocp.args.PyTreeRestore(item=target, restore_args=placement, partial_restore=True)
+        values = reader.restore(path / "state", args=asked)
+    return {place: values[str(place)] for place in like}
+
+
+def _load(path: Path, like: PyTree, finished: int | None) -> tuple[int, PyTree, dict[str, Any]]:
+    header = _checked(path)
+    saved = header["leaves"]
+    names, leaves, tree = checkpoint_files.flatten(like)
+    if [entry["name"] for entry in saved] != names:
+        raise InputError(
+            f"Checkpoint {path} holds {len(saved)} arrays, other ones than the {len(names)} of this state: "
+            "continue with the same model, optimiser and signal, or choose another folder."
+        )
+    for entry, leaf in zip(saved, leaves, strict=True):
+        if entry["shape"] != list(leaf.shape) or entry["dtype"] != str(leaf.dtype):
+            raise InputError(
+                f"Checkpoint {path} has {entry['name']} of shape {entry['shape']} and type {entry['dtype']}, but this "
+                f"state needs {list(leaf.shape)} and {leaf.dtype}: use the same model, or choose another folder."
+            )
+    dropped = header.get("dropped")
+    gone = {i for i, name in enumerate(names) if dropped is not None and _within(name, dropped)}
+    if gone and header["round"] != finished:
+        raise InputError(
+            f"Checkpoint {path} keeps the weights of a run that was at its end, without its {dropped}, so no run can "
+            "go on from it: begin another one with these weights (bandit-rft export), or repeat the run with "
+            "--keep-optimizer."
+        )
+    target = {
+        str(i): ocp.utils.to_shape_dtype_struct(leaf) for i, leaf in enumerate(leaves) if leaf.size and i not in gone
+    }
+    with ocp.StandardCheckpointer() as reader:
+        values = reader.restore(path / "state", target)
+    restored = []
+    for index, (entry, original) in enumerate(zip(saved, jax.tree.leaves(like), strict=True)):
+        if index in gone:
+            restored.append(original)
+            continue
+        value = values.get(str(index), leaves[index])  # Orbax refuses empty arrays; one is as good as another
+        if checkpoint_files.crc32(value) != entry["crc32"]:
+            raise OSError(f"{entry['name']} differs from what was written")
+        if isinstance(original, np.ndarray | np.generic):
+            value = np.asarray(value)
+        elif checkpoint_files.is_key(original):
+            value = jax.random.wrap_key_data(value, impl=jax.random.key_impl(original))
+        restored.append(value)
+    return int(header["round"]), jax.tree.unflatten(tree, restored), header["meta"]
+
+
+def _load_part(path: Path, part: str, like: PyTree) -> tuple[int, PyTree]:
+    header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    places = {entry["name"]: place for place, entry in enumerate(header["leaves"])}
+    names, leaves, tree = checkpoint_files.flatten(like)
+    target: dict[int, Any] = {}
+    entries = []
+    for name, leaf in zip(names, leaves, strict=True):
+        place = places.get(f".{part}{name}")
+        entry = None if place is None else header["leaves"][place]
+        if entry is None or entry["shape"] != list(leaf.shape) or entry["dtype"] != str(leaf.dtype):
+            held = "lacks it" if entry is None else f"has it with shape {entry['shape']} and type {entry['dtype']}"
+            raise InputError(
+                f"The model has {part}{name} of shape {list(leaf.shape)} and type {leaf.dtype}, but checkpoint {path} "
+                f"{held}: use the run's own model."
+            )
+        assert place is not None
+        target[place] = ocp.utils.to_shape_dtype_struct(leaf)
+        entries.append((place, entry))
+    values = _read(path, target)
+    for place, entry in entries:
+        if checkpoint_files.crc32(values[place]) != entry["crc32"]:
+            raise OSError(f"{entry['name']} differs from what was written")
+    return int(header["round"]), jax.tree.unflatten(tree, [values[place] for place, _ in entries])

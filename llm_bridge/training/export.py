@@ -1,0 +1,172 @@
+"""A model written as a Hugging Face folder that transformers loads with the same logits: no torch, no pickle.
+
+    save_pretrained(model, "out/tuned", state.params, dtype="bfloat16")
+
+config.json and generation_config.json are made from the decoder's own configuration, so they are complete whatever the
+model was read from (GGUF too); the tokenizer's files are the source's own. Left out: a model card, pushing to a hub,
+quantised formats.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from bandit_rft.errors import InputError
+from llm_bridge.language_model import DTYPES, LanguageModel
+from llm_bridge.models.weights import tensors
+
+# Bytes of tensors in one file, as transformers' own default; a larger tensor has a file of its own.
+SHARD_BYTES = 5_000_000_000
+_TOKENIZER_FILES = (
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab*",
+    "merges.txt",
+    "chat_template*",
+)
+
+
+def save_pretrained(
+    model: LanguageModel,
+    folder: str | Path,
+    params: Any = None,
+    *,
+    dtype: str | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> Path:
+    """Write the model into a new folder: whole under its name, or not at all.
+
+    Files are written to a hidden folder beside it, flushed, and renamed into place; a process killed meanwhile leaves
+    only that hidden folder.
+
+    Args:
+        model: configuration, tokenizer and, unless given, the weights.
+        folder: made; it may exist if it is empty.
+        params: other weights than the model's own (fine-tuned ones), of the same structure.
+        dtype: "float32", "bfloat16" or "float16"; None keeps the weights' own.
+        shard_bytes: tensors beyond this many bytes go to further files, listed in an index.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: a folder that is not empty or cannot be written, an unknown dtype or one too narrow for a weight,
+            a tokenizer that cannot be saved.
+    """
+    folder = Path(folder).expanduser().absolute()
+    if dtype is not None and dtype not in DTYPES:
+        raise InputError(f"dtype '{dtype}' is not known: use one of {', '.join(DTYPES)}.")
+    params = model.params if params is None else params
+    stored = dtype or str(params["embedding"][...].dtype)
+    refuse_occupied(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Made with the user's own umask: a temporary folder's 0700 would hide the model from colleagues.
+        temporary = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
+        temporary.mkdir()
+        try:
+            config, generation = model.config.to_values(stored)
+            _write_json(temporary / "config.json", config)
+            _write_tokenizer(model, temporary)
+            ends = {"eos_token_id": generation["eos_token_id"]}  # of all files of the source, where a response ended
+            _write_json(temporary / "generation_config.json", generation | _sampling_settings(model) | ends)
+            _write_weights(tensors(model.config, params, dtype), temporary, shard_bytes, stored)
+            mode = (temporary / "config.json").stat().st_mode & 0o777  # what the user's umask leaves
+            for file in temporary.iterdir():
+                os.chmod(file, mode)  # safetensors writes 0600
+                _flush(file)
+            os.replace(temporary, folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        _flush(folder.parent)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be written ({error.strerror or error}): make room or access there, or choose another "
+            "folder."
+        ) from error
+    return folder
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Raises InputError where `save_pretrained` would not write."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty: name a folder that does not exist yet.")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file: name a folder that does not exist yet.")
+
+
+def _write_weights(pairs: Iterator[tuple[str, np.ndarray]], folder: Path, shard_bytes: int, dtype: str) -> None:
+    """One model.safetensors, or several and their index; memory holds one file's tensors at a time."""
+    parts: list[tuple[Path, list[str]]] = []
+    held: dict[str, np.ndarray] = {}
+    total = size = 0
+
+    def write() -> None:
+        path = folder / f"part-{len(parts):05d}.safetensors"
+        save_file(held, path, metadata={"format": "pt"})
+        parts.append((path, list(held)))
+
+    for name, array in pairs:
+        if dtype == "float16" and not np.isfinite(array).all():
+            raise InputError(f"Tensor '{name}' has numbers that are not finite in float16: export as bfloat16.")
+        if held and size + array.nbytes > shard_bytes:
+            write()
+            held, size = {}, 0
+        held[name] = array
+        size += array.nbytes
+        total += array.nbytes
+    write()
+    if len(parts) == 1:
+        parts[0][0].rename(folder / "model.safetensors")
+        return
+    listed: dict[str, str] = {}
+    for place, (path, names) in enumerate(parts, 1):
+        renamed = path.rename(folder / f"model-{place:05d}-of-{len(parts):05d}.safetensors")
+        listed |= dict.fromkeys(names, renamed.name)
+    _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": listed})
+
+
+def _write_tokenizer(model: LanguageModel, folder: Path) -> None:
+    """The source's own files; a tokenizer made in memory writes itself."""
+    source = model.source.folder if model.source is not None else None
+    files = sorted({file for pattern in _TOKENIZER_FILES for file in source.glob(pattern)}) if source else []
+    for file in files:
+        if file.is_file():
+            shutil.copyfile(file, folder / file.name)
+    if files:
+        return
+    if not hasattr(model.tokenizer, "save_pretrained"):
+        raise InputError(f"The tokenizer of {model.name} cannot be saved: export a model that was loaded from files.")
+    model.tokenizer.save_pretrained(folder)
+
+
+def _sampling_settings(model: LanguageModel) -> dict[str, Any]:
+    """The source's generation_config.json (temperature, special tokens as its authors set them), {} where none."""
+    path = model.source.folder / "generation_config.json" if model.source is not None else None
+    if path is None or not path.is_file():
+        return {}
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return {name: value for name, value in values.items() if name != "transformers_version"}
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

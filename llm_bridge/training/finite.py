@@ -1,0 +1,57 @@
+"""Numbers that stop being finite: said once, with the round and the prompt, before they reach the weights on disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bandit_rft.errors import InputError
+from llm_bridge.training.learned_rows import Rows
+
+PyTree = Any
+_SHOWN = 80  # characters of a prompt in a message
+
+
+class NotFiniteError(InputError):
+    """A round whose loss, gradient, signal, samples or weights are not finite; the run stops there.
+
+    Attributes:
+        round: the round, from 0.
+        question: place of its prompt among the arm set's questions, from 0.
+        prompt: how that prompt begins.
+        what: what was not finite.
+        sound: the newest checkpoint that can be trusted has at most so many rounds: the weights behind a loss that is
+            not finite are themselves suspect, though every one of them may be finite.
+    """
+
+    def __init__(self, round: int, question: int, prompt: str, what: str, *, sound: int) -> None:
+        self.round, self.question, self.prompt, self.what, self.sound = round, question, prompt, what, sound
+        super().__init__(
+            f"Round {round} gave {what} on prompt {question} ({prompt!r}), so the run stopped there: lower the "
+            "learning rate or check the weights."
+        )
+
+
+def opening(arms: Any, question: int) -> str:
+    """The first 80 characters of an arm set's prompt; of chat messages, the last one's."""
+    prompt = arms.examples[question].prompt if hasattr(arms, "examples") else arms.prompt
+    text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
+    return text[:_SHOWN]
+
+
+def unsound(rows: Rows, log_probs: np.ndarray) -> np.ndarray:
+    """bool [R]: rows whose log-probabilities float32 [R, T] are not finite on the response, or whose ratio is not."""
+    old = np.asarray(rows.log_probs)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratio = np.exp(log_probs - old)
+    lost = rows.mask & ~(np.isfinite(log_probs) & np.isfinite(ratio))
+    return np.asarray(lost.any(axis=1))
+
+
+@jax.jit
+def all_finite(tree: PyTree) -> jax.Array:
+    """Whether every number of a tree of arrays is finite, bool scalar."""
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()

@@ -1,0 +1,355 @@
+"""The fine-tuning learner: a language model's weights as a bandit policy, moved by policy gradient.
+
+One round draws B prompts and samples G rollouts y_i of each, with rewards r_i and, a prompt at a time, signals
+A = signal(r). With ρ_it = π(token)/π_sampled(token) it takes steps that
+
+    maximise  aggregate_t[ min(ρ_it·A_i, clip(ρ_it, 1 − ε, 1 + ε)·A_i) ]
+              − β · aggregate_t[ KL_it(π ‖ reference) ] + c · aggregate_t[ H_it(π) ]
+
+over all B·G rollouts, and over those of the last rounds where they are replayed. The default is the minimalist
+configuration of arXiv 2601.14599: one prompt, one rollout, the raw reward as signal. Hyper-parameters default to its
+public scripts (verl): AdamW, clip 0.2, KL coefficient 0.001 in its k3 form, gradient clip 1.0, temperature 1; learning
+rate and response length follow the model (`llm_bridge.training.defaults`). What is not verl's:
+
+    - tokens aggregate by "seq-mean-token-sum", not "token-mean", so that with `optimizer="sgd"`, `kl_coefficient=0` and
+      `gradient_clip=None` a round moves the weights by exactly learning_rate × mean_i A_i ∇ log π(y_i), the update of
+      the contract and of the theory;
+    - old log-probabilities are the sampler's, unless `old_log_probs="trainer"`, where verl scores responses anew;
+    - negative signals have no dual clip unless one is given, where verl has 3;
+    - of aggregations and signals: `bandit_rft.objectives`, `bandit_rft.signals`.
+
+Every KL, in loss, reward or report, compares policy and reference as the trainer scores both, by one compiled function
+in equal shapes: with the reference's weights it is 0, and neither AdamW nor GRPO has rounding to blow up.
+
+The baseline of arXiv 2601.22532 is `prompts=32, rollouts=1`; its variance study is `rollouts=1, baseline_rollouts=7`.
+
+The reference is the model's weights as loaded, held once.
+
+Left out: learned critics, sequence-level ratios, KL coefficients that adapt, references that move.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from bandit_rft import objectives, signals
+from bandit_rft.contract import Info, Learner
+from bandit_rft.errors import InputError
+from bandit_rft.keys import as_key
+from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.question_arms import QuestionArms, drawn
+from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms
+from llm_bridge.training import defaults, learned_rows, optimizers, scan_learner
+from llm_bridge.training.rounding import warn_of_rounding
+from llm_bridge.training.state import METRICS, QUESTION_ORDER, FineTuneState
+from llm_bridge.training.update import Update
+
+if TYPE_CHECKING:
+    from llm_bridge.language_model import LanguageModel
+    from llm_bridge.sampling.generate import Rollouts
+
+__all__ = ["METRICS", "FineTune", "FineTuneState"]
+
+Array = jax.Array
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """Hyper-parameters of fine-tuning by policy gradient; `bind` closes a `Learner` over them and an arm set.
+
+    Attributes:
+        model: the `LanguageModel`; its weights are the starting point and the KL reference, and are never changed.
+        signal: rewards [G] of a prompt's rollouts -> signals [G], by name (`bandit_rft.signals`) or a function of JAX
+            arrays.
+        prompts: B, questions drawn each round, all different (verl: train_batch_size).
+        rollouts: G, responses per prompt that are learned from (verl: rollout.n).
+        baseline_rollouts: further responses per prompt that only enter the signal's mean and standard deviation.
+        reward_right, reward_wrong: what a verifier's 1 and 0 are turned into, linearly, before the signal (−1 for
+            wrong: the negative rewards of arXiv 2601.14599). Reported rewards stay the verifier's.
+        max_tokens: longest response, in tokens; None: 256, or what the model's context leaves after the longest prompt.
+        temperature: of sampling and of scoring alike, so the policy that is scored is the one that acted.
+        learning_rate: step size, a number or an optax schedule of the update count. Ignored with an own optimiser.
+            None: by the number of weights, 1e-6 from 1.5 billion on and 3e-4 for the embedded models
+            (`llm_bridge.training.defaults`), and read back as that number; SGD needs one.
+        optimizer: "adamw", "sgd", "muon" (`llm_bridge.training.optimizers`), or an optax GradientTransformation.
+        schedule: "constant", "linear" or "cosine", by round; the last two need a run's number of rounds.
+        warmup_rounds: rounds over which the learning rate first rises from 0.
+        learning_rate_floor: share of the learning rate that the schedule ends at.
+        kl_coefficient: β ≥ 0 of the KL term in the loss (verl: kl_loss_coef); 0: none.
+        kl: its estimator, and that of the reported KL: "k1", "k2" or "k3" (verl: kl_loss_type).
+        kl_weighted: multiply each token's KL in the loss by its importance ratio (TRL: use_bias_correction_kl); with k3
+            on policy its gradient is then that of KL(π ‖ reference).
+        reward_kl_coefficient: weight of the KL in the reward (verl: use_kl_in_reward, kl_ctrl.kl_coef, fixed); 0: none.
+        reward_kl: its estimator (verl: algorithm.kl_penalty, k1 by default).
+        log_kl: report the KL to the reference even where no term needs it, for two more forward passes.
+        entropy_coefficient: c of the bonus for the policy's entropy, exact over the vocabulary (verl: entropy_coeff).
+        clip: ε of the ratio clip, or (low, high); None: plain REINFORCE, A·log π, without ratio.
+        old_log_probs: whose log-probabilities of the responses divide the ratio: "sampler", as recorded while sampling,
+            or "trainer", scored before the round's first step (verl's default), for one more forward pass where no KL
+            needs it already. The latter does not correct for what sampler and trainer differ by.
+        dual_clip: c > 1 bounds the surrogate of negative signals; None: no bound (verl's clip_ratio_c: 3 by default).
+        epochs: passes over the round's rollouts; from the second step on, ratios leave 1 and the clip can bind.
+        mini_batches: optimiser steps an epoch, each on an equal share of the rollouts in shuffled order (verl:
+            train_batch_size / ppo_mini_batch_size). Aggregation is within a share.
+        replay: past rounds whose rollouts are learned from again, with importance ratios against the policy that
+            sampled them and the signals of then; without a clip the ratio stands unclipped. KL and entropy terms are
+            taken on their tokens as they stand.
+        aggregation: how tokens average, by verl's names (`bandit_rft.objectives`, where the differences stand).
+            "seq-mean-token-sum-norm" divides by max_tokens.
+        gradient_clip: bound on the gradient's Euclidean norm; None: no bound (the theory's update).
+        ddof, eps: of the GRPO signal's standard deviation.
+        weight_decay, betas, adam_eps: AdamW's.
+        micro_batch: rollouts per forward and backward pass, to bound memory; None: all at once. Same gradient.
+        generation_batch: rollouts sampled together, to bound memory; None: all. Every row draws from its own key, by
+            its place in the round, so the same responses are sampled, but for rounding.
+        remat: recompute activations in the backward pass, to bound memory.
+        donate: update weights in place. The state given to `update` is then consumed and must not be used again;
+            False keeps it, at twice the memory.
+    """
+
+    model: LanguageModel
+    _: dataclasses.KW_ONLY
+    signal: str | Callable[[Array], Array] = "raw"
+    prompts: int = 1
+    rollouts: int = 1
+    baseline_rollouts: int = 0
+    reward_right: float = 1.0
+    reward_wrong: float = 0.0
+    max_tokens: int | None = None
+    temperature: float = 1.0
+    learning_rate: float | optax.Schedule | None = None
+    optimizer: optimizers.Optimizer | optax.GradientTransformation = "adamw"
+    schedule: optimizers.Schedule = "constant"
+    warmup_rounds: int = 0
+    learning_rate_floor: float = 0.0
+    kl_coefficient: float = 0.001
+    kl: objectives.KLEstimator = "k3"
+    kl_weighted: bool = False
+    reward_kl_coefficient: float = 0.0
+    reward_kl: objectives.KLEstimator = "k1"
+    log_kl: bool = False
+    entropy_coefficient: float = 0.0
+    clip: float | tuple[float, float] | None = 0.2
+    old_log_probs: Literal["sampler", "trainer"] = "sampler"
+    dual_clip: float | None = None
+    epochs: int = 1
+    mini_batches: int = 1
+    replay: int = 0
+    aggregation: objectives.Aggregation = "seq-mean-token-sum"
+    gradient_clip: float | None = 1.0
+    ddof: int = 1
+    eps: float = 1e-6
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    adam_eps: float = 1e-8
+    micro_batch: int | None = None
+    generation_batch: int | None = None
+    remat: bool = False
+    donate: bool = True
+
+    def __post_init__(self) -> None:
+        signals.make(self.signal, ddof=self.ddof, eps=self.eps)
+        for name, least in (
+            *((name, 1) for name in ("prompts", "rollouts", "epochs", "mini_batches")),
+            *((name, 0) for name in ("baseline_rollouts", "replay", "warmup_rounds", "kl_coefficient")),
+            *((name, 0) for name in ("reward_kl_coefficient", "weight_decay")),
+        ):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= least):
+                raise InputError(f"FineTune has {name} = {value}: give at least {least}.")
+        for name, otherwise in (
+            ("max_tokens", "what fits"),
+            ("micro_batch", "all at once"),
+            ("generation_batch", "all at once"),
+        ):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"FineTune has {name} = {value}: give at least 1, or None for {otherwise}.")
+        for name in ("reward_right", "reward_wrong", "entropy_coefficient"):
+            if not math.isfinite(getattr(self, name)):
+                raise InputError(f"FineTune has {name} = {getattr(self, name)}: give a finite number.")
+        if not self.temperature > 0:
+            raise InputError(f"FineTune has temperature = {self.temperature}: give a number above 0, such as 1.0.")
+        for estimator in (self.kl, self.reward_kl):
+            if estimator not in objectives.KL_ESTIMATORS:
+                known = ", ".join(objectives.KL_ESTIMATORS)
+                raise InputError(f"Unknown KL estimator {estimator!r}: choose one of {known}.")
+        if self.aggregation not in objectives.AGGREGATIONS:
+            raise InputError(
+                f"Unknown aggregation {self.aggregation!r}: choose one of {', '.join(objectives.AGGREGATIONS)}."
+            )
+        if isinstance(self.optimizer, str) and self.optimizer not in optimizers.OPTIMIZERS:
+            raise InputError(
+                f"Unknown optimizer {self.optimizer!r}: choose one of {', '.join(optimizers.OPTIMIZERS)}, or give an "
+                "optax GradientTransformation."
+            )
+        if self.old_log_probs not in ("sampler", "trainer"):
+            raise InputError(f"FineTune has old_log_probs = {self.old_log_probs!r}: give 'sampler' or 'trainer'.")
+        if self.learning_rate is None:
+            rate = defaults.learning_rate(self.optimizer, defaults.weights_of(self.model))
+            object.__setattr__(self, "learning_rate", rate)
+        assert self.learning_rate is not None
+        if not callable(self.learning_rate) and not self.learning_rate >= 0:
+            raise InputError(f"FineTune has learning_rate = {self.learning_rate}: give a number of at least 0.")
+        if (self.schedule != "constant" or self.warmup_rounds) and callable(self.learning_rate):
+            raise InputError("FineTune has a schedule twice: give a number as learning_rate, or leave out schedule.")
+        if self.gradient_clip is not None and not self.gradient_clip > 0:
+            raise InputError(f"FineTune has gradient_clip = {self.gradient_clip}: give a number above 0, or None.")
+        if self.dual_clip is not None and not self.dual_clip > 1:
+            raise InputError(f"FineTune has dual_clip = {self.dual_clip}: give a number above 1, or None.")
+        if self.clip_limits is not None and not all(limit >= 0 for limit in self.clip_limits):
+            raise InputError(f"FineTune has clip = {self.clip}: give a number of at least 0, or None for REINFORCE.")
+        if self.prompts * self.rollouts % self.mini_batches:
+            raise InputError(
+                f"{self.prompts * self.rollouts} rollouts a round cannot be cut into mini_batches = "
+                f"{self.mini_batches} of one size: give a divisor."
+            )
+        # An unknown schedule, or a floor out of range; the number of rounds is only known when bound.
+        self.rate(self.warmup_rounds + 1)
+
+    @property
+    def clip_limits(self) -> tuple[float, float] | None:
+        """(low, high) of the ratio clip, or None."""
+        return (self.clip, self.clip) if isinstance(self.clip, int | float) else self.clip
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the reference scores the rollouts of a round."""
+        return self.log_kl or self.kl_coefficient > 0 or self.reward_kl_coefficient > 0
+
+    @property
+    def scores_policy(self) -> bool:
+        """Whether the trainer scores the rollouts of a round by the policy's weights before the first step."""
+        return self.needs_reference or self.old_log_probs == "trainer"
+
+    def rate(self, rounds: int | None) -> float | optax.Schedule:
+        """The learning rate in a run of so many rounds: a number, or a function of the optimiser steps taken."""
+        assert self.learning_rate is not None
+        if callable(self.learning_rate):
+            return self.learning_rate
+        return optimizers.schedule(
+            self.schedule,
+            self.learning_rate,
+            rounds=rounds,
+            warmup_rounds=self.warmup_rounds,
+            floor=self.learning_rate_floor,
+            steps_per_round=self.epochs * self.mini_batches,
+        )
+
+    def transformation(self, rounds: int | None = None) -> optax.GradientTransformation:
+        """The optax optimiser that these settings name in a run of so many rounds, gradient clip included."""
+        base = self.optimizer
+        if isinstance(base, str):
+            base = optimizers.named(base, self.rate(rounds), self.weight_decay, self.betas, self.adam_eps)
+        return optimizers.clipped(base, self.gradient_clip)
+
+    def bind(
+        self,
+        arms: PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms,
+        *,
+        rounds: int | None = None,
+        row_capacity: int | None = None,
+    ) -> Learner:
+        """The learner for these arms.
+
+        Args:
+            arms: a prompt, or several questions; or either with a verifier that reads tokens, for the scan loop.
+            rounds: of the run; only schedules that end need it.
+            row_capacity: not used, a model has no rows.
+
+        Warns:
+            ModelWarning: the model's weights have 16 bits, which round small steps away; with the share that moves.
+
+        Raises:
+            InputError: the arms are of another kind, have fewer questions than a round draws, or prompt and response do
+                not fit the model's context.
+        """
+        del row_capacity
+        max_tokens = self._longest(arms)
+        if max_tokens != self.max_tokens:
+            return dataclasses.replace(self, max_tokens=max_tokens).bind(arms, rounds=rounds)
+        warn_of_rounding(self)
+        if isinstance(arms, TokenPromptArms | TokenQuestionArms):
+            return scan_learner.bind(self, arms, rounds)
+        questions = len(arms.question_tokens)
+        group = self.rollouts + self.baseline_rollouts
+
+        def act(key: Array, state: FineTuneState) -> tuple[Rollouts, Info]:
+            chosen = np.zeros(1, np.int32)
+            if questions > 1:
+                chosen = np.asarray(drawn(state.key(QUESTION_ORDER), state.round, questions, self.prompts))
+            rollouts = arms.generate(
+                np.repeat(chosen, group),
+                max_tokens=max_tokens,
+                key=key,
+                temperature=self.temperature,
+                params=state.params,
+                batch=self.generation_batch,
+            )
+            return rollouts, Info(value=None)
+
+        return Learner(
+            init=lambda key: self._init(key, rounds),
+            act=act,
+            update=Update(self, arms, rounds),
+            rollouts=self.prompts * group,
+            metrics=lambda state: state.metrics,
+        )
+
+    @property
+    def whole_rounds(self) -> bool:
+        """Whether an update takes a round at once, as many seeds together do: no mini- or micro-batches, no replay."""
+        return scan_learner.refused(self) is None
+
+    def bind_seeds(self, arms: PromptArms | QuestionArms, *, rounds: int | None = None) -> Learner:
+        """The learner for many seeds at once, all of it traceable; arguments and errors as `bind`."""
+        return scan_learner.bind(dataclasses.replace(self, max_tokens=self._longest(arms)), arms, rounds)
+
+    def _longest(self, arms: Any) -> int:
+        """`max_tokens`, or what fits where it is None.
+
+        Raises:
+            InputError: arms of another kind, too few questions, or responses that do not fit the context.
+        """
+        if not isinstance(arms, PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms):
+            raise InputError(
+                f"FineTune learns from PromptArms or QuestionArms, not {type(arms).__name__}: give prompts and "
+                "verifiers."
+            )
+        fits = self.max_tokens or defaults.max_tokens(arms.model, arms.question_tokens)
+        arms.check_fits(fits)
+        questions = len(arms.question_tokens)
+        if questions < self.prompts:
+            raise InputError(
+                f"FineTune draws {self.prompts} prompts a round and there are {questions}: give more questions, or "
+                "lower prompts."
+            )
+        return fits
+
+    def _init(self, key: Array, rounds: int | None) -> FineTuneState:
+        """The model's weights, copied so that in-place updates leave the model alone; and a key of the run's own."""
+        assert self.max_tokens is not None
+        params = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), self.model.params)
+        return FineTuneState(
+            params=params,
+            opt_state=jax.jit(self.transformation(rounds).init)(params),
+            round=jnp.zeros((), jnp.int32),
+            updates=jnp.zeros((), jnp.int32),
+            metrics={name: jnp.asarray(jnp.nan, jnp.float32) for name in METRICS},
+            key_data=jax.random.bits(as_key(key), (2,), jnp.uint32),
+            window=learned_rows.window(
+                self.replay,
+                self.prompts * self.rollouts,
+                self.max_tokens,
+                reference=self.needs_reference,
+            ),
+        )

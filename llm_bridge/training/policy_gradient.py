@@ -1,0 +1,244 @@
+"""What fine-tuning compiles: the objective, the loss of a micro-batch with its gradient, and the optimiser's step.
+
+`objective_sums` is the objective itself, a pure function of log-probabilities that every learner of this package calls.
+The rest is jitted at module level, so that every learner of one model shares its compilations;
+`llm_bridge.training.update` puts it to work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from bandit_rft import objectives
+from llm_bridge.sampling import scoring
+
+Array = jax.Array
+PyTree = Any
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the compiled loss is traced for. Numbers are arguments instead, so that a sweep over them compiles once.
+
+    Attributes:
+        clipped: PPO's surrogate with its importance ratio; False: REINFORCE, A log π, without one.
+        dual_clipped: negative signals are bounded too.
+        kl: estimator of the KL term in the loss; None: there is none.
+        remat: activations are recomputed in the backward pass.
+        entropy: the loss has an entropy bonus.
+        kl_weighted: each token's KL is multiplied by its importance ratio (TRL: use_bias_correction_kl).
+    """
+
+    clipped: bool
+    dual_clipped: bool
+    kl: objectives.KLEstimator | None
+    remat: bool
+    entropy: bool = False
+    kl_weighted: bool = False
+
+
+def objective_sums(
+    objective: Objective,
+    log_probs: Array,
+    old_log_probs: Array,
+    ref_log_probs: Array | None,
+    signal: Array,
+    weights: Array,
+    numbers: dict[str, Array],
+    *,
+    entropy: Array | None = None,
+    fresh: Array | None = None,
+) -> tuple[Array, dict[str, Array]]:
+    """The loss of some rows of a round, and what is reported of them; pure, differentiable in the log-probabilities.
+
+        loss = Σ w · (−surrogate + kl_coefficient · KL − entropy_coefficient · H)
+
+    which is verl's policy_loss = pg_loss − entropy_coeff · entropy_loss + kl_loss_coef · kl_loss, each term aggregated
+    by the same mode (verl/workers/actor/dp_actor.py). With `kl_weighted` a token's KL stands multiplied by its ratio
+    π / π_sampled, through which the gradient flows too: of k3 on policy it is then that of KL(π ‖ reference), where
+    without it is that of KL(reference ‖ π). It is TRL's per_token_kl · coef_1 but for the clamps of ratio and k3.
+
+    Args:
+        objective: which terms there are.
+        log_probs: float32 [R, T], the current policy's.
+        old_log_probs: float32 [R, T], of the policy that sampled, as recorded then.
+        ref_log_probs: float32 [R, T] of the reference, or None without a KL term.
+        signal: float32 [R].
+        weights: float32 [R, T] of `objectives.aggregation_weights` over all rows of the step; 0 on padding.
+        numbers: float32 scalars clip_low, clip_high, dual_clip, kl_coefficient, entropy_coefficient, as far as the
+            objective has the term.
+        entropy: float32 [R, T], nats, exact over the vocabulary (`scoring.token_statistics`); only with the bonus.
+        fresh: bool [R], rows sampled by the very policy that is scored, or None for all; the others (replayed ones)
+            are left out of the sampling gap.
+
+    Returns:
+        The loss, and sums over tokens: "loss"; "kl" (nats, of the term in the loss); "clipped" (tokens where the clip
+        stops the gradient, verl's pg_clipfrac before the division; dual clip aside, which verl counts apart);
+        "outside" (tokens whose ratio is outside [1 − low, 1 + high], whatever the sign of the signal); "tokens" (how
+        many were scored); and "sampling_gap", the largest |log_probs − old|, which is no sum.
+    """
+    counted = weights != 0
+    # Padding must be neutral before any exponential: an infinite ratio times a zero weight would be NaN.
+    log_probs = jnp.where(counted, log_probs, 0.0)
+    old = jnp.where(counted, old_log_probs, 0.0)
+    zero = jnp.zeros((), jnp.float32)
+    clipped = outside = divergence = zero
+    if objective.clipped:
+        limits = (numbers["clip_low"], numbers["clip_high"])
+        dual_clip = numbers["dual_clip"] if objective.dual_clipped else None
+        surrogate = objectives.ppo_clip(log_probs, old, signal, *limits, dual_clip=dual_clip)
+        binds = objectives.outside_clip(log_probs, old, signal, *limits)
+        clipped = jnp.sum(jnp.where(counted & binds, 1.0, 0.0))
+        ratio = objectives.importance_ratio(log_probs, old)
+        left = (ratio > 1.0 + numbers["clip_high"]) | (ratio < 1.0 - numbers["clip_low"])
+        outside = jnp.sum(jnp.where(counted & left, 1.0, 0.0))
+    else:
+        surrogate = objectives.reinforce(log_probs, signal)
+    loss = -objectives.weighted_sum(surrogate, weights)
+    if objective.kl is not None:
+        assert ref_log_probs is not None
+        per_token = objectives.kl(log_probs, jnp.where(counted, ref_log_probs, 0.0), objective.kl)
+        if objective.kl_weighted:
+            per_token = per_token * objectives.importance_ratio(log_probs, old)
+        divergence = jnp.sum(jnp.where(counted, per_token, 0.0))
+        loss = loss + numbers["kl_coefficient"] * objectives.weighted_sum(per_token, weights)
+    if objective.entropy:
+        assert entropy is not None
+        loss = loss - numbers["entropy_coefficient"] * objectives.weighted_sum(entropy, weights)
+    own = counted if fresh is None else counted & fresh[:, None]
+    gap = jnp.max(jnp.where(own, jnp.abs(log_probs - old), 0.0))
+    tokens = jnp.sum(jnp.where(counted, 1.0, 0.0))
+    sums = {"loss": loss, "kl": divergence, "clipped": clipped, "outside": outside, "tokens": tokens}
+    return loss, sums | {"sampling_gap": gap}
+
+
+@partial(jax.jit, static_argnames=("graphdef",))
+def token_log_probs(
+    params: PyTree,
+    prompt: Array,
+    prompt_lengths: Array,
+    tokens: Array,
+    lengths: Array,
+    temperature: Array,
+    *,
+    owners: Array | None = None,
+    graphdef: Any,
+) -> Array:
+    """`scoring.token_log_probs` [R, T], compiled: the score of a micro-batch, that of policy and reference alike.
+
+    Equal weights have equal scores, to the bit, where the shapes are equal. Those of the sampler, and those that
+    `loss_and_gradient` differentiates, come from other programs and differ by rounding.
+    """
+    return scoring.token_log_probs(
+        graphdef, params, prompt, tokens, lengths, prompt_lengths=prompt_lengths, owners=owners, temperature=temperature
+    )
+
+
+# What is donated is not read (`keep_unused`): its memory alone is wanted.
+@partial(jax.jit, static_argnames=("graphdef", "objective"), donate_argnames="reuse", keep_unused=True)
+def loss_and_gradient(
+    params: PyTree,
+    prompt: Array,
+    prompt_lengths: Array,
+    tokens: Array,
+    lengths: Array,
+    weights: Array,
+    signal: Array,
+    old_log_probs: Array,
+    ref_log_probs: Array | None,
+    fresh: Array,
+    numbers: dict[str, Array],
+    *,
+    owners: Array | None = None,
+    graphdef: Any,
+    objective: Objective,
+    at_reference: bool | Array = False,
+    reuse: PyTree | None = None,
+) -> tuple[dict[str, Array], PyTree]:
+    """`objective_sums` of a micro-batch at these weights, and the loss's gradient in them.
+
+    Args:
+        params: the policy's weights.
+        prompt: int32 [P], shared by all rows, or [H, P], right-padded.
+        prompt_lengths: int32 scalar, or [H].
+        tokens, lengths: int32 [R, T] and [R], the responses.
+        weights, signal, old_log_probs, ref_log_probs, fresh, numbers, objective: as `objective_sums` takes them, and
+            among the numbers the temperature.
+        owners: int32 [R], which prompt each row continues; None: the shared one, or row r's own (H = R).
+        at_reference: bool scalar, the weights are the reference's. The KL term is then exactly zero, and so is the
+            gradient of k2 and k3; the rounding between two programs would be a gradient that AdamW blows up to full
+            steps.
+        reuse: an earlier gradient, which is consumed: the new one takes its memory. (On a CPU, asking the system for
+            the pages anew costs a fifth of the pass.)
+    """
+    del reuse
+
+    def loss_of(params: PyTree) -> tuple[Array, dict[str, Array]]:
+        score = scoring.token_statistics if objective.entropy else scoring.token_log_probs
+        scored = score(
+            graphdef,
+            params,
+            prompt,
+            tokens,
+            lengths,
+            prompt_lengths=prompt_lengths,
+            owners=owners,
+            temperature=numbers["temperature"],
+            remat=objective.remat,
+        )
+        log_probs, entropy = scored if isinstance(scored, tuple) else (scored, None)
+        if ref_log_probs is not None:
+            value = jax.lax.stop_gradient(log_probs)
+            log_probs = jnp.where(at_reference, ref_log_probs, value) + (log_probs - value)
+        return objective_sums(
+            objective,
+            log_probs,
+            old_log_probs,
+            ref_log_probs,
+            signal,
+            weights,
+            numbers,
+            entropy=entropy,
+            fresh=fresh,
+        )
+
+    (_, sums), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
+    return sums, gradient
+
+
+@partial(jax.jit, donate_argnums=(0,))
+def add(total: PyTree, part: PyTree) -> PyTree:
+    """total + part, in total's memory."""
+    return jax.tree.map(jnp.add, total, part)
+
+
+def equal(params: PyTree, others: PyTree) -> bool:
+    """Whether the weights are equal to the bit; where they differ it mostly ends at the first leaf."""
+    return all(bool(jnp.array_equal(x, y)) for x, y in zip(*map(jax.tree.leaves, (params, others)), strict=True))
+
+
+@jax.jit
+def norm(tree: PyTree) -> Array:
+    """Euclidean norm over all leaves; summed along the last axis first, where float32 keeps more digits."""
+    return jnp.sqrt(sum(jnp.sum(jnp.sum(jnp.square(leaf), axis=-1)) for leaf in jax.tree.leaves(tree)))
+
+
+def _step(
+    params: PyTree, opt_state: PyTree, gradient: PyTree | None, *, optimizer: optax.GradientTransformation
+) -> tuple[PyTree, PyTree]:
+    """One optimiser step; a gradient of None is exactly zero (made inside the trace, where it costs no memory)."""
+    slope = jax.tree.map(jnp.zeros_like, params) if gradient is None else gradient
+    # optax raises floats to int32 powers, which strict dtype promotion refuses; that is its own arithmetic, not ours.
+    with jax.numpy_dtype_promotion("standard"):
+        updates, opt_state = optimizer.update(slope, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state
+
+
+step_donated = jax.jit(_step, static_argnames=("optimizer",), donate_argnums=(0, 1))
+step_kept = jax.jit(_step, static_argnames=("optimizer",))

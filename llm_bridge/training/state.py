@@ -1,0 +1,69 @@
+"""What fine-tuning carries from round to round, and what it reports of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+
+from llm_bridge.training.learned_rows import Rows
+
+Array = jax.Array
+PyTree = Any
+
+METRICS = (
+    "reward_mean",  # mean reward of the round's rollouts, as the verifier gave it: Pass@1 for a 0/1 reward
+    "signal_mean",  # mean and population spread of the learning signal, of the rollouts learned from
+    "signal_spread",
+    "dead_groups",  # share of the round's prompts whose every signal is zero: nothing to learn from them
+    "loss",  # of the last epoch, mean of its steps, each before it moves; 0 where no rollout carried a gradient
+    "gradient_norm",  # Euclidean, before clipping; of the last epoch, mean of its steps
+    "kl",  # nats a response, k1/k2/k3 to the reference at sampling, both as the trainer scores them; NaN where no term
+    # needs it and log_kl is off
+    "entropy",  # nats a token, exact over the vocabulary, at sampling: mean over all tokens of the round's rollouts
+    "response_length",  # mean tokens, including the end-of-sequence token
+    "truncated",  # share of rollouts stopped by max_tokens
+    "clipped",  # share of all tokens learned from where the clip stops the gradient, in the last epoch: verl's
+    # pg_clipfrac, which is the mean of micro-batches' shares and so differs where they have unequal numbers of tokens
+    "ratio_outside",  # share of the tokens scored then whose ratio is outside [1 − low, 1 + high]; NaN without a clip
+    "sampling_gap",  # largest |log-probability scored − sampled| of a token: sampler and trainer must agree
+    "learning_rate",  # at the round's last step; NaN with an optimiser of one's own
+)
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params", "opt_state", "round", "updates", "metrics", "key_data", "window"],
+    meta_fields=[],
+)
+@dataclass(frozen=True, kw_only=True)
+class FineTuneState:
+    """What evolves while fine-tuning.
+
+    Attributes:
+        params: the policy's weights, as `LanguageModel.params`.
+        opt_state: optax's; empty for SGD.
+        round: int32, rounds learned from.
+        updates: int32, optimiser steps taken (epochs × mini-batches × rounds, less those skipped as exactly zero).
+        metrics: float32 scalars of the last round, by the names in `METRICS`; NaN before the first.
+        key_data: uint32 [2], the run's own key, from which a round's questions and mini-batches are drawn by `fold_in`.
+        window: the rows of the last rounds, for replay; None where nothing is replayed.
+    """
+
+    params: PyTree
+    opt_state: PyTree
+    round: Array
+    updates: Array
+    metrics: dict[str, Array]
+    key_data: Array | None = None
+    window: Rows | None = None
+
+    def key(self, purpose: int) -> Array:
+        """The run's key for a purpose, one of those below."""
+        assert self.key_data is not None
+        return jax.random.fold_in(jax.random.wrap_key_data(self.key_data, impl="threefry2x32"), purpose)
+
+
+QUESTION_ORDER, MINI_BATCHES = 1, 2

@@ -85,8 +85,16 @@ class LearnerFactory(Protocol):
 class ArmSet(Protocol):
     """What can be pulled.
 
-    An arm set may also have `kept(arms) -> arrays`, a pytree of what of a round's arms can be read afterwards: the scan
-    loop hands it to its recorder, beside the history.
+    An arm set may also have
+        kept(arms) -> arrays          a pytree of what of a round's arms can be read afterwards: `run` hands it to its
+                                      recorder, beside the history;
+        pull_seeds(keys, arms)        rewards [S, G] of the arms of S seeds at once, a sequence of each seed's arms or
+                                      one pytree of leaves [S, ...] (host loop);
+        counts() -> numbers by name   running totals of what went wrong in pulls, such as answers that a verifier had no
+                                      time for: a round's increase stands among its metrics, of all seeds together.
+
+    A learner factory may have `bind_seeds(arms, rounds, seeds)`: a traceable `Learner` for all seeds together in the
+    host loop, or None.
 
     Attributes:
         jittable: whether `pull` may be traced: True takes the scan loop, False the host loop.

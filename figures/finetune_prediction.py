@@ -10,7 +10,7 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 from bandit_rft.run_law import law_of
-from bandit_rft.runs import SEVERAL_SEEDS, read_history
+from bandit_rft.runs import read_history
 from figures import style
 from figures.finetune_run import draw_law, estimates, run_title, running_mean
 from figures.report_seeds import means
@@ -20,7 +20,7 @@ NAME = "finetune_prediction"
 
 def accepts(config: Mapping[str, Any]) -> bool:
     """Whether a run's config.json is one that this figure may show (it also needs a prediction.json)."""
-    return config.get("command") in ("finetune", SEVERAL_SEEDS)
+    return config.get("command") == "finetune"
 
 
 def ready(run: Path) -> bool:

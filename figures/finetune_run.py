@@ -20,7 +20,7 @@ NAME = "finetune_run"
 
 def accepts(config: Mapping[str, Any]) -> bool:
     """Whether a run's config.json is one that this figure shows."""
-    return config.get("command") == "finetune"
+    return config.get("command") == "finetune" and config.get("seeds", 1) == 1
 
 
 def draw(run: str | Path, out: str | Path | None = None) -> Path:

@@ -22,7 +22,7 @@ NAME = "finetune_seeds"
 
 def accepts(config: Mapping[str, Any]) -> bool:
     """Whether a run's config.json is one that this figure shows."""
-    return config.get("command") == "finetune-seeds"
+    return config.get("command") == "finetune" and config.get("seeds", 1) > 1
 
 
 def draw(run: str | Path, out: str | Path | None = None) -> Path:

@@ -20,7 +20,6 @@ from bandit_rft.runs import (
     HISTORY,
     MANIFEST,
     RESPONSES,
-    SEVERAL_SEEDS,
     read_history,
     read_json,
     seeds_of,
@@ -56,11 +55,11 @@ def render(run: Path) -> str:
     """The report's HTML."""
     config = read_json(run / CONFIG)
     manifest = read_json(run / MANIFEST) if (run / MANIFEST).exists() else {}
-    if config.get("command") == "finetune":
+    if config.get("command") == "finetune" and config.get("seeds", 1) == 1:
         history = read_history(run)
         theory = of_finetune(history)
         title, body = run_title(config), _finetune(run, history, theory)
-    elif config.get("command") == SEVERAL_SEEDS:
+    elif config.get("seeds", 1) > 1:
         history = read_history(run)
         title = f"{run_title(config)}, {history.seeds} seeds"
         body = _seeds(run, history, of_finetune(history))

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from bandit_rft.cli import stopping
 from bandit_rft.errors import InputError
+from bandit_rft.runs import stopping
 
 COMMANDS = (
     *("demo", "simulate", "theory", "finetune", "evaluate", "measure", "predict", "show", "report", "export"),

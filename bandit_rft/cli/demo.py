@@ -56,13 +56,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulations, then the real run, then the figures."""
-    from bandit_rft.cli.finetune_one_seed import finetune
-    from bandit_rft.cli.finetune_seeds import finetune_seeds
-    from bandit_rft.cli.pinned_prompts import prompt_date
+    from bandit_rft.cli.finetune_run import finetune
     from bandit_rft.runs.progress import ProgressLine
     from figures import registry
     from llm_bridge import load_model
     from llm_bridge.bandits.token_arms import speaks_tiny
+    from llm_bridge.training.pinned_prompts import prompt_date
     from simulations.presets import preset
     from simulations.simulate import simulate
 
@@ -107,10 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
         key=arguments.key,
     )
     figure = "finetune_seeds" if embedded else "finetune_run"
-    if embedded:
-        finetune_seeds(config, out / "finetune", 4 if arguments.quick else SEEDS, model=model)
-    else:
-        finetune(config, out / "finetune", model=model)
+    many = 4 if arguments.quick else SEEDS
+    finetune(config, out / "finetune", seeds=many if embedded else 1, model=model)
     written = registry.draw(["needle_regret"], [out / "needle-1e2", out / "needle"], out / "figures")
     written += registry.draw([figure], [out / "finetune"], out / "figures")
     print("\n3. Figures\n" + "\n".join(str(path) for path in written))

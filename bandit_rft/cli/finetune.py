@@ -46,7 +46,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--seeds",
         type=count,
         default=1,
-        help="seeds at once in one compiled scan, on an embedded model (default: 1)",
+        help="independent runs side by side, S, from the model as loaded (default: 1)",
     )
     parser.add_argument(
         "--log",
@@ -61,20 +61,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Run, or continue, and print the summary."""
+    from bandit_rft.cli.finetune_run import finetune
+
     config = config_of(arguments.config, given(arguments, FineTuneConfig))
-    if arguments.seeds > 1:
-        if arguments.log:
-            raise InputError(
-                f"--log {arguments.log[0]} follows one seed: leave it out, or run the seeds one by one with a --key "
-                "and --out each."
-            )
-        from bandit_rft.cli.finetune_seeds import finetune_seeds
-
-        finetune_seeds(config, arguments.out or f"{default_folder(config)}-{arguments.seeds}-seeds", arguments.seeds)
-        return 0
-    from bandit_rft.cli.finetune_one_seed import finetune
-
-    finetune(config, arguments.out or default_folder(config), log=arguments.log)
+    seeds = arguments.seeds
+    out = arguments.out or default_folder(config) + (f"-{seeds}-seeds" if seeds > 1 else "")
+    finetune(config, out, seeds=seeds, log=arguments.log)
     return 0
 
 
@@ -86,7 +78,7 @@ def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
     """
     values: dict[str, Any] = {}
     if file is not None:
-        from bandit_rft.runs import CONFIG, SEVERAL_SEEDS, read_json
+        from bandit_rft.runs import CONFIG, read_json
 
         path = Path(file) / CONFIG if Path(file).is_dir() else Path(file)
         if not path.exists():
@@ -96,12 +88,15 @@ def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
         asked_anew = {"model", "optimizer", "learning_rate", "step_over_kappa"} & options.keys()
         if isinstance(resolved, dict) and not asked_anew and values.get("step_over_kappa") is None:
             values["learning_rate"] = values.get("learning_rate") or resolved.get("learning_rate")
-        command = values.pop("command", None)
-        if command == SEVERAL_SEEDS:
-            values.pop("seeds", None)  # no part of what one seed is asked: --seeds says how many run now
-        elif command != "finetune":
+        values.pop("seeds", None)  # no part of what one seed is asked: --seeds says how many run now
+        if values.pop("command", None) != "finetune":
             raise InputError(
                 f"{path} is not the configuration of a fine-tuning run: name a run folder of bandit-rft finetune."
+            )
+        if values.pop("python", False):
+            raise InputError(
+                f"{path} is of a run that was made in Python, whose objects it names and does not hold: continue it "
+                "there, by llm_bridge.finetune(..., out=...)."
             )
         if "prompt" in options:
             values.update(data=None, index=0, indices=None)

@@ -19,9 +19,6 @@ from bandit_rft.cli.options import (
 )
 from bandit_rft.errors import InputError
 
-# Folded into the run's key, one a purpose. Seeds of a run fold in small numbers, so these never meet a round's key.
-TRAIN_EVALUATION, TEST_EVALUATION, MEASUREMENT = 2**31 + 1, 2**31 + 2, 2**31 + 3
-
 # Asked of the model's libraries only when it is used: --help must not wait for them.
 VERIFIER_HELP = (
     "how a response is compared with the answer: gsm8k-numeric, gsm8k-flexible, gsm8k-strict, math-verify, math-boxed, "

@@ -191,14 +191,14 @@ def _default_folder(config: MeasureConfig) -> str:
 def _measure(config: MeasureConfig, example: Example, folder: RunFolder) -> None:
     import jax
 
-    from bandit_rft.cli.finetune_config import MEASUREMENT
-    from bandit_rft.cli.pinned_prompts import keep_prompts, prompt_date
     from bandit_rft.keys import as_key
     from bandit_rft.runs import has_fields, read_json, to_json, write_atomically
     from bandit_rft.runs.progress import ProgressLine
     from llm_bridge import load_model
     from llm_bridge.bandits.question_arms import verifier_of
     from llm_bridge.measuring.measure import measure
+    from llm_bridge.training.pinned_prompts import keep_prompts, prompt_date
+    from llm_bridge.training.state import MEASUREMENT
 
     path = folder.path / RESULT
     if path.exists():
@@ -256,11 +256,11 @@ def told(config: MeasureConfig, found: dict[str, Any]) -> str:
 def _scan(config: MeasureConfig, data: Dataset, chosen: list[Example], folder: RunFolder, wanted: float | None) -> None:
     import time
 
-    from bandit_rft.cli.pinned_prompts import keep_prompts, prompt_date
     from bandit_rft.runs import SCAN, LineWriter, read_lines, rewrite_lines, write_atomically
     from bandit_rft.runs.progress import ProgressLine
     from llm_bridge import load_model
     from llm_bridge.measuring import scan
+    from llm_bridge.training.pinned_prompts import keep_prompts, prompt_date
 
     if config.shortest is not None:
         places = set(scan.shortest(data, [example.index for example in chosen], config.shortest))

@@ -23,8 +23,8 @@ def load_pinned(folder: str | Path, config: FineTuneConfig) -> LanguageModel:
     Raises:
         InputError: the model cannot be had, or its file is no longer the one that the run began with.
     """
-    from bandit_rft.cli.pinned_prompts import prompt_date
     from llm_bridge import load_model
+    from llm_bridge.training.pinned_prompts import prompt_date
 
     recorded = _recorded(Path(folder), config.model)
     name = config.model

@@ -55,10 +55,10 @@ def predict_run(folder: Path) -> dict[str, Any]:
     """
     from bandit_rft import compare
     from bandit_rft.run_law import law_of
-    from bandit_rft.runs import SEVERAL_SEEDS, read_history, to_json, write_atomically
+    from bandit_rft.runs import read_history, to_json, write_atomically
 
     history = read_history(folder)
-    if history.config.get("command") not in ("finetune", SEVERAL_SEEDS):
+    if history.config.get("command") != "finetune":
         raise InputError(f"{folder} is not a fine-tuning run: name a folder of bandit-rft finetune.")
     law = law_of(history)
     result: dict[str, Any] = {"law": None, "reason": law.reason or None, "rounds_done": history.rounds}

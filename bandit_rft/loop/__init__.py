@@ -1,8 +1,8 @@
 """`run`: the one loop under every simulation and every fine-tuning run.
 
 A jittable arm set takes the scan loop (one compiled `lax.scan`, vmapped over seeds, sharded over devices); any other
-the host loop, seed by seed, or, where the learner can, all seeds together with the rewards computed by Python between
-two compiled halves of a round. All have the same contract and the same keys. Tests hold them equal.
+the host loop, which computes the rewards of all seeds by Python in the middle of every round. Both have the same
+contract and the same keys. Tests hold them equal.
 
 Keys: seed s has fold_in(key, s); its round r has fold_in(·, r), split once into the learner's draw and the arms'
 rewards; its initial state has fold_in(·, 2^32 − 1). A seed's path thus depends neither on the number of seeds, nor on
@@ -25,13 +25,12 @@ from bandit_rft import arguments, keys
 from bandit_rft.contract import ArmSet, LearnerFactory
 from bandit_rft.errors import InputError, SweepWarning
 from bandit_rft.history import History
-from bandit_rft.loop.chunk_recorder import ChunkRecorder
-from bandit_rft.loop.host import Recorder, host_loop
+from bandit_rft.loop.host import Each, Seeds, Together, host_loop
 from bandit_rft.loop.one_round import Progress
+from bandit_rft.loop.recorder import Recorder
 from bandit_rft.loop.scan import scan_loop
-from bandit_rft.loop.together import together_loop
 
-__all__ = ["ChunkRecorder", "Progress", "Recorder", "describe", "run"]
+__all__ = ["Progress", "Recorder", "describe", "run"]
 
 
 def run(
@@ -43,7 +42,7 @@ def run(
     *,
     row_capacity: int | None = None,
     loop: str = "auto",
-    recorder: Recorder | ChunkRecorder | None = None,
+    recorder: Recorder | None = None,
     progress: Progress | None = None,
 ) -> History:
     """Let `learner` pull `arms` for `rounds` rounds, once a seed.
@@ -56,8 +55,8 @@ def run(
         key: a whole number from 0 to 2^63 − 1, or a JAX key, typed or raw. It is part of the history's config; the same
             key gives the same history, bit by bit.
         row_capacity: rows of a tabular simulation; None takes the most that this run can need.
-        loop: "auto", or force "scan", "host" or "together".
-        recorder: told of every round (host loop) or of every chunk of rounds (the other two: a `ChunkRecorder`).
+        loop: "auto", or force "scan" or "host".
+        recorder: told of every chunk of rounds.
         progress: called as rounds complete.
 
     Returns:
@@ -88,27 +87,11 @@ def run(
     base_key = keys.as_key(key)
     if rounds >= 2**31:
         raise InputError(f"rounds is {rounds}: a run holds fewer than 2^31 rounds.")
-    if loop not in ("auto", "scan", "host", "together"):
-        raise InputError(f"loop is {loop!r}: choose auto, scan, host or together.")
+    if loop not in ("auto", "scan", "host"):
+        raise InputError(f"loop is {loop!r}: choose auto, scan or host.")
     if loop == "scan" and not arms.jittable:
         raise InputError(f"{type(arms).__name__} cannot be traced, so it cannot take the scan loop: use loop='auto'.")
-    by_round = by_chunk = None
-    if isinstance(recorder, ChunkRecorder):
-        by_chunk = recorder
-    else:
-        by_round = recorder
-    able = not arms.jittable and hasattr(arms, "pull_seeds") and hasattr(learner, "bind_seeds")
-    if loop == "together" and not able:
-        raise InputError(
-            f"{type(arms).__name__} and {type(learner).__name__} cannot run their seeds together: use loop='auto'."
-        )
-    unasked = by_chunk is not None or (seeds > 1 and by_round is None and getattr(learner, "whole_rounds", False))
-    together = loop == "together" or (loop == "auto" and able and unasked)
-    host = not together and (loop == "host" or not arms.jittable)
-    if by_round is not None and not host:
-        raise InputError("A recorder is told of each round by the host loop: set loop='host'.")
-    if by_chunk is not None and host:
-        raise InputError(f"{type(recorder).__name__} is told of chunks of rounds, which only the scan loop has.")
+    host = loop == "host" or not arms.jittable
     config = {
         "arms": describe(arms),
         "learner": describe(learner),
@@ -118,17 +101,34 @@ def run(
         "row_capacity": row_capacity,
     }
     with _float64() if arms.jittable else contextlib.nullcontext():
-        if together:
-            bound = learner.bind_seeds(arms, rounds=rounds)  # type: ignore[attr-defined]
-            history = together_loop(arms, bound, rounds, seeds, base_key, config, progress, by_chunk)
-        elif host:
-            bound = learner.bind(arms, rounds=rounds, row_capacity=row_capacity)
-            history = host_loop(arms, bound, rounds, seeds, base_key, config, by_round, progress)
+        if host:
+            history = host_loop(
+                arms,
+                _seeds_on_the_host(arms, learner, rounds, seeds, row_capacity),
+                rounds,
+                seeds,
+                base_key,
+                config,
+                recorder,
+                progress,
+            )
         else:
-            history = scan_loop(arms, learner, rounds, seeds, base_key, config, row_capacity, progress, by_chunk)
+            history = scan_loop(arms, learner, rounds, seeds, base_key, config, row_capacity, progress, recorder)
     for note in history.notes:
         warnings.warn(note, SweepWarning, stacklevel=2)
     return history
+
+
+def _seeds_on_the_host(
+    arms: ArmSet, learner: LearnerFactory, rounds: int, seeds: int, row_capacity: int | None
+) -> Seeds:
+    """All seeds together where arms and learner can, and the learner finds it worth while; else each by itself."""
+    bind_seeds = getattr(learner, "bind_seeds", None)
+    if bind_seeds is not None and not arms.jittable and hasattr(arms, "pull_seeds"):
+        together = bind_seeds(arms, rounds=rounds, seeds=seeds)
+        if together is not None:
+            return Together(arms, together)
+    return Each(arms, learner.bind(arms, rounds=rounds, row_capacity=row_capacity))
 
 
 def describe(thing: Any) -> dict[str, Any]:

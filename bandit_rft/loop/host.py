@@ -1,40 +1,129 @@
-"""The host loop: the same rounds one by one, for arm sets whose rewards are computed by Python (an LLM's verifier)."""
+"""The host loop: rounds one by one, for arm sets whose rewards are computed by Python (an LLM's verifier reads texts).
+
+A round is `act` of every seed, then the rewards of all of them, then `update` of every seed. The seeds are computed
+    each by itself    `Each`: the very numbers of a run of that seed alone
+    together          `Together`: both halves of the round compiled and vmapped over seeds, where the learner can
+                      (`bind_seeds`); equal up to float32 rounding, for matrix products of several seeds are one product
+Both draw from the keys of the scan loop.
+"""
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.contract import ArmSet, Learner
 from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
-from bandit_rft.loop.one_round import INIT_FOLD, Progress, check_rewards, one_round
+from bandit_rft.loop.one_round import INIT_FOLD, Progress, check_rewards, one_round, round_keys
+from bandit_rft.loop.recorder import Recorder, recorded_chunks
+from bandit_rft.loop.store import Store
 
 
-class Recorder(Protocol):
-    """What the host loop tells of each round, so that a run folder can be written, and continued, as it happens."""
+class Seeds(Protocol):
+    """All seeds of a run, round by round."""
 
-    def resume(self, seed: int, state: Any) -> tuple[int, Any, list[dict[str, Any]]] | None:
-        """(rounds already done, state after them, their records) for this seed, or None to start afresh; `state` is a
-        template.
+    bound: Learner
+
+    def init(self, keys: jax.Array) -> Any:
+        """The state of seeds with these keys [S]."""
+        ...
+
+    def round(self, keys: jax.Array, round_index: int, state: Any) -> tuple[Any, dict[str, Any], Any, bool]:
+        """(state after the round, its record [S, ...], the arms that were pulled, whether a row capacity was
+        exceeded).
         """
         ...
 
-    def record(self, seed: int, round_index: int, record: dict[str, Any], state: Any, arms: Any) -> None:
-        """One round done: its record (plain JSON values), the state after it, and the arms that were pulled. It may add
-        to the record's metrics, the same ones in every round.
-        """
+    def kept(self, pulled: Any) -> Any:
+        """What the arm set keeps of pulled arms, [S, ...]; None where it keeps nothing."""
         ...
+
+
+class Each:
+    """Every seed by itself. The state is a tuple of the seeds' states, or the only seed's own."""
+
+    def __init__(self, arms: ArmSet, bound: Learner) -> None:
+        self.arms, self.bound = arms, bound
+        self.step = jax.jit(functools.partial(one_round, arms, bound)) if arms.jittable else self._step
+
+    def init(self, keys: jax.Array) -> Any:
+        return _one_or_all([self.bound.init(jax.random.fold_in(key, INIT_FOLD)) for key in keys])
+
+    def round(self, keys: jax.Array, round_index: int, state: Any) -> tuple[Any, dict[str, Any], Any, bool]:
+        states = state if len(keys) > 1 else (state,)
+        if self.arms.jittable or not hasattr(self.arms, "pull_seeds"):
+            found = [self.step(key, round_index, own) for key, own in zip(keys, states, strict=True)]
+        else:
+            found = self._round(keys, round_index, states)
+        states, outcomes, pulled = zip(*found, strict=True)
+        full = self.bound.overflowed
+        overflowed = full is not None and any(bool(full(own)) for own in states)
+        record = jax.tree.map(lambda *parts: np.stack([np.asarray(part, np.float64) for part in parts]), *outcomes)
+        return _one_or_all(states), record, pulled, overflowed
+
+    def kept(self, pulled: Any) -> Any:
+        keep = getattr(self.arms, "kept", None)
+        if keep is None:
+            return None
+        return jax.tree.map(lambda *parts: np.stack(parts), *[jax.device_get(keep(own)) for own in pulled])
+
+    def _step(self, key: jax.Array, round_index: int, state: Any) -> tuple[Any, dict[str, Any], Any]:
+        return one_round(self.arms, self.bound, key, round_index, state)
+
+    def _round(self, keys: jax.Array, round_index: int, states: Any) -> list[tuple[Any, dict[str, Any], Any]]:
+        """As `one_round` of each seed, but that the rewards of all are asked for at once."""
+        draws = [round_keys(key, round_index) for key in keys]
+        pulled = [self.bound.act(act_key, own)[0] for (act_key, _), own in zip(draws, states, strict=True)]
+        rewards = self.arms.pull_seeds(jnp.stack([pull_key for _, pull_key in draws]), pulled)  # type: ignore[attr-defined]
+        found = []
+        for own, arms, reward in zip(states, pulled, rewards, strict=True):
+            after = self.bound.update(own, arms, jnp.asarray(reward))
+            record = {"rewards": reward, "pulled_mean": None, "value": None, "best_mean": None}
+            found.append((after, record | {"metrics": dict(self.bound.metrics(after))}, arms))
+        return found
+
+
+class Together:
+    """All seeds in two compiled halves of a round, vmapped. The state's leaves are [S, ...].
+
+    Args:
+        arms: has `pull_seeds(keys [S], arms [S, ...]) -> rewards [S, G]`, and may have `kept` (`ArmSet`).
+        bound: a learner whose functions can be traced.
+    """
+
+    def __init__(self, arms: Any, bound: Learner) -> None:
+        self.arms, self.bound = arms, bound
+        self.act = jax.jit(lambda keys, state: jax.vmap(bound.act)(keys, state)[0])
+        self.update = jax.jit(jax.vmap(bound.update), donate_argnums=0)
+        self.keys = jax.jit(jax.vmap(round_keys, (0, None)))
+
+    def init(self, keys: jax.Array) -> Any:
+        return jax.jit(jax.vmap(lambda key: self.bound.init(jax.random.fold_in(key, INIT_FOLD))))(keys)
+
+    def round(self, keys: jax.Array, round_index: int, state: Any) -> tuple[Any, dict[str, Any], Any, bool]:
+        act_keys, pull_keys = self.keys(keys, jnp.asarray(round_index, jnp.int32))
+        pulled = self.act(act_keys, state)
+        rewards = np.asarray(self.arms.pull_seeds(pull_keys, pulled))
+        state = self.update(state, pulled, jnp.asarray(rewards))
+        metrics = {name: np.asarray(value) for name, value in self.bound.metrics(state).items()}
+        record = {"rewards": rewards, "pulled_mean": None, "value": None, "best_mean": None, "metrics": metrics}
+        return state, record, pulled, False
+
+    def kept(self, pulled: Any) -> Any:
+        keep = getattr(self.arms, "kept", None)
+        return None if keep is None else jax.device_get(keep(pulled))
 
 
 def host_loop(
     arms: ArmSet,
-    bound: Learner,
+    seeds_of_run: Seeds,
     rounds: int,
     seeds: int,
     base_key: jax.Array,
@@ -42,75 +131,65 @@ def host_loop(
     recorder: Recorder | None,
     progress: Progress | None,
 ) -> History:
-    """The same rounds one by one: for arm sets whose rewards are computed by Python (an LLM's verifier)."""
-    start_time = time.monotonic()
-    step = functools.partial(one_round, arms, bound)
-    if arms.jittable:
-        step = jax.jit(step)
-    all_records: list[list[dict[str, Any]]] = []
-    state: Any = None
-    for seed in range(seeds):
-        seed_key = jax.random.fold_in(base_key, seed)
-        state = bound.init(jax.random.fold_in(seed_key, INIT_FOLD))
-        done, records = 0, []
-        resumed = recorder.resume(seed, state) if recorder is not None else None
+    """The history of all seeds.
+
+    Raises:
+        InputError: a reward that is NaN or infinite.
+        RowCapacityError: of a tabular learner; it has the history of the rounds before.
+    """
+    keys = jax.vmap(functools.partial(jax.random.fold_in, base_key))(jnp.arange(seeds, dtype=jnp.uint32))
+    notes, counts = seeds_of_run.bound.notes, getattr(arms, "counts", dict)
+    state = seeds_of_run.init(keys)
+    store, begin, start_time, recent = Store(seeds, rounds), 0, time.monotonic(), 0.0
+    if recorder is not None:
+        recorder.groups(1)
+        resumed = recorder.resume(state)
         if resumed is not None:
-            done, state, records = resumed
-        for round_index in range(done, rounds):
-            state, outcome, pulled = step(seed_key, round_index, state)
-            record = _plain(outcome)
-            check_rewards(np.asarray(record["rewards"], np.float64)[None, None], arms, round_index)
-            if bound.overflowed is not None and bool(bound.overflowed(state)):
-                shown = [past[:round_index] for past in [*all_records, records]]
+            records, state = resumed
+            begin = records["rewards"].shape[1]
+            store.add(0, records)
+    for start, length in _chunks(begin, rounds, recorder):
+        found, kept = [], []
+        for round_index in range(start, start + length):
+            before = counts()
+            state, record, pulled, overflowed = seeds_of_run.round(keys, round_index, state)
+            check_rewards(record["rewards"][:, None], arms, round_index)
+            if overflowed:
+                for place, past in enumerate(found):
+                    store.add(start + place, _stacked([past]))
                 raise RowCapacityError(
-                    f"The row capacity was exceeded in round {round_index} (seed {seed}): raise row_capacity.",
-                    history=_history_of(shown, arms.best_mean, config, None, bound.notes) if round_index else None,
+                    f"The row capacity was exceeded in round {round_index}: raise row_capacity (None takes the most "
+                    "that the run can need).",
+                    history=store.history(arms.best_mean, config, notes, None, round_index) if round_index else None,
                 )
-            records.append(record)
+            for name, value in counts().items():
+                record["metrics"][name] = np.full(seeds, value - before[name], np.float64)
+            found.append(record)
             if recorder is not None:
-                recorder.record(seed, round_index, record, state, pulled)
+                kept.append(seeds_of_run.kept(pulled))
             if progress is not None:
-                recent = float(np.mean([r["rewards"] for r in records[-20:]]))
-                progress(seed * rounds + round_index + 1, seeds * rounds, recent, time.monotonic() - start_time)
-        all_records.append(records)
-    return _history_of(all_records, arms.best_mean, config, state, bound.notes)
+                recent += (float(record["rewards"].mean()) - recent) / min(round_index + 1 - begin, 20)
+                progress(round_index + 1, rounds, recent, time.monotonic() - start_time)
+        records = _stacked(found)
+        read_later = _stacked(kept) if kept and kept[0] is not None else None
+        if recorder is not None:
+            recorder.check(start, records, read_later)
+        store.add(start, records)
+        if recorder is not None:
+            recorder.record(store.history(arms.best_mean, config, notes, None, start + length), state, read_later)
+    return store.history(arms.best_mean, config, notes, state, rounds)
 
 
-def _plain(outcome: Mapping[str, Any]) -> dict[str, Any]:
-    """A round's outcome as JSON values; float32 and float64 survive exactly."""
-    # 0.0 is added so that a loss of −0.0 is kept as 0.0.
-    to_list = lambda value: None if value is None else (np.asarray(value, np.float64) + 0.0).tolist()  # noqa: E731
-    return {
-        "rewards": to_list(outcome["rewards"]),
-        "pulled_mean": to_list(outcome["pulled_mean"]),
-        "value": to_list(outcome["value"]),
-        "best_mean": to_list(outcome["best_mean"]),
-        "metrics": {name: float(value) + 0.0 for name, value in outcome["metrics"].items()},
-    }
+def _chunks(begin: int, rounds: int, recorder: Recorder | None) -> Iterator[tuple[int, int]]:
+    if recorder is None:
+        return ((start, 1) for start in range(begin, rounds))
+    return recorded_chunks(begin, rounds, recorder)
 
 
-def _history_of(
-    all_records: list[list[dict[str, Any]]],
-    best_mean: float | None,
-    config: Mapping[str, Any],
-    final_state: Any,
-    notes: tuple[str, ...],
-) -> History:
-    def stack(name: str) -> np.ndarray | None:
-        if all_records[0][0].get(name) is None:
-            return None
-        return np.asarray([[record[name] for record in records] for records in all_records], dtype=np.float64)
+def _stacked(rounds: list[Any]) -> Any:
+    """[S, L, ...] of L rounds' [S, ...]; None stays None."""
+    return jax.tree.map(lambda *parts: np.stack(parts, axis=1), *rounds)
 
-    rewards, value, varying = stack("rewards"), stack("value"), stack("best_mean")
-    assert rewards is not None
-    names = all_records[0][0]["metrics"]
-    return History(
-        rewards=rewards,
-        value=np.full(rewards.shape[:2], np.nan) if value is None else value,
-        pulled_mean=stack("pulled_mean"),
-        best_mean=best_mean if varying is None else varying,
-        notes=notes,
-        metrics={n: np.asarray([[r["metrics"][n] for r in records] for records in all_records]) for n in names},
-        config=config,
-        final_state=final_state,
-    )
+
+def _one_or_all(states: Any) -> Any:
+    return states[0] if len(states) == 1 else tuple(states)

@@ -23,9 +23,9 @@ import numpy as np
 from bandit_rft.contract import ArmSet, Learner, LearnerFactory
 from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
-from bandit_rft.loop.chunk_recorder import MOST_ROUNDS, ChunkRecorder, recorded_chunks
 from bandit_rft.loop.groups import number_of_groups, shard, split, whole
 from bandit_rft.loop.one_round import INIT_FOLD, Progress, check_rewards, one_round
+from bandit_rft.loop.recorder import MOST_ROUNDS, Recorder, recorded_chunks
 from bandit_rft.loop.store import Store
 from bandit_rft.random_bits import quick
 
@@ -170,7 +170,7 @@ def scan_loop(
     config: Mapping[str, Any],
     row_capacity: int | None,
     progress: Progress | None,
-    recorder: ChunkRecorder | None = None,
+    recorder: Recorder | None = None,
 ) -> History:
     """All seeds at once. Raises RowCapacityError, or InputError for a reward that is not finite."""
     try:

@@ -3,14 +3,15 @@
     config.json         complete and re-runnable; a folder belongs to one configuration
     manifest.json       versions, commit, device, key, command line, times; digests of what the run began with, and what
                         was changed of its configuration since
-    history.npz         the history of a simulation, or of a fine-tuning run of many seeds; else
-    history.jsonl       a line a round, written as it happens (no clock in it, so that a resumed run's is the same)
-    responses.jsonl     beside history.npz of a fine-tuning run: a line a round, every seed's responses as texts
+    history.npz         the history of a simulation
+    history.jsonl       that of a fine-tuning run: a line for each round, of every seed its rewards and metrics (no clock
+                        in it, so that a resumed run's is the same)
+    responses.jsonl     beside it: a line for each round, of every seed its responses as texts
     questions.jsonl     a line a training question of a fine-tuning run: what was asked
     evaluations.jsonl   a line an evaluation
     scan.jsonl          a line a question, of `bandit-rft measure --scan`
-    timings.jsonl       a line a round, or a chunk of rounds where there are many seeds: seconds, tokens generated,
-                        tokens a second (the clock's own file)
+    timings.jsonl       a line for each chunk of rounds: seconds, tokens generated, tokens per second (the clock's own
+                        file)
     report.html         what to read first
     checkpoints/, figures/
 
@@ -31,7 +32,6 @@ from bandit_rft.runs.names import (
     QUESTIONS,
     RESPONSES,
     SCAN,
-    SEVERAL_SEEDS,
     TIMINGS,
 )
 from bandit_rft.runs.provenance import command_line, commit, now, provenance
@@ -47,7 +47,6 @@ __all__ = [
     "QUESTIONS",
     "RESPONSES",
     "SCAN",
-    "SEVERAL_SEEDS",
     "TIMINGS",
     "Continues",
     "LineWriter",

@@ -2,7 +2,7 @@
 
 Neither is needed, and neither is imported unless asked for. What they are told is in the run folder anyway: a logger
 that fails says so once, and the run goes on without it. The step is the round: metrics of round t stand at step t,
-an evaluation after t rounds at step t.
+an evaluation after t rounds at step t; of several seeds the means are told.
 
     RUN/tensorboard/    event files, of tensorboardX
     RUN/wandb.json      the W&B run's id, so that a resumed run continues it; RUN/wandb/ its own files
@@ -16,16 +16,17 @@ from __future__ import annotations
 import math
 import os
 import secrets
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from bandit_rft.errors import InputError
+from bandit_rft.history import History
 from bandit_rft.runs import read_json, to_json, write_atomically
 
 LOGGERS = {"tensorboard": "tensorboardX", "wandb": "wandb"}  # name -> library
@@ -159,92 +160,102 @@ def _untold(done: int) -> int:
     return max(done - 1, 0)
 
 
-@dataclass(kw_only=True)
-class LoggedRecorder:
-    """A `bandit_rft.loop.Recorder` that does what another does, and tells loggers of it.
+class Loggers:
+    """The loggers of a run: opened, told of what they missed, and left out where one fails: it must not end a run of
+    days.
 
-    Attributes:
-        recorder: the run folder's own recorder; its `evaluations` are the records so far, oldest first.
+    Args:
         loggers: who is told.
-        complain: told of a logger that fails.
+        complain: given a sentence on a logger that fails.
     """
 
-    recorder: Any
-    loggers: Sequence[Logger]
-    complain: Callable[[str], None] = lambda sentence: print(sentence, file=sys.stderr)
-    _open: list[Logger] = field(default_factory=list)
-    _told: int = 0
+    def __init__(self, loggers: Sequence[Logger], complain: Callable[[str], None]) -> None:
+        self._loggers, self._complain, self._open = loggers, complain, list[Logger]()
 
-    def resume(self, seed: int, state: Any) -> tuple[int, Any, list[dict[str, Any]]] | None:
-        """As the recorder; then the loggers are opened, and a new one is told of the rounds that it missed."""
-        found = self.recorder.resume(seed, state)
-        done, records = (0, []) if found is None else (found[0], found[2])
-        for logger in self.loggers:
+    def open(self, done: int, records: Mapping[str, Any] | None, evaluations: Sequence[Mapping[str, Any]]) -> None:
+        """Begin, or continue after `done` rounds. A new logger is told of the rounds that it missed.
+
+        Args:
+            done: rounds done.
+            records: of them, rewards [S, done, G] and metrics [S, done] by name; None before the first.
+            evaluations: made up to now. One after the last round may be new, so it is told.
+        """
+        for logger in self._loggers:
             self._open.append(logger)
             first = self._attempt(logger, logger.open, done)
             if first is not None:
-                self._attempt(logger, self._catch_up, logger, first, records[:done])
-        self._told = len(self.recorder.evaluations)
-        return found
+                self._attempt(logger, self._catch_up, logger, first, done, records, evaluations)
 
-    def record(self, seed: int, round_index: int, record: dict[str, Any], state: Any, arms: Any) -> None:
-        """As the recorder; then the round's metrics, and what was evaluated after it, are told."""
-        self.recorder.record(seed, round_index, record, state, arms)
-        new = evaluated(self.recorder.evaluations[self._told :])
-        self._told = len(self.recorder.evaluations)
-        for logger in list(self._open):
-            self._attempt(logger, logger.log, round_index, metrics(record))
-            if new and logger in self._open:
-                self._attempt(logger, logger.log, round_index + 1, new)
+    def rounds(self, history: History, start: int) -> None:
+        """Tell of the rounds from `start` on."""
+        for step in range(start, history.rounds):
+            values = metrics(history.rewards[:, step], {n: v[:, step] for n, v in history.metrics.items()})
+            for logger in list(self._open):
+                self._attempt(logger, logger.log, step, values)
+
+    def evaluations(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Tell of new evaluations, all of one round."""
+        values = evaluated(records)
+        for logger in list(self._open) if values else ():
+            self._attempt(logger, logger.log, records[0]["round"], values)
 
     def close(self) -> None:
-        """Close the loggers (the recorder is its maker's to close)."""
+        """Close the loggers."""
         for logger in list(self._open):
             self._attempt(logger, logger.close)
         self._open.clear()
 
-    def _catch_up(self, logger: Logger, first: int, records: Sequence[Mapping[str, Any]]) -> None:
-        """Rounds from `first` on, and the evaluations up to now: one after the last round may be new, so it is told."""
-        by_round: dict[int, list[Mapping[str, Any]]] = {}
-        for evaluation in self.recorder.evaluations:
-            by_round.setdefault(evaluation["round"], []).append(evaluation)
-        for step in range(first, len(records) + 1):
-            values = evaluated(by_round.get(step, []))
-            if step < len(records):
-                values |= metrics(records[step])
+    def _catch_up(
+        self,
+        logger: Logger,
+        first: int,
+        done: int,
+        records: Mapping[str, Any] | None,
+        evaluations: Sequence[Mapping[str, Any]],
+    ) -> None:
+        for step in range(first, done + 1):
+            values = evaluated([record for record in evaluations if record["round"] == step])
+            if step < done and records is not None:
+                of_round = {name: series[:, step] for name, series in records["metrics"].items()}
+                values |= metrics(records["rewards"][:, step], of_round)
             if values:
                 logger.log(step, values)
 
     def _attempt(self, logger: Logger, act: Callable[..., Any], *arguments: Any) -> Any:
-        """What `act` returns; None, and no more of this logger, where it fails: it must not end a run of days."""
+        """What `act` returns; None, and no more of this logger, where it fails."""
         try:
             return act(*arguments)
         except Exception as error:
             self._open.remove(logger)
             said = " ".join(str(error).split())[:200]
-            self.complain(
+            self._complain(
                 f"{type(logger).__name__} failed ({type(error).__name__}: {said}); the run goes on without it."
             )
             return None
 
 
-def metrics(record: Mapping[str, Any]) -> dict[str, float]:
-    """A round's numbers by the names that loggers show; those that are not finite are left out."""
-    rewards = [float(reward) for reward in record["rewards"]]
-    values = {"reward": sum(rewards) / len(rewards), **record["metrics"]}
-    return {f"round/{name}": float(value) for name, value in values.items() if _known(value)}
+def metrics(rewards: np.ndarray, values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """A round's numbers by the names that loggers show, means over seeds; those that are not finite are left out.
+
+    Args:
+        rewards: [S, G].
+        values: [S] by name.
+    """
+    means = {"reward": rewards.mean(), **{name: of_seeds.mean() for name, of_seeds in values.items()}}
+    return {f"round/{name}": float(value) for name, value in means.items() if math.isfinite(value)}
 
 
 def evaluated(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Evaluations' numbers by the names that loggers show."""
-    values = {}
-    for record in records:
-        name = record["measured"]
-        for key in ("pass_at_1", "low", "high", "truncated", "mean_length"):
-            values[f"{name}/{key}"] = record.get(key)
-        for k, value in record.get("pass_at_k", {}).items():
-            values[f"{name}/pass_at_{k}"] = value
-    return {name: float(value) for name, value in values.items() if _known(value)}
+    """Evaluations' numbers by the names that loggers show: of one seed with the interval, of several their mean."""
+    values: dict[str, list[Any]] = {}
+    for name in dict.fromkeys(record["measured"] for record in records):
+        own = [record for record in records if record["measured"] == name]
+        shown = ("pass_at_1", "truncated", "mean_length", *(("low", "high") if len(own) == 1 else ()))
+        for key in shown:
+            values[f"{name}/{key}"] = [record.get(key) for record in own]
+        for k in own[0].get("pass_at_k", {}):
+            values[f"{name}/pass_at_{k}"] = [record.get("pass_at_k", {}).get(k) for record in own]
+    return {name: sum(found) / len(found) for name, found in values.items() if all(map(_known, found))}
 
 
 def _known(value: Any) -> bool:

@@ -14,4 +14,3 @@ CONFIG, MANIFEST, HISTORY, LINES, EVALUATIONS, SCAN, TIMINGS, QUESTIONS, RESPONS
     "responses.jsonl",
 )
 DIGESTS = "digests"  # in manifest.json: of what the run began with
-SEVERAL_SEEDS = "finetune-seeds"  # the "command" in config.json of a fine-tuning run of many seeds

@@ -28,6 +28,7 @@ class ProgressLine:
         quantity: what the mean is.
         stream: where to write; standard error by default.
         clock: seconds, monotonic.
+        shown: False writes nothing at all.
 
     Attributes:
         pass_at_1: the last known Pass@1, shown where it is not None.
@@ -41,11 +42,12 @@ class ProgressLine:
         quantity: str = "reward",
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        shown: bool = True,
     ) -> None:
         self.label, self.unit, self.quantity = label, unit, quantity
         self.stream = sys.stderr if stream is None else stream
         self.clock = clock
-        self.active = self.stream.isatty()
+        self.active = shown and self.stream.isatty()
         self.pass_at_1: float | None = None
         self._seen: deque[tuple[float, int]] = deque(maxlen=_RATE_WINDOW)
         self._drawn = -_REDRAW_SECONDS

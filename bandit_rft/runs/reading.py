@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.runs.files import read_json
 from bandit_rft.runs.lines import damaged, read_lines
-from bandit_rft.runs.names import CONFIG, EVALUATIONS, HISTORY, LINES, SEVERAL_SEEDS
+from bandit_rft.runs.names import CONFIG, EVALUATIONS, HISTORY, LINES
 
 # Far above any run: arrays of so many rounds are made before anything is drawn.
 _MOST_ROUNDS = 10**8
@@ -119,38 +119,47 @@ def read_history(folder: str | Path) -> History:
     """
     folder = Path(folder)
     config = read_json(folder / CONFIG)
-    if config.get("command") in ("finetune", SEVERAL_SEEDS):
+    if config.get("command") == "finetune":
         _check_finetune(folder, config)
     if (folder / HISTORY).exists():
-        history = dataclasses.replace(History.load(folder / HISTORY), config=config)
-        if config.get("command") != SEVERAL_SEEDS:
-            return history
-        if not np.isfinite(history.rewards).all():
-            raise InputError(f"{folder / HISTORY} is damaged (rewards): restore it, or choose another folder.")
-        # The history is written less often than evaluations are made.
-        return dataclasses.replace(history, evaluations=tuple(_evaluations(folder)))
+        return dataclasses.replace(History.load(folder / HISTORY), config=config)
     path = folder / LINES
     records = read_lines(path)
     if not records:
         raise InputError(f"{folder} holds no history yet: let the run do at least one round.")
-    for number, record in enumerate(records, start=1):
-        if not _is_round(record, records[0]):
-            raise damaged(number, path)
-    evaluations = _evaluations(folder)
-    metrics = {
-        name: np.asarray([[math.nan if r["metrics"][name] is None else r["metrics"][name] for r in records]], float)
-        for name in records[0]["metrics"]
-    }
-    rewards = np.asarray([[record["rewards"] for record in records]], np.float64)
+    found = rounds_as_arrays(path, records, seeds_of(folder) or 1)
     return History(
-        rewards=rewards,
-        value=np.full(rewards.shape[:2], np.nan),
+        rewards=found["rewards"],
+        value=np.full(found["rewards"].shape[:2], np.nan),
         pulled_mean=None,
         best_mean=None,
-        metrics=metrics,
-        evaluations=tuple(evaluations),
+        metrics=found["metrics"],
+        evaluations=tuple(_evaluations(folder)),
         config=config,
     )
+
+
+def round_record(round: int, rewards: Sequence[Sequence[float]], metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of history.jsonl: rewards [S][G] and, of each metric, [S]; NaN is null."""
+    values = {name: [float(value) for value in of_seeds] for name, of_seeds in metrics.items()}
+    return {"round": round, "rewards": rewards, "metrics": values}
+
+
+def rounds_as_arrays(path: Path, lines: Sequence[Mapping[str, Any]], seeds: int) -> dict[str, Any]:
+    """The lines of history.jsonl as a loop's records: rewards float64 [S, T, G], metrics float64 [S, T] by name.
+
+    Raises:
+        InputError: a line of other seeds, another number of rewards or another place, or with no finite reward.
+    """
+    for number, line in enumerate(lines, start=1):
+        if not _is_round(line, number - 1, seeds, lines[0]):
+            raise damaged(number, path)
+    rewards = np.asarray([line["rewards"] for line in lines], np.float64).swapaxes(0, 1)
+    metrics = {
+        name: np.asarray([line["metrics"][name] for line in lines], np.float64).T  # null, of a NaN, is NaN again
+        for name in lines[0]["metrics"]
+    }
+    return {"rewards": rewards, "pulled_mean": None, "value": None, "best_mean": None, "metrics": metrics}
 
 
 def _evaluations(folder: Path) -> list[dict[str, Any]]:
@@ -162,20 +171,25 @@ def _evaluations(folder: Path) -> list[dict[str, Any]]:
     return evaluations
 
 
-def _is_round(record: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
-    """Whether a record is a round's, with as many finite rewards as the first's, and its metrics."""
-    rewards, metrics = record.get("rewards"), record.get("metrics")
-    return (
-        isinstance(rewards, list)
-        and 0 < len(rewards) == len(first["rewards"])
-        and all(map(_number, rewards))
-        and isinstance(metrics, dict)
-        and all(name in metrics and (metrics[name] is None or _number(metrics[name])) for name in first["metrics"])
+def _is_round(line: Mapping[str, Any], place: int, seeds: int, first: Mapping[str, Any]) -> bool:
+    """Whether a line is that round's: of every seed as many finite rewards as the first line has, and its metrics."""
+
+    def each(values: Any, fits: Callable[[Any], bool]) -> bool:
+        return isinstance(values, list) and len(values) == seeds and all(map(fits, values))
+
+    rewards, metrics = line.get("rewards"), line.get("metrics")
+    if line.get("round") != place or not each(rewards, lambda own: isinstance(own, list) and bool(own)):
+        return False
+    rollouts = len(first["rewards"][0])
+    if not each(rewards, lambda own: len(own) == rollouts and all(map(_number, own))):
+        return False
+    return isinstance(metrics, dict) and all(
+        each(metrics.get(name), lambda value: value is None or _number(value)) for name in first["metrics"]
     )
 
 
 def seeds_of(folder: str | Path, asked: int | None = None) -> int | None:
-    """How many seeds a fine-tuning run of many seeds has; None where the folder is of a run of one seed, or of none.
+    """How many seeds a fine-tuning run of several seeds has; None where the folder is of a run of one seed, or of none.
 
     Args:
         folder: the run folder.
@@ -186,12 +200,10 @@ def seeds_of(folder: str | Path, asked: int | None = None) -> int | None:
     """
     folder = Path(folder)
     config = read_json(folder / CONFIG)
-    seeds = None
-    if config.get("command") == SEVERAL_SEEDS:
-        seeds = config.get("seeds")
-        if not isinstance(seeds, int) or not _whole(seeds) or not seeds:
-            raise InputError(f"{folder / CONFIG} is damaged (seeds): restore it, or choose another folder.")
-    if asked is not None and asked >= (seeds or 1):
-        held = "one seed: leave out --seed" if seeds is None else f"seeds 0 to {seeds - 1}: give --seed one of them"
+    seeds = config.get("seeds", 1) if config.get("command") == "finetune" else 1
+    if not _whole(seeds) or not seeds:
+        raise InputError(f"{folder / CONFIG} is damaged (seeds): restore it, or choose another folder.")
+    if asked is not None and asked >= seeds:
+        held = "one seed: leave out --seed" if seeds == 1 else f"seeds 0 to {seeds - 1}: give --seed one of them"
         raise InputError(f"{folder} has no seed {asked}, it is a run of {held}.")
-    return seeds
+    return seeds if seeds > 1 else None

@@ -1,7 +1,6 @@
 """The responses of a fine-tuning run, read back from its folder: text, reward, length, question.
 
-    history.jsonl       a line a round, its "responses" in the order of its "rewards" (written by the run's recorder)
-    responses.jsonl     the same of a run of many seeds, whose history is in another file: `round_of_seeds`
+    responses.jsonl     a line for each round: `responses_record`
     questions.jsonl     a line a training question: what was asked, and the right answer
 
 The texts are a model's, or a stranger's folder's: whoever shows them passes them through `pieces` or `printable` first.
@@ -19,7 +18,6 @@ from bandit_rft.errors import InputError
 from bandit_rft.runs import (
     CONFIG,
     HISTORY,
-    LINES,
     QUESTIONS,
     RESPONSES,
     read_json,
@@ -77,15 +75,11 @@ def rounds_of(folder: str | Path, seed: int | None = None) -> Iterator[list[Roll
     if seeds is None and read_json(folder / CONFIG).get("command") != "finetune":
         kept = "keeps rewards only, no texts" if (folder / HISTORY).exists() else "has no responses"
         raise InputError(f"{folder} is no fine-tuning run and {kept}: name a folder of bandit-rft finetune.")
-    path = folder / (LINES if seeds is None else RESPONSES)
+    path = folder / RESPONSES
     try:
         file = path.open("rb")
     except FileNotFoundError:
-        if seeds is not None and (folder / HISTORY).exists():
-            raise InputError(
-                f"{folder} keeps no responses, as runs of many seeds once did not: run it again in another folder."
-            ) from None
-        raise InputError(f"{folder} holds no history yet: let the run do at least one round.") from None
+        raise InputError(f"{folder} holds no responses yet: let the run do at least one round.") from None
     except OSError as error:
         raise unreadable(path, error) from None
     with file:
@@ -94,30 +88,13 @@ def rounds_of(folder: str | Path, seed: int | None = None) -> Iterator[list[Roll
                 return
             record = read_line(line, number, path)
             try:
-                rollouts = _rollouts(record) if seeds is None else _of_seeds(record, seeds, seed)
+                rollouts = _rollouts(record, seeds or 1, seed)
             except _UNFIT:
                 raise damaged(number, path) from None
             yield rollouts
 
 
-def _rollouts(record: Mapping[str, Any]) -> list[Rollout]:
-    rewards = record["rewards"]
-    responses: Sequence[Mapping[str, Any]] = record.get("responses") or [{} for _ in rewards]
-    return [
-        Rollout(
-            round=int(record["round"]),
-            place=place,
-            question=int(response.get("question", 0)),
-            text=None if response.get("text") is None else str(response["text"]),
-            reward=float("nan") if reward is None else float(reward),
-            tokens=int(response.get("tokens", 0)),
-            truncated=bool(response.get("truncated", False)),
-        )
-        for place, (reward, response) in enumerate(zip(rewards, responses, strict=True))
-    ]
-
-
-def round_of_seeds(
+def responses_record(
     round: int,
     *,
     rewards: Sequence[Sequence[float]],
@@ -126,16 +103,16 @@ def round_of_seeds(
     truncated: Sequence[Sequence[bool]],
     questions: Sequence[Sequence[int]] | None = None,
 ) -> dict[str, Any]:
-    """A line of responses.jsonl: each a list a seed, of a value a response; questions where there are several."""
+    """A line of responses.jsonl: of each, [S][R]; questions where there are several."""
     line = {"round": round, "rewards": rewards, "texts": texts, "tokens": tokens, "truncated": truncated}
     return line if questions is None else line | {"questions": questions}
 
 
-def _of_seeds(record: Mapping[str, Any], seeds: int, only: int | None) -> list[Rollout]:
+def _rollouts(record: Mapping[str, Any], seeds: int, only: int | None) -> list[Rollout]:
     columns = [record[name] for name in ("rewards", "texts", "tokens", "truncated")]
     columns.append(record.get("questions", [[0] * len(of_seed) for of_seed in columns[0]]))
     if any(not isinstance(column, list) or len(column) != seeds for column in columns):
-        raise ValueError("not a list a seed")
+        raise ValueError("not a list for each seed")
     return [
         Rollout(
             round=int(record["round"]),
@@ -145,7 +122,7 @@ def _of_seeds(record: Mapping[str, Any], seeds: int, only: int | None) -> list[R
             reward=float("nan") if reward is None else float(reward),
             tokens=int(tokens),
             truncated=bool(truncated),
-            seed=seed,
+            seed=seed if seeds > 1 else None,
         )
         for seed in (range(seeds) if only is None else (only,))
         for place, (reward, text, tokens, truncated, question) in enumerate(

@@ -126,28 +126,42 @@ class TextArms(ResponseArms):
 
     checks: tuple[Verifier, ...]
 
-    def pull_seeds(self, keys: jax.Array, arms: Responses) -> np.ndarray:
-        """Rewards [S, R] float32 of the responses [S, R] of S seeds, each by its own question's verifier, all at once.
+    def pull_seeds(self, keys: jax.Array, arms: Sequence[Rollouts] | Responses) -> np.ndarray:
+        """Rewards [S, R] float32 of the R responses of each of S seeds, each by its own question's verifier, all at
+        once.
 
         Args:
             keys: [S]; not used, for the reward is deterministic.
-            arms: on the device; only tokens and lengths come to the host.
+            arms: each seed's rollouts; or those of all on the device, [S, R, ...], of which only tokens and lengths
+                come to the host.
 
         Raises:
             InputError: a reward that is not a finite number, naming the verifier.
         """
         del keys
-        tokens, lengths = np.asarray(arms.tokens), np.asarray(arms.lengths)
-        texts = self.model.texts(tokens.reshape(-1, tokens.shape[-1]), lengths.reshape(-1))
-        questions = np.zeros(lengths.shape, np.int32) if arms.questions is None else np.asarray(arms.questions)
-        return score_each([self.checks[question] for question in questions.reshape(-1)], texts).reshape(lengths.shape)
+        if isinstance(arms, Responses):
+            tokens, shape = np.asarray(arms.tokens), arms.lengths.shape
+            texts = self.model.texts(tokens.reshape(-1, tokens.shape[-1]), np.asarray(arms.lengths).reshape(-1))
+            asked = np.zeros(shape, np.int32) if arms.questions is None else np.asarray(arms.questions)
+        else:
+            texts = [text for own in arms for text in own.text]
+            asked = np.stack([self.questions_of(own) for own in arms])
+        return score_each([self.checks[question] for question in asked.reshape(-1)], texts).reshape(asked.shape)
 
-    def kept(self, arms: Responses) -> dict[str, jax.Array]:
+    def kept(self, arms: Rollouts | Responses) -> dict[str, Any]:
         """What can be read of responses afterwards: tokens int32 [..., R, T], lengths int32 [..., R], truncated bool
         [..., R]; of several questions, questions int32 [..., R].
         """
         found = {"tokens": arms.tokens, "lengths": arms.lengths, "truncated": arms.truncated}
-        return found if arms.questions is None else found | {"questions": arms.questions}
+        questions = getattr(arms, "questions", None) if len(self.question_tokens) > 1 else None
+        return found if questions is None else found | {"questions": questions}
+
+    def counts(self) -> dict[str, int]:
+        """Answers that earned 0 because the verifier's time was over, or its worker process died of them; running
+        totals of this process.
+        """
+        counts = verifiers.counts()
+        return {"verifier_timeouts": counts.timeouts, "verifier_crashes": counts.crashes}
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,8 @@ def verifier_of(asked: str | VerifierFactory | None, question: Question) -> Veri
     Raises:
         InputError: unknown name, or an answer that the verifier cannot use.
     """
-    if asked is not None and not isinstance(asked, str):
-        return asked(question.answer)
-    return verifiers.make(asked or getattr(question, "verifier", "gsm8k-numeric"), question.answer)
+    rule = getattr(question, "verifier", "gsm8k-numeric") if asked is None else asked
+    return verifiers.make(rule, question.answer) if isinstance(rule, str) else rule(question.answer)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,6 +59,8 @@ if TYPE_CHECKING:
 
 __all__ = ["METRICS", "FineTune", "FineTuneState"]
 
+_TOGETHER = 20_000_000  # weights up to which many seeds are computed together
+
 Array = jax.Array
 
 
@@ -79,7 +81,9 @@ class FineTune:
         temperature: of sampling and of scoring alike, so the policy that is scored is the one that acted.
         learning_rate: step size, a number or an optax schedule of the update count. Ignored with an own optimiser.
             None: by the number of weights, 1e-6 from 1.5 billion on and 3e-4 for the embedded models
-            (`llm_bridge.training.defaults`), and read back as that number; SGD needs one.
+            (`llm_bridge.training.defaults`), and read back as that number; SGD needs one, or step_over_kappa.
+        step_over_kappa: SGD's step size times κ, the logit gain of a success and unit of 1 − p. `llm_bridge.finetune`
+            measures κ before the run and divides by it.
         optimizer: "adamw", "sgd", "muon" (`llm_bridge.training.optimizers`), or an optax GradientTransformation.
         schedule: "constant", "linear" or "cosine", by round; the last two need a run's number of rounds.
         warmup_rounds: rounds over which the learning rate first rises from 0.
@@ -127,6 +131,7 @@ class FineTune:
     max_tokens: int | None = None
     temperature: float = 1.0
     learning_rate: float | optax.Schedule | None = None
+    step_over_kappa: float | None = None
     optimizer: optimizers.Optimizer | optax.GradientTransformation = "adamw"
     schedule: optimizers.Schedule = "constant"
     warmup_rounds: int = 0
@@ -194,6 +199,9 @@ class FineTune:
             )
         if self.old_log_probs not in ("sampler", "trainer"):
             raise InputError(f"FineTune has old_log_probs = {self.old_log_probs!r}: give 'sampler' or 'trainer'.")
+        if self.step_over_kappa is not None:
+            self._check_step_over_kappa()
+            return  # the rest is checked when kappa is known
         if self.learning_rate is None:
             rate = defaults.learning_rate(self.optimizer, defaults.weights_of(self.model))
             object.__setattr__(self, "learning_rate", rate)
@@ -215,6 +223,16 @@ class FineTune:
             )
         # An unknown schedule, or a floor out of range; the number of rounds is only known when bound.
         self.rate(self.warmup_rounds + 1)
+
+    def _check_step_over_kappa(self) -> None:
+        if self.optimizer != "sgd" or self.learning_rate is not None:
+            raise InputError(
+                'step_over_kappa sets the step size of optimizer="sgd": leave out learning_rate, and other optimisers.'
+            )
+        if not (self.step_over_kappa or 0) > 0:
+            raise InputError(f"FineTune has step_over_kappa = {self.step_over_kappa}: give a number above 0.")
+        if self.schedule != "constant" or self.warmup_rounds:
+            raise InputError("step_over_kappa is a fixed step size: leave out schedule and warmup_rounds.")
 
     @property
     def clip_limits(self) -> tuple[float, float] | None:
@@ -274,7 +292,11 @@ class FineTune:
                 not fit the model's context.
         """
         del row_capacity
-        max_tokens = self._longest(arms)
+        if self.step_over_kappa is not None:
+            raise InputError(
+                "step_over_kappa needs a measured kappa: run it by llm_bridge.finetune, or give learning_rate."
+            )
+        max_tokens = self.longest(arms)
         if max_tokens != self.max_tokens:
             return dataclasses.replace(self, max_tokens=max_tokens).bind(arms, rounds=rounds)
         warn_of_rounding(self)
@@ -305,16 +327,20 @@ class FineTune:
             metrics=lambda state: state.metrics,
         )
 
-    @property
-    def whole_rounds(self) -> bool:
-        """Whether an update takes a round at once, as many seeds together do: no mini- or micro-batches, no replay."""
-        return scan_learner.refused(self) is None
+    def bind_seeds(self, arms: PromptArms | QuestionArms, *, rounds: int | None, seeds: int) -> Learner | None:
+        """The learner for many seeds together, all of it traceable; arguments and errors as `bind`.
 
-    def bind_seeds(self, arms: PromptArms | QuestionArms, *, rounds: int | None = None) -> Learner:
-        """The learner for many seeds at once, all of it traceable; arguments and errors as `bind`."""
-        return scan_learner.bind(dataclasses.replace(self, max_tokens=self._longest(arms)), arms, rounds)
+        None where every seed is better computed by itself: one seed; a model of more than 20 million weights,
+        whose products fill the machine and whose rows without a signal are worth leaving out; micro-batches,
+        mini-batches and replay.
+        """
+        if seeds == 1 or self.step_over_kappa is not None or scan_learner.refused(self) is not None:
+            return None
+        if defaults.weights_of(self.model) > _TOGETHER:
+            return None
+        return scan_learner.bind(dataclasses.replace(self, max_tokens=self.longest(arms)), arms, rounds)
 
-    def _longest(self, arms: Any) -> int:
+    def longest(self, arms: Any) -> int:
         """`max_tokens`, or what fits where it is None.
 
         Raises:

@@ -237,10 +237,3 @@ def _update(host: Update, state: FineTuneState, responses: Responses, rewards: A
         updates=updates,
         metrics={name: jnp.asarray(values[name], jnp.float32) for name in state.metrics},
     )
-
-
-def final_weights(state: Any, seed: int) -> Any:
-    """The weights of one seed from a scan run's `history.final_state`, as `LanguageModel` methods take them by
-    `params=`.
-    """
-    return jax.tree.map(lambda leaf: leaf[seed], state.params)

@@ -67,3 +67,17 @@ class FineTuneState:
 
 
 QUESTION_ORDER, MINI_BATCHES = 1, 2
+# Folded into the run's key, one for each purpose. Seeds of a run fold in small numbers, so these never meet one.
+TRAIN_EVALUATION, TEST_EVALUATION, MEASUREMENT = 2**31 + 1, 2**31 + 2, 2**31 + 3
+
+
+def weights_of_seed(state: Any, seed: int = 0) -> PyTree:
+    """The weights of one seed of a run's state, as `LanguageModel`'s methods take them by `params=`.
+
+    Args:
+        state: `History.final_state`: of one seed, of a tuple of seeds, or of leaves [S, ...].
+        seed: from 0.
+    """
+    if isinstance(state, tuple):
+        return state[seed].params
+    return jax.tree.map(lambda leaf: leaf[seed], state.params) if state.round.ndim else state.params

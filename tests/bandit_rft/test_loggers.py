@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-
 from bandit_rft.cli.finetune_recorder import FineTuneRecorder
+
 from bandit_rft.errors import InputError
 from bandit_rft.runs import RunFolder, loggers
 from bandit_rft.runs.loggers import LoggedRecorder

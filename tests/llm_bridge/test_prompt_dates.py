@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bandit_rft.cli.finetune_recorder import FineTuneRecorder
 
 from bandit_rft.cli import main
-from bandit_rft.cli.finetune_recorder import FineTuneRecorder
 from llm_bridge import load_model
 from llm_bridge.measuring import scan
 from llm_bridge.models import chat_template

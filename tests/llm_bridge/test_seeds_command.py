@@ -11,12 +11,12 @@ from typing import BinaryIO
 import jax
 import numpy as np
 import pytest
+from bandit_rft.cli.finetune_learner import learner_settings
+from bandit_rft.cli.seeds_recorder import SeedsRecorder
 
 import bandit_rft
 from bandit_rft.cli import main
 from bandit_rft.cli.finetune import config_of
-from bandit_rft.cli.finetune_learner import learner_settings
-from bandit_rft.cli.seeds_recorder import SeedsRecorder
 from bandit_rft.runs import EVALUATIONS, RunFolder, read_history, read_lines
 from llm_bridge import FineTune, load_model
 from llm_bridge.bandits.token_arms import TokenPromptArms

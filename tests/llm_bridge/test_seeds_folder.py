@@ -7,10 +7,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from bandit_rft.cli.finetune_learner import learner_settings
 
 from bandit_rft.cli import main, seeds_responses
 from bandit_rft.cli.finetune import config_of
-from bandit_rft.cli.finetune_learner import learner_settings
 from bandit_rft.errors import InputError
 from bandit_rft.runs import read_history, read_lines
 from bandit_rft.runs.rollouts import rounds_of

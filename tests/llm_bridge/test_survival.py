@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from bandit_rft.cli.stopping import Stopped, StopRequest
+
 from bandit_rft.runs import LineWriter
 from llm_bridge.training import checkpoints
 from tests.bandit_rft import tiny_folder

@@ -14,15 +14,11 @@ import signal
 import socket
 import sys
 import threading
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from bandit_rft.errors import InputError
-
 if TYPE_CHECKING:
     from bandit_rft.runs.progress import ProgressLine
-    from llm_bridge.training.finite import NotFiniteError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -143,15 +139,6 @@ class _SecondInterrupt:
                         2, b"\nbandit-rft: interrupted; what was saved is whole, and the same command continues.\n"
                     )
                 os._exit(INTERRUPTED)
-
-
-def not_finite(error: NotFiniteError, prompt: str, checkpoint: Path | None) -> InputError:
-    """The error as the command says it: with the user's name of the prompt, and the last good checkpoint or None."""
-    kept = "no checkpoint before it is kept" if checkpoint is None else f"the last good checkpoint is {checkpoint}"
-    return InputError(
-        f"Round {error.round} gave {error.what} on {prompt} ({error.prompt!r}) and the run stopped; {kept}: lower the "
-        "learning rate, or check the model's weights, in another --out."
-    )
 
 
 def say(line: ProgressLine, sentence: str) -> None:

@@ -10,15 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bandit_rft.errors import InputError
-
-if TYPE_CHECKING:
-    from bandit_rft.runs import RunFolder
-    from llm_bridge import LanguageModel
+from bandit_rft.runs import CONFIG, RunFolder, read_json
+from llm_bridge.language_model import LanguageModel
 
 # In config.json, among what the run resolved.
 DATE, DIGEST = "prompt_date", "prompts"
@@ -26,8 +23,6 @@ DATE, DIGEST = "prompt_date", "prompts"
 
 def prompt_date(folder: str | Path, asked: str | None) -> str | None:
     """The moment that chat templates are shown in this run folder: as recorded there, else as asked; None: now."""
-    from bandit_rft.runs import CONFIG, read_json
-
     path = Path(folder) / CONFIG
     resolved = read_json(path).get("resolved") if path.is_file() else None
     recorded = resolved.get(DATE) if isinstance(resolved, dict) else None

@@ -14,35 +14,61 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from bandit_rft.errors import InputError
-
-if TYPE_CHECKING:
-    from llm_bridge import LanguageModel
-    from llm_bridge.data.datasets import Example
+from llm_bridge.language_model import LanguageModel
+from llm_bridge.verifiers import user
 
 _MODEL_FILES = (".json", ".jinja", ".model", ".safetensors", ".txt")
 _SHORT = 8  # hexadecimal digits of each question's own digest: they only find the one that the whole one has missed
 
 
+class Asked(Protocol):
+    """A question with the name of its verifier."""
+
+    @property
+    def prompt(self) -> Sequence[Mapping[str, str]]: ...
+
+    @property
+    def answer(self) -> Any: ...
+
+    @property
+    def verifier(self) -> str: ...
+
+
 def of_run(
-    model: LanguageModel, training: Sequence[Example], test: Sequence[Example], verifier: str | None
+    model: LanguageModel,
+    training: Sequence[Asked],
+    test: Sequence[Any],
+    verifier: str | None,
+    objects: Mapping[str, str | None],
 ) -> dict[str, Any]:
-    """What the manifest keeps: "model" and "verifier" by file, "training" and "test" by question.
+    """What the manifest keeps: "model" and "verifier" by file, "training" and "test" by question, "objects" by name.
 
     Args:
         model: as loaded; one that was made in memory has no digest.
         training, test: the questions, each with its prompt, its answer and its own verifier's name.
         verifier: the one for all of them; None: each its own.
+        objects: digests of what the user gave as Python objects; None where the source is unknown, which is not
+            checked.
     """
-    names = dict.fromkeys(verifier or example.verifier for example in (*training, *test))
+    # A verifier that came as an object is among the objects: its name leads to no file.
+    names = dict.fromkeys(
+        verifier or _rule(example) for example in (*training, *test) if getattr(example, "factory", None) is None
+    )
     return {
         "model": _of_model(model),
         "verifier": {file: digest for name in names for file, digest in _of_verifier(name).items()},
         "training": _of_questions(training, verifier),
         "test": _of_questions(test, verifier),
+        "objects": {name: digest for name, digest in objects.items() if digest is not None},
     }
+
+
+def _rule(example: Any) -> str:
+    rule = getattr(example, "verifier", "gsm8k-numeric")
+    return rule if isinstance(rule, str) else "a function"
 
 
 def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, str | int | None] | None:
@@ -57,7 +83,7 @@ def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple
         old, new = str(held.get("each")), str(found.get("each"))
         places = [at // _SHORT for at in range(0, len(new), _SHORT) if old[at : at + _SHORT] != new[at : at + _SHORT]]
         return kind, places[0] if len(old) == len(new) and places else None
-    for kind in ("verifier", "model"):
+    for kind in ("verifier", "model", "objects"):
         held, found = before.get(kind), now.get(kind)
         if not isinstance(held, Mapping) or not isinstance(found, Mapping):
             continue
@@ -79,8 +105,6 @@ def _of_model(model: LanguageModel) -> dict[str, str] | None:
 
 
 def _of_verifier(name: str) -> dict[str, str]:
-    from llm_bridge.verifiers import user
-
     return _of_files(user.sources(name)) if _is_function(name) else {}
 
 
@@ -96,13 +120,15 @@ def _of_files(paths: Mapping[str, Path]) -> dict[str, str]:
         return dict(zip(sorted(paths), threads.map(digest, (paths[name] for name in sorted(paths))), strict=True))
 
 
-def _of_questions(examples: Iterable[Example], verifier: str | None) -> dict[str, str]:
+def _of_questions(examples: Iterable[Any], verifier: str | None) -> dict[str, str]:
     each = []
     for example in examples:
-        name = verifier or example.verifier
+        name = verifier or _rule(example)
         # A function's file is digested by itself, however its path is spelled.
         rule = name.rpartition(":")[2] if _is_function(name) else name
-        asked = [[dict(message) for message in example.prompt], example.answer, rule]
+        prompt = example.prompt
+        messages = prompt if isinstance(prompt, str) else [dict(message) for message in prompt]
+        asked = [messages, example.answer, rule]
         each.append(hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest())
     whole = hashlib.sha256("".join(each).encode()).hexdigest()
     return {"sha256": whole, "each": "".join(digest[:_SHORT] for digest in each)}

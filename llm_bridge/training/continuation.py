@@ -12,35 +12,59 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bandit_rft.cli import digests
-from bandit_rft.cli.finetune_config import FineTuneConfig
 from bandit_rft.errors import InputError
-from bandit_rft.runs import DIGESTS, EVALUATIONS, HISTORY, LINES, MANIFEST, read_json, refuse_other
-
-if TYPE_CHECKING:
-    from llm_bridge.data.datasets import Example
+from bandit_rft.runs import DIGESTS, EVALUATIONS, LINES, MANIFEST, read_json, refuse_other
+from llm_bridge.training import checkpoints, digests
 
 # No number of a run depends on these; of evaluations each sample has a key of its own, whatever its batch.
 FREE = ("checkpoint_every", "evaluation_batch", "keep_checkpoints", "keep_optimizer")
-_PATHS = {"model": "model", "data": "training", "test_data": "test", "verifier": "verifier"}  # field -> its digest
 _ORDINAL = {"training": "Question", "test": "Test question"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """How a run's options are called where it was asked for. Of a run in Python, the defaults.
+
+    Attributes:
+        dashes: whether options are written --as-this; else as_arguments.
+        training, test: what the user calls the questions of each.
+        verifier: the one for all questions, by name; None: each question's own.
+        paths: fields of the configuration that name a path, and the digest that tells whether their content is the
+            same.
+        defaults: of fields that a folder of an older version may lack.
+        revision: of the training data, where they are from the hub.
+    """
+
+    dashes: bool = False
+    training: str = "the arms"
+    test: str = "evaluate"
+    verifier: str | None = None
+    paths: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    revision: str | None = None
+
+    def option(self, name: str) -> str:
+        """An option as the user writes it."""
+        return f"--{name.replace('_', '-')}" if self.dashes else name
 
 
 @dataclass(kw_only=True)
 class Continuation:
-    """A `run_folder.Continues`.
+    """A `runs.Continues`.
 
     Attributes:
-        config: what is asked.
-        examples: the training questions.
+        words: how the run's options are called.
+        places: the training questions' places in their data.
+        rules: the names of their verifiers.
         digests: of what it is to be done on (`digests.of_run`).
         notes: sentences for the user, once it has been called.
     """
 
-    config: FineTuneConfig
-    examples: Sequence[Example]
+    words: Words
+    places: Sequence[int]
+    rules: Sequence[str]
     digests: Mapping[str, Any]
     notes: list[str] = field(default_factory=list)
 
@@ -54,15 +78,14 @@ class Continuation:
         before = read_json(path).get(DIGESTS) if path.exists() else None
         before = before if isinstance(before, Mapping) else None
         kept = dict(asked)
-        for name, kind in _PATHS.items():
+        for name, kind in self.words.paths.items():
             if _same_place(saved.get(name), asked.get(name), before is not None and kind in before):
                 kept[name] = saved[name]
         if saved.get("learning_rate") is None and asked.get("learning_rate") == _resolved(saved).get("learning_rate"):
             kept["learning_rate"] = None  # --config gives the rate that the folder's own run came to
-        rules = {example.verifier for example in self.examples}
-        if asked.get("verifier") is None and rules == {saved.get("verifier")}:
+        if asked.get("verifier") is None and set(self.rules) == {saved.get("verifier")}:
             kept["verifier"] = saved["verifier"]  # older versions wrote the one that the first question named
-        refuse_other(folder, {**saved, **{name: kept[name] for name in ("rounds", *FREE)}}, kept)
+        refuse_other(folder, {**saved, **{name: kept.get(name) for name in ("rounds", *FREE)}}, kept)
         if _begun(folder, saved):
             if before is None:
                 self.notes.append(
@@ -70,26 +93,28 @@ class Continuation:
                     "are still the same is not checked."
                 )
             else:
-                self._refuse_change(folder, before)
+                self._refuse_change(folder, before, asked)
         if saved.get("rounds") != asked["rounds"]:
-            _refuse_rounds(folder, saved, asked["rounds"])
+            _refuse_rounds(folder, saved, asked["rounds"], self.words)
         return kept
 
-    def _refuse_change(self, folder: Path, before: Mapping[str, Any]) -> None:
+    def _refuse_change(self, folder: Path, before: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
         found = digests.first_difference(before, self.digests)
         if found is None:
             return
         kind, which = found
-        config = self.config
         if kind in ("training", "test"):
-            data = (config.data if kind == "training" else config.test_source) or "--prompt"
-            place = self.examples[which].index if kind == "training" and isinstance(which, int) else which
+            data = self.words.training if kind == "training" else self.words.test
+            place = self.places[which] if kind == "training" and isinstance(which, int) else which
             name = f"The {kind} questions of {data} are" if which is None else f"{_ORDINAL[kind]} {place} of {data} is"
+        elif kind == "objects":
+            name = f"The {which} is"
         else:
-            name = f"the {kind} {getattr(config, kind)}"
+            name = f"the {kind} {asked.get(kind)}" if asked.get(kind) else f"the {kind}"
             name = f"{name[0].upper()}{name[1:]} is" if which is None else f"{which} of {name} is"
         raise InputError(
-            f"{name} not what the run in {folder} began with: restore it to continue the run, or choose another --out."
+            f"{name} not what the run in {folder} began with: restore it to continue the run, or choose another "
+            f"{self.words.option('out')}."
         )
 
 
@@ -103,7 +128,7 @@ def _begun(folder: Path, saved: Mapping[str, Any]) -> bool:
     """Whether anything was done, or measured, on what the run was first given."""
     if _resolved(saved).get("measurement"):
         return True
-    return any((folder / name).exists() and (folder / name).stat().st_size for name in (HISTORY, LINES, EVALUATIONS))
+    return any((folder / name).exists() and (folder / name).stat().st_size for name in (LINES, EVALUATIONS))
 
 
 def _same_place(saved: Any, asked: Any, digested: bool) -> bool:
@@ -124,13 +149,13 @@ def _split(name: str) -> tuple[str, str]:
     return (os.path.expanduser(path), function) if path.endswith(".py") else (os.path.expanduser(name), "")
 
 
-def _refuse_rounds(folder: Path, saved: Mapping[str, Any], rounds: int) -> None:
-    from llm_bridge.training import checkpoints
-
+def _refuse_rounds(folder: Path, saved: Mapping[str, Any], rounds: int, words: Words) -> None:
+    option, out = words.option("rounds"), words.option("out")
     if saved.get("schedule", "constant") != "constant":
         raise InputError(
-            f"{folder} holds a run of {saved.get('rounds')} rounds, over which --schedule {saved['schedule']} spreads "
-            f"the learning rate: with --rounds {rounds} it is another run, so choose another --out."
+            f"{folder} holds a run of {saved.get('rounds')} rounds, over which {words.option('schedule')} "
+            f"{saved['schedule']} spreads the learning rate: with {option} {rounds} it is another run, so choose "
+            f"another {out}."
         )
     found = checkpoints.available(folder / "checkpoints")
     if not found:
@@ -138,12 +163,12 @@ def _refuse_rounds(folder: Path, saved: Mapping[str, Any], rounds: int) -> None:
     done = checkpoints.round_of(found[-1])
     if rounds < done:
         raise InputError(
-            f"{folder} has done {done} rounds, more than --rounds {rounds}: give at least {done}, or choose another "
-            "--out."
+            f"{folder} has done {done} rounds, more than {option} {rounds}: give at least {done}, or choose another "
+            f"{out}."
         )
     if rounds > done and checkpoints.is_reduced(found[-1]):
         raise InputError(
             f"{folder} keeps the weights of its last round and not the optimiser's state, so that it cannot go on to "
-            f"--rounds {rounds}: begin another run with these weights (bandit-rft export), or repeat it with "
-            "--keep-optimizer."
+            f"{option} {rounds}: begin another run with these weights (bandit-rft export), or repeat it with "
+            f"{words.option('keep_optimizer')}."
         )

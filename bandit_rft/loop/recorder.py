@@ -1,19 +1,18 @@
-"""What the scan loop tells between its chunks of rounds, so that a run of many seeds can be written and continued."""
+"""What both loops tell between chunks of rounds, so that a run can be written, and continued, as it happens."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from bandit_rft.history import History
 
 MOST_ROUNDS = 64  # of a chunk: what is compiled makes room for so many records, whatever the chunk's own length
 
 
-@runtime_checkable
-class ChunkRecorder(Protocol):
-    """A recorder of the scan loop. Where a run is cut into chunks changes no number of it: the chunk's length is an
-    argument of one compiled program, and a round's keys depend on the round alone.
+class Recorder(Protocol):
+    """A recorder of a run. Where the run is cut into chunks changes no number of it: a round's keys depend on the round
+    alone, and in the scan loop the chunk's length is an argument of one compiled program.
     """
 
     def groups(self, usual: int) -> int:
@@ -24,7 +23,7 @@ class ChunkRecorder(Protocol):
 
     def resume(self, state: Any) -> tuple[Mapping[str, Any], Any] | None:
         """(records [S, done, ...] by the loop's names, state after them) to go on from, or None to start afresh.
-        `state` [S, ...] is a template.
+        `state` is a template; see `record`.
         """
         ...
 
@@ -39,13 +38,16 @@ class ChunkRecorder(Protocol):
         ...
 
     def record(self, history: History, state: Any, kept: Any) -> None:
-        """A chunk is done: everything so far, and the state [S, ...] after it, which the next chunk overwrites; of the
-        chunk's own rounds, what the arm set keeps of their arms (`ArmSet`), arrays [S, L, ...], or None.
+        """A chunk is done: everything so far, and the state after it, which the next chunk overwrites; of the chunk's
+        own rounds, what the arm set keeps of their arms (`ArmSet`), arrays [S, L, ...], or None.
+
+        The state is that of all seeds: leaves [S, ...] where they are computed together, else a tuple of S states, or
+        the one seed's own.
         """
         ...
 
 
-def recorded_chunks(begin: int, rounds: int, recorder: ChunkRecorder) -> Iterator[tuple[int, int]]:
+def recorded_chunks(begin: int, rounds: int, recorder: Recorder) -> Iterator[tuple[int, int]]:
     """(start, length) of the chunks, each asked for when the one before it is done."""
     start = begin
     while start < rounds:

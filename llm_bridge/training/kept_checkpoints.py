@@ -9,41 +9,42 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from bandit_rft.cli.finetune_config import FineTuneConfig
+import jax
+
+from llm_bridge.training import checkpoints
 
 OPTIMIZER = "opt_state"  # the field of `FineTuneState`
 LARGE = 100_000_000  # bytes of it in a checkpoint, from which on a finished run does not keep it
 
 
-def at_the_start(state: Any, config: FineTuneConfig) -> str:
-    """A sentence on the size of the checkpoints of such a state."""
-    whole, optimizer = _size(state), _size(getattr(state, OPTIMIZER))
-    kept = f"up to {config.keep_checkpoints} are kept" if config.keep_checkpoints > 1 else "one is kept"
+def at_the_start(state: Any, keep: int, keep_optimizer: bool) -> str:
+    """A sentence on the size of the checkpoints of a run's state, of one seed or of several."""
+    states = state if isinstance(state, tuple) else (state,)
+    whole, optimizer = _size(state), sum(_size(getattr(own, OPTIMIZER)) for own in states)
+    kept = f"up to {keep} are kept" if keep > 1 else "one is kept"
     said = f"Each checkpoint takes {_amount(whole)}; {kept} (--keep-checkpoints)"
     if optimizer < LARGE:
         return f"{said}."
-    if config.keep_optimizer:
+    if keep_optimizer:
         return f"{said}, the finished run's too (--keep-optimizer)."
     return f"{said}, of which the finished run keeps the weights, {_amount(whole - optimizer)} (--keep-optimizer: all)."
 
 
-def tidy(folder: Path, config: FineTuneConfig) -> str:
-    """Leave of a finished run's checkpoints what its configuration keeps; a sentence on what was dropped, or nothing.
+def tidy(folder: Path, keep: int, keep_optimizer: bool) -> str:
+    """Leave of a finished run's checkpoints what is to be kept; a sentence on what was dropped, or nothing.
 
     Args:
         folder: of the checkpoints.
-        config: the run's.
+        keep: newest checkpoints that are kept.
+        keep_optimizer: whether the optimiser's state is, where it is large.
 
     Raises:
         InputError: the folder cannot be written.
     """
-    from llm_bridge.training import checkpoints
-
-    checkpoints.prune(folder, config.keep_checkpoints)
-    freed = 0 if config.keep_optimizer else checkpoints.reduce(folder, OPTIMIZER, least=LARGE)
+    checkpoints.prune(folder, keep)
+    freed = 0 if keep_optimizer else checkpoints.reduce(folder, OPTIMIZER, least=LARGE)
     if not freed:
         return ""
     return (
@@ -54,8 +55,6 @@ def tidy(folder: Path, config: FineTuneConfig) -> str:
 
 def _size(state: Any) -> int:
     """Bytes of a state's arrays."""
-    import jax
-
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 

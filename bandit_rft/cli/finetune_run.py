@@ -1,0 +1,140 @@
+"""A fine-tuning configuration as objects, run by `llm_bridge.finetune`, and what is printed at its end."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bandit_rft.cli.finetune_config import FineTuneConfig
+
+if TYPE_CHECKING:
+    from llm_bridge import LanguageModel
+    from llm_bridge.training.run import Run
+
+# Fields of a configuration that `FineTune` has under the same name.
+_LEARNER_FIELDS = (
+    *("signal", "ddof", "eps", "reward_right", "reward_wrong", "rollouts", "baseline_rollouts", "max_tokens"),
+    *("temperature", "optimizer", "learning_rate", "step_over_kappa", "schedule", "warmup_rounds"),
+    *("learning_rate_floor", "weight_decay", "adam_eps", "kl_weighted", "old_log_probs", "gradient_clip"),
+    *("kl_coefficient", "kl", "reward_kl_coefficient", "reward_kl", "log_kl", "entropy_coefficient"),
+    *("dual_clip", "epochs", "mini_batches", "replay", "aggregation", "micro_batch", "generation_batch", "remat"),
+)
+# Fields that name a path, and the digest that tells whether what it leads to is the same.
+_PATHS = {"model": "model", "data": "training", "test_data": "test", "verifier": "verifier"}
+
+
+def finetune(
+    config: FineTuneConfig,
+    out: str | Path,
+    *,
+    seeds: int = 1,
+    log: Sequence[str] = (),
+    model: LanguageModel | None = None,
+) -> Run:
+    """Run or continue a configuration in a run folder, draw its figure, report it, and print the summary.
+
+    Args:
+        config: what to do.
+        out: the run folder.
+        seeds: S.
+        log: names of `bandit_rft.runs.loggers` that are told of the run; no part of the configuration.
+        model: an already loaded model of `config.model`, where the caller has one.
+
+    Raises:
+        InputError: whatever is wrong with model, data, options or folder.
+    """
+    # Everything that can be refused without the model is refused before it is loaded.
+    from bandit_rft.cli.finetune_questions import asked_for, test_examples, training_data
+    from bandit_rft.cli.pinned_model import load_pinned
+    from bandit_rft.runs import explain_disk_errors, loggers
+    from figures import finetune_run, finetune_seeds, report
+    from llm_bridge import QuestionArms, verifiers
+    from llm_bridge.bandits.question_arms import verifier_of
+    from llm_bridge.data import datasets
+    from llm_bridge.training import run as training
+    from llm_bridge.training.continuation import Words
+
+    loggers.check(log)
+    tell_once = datasets.once(config.verifier)
+    revision = None
+    if config.data is not None:
+        data = training_data(config, tell_once)
+        examples, revision = asked_for(data, config), data.revision
+    else:
+        assert config.prompt is not None
+        assert config.answer is not None
+        message = {"role": "user", "content": config.prompt}
+        examples = [datasets.Example(prompt=(message,), ground_truth=config.answer, index=0, data_source="prompt")]
+    # Each question's own, unless one is asked for; what is wrong with one is said before the model is loaded.
+    for example in examples:
+        verifier_of(config.verifier, example)
+    test = test_examples(config, tell_once)
+    for example in test:
+        verifier_of(config.verifier, example)
+    model = model or load_pinned(out, config)
+    arms = QuestionArms(model, examples, config.verifier)
+    run = training.finetune(
+        arms,
+        learner(config, model),
+        config.rounds,
+        seeds,
+        config.key,
+        out,
+        evaluate=evaluators(config, examples, test),
+        measure=training.Measuring(config.measure_rollouts, config.measure_error, config.evaluation_batch)
+        if config.measures
+        else None,
+        log=log,
+        config=config.to_json(),
+        checkpoint_every=config.checkpoint_every,
+        keep_checkpoints=config.keep_checkpoints,
+        keep_optimizer=config.keep_optimizer,
+        words=Words(
+            dashes=True,
+            training=config.data or "--prompt",
+            test=config.test_source or "",
+            verifier=config.verifier,
+            paths=_PATHS,
+            defaults={entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)},
+            revision=revision,
+        ),
+    )
+    figure = finetune_run if seeds == 1 else finetune_seeds
+    with explain_disk_errors(run.folder / "figures"):
+        drawn = figure.draw(run.folder)
+    print(figure.summary(run.folder))
+    print(f"Figure: {drawn}\nReport: {report.write(run.folder)}\nRun folder: {run.folder}", flush=True)
+    if verifiers.counts().said():
+        print(verifiers.counts().said())
+    return run
+
+
+def learner(config: FineTuneConfig, model: LanguageModel) -> Any:
+    """The `FineTune` of a configuration."""
+    from llm_bridge import FineTune
+
+    return FineTune(
+        model,
+        prompts=config.prompts_per_round,
+        clip=config.clip_limits,
+        betas=(config.beta1, config.beta2),
+        **{name: getattr(config, name) for name in _LEARNER_FIELDS},
+    )
+
+
+def evaluators(config: FineTuneConfig, examples: Sequence[Any], test: Sequence[Any]) -> list[Any]:
+    """The `Evaluator`s of a configuration: on training and on test questions."""
+    from llm_bridge import Evaluator
+
+    most, common = max(config.ks), {"ks": config.ks, "verifier": config.verifier, "batch": config.evaluation_batch}
+    found = []
+    if config.train_samples:
+        shown = examples[: config.train_questions]
+        samples = max(-(-config.train_samples // len(shown)), most)
+        found.append(Evaluator("train", shown, every=config.evaluate_every, samples=samples, **common))
+    if test:
+        every = config.evaluate_every if config.test_every is None else config.test_every or None
+        found.append(Evaluator("test", test, every=every, samples=most, **common))
+    return found

@@ -1,0 +1,138 @@
+"""What a run in Python was asked, in words: the questions of its arm sets, and objects by name and digest.
+
+A run folder says what was done. Numbers and names are written as they are; a function or an object of the user's own
+(verifier, signal, optimiser) by module, qualified name and the SHA-256 of its source.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_bridge import verifiers
+from llm_bridge.bandits.prompt_arms import Prompt, VerifierFactory
+from llm_bridge.bandits.response_arms import ResponseArms
+from llm_bridge.training.learner import FineTune
+
+PYTHON = "python"  # in config.json: the run was made from Python objects, which the file names but does not hold
+_RENAMED = {"prompts": "prompts_per_round"}
+_LEFT_OUT = ("model", "donate", "clip", "betas")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedQuestion:
+    """A question as a run folder has it.
+
+    Attributes:
+        prompt: chat messages.
+        answer: as text; empty where the verifier has it in itself.
+        index: its place among the run's questions.
+        verifier: by name.
+        factory: answer -> (text -> reward), where the verifier has no name that `verifiers.make` knows.
+        encoded: what the model is given: a text, or the messages.
+    """
+
+    prompt: tuple[Mapping[str, str], ...]
+    answer: str
+    index: int
+    verifier: str
+    factory: VerifierFactory | None = None
+    encoded: Prompt
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """A question as `evaluate` takes it."""
+
+    prompt: Prompt
+    answer: Any
+    verifier: str | VerifierFactory
+
+
+def questions_of(arms: ResponseArms) -> list[Any]:
+    """An arm set's questions, as `evaluate` takes them: each with its own verifier."""
+    return [
+        _Measured(prompt=question.encoded, answer=question.answer, verifier=question.factory or question.verifier)
+        for question in asked(arms)
+    ]
+
+
+def asked(arms: ResponseArms) -> list[AskedQuestion]:
+    """An arm set's questions, as its run folder has them."""
+    examples: Sequence[Any] = getattr(arms, "examples", None) or (arms,)
+    return [
+        AskedQuestion(
+            prompt=_messages(example.prompt),
+            answer=str(getattr(example, "answer", "")),
+            index=getattr(example, "index", place),
+            encoded=example.prompt,
+            **_verifier(arms, example, place),
+        )
+        for place, example in enumerate(examples)
+    ]
+
+
+def _verifier(arms: Any, example: Any, place: int) -> dict[str, Any]:
+    """The name of a question's verifier and, where it has none that `make` knows, a factory of it."""
+    if not hasattr(arms, "checks"):  # it reads tokens
+        return {"verifier": "gsm8k-strict"}
+    rule = getattr(arms, "verifier", None)
+    if rule is None:
+        rule = getattr(example, "verifier", "gsm8k-numeric")
+    if isinstance(rule, str):
+        return {"verifier": rule}
+    check = arms.checks[place]
+    return {"verifier": name_of(rule), "factory": lambda answer: check}
+
+
+def _messages(prompt: Prompt) -> tuple[Mapping[str, str], ...]:
+    return ({"role": "user", "content": prompt},) if isinstance(prompt, str) else tuple(prompt)
+
+
+def name_of(thing: Any) -> str:
+    """module:qualified name of a function or of an object's type; a user's verifier by the name that made it."""
+    if isinstance(thing, verifiers.UserFunction):
+        return thing.name
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def digest_of(thing: Any) -> str | None:
+    """The SHA-256 of an object's source: of a function its own text, of any other object its type's; None where Python
+    cannot find the source (code that was typed into an interpreter).
+    """
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    try:
+        return hashlib.sha256(inspect.getsource(named).encode()).hexdigest()
+    except (OSError, TypeError):
+        return None
+
+
+def settings_of(learner: FineTune) -> dict[str, Any]:
+    """A learner's settings under the names of config.json; what is no plain value by name."""
+    found: dict[str, Any] = {}
+    for entry in dataclasses.fields(learner):
+        if entry.init and entry.name not in _LEFT_OUT:
+            value = getattr(learner, entry.name)
+            plain = value is None or isinstance(value, bool | int | float | str)
+            found[_RENAMED.get(entry.name, entry.name)] = value if plain else name_of(value)
+    low, high = learner.clip_limits or (None, None)
+    found["clip"], found["clip_high"] = low, None if high == low else high
+    found["beta1"], found["beta2"] = learner.betas
+    return found
+
+
+def objects_of(arms: ResponseArms, learner: FineTune) -> dict[str, str | None]:
+    """Digests of the user's own objects in a run, by what they are called there."""
+    things = {"signal": learner.signal, "optimizer": learner.optimizer, "learning_rate": learner.learning_rate}
+    found = {f"{name} {name_of(thing)}": digest_of(thing) for name, thing in things.items() if _own(thing)}
+    rules = [getattr(arms, "verifier", None)]
+    return found | {f"verifier {name_of(rule)}": digest_of(rule) for rule in rules if _own(rule)}
+
+
+def _own(thing: Any) -> bool:
+    return thing is not None and not isinstance(thing, bool | int | float | str)

@@ -1,0 +1,174 @@
+"""Pass@1 and pass@k between the rounds of a fine-tuning run: what is measured, when, and from which draws.
+
+Evaluator("test", examples, every=50, samples=4, ks=(1, 4))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from bandit_rft.errors import InputError
+from bandit_rft.runs.progress import ProgressLine
+from llm_bridge.bandits.prompt_arms import VerifierFactory
+from llm_bridge.bandits.question_arms import Question
+from llm_bridge.bandits.response_arms import ResponseArms
+from llm_bridge.language_model import LanguageModel
+from llm_bridge.measuring.evaluate import evaluate
+from llm_bridge.training.asked import questions_of
+from llm_bridge.training.state import TEST_EVALUATION, TRAIN_EVALUATION
+
+LEAST_RESPONSES = 64  # behind an evaluation whose number of samples nobody gave
+
+# What a line of evaluations.jsonl holds, whoever measured.
+EVALUATION_FIELDS: dict[str, type] = {
+    **dict.fromkeys(("round", "successes", "samples"), int),
+    **dict.fromkeys(("pass_at_1", "low", "high"), float),
+    "measured": str,
+    "pass_at_k": dict,
+}
+# (weights, rounds done, seed or None for all of them) -> record
+Measure = Callable[[Any, int, int | None], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """A measurement of Pass@1, and pass@k, before the first round, after the last, and between.
+
+    Attributes:
+        name: what its records are called. Each name draws from keys of its own; "train" and "test" are those that
+            figures and reports know by name.
+        examples: questions, as `evaluate` takes them.
+        every: rounds between; None: before and after only.
+        samples: responses to each question; None: as many as make 64 in all, and at least the largest k.
+        ks: the k of pass@k.
+        verifier: as `evaluate` takes it; None: each question's own.
+        batch: responses generated together, to bound memory; it changes no draw.
+
+    Raises:
+        InputError: no question, a k below 1 or above the samples, or a name that is empty.
+    """
+
+    name: str
+    examples: Sequence[Question]
+    _: dataclasses.KW_ONLY
+    every: int | None = None
+    samples: int | None = None
+    ks: Sequence[int] = (1,)
+    verifier: str | VerifierFactory | None = None
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "examples", tuple(self.examples))
+        object.__setattr__(self, "ks", tuple(sorted(set(self.ks))))
+        if not self.name or not self.examples:
+            raise InputError("An Evaluator has no name or no question: give both.")
+        if not self.ks or self.ks[0] < 1:
+            raise InputError(f"Evaluator {self.name!r} has ks = {self.ks}: give whole numbers of at least 1.")
+        if self.every is not None and self.every < 1:
+            raise InputError(f"Evaluator {self.name!r} has every = {self.every}: give at least 1, or None.")
+        if self.samples is None:
+            samples = max(-(-LEAST_RESPONSES // len(self.examples)), self.ks[-1])
+            object.__setattr__(self, "samples", samples)
+        assert self.samples is not None
+        if self.samples < self.ks[-1]:
+            raise InputError(
+                f"Evaluator {self.name!r} has samples = {self.samples} and asks for pass@{self.ks[-1]}: give at least "
+                f"{self.ks[-1]} samples."
+            )
+
+    @property
+    def purpose(self) -> int:
+        """What is folded into the run's key for it."""
+        known = {"train": TRAIN_EVALUATION, "test": TEST_EVALUATION}
+        return known.get(self.name, 2**31 + 2**16 + zlib.crc32(self.name.encode()) % 2**30)
+
+    def bind(
+        self, model: LanguageModel, *, key: jax.Array, max_tokens: int, temperature: float, shown: bool
+    ) -> Measure:
+        """The measurement by this model.
+
+        Args:
+            model: whose weights are replaced by those that are measured.
+            key: the run's; a record draws from fold_in(fold_in(key, purpose), rounds done), and of a seed from
+                fold_in(·, seed).
+            max_tokens, temperature: the run's.
+            shown: whether progress is shown.
+        """
+        samples = self.samples
+        assert samples is not None
+
+        def measure(params: Any, done: int, seed: int | None) -> dict[str, Any]:
+            called = {"train": "training"}.get(self.name, self.name)
+            label = f"{called} Pass@1 after {done} rounds" + ("" if seed is None else f" of seed {seed}")
+            draws = jax.random.fold_in(jax.random.fold_in(key, self.purpose), done)
+            with ProgressLine(label, unit="responses", quantity="Pass@1", shown=shown) as line:
+                found = evaluate(
+                    model,
+                    self.examples,
+                    key=draws if seed is None else jax.random.fold_in(draws, seed),
+                    max_tokens=max_tokens,
+                    verifier=self.verifier,
+                    samples=samples,
+                    temperature=temperature,
+                    batch=self.batch,
+                    params=params,
+                    progress=line,
+                )
+            record = {**dataclasses.asdict(found), "per_question": found.per_question.tolist()}
+            return {**record, "pass_at_k": {str(k): found.pass_at(k) for k in self.ks}}
+
+        return measure
+
+
+def evaluators_of(asked: Iterable[Any], arms: ResponseArms) -> list[Evaluator]:
+    """What `finetune(evaluate=[...])` names: each an `Evaluator`, an arm set, or a list of examples.
+
+    The run's own arms are called "train", others and examples "test".
+
+    Raises:
+        InputError: something else, or a name given twice.
+    """
+    found: list[Evaluator] = []
+    for entry in asked:
+        if isinstance(entry, Evaluator):
+            found.append(entry)
+        elif isinstance(entry, ResponseArms):
+            found.append(Evaluator("train" if entry is arms else "test", questions_of(entry)))
+        elif isinstance(entry, Iterable) and not isinstance(entry, str):
+            found.append(Evaluator("test", list(entry)))
+        else:
+            raise InputError(
+                f"evaluate has an entry of type {type(entry).__name__}: give an Evaluator, an arm set, or a list of "
+                "examples."
+            )
+    names = [entry.name for entry in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(
+                f"evaluate has two entries called {name!r}: give each a name, as Evaluator(name, examples)."
+            )
+    return found
+
+
+def said(records: Sequence[dict[str, Any]], rounds: int) -> str:
+    """An evaluation of all seeds as a line; of many seeds only between the first and the last round, which the run's
+    summary names.
+    """
+    first = records[0]
+    done, name = first["round"], first["measured"]
+    if len(records) == 1:
+        others = "".join(f", pass@{k} {value:.3f}" for k, value in first["pass_at_k"].items() if k != "1")
+        return (
+            f"round {done}: {name} Pass@1 {first['pass_at_1']:.3f} [{first['low']:.3f}, {first['high']:.3f}] "
+            f"({first['successes']} of {first['samples']} responses){others}"
+        )
+    shares = [record["pass_at_1"] for record in records]
+    mean = sum(shares) / len(shares)
+    spread = f"mean of {len(shares)} seeds from {min(shares):.3f} to {max(shares):.3f}"
+    return f"round {done}: {name} Pass@1 {mean:.3f}, {spread}"

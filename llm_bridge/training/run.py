@@ -1,0 +1,414 @@
+"""`finetune`: a fine-tuning run of any model, any verifier and any number of seeds, in a run folder that continues it.
+
+    run = finetune(arms, FineTune(model, rollouts=4, signal="grpo"), rounds=200, seeds=4, out="runs/first",
+                   evaluate=[arms, test_examples])
+    run.history.rewards            [seeds, rounds, rollouts]
+    run.evaluations                Pass@1 before, between and after the rounds, as records
+    run.predict()                  the law of the run, or why it has none
+    run.report()                   an HTML page, written into the folder
+    run.export("tuned", seed=0)    weights that transformers loads
+
+The same call with the same `out` continues a run that was stopped or killed, bit by bit as if it had never been; a
+finished one is read back. `bandit-rft finetune` is this function with its arguments read from options.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+import bandit_rft
+from bandit_rft import arguments, run_law
+from bandit_rft.errors import InputError
+from bandit_rft.history import History
+from bandit_rft.keys import Key, as_key, recorded
+from bandit_rft.runs import CONFIG, DIGESTS, RunFolder, explain_disk_errors, loggers, now, read_json
+from bandit_rft.runs.progress import ProgressLine
+from bandit_rft.runs.rollouts import write_questions
+from bandit_rft.runs.stopping import StopRequest, say
+from llm_bridge import verifiers
+from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.question_arms import QuestionArms
+from llm_bridge.bandits.response_arms import ResponseArms
+from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms, speaks_tiny
+from llm_bridge.measuring.measure import measure as measure_kappa
+from llm_bridge.training import defaults, digests, kept_checkpoints, scan_learner
+from llm_bridge.training.asked import PYTHON, AskedQuestion, asked, objects_of, settings_of
+from llm_bridge.training.continuation import Continuation, Words
+from llm_bridge.training.evaluators import Evaluator, evaluators_of, said
+from llm_bridge.training.export import save_pretrained
+from llm_bridge.training.finite import NotFiniteError
+from llm_bridge.training.learner import FineTune
+from llm_bridge.training.pinned_prompts import keep_prompts
+from llm_bridge.training.recorder import RunRecorder
+from llm_bridge.training.state import MEASUREMENT, weights_of_seed
+
+if TYPE_CHECKING:
+    from bandit_rft.run_law import RunLaw
+
+DEVICE_VERIFIER = "gsm8k-strict"  # the rule that `tiny.verifier` reads from tokens
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How p0 and kappa are measured before a run.
+
+    Attributes:
+        rollouts: fresh responses.
+        standard_error: of kappa too, for two thirds more time.
+        batch: responses generated together, to bound memory; it changes no draw.
+    """
+
+    rollouts: int = 64
+    standard_error: bool = True
+    batch: int = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A finished fine-tuning run.
+
+    Attributes:
+        history: rewards float64 [seeds, rounds, rollouts], metrics and evaluations; its config is that of config.json.
+        folder: the run folder; a temporary one, that goes with this object, where no `out` was given.
+        arms, learner: as the run had them, the learner with its numbers resolved.
+        key: of the run.
+        evaluators: what was measured between the rounds.
+    """
+
+    history: History
+    folder: Path
+    arms: ResponseArms
+    learner: FineTune
+    key: jax.Array
+    evaluators: tuple[Evaluator, ...] = ()
+    _temporary: Any = field(default=None, repr=False)
+
+    @property
+    def evaluations(self) -> tuple[Mapping[str, Any], ...]:
+        """Records of evaluations.jsonl, oldest first: round, measured, seed (None: before the first round, of all
+        seeds), pass_at_1, low, high, successes, samples, per_question, pass_at_k.
+        """
+        return self.history.evaluations
+
+    def predict(self) -> RunLaw:
+        """Which law the run has, why, and what it predicts; it asks the run's settings and measurement alone."""
+        return run_law.law_of(self.history)
+
+    def report(self) -> Path:
+        """Write the run's HTML page, with its figures, into the folder, and return its path."""
+        from bandit_rft import reports
+
+        return reports.write(self.folder)
+
+    def weights(self, seed: int = 0) -> Any:
+        """The weights of a seed after the last round, as `LanguageModel`'s methods take them by `params=`.
+
+        Raises:
+            InputError: no such seed.
+        """
+        if not 0 <= seed < self.history.seeds:
+            raise InputError(f"seed is {seed} and the run has {self.history.seeds}: give one from 0 on.")
+        return weights_of_seed(self.history.final_state, seed)
+
+    def export(self, out: str | Path, *, seed: int = 0, dtype: str | None = None) -> Path:
+        """Write the weights of a seed as a new Hugging Face folder; see `training.export.save_pretrained`."""
+        return save_pretrained(self.learner.model, out, self.weights(seed), dtype=dtype)
+
+
+def finetune(
+    arms: PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms,
+    learner: FineTune,
+    rounds: int,
+    seeds: int = 1,
+    key: Key = 0,
+    out: str | Path | None = None,
+    *,
+    evaluate: Sequence[Any] = (),
+    measure: bool | int | Measuring | None = None,
+    log: Sequence[str | loggers.Logger] = (),
+    config: Mapping[str, Any] | None = None,
+    checkpoint_every: int = 50,
+    keep_checkpoints: int = 2,
+    keep_optimizer: bool = False,
+    shown: bool = True,
+    words: Words | None = None,
+) -> Run:
+    """Fine-tune by policy gradient, or continue the run in `out`.
+
+    Args:
+        arms: what is learned from: `PromptArms`, `QuestionArms`, with any verifier.
+        learner: how: `FineTune(model, ...)`, of the arms' model.
+        rounds: T ≥ 1. A finished run of a constant schedule goes on to a larger number.
+        seeds: S ≥ 1 independent runs from the model as loaded, side by side; a seed's draws do not depend on S.
+        key: a whole number, or a JAX key, of all random draws.
+        out: the run folder; None: a temporary one without checkpoints, which lasts as long as the `Run` returned.
+        evaluate: what Pass@1 is measured on before, between and after the rounds: each an `Evaluator`, an arm set (the
+            run's own: "train"; another: "test") or a list of examples ("test").
+        measure: measure p0 and kappa of the one question before the run, for `Run.predict`: True (64 responses), how
+            many responses, or `Measuring`. A learner's `step_over_kappa` measures in any case.
+        log: "tensorboard", "wandb", or objects of `bandit_rft.runs.loggers.Logger`.
+        config: what config.json says, where the arguments were made from names: `bandit-rft finetune` gives it. None:
+            written from the objects, with the module, name and source digest of what is no plain value; such a folder
+            is continued by this call, and not from its config.json alone.
+        checkpoint_every: rounds between checkpoints; evaluated rounds and the last have one too.
+        keep_checkpoints: newest checkpoints that are kept.
+        keep_optimizer: keep the optimiser's state of a finished run too, where it is over 100 MB.
+        shown: show progress (standard error, on a terminal) and print evaluations (standard output).
+        words: how messages call the run's options; the command line has its own.
+
+    Raises:
+        InputError: whatever is wrong with model, arms, settings or folder, before anything is written; a folder of
+            another run.
+        NotFiniteError: a loss, a gradient or weights that are not finite; checkpoints before them are kept.
+
+    Where the model is one of the embedded ones and every answer is checked by gsm8k-strict, several seeds run in one
+    compiled scan, their rewards computed on the device: the same draws, and weights equal up to float32 rounding.
+    """
+    words = words or Words()
+    rounds, seeds = (arguments.whole(name, n) for name, n in (("rounds", rounds), ("seeds", seeds)))
+    key_of_run = as_key(key, words.option("key"))
+    loggers.check([name for name in log if isinstance(name, str)])
+    if not isinstance(arms, ResponseArms):
+        raise InputError(f"arms is {type(arms).__name__}: give PromptArms or QuestionArms.")
+    if learner.model is not arms.model:
+        raise InputError("FineTune and its arms have different models: give both the same one.")
+    evaluators = evaluators_of(evaluate, arms)
+    measuring = _measuring(measure, learner)
+    questions = asked(arms)
+    if measuring is not None and len(questions) > 1:
+        raise InputError("p0 and kappa are those of one question: leave out measure and step_over_kappa.")
+    model = learner.model
+    tested = [[model.encode(question.prompt) for question in entry.examples] for entry in evaluators]
+    longest = learner.max_tokens or defaults.max_tokens(
+        model, [*arms.question_tokens, *(t for one in tested for t in one)]
+    )
+    arms.check_fits(longest)
+    learner = dataclasses.replace(learner, max_tokens=longest)
+    learner.longest(arms)
+    said_config = _config(config, arms, learner, rounds, key, evaluators, measuring)
+    said_config |= {"max_tokens": longest, "seeds": seeds}
+    for name, value in (("checkpoint_every", checkpoint_every), ("keep_checkpoints", keep_checkpoints)):
+        said_config[name] = arguments.whole(name, value)
+    said_config["keep_optimizer"] = bool(keep_optimizer)
+
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(StopRequest())
+        temporary = tempfile.TemporaryDirectory(prefix="bandit_rft_run_") if out is None else None
+        place = Path(out or "") if temporary is None else Path(temporary.name) / "run"
+        stack.enter_context(explain_disk_errors(place))
+        test = [question for entry in evaluators if entry.name != "train" for question in entry.examples]
+        begun = Continuation(
+            words=words,
+            places=[question.index for question in questions],
+            rules=[question.verifier for question in questions],
+            digests=digests.of_run(model, questions, test, words.verifier, objects_of(arms, learner)),
+        )
+        defaults_of = {"seeds": 1, **words.defaults}
+        folder = stack.enter_context(RunFolder.claim(place, said_config, defaults=defaults_of, continues=begun))
+        source = model.source.to_json() if model.source is not None else None
+        folder.write_manifest(
+            started=now(),
+            key=recorded(key),
+            finished=None,
+            data_revision=words.revision,
+            model=source,
+            **{DIGESTS: begun.digests},
+        )
+        keep_prompts(folder, model, arms.question_tokens)
+        write_questions(folder.path, questions, verifier=words.verifier)
+        learner = _resolved(learner, folder, arms, measuring, key_of_run, shown)
+        line = ProgressLine("fine-tuning" if seeds == 1 else f"fine-tuning {seeds} seeds", shown=shown)
+        if shown:
+            for note in begun.notes:
+                say(line, note)
+            if sentence := _reach(learner, rounds):
+                print(sentence, flush=True)
+
+        def on_evaluation(records: list[dict[str, Any]]) -> None:
+            if shown and (seeds == 1 or 0 < records[0]["round"] < rounds):
+                line.clear()
+                print(said(records, rounds), flush=True)
+            if records[0]["measured"] == "train":
+                line.pass_at_1 = sum(record["pass_at_1"] for record in records) / len(records)
+
+        def on_state(state: Any) -> None:
+            if shown and temporary is None:
+                print(kept_checkpoints.at_the_start(state, keep_checkpoints, keep_optimizer), flush=True)
+
+        running = _on_the_device(arms, learner, questions) if seeds > 1 else arms
+        names = [name for name in log if isinstance(name, str)]
+        recorder = RunRecorder(
+            folder=folder,
+            rounds=rounds,
+            seeds=seeds,
+            checkpoint_every=checkpoint_every if temporary is None else None,
+            evaluators={
+                entry.name: (
+                    entry.every,
+                    entry.bind(model, key=key_of_run, max_tokens=longest, temperature=learner.temperature, shown=shown),
+                )
+                for entry in evaluators
+            },
+            arms=running,
+            keep=keep_checkpoints,
+            loggers=[*loggers.make(names, folder.path, folder.config), *(x for x in log if not isinstance(x, str))],
+            on_evaluation=on_evaluation,
+            tell=lambda sentence: say(line, sentence),
+            on_state=on_state,
+            stop=stop,
+        )
+        stack.callback(recorder.close)
+        try:
+            with line:
+                history = bandit_rft.run(
+                    running, learner, rounds, seeds=seeds, key=key_of_run, recorder=recorder, progress=line
+                )
+        except NotFiniteError as error:
+            raise _explained(error, words, questions, recorder.last_sound(error)) from None
+        folder.amend_manifest(finished=now(), resumed_at_round=recorder.resumed_at)
+        if temporary is None:
+            dropped = kept_checkpoints.tidy(folder.path / "checkpoints", keep_checkpoints, keep_optimizer)
+            if shown and dropped:
+                print(dropped, flush=True)
+        history = dataclasses.replace(
+            history, evaluations=tuple(recorder.evaluations), config=read_json(folder.path / CONFIG)
+        )
+        return Run(
+            history=history,
+            folder=folder.path,
+            arms=arms,
+            learner=learner,
+            key=key_of_run,
+            evaluators=tuple(evaluators),
+            _temporary=temporary,
+        )
+
+
+def _measuring(asked_for: bool | int | Measuring | None, learner: FineTune) -> Measuring | None:
+    if isinstance(asked_for, Measuring):
+        return asked_for
+    if asked_for is None or asked_for is False:
+        return None if learner.step_over_kappa is None else Measuring()
+    return Measuring() if asked_for is True else Measuring(arguments.whole("measure", asked_for))
+
+
+def _config(
+    given: Mapping[str, Any] | None,
+    arms: ResponseArms,
+    learner: FineTune,
+    rounds: int,
+    key: Key,
+    evaluators: Sequence[Evaluator],
+    measuring: Measuring | None,
+) -> dict[str, Any]:
+    """config.json: as given, or what the objects say."""
+    if given is not None:
+        return dict(given)
+    questions = len(arms.question_tokens)
+    return {
+        "command": "finetune",
+        PYTHON: True,
+        "model": learner.model.name,
+        "data": None,
+        "index": 0 if questions == 1 else list(range(questions)),
+        "verifier": None,
+        "rounds": rounds,
+        "key": recorded(key),
+        "evaluate": [
+            {"name": entry.name, "questions": len(entry.examples), "every": entry.every, "samples": entry.samples}
+            | {"ks": list(entry.ks)}
+            for entry in evaluators
+        ],
+        "measure": measuring is not None,
+        "measure_rollouts": None if measuring is None else measuring.rollouts,
+        **settings_of(learner),
+    }
+
+
+def _resolved(
+    learner: FineTune, folder: RunFolder, arms: ResponseArms, measuring: Measuring | None, key: jax.Array, shown: bool
+) -> FineTune:
+    """The learner with its step size, measured for where asked; recorded in config.json and manifest.json. A run that
+    goes on keeps the one that it began with.
+    """
+    resolved = folder.resolved
+    rate = learner.learning_rate
+    if measuring is not None and "measurement" not in resolved:
+        [question] = asked(arms)
+        check = question.factory or (lambda answer: verifiers.make(question.verifier, answer))
+        assert learner.max_tokens is not None
+        with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0", shown=shown) as line:
+            measured = measure_kappa(
+                learner.model,
+                question.encoded,
+                check(question.answer),
+                key=jax.random.fold_in(key, MEASUREMENT),
+                max_tokens=learner.max_tokens,
+                rollouts=measuring.rollouts,
+                batch=measuring.batch,
+                temperature=learner.temperature,
+                standard_error=measuring.standard_error,
+                remat=learner.remat,
+                progress=line,
+            )
+        resolved["measurement"] = dataclasses.asdict(measured)
+    if learner.step_over_kappa is not None:
+        found = resolved["measurement"]
+        kappa = found["kappa"]
+        if kappa is None or not (math.isfinite(kappa) and kappa > 0):
+            raise InputError(
+                f"kappa could not be measured ({found['successes']} of {found['rollouts']} responses were right, "
+                f"estimate {kappa}): measure with more responses, choose another question, or give a learning rate."
+            )
+        rate = learner.step_over_kappa / kappa
+    elif folder.config.get("learning_rate") is None:  # of a folder whose default was another version's
+        before = resolved.get("learning_rate")
+        rate = before if isinstance(before, float) and math.isfinite(before) else rate
+    if not callable(rate):
+        resolved["learning_rate"] = rate
+    folder.resolve(**resolved)
+    folder.amend_manifest(resolved=resolved)
+    return dataclasses.replace(learner, learning_rate=rate, step_over_kappa=None)
+
+
+def _reach(learner: FineTune, rounds: int) -> str | None:
+    """How long responses may be and how far the run can move the weights; None where only the gradient can say."""
+    rate = learner.learning_rate
+    if callable(rate) or rate is None or not isinstance(learner.optimizer, str):
+        return None
+    moved = defaults.reach(learner.model, learner.optimizer, rate, rounds, learner.epochs * learner.mini_batches)
+    return None if moved is None else f"Responses have at most {learner.max_tokens} tokens. {moved}"
+
+
+def _on_the_device(arms: Any, learner: FineTune, questions: Sequence[AskedQuestion]) -> Any:
+    """The same arms with rewards that the device computes, where their verifier reads tokens; else the arms."""
+    strict = all(question.verifier == DEVICE_VERIFIER and question.factory is None for question in questions)
+    if not isinstance(arms, PromptArms | QuestionArms) or not (strict and speaks_tiny(arms.model)):
+        return arms
+    if scan_learner.refused(learner) is not None:
+        return arms
+    if len(questions) == 1:
+        return TokenPromptArms(arms.model, questions[0].encoded, questions[0].answer)
+    assert isinstance(arms, QuestionArms)
+    return TokenQuestionArms(arms.model, arms.examples)  # pyright: ignore[reportArgumentType]
+
+
+def _explained(
+    error: NotFiniteError, words: Words, questions: Sequence[AskedQuestion], checkpoint: Path | None
+) -> InputError:
+    """The error with the user's name of the prompt and the last good checkpoint."""
+    kept = "no checkpoint before it is kept" if checkpoint is None else f"the last good checkpoint is {checkpoint}"
+    prompt = f"prompt {questions[error.question].index} of {words.training}"
+    return InputError(
+        f"Round {error.round} gave {error.what} on {prompt} ({error.prompt!r}) and the run stopped; {kept}: lower the "
+        f"learning rate, or check the model's weights, in another {words.option('out')}."
+    )

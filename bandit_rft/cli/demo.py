@@ -59,12 +59,13 @@ def run(arguments: argparse.Namespace) -> int:
     from bandit_rft.cli.finetune_one_seed import finetune
     from bandit_rft.cli.finetune_seeds import finetune_seeds
     from bandit_rft.cli.pinned_prompts import prompt_date
+    from bandit_rft.plots import finetune_run, needle_regret
+    from bandit_rft.plots import finetune_seeds as of_seeds
+    from bandit_rft.presets.named import preset
+    from bandit_rft.presets.simulate import simulate
     from bandit_rft.runs.progress import ProgressLine
-    from figures import registry
     from llm_bridge import load_model
     from llm_bridge.bandits.token_arms import speaks_tiny
-    from simulations.presets import preset
-    from simulations.simulate import simulate
 
     start = time.monotonic()
     out = Path(arguments.out)
@@ -106,15 +107,14 @@ def run(arguments: argparse.Namespace) -> int:
         measure_error=False,
         key=arguments.key,
     )
-    figure = "finetune_seeds" if embedded else "finetune_run"
     if embedded:
         finetune_seeds(config, out / "finetune", 4 if arguments.quick else SEEDS, model=model)
     else:
         finetune(config, out / "finetune", model=model)
-    written = registry.draw(["needle_regret"], [out / "needle-1e2", out / "needle"], out / "figures")
-    written += registry.draw([figure], [out / "finetune"], out / "figures")
-    print("\n3. Figures\n" + "\n".join(str(path) for path in written))
-    print(f"Done in {time.monotonic() - start:.0f} s. Again: bandit-rft figures --run {out}")
+    print("\n3. Figures")
+    print(needle_regret.draw([out / "needle-1e2", out / "needle"], out / "figures"))
+    print((of_seeds if embedded else finetune_run).draw(out / "finetune", out / "figures"))
+    print(f"Done in {time.monotonic() - start:.0f} s. To read: {out / 'finetune' / 'report.html'}")
     return 0
 
 

@@ -125,7 +125,8 @@ def finetune(
             raise not_finite(error, name, recorder.last_sound(error)) from None
         folder.amend_manifest(finished=now(), resumed_at_round=recorder.resumed_at)
         history = dataclasses.replace(history, evaluations=tuple(recorder.evaluations))
-        from figures import finetune_run, report
+        from bandit_rft.plots import finetune_run
+        from bandit_rft.reports import report
 
         with explain_disk_errors(folder.path / "figures"):
             figure = finetune_run.draw(folder.path)

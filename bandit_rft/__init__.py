@@ -2,7 +2,7 @@
 
     from bandit_rft import arms, learners, run, theory, compare
 
-Data flows one way: arm sets → learners → run → history → regret and theory → compare → figures.
+Data flows one way: arm sets → learners → run → history → regret and theory → compare → plots, reports.
 """
 
 from bandit_rft import arms, learners, objectives, policies, regret, signals, theory, verifiers

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from figures import style, sweeps
+from bandit_rft.plots import style
+from figures import sweeps
 
 NAME = "correct_arms"
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from bandit_rft.plots import style
 from bandit_rft.theory.jump_law import JumpLaw
-from figures import style, sweeps
+from figures import sweeps
 
 NAME = "hitting_times"
 LEVEL, P0 = 0.5, 0.05  # of simulations.hitting_times

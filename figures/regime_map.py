@@ -10,7 +10,8 @@ import numpy as np
 from scipy.optimize import root_scalar
 
 from bandit_rft import theory
-from figures import style, sweeps
+from bandit_rft.plots import style
+from figures import sweeps
 
 NAME = "regime_map"
 

@@ -9,19 +9,15 @@ from types import MappingProxyType
 from typing import Any
 
 from bandit_rft.errors import InputError
+from bandit_rft.plots import finetune_prediction, finetune_run, finetune_seeds, needle_regret, seed_bands
 from bandit_rft.runs import CONFIG, read_json
 from figures import (
     correct_arms,
     drift_multipliers,
-    finetune_prediction,
-    finetune_run,
-    finetune_seeds,
     hitting_times,
     infinite_arms,
-    needle_regret,
     regime_map,
     regret_against_arms,
-    seed_bands,
     signals_compared,
     takeover,
     theory_entries,

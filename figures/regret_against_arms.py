@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from figures import style, sweeps
+from bandit_rft.plots import style
+from figures import sweeps
 
 NAME = "regret_against_arms"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from bandit_rft.plots import style
 from bandit_rft.sweep import SweepResult
 from bandit_rft.sweep.execute import RESULT
-from figures import style
 
 COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILION, style.SKY, style.PURPLE)
 MARKERS = ("o", "s", "^", "D", "v", "P")

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from bandit_rft import theory
-from figures import style, sweeps
+from bandit_rft.plots import style
+from figures import sweeps
 
 NAME = "takeover"
 P0 = 0.01  # of simulations.takeover

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from bandit_rft.plots import style
 from bandit_rft.runs import read_json
-from figures import style
 
 NAME = "theory_entries"
 RESULT = "audit.json"

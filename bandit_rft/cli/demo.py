@@ -57,13 +57,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(arguments: argparse.Namespace) -> int:
     """Simulations, then the real run, then the figures."""
     from bandit_rft.cli.finetune_run import finetune
+    from bandit_rft.plots import finetune_run, finetune_seeds, needle_regret
+    from bandit_rft.presets.named import preset
+    from bandit_rft.presets.simulate import simulate
     from bandit_rft.runs.progress import ProgressLine
-    from figures import registry
     from llm_bridge import load_model
     from llm_bridge.bandits.token_arms import speaks_tiny
     from llm_bridge.training.pinned_prompts import prompt_date
-    from simulations.presets import preset
-    from simulations.simulate import simulate
 
     start = time.monotonic()
     out = Path(arguments.out)
@@ -105,13 +105,12 @@ def run(arguments: argparse.Namespace) -> int:
         measure_error=False,
         key=arguments.key,
     )
-    figure = "finetune_seeds" if embedded else "finetune_run"
     many = 4 if arguments.quick else SEEDS
     finetune(config, out / "finetune", seeds=many if embedded else 1, model=model)
-    written = registry.draw(["needle_regret"], [out / "needle-1e2", out / "needle"], out / "figures")
-    written += registry.draw([figure], [out / "finetune"], out / "figures")
-    print("\n3. Figures\n" + "\n".join(str(path) for path in written))
-    print(f"Done in {time.monotonic() - start:.0f} s. Again: bandit-rft figures --run {out}")
+    print("\n3. Figures")
+    print(needle_regret.draw([out / "needle-1e2", out / "needle"], out / "figures"))
+    print((finetune_seeds if embedded else finetune_run).draw(out / "finetune", out / "figures"))
+    print(f"Done in {time.monotonic() - start:.0f} s. To read: {out / 'finetune' / 'report.html'}")
     return 0
 
 

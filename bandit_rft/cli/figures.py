@@ -1,4 +1,4 @@
-"""`bandit-rft figures`: regenerate figures from saved runs; nothing is run again."""
+"""`bandit-rft figures`: regenerate figures from saved runs, in a checkout; nothing is run again."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     """Add the command's parser."""
     parser = subparsers.add_parser(
         "figures",
-        help="regenerate figures from saved runs",
-        description="Regenerate figures (needle_regret, finetune_run) from saved results only.",
+        help="regenerate figures from saved runs, in a checkout of the repository",
+        description="Regenerate figures from saved results only. The figures' code is in figures/ of the repository: "
+        "the command needs a checkout of it.",
     )
     parser.add_argument("names", metavar="NAME", nargs="*", help="figures (default: every one that the runs allow)")
     parser.add_argument(
@@ -29,8 +30,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw and say what was written."""
-    from figures import registry
+    from bandit_rft.cli import checkout
 
+    registry = checkout.load("figures.registry", "bandit-rft figures")
     out = Path(arguments.out) if arguments.out else None
     for path in registry.draw(arguments.names, arguments.runs or ["runs/demo"], out):
         print(path)

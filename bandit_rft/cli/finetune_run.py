@@ -48,8 +48,8 @@ def finetune(
     # Everything that can be refused without the model is refused before it is loaded.
     from bandit_rft.cli.finetune_questions import asked_for, test_examples, training_data
     from bandit_rft.cli.pinned_model import load_pinned
+    from bandit_rft.plots import finetune_run, finetune_seeds
     from bandit_rft.runs import explain_disk_errors, loggers
-    from figures import finetune_run, finetune_seeds, report
     from llm_bridge import QuestionArms, verifiers
     from llm_bridge.bandits.question_arms import verifier_of
     from llm_bridge.data import datasets
@@ -105,7 +105,7 @@ def finetune(
     with explain_disk_errors(run.folder / "figures"):
         drawn = figure.draw(run.folder)
     print(figure.summary(run.folder))
-    print(f"Figure: {drawn}\nReport: {report.write(run.folder)}\nRun folder: {run.folder}", flush=True)
+    print(f"Figure: {drawn}\nReport: {run.report()}\nRun folder: {run.folder}", flush=True)
     if verifiers.counts().said():
         print(verifiers.counts().said())
     return run

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     result = predict_run(folder)
     print(told(result))
     if result["law"] is not None:
-        from figures import finetune_prediction
+        from bandit_rft.plots import finetune_prediction
 
         print(f"Figure: {finetune_prediction.draw(folder)}")
     print(f"Written: {folder / RESULT}")
@@ -101,7 +101,7 @@ def predict_run(folder: Path) -> dict[str, Any]:
 
 def _later(evaluations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The training question's evaluations that the prediction has not seen; of many seeds, means over them."""
-    from figures.report_seeds import means
+    from bandit_rft.plots.seed_means import means
 
     found = [record for record in evaluations if record["measured"] == "train" and record["round"] > 0]
     if not any(record.get("seed") for record in found):

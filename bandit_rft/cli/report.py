@@ -22,7 +22,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Write it and say where."""
-    from figures import report
+    from bandit_rft import reports
 
-    print(report.write(arguments.run_folder, arguments.out))
+    print(reports.write(arguments.run_folder, arguments.out))
     return 0

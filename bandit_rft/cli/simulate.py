@@ -56,20 +56,22 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate and print the summary, or list the presets."""
-    from simulations.presets import PRESETS, preset
+    from bandit_rft.presets.named import PRESETS, preset
 
     if arguments.source is None:
         width = max(map(len, PRESETS))
         for name, entry in PRESETS.items():
             print(f"{name:<{width}}  {entry.question}")
-        print(f"{AUDIT:<{width}}  Does simulation agree with each entry of the theory? (--set only=ENTRY,ENTRY)")
+        print(
+            f"{AUDIT:<{width}}  Does simulation agree with each entry of the theory? (in a checkout; --set only=NAME)"
+        )
         return 0
     if arguments.source == AUDIT:
         return _audit(arguments)
+    from bandit_rft.presets.config import read
+    from bandit_rft.presets.simulate import simulate
     from bandit_rft.runs import config_hash
     from bandit_rft.runs.progress import ProgressLine
-    from simulations.config import read
-    from simulations.simulate import simulate
 
     is_file = arguments.source not in PRESETS and (
         Path(arguments.source).suffix in (".toml", ".json") or Path(arguments.source).exists()
@@ -90,8 +92,9 @@ def _audit(arguments: argparse.Namespace) -> int:
     """Hold every entry of the theory against simulation."""
     import sys
 
-    from simulations.theory_audit.audit import audit, table
+    from bandit_rft.cli import checkout
 
+    theory_audit = checkout.load("simulations.theory_audit.audit", f"bandit-rft simulate {AUDIT}")
     only: list[str] = []
     for text in arguments.settings:
         name, equals, value = text.partition("=")
@@ -104,7 +107,7 @@ def _audit(arguments: argparse.Namespace) -> int:
             print(f"{done}/{total} {case.entry}, {case.instance}: {verdict}", file=sys.stderr)
 
     out = Path(arguments.out or f"runs/{AUDIT}")
-    records = audit(out, only=only, progress=tell)
-    print(table(records))
+    records = theory_audit.audit(out, only=only, progress=tell)
+    print(theory_audit.table(records))
     print(f"Run folder: {out}")
     return 0

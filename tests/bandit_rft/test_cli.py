@@ -138,7 +138,7 @@ def test_no_network_is_said_in_one_sentence(
 def test_an_interrupt_is_one_line_and_exit_code_130(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from simulations import simulate
+    from bandit_rft.presets import simulate
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -8,10 +8,10 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
+from bandit_rft.plots import needle_regret
 from bandit_rft.run_law import law_of
 from bandit_rft.theory import Prediction
 from bandit_rft.verdict import compare
-from figures import needle_regret
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,10 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
+from bandit_rft.plots import style
 from bandit_rft.run_law import RunLaw, law_of
 from bandit_rft.runs import read_history
 from bandit_rft.verdict import compare
-from figures import style
 
 NAME = "finetune_run"
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.errors import InputError
+from bandit_rft.plots import style
+from bandit_rft.plots.finetune_run import draw_law, estimates, run_title, running_mean
+from bandit_rft.plots.seed_means import means
 from bandit_rft.run_law import law_of
 from bandit_rft.runs import read_history
-from figures import style
-from figures.finetune_run import draw_law, estimates, run_title, running_mean
-from figures.report_seeds import means
 
 NAME = "finetune_prediction"
 

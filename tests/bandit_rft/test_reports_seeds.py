@@ -13,15 +13,16 @@ from scipy import stats
 from bandit_rft import History
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
+from bandit_rft.plots.finetune_run import running_mean
+from bandit_rft.plots.seed_means import mean_of, means
+from bandit_rft.reports import charts, report
+from bandit_rft.reports.seeds import moving
 from bandit_rft.run_law import law_of
 from bandit_rft.runs import EVALUATIONS, HISTORY, RESPONSES, RunFolder, to_line
 from bandit_rft.runs.rollouts import round_of_seeds
 from bandit_rft.verdict import compare
-from figures import report, report_charts
-from figures.finetune_run import running_mean
-from figures.report_seeds import mean_of, means, moving
-from tests.figures.test_figures import FINETUNE, evaluation
-from tests.figures.test_report import Tags, drawn
+from tests.bandit_rft.run_folders import FINETUNE, evaluation
+from tests.bandit_rft.test_reports import Tags, drawn
 
 SEEDS, ROUNDS = 5, 40
 
@@ -53,7 +54,7 @@ def folder_of(path: Path, *, done: int = ROUNDS, evaluated: tuple[int, ...] = (2
 
 
 def heights(points: np.ndarray, low: float, high: float) -> np.ndarray:
-    c = report_charts
+    c = charts
     return low + (c.HEIGHT - c.BOTTOM - points[:, 1]) / (c.HEIGHT - c.TOP - c.BOTTOM) * (high - low)
 
 
@@ -66,8 +67,8 @@ def test_the_curves_are_means_over_seeds(tmp_path: Path) -> None:
     want = np.asarray([running_mean(row, window)[window - 1 :] for row in history.rewards[:, :, 0]])
     [mean] = drawn(source, "Reward and training Pass@1", "orange")
     np.testing.assert_allclose(heights(mean, 0, 1), want.mean(axis=0), atol=1e-3)
-    wide = report_charts.WIDTH - report_charts.LEFT - report_charts.RIGHT
-    middles = (mean[:, 0] - report_charts.LEFT) / wide * 1.04 * ROUNDS - 0.02 * ROUNDS
+    wide = charts.WIDTH - charts.LEFT - charts.RIGHT
+    middles = (mean[:, 0] - charts.LEFT) / wide * 1.04 * ROUNDS - 0.02 * ROUNDS
     np.testing.assert_allclose(middles, np.arange(2, ROUNDS - 2), atol=0.02)
     single = drawn(source, "Reward and training Pass@1", "faint")
     np.testing.assert_allclose([heights(line, 0, 1) for line in single], want, atol=1e-3)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bandit_rft import History, theory
-from bandit_rft import run as run_loop
+from bandit_rft import theory
 from bandit_rft.arms import Needle
 from bandit_rft.errors import RowCapacityError
+from bandit_rft.history import History
 from bandit_rft.learners import ExploreUntilSuccess, SoftmaxPolicyGradient
 from bandit_rft.loop import Progress
+from bandit_rft.loop import run as run_loop
+from bandit_rft.presets.config import Simulation
 from bandit_rft.regret import band
 from bandit_rft.runs import HISTORY, RunFolder, now
 from bandit_rft.verdict import Verdict, compare
-from simulations.config import Simulation
 
 PARTIAL = "history.partial.npz"  # what was simulated before the row capacity was exceeded
 

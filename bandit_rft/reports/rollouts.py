@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bandit_rft.reports import page
 from bandit_rft.runs import LINES, RESPONSES
 from bandit_rft.runs.rollouts import Rollout, prompt_text, read_questions, rounds_of
-from figures import report_page as page
 
 ON_THE_WAY = 8  # further rounds, evenly spread
 

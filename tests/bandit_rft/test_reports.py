@@ -17,12 +17,13 @@ from PIL import Image
 
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
+from bandit_rft.plots import finetune_run
+from bandit_rft.reports import charts, report
+from bandit_rft.reports.charts import Area, Line, chart, ticks
+from bandit_rft.reports.page import LONGEST
 from bandit_rft.run_law import law_of
 from bandit_rft.runs import LINES, read_lines, rewrite_lines
-from figures import finetune_run, report, report_charts
-from figures.report_charts import Area, Line, chart, ticks
-from figures.report_page import LONGEST
-from tests.figures.test_figures import fine_tuned, simulated
+from tests.bandit_rft.run_folders import fine_tuned, simulated
 
 ACT = "document.title='owned'"
 HOSTILE = (
@@ -121,7 +122,7 @@ def test_the_curve_of_the_theory_stands_where_the_law_says(tmp_path):
     law = law_of(history).prediction
     assert law is not None
     [points] = drawn(source, "Reward and training Pass@1", "ink dashed")
-    c = report_charts
+    c = charts
     wide, tall = c.WIDTH - c.LEFT - c.RIGHT, c.HEIGHT - c.TOP - c.BOTTOM
     np.testing.assert_allclose((points[:, 0] - c.LEFT) / wide * (1.04 * 60) - 0.02 * 60, np.arange(61), atol=0.02)
     np.testing.assert_allclose((c.HEIGHT - c.BOTTOM - points[:, 1]) / tall, law.value, atol=1e-3)
@@ -211,7 +212,7 @@ def test_a_long_line_keeps_its_spike_and_gaps_stay_gaps():
     y[77777] = 9.0
     drawn_chart = chart("t", [Line(x=np.arange(10.0**5), y=y, colour="blue")], x_range=(0, 1e5), y_range=(0, 9))
     assert len(drawn_chart) < 12_000
-    assert f",{report_charts.TOP:.1f}" in drawn_chart
+    assert f",{charts.TOP:.1f}" in drawn_chart
     gap = chart("t", [Line(x=np.arange(5.0), y=np.asarray([0, 1, np.nan, 1, np.nan]), colour="blue")], x_range=(0, 5))
     assert gap.count("<polyline") == 2
     band = Area(x=np.arange(3.0), low=np.zeros(3), high=np.ones(3), colour="ink", label="b")

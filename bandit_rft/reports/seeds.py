@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bandit_rft.history import History
-from bandit_rft.regret import band
-from figures import report_page as page
-from figures.report_charts import Area, Estimates, Line, Series, chart, number
-from figures.report_curves import metrics_of, over_seeds, theory_series, window_of
-from figures.report_theory import Theory
+from bandit_rft.plots.seed_means import interval, means
+from bandit_rft.reports import page
+from bandit_rft.reports.charts import Area, Estimates, Line, Series, chart, number
+from bandit_rft.reports.curves import metrics_of, over_seeds, theory_series, window_of
+from bandit_rft.reports.theory import Theory
 
 MOST_SINGLE = 16  # seeds whose own curves are drawn
 NAMES = {"train": "training", "test": "test"}
@@ -22,48 +20,6 @@ MEAN = (
     "Intervals of a mean over seeds: Student's t over the seeds, or what the responses behind each seed's own interval "
     "leave open (Zou and Donner 2008) where that is wider. Each seed's own: as evaluated."
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mean:
-    """Pass@1 over the seeds evaluated at one round: 95% interval [low, high], its seeds' lowest and highest."""
-
-    round: int
-    seeds: int
-    value: float
-    low: float
-    high: float
-    least: float
-    most: float
-
-
-def mean_of(records: Sequence[Mapping[str, Any]]) -> Mean:
-    """The mean of evaluation records of one round, one a seed; of a single record, its own interval."""
-    value, low, high = (np.asarray([r[name] for r in records], np.float64) for name in ("pass_at_1", "low", "high"))
-    mean, count = float(value.mean()), len(records)
-    # Independent estimates: the distances to their limits add as standard errors do.
-    below, above = (math.sqrt(float(np.square(side).sum())) / count for side in (value - low, high - value))
-    if count > 1:
-        over = band(value[:, None])
-        below, above = max(below, mean - float(over.low[0])), max(above, float(over.high[0]) - mean)
-    return Mean(
-        round=int(records[0]["round"]),
-        seeds=count,
-        value=mean,
-        low=max(mean - below, 0.0),
-        high=min(mean + above, 1.0),
-        least=float(value.min()),
-        most=float(value.max()),
-    )
-
-
-def means(evaluations: Sequence[Mapping[str, Any]], measured: str) -> list[Mean]:
-    """Of one kind of questions, by round."""
-    by_round: dict[int, list[Mapping[str, Any]]] = {}
-    for record in evaluations:
-        if record["measured"] == measured:
-            by_round.setdefault(record["round"], []).append(record)
-    return [mean_of(by_round[place]) for place in sorted(by_round)]
 
 
 def seeds_charts(history: History, theory: Theory) -> tuple[list[str], str]:
@@ -128,11 +84,6 @@ def evaluations_section(evaluations: Sequence[Mapping[str, Any]], each: str) -> 
     ]
     folded = f"<details><summary>Every seed</summary>{each}</details>"
     return f'<h2>Evaluations</h2>{page.table(head, rows, "evaluations")}<p class="soft">{MEAN}</p>{folded}'
-
-
-def interval(one: Mean) -> str:
-    """The mean with its interval."""
-    return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
 
 
 def _curves(at: np.ndarray, smooth: np.ndarray, colour: str, name: str) -> list[Series]:

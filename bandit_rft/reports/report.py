@@ -15,6 +15,13 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
+from bandit_rft.plots.finetune_run import run_title
+from bandit_rft.plots.seed_means import interval, means
+from bandit_rft.reports import page
+from bandit_rft.reports.curves import finetune_charts, simulation_charts
+from bandit_rft.reports.rollouts import rollouts_section
+from bandit_rft.reports.seeds import NAMES, evaluations_section, seeds_charts
+from bandit_rft.reports.theory import Theory, of_finetune, of_simulation
 from bandit_rft.runs import (
     CONFIG,
     HISTORY,
@@ -25,12 +32,6 @@ from bandit_rft.runs import (
     seeds_of,
     write_atomically,
 )
-from figures import report_page as page
-from figures.finetune_run import run_title
-from figures.report_curves import finetune_charts, simulation_charts
-from figures.report_rollouts import rollouts_section
-from figures.report_seeds import NAMES, evaluations_section, interval, means, seeds_charts
-from figures.report_theory import Theory, of_finetune, of_simulation
 
 NAME = "report.html"
 

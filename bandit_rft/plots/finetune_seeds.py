@@ -12,10 +12,10 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
+from bandit_rft.plots import style
+from bandit_rft.plots.finetune_run import draw_law, law_lines, running_mean
 from bandit_rft.run_law import law_of
 from bandit_rft.runs import read_history
-from figures import style
-from figures.finetune_run import draw_law, law_lines, running_mean
 
 NAME = "finetune_seeds"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bandit_rft.errors import InputError
-from simulations.config import from_values, read
-from simulations.presets import PRESETS, preset
+from bandit_rft.presets.config import from_values, read
+from bandit_rft.presets.named import PRESETS, preset
 
 TOML = """
 rounds = 20

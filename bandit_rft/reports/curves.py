@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.history import History
+from bandit_rft.plots.finetune_run import running_mean
 from bandit_rft.regret import band
-from figures.finetune_run import running_mean
-from figures.report_charts import Area, Estimates, Line, Series, chart, number
-from figures.report_theory import Theory
+from bandit_rft.reports.charts import Area, Estimates, Line, Series, chart, number
+from bandit_rft.reports.theory import Theory
 
 # Names of the learner's metrics (now, and in older folders) -> what a reader calls them, and limits of the axis.
 METRICS: tuple[tuple[tuple[str, ...], str, tuple[float, float] | None], ...] = (

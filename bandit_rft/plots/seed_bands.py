@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.errors import InputError
+from bandit_rft.plots import needle_regret, style
 from bandit_rft.runs import read_history
-from figures import needle_regret, style
 
 NAME = "seed_bands"
 _RUNS = 30  # single runs shown

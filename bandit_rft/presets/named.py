@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bandit_rft.errors import InputError
-from simulations.config import Simulation
+from bandit_rft.presets.config import Simulation
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ import numpy as np
 
 from bandit_rft import theory
 from bandit_rft.errors import InputError
+from bandit_rft.plots import style
 from bandit_rft.regret import band
 from bandit_rft.runs import CONFIG, read_history, read_json
-from figures import style
 
 NAME = "needle_regret"
 _COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE)

@@ -8,9 +8,9 @@ import pytest
 
 from bandit_rft import History
 from bandit_rft.errors import InputError, RowCapacityError
-from simulations.config import Simulation, read
-from simulations.presets import preset
-from simulations.simulate import predict, simulate
+from bandit_rft.presets.config import Simulation, read
+from bandit_rft.presets.named import preset
+from bandit_rft.presets.simulate import predict, simulate
 
 SMALL = {"rounds": 60, "seeds": 64}
 

@@ -1,0 +1,70 @@
+"""Run folders as the commands leave them, made without a model."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandit_rft import arms, learners, run, theory
+from bandit_rft.runs import HISTORY, RunFolder, to_line
+
+FINETUNE: dict[str, Any] = {
+    "command": "finetune",
+    "model": "toy",
+    "data": "arithmetic",
+    "index": 3,
+    "optimizer": "sgd",
+    "signal": "raw",
+    "rollouts": 1,
+    "epochs": 1,
+    "aggregation": "seq-mean-token-sum",
+    "kl_coefficient": 0.0,
+    "gradient_clip": None,
+    "key": 0,
+}
+
+
+def evaluation(round: int, measured: str, successes: int, samples: int) -> dict[str, Any]:
+    share = successes / samples
+    return {
+        "round": round, "measured": measured, "pass_at_1": share,
+        "low": max(share - 0.1, 0.0), "high": min(share + 0.1, 1.0),
+        "successes": successes, "samples": samples, "questions": 1 if measured == "train" else samples,
+    }  # fmt: skip
+
+
+def simulated(path: Path, log10_arms: float, rounds: int = 40) -> Path:
+    config = {
+        "command": "simulate", "name": path.name, "key": 0, "rounds": rounds, "seeds": 8,
+        "arms": {"type": "Needle", "log10_arms": log10_arms, "p0": 0.1},
+        "learner": {"type": "SoftmaxPolicyGradient", "step_size": 0.5},
+    }  # fmt: skip
+    history = run(arms.Needle(log10_arms, p0=0.1), learners.SoftmaxPolicyGradient(0.5), rounds, seeds=8)
+    with RunFolder.claim(path, config) as folder:
+        history.save(folder.path / HISTORY)
+        folder.write_manifest(key=0)
+    return path
+
+
+def fine_tuned(path: Path, *, rounds: int = 60, kappa: float | None = 2.0, **changes: Any) -> Path:
+    """A folder as `bandit-rft finetune` leaves it, its rewards drawn from a jump chain of p0 = .2 and gain .5."""
+    config = {**FINETUNE, "rounds": rounds, **changes}
+    generator = np.random.default_rng(0)
+    law = theory.pg_jump_single(0.2, 0.25, rounds, kappa=2.0).law
+    assert law is not None
+    logits, successes, rewards = law.logits(rounds + 1), 0, []
+    for _ in range(rounds):
+        rewards.append(float(generator.random() < 1 / (1 + math.exp(-logits[successes]))))
+        successes += int(rewards[-1])
+    with RunFolder.claim(path, config) as folder:
+        (folder.path / "history.jsonl").write_text(
+            "".join(to_line({"round": i, "rewards": [r], "metrics": {"loss": 0.0}}) for i, r in enumerate(rewards))
+        )
+        records = [evaluation(0, "train", 13, 64), evaluation(0, "test", 10, 100), evaluation(rounds, "train", 60, 64)]
+        records.append(evaluation(rounds, "test", 14, 100))
+        (folder.path / "evaluations.jsonl").write_text("".join(map(to_line, records)))
+        measured = None if kappa is None else {"kappa": kappa, "p0": 0.2, "successes": 13, "rollouts": 64}
+        folder.resolve(learning_rate=0.25, **({} if measured is None else {"measurement": measured}))
+        folder.write_manifest(key=0)
+    return path

@@ -59,8 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     from bandit_rft.cli.finetune_one_seed import finetune
     from bandit_rft.cli.finetune_seeds import finetune_seeds
     from bandit_rft.cli.pinned_prompts import prompt_date
-    from bandit_rft.plots import finetune_run, needle_regret
-    from bandit_rft.plots import finetune_seeds as of_seeds
+    from bandit_rft.plots import finetune as figure
+    from bandit_rft.plots import needle_regret
     from bandit_rft.presets.named import preset
     from bandit_rft.presets.simulate import simulate
     from bandit_rft.runs.progress import ProgressLine
@@ -113,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         finetune(config, out / "finetune", model=model)
     print("\n3. Figures")
     print(needle_regret.draw([out / "needle-1e2", out / "needle"], out / "figures"))
-    print((of_seeds if embedded else finetune_run).draw(out / "finetune", out / "figures"))
+    print(figure.draw(out / "finetune", out / "figures"))
     print(f"Done in {time.monotonic() - start:.0f} s. To read: {out / 'finetune' / 'report.html'}")
     return 0
 

@@ -125,7 +125,7 @@ def finetune(
             raise not_finite(error, name, recorder.last_sound(error)) from None
         folder.amend_manifest(finished=now(), resumed_at_round=recorder.resumed_at)
         history = dataclasses.replace(history, evaluations=tuple(recorder.evaluations))
-        from bandit_rft.plots import finetune_run
+        from bandit_rft.plots import finetune as finetune_run
         from bandit_rft.reports import report
 
         with explain_disk_errors(folder.path / "figures"):

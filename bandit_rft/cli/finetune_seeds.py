@@ -47,7 +47,7 @@ def finetune_seeds(
     from bandit_rft.cli.seeds_recorder import SeedsRecorder
     from bandit_rft.cli.stopping import StopRequest, not_finite, say
     from bandit_rft.keys import as_key
-    from bandit_rft.plots import finetune_seeds as figure
+    from bandit_rft.plots import finetune as figure
     from bandit_rft.reports import report
     from bandit_rft.runs import DIGESTS, HISTORY, SEVERAL_SEEDS, RunFolder, explain_disk_errors, now
     from bandit_rft.runs.progress import ProgressLine

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bandit_rft.errors import InputError
-from bandit_rft.plots import finetune_prediction, finetune_run, finetune_seeds, needle_regret, seed_bands
+from bandit_rft.plots import finetune, finetune_prediction, needle_regret, seed_bands
 from bandit_rft.runs import CONFIG, read_json
 from figures import (
     correct_arms,
@@ -76,10 +76,10 @@ FIGURES: Mapping[str, Entry] = MappingProxyType(
             accepts=seed_bands.accepts,
             draw=lambda runs, out: [seed_bands.draw(run, _own(out, run, runs)) for run in runs],
         ),
-        finetune_run.NAME: Entry(
-            summary="a real fine-tuning run: reward and Pass@1 beside the jump chain; one figure a run",
-            accepts=finetune_run.accepts,
-            draw=lambda runs, out: [finetune_run.draw(run, out) for run in runs],
+        finetune.NAME: Entry(
+            summary="a fine-tuning run of one seed or many: reward and Pass@1 beside its law; one figure a run",
+            accepts=finetune.accepts,
+            draw=lambda runs, out: [finetune.draw(run, _own(out, run, runs)) for run in runs],
         ),
         finetune_prediction.NAME: Entry(
             summary="a fine-tuning run beside the law that bandit-rft predict chose for it; one figure a run",
@@ -87,11 +87,6 @@ FIGURES: Mapping[str, Entry] = MappingProxyType(
             draw=lambda runs, out: [
                 finetune_prediction.draw(run, _own(out, run, runs)) for run in runs if finetune_prediction.ready(run)
             ],
-        ),
-        finetune_seeds.NAME: Entry(
-            summary="an embedded model fine-tuned with many seeds beside the jump chain; one figure a run",
-            accepts=finetune_seeds.accepts,
-            draw=lambda runs, out: [finetune_seeds.draw(run, _own(out, run, runs)) for run in runs],
         ),
         theory_entries.NAME: Entry(
             summary="the theory's entries, prediction against simulation; one figure an entry (theory-audit)",

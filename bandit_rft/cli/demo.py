@@ -57,7 +57,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(arguments: argparse.Namespace) -> int:
     """Simulations, then the real run, then the figures."""
     from bandit_rft.cli.finetune_run import finetune
-    from bandit_rft.plots import finetune_run, finetune_seeds, needle_regret
+    from bandit_rft.plots import finetune as figure
+    from bandit_rft.plots import needle_regret
     from bandit_rft.presets.named import preset
     from bandit_rft.presets.simulate import simulate
     from bandit_rft.runs.progress import ProgressLine
@@ -109,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
     finetune(config, out / "finetune", seeds=many if embedded else 1, model=model)
     print("\n3. Figures")
     print(needle_regret.draw([out / "needle-1e2", out / "needle"], out / "figures"))
-    print((finetune_seeds if embedded else finetune_run).draw(out / "finetune", out / "figures"))
+    print(figure.draw(out / "finetune", out / "figures"))
     print(f"Done in {time.monotonic() - start:.0f} s. To read: {out / 'finetune' / 'report.html'}")
     return 0
 

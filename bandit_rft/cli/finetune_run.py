@@ -48,7 +48,7 @@ def finetune(
     # Everything that can be refused without the model is refused before it is loaded.
     from bandit_rft.cli.finetune_questions import asked_for, test_examples, training_data
     from bandit_rft.cli.pinned_model import load_pinned
-    from bandit_rft.plots import finetune_run, finetune_seeds
+    from bandit_rft.plots import finetune as figure
     from bandit_rft.runs import explain_disk_errors, loggers
     from llm_bridge import QuestionArms, verifiers
     from llm_bridge.bandits.question_arms import verifier_of
@@ -101,7 +101,6 @@ def finetune(
             revision=revision,
         ),
     )
-    figure = finetune_run if seeds == 1 else finetune_seeds
     with explain_disk_errors(run.folder / "figures"):
         drawn = figure.draw(run.folder)
     print(figure.summary(run.folder))

@@ -101,13 +101,12 @@ def predict_run(folder: Path) -> dict[str, Any]:
 
 def _later(evaluations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The training question's evaluations that the prediction has not seen; of many seeds, means over them."""
-    from bandit_rft.plots.seed_means import means
+    from bandit_rft.plots.averages import means
 
-    found = [record for record in evaluations if record["measured"] == "train" and record["round"] > 0]
-    if not any(record.get("seed") for record in found):
-        return found
     return [
-        {"round": one.round, "pass_at_1": one.value, "low": one.low, "high": one.high} for one in means(found, "train")
+        {"round": one.round, "pass_at_1": one.value, "low": one.low, "high": one.high}
+        for one in means(evaluations, "train")
+        if one.round > 0
     ]
 
 

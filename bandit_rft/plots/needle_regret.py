@@ -7,12 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bandit_rft import theory
 from bandit_rft.errors import InputError
-from bandit_rft.plots import style
-from bandit_rft.regret import band
+from bandit_rft.plots import curves, style
 from bandit_rft.runs import CONFIG, read_history, read_json
 
 NAME = "needle_regret"
@@ -60,23 +57,18 @@ def draw(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
             width = 2.6 - 1.4 * place / max(len(histories) - 1, 1)
             label = f"$K = 10^{{{history.config['arms']['log10_arms']:g}}}$, {history.seeds} seeds"
             # Regret counts a round once it is over, Pass@1 is the policy's before it.
-            _simulated(top, history.regret(), 1, colour, width, label)
-            _simulated(low, history.value, 0, colour, width, label)
+            curves.regret(top, history, colour=colour, width=width, label=label)
+            curves.pass_at_1(low, history, colour=colour, width=width, label=label)
         predictions = [prediction_of(history.config) for history in histories]
-        rounds = np.arange(1, predictions[0].rounds + 1)
-        label = "exact jump chain (theory)"
         for place, prediction in enumerate(predictions):
-            shown = {
-                "color": style.INK,
-                "linestyle": (0, (1.2, 2.2)),
-                "linewidth": 1.3,
-                "label": label if place == 0 else None,
-            }
-            top.plot(rounds, prediction.regret, **shown)
-            low.plot(rounds - 1, prediction.value, **shown)
+            label = "_" if place else "exact jump chain (theory)"
+            for panel, quantity in ((top, "regret"), (low, "value")):
+                curves.prediction(
+                    panel, prediction, quantity=quantity, label=label, linestyle=curves.DOTTED, linewidth=1.3
+                )
         config = histories[0].config
         top.set_title(f"One correct arm among $K$, $p_0$ = {config['arms'].get('p0') or 'uniform'}")
-        top.set_ylabel("cumulative regret (rewards)")
+        top.set_xlabel("")
         top.set_ylim(bottom=0)
         top.legend(loc="lower right", title="mean and 95% band", title_fontsize=6.5)
         low.set_ylabel("Pass@1 of the policy")
@@ -85,14 +77,6 @@ def draw(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
         low.set_xlim(0, predictions[0].rounds)
         figure.align_ylabels()
         return style.save(figure, base / f"{NAME}.png", runs={folder.name: folder for folder in folders})
-
-
-def _simulated(axes: Any, curves: np.ndarray, first: int, colour: str, width: float, label: str) -> None:
-    """The mean over seeds and its simultaneous 95% band, from round `first` on."""
-    over = band(curves, kind="simultaneous")
-    rounds = first + np.arange(curves.shape[1])
-    axes.fill_between(rounds, over.low, over.high, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(rounds, over.mean, color=colour, linewidth=width, alpha=0.9, solid_capstyle="butt", label=label)
 
 
 def prediction_of(config: Mapping[str, Any]) -> theory.Prediction:

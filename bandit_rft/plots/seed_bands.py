@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.errors import InputError
-from bandit_rft.plots import needle_regret, style
+from bandit_rft.plots import curves, needle_regret, style
 from bandit_rft.runs import read_history
 
 NAME = "seed_bands"
@@ -32,13 +32,10 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
     prediction = needle_regret.prediction_of(history.config)
     rounds = np.arange(history.rounds)
     with style.panels(1, 1, height=2.8) as (figure, axes):
-        for coverage, alpha in ((0.9, 0.18), (0.5, 0.25)):
-            low, high = prediction.value_band(coverage)
-            axes.fill_between(
-                rounds, low, high, color=style.BLUE, alpha=alpha, linewidth=0, label=f"law, {coverage:.0%} of runs"
-            )
         axes.plot(rounds, history.value[:_RUNS].T, color=style.GREY, linewidth=0.35, alpha=0.6)
-        axes.plot(rounds, prediction.value, color=style.BLUE, label="law, mean")
+        curves.prediction(
+            axes, prediction, coverage=[0.9, 0.5], colour=style.BLUE, label="law, mean", linestyle="-", linewidth=1.3
+        )
         axes.plot(
             rounds,
             history.value.mean(axis=0),

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")  # no display is needed, and none is opened
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from bandit_rft.runs import (
@@ -69,13 +66,13 @@ _STYLE: dict[Any, Any] = {
 def panels(
     rows: int, columns: int, *, width: float = COLUMN, height: float, **options: Any
 ) -> Iterator[tuple[Figure, Any]]:
-    """A figure and its axes in the house style; closed when the context ends."""
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(width, height), **options)
-        try:
-            yield figure, axes
-        finally:
-            plt.close(figure)
+    """A figure and its axes in the house style.
+
+    Made without pyplot: no display is needed, and a notebook that draws with this library keeps its own backend.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height))
+        yield figure, figure.subplots(rows, columns, **options)
 
 
 def save(figure: Figure, path: Path, *, runs: Mapping[str, Path], dpi: int = DPI) -> Path:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.history import History
-from bandit_rft.plots.finetune_run import running_mean
-from bandit_rft.regret import band
+from bandit_rft.plots.averages import means, moving, over_seeds, window_of
+from bandit_rft.plots.curves import MOST_SINGLE
 from bandit_rft.reports.charts import Area, Estimates, Line, Series, chart, number
 from bandit_rft.reports.theory import Theory
 
+KINDS = {"train": "training", "test": "test"}  # what evaluations measure, as a reader calls it
 # Names of the learner's metrics (now, and in older folders) -> what a reader calls them, and limits of the axis.
 METRICS: tuple[tuple[tuple[str, ...], str, tuple[float, float] | None], ...] = (
     (("signal_mean",), "learning signal, mean", None),
@@ -31,36 +32,39 @@ METRICS: tuple[tuple[tuple[str, ...], str, tuple[float, float] | None], ...] = (
 )
 
 
-def window_of(rounds: int) -> int:
-    """Rounds behind each moving mean, as in the figure `finetune_run`."""
-    return max(5, rounds // 20)
-
-
 def finetune_charts(history: History, theory: Theory) -> tuple[list[str], str]:
     """The charts of a fine-tuning run, and a sentence on the quantities that never moved (empty where all did)."""
     rounds = int(history.config["rounds"])
     span = (-0.02 * rounds, 1.02 * rounds)  # room for the intervals of the first and the last round
-    window = window_of(rounds)
-    rewards = history.rewards[0].mean(axis=1)
-    main = [*theory_series(theory), *_moving(rewards, window, "orange", "reward")]
-    main.append(_estimates(history.evaluations, "train", "blue", "training Pass@1, 95%"))
+    window, several = window_of(history), history.seeds > 1
+    rewards = history.rewards.mean(axis=2)
+    at, smooth = moving(rewards, window)
+    main: list[Series] = [*theory_series(theory)]
+    if 1 < history.seeds <= MOST_SINGLE:
+        main += [Line(x=at, y=row, colour="faint", label="" if seed else "a seed") for seed, row in enumerate(smooth)]
+    main += _moved(at, smooth, "orange", f"reward over {window} rounds")
+    main.append(_estimates(history, "train", "blue"))
     whole = (min(0.0, float(rewards.min())), max(1.0, float(rewards.max())))
     charts = [chart("Reward and training Pass@1", main, x_range=span, y_range=whole)]
-    test = _estimates(history.evaluations, "test", "green", "test Pass@1, 95%")
+    test = _estimates(history, "test", "green")
     if test.x.size:
         top = min(1.0, 1.15 * float(test.high.max()) or 1.0)
         joined = Line(x=test.x, y=test.y, colour="green")
         charts.append(chart("Test Pass@1", [joined, test], x_range=span, y_range=(0.0, top)))
+    if several:
+        charts += [by_seed(history.evaluations, "train", "blue"), by_seed(history.evaluations, "test", "green")]
     still = []
-    for title, limits, (values, *_) in metrics_of(history):
+    for title, limits, values in metrics_of(history):
         known = values[np.isfinite(values)]
         if np.ptp(known) == 0:
             still.append(f"{title}: {number(float(known[0]))}")
             continue
-        drawn: list[Series] = [Line(x=np.arange(len(values)), y=values, colour="faint", label="each round")]
-        drawn += _moving(values, window, "blue", "")
+        drawn: list[Series] = []
+        if not several:
+            drawn.append(Line(x=np.arange(history.rounds), y=values[0], colour="faint", label="each round"))
+        drawn += _moved(*moving(values, window), "blue", f"over {window} rounds")
         charts.append(chart(title[0].upper() + title[1:], drawn, x_range=span, y_range=limits))
-    return charts, f"The same in every round: {'; '.join(still)}." if still else ""
+    return [one for one in charts if one], f"The same in every round: {'; '.join(still)}." if still else ""
 
 
 def metrics_of(history: History) -> Iterator[tuple[str, tuple[float, float] | None, np.ndarray]]:
@@ -84,27 +88,26 @@ def simulation_charts(history: History, theory: Theory) -> list[str]:
     known = bool(np.isfinite(history.value).all())
     curves, name = (history.value, "expected reward") if known else (history.rewards.mean(axis=2), "reward")
     law = "" if theory.value is None else "theory"
-    first = over_seeds(rounds, curves, "blue", name)
+    first = _mean_and_band(rounds, curves, "blue", name)
     if theory.at is not None and theory.value is not None:
         first.append(Line(x=theory.at, y=theory.value, colour="ink", label=law, dashed=True))
     charts = [chart(name[0].upper() + name[1:], first, x_range=span)]
     if history.best_mean is not None and history.pulled_mean is not None:
-        second = over_seeds(rounds + 1, history.regret(), "orange", "cumulative regret")
+        second = _mean_and_band(rounds + 1, history.regret(), "orange", "cumulative regret")
         if theory.regret is not None:
             second.append(Line(x=rounds + 1, y=theory.regret, colour="ink", label=law, dashed=True))
         charts.append(chart("Cumulative regret, rewards", second, x_range=span))
     return charts
 
 
-def over_seeds(rounds: np.ndarray, curves: np.ndarray, colour: str, name: str) -> list[Series]:
+def _mean_and_band(rounds: np.ndarray, curves: np.ndarray, colour: str, name: str) -> list[Series]:
     """The mean of curves [S, N] with its simultaneous 95% band; without a name, without a legend."""
     if len(curves) < 2:
         return [Line(x=rounds, y=curves[0], colour=colour, label=f"{name}, one seed" if name else "")]
-    over = band(curves, kind="simultaneous")
+    over = over_seeds(curves)
     label = "95% band of the mean" if name else ""
-    low = np.maximum(over.low, 0.0) if curves.min() >= 0 else over.low  # a mean of what is never negative is not either
     return [
-        Area(x=rounds, low=low, high=over.high, colour=colour, label=label),
+        Area(x=rounds, low=over.low, high=over.high, colour=colour, label=label),
         Line(x=rounds, y=over.mean, colour=colour, label=f"{name}, mean of {len(curves)} seeds" if name else ""),
     ]
 
@@ -119,19 +122,56 @@ def theory_series(theory: Theory) -> list[Series]:
     return [Area(x=theory.at, low=theory.low, high=theory.high, colour="ink", label="80% of the law's runs"), curve]
 
 
-def _moving(values: np.ndarray, window: int, colour: str, name: str) -> list[Series]:
-    """The mean of the last `window` known values, at the middle of its window; nothing before a window is full."""
-    places = np.flatnonzero(np.isfinite(values))
-    window = min(window, len(places))
-    if window == 0:
-        return []
-    smooth = running_mean(values[places], window)[window - 1 :]
-    middles = running_mean(places.astype(np.float64), window)[window - 1 :]
-    said = f"{name}, mean of {window} rounds" if name else f"mean of {window} rounds"
-    return [Line(x=middles, y=smooth, colour=colour, label=said)]
+def _moved(at: np.ndarray, smooth: np.ndarray, colour: str, name: str) -> list[Series]:
+    """Mean and band over the seeds, in each stretch of rounds where every seed is known; the first has the legend.
+
+    Of one seed: its curve. Where that is less than half of the rounds: the mean alone, of those that are.
+    """
+    if len(smooth) == 1:
+        return [Line(x=at, y=smooth[0], colour=colour, label=name)]
+    known = np.isfinite(smooth)
+    whole = np.flatnonzero(known.all(axis=0))
+    if 2 * whole.size < at.size:
+        some = known.any(axis=0)
+        mean = np.full(at.size, np.nan)
+        mean[some] = np.nanmean(smooth[:, some], axis=0)
+        return [Line(x=at, y=mean, colour=colour, label=f"{name}, mean of the seeds that have it")]
+    stretches = np.split(whole, np.flatnonzero(np.diff(whole) > 1) + 1)
+    drawn: list[Series] = []
+    for places in stretches:
+        if places.size:
+            drawn += _mean_and_band(at[places], smooth[:, places], colour, "" if drawn else name)
+    return drawn
 
 
-def _estimates(evaluations: Sequence[Mapping[str, Any]], measured: str, colour: str, label: str) -> Estimates:
-    found = [e for e in evaluations if e["measured"] == measured]
-    x, y, low, high = (np.asarray([e[key] for e in found], np.float64) for key in ("round", "pass_at_1", "low", "high"))
-    return Estimates(x=x, y=y, low=low, high=high, colour=colour, label=label if found else "")
+def _estimates(history: History, measured: str, colour: str) -> Estimates:
+    found = means(history.evaluations, measured)
+    x, y, low, high = (
+        np.asarray([getattr(one, name) for one in found], np.float64) for name in ("round", "value", "low", "high")
+    )
+    over = ", mean over seeds" if history.seeds > 1 else ""
+    label = f"{KINDS[measured]} Pass@1{over}, 95%" if found else ""
+    return Estimates(x=x, y=y, low=low, high=high, colour=colour, label=label)
+
+
+def by_seed(evaluations: Sequence[Mapping[str, Any]], measured: str, colour: str) -> str:
+    """The seeds' newest Pass@1 beside what all had before; empty where no seed has been evaluated."""
+    of_seeds = [e for e in evaluations if e["measured"] == measured and e.get("seed") is not None]
+    if not of_seeds:
+        return ""
+    newest = max(e["round"] for e in of_seeds)
+    found = sorted((e for e in of_seeds if e["round"] == newest), key=lambda e: e["seed"])
+    x, y, low, high = (np.asarray([e[key] for e in found], np.float64) for key in ("seed", "pass_at_1", "low", "high"))
+    label = f"after round {newest}, 95%"
+    after = Estimates(x=x, y=y, low=low, high=high, colour=colour, label=label, unit="seed")
+    series: list[Series] = []
+    edges = np.asarray([x.min() - 0.5, x.max() + 0.5])
+    before = next((e for e in evaluations if e["measured"] == measured and e["round"] == 0), None)
+    if before is not None:
+        low, high, value = (np.full(2, float(before[name])) for name in ("low", "high", "pass_at_1"))
+        series.append(Area(x=edges, low=low, high=high, colour="ink"))
+        series.append(Line(x=edges, y=value, colour="ink", label="before, 95%", dashed=True))
+    series.append(after)
+    top = 1.0 if measured == "train" else min(1.0, 1.15 * max(float(e["high"]) for e in (*found, before or found[0])))
+    title = f"{KINDS[measured][0].upper()}{KINDS[measured][1:]} Pass@1 by seed"
+    return chart(title, series, x_range=(edges[0], edges[1]), y_range=(0.0, top or 1.0), x_label="seed")

@@ -7,7 +7,7 @@ file. A run that is still going on can be reported too.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,15 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
-from bandit_rft.plots.finetune_run import run_title
-from bandit_rft.plots.seed_means import interval, means
+from bandit_rft.plots import finetune
+from bandit_rft.plots.averages import interval, means
+from bandit_rft.plots.finetune import course, run_title
 from bandit_rft.reports import page
-from bandit_rft.reports.curves import finetune_charts, simulation_charts
+from bandit_rft.reports.curves import KINDS, finetune_charts, simulation_charts
+from bandit_rft.reports.evaluations import evaluations_section
 from bandit_rft.reports.rollouts import rollouts_section
-from bandit_rft.reports.seeds import NAMES, evaluations_section, seeds_charts
 from bandit_rft.reports.theory import Theory, of_finetune, of_simulation
-from bandit_rft.runs import (
-    CONFIG,
-    HISTORY,
-    MANIFEST,
-    RESPONSES,
-    read_history,
-    read_json,
-    seeds_of,
-    write_atomically,
-)
+from bandit_rft.runs import CONFIG, HISTORY, MANIFEST, RESPONSES, read_history, read_json, seeds_of, write_atomically
 
 NAME = "report.html"
 
@@ -56,14 +48,9 @@ def render(run: Path) -> str:
     """The report's HTML."""
     config = read_json(run / CONFIG)
     manifest = read_json(run / MANIFEST) if (run / MANIFEST).exists() else {}
-    if config.get("command") == "finetune" and config.get("seeds", 1) == 1:
+    if finetune.accepts(config):
         history = read_history(run)
-        theory = of_finetune(history)
-        title, body = run_title(config), _finetune(run, history, theory)
-    elif config.get("seeds", 1) > 1:
-        history = read_history(run)
-        title = f"{run_title(config)}, {history.seeds} seeds"
-        body = _seeds(run, history, of_finetune(history))
+        title, body = run_title(history), _finetune(run, history, of_finetune(history))
     elif (run / HISTORY).exists():
         history = read_history(run)
         theory = of_simulation(history)
@@ -77,32 +64,18 @@ def render(run: Path) -> str:
 
 
 def _finetune(run: Path, history: History, theory: Theory) -> str:
-    config, rewards = history.config, history.rewards[0]
     charts, constant = finetune_charts(history, theory)
     rest = f'<p class="soft">{page.escaped(constant)}</p>' if constant else ""
+    # A folder of many seeds of an older version has no responses.
+    readable = history.seeds == 1 or (run / RESPONSES).exists()
     return "\n".join(
         [
-            _summary(config, rewards, history.evaluations),
+            _summary(history),
             _unchecked(history),
             f'<h2>Curves</h2><div class="charts">{"".join(charts)}</div>{rest}',
             _theory(theory),
-            _evaluations(history.evaluations),
-            rollouts_section(run),
-        ]
-    )
-
-
-def _seeds(run: Path, history: History, theory: Theory) -> str:
-    charts, constant = seeds_charts(history, theory)
-    rest = f'<p class="soft">{page.escaped(constant)}</p>' if constant else ""
-    each = _evaluations_table(history.evaluations)
-    return "\n".join(
-        [
-            _summary_of_seeds(history),
-            f'<h2>Curves</h2><div class="charts">{"".join(charts)}</div>{rest}',
-            _theory(theory),
-            evaluations_section(history.evaluations, each) if history.evaluations else _evaluations(()),
-            rollouts_section(run) if (run / RESPONSES).exists() else "",  # a folder of an older version has none
+            evaluations_section(history),
+            rollouts_section(run, seeds=history.seeds) if readable else "",
         ]
     )
 
@@ -121,28 +94,13 @@ def _simulation(history: History, theory: Theory) -> str:
     )
 
 
-def _summary(config: Mapping[str, Any], rewards: Any, evaluations: Sequence[Mapping[str, Any]]) -> str:
-    edge = max(1, min(50, len(rewards) // 5))
-    told = f"{len(rewards)} of {config['rounds']} rounds, {rewards.shape[1]} response{'s'[: rewards.shape[1] > 1]} each"
-    told += f"; mean reward {rewards[:edge].mean():.3f} in the first {edge}, "
-    told += f"{rewards[-edge:].mean():.3f} in the last {edge}"
-    for name, said in (("train", "training"), ("test", "test")):
-        found = [e for e in evaluations if e["measured"] == name]
-        if len(found) > 1:
-            told += f"; {said} Pass@1 {_interval(found[0])} → {_interval(found[-1])}"
-    return f"<p>{page.escaped(told)}.</p>"
-
-
-def _summary_of_seeds(history: History) -> str:
-    rewards, rounds, responses = history.rewards, history.rounds, history.rollouts
-    edge = max(1, min(20, rounds // 5))
-    told = f"{history.seeds} seeds, {rounds} of {history.config['rounds']} rounds, {responses} "
-    told += f"response{'s'[: responses > 1]} each; mean reward {rewards[:, :edge].mean():.3f} in the first {edge} "
-    told += f"rounds, {rewards[:, -edge:].mean():.3f} in the last {edge}"
-    for name, said in (("train", "training"), ("test", "test")):
+def _summary(history: History) -> str:
+    told = course(history)
+    over = "mean " if history.seeds > 1 else ""
+    for name, kind in KINDS.items():
         found = means(history.evaluations, name)
         if len(found) > 1:
-            told += f"; {said} Pass@1 {interval(found[0])} → mean {interval(found[-1])}"
+            told += f"; {kind} Pass@1 {interval(found[0])} → {over}{interval(found[-1])}"
     return f"<p>{page.escaped(told)}.</p>"
 
 
@@ -170,40 +128,12 @@ def _theory(theory: Theory) -> str:
     return f"<h2>Theory</h2>{''.join(parts)}"
 
 
-def _evaluations(evaluations: Sequence[Mapping[str, Any]]) -> str:
-    if not evaluations:
-        return '<h2>Evaluations</h2><p class="soft">None so far.</p>'
-    return f"<h2>Evaluations</h2>{_evaluations_table(evaluations)}"
-
-
-def _evaluations_table(evaluations: Sequence[Mapping[str, Any]]) -> str:
-    """A row a record, with a column for the seed where records name one."""
-    seeds = any("seed" in e for e in evaluations)
-    further = sorted({int(k) for e in evaluations for k in e.get("pass_at_k", {}) if k != "1"})
-    head = ["round", "questions of", "Pass@1 [95%]", *(f"pass@{k}" for k in further), "right", "cut", "mean length"]
-    head[1:1] = ["seed"] if seeds else []
-    rows = [
-        [
-            e["round"],
-            *(["all" if e.get("seed") is None else e["seed"]] if seeds else []),
-            NAMES.get(e["measured"], e["measured"]),
-            _interval(e),
-            *(_rounded(e.get("pass_at_k", {}).get(str(k)), 3) for k in further),
-            f"{e['successes']} of {e['samples']}",
-            "–" if e.get("truncated") is None else f"{100 * e['truncated']:.0f}%",
-            _rounded(e.get("mean_length"), 1),
-        ]
-        for e in evaluations
-    ]
-    return page.table(head, rows, "evaluations")
-
-
 def _origin(run: Path, config: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
     command = manifest.get("command")
     # Quoted: the name of a stranger's folder is not to run as a command where this line is pasted.
     saved = shlex.quote(f"{run.resolve().name}/{CONFIG}")
     seeds = seeds_of(run)
-    many = "" if seeds is None else f" --seeds {seeds}"
+    many = f" --seeds {seeds}" if seeds is not None and seeds > 1 else ""
     again = f"bandit-rft finetune --config {saved}{many} --out AGAIN" if "model" in config else None
     commands = "\n".join(page.escaped(line) for line in (command, again) if line)
     return (
@@ -212,11 +142,3 @@ def _origin(run: Path, config: Mapping[str, Any], manifest: Mapping[str, Any]) -
         + f"<details><summary>Configuration</summary>{page.fields(config)}</details>"
         + f"<details><summary>Manifest</summary>{page.fields(manifest)}</details>"
     )
-
-
-def _interval(record: Mapping[str, Any]) -> str:
-    return f"{record['pass_at_1']:.3f} [{record['low']:.3f}, {record['high']:.3f}]"
-
-
-def _rounded(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:z.{digits}f}"

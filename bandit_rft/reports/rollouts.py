@@ -14,8 +14,11 @@ from bandit_rft.runs.rollouts import Rollout, prompt_text, read_questions, round
 ON_THE_WAY = 8  # further rounds, evenly spread
 
 
-def rollouts_section(run: Path) -> str:
-    """The section, escaped; two passes over the file, so that a long run does not fill the memory."""
+def rollouts_section(run: Path, *, seeds: int = 1) -> str:
+    """The section of a run of so many seeds, escaped; two passes over the file, so that a long run does not fill the
+    memory.
+    """
+    kept = RESPONSES if (run / RESPONSES).exists() else LINES
     total = sum(1 for _ in rounds_of(run))
     spread = {round(place * (total - 1) / (ON_THE_WAY + 1)) for place in range(1, ON_THE_WAY + 1)} - {0, total - 1}
     first = best = worst = last = None
@@ -43,10 +46,13 @@ def rollouts_section(run: Path) -> str:
             groups.setdefault((rollout.round, rollout.seed, rollout.place), ([], rollout))[0].append(name)
     questions = read_questions(run)
     several = len(questions) > 1
-    shown = "".join(
-        _rollout("; ".join(names), rollout, questions if several else {}) for names, rollout in groups.values()
-    )
-    more = "".join(_rollout("On the way", rollout, questions if several else {}) for rollout in way)
+
+    def written(name: str, rollout: Rollout) -> str:
+        where = f"round {rollout.round}, seed {rollout.seed}" if seeds > 1 else f"round {rollout.round}"
+        return _rollout(name, where, rollout, questions.get(rollout.question) if several else None, kept)
+
+    shown = "".join(written("; ".join(names), rollout) for names, rollout in groups.values())
+    more = "".join(written("On the way", rollout) for rollout in way)
     asked = "" if several or not questions else _question(next(iter(questions.values())))
     rest = f"<details><summary>{len(way)} more on the way</summary>{more}</details>" if way else ""
     command = page.escaped(f"bandit-rft show {shlex.quote(run.resolve().name)}")
@@ -62,15 +68,13 @@ def _question(question: Mapping[str, Any]) -> str:
     )
 
 
-def _rollout(name: str, rollout: Rollout, questions: Mapping[int, Mapping[str, Any]]) -> str:
-    where = f"round {rollout.round}" if rollout.seed is None else f"round {rollout.round}, seed {rollout.seed}"
+def _rollout(name: str, where: str, rollout: Rollout, question: Mapping[str, Any] | None, kept: str) -> str:
     said = f"{where}, {rollout.tokens} tokens" + (", truncated" if rollout.truncated else "")
-    rest = LINES if rollout.seed is None else RESPONSES
     if rollout.text is None:
         body = '<p class="soft">The folder holds no text of it.</p>'
     else:
-        body = page.text(rollout.text, rest_in=rest) if rollout.text else '<p class="soft">Empty.</p>'
-    asked = _question(questions[rollout.question]) if rollout.question in questions else ""
+        body = page.text(rollout.text, rest_in=kept) if rollout.text else '<p class="soft">Empty.</p>'
+    asked = "" if question is None else _question(question)
     return (
         f'<article class="rollout{" right" if rollout.right else ""}"><h3>{page.escaped(name)}</h3>'
         f'<span class="reward">reward {rollout.reward:g}</span>, <span class="soft">{said}</span>'

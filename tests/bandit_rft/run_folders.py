@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from bandit_rft import arms, learners, run, theory
-from bandit_rft.runs import HISTORY, RunFolder, to_line
+from bandit_rft import History, arms, learners, run, theory
+from bandit_rft.runs import EVALUATIONS, HISTORY, RunFolder, to_line
+
+SEEDS, ROUNDS = 5, 40  # of `fine_tuned_seeds`
 
 FINETUNE: dict[str, Any] = {
     "command": "finetune",
@@ -59,12 +61,38 @@ def fine_tuned(path: Path, *, rounds: int = 60, kappa: float | None = 2.0, **cha
         successes += int(rewards[-1])
     with RunFolder.claim(path, config) as folder:
         (folder.path / "history.jsonl").write_text(
-            "".join(to_line({"round": i, "rewards": [r], "metrics": {"loss": 0.0}}) for i, r in enumerate(rewards))
+            "".join(to_line({"round": i, "rewards": [[r]], "metrics": {"loss": [0.0]}}) for i, r in enumerate(rewards))
         )
         records = [evaluation(0, "train", 13, 64), evaluation(0, "test", 10, 100), evaluation(rounds, "train", 60, 64)]
         records.append(evaluation(rounds, "test", 14, 100))
         (folder.path / "evaluations.jsonl").write_text("".join(map(to_line, records)))
         measured = None if kappa is None else {"kappa": kappa, "p0": 0.2, "successes": 13, "rollouts": 64}
         folder.resolve(learning_rate=0.25, **({} if measured is None else {"measurement": measured}))
+        folder.write_manifest(key=0)
+    return path
+
+
+def fine_tuned_seeds(path: Path, *, done: int = ROUNDS, evaluated: tuple[int, ...] = (20, 40), **changes: Any) -> Path:
+    """A folder as `finetune --seeds` leaves it: rewards of seed s with probability (s + 1) / 8."""
+    config = {**FINETUNE, "command": "finetune-seeds", "rounds": ROUNDS, "seeds": SEEDS, **changes}
+    rng = np.random.default_rng(0)
+    rewards = (rng.random((SEEDS, done, 1)) < np.arange(1, SEEDS + 1)[:, None, None] / 8).astype(float)
+    metrics = {
+        "gradient_norm": rng.random((SEEDS, done)) + 3,
+        "kl": np.full((SEEDS, done), np.nan),
+        "signal_mean": rewards[:, :, 0] - 0.25,
+        "sampling_gap": np.where(rewards[:, :, 0] > 0, rng.random((SEEDS, done)), np.nan),
+        "learning_rate": np.full((SEEDS, done), 0.25),
+    }
+    value = np.full((SEEDS, done), np.nan)
+    records = [{**evaluation(0, name, 13, 64), "seed": None} for name in ("train", "test")]
+    for place in evaluated:
+        for name in ("train", "test"):
+            records += [{**evaluation(place, name, 10 + 5 * seed, 64), "seed": seed} for seed in range(SEEDS)]
+    with RunFolder.claim(path, config) as folder:
+        History(rewards=rewards, value=value, pulled_mean=None, best_mean=None, metrics=metrics).save(path / HISTORY)
+        (path / EVALUATIONS).write_text("".join(map(to_line, records)))
+        measured = {"kappa": 2.0, "p0": 0.2, "successes": 13, "rollouts": 64}
+        folder.resolve(learning_rate=0.25, measurement=measured)
         folder.write_manifest(key=0)
     return path

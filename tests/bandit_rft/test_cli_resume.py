@@ -148,6 +148,6 @@ def test_the_step_size_follows_from_the_measured_kappa(
     kappa = resolved["measurement"]["kappa"]
     assert resolved["learning_rate"] * kappa == pytest.approx(0.5, rel=1e-12)
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["resolved"] == resolved
-    assert (tmp_path / "run" / "figures" / "finetune_run.png").exists()
+    assert (tmp_path / "run" / "figures" / "finetune.png").exists()
     assert "kappa could not be measured" in refused([*options, "--answer", "123456", "--out", "other"], capsys)
     assert not (tmp_path / "other" / "config.json").exists()

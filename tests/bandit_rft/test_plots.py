@@ -1,17 +1,30 @@
 """Figures: drawn from saved runs alone, with their origin in the file, and nothing half written."""
 
+import dataclasses
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_hex
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
 from PIL import Image
 
-from bandit_rft.errors import InputError
-from bandit_rft.plots import finetune_run, needle_regret
-from bandit_rft.runs import config_hash
-from tests.bandit_rft.run_folders import fine_tuned, simulated
+from bandit_rft import arms, learners, plots, run, theory
+from bandit_rft.errors import InputError, UnknownOptimumError
+from bandit_rft.plots import finetune, needle_regret, style
+from bandit_rft.plots.averages import means
+from bandit_rft.regret import band
+from bandit_rft.run_law import law_of
+from bandit_rft.runs import config_hash, read_history
+from tests.bandit_rft.run_folders import ROUNDS, fine_tuned, fine_tuned_seeds, simulated
 
 
 def test_a_png_records_command_configuration_key_and_commit(tmp_path: Path) -> None:
@@ -30,11 +43,21 @@ def test_a_png_records_command_configuration_key_and_commit(tmp_path: Path) -> N
     assert [path.name for path in png.parent.iterdir() if "partial" in path.name] == []
 
 
-def test_drawing_again_gives_the_same_picture(tmp_path: Path) -> None:
+def test_a_library_that_draws_leaves_matplotlib_as_it_is() -> None:
+    """Catches a backend that is chosen for the caller: a notebook would show no figure after the import."""
+    code = "import sys, matplotlib, bandit_rft.plots.finetune as f\nassert 'matplotlib.pyplot' not in sys.modules"
+    code += "\nassert matplotlib.get_backend(auto_select=False) == 'svg'"
+    environment = {**os.environ, "MPLBACKEND": "svg"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("make", [fine_tuned, fine_tuned_seeds])
+def test_drawing_again_gives_the_same_picture(tmp_path: Path, make: Callable[..., Path]) -> None:
     """Catches a figure with a clock or an unseeded draw in it: a gallery must be reproducible."""
-    folder = fine_tuned(tmp_path / "run")
-    first = finetune_run.draw(folder).read_bytes()
-    assert finetune_run.draw(folder).read_bytes() == first
+    folder = make(tmp_path / "run")
+    first = finetune.draw(folder).read_bytes()
+    assert finetune.draw(folder).read_bytes() == first
 
 
 @pytest.mark.parametrize("rounds_done", [1, 7, 60])
@@ -42,26 +65,62 @@ def test_an_unfinished_run_can_be_drawn(tmp_path: Path, rounds_done: int) -> Non
     folder = fine_tuned(tmp_path / "run")
     lines = (folder / "history.jsonl").read_text().splitlines(keepends=True)
     (folder / "history.jsonl").write_text("".join(lines[:rounds_done]) + '{"round"')
-    assert finetune_run.draw(folder).exists()
-    assert f"{rounds_done} of 60 rounds" in finetune_run.summary(folder)
+    assert finetune.draw(folder).exists()
+    assert f"{rounds_done} of 60 rounds" in finetune.summary(folder)
+
+
+@pytest.mark.parametrize(("rounds_done", "evaluated"), [(1, ()), (30, (20,)), (40, (20, 40))])
+def test_a_run_of_many_seeds_can_be_drawn_as_it_goes(
+    tmp_path: Path, rounds_done: int, evaluated: tuple[int, ...]
+) -> None:
+    """Also before any seed was evaluated. Catches one seed's Pass@1 where that of all is told."""
+    folder = fine_tuned_seeds(tmp_path / "run", done=rounds_done, evaluated=evaluated)
+    assert finetune.draw(folder) == folder / "figures" / "finetune.png"
+    said = finetune.summary(folder)
+    assert f"toy on question 3 of arithmetic, 5 seeds: {rounds_done} of 40 rounds" in said
+    assert "0.203 [0.103, 0.303] before the run" in said
+    assert ("after 40 rounds (mean of 5 seeds, 0.156 to 0.469)" in said) == (40 in evaluated)
+
+
+def test_one_panel_shows_one_seed_or_many(tmp_path: Path) -> None:
+    """One seed: its curve and its evaluations; many: mean and band, evaluations as means. Which, the history says.
+    Catches a figure that asks the command's name for the number of seeds, and a curve that is shifted by a round."""
+    many = read_history(fine_tuned_seeds(tmp_path / "many"))
+    many = dataclasses.replace(many, config={**many.config, "command": "finetune"})
+    records = [e for e in many.evaluations if e["seed"] in (None, 2)]
+    one = dataclasses.replace(many, rewards=many.rewards[2:3], value=many.value[2:3], evaluations=tuple(records))
+    window, middles = 5, np.arange(2, ROUNDS - 2)
+    for history, label, bands in ((one, "reward over 5 rounds", 0), (many, "reward over 5 rounds, mean of seeds", 1)):
+        axes = finetune.training(Figure().subplots(), history, law_of(history))
+        [line] = [line for line in axes.lines if line.get_label() == label]
+        want = [np.convolve(row, np.full(window, 1 / window), "valid") for row in history.rewards[:, :, 0]]
+        np.testing.assert_array_equal(line.get_xdata(), middles)
+        np.testing.assert_allclose(np.asarray(line.get_ydata()), np.mean(want, axis=0), atol=1e-12)
+        areas = [area for area in axes.collections if isinstance(area, PolyCollection)]
+        of_rewards = [area for area in areas if to_hex(area.get_facecolor()[0]) == style.ORANGE.lower()]
+        assert len(of_rewards) == bands
+        [shown] = [entry for entry in axes.containers if isinstance(entry, ErrorbarContainer)]
+        middle = [one.value for one in means(history.evaluations, "train")]
+        np.testing.assert_allclose(np.asarray(shown.lines[0].get_ydata()), middle)
+        np.testing.assert_array_equal(shown.lines[0].get_xdata(), [0, 20, 40])
 
 
 @pytest.mark.parametrize("model", ["$\\frac$", "\x1b[31m\u202e", "x" * 5000], ids=["mathtext", "marks", "long"])
 def test_a_run_s_names_stand_in_its_figure_as_they_are(tmp_path: Path, model: str) -> None:
     """Catches a name that matplotlib takes for mathematics, and raises over, and one as wide as a street."""
-    run = fine_tuned(tmp_path / "run", model=model)
-    assert finetune_run.draw(run).stat().st_size < 400_000
+    folder = fine_tuned(tmp_path / "run", model=model)
+    assert finetune.draw(folder).stat().st_size < 400_000
 
 
 def test_a_figure_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
-    run = fine_tuned(tmp_path / "run")
-    (run / "figures").write_text("")
+    folder = fine_tuned(tmp_path / "run")
+    (folder / "figures").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        finetune_run.draw(run)
+        finetune.draw(folder)
 
 
 def test_without_a_measurement_kappa_is_fitted_and_said_to_be(tmp_path: Path) -> None:
-    summary = finetune_run.summary(fine_tuned(tmp_path / "run", kappa=None))
+    summary = finetune.summary(fine_tuned(tmp_path / "run", kappa=None))
     assert "fitted on the first" in summary
     assert "kappa was not measured before the run" in summary
 
@@ -78,11 +137,55 @@ def test_no_prediction_is_drawn_where_the_theory_does_not_apply(
     tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
     folder = fine_tuned(tmp_path / "run", **changes)
-    assert reason in finetune_run.summary(folder)
-    assert finetune_run.draw(folder).exists()
+    assert reason in finetune.summary(folder)
+    assert finetune.draw(folder).exists()
 
 
-def test_running_mean_is_that_of_the_last_values() -> None:
-    values = np.array([1.0, 0.0, 0.0, 1.0, 1.0])
-    np.testing.assert_allclose(finetune_run.running_mean(values, 2), [1.0, 0.5, 0.0, 0.5, 1.0])
-    np.testing.assert_allclose(finetune_run.running_mean(values, 9), [1.0, 0.5, 1 / 3, 0.5, 0.6])
+# ------------------------------------------------------------------------------------------- functions for any axes
+
+
+def test_the_drawing_functions_show_the_numbers_on_the_axes_that_they_are_given() -> None:
+    """Regret counts a round once it is over, Pass@1 is the policy's before it. Catches a shift by a round, a band of
+    another statistic, and a bound above what holds without it."""
+    means_of_arms = [0.2, 0.8]
+    history = run(arms.Bernoulli(means_of_arms), learners.UCB1(), 30, seeds=6)
+    axes = Figure().subplots()
+    assert plots.regret(axes, history, label="UCB1") is axes
+    bound = theory.ucb1_bound(means_of_arms, rounds=30)
+    assert plots.bound(axes, bound) is axes
+    law = theory.pg_jump_single(0.1, 0.5, 30)
+    assert plots.prediction(axes, law, quantity="regret") is axes
+    regret, above, predicted = axes.lines
+    over = band(history.regret(), kind="simultaneous")
+    np.testing.assert_array_equal(regret.get_xdata(), np.arange(1, 31))
+    np.testing.assert_allclose(np.asarray(regret.get_ydata()), over.mean)
+    corners = axes.collections[0].get_paths()[0].vertices
+    assert np.isclose(np.asarray(corners)[:, 1].max(), over.high.max())
+    assert np.asarray(corners)[:, 1].min() >= 0
+    np.testing.assert_array_equal(above.get_xdata(), bound.at)
+    assert (np.asarray(above.get_ydata()) <= bound.trivial).all()
+    np.testing.assert_array_equal(predicted.get_xdata(), np.arange(1, 31))
+    np.testing.assert_array_equal(predicted.get_ydata(), law.regret)
+    assert [line.get_label() for line in axes.lines] == ["UCB1", "ucb1_bound, upper bound", "pg_jump_single"]
+
+    axes = Figure().subplots()
+    assert plots.pass_at_1(axes, history) is axes
+    assert plots.prediction(axes, law, coverage=[0.5, 0.9]) is axes
+    exact, predicted = axes.lines
+    np.testing.assert_array_equal(exact.get_xdata(), np.arange(30))
+    np.testing.assert_allclose(np.asarray(exact.get_ydata()), history.value.mean(axis=0))
+    np.testing.assert_array_equal(predicted.get_ydata(), law.value)
+    assert [area.get_label() for area in axes.collections[1:]] == ["50% of the law's runs", "90% of the law's runs"]
+
+
+def test_what_cannot_be_drawn_is_a_sentence(tmp_path: Path) -> None:
+    history = dataclasses.replace(read_history(fine_tuned(tmp_path / "run")), evaluations=())
+    axes = Figure().subplots()
+    with pytest.raises(UnknownOptimumError, match="best arm's mean is unknown"):
+        plots.regret(axes, history)
+    with pytest.raises(InputError, match="no evaluation of test"):
+        plots.pass_at_1(axes, history, measured="test")
+    with pytest.raises(InputError, match="choose value or regret"):
+        plots.prediction(axes, theory.pg_jump_single(0.1, 0.5, 30), quantity="reward")
+    plots.rewards(axes, history)  # those there are
+    assert len(axes.lines) == 1

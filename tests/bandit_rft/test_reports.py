@@ -17,7 +17,7 @@ from PIL import Image
 
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
-from bandit_rft.plots import finetune_run
+from bandit_rft.plots import finetune
 from bandit_rft.reports import charts, report
 from bandit_rft.reports.charts import Area, Line, chart, ticks
 from bandit_rft.reports.page import LONGEST
@@ -145,7 +145,7 @@ def test_the_command_the_summary_and_the_report_name_one_law(tmp_path, capsys):
         sentence = law_of(report.read_history(run)).sentence()
         assert main(["predict", str(run)]) == 0
         assert sentence in capsys.readouterr().out
-        assert sentence in finetune_run.summary(run)
+        assert sentence in finetune.summary(run)
         assert main(["report", str(run), "--out", str(tmp_path / "mine.html")]) == 0
         assert html.escape(sentence) in (tmp_path / "mine.html").read_text()
         capsys.readouterr()

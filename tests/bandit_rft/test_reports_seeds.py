@@ -4,53 +4,21 @@ import html
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from bandit_rft import History
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
-from bandit_rft.plots.finetune_run import running_mean
-from bandit_rft.plots.seed_means import mean_of, means
+from bandit_rft.plots.averages import mean_of, means, moving
 from bandit_rft.reports import charts, report
-from bandit_rft.reports.seeds import moving
 from bandit_rft.run_law import law_of
-from bandit_rft.runs import EVALUATIONS, HISTORY, RESPONSES, RunFolder, to_line
+from bandit_rft.runs import EVALUATIONS, HISTORY, RESPONSES, read_lines, to_line
 from bandit_rft.runs.rollouts import round_of_seeds
 from bandit_rft.verdict import compare
-from tests.bandit_rft.run_folders import FINETUNE, evaluation
+from tests.bandit_rft.run_folders import ROUNDS, SEEDS, evaluation, fine_tuned, fine_tuned_seeds
 from tests.bandit_rft.test_reports import Tags, drawn
-
-SEEDS, ROUNDS = 5, 40
-
-
-def folder_of(path: Path, *, done: int = ROUNDS, evaluated: tuple[int, ...] = (20, 40), **changes: Any) -> Path:
-    """A folder as `finetune --seeds` leaves it: rewards of seed s with probability (s + 1) / 8."""
-    config = {**FINETUNE, "command": "finetune-seeds", "rounds": ROUNDS, "seeds": SEEDS, **changes}
-    rng = np.random.default_rng(0)
-    rewards = (rng.random((SEEDS, done, 1)) < np.arange(1, SEEDS + 1)[:, None, None] / 8).astype(float)
-    metrics = {
-        "gradient_norm": rng.random((SEEDS, done)) + 3,
-        "kl": np.full((SEEDS, done), np.nan),
-        "signal_mean": rewards[:, :, 0] - 0.25,
-        "sampling_gap": np.where(rewards[:, :, 0] > 0, rng.random((SEEDS, done)), np.nan),
-        "learning_rate": np.full((SEEDS, done), 0.25),
-    }
-    value = np.full((SEEDS, done), np.nan)
-    records = [{**evaluation(0, name, 13, 64), "seed": None} for name in ("train", "test")]
-    for place in evaluated:
-        for name in ("train", "test"):
-            records += [{**evaluation(place, name, 10 + 5 * seed, 64), "seed": seed} for seed in range(SEEDS)]
-    with RunFolder.claim(path, config) as folder:
-        History(rewards=rewards, value=value, pulled_mean=None, best_mean=None, metrics=metrics).save(path / HISTORY)
-        (path / EVALUATIONS).write_text("".join(map(to_line, records)))
-        measured = {"kappa": 2.0, "p0": 0.2, "successes": 13, "rollouts": 64}
-        folder.resolve(learning_rate=0.25, measurement=measured)
-        folder.write_manifest(key=0)
-    return path
 
 
 def heights(points: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -60,11 +28,11 @@ def heights(points: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def test_the_curves_are_means_over_seeds(tmp_path: Path) -> None:
     """Pixels turned back. Catches one seed's curve in place of the mean, a window that is off, a missing law."""
-    run = folder_of(tmp_path / "run")
+    run = fine_tuned_seeds(tmp_path / "run")
     source = report.write(run).read_text()
     history = report.read_history(run)
     window = 5
-    want = np.asarray([running_mean(row, window)[window - 1 :] for row in history.rewards[:, :, 0]])
+    want = np.asarray([np.convolve(row, np.full(window, 1 / window), "valid") for row in history.rewards[:, :, 0]])
     [mean] = drawn(source, "Reward and training Pass@1", "orange")
     np.testing.assert_allclose(heights(mean, 0, 1), want.mean(axis=0), atol=1e-3)
     wide = charts.WIDTH - charts.LEFT - charts.RIGHT
@@ -78,7 +46,8 @@ def test_the_curves_are_means_over_seeds(tmp_path: Path) -> None:
     [line] = drawn(source, "Reward and training Pass@1", "ink dashed")
     np.testing.assert_allclose(heights(line, 0, 1), law.value, atol=1e-3)
     assert html.escape(compare(history, found.at(ROUNDS)).report()) in source
-    assert "5 seeds, 40 of 40 rounds, 1 response each" in source
+    assert "on question 3 of arithmetic, 5 seeds</h1>" in source
+    assert "<p>40 of 40 rounds, 1 response each" in source
     assert "The same in every round: learning rate: 0.25." in source
     assert "Learning signal, mean" in source
     assert "KL" not in source.split("<h2>Theory")[0]
@@ -86,7 +55,7 @@ def test_the_curves_are_means_over_seeds(tmp_path: Path) -> None:
 
 
 def test_every_seed_s_evaluation_stands_in_the_report(tmp_path: Path) -> None:
-    run = folder_of(tmp_path / "run")
+    run = fine_tuned_seeds(tmp_path / "run")
     source = report.write(run).read_text()
     found = means(report.read_history(run).evaluations, "train")
     assert [(one.round, one.seeds) for one in found] == [(0, 1), (20, 5), (40, 5)]
@@ -98,6 +67,19 @@ def test_every_seed_s_evaluation_stands_in_the_report(tmp_path: Path) -> None:
         assert f"seed {seed}: {share:.3f} [{share - 0.1:.3f}, {share + 0.1:.3f}]" in source
         assert f"<td>{seed}</td><td>training</td><td>{share:.3f} [" in source
     assert "training Pass@1 0.203 [0.103, 0.303] → mean 0.312" in source
+
+
+def test_one_seed_is_reported_without_seeds_whoever_its_records_name(tmp_path: Path) -> None:
+    """One record format serves one seed and many. Catches a column, a chart or a mean of seeds for a run that has one,
+    and an interval that is not the evaluation's own."""
+    run = fine_tuned(tmp_path / "run")
+    records = [{**record, "seed": 0 if record["round"] else None} for record in read_lines(run / EVALUATIONS)]
+    plain = report.write(run).read_text()
+    (run / EVALUATIONS).write_text("".join(map(to_line, records)))
+    source = report.write(run).read_text()
+    assert source == plain
+    assert "<td>60</td><td>training</td><td>0.938 [0.838, 1.000]</td>" in source
+    assert "seed" not in source.split("<h2>Where it comes from")[0].split("<h1>")[1].replace("(1 seed", "")
 
 
 def test_the_interval_of_a_mean_is_the_wider_of_the_two() -> None:
@@ -122,10 +104,10 @@ def test_moving_means_leave_out_what_is_unknown() -> None:
 def test_a_run_that_is_going_on_is_reported(tmp_path: Path) -> None:
     """After one round, before any seed was evaluated; and the evaluations are those of their own file."""
     for done, evaluated in ((1, ()), (30, (20,))):
-        run = folder_of(tmp_path / str(done), done=done, evaluated=evaluated)
+        run = fine_tuned_seeds(tmp_path / str(done), done=done, evaluated=evaluated)
         assert main(["report", str(run)]) == 0
         source = (run / "report.html").read_text()
-        assert f"5 seeds, {done} of 40 rounds" in source
+        assert f"{done} of 40 rounds" in source
         assert f"5 seeds, {done} rounds" in source  # the verdict's
         assert ("Training Pass@1 by seed" in source) == bool(evaluated)
 
@@ -133,7 +115,7 @@ def test_a_run_that_is_going_on_is_reported(tmp_path: Path) -> None:
 def test_responses_of_all_seeds_are_there_to_read(tmp_path: Path) -> None:
     """First, best, worst and last name their seed, those on the way take seeds in turn, and no text is markup. Catches
     seeds that are taken for one, so that the best of a round hides under another's name."""
-    run = folder_of(tmp_path / "run")
+    run = fine_tuned_seeds(tmp_path / "run")
     rewards = np.random.default_rng(0).random((ROUNDS, SEEDS, 1))
     lines = [
         round_of_seeds(
@@ -159,7 +141,7 @@ def test_responses_of_all_seeds_are_there_to_read(tmp_path: Path) -> None:
 
 
 def test_nothing_of_a_stranger_s_folder_is_markup_or_a_command(tmp_path: Path) -> None:
-    run = folder_of(tmp_path / "run", model="<script>x</script>", data="<b>")
+    run = fine_tuned_seeds(tmp_path / "run", model="<script>x</script>", data="<b>")
     source = report.write(run).read_text()
     assert not {"script", "b"} & Tags(source).tags
     assert "bandit-rft finetune --config run/config.json --seeds 5 --out AGAIN" in html.unescape(source)

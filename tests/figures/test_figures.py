@@ -16,7 +16,7 @@ def test_the_registry_gives_each_figure_the_runs_that_it_can_show(tmp_path: Path
     assert [path.relative_to(tmp_path).as_posix() for path in written] == [
         "a/figures/needle_regret.png",
         "a/figures/seed_bands.png",
-        "b/figures/finetune_run.png",
+        "b/figures/finetune.png",
     ]
     with pytest.raises(InputError, match="no figure 'x'"):
         registry.draw(["x"], [tmp_path])

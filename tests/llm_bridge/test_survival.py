@@ -92,7 +92,7 @@ FILLS = [
     (fill_lines, "history.jsonl"),
     (fill_checkpoint, "checkpoint"),
     (fill_lines, "timings.jsonl"),
-    (fill_whole_file, "finetune_run.png"),
+    (fill_whole_file, "finetune.png"),
 ]
 
 
@@ -109,13 +109,13 @@ def test_a_disk_that_fills_up_at_any_file_ends_in_a_sentence_and_the_run_goes_on
         said = sentence(capsys)
         assert "No space left on device" in said
         assert "make room" in said
-        assert {"finetune_run.png": "figures"}.get(name, name) in said
+        assert {"finetune.png": "figures"}.get(name, name) in said
         assert not litter(tmp_path / "cut"), name
         for lines in (tmp_path / "cut").glob("*.jsonl"):
             assert lines.read_bytes()[-1:] in (b"", b"\n"), "half a line"
     assert run(model, "cut") == 0
     assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
-    assert (tmp_path / "cut" / "figures" / "finetune_run.png").exists()
+    assert (tmp_path / "cut" / "figures" / "finetune.png").exists()
 
 
 def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_it_leads_to_the_same_end(

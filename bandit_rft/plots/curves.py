@@ -1,0 +1,195 @@
+"""What is drawn of a history, a prediction or a bound: each function draws on matplotlib Axes and returns them.
+
+They set neither limits nor a legend, so that several may share one panel. Colours are those of `style`, or any that
+matplotlib knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bandit_rft.errors import InputError
+from bandit_rft.history import History
+from bandit_rft.plots import style
+from bandit_rft.plots.averages import means, moving, over_seeds, window_of
+from bandit_rft.theory import Bound, Prediction
+
+MOST_SINGLE = 16  # seeds whose own curves are drawn beside their mean
+DASHED, DOTTED = (0, (4, 2)), (0, (1.2, 2.2))
+
+
+def bands(
+    axes: Axes,
+    rounds: np.ndarray,
+    curves: np.ndarray,
+    *,
+    colour: str = style.BLUE,
+    label: str | None = None,
+    width: float = 1.3,
+) -> Axes:
+    """The mean of the seeds' curves with the simultaneous 95% band of that mean; of one seed, its curve.
+
+    Args:
+        axes: drawn on.
+        rounds: [N], where the curves are known.
+        curves: float [S, N], one curve per seed.
+        colour: of line and band.
+        label: for the legend.
+        width: of the line, in points.
+    """
+    line: dict[str, Any] = {"color": colour, "linewidth": width, "alpha": 0.9, "solid_capstyle": "butt"}
+    if len(curves) == 1:
+        axes.plot(rounds, curves[0], label=label, **line)
+        return axes
+    over = over_seeds(curves)
+    axes.fill_between(rounds, over.low, over.high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(rounds, over.mean, label=label, **line)
+    return axes
+
+
+def regret(axes: Axes, history: History, *, kind: str = "pseudo", **shown: Any) -> Axes:
+    """Cumulative regret after each round, mean and band over seeds.
+
+    Args:
+        axes: drawn on.
+        history: of an arm set whose best mean is known.
+        kind: of regret, as `History.regret` names them.
+        shown: colour, label and width, as `bands`.
+
+    Raises:
+        UnknownOptimumError: the best arm's mean is unknown.
+    """
+    axes.set_xlabel("round")
+    axes.set_ylabel("cumulative regret (rewards)")
+    return bands(axes, 1 + np.arange(history.rounds), history.regret(kind), **shown)
+
+
+def pass_at_1(
+    axes: Axes,
+    history: History,
+    *,
+    measured: str = "train",
+    colour: str = style.BLUE,
+    label: str | None = None,
+    joined: bool = False,
+    width: float = 1.3,
+) -> Axes:
+    """Pass@1 before each round: exact where the history has it, else as evaluated, with 95% intervals.
+
+    Of many seeds: mean and band; evaluations as means over seeds, each seed's own as a small point.
+
+    Args:
+        axes: drawn on.
+        history: a simulation's, or a fine-tuning run's with its evaluations.
+        measured: which evaluations: "train" or "test".
+        colour: of all of it.
+        label: for the legend.
+        joined: a line joins the evaluations.
+        width: of an exact curve's line, in points.
+
+    Raises:
+        InputError: the history has neither.
+    """
+    axes.set_xlabel("round")
+    axes.set_ylabel("Pass@1")
+    if np.isfinite(history.value).all():
+        return bands(axes, np.arange(history.rounds), history.value, colour=colour, label=label, width=width)
+    found = means(history.evaluations, measured)
+    if not found:
+        raise InputError(f"The history holds no evaluation of {measured} and no exact Pass@1: draw its rewards.")
+    if history.seeds > 1:
+        own = [e for e in history.evaluations if e["measured"] == measured and e.get("seed") is not None]
+        points = [e["round"] for e in own], [e["pass_at_1"] for e in own]
+        axes.plot(*points, ".", color=colour, markersize=2.5, alpha=0.5)
+    rounds, value, low, high = (
+        np.asarray([getattr(one, name) for one in found]) for name in ("round", "value", "low", "high")
+    )
+    axes.errorbar(
+        rounds,
+        value,
+        yerr=np.maximum([value - low, high - value], 0.0),
+        fmt="o-" if joined else "o",
+        color=colour,
+        markersize=3.2,
+        linewidth=0.9,
+        elinewidth=0.9,
+        capsize=1.8,
+        zorder=4,
+        label=label,
+    )
+    return axes
+
+
+def rewards(
+    axes: Axes, history: History, *, window: int | None = None, colour: str = style.ORANGE, label: str | None = None
+) -> Axes:
+    """The moving mean of the rewards, over the middle of each full window of rounds; mean and band over seeds.
+
+    Args:
+        axes: drawn on.
+        history: of a fine-tuning run, or any.
+        window: rounds per mean; by default a twentieth of the run's, at least five.
+        colour: of all of it.
+        label: for the legend.
+    """
+    middles, smooth = moving(history.rewards.mean(axis=2), window_of(history) if window is None else window)
+    if 1 < history.seeds <= MOST_SINGLE:
+        axes.plot(middles, smooth.T, color=colour, linewidth=0.4, alpha=0.4)
+    return bands(axes, middles, smooth, colour=colour, label=label)
+
+
+def prediction(
+    axes: Axes,
+    found: Prediction,
+    *,
+    quantity: str = "value",
+    coverage: Sequence[float] = (),
+    colour: str = style.INK,
+    label: str | None = None,
+    **line: Any,
+) -> Axes:
+    """A prediction laid over: its mean curve, and between which values given shares of its runs lie.
+
+    Args:
+        axes: drawn on.
+        found: the prediction.
+        quantity: "value" (Pass@1 before each round) or "regret" (after each).
+        coverage: shares of runs, each drawn as a band of the value where the law of a run is known.
+        colour: of all of it.
+        label: for the legend; by default the prediction's name.
+        line: how the mean curve is drawn, as matplotlib takes it.
+
+    Raises:
+        InputError: another quantity, or a share outside (0, 1).
+    """
+    if quantity not in ("value", "regret"):
+        raise InputError(f"quantity is {quantity!r}: choose value or regret.")
+    at = np.arange(found.rounds) if found.at is None else found.at
+    if quantity == "value" and found.law is not None:
+        for share in coverage:
+            low, high = found.value_band(share)
+            said = f"{share:.0%} of the law's runs"
+            axes.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0, label=said)
+    how: dict[str, Any] = {"color": colour, "linestyle": DASHED, "linewidth": 1.0} | line
+    after = 1 if quantity == "regret" else 0
+    axes.plot(at + after, getattr(found, quantity), label=found.name if label is None else label, **how)
+    return axes
+
+
+def bound(axes: Axes, found: Bound, *, colour: str = style.GREY, label: str | None = None, **line: Any) -> Axes:
+    """A bound laid over, after each round that it is known at: capped at what holds without the theorem.
+
+    Args:
+        axes: drawn on.
+        found: the bound.
+        colour: of the line.
+        label: for the legend; by default the bound's name and kind.
+        line: how it is drawn, as matplotlib takes it.
+    """
+    how: dict[str, Any] = {"color": colour, "linestyle": DOTTED, "linewidth": 1.0} | line
+    axes.plot(found.at, found.value, label=f"{found.name}, {found.kind} bound" if label is None else label, **how)
+    return axes

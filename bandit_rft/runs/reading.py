@@ -121,7 +121,7 @@ def read_history(folder: str | Path) -> History:
     config = read_json(folder / CONFIG)
     if config.get("command") == "finetune":
         _check_finetune(folder, config)
-    if (folder / HISTORY).exists():
+    elif (folder / HISTORY).exists():
         return dataclasses.replace(History.load(folder / HISTORY), config=config)
     path = folder / LINES
     records = read_lines(path)

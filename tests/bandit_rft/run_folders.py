@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from bandit_rft import History, arms, learners, run, theory
-from bandit_rft.runs import EVALUATIONS, HISTORY, RunFolder, to_line
+from bandit_rft import arms, learners, run, theory
+from bandit_rft.runs import EVALUATIONS, HISTORY, LINES, RESPONSES, RunFolder, to_line
+from bandit_rft.runs.reading import round_record
+from bandit_rft.runs.rollouts import responses_record
 
 SEEDS, ROUNDS = 5, 40  # of `fine_tuned_seeds`
 
 FINETUNE: dict[str, Any] = {
     "command": "finetune",
+    "seeds": 1,
     "model": "toy",
     "data": "arithmetic",
     "index": 3,
@@ -27,13 +30,27 @@ FINETUNE: dict[str, Any] = {
 }
 
 
-def evaluation(round: int, measured: str, successes: int, samples: int) -> dict[str, Any]:
+def evaluation(round: int, measured: str, successes: int, samples: int, seed: int | None = None) -> dict[str, Any]:
     share = successes / samples
     return {
-        "round": round, "measured": measured, "pass_at_1": share,
+        "round": round, "measured": measured, "seed": seed, "pass_at_1": share,
         "low": max(share - 0.1, 0.0), "high": min(share + 0.1, 1.0),
         "successes": successes, "samples": samples, "questions": 1 if measured == "train" else samples,
     }  # fmt: skip
+
+
+def write_rounds(path: Path, rewards: np.ndarray, metrics: dict[str, np.ndarray]) -> None:
+    """history.jsonl and responses.jsonl of rewards [S, T, G] and metrics [S, T]; the responses say where they stand."""
+    seeds, rounds, rollouts = rewards.shape
+    history, responses = [], []
+    for t in range(rounds):
+        own = rewards[:, t].tolist()
+        history.append(round_record(t, own, {name: values[:, t] for name, values in metrics.items()}))
+        texts = [[f"round {t} seed {s} response {g}" for g in range(rollouts)] for s in range(seeds)]
+        tokens, truncated = [[6] * rollouts] * seeds, [[False] * rollouts] * seeds
+        responses.append(responses_record(t, rewards=own, texts=texts, tokens=tokens, truncated=truncated))
+    (path / LINES).write_text("".join(map(to_line, history)))
+    (path / RESPONSES).write_text("".join(map(to_line, responses)))
 
 
 def simulated(path: Path, log10_arms: float, rounds: int = 40) -> Path:
@@ -60,12 +77,10 @@ def fine_tuned(path: Path, *, rounds: int = 60, kappa: float | None = 2.0, **cha
         rewards.append(float(generator.random() < 1 / (1 + math.exp(-logits[successes]))))
         successes += int(rewards[-1])
     with RunFolder.claim(path, config) as folder:
-        (folder.path / "history.jsonl").write_text(
-            "".join(to_line({"round": i, "rewards": [[r]], "metrics": {"loss": [0.0]}}) for i, r in enumerate(rewards))
-        )
-        records = [evaluation(0, "train", 13, 64), evaluation(0, "test", 10, 100), evaluation(rounds, "train", 60, 64)]
-        records.append(evaluation(rounds, "test", 14, 100))
-        (folder.path / "evaluations.jsonl").write_text("".join(map(to_line, records)))
+        write_rounds(path, np.asarray(rewards)[None, :, None], {"loss": np.zeros((1, rounds))})
+        records = [evaluation(0, "train", 13, 64), evaluation(0, "test", 10, 100)]
+        records += [evaluation(rounds, "train", 60, 64, 0), evaluation(rounds, "test", 14, 100, 0)]
+        (path / EVALUATIONS).write_text("".join(map(to_line, records)))
         measured = None if kappa is None else {"kappa": kappa, "p0": 0.2, "successes": 13, "rollouts": 64}
         folder.resolve(learning_rate=0.25, **({} if measured is None else {"measurement": measured}))
         folder.write_manifest(key=0)
@@ -74,7 +89,7 @@ def fine_tuned(path: Path, *, rounds: int = 60, kappa: float | None = 2.0, **cha
 
 def fine_tuned_seeds(path: Path, *, done: int = ROUNDS, evaluated: tuple[int, ...] = (20, 40), **changes: Any) -> Path:
     """A folder as `finetune --seeds` leaves it: rewards of seed s with probability (s + 1) / 8."""
-    config = {**FINETUNE, "command": "finetune-seeds", "rounds": ROUNDS, "seeds": SEEDS, **changes}
+    config = {**FINETUNE, "rounds": ROUNDS, "seeds": SEEDS, **changes}
     rng = np.random.default_rng(0)
     rewards = (rng.random((SEEDS, done, 1)) < np.arange(1, SEEDS + 1)[:, None, None] / 8).astype(float)
     metrics = {
@@ -84,13 +99,12 @@ def fine_tuned_seeds(path: Path, *, done: int = ROUNDS, evaluated: tuple[int, ..
         "sampling_gap": np.where(rewards[:, :, 0] > 0, rng.random((SEEDS, done)), np.nan),
         "learning_rate": np.full((SEEDS, done), 0.25),
     }
-    value = np.full((SEEDS, done), np.nan)
-    records = [{**evaluation(0, name, 13, 64), "seed": None} for name in ("train", "test")]
+    records = [evaluation(0, name, 13, 64) for name in ("train", "test")]
     for place in evaluated:
         for name in ("train", "test"):
-            records += [{**evaluation(place, name, 10 + 5 * seed, 64), "seed": seed} for seed in range(SEEDS)]
+            records += [evaluation(place, name, 10 + 5 * seed, 64, seed) for seed in range(SEEDS)]
     with RunFolder.claim(path, config) as folder:
-        History(rewards=rewards, value=value, pulled_mean=None, best_mean=None, metrics=metrics).save(path / HISTORY)
+        write_rounds(path, rewards, metrics)
         (path / EVALUATIONS).write_text("".join(map(to_line, records)))
         measured = {"kappa": 2.0, "p0": 0.2, "successes": 13, "rollouts": 64}
         folder.resolve(learning_rate=0.25, measurement=measured)

@@ -15,4 +15,4 @@ FINETUNE = dict(
     resolved={},
     **CONFIG,
 )
-EVALUATION = {"round": 0, "measured": "train", "pass_at_1": 0.5, "low": 0.1, "high": 0.9}
+EVALUATION = {"round": 0, "measured": "train", "seed": None, "pass_at_1": 0.5, "low": 0.1, "high": 0.9}

@@ -54,21 +54,70 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").read_text() == "x"
 
 
-ROUND = {"round": 0, "rewards": [1.0], "metrics": {"kl": None}}
-
-
+# A round of two seeds.
+ROUND = {"round": 0, "rewards": [[1.0], [0.0]], "metrics": {"kl": [None, 0.5]}}
+SECOND = ROUND | {"round": 1}
+UNFIT_REWARDS = (None, [], [1.0, 1.0], "a", [None], [math.inf], [10**400], {"a": 1}, [True], ["1"])
 UNFIT_ROUNDS = [
-    {"rewards": value} for value in (None, [], [1.0, 1.0], "a", [None], [math.inf], [10**400], {"a": 1}, [True], ["1"])
-] + [{"metrics": value} for value in (None, [], {}, {"kl": "x"}, {"kl": 10**400}, {"kl": math.inf})]
+    *({"rewards": value} for value in (None, [], "ab", {"0": [1.0], "1": [0.0]}, [1.0, 0.0], [[1.0]], [[1.0]] * 3)),
+    *({"rewards": [[1.0], value]} for value in UNFIT_REWARDS),
+    *({"rewards": [value, [1.0]]} for value in UNFIT_REWARDS),
+    *({"metrics": value} for value in (None, [], {}, {"kl": None}, {"kl": 0.5}, {"kl": [0.5]}, {"kl": [0.5] * 3})),
+    *({"metrics": {"kl": [0.5, value]}} for value in ("x", 10**400, math.inf, [0.5], True)),
+    *({"round": value} for value in (0, 2, -1, None, "1", 1.5, [1])),
+]
 
 
 @pytest.mark.parametrize("change", UNFIT_ROUNDS, ids=repr)
 def test_a_round_that_no_run_writes_is_refused_by_its_line(tmp_path: Path, change: dict[str, object]) -> None:
-    """Catches ragged and infinite rewards, and metrics that are missing, before they reach an array."""
-    (tmp_path / "config.json").write_text(json.dumps(FINETUNE))
-    (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (ROUND, ROUND | change)))
+    """Catches ragged and infinite rewards, seeds too few or too many, metrics that are missing, and rounds that are
+    missing, twice there or in another order, before they reach an array."""
+    (tmp_path / "config.json").write_text(json.dumps(FINETUNE | {"seeds": 2}))
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (ROUND, SECOND)))
+    assert read_history(tmp_path).rewards.shape == (2, 2, 1)
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (ROUND, SECOND | change)))
     with pytest.raises(InputError, match=r"Line 2 of .*history\.jsonl is damaged"):
         read_history(tmp_path)
+
+
+UNFIT_FIRST_ROUNDS = [
+    *(
+        {"rewards": value}
+        for value in (None, [], [[], []], [1.0, 0.0], [[1.0]], [[1.0], [1.0, 0.0]], [[math.nan], [0]])
+    ),
+    *({"metrics": value} for value in (None, [], {"kl": None}, {"kl": [0.5]}, {"kl": [0.5, "x"]}, {"kl": {}})),
+    {"round": 1},
+]
+
+
+@pytest.mark.parametrize("change", UNFIT_FIRST_ROUNDS, ids=repr)
+def test_a_first_round_that_no_run_writes_is_refused_too(tmp_path: Path, change: dict[str, object]) -> None:
+    """Catches a first line that is only a measure for the others, and is itself not measured."""
+    (tmp_path / "config.json").write_text(json.dumps(FINETUNE | {"seeds": 2}))
+    (tmp_path / "history.jsonl").write_text(json.dumps(ROUND | change) + "\n")
+    with pytest.raises(InputError, match=r"Line 1 of .*history\.jsonl is damaged"):
+        read_history(tmp_path)
+
+
+@pytest.mark.parametrize("seeds", [1, 3, None])
+def test_a_history_of_other_seeds_than_the_configuration_says_is_refused(tmp_path: Path, seeds: int | None) -> None:
+    config = FINETUNE if seeds is None else FINETUNE | {"seeds": seeds}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "history.jsonl").write_text(json.dumps(ROUND) + "\n")
+    with pytest.raises(InputError, match=r"Line 1 of .*history\.jsonl is damaged"):
+        read_history(tmp_path)
+
+
+def test_a_fine_tuning_run_has_no_other_history_than_its_lines(tmp_path: Path) -> None:
+    """Catches a stranger's history.npz, whose rewards nothing checks, that is read in their place."""
+    (tmp_path / "config.json").write_text(json.dumps(FINETUNE | {"seeds": 2}))
+    History(rewards=np.full((9, 3, 1), np.nan), value=np.ones((9, 3)), pulled_mean=None, best_mean=None).save(
+        tmp_path / "history.npz"
+    )
+    with pytest.raises(InputError, match="no history yet"):
+        read_history(tmp_path)
+    (tmp_path / "history.jsonl").write_text(json.dumps(ROUND) + "\n")
+    np.testing.assert_array_equal(read_history(tmp_path).rewards, [[[1.0]], [[0.0]]])
 
 
 UNFIT_EVALUATIONS = [
@@ -80,6 +129,7 @@ UNFIT_EVALUATIONS = [
         "high": (math.inf,),
         "samples": (0, 1.5),
         "truncated": ("x",),
+        "seed": ("<b>", -1, True, 1.5, [0]),
         "pass_at_k": ([1], {"x": 1}, {"2": "y"}, {"²": 1.0}),
     }.items()
     for value in values
@@ -88,7 +138,7 @@ UNFIT_EVALUATIONS = [
 
 @pytest.mark.parametrize("change", UNFIT_EVALUATIONS, ids=repr)
 def test_an_evaluation_that_no_run_writes_is_refused_by_its_line(tmp_path: Path, change: dict[str, object]) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(FINETUNE))
+    (tmp_path / "config.json").write_text(json.dumps(FINETUNE | {"seeds": 2}))
     (tmp_path / "history.jsonl").write_text(json.dumps(ROUND) + "\n")
     (tmp_path / "evaluations.jsonl").write_text(json.dumps(EVALUATION | change) + "\n")
     with pytest.raises(InputError, match=r"Line 1 of .*evaluations\.jsonl is damaged"):
@@ -100,13 +150,14 @@ def test_an_evaluation_that_no_run_writes_is_refused_by_its_line(tmp_path: Path,
     [
         *({"rounds": value} for value in (None, "x", -1, 0, 10**12, 1.5)),
         *({"resolved": value} for value in (None, [1], {"learning_rate": "x"}, {"measurement": [1]})),
+        *({"seeds": value} for value in (None, "8; touch x", 0, -1, True, 1.5, 10**12)),
         *({"model": None}, {"index": None}, {"kl_coefficient": "x"}, {"gradient_clip": "x"}, {"signal": []}),
     ],
     ids=repr,
 )
 def test_a_configuration_that_no_run_writes_is_refused_by_its_field(tmp_path: Path, change: dict[str, object]) -> None:
     """Catches a horizon that would fill the memory, and fields of another type, before anything is drawn."""
-    (tmp_path / "config.json").write_text(json.dumps(FINETUNE | change))
+    (tmp_path / "config.json").write_text(json.dumps(FINETUNE | {"seeds": 2} | change))
     (tmp_path / "history.jsonl").write_text(json.dumps(ROUND) + "\n")
     with pytest.raises(InputError, match=rf"config\.json is damaged \({next(iter(change))}\)"):
         read_history(tmp_path)

@@ -20,10 +20,12 @@ from bandit_rft.runs import (
     read_json,
     read_lines,
     rewrite_lines,
+    seeds_of,
     to_json,
     to_line,
     write_atomically,
 )
+from bandit_rft.runs.reading import round_record
 from tests.bandit_rft.run_records import CONFIG, EVALUATION, FINETUNE
 
 
@@ -214,7 +216,7 @@ def test_both_kinds_of_history_are_read(tmp_path: Path) -> None:
     assert read_history(tmp_path / "simulated").seeds == 2
     with RunFolder.claim(tmp_path / "real", FINETUNE) as folder:
         lines = "".join(
-            to_line({"round": i, "rewards": [float(i), 1.0], "metrics": {"loss": 0.5, "kl": math.nan}})
+            to_line({"round": i, "rewards": [[float(i), 1.0]], "metrics": {"loss": [0.5], "kl": [math.nan]}})
             for i in range(3)
         )
         (folder.path / "history.jsonl").write_text(lines + '{"round":3,"rew')
@@ -223,6 +225,32 @@ def test_both_kinds_of_history_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(real.rewards, [[[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]])
     assert np.isnan(real.metrics["kl"]).all()
     assert real.evaluations == (EVALUATION,)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_history_of_any_number_of_seeds_is_read_back_as_it_was(tmp_path: Path, seeds: int) -> None:
+    """Catches seeds, rounds and responses that change places, and a NaN that comes back as a number."""
+    rng = np.random.default_rng(0)
+    rewards, metrics = rng.random((seeds, 4, 2)), {"loss": rng.random((seeds, 4)), "kl": np.full((seeds, 4), np.nan)}
+    metrics["kl"][-1, 2] = 0.1
+    with RunFolder.claim(tmp_path / "run", {**FINETUNE, "seeds": seeds}):
+        records = (
+            round_record(t, rewards[:, t].tolist(), {name: values[:, t] for name, values in metrics.items()})
+            for t in range(4)
+        )
+        (tmp_path / "run" / "history.jsonl").write_text("".join(map(to_line, records)))
+    first = json.loads((tmp_path / "run" / "history.jsonl").read_text().splitlines()[0])
+    assert first == {
+        "round": 0,
+        "rewards": rewards[:, 0].tolist(),
+        "metrics": {"loss": metrics["loss"][:, 0].tolist(), "kl": [None] * seeds},
+    }
+    found = read_history(tmp_path / "run")
+    assert seeds_of(tmp_path / "run") == (seeds if seeds > 1 else None)
+    np.testing.assert_array_equal(found.rewards, rewards)
+    assert set(found.metrics) == set(metrics)
+    for name, values in metrics.items():
+        np.testing.assert_array_equal(found.metrics[name], values)
 
 
 @pytest.mark.parametrize("line", ['{"round": 1}', '{"round": "1", "p0": 0.5}', '{"round": true, "p0": 1}'])

@@ -9,7 +9,7 @@ import pytest
 
 from bandit_rft.cli import main
 from bandit_rft.cli.show import cells_of, coloured, wrapped
-from bandit_rft.runs.rollouts import pieces, printable, read_questions, round_of_seeds, rounds_of
+from bandit_rft.runs.rollouts import pieces, printable, read_questions, responses_record, rounds_of
 
 HOSTILE = "\x1b[31mred\x1b[0m\x1b]0;title\x07 \x9b2J \u202eevil\u2066 \u200b\x00\r\x08 [bold]markup[/bold] \ud800"
 
@@ -19,18 +19,17 @@ def folder_of(path: Path, rounds: list[list[tuple[str, float, int]]], *, half: s
     path.mkdir()
     (path / "config.json").write_text(json.dumps({"command": "finetune"}))
     lines = [
-        {
-            "round": place,
-            "rewards": [reward for _, reward, _ in found],
-            "metrics": {},
-            "responses": [
-                {"text": text, "tokens": len(text), "truncated": text == "cut", "question": question}
-                for text, _, question in found
-            ],
-        }
+        responses_record(
+            place,
+            rewards=[[reward for _, reward, _ in found]],
+            texts=[[text for text, _, _ in found]],
+            tokens=[[len(text) for text, _, _ in found]],
+            truncated=[[text == "cut" for text, _, _ in found]],
+            questions=[[question for _, _, question in found]],
+        )
         for place, found in enumerate(rounds)
     ]
-    (path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + half)
+    (path / "responses.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + half)
     asked = [
         {"question": q, "index": 40 + q, "prompt": [{"role": "user", "content": f"ask {q}?"}], "answer": str(q)}
         for q in (0, 1)
@@ -42,9 +41,9 @@ def folder_of(path: Path, rounds: list[list[tuple[str, float, int]]], *, half: s
 def seeds_folder(path: Path, rounds: int, *, half: str = "") -> Path:
     """A run of two seeds with two responses a round; seed s is right in round t where s + t is even."""
     path.mkdir()
-    (path / "config.json").write_text(json.dumps({"command": "finetune-seeds", "seeds": 2}))
+    (path / "config.json").write_text(json.dumps({"command": "finetune", "seeds": 2}))
     lines = [
-        round_of_seeds(
+        responses_record(
             t,
             rewards=[[float((s + t) % 2 == 0)] * 2 for s in range(2)],
             texts=[[f"a{s}{t}", f"b{s}{t}"] for s in range(2)],
@@ -99,16 +98,18 @@ def test_seed_0_is_the_one_of_a_run_of_one(run, capsys):
 
 
 ODD = [
-    {"texts": [["x"]]},
-    {"texts": [["x"], ["y"]]},
-    {"tokens": None},
-    {"rewards": [["z", 0.0], [0.0, 0.0]]},
-    {"round": []},
+    *({"texts": value} for value in (None, {}, [["x"]], [["x"], ["y"]], [["x", "y"]] * 3)),
+    *({"tokens": value} for value in (None, [[3, 3]], [[3, 3], [3]], [[3, None], [3, 3]], [["x", 3], [3, 3]])),
+    *({"rewards": value} for value in (None, [], [["z", 0.0], [0.0, 0.0]], [[1.0, 0.0]], [1.0, 0.0], [[1.0], [0.0]])),
+    *({"questions": value} for value in (None, [[0, 0]], [[0], [0]], [[0, "x"], [0, 0]])),
+    *({"truncated": value} for value in (None, [[False, False]], [True, True])),
+    *({"round": value} for value in ([], None, "x")),
 ]
 
 
 @pytest.mark.parametrize("change", ODD, ids=repr)
-def test_a_line_of_many_seeds_that_no_run_writes_is_a_sentence(tmp_path, change, capsys):
+def test_a_line_that_no_run_writes_is_a_sentence(tmp_path, change, capsys):
+    """Catches a seed or a response too few or too many, and fields of another type."""
     run = seeds_folder(tmp_path / "run", 1)
     line = json.loads((run / "responses.jsonl").read_text())
     (run / "responses.jsonl").write_text(json.dumps(line | change) + "\n")
@@ -116,14 +117,23 @@ def test_a_line_of_many_seeds_that_no_run_writes_is_a_sentence(tmp_path, change,
     assert "Line 1 of" in capsys.readouterr().err
 
 
-def test_a_run_of_many_seeds_without_responses_says_so(tmp_path, capsys):
-    """Before its first round, and of a version that kept none."""
-    run = seeds_folder(tmp_path / "run", 0)
-    (run / "responses.jsonl").unlink()
-    for word in ("let the run do at least one round", "run it again in another folder"):
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_responses_of_another_number_of_seeds_than_the_configuration_says_are_refused(tmp_path, seeds, capsys):
+    run = seeds_folder(tmp_path / "run", 1)
+    (run / "config.json").write_text(json.dumps({"command": "finetune", "seeds": seeds}))
+    assert main(["show", str(run)]) == 2
+    assert "Line 1 of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_run_without_responses_says_so(tmp_path, seeds, capsys):
+    """Before its first round, also where a kill left half a line, and where the file is missing."""
+    run = seeds_folder(tmp_path / "run", 0, half='{"round":0,"rew')
+    (run / "config.json").write_text(json.dumps({"command": "finetune", "seeds": seeds}))
+    for _ in range(2):
         assert main(["show", str(run)]) == 2
-        assert word in capsys.readouterr().err
-        (run / "history.npz").touch()
+        assert "let the run do at least one round" in capsys.readouterr().err
+        (run / "responses.jsonl").unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -177,8 +187,8 @@ def test_a_simulation_and_a_damaged_line_are_refused(tmp_path, run, capsys):
     (simulation / "history.npz").write_bytes(b"")
     assert main(["show", str(simulation)]) == 2
     assert "rewards only" in capsys.readouterr().err
-    lines = (run / "history.jsonl").read_text().splitlines(keepends=True)
-    (run / "history.jsonl").write_text("".join([lines[0], '{"round": 1, "rewards": 3}\n', *lines[2:]]))
+    lines = (run / "responses.jsonl").read_text().splitlines(keepends=True)
+    (run / "responses.jsonl").write_text("".join([lines[0], '{"round": 1, "rewards": 3}\n', *lines[2:]]))
     assert main(["show", str(run)]) == 2
     assert "Line 2" in capsys.readouterr().err
 
@@ -227,15 +237,20 @@ def test_wrapping_keeps_every_letter_within_the_width(line, width):
 
 
 def test_a_folder_without_texts_or_questions_is_shown(tmp_path, capsys):
-    """The published runs leave the responses' texts out; older ones have no questions.jsonl."""
+    """The published runs leave the responses' texts out; older ones have no questions.jsonl. Catches a seed that is
+    named in a run of one."""
     run = folder_of(tmp_path / "run", [[("x", 1.0, 0)]])
     (run / "questions.jsonl").unlink()
-    (run / "history.jsonl").write_text('{"round":0,"rewards":[1.0],"metrics":{},"responses":[{"tokens":9}]}\n')
+    (run / "responses.jsonl").write_text(
+        '{"round":0,"rewards":[[1.0]],"texts":[[null]],"tokens":[[9]],"truncated":[[false]]}\n'
+    )
     assert read_questions(run) == {}
     [[rollout]] = rounds_of(run)
-    assert (rollout.text, rollout.tokens) == (None, 9)
+    assert (rollout.text, rollout.tokens, rollout.seed, rollout.question) == (None, 9, None, 0)
     assert main(["show", str(run)]) == 0
-    assert "no text" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "no text" in out
+    assert "seed" not in out
 
 
 def test_a_sentence_that_quotes_a_strangers_file_does_not_act_on_the_terminal(tmp_path, capsys):

@@ -17,6 +17,7 @@ import math
 import os
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -171,6 +172,7 @@ class Loggers:
 
     def __init__(self, loggers: Sequence[Logger], complain: Callable[[str], None]) -> None:
         self._loggers, self._complain, self._open = loggers, complain, list[Logger]()
+        self._begun: list[Mapping[str, Any]] = []
 
     def open(self, done: int, records: Mapping[str, Any] | None, evaluations: Sequence[Mapping[str, Any]]) -> None:
         """Begin, or continue after `done` rounds. A new logger is told of the rounds that it missed.
@@ -178,8 +180,13 @@ class Loggers:
         Args:
             done: rounds done.
             records: of them, rewards [S, done, G] and metrics [S, done] by name; None before the first.
-            evaluations: made up to now. One after the last round may be new, so it is told.
+            evaluations: made up to now. One after the last round may be new, so it is told, unless a kill fell between
+                two seeds of it: it is then told once the other seeds' are there.
         """
+        seeds, last = 1 if records is None else len(records["rewards"]), [e for e in evaluations if e["round"] == done]
+        count = Counter(record["measured"] for record in last)
+        self._begun = [record for record in last if count[record["measured"]] < seeds]
+        evaluations = [record for record in evaluations if record not in self._begun]
         for logger in self._loggers:
             self._open.append(logger)
             first = self._attempt(logger, logger.open, done)
@@ -195,7 +202,9 @@ class Loggers:
 
     def evaluations(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Tell of new evaluations, all of one round."""
-        values = evaluated(records)
+        names = {record["measured"] for record in records}
+        values = evaluated([*(record for record in self._begun if record["measured"] in names), *records])
+        self._begun = []
         for logger in list(self._open) if values else ():
             self._attempt(logger, logger.log, records[0]["round"], values)
 

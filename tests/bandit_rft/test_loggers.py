@@ -1,50 +1,101 @@
 """What TensorBoard and W&B have been told, read back from their own files; a killed run tells each round once."""
 
-import math
+import dataclasses
 import struct
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
+import jax
 import numpy as np
 import pytest
-from bandit_rft.cli.finetune_recorder import FineTuneRecorder
 
+from bandit_rft import History
 from bandit_rft.errors import InputError
-from bandit_rft.runs import RunFolder, loggers
-from bandit_rft.runs.loggers import LoggedRecorder
+from bandit_rft.runs import RunFolder, loggers, read_lines
+from bandit_rft.runs.loggers import Loggers
+from llm_bridge.training import checkpoints
+from llm_bridge.training.recorder import RunRecorder
 
 ROUNDS = 6
-CONFIG = {"command": "finetune", "rounds": ROUNDS}
+# How far each seed is from the mean of all.
+OFFSETS = {1: np.zeros(1), 3: np.asarray([-1.0, 0.0, 1.0])}
 
 
-class State(NamedTuple):
+@partial(jax.tree_util.register_dataclass, data_fields=["params", "round"], meta_fields=[])
+@dataclasses.dataclass(frozen=True)
+class State:
     params: np.ndarray
+    round: np.ndarray
 
 
-def go(path: Path, names: list[str], *, until: int = ROUNDS) -> list[str]:
-    """Rounds of a run whose every number is known, up to `until`, continued where the folder has some."""
+def state_after(done: int, seeds: int) -> Any:
+    """As the host loop has it: of one seed its own, else a tuple; weights say the seed and the round."""
+    states = tuple(State(np.full(2, done + offset), np.asarray(done, np.int32)) for offset in OFFSETS[seeds])
+    return states[0] if seeds == 1 else states
+
+
+def history_of(seeds: int, rounds: int) -> History:
+    """The first rounds of a run whose every number is known."""
+    known = np.arange(rounds) + OFFSETS[seeds][:, None]
+    metrics = {"loss": known / 4, "gradient_norm": 2 * known, "signal_mean": known, "response_length": known + 2}
+    metrics["kl"] = np.full(known.shape, np.nan)
+    return History(
+        rewards=np.stack([known, np.zeros_like(known)], axis=-1),
+        value=np.full(known.shape, np.nan),
+        pulled_mean=None,
+        best_mean=None,
+        metrics=metrics,
+    )
+
+
+def go(path: Path, names: list[str], *, until: int = ROUNDS, seeds: int = 1) -> list[str]:
+    """That run up to `until`, continued where the folder has some, as a loop would drive its recorder."""
     complaints: list[str] = []
+    config = {"command": "finetune", "rounds": ROUNDS, "seeds": seeds}
 
-    def evaluate(params: Any, done: int) -> dict[str, Any]:
-        return {"pass_at_1": done / 10, "low": 0.0, "high": 1.0, "pass_at_k": {"1": done / 10, "4": 0.5}}
+    def evaluate(params: Any, done: int, seed: int | None) -> dict[str, Any]:
+        assert (seed is None) == (done == 0)
+        offset = OFFSETS[seeds][seed or 0]
+        np.testing.assert_array_equal(params, done + offset)
+        share = done / 10 + (offset / 100 if done else 0.0)
+        found = {"pass_at_1": share, "low": 0.0, "high": 1.0, "pass_at_k": {"1": share, "4": 0.5}}
+        return found | {"successes": done, "samples": 10, "mean_length": 2.0 + done + offset * bool(done)}
 
-    with RunFolder.claim(path, CONFIG) as folder:
-        recorder = FineTuneRecorder(
-            folder=folder, rounds=ROUNDS, checkpoint_every=2, evaluators={"train": (3, evaluate)}
+    with RunFolder.claim(path, config) as folder:
+        recorder = RunRecorder(
+            folder=folder,
+            rounds=ROUNDS,
+            seeds=seeds,
+            checkpoint_every=2,
+            evaluators={"train": (3, evaluate)},
+            arms=SimpleNamespace(model=SimpleNamespace(texts=lambda tokens, lengths: ["x"] * len(lengths))),
+            loggers=loggers.make(names, path, config),
+            tell=complaints.append,
+            clock=lambda: 0.0,
         )
-        told = loggers.make(names, path, CONFIG)
-        logged = LoggedRecorder(recorder=recorder, loggers=told, complain=complaints.append)
-        found = logged.resume(0, State(np.zeros(1)))
-        for place in range(found[0] if found else 0, until):
-            record = {"rewards": [place, 0.0], "pulled_mean": None, "value": None, "metrics": {"loss": place / 4}}
-            record["metrics"]["kl"] = math.nan
-            arms = SimpleNamespace(text=["", ""], lengths=[1, 2], truncated=[False, True])
-            logged.record(0, place, record, State(np.full(1, place + 1.0)), arms)
-        logged.close()
+        assert recorder.groups(1) == 1
+        resumed = recorder.resume(state_after(0, seeds))
+        done = 0
+        if resumed is not None:
+            done = resumed[0]["rewards"].shape[1]
+            np.testing.assert_array_equal(resumed[0]["rewards"], history_of(seeds, done).rewards)
+        while done < until:
+            start, done = done, min(recorder.chunk_end(done), until)
+            chunk, length = history_of(seeds, done), done - start
+            records = {"rewards": chunk.rewards[:, start:]}
+            records["metrics"] = {name: values[:, start:] for name, values in chunk.metrics.items()}
+            kept = {
+                "tokens": np.zeros((seeds, length, 2, 4), np.int32),
+                "lengths": np.full((seeds, length, 2), 3),
+                "truncated": np.zeros((seeds, length, 2), bool),
+            }
+            recorder.check(start, records, kept)
+            recorder.record(chunk, state_after(done, seeds), kept)
         recorder.close()
     return complaints
 
@@ -52,9 +103,12 @@ def go(path: Path, names: list[str], *, until: int = ROUNDS) -> list[str]:
 EXPECTED = {
     **{("round/reward", t): t / 2 for t in range(ROUNDS)},
     **{("round/loss", t): t / 4 for t in range(ROUNDS)},
-    **{(f"round/verifier_{what}", t): 0.0 for what in ("timeouts", "crashes") for t in range(ROUNDS)},
+    **{("round/gradient_norm", t): 2 * t for t in range(ROUNDS)},
+    **{("round/signal_mean", t): t for t in range(ROUNDS)},
+    **{("round/response_length", t): t + 2 for t in range(ROUNDS)},
     **{("train/pass_at_1", t): t / 10 for t in (0, 3, 6)},
     **{("train/pass_at_4", t): 0.5 for t in (0, 3, 6)},
+    **{("train/mean_length", t): t + 2 for t in (0, 3, 6)},
 }
 
 
@@ -75,40 +129,115 @@ def tensorboard_scalars(path: Path) -> list[tuple[tuple[str, int], float]]:
     return found
 
 
-def check(found: list[tuple[tuple[str, int], float]]) -> None:
+def check(found: list[tuple[tuple[str, int], float]], seeds: int = 1) -> None:
     known = dict(found)
     assert len(known) == len(found), "a number was told twice"
-    assert set(known) - {(f"train/{side}", t) for side in ("low", "high") for t in (0, 3, 6)} == set(EXPECTED)
+    # Of many seeds only what all share, the evaluation before the first round, has an interval of its own.
+    intervals = {(f"train/{side}", t) for side in ("low", "high") for t in ((0, 3, 6) if seeds == 1 else (0,))}
+    assert set(known) == set(EXPECTED) | intervals
     assert all(known[name] == pytest.approx(value) for name, value in EXPECTED.items())
 
 
-def test_tensorboard_has_every_number_at_its_round_once(tmp_path):
-    """Catches steps off by one, a NaN that is told, and evaluations that are missing or at the wrong round."""
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_tensorboard_has_every_number_at_its_round_once(tmp_path, seeds):
+    """Catches steps off by one, a NaN that is told, evaluations that are missing or at the wrong round, and one seed's
+    numbers for the mean of all."""
     pytest.importorskip("tensorboardX")
-    assert go(tmp_path / "run", ["tensorboard"]) == []
-    check(tensorboard_scalars(tmp_path / "run"))
+    assert go(tmp_path / "run", ["tensorboard"], seeds=seeds) == []
+    check(tensorboard_scalars(tmp_path / "run"), seeds)
 
 
-def test_a_killed_run_goes_on_in_the_same_curves(tmp_path):
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_killed_run_goes_on_in_the_same_curves(tmp_path, seeds):
     """Killed after round 4, checkpoint at 4, and again at once: no round is missing and none is there twice."""
     pytest.importorskip("tensorboardX")
-    go(tmp_path / "run", ["tensorboard"], until=5)
-    go(tmp_path / "run", ["tensorboard"], until=5)
-    go(tmp_path / "run", ["tensorboard"])
-    check(tensorboard_scalars(tmp_path / "run"))
+    go(tmp_path / "run", ["tensorboard"], until=5, seeds=seeds)
+    go(tmp_path / "run", ["tensorboard"], until=5, seeds=seeds)
+    go(tmp_path / "run", ["tensorboard"], seeds=seeds)
+    check(tensorboard_scalars(tmp_path / "run"), seeds)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing on its way may catch it."""
+
+
+def killed_before(place: int, original: Any, *, after: bool = False) -> Any:
+    """The function, but that its call of that number, from 0, ends the run before (or after) it."""
+    calls = iter(range(1000))
+
+    def function(*arguments: Any, **options: Any) -> Any:
+        now = next(calls) == place
+        if now and not after:
+            raise Killed
+        found = original(*arguments, **options)
+        if now:
+            raise Killed
+        return found
+
+    return function
+
+
+# What a round's end consists of, and the calls of it that the kills fall on.
+PLACES = {
+    "written": (RunRecorder, "_write", range(5)),
+    "told": (Loggers, "rounds", range(5)),
+    "saved": (checkpoints, "save", range(4)),
+    "told of evaluations": (Loggers, "evaluations", range(3)),
+}
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("place", PLACES)
+def test_wherever_in_a_round_a_kill_falls_every_round_is_told_once(tmp_path, monkeypatch, place, seeds):
+    """Before and after each step of each chunk's end. Catches a checkpoint that takes untold rounds for told."""
+    pytest.importorskip("tensorboardX")
+    holder, name, calls = PLACES[place]
+    for call in calls:
+        for after in (False, True):
+            run = tmp_path / f"{call}{after}"
+            with monkeypatch.context() as patched:
+                patched.setattr(holder, name, killed_before(call, getattr(holder, name), after=after))
+                with pytest.raises(Killed):
+                    go(run, ["tensorboard"], seeds=seeds)
+            go(run, ["tensorboard"], seeds=seeds)
+            check(tensorboard_scalars(run), seeds)
+            assert [line["round"] for line in read_lines(run / "history.jsonl")] == list(range(ROUNDS))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_kill_between_the_evaluations_of_two_seeds_tells_the_mean_of_all(tmp_path, monkeypatch, seed):
+    """Catches the mean of those that were evaluated before the kill, or after it, for the mean of all, and an interval
+    of one seed."""
+    pytest.importorskip("tensorboardX")
+    measured = RunRecorder._evaluate_if_due
+
+    def killed(self, done, state):
+        if done == 3:
+            name, (every, measure) = next(iter(self.evaluators.items()))
+            self.evaluators = {name: (every, killed_before(seed, measure))}
+        measured(self, done, state)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunRecorder, "_evaluate_if_due", killed)
+        with pytest.raises(Killed):
+            go(tmp_path / "run", ["tensorboard"], seeds=3)
+    evaluations = read_lines(tmp_path / "run" / "evaluations.jsonl")
+    assert [(e["round"], e["seed"]) for e in evaluations] == [(0, None), *((3, done) for done in range(seed))]
+    go(tmp_path / "run", ["tensorboard"], seeds=3)
+    check(tensorboard_scalars(tmp_path / "run"), 3)
 
 
 KILLED = """
 import os, sys
 from pathlib import Path
-from bandit_rft.cli.finetune_recorder import FineTuneRecorder
+from llm_bridge.training import checkpoints
 from tests.bandit_rft import test_loggers
-save = FineTuneRecorder._save
-def killed(*arguments):
-    save(*arguments)
-    if arguments[1] == 3:
-        os.kill(os.getpid(), 9)  # after the checkpoint of round 4, before the loggers are told of it
-FineTuneRecorder._save = killed
+save = checkpoints.save
+def killed(folder, done, *rest, **options):
+    save(folder, done, *rest, **options)
+    if done == 4:
+        os.kill(os.getpid(), 9)  # after the checkpoint of round 4
+checkpoints.save = killed
 test_loggers.go(Path(sys.argv[1]), ["tensorboard"])
 """
 
@@ -132,28 +261,50 @@ def test_a_mere_folder_is_no_library(tmp_path, monkeypatch):
         loggers.check(["wandb"])
 
 
-def test_a_logger_that_joins_later_is_told_what_it_missed(tmp_path):
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_logger_that_joins_later_is_told_what_it_missed(tmp_path, seeds):
     pytest.importorskip("tensorboardX")
-    go(tmp_path / "run", [], until=5)
-    go(tmp_path / "run", ["tensorboard"])
-    check(tensorboard_scalars(tmp_path / "run"))
+    go(tmp_path / "run", [], until=5, seeds=seeds)
+    go(tmp_path / "run", ["tensorboard"], seeds=seeds)
+    check(tensorboard_scalars(tmp_path / "run"), seeds)
 
 
-def test_a_logger_that_fails_is_named_once_and_the_run_goes_on(tmp_path, monkeypatch):
-    class Broken:
-        def open(self, done: int) -> int:
-            return done
+class Told:
+    """Keeps what it is told; fails at one of its calls."""
 
-        def log(self, step, values):
+    def __init__(self, fails: str = "") -> None:
+        self.fails, self.steps, self.closed = fails, list[int](), 0
+
+    def _act(self, name: str) -> None:
+        if name == self.fails:
             raise OSError("no space left\non device")
 
-        def close(self):
-            raise AssertionError("closed after it failed")
+    def open(self, done: int) -> int:
+        self._act("open")
+        return done
 
-    monkeypatch.setattr(loggers, "make", lambda *_: [Broken()])
+    def log(self, step: int, values: Any) -> None:
+        self._act("log" if step else "first log")
+        self.steps.append(step)
+
+    def close(self) -> None:
+        self.closed += 1
+        self._act("close")
+
+
+@pytest.mark.parametrize("fails", ["open", "first log", "log", "close"])
+def test_a_logger_that_fails_is_named_once_and_the_run_goes_on(tmp_path, monkeypatch, fails):
+    """The run, and the other logger. Catches one that is told more, or closed, after it failed."""
+    broken, sound = Told(fails), Told()
+    monkeypatch.setattr(loggers, "make", lambda *_: [broken, sound])
     complaints = go(tmp_path / "run", ["tensorboard"])
-    assert complaints == ["Broken failed (OSError: no space left on device); the run goes on without it."]
+    assert complaints == ["Told failed (OSError: no space left on device); the run goes on without it."]
     assert len((tmp_path / "run" / "history.jsonl").read_text().splitlines()) == ROUNDS
+    assert broken.closed == (fails == "close")
+    assert broken.steps == (sound.steps if fails == "close" else [0, 0] if fails == "log" else [])
+    # A round's metrics, and an evaluation after so many rounds.
+    assert sound.steps == [0, 0, 1, 2, 3, 3, 4, 5, 6]
+    assert sound.closed == 1
 
 
 def test_a_library_that_is_not_installed_is_a_sentence(monkeypatch):

@@ -3,6 +3,7 @@
 Each comparison is to the bit with a run that was never disturbed.
 """
 
+import errno
 import json
 import os
 import random
@@ -14,11 +15,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bandit_rft.cli import main
-from bandit_rft.runs import read_history
+from bandit_rft.runs import LineWriter, read_history
 
 ROOT = Path(__file__).resolve().parents[2]
 # transformers imports torch where it finds it, which costs seconds and is never used.
@@ -68,13 +70,42 @@ def outcome(run: Path) -> tuple[dict[str, bytes], list[dict[str, object]]]:
     """History, evaluations, and the checksums of every array of the last checkpoint (weights, optimiser, keys, …)."""
     final = sorted((run / "checkpoints").glob("round_*"))[-1]
     leaves = json.loads((final / "meta.json").read_text())["leaves"]
-    names = ("history.jsonl", "history.npz", "evaluations.jsonl", "responses.jsonl")
+    names = ("history.jsonl", "evaluations.jsonl", "responses.jsonl")
     return {name: (run / name).read_bytes() for name in names if (run / name).exists()}, leaves
 
 
 def litter(run: Path) -> list[Path]:
     """Half files and half checkpoints."""
     return [*run.rglob("*.partial"), *run.glob("checkpoints/.round_*")]
+
+
+class FullDisk:
+    """A file on a disk that fills up: the second write to it gets half of its bytes down."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.writes = file, 0
+
+    def write(self, data: memoryview) -> int:
+        self.writes += 1
+        if self.writes == 1:
+            return self.file.write(data)
+        if self.writes == 2:
+            return self.file.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+def fill_lines(name: str, patch: pytest.MonkeyPatch) -> None:
+    original = LineWriter.__init__
+
+    def begin(self: LineWriter, path: Path) -> None:
+        original(self, path)
+        if path.name == name:
+            self.file = FullDisk(self.file)  # pyright: ignore[reportAttributeAccessIssue]
+
+    patch.setattr(LineWriter, "__init__", begin)
 
 
 def cut_short(checkpoint: Path) -> None:
@@ -113,22 +144,16 @@ class Command:
             time.sleep(0.002)
 
     def wait_for_rounds(self, number: int) -> None:
-        """Until this process has written so many rounds, or chunks of rounds, of the history."""
+        """Until this process has written so many rounds of the history."""
         before = self.written()
         self.wait_until(lambda: self.written() != before)
-        if (self.out / "history.jsonl").exists():
-            target = self.written() + number - 1
-            self.wait_until(lambda: self.written() >= target)
-            return
-        for _ in range(number - 1):
-            self.wait_until(lambda before=self.written(): self.written() != before)
+        target = self.written() + number - 1
+        self.wait_until(lambda: self.written() >= target)
 
     def written(self) -> int:
-        """Lines of history.jsonl, or the time of history.npz; 0 where there is neither."""
-        lines, whole = self.out / "history.jsonl", self.out / "history.npz"
-        if lines.exists():
-            return lines.read_bytes().count(b"\n")
-        return whole.stat().st_mtime_ns if whole.exists() else 0
+        """Lines of history.jsonl; 0 where there is none."""
+        lines = self.out / "history.jsonl"
+        return lines.read_bytes().count(b"\n") if lines.exists() else 0
 
     def saves(self) -> bool:
         """Whether a checkpoint is being written."""

@@ -4,12 +4,15 @@ import dataclasses
 import html
 import json
 
+import numpy as np
 import pytest
 
 from bandit_rft.cli import main
 from bandit_rft.cli.finetune_config import FineTuneConfig
 from bandit_rft.errors import InputError
+from bandit_rft.runs.rollouts import rounds_of
 from llm_bridge.training.learner import FineTune
+from llm_bridge.training.recorder import RunRecorder
 from tests.bandit_rft import tiny_folder
 
 pa = pytest.importorskip("pyarrow")
@@ -59,16 +62,16 @@ def test_several_questions_run_and_are_told_apart(tiny, tmp_path, capsys):
     assert "questions 1, 4, 6 of sums" in capsys.readouterr().out
     assert json.loads((folder / "config.json").read_text())["index"] == [1, 4, 6]
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    assert [len(line["rewards"]) for line in lines] == [2, 2]
-    assert all(len({response["question"] for response in line["responses"]}) == 2 for line in lines)
+    assert [np.shape(line["rewards"]) for line in lines] == [(1, 2), (1, 2)]
+    rounds = list(rounds_of(folder))
+    assert all(len({response.question for response in found}) == 2 for found in rounds)
     asked = [json.loads(line) for line in (folder / "questions.jsonl").read_text().splitlines()]
     assert [(q["question"], q["index"], q["answer"]) for q in asked] == [(0, 1, "1"), (1, 4, "4"), (2, 6, "6")]
     report = (folder / "report.html").read_text()
-    shown = (lines[0]["responses"][0], lines[-1]["responses"][-1])
-    assert all(html.escape(response["text"]) in report for response in shown)
+    assert all(html.escape(response.text or "") in report for response in (rounds[0][0], rounds[-1][-1]))
     assert len(list((folder / "tensorboard").iterdir())) == 1
     assert main(["show", str(folder), "--question", "4", "--last", "9"]) == 0
-    assert capsys.readouterr().out.count("response ") == sum(r["question"] == 1 for x in lines for r in x["responses"])
+    assert capsys.readouterr().out.count("response ") == sum(r.question == 1 for found in rounds for r in found)
     first, last = (json.loads(line) for line in (folder / "evaluations.jsonl").read_text().splitlines())
     assert (first["questions"], first["samples_per_question"], last["round"]) == (3, 2, 2)
 
@@ -76,25 +79,24 @@ def test_several_questions_run_and_are_told_apart(tiny, tmp_path, capsys):
 @pytest.mark.slow
 def test_several_questions_with_every_option_continue_bit_by_bit(tiny, tmp_path, monkeypatch, capsys):
     """Catches an option that reaches nothing, a clock in the history, and draws that depend on where a run was cut."""
-    from bandit_rft.cli.finetune_recorder import FineTuneRecorder
-
     command = [*EVERYTHING, "--model", tiny]
     assert main([*command, "--out", "whole"]) == 0
     said = capsys.readouterr().out
     assert "pass@2" in said
     assert "questions 1:6 of sums" in said
-    original = FineTuneRecorder.record
+    original, chunk_end = RunRecorder.record, RunRecorder.chunk_end
 
-    def record(self, seed, round_index, *rest):
-        if round_index == 3:
+    def record(self, history, *rest):
+        if history.rounds == 4:
             raise KeyboardInterrupt
-        original(self, seed, round_index, *rest)
+        original(self, history, *rest)
 
-    monkeypatch.setattr(FineTuneRecorder, "record", record)
+    monkeypatch.setattr(RunRecorder, "chunk_end", lambda self, done: chunk_end(self, done) and done + 1)
+    monkeypatch.setattr(RunRecorder, "record", record)
     assert main([*command, "--out", "cut"]) == 130
-    monkeypatch.setattr(FineTuneRecorder, "record", original)
+    monkeypatch.setattr(RunRecorder, "record", original)
     assert main([*command, "--out", "cut"]) == 0
-    for name in ("history.jsonl", "evaluations.jsonl"):
+    for name in ("history.jsonl", "evaluations.jsonl", "responses.jsonl"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     weights = [
         json.loads((tmp_path / run / "checkpoints" / "round_00000005" / "meta.json").read_text())["leaves"]
@@ -104,20 +106,22 @@ def test_several_questions_with_every_option_continue_bit_by_bit(tiny, tmp_path,
     assert {leaf["dtype"] for leaf in weights[0] if ".params" in leaf["name"]} == {"float32"}
 
     lines = [json.loads(line) for line in (tmp_path / "whole" / "history.jsonl").read_text().splitlines()]
-    for line in lines:
-        assert len(line["rewards"]) == 2 * (2 + 1)
-        drawn = [response["question"] for response in line["responses"]]
+    rounds = list(rounds_of(tmp_path / "whole"))
+    for line, found in zip(lines, rounds, strict=True):
+        assert np.shape(line["rewards"]) == (1, 2 * (2 + 1))
+        drawn = [response.question for response in found]
         assert drawn[:3] == [drawn[0]] * 3
         assert drawn[3:] == [drawn[3]] * 3
         assert drawn[0] != drawn[3]
-        missing = {name for name, value in line["metrics"].items() if value is None}
+        missing = {name for name, value in line["metrics"].items() if value == [None]}
         assert missing == set()
     # Two rounds an epoch of five questions, one question left out: four different ones in rounds 0 and 1.
-    assert len({r["question"] for line in lines[:2] for r in line["responses"]}) == 4
+    assert len({r.question for found in rounds[:2] for r in found}) == 4
     timings = [json.loads(line) for line in (tmp_path / "cut" / "timings.jsonl").read_text().splitlines()]
-    assert [line["round"] for line in timings] == [0, 1, 2, 3, 4]
-    for line, timing in zip(lines, timings, strict=True):
-        assert timing["tokens"] == sum(response["tokens"] for response in line["responses"])
+    assert [line["from"] for line in timings] == [0, *(line["to"] for line in timings[:-1])]
+    for timing in timings:
+        done = rounds[timing["from"] : timing["to"]]
+        assert timing["tokens"] == sum(response.tokens for found in done for response in found)
         assert timing["tokens_per_second"] == pytest.approx(timing["tokens"] / timing["seconds"])
     evaluations = [json.loads(line) for line in (tmp_path / "whole" / "evaluations.jsonl").read_text().splitlines()]
     assert [(e["round"], e["measured"]) for e in evaluations] == [(r, m) for r in (0, 5) for m in ("train", "test")]

@@ -10,9 +10,9 @@ import pytest
 from bandit_rft import run
 from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms
 from llm_bridge.language_model import load_model
-from llm_bridge.training import scan_learner
 from llm_bridge.training.learner import FineTune
 from llm_bridge.training.policy_gradient import Objective, objective_sums
+from llm_bridge.training.state import weights_of_seed
 from tests.llm_bridge import toy
 from tests.llm_bridge.updates import MAX_TOKENS, identical
 from tests.llm_bridge.written_out import answered, elsewhere, question_arms, start
@@ -150,4 +150,4 @@ def test_the_scan_moves_nothing_at_the_reference_either(several):
     assert not np.any(history.metrics["kl"])
     assert not np.any(history.metrics["gradient_norm"])
     for seed in range(3):
-        assert identical(scan_learner.final_weights(history.final_state, seed), model.params)
+        assert identical(weights_of_seed(history.final_state, seed), model.params)

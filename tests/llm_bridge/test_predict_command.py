@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bandit_rft import History, theory
+from bandit_rft import theory
 from bandit_rft.cli import main
-from bandit_rft.runs import HISTORY, SEVERAL_SEEDS, RunFolder, to_line
+from bandit_rft.runs import RunFolder, to_line
 
 CONFIG = {
     "command": "finetune",
@@ -38,7 +38,7 @@ def fine_tuned(path: Path, *, gain: float = 0.5, done: int = 60, measured: objec
         rewards.append([float(generator.random() < p) for _ in range(config["rollouts"])])  # type: ignore[call-overload]
         successes += int(rewards[-1][0])
     with RunFolder.claim(path, config) as folder:
-        lines = (to_line({"round": i, "rewards": r, "metrics": {"loss": 0.0}}) for i, r in enumerate(rewards))
+        lines = (to_line({"round": i, "rewards": [r], "metrics": {"loss": [0.0]}}) for i, r in enumerate(rewards))
         (path / "history.jsonl").write_text("".join(lines))
         record = {"round": 0, "measured": "train", "pass_at_1": 7 / 36, "successes": 7, "samples": 36, "questions": 1}
         later = {**record, "round": 60, "pass_at_1": 0.5, "low": 0.4, "high": 0.6}
@@ -97,9 +97,9 @@ def of_seeds(path: Path, *, gain: float, seeds: int = 40, done: int = 60) -> Pat
         {**record, "round": 60, "seed": s, "pass_at_1": v, "low": v - 0.1, "high": v + 0.1, "successes": round(36 * v)}
         for s, v in ((0, 0.8), (1, 0.9), (2, 0.85))
     ]
-    with RunFolder.claim(path, {**CONFIG, "command": SEVERAL_SEEDS, "seeds": seeds}) as folder:
-        unknown = np.full((seeds, done), np.nan)
-        History(rewards=rewards, value=unknown, pulled_mean=None, best_mean=None).save(path / HISTORY)
+    with RunFolder.claim(path, {**CONFIG, "seeds": seeds}) as folder:
+        lines = ({"round": t, "rewards": rewards[:, t].tolist(), "metrics": {}} for t in range(done))
+        (path / "history.jsonl").write_text("".join(map(to_line, lines)))
         (path / "evaluations.jsonl").write_text("".join(map(to_line, [first, *after])))
         folder.resolve(
             learning_rate=0.25,
@@ -171,6 +171,6 @@ def test_predict_wants_a_fine_tuning_run(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["predict", str(tmp_path / "absent")]) == 2
     assert "absent" in capsys.readouterr().err
     with RunFolder.claim(tmp_path / "other", {"command": "measure"}) as folder:
-        (folder.path / "history.jsonl").write_text(to_line({"round": 0, "rewards": [1.0], "metrics": {}}))
+        (folder.path / "history.jsonl").write_text(to_line({"round": 0, "rewards": [[1.0]], "metrics": {}}))
     assert main(["predict", str(tmp_path / "other")]) == 2
     assert "not a fine-tuning run" in capsys.readouterr().err

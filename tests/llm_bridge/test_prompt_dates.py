@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bandit_rft.cli.finetune_recorder import FineTuneRecorder
 
 from bandit_rft.cli import main
 from llm_bridge import load_model
 from llm_bridge.measuring import scan
 from llm_bridge.models import chat_template
+from llm_bridge.training.recorder import RunRecorder
 from tests.bandit_rft import tiny_folder
 
 pa = pytest.importorskip("pyarrow")
@@ -62,15 +62,15 @@ def it_is(monkeypatch: pytest.MonkeyPatch, moment: datetime.datetime) -> None:
 
 def cut_finetune(monkeypatch: pytest.MonkeyPatch, *command: str) -> None:
     """Runs the command until its third round is to be recorded."""
-    original = FineTuneRecorder.record
+    original = RunRecorder.record
 
-    def record(self: Any, seed: int, round_index: int, *rest: Any) -> None:
-        if round_index == 2:
+    def record(self: Any, history: Any, *rest: Any) -> None:
+        if history.rounds > 2:
             raise KeyboardInterrupt
-        original(self, seed, round_index, *rest)
+        original(self, history, *rest)
 
     with monkeypatch.context() as patched:
-        patched.setattr(FineTuneRecorder, "record", record)
+        patched.setattr(RunRecorder, "record", record)
         assert main(list(command)) == 130
 
 

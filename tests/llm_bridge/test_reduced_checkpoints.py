@@ -10,10 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit_rft.cli import kept_checkpoints
 from bandit_rft.cli.finetune_config import FineTuneConfig
 from bandit_rft.errors import InputError
-from llm_bridge.training import checkpoint_files, checkpoints
+from llm_bridge.training import checkpoint_files, checkpoints, kept_checkpoints
 from llm_bridge.training.learner import FineTune
 from tests.llm_bridge import toy
 from tests.llm_bridge.survival import cut_short

@@ -1,29 +1,26 @@
 """`bandit-rft finetune --seeds` within one process: chunks, evaluations, damaged checkpoints, numbers not finite."""
 
-import errno
-import os
 import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import BinaryIO
 
 import jax
 import numpy as np
 import pytest
-from bandit_rft.cli.finetune_learner import learner_settings
-from bandit_rft.cli.seeds_recorder import SeedsRecorder
 
 import bandit_rft
 from bandit_rft.cli import main
 from bandit_rft.cli.finetune import config_of
+from bandit_rft.cli.finetune_run import learner as learner_of
 from bandit_rft.runs import EVALUATIONS, RunFolder, read_history, read_lines
-from llm_bridge import FineTune, load_model
+from llm_bridge import load_model
 from llm_bridge.bandits.token_arms import TokenPromptArms
 from llm_bridge.data import datasets
 from llm_bridge.training import checkpoints
 from llm_bridge.training.finite import NotFiniteError
-from tests.llm_bridge.survival import cut_short, flip_a_byte, litter, outcome
+from llm_bridge.training.recorder import RunRecorder
+from tests.llm_bridge.survival import cut_short, fill_lines, flip_a_byte, litter, outcome
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 SEEDS, ROUNDS, RATE = 2, 9, 0.001
@@ -77,7 +74,7 @@ def test_chunks_give_the_bits_of_one_scan(whole: Counted) -> None:
     config = config_of(None, OPTIONS)
     model = load_model("tiny-llama")
     example = datasets.load("tiny-addition", "train").example(0)
-    learner = FineTune(model, learning_rate=RATE, **learner_settings(config))
+    learner = learner_of(config, model)
     arms = TokenPromptArms(model, example.prompt, example.answer)
     want, got = bandit_rft.run(arms, learner, ROUNDS, seeds=SEEDS, key=0), read_history(folder)
     np.testing.assert_array_equal(got.rewards, want.rewards)
@@ -143,23 +140,13 @@ def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_it_leads_to_the_
 def test_a_disk_that_fills_up_ends_in_a_sentence_and_the_run_goes_on_when_there_is_room(
     whole: Counted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """While the third chunk's history is written. Catches a traceback, half a history, and rounds done twice."""
-    save, saved = np.savez_compressed, 0
-
-    def fills_up(file: BinaryIO, **arrays: np.ndarray) -> None:
-        nonlocal saved
-        saved += 1
-        if saved == 3:
-            file.write(b"half")
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        save(file, **arrays)  # pyright: ignore[reportArgumentType]
-
+    """While the third round of the history is written. Catches a traceback, half a history, and rounds done twice."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(np, "savez_compressed", fills_up)
+        fill_lines("history.jsonl", patch)
         assert run(tmp_path / "cut") == 2
     said = capsys.readouterr().err
     assert re.fullmatch(
-        r"bandit-rft: .*cut(/history.npz)? cannot be written \(No space left on device\): make.*\n", said
+        r"bandit-rft: .*cut(/history.jsonl)? cannot be written \(No space left on device\): make.*\n", said
     ), said
     assert not litter(tmp_path / "cut")
     assert run(tmp_path / "cut") == 0
@@ -184,12 +171,12 @@ def test_numbers_that_are_not_finite_stop_with_round_seed_and_last_good_checkpoi
     assert (Path(found[2]) / "meta.json").exists()
 
 
-def recorder(folder: RunFolder, **options: object) -> SeedsRecorder:
+def recorder(folder: RunFolder, **options: object) -> RunRecorder:
     class Arms:
         prompt = "2+2=?"
 
     given = {"rounds": 100, "seeds": 3, "checkpoint_every": 50, "evaluators": {}, "arms": Arms()}
-    return SeedsRecorder(folder=folder, **(given | options))  # pyright: ignore[reportArgumentType]
+    return RunRecorder(folder=folder, **(given | options))  # pyright: ignore[reportArgumentType]
 
 
 def test_the_first_round_that_is_not_finite_is_named_and_in_it_the_first_seed(tmp_path: Path) -> None:
@@ -232,9 +219,3 @@ def test_a_run_keeps_its_groups_of_seeds(tmp_path: Path) -> None:
     with RunFolder.claim(tmp_path / "run", {}) as folder:
         assert recorder(folder).groups(2) == 2
         assert recorder(folder).groups(4) == 2
-
-
-def test_loggers_are_refused_where_they_would_be_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--model", "tiny-llama", "--data", "tiny-addition", "--seeds", "2", "--out", str(tmp_path / "run")]
-    assert main(["finetune", *options, "--log", "tensorboard"]) == 2
-    assert "--log tensorboard follows one seed" in capsys.readouterr().err

@@ -7,18 +7,17 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from bandit_rft.cli.finetune_learner import learner_settings
 
-from bandit_rft.cli import main, seeds_responses
+from bandit_rft.cli import main
 from bandit_rft.cli.finetune import config_of
-from bandit_rft.errors import InputError
+from bandit_rft.cli.finetune_run import learner as learner_of
 from bandit_rft.runs import read_history, read_lines
 from bandit_rft.runs.rollouts import rounds_of
-from llm_bridge import FineTune, LanguageModel, load_model
+from llm_bridge import LanguageModel, load_model
 from llm_bridge.bandits.token_arms import TokenPromptArms
 from llm_bridge.data import datasets
 from llm_bridge.training import checkpoints
-from llm_bridge.training.scan_learner import final_weights
+from llm_bridge.training.state import weights_of_seed
 from llm_bridge.verifiers import GSM8K
 from tests.llm_bridge.checkpoints import torch_logits, torch_model
 from tests.llm_bridge.survival import outcome
@@ -62,12 +61,12 @@ def arms_of(model: LanguageModel) -> TokenPromptArms:
 def test_export_writes_the_weights_of_the_seed_that_is_named(run: Path, model: LanguageModel, tmp_path: Path) -> None:
     """In transformers' torch, against the state that a resumed run would load. Catches another seed's weights, the mean
     of the seeds, another round's, and a leading axis that is left on a tensor."""
-    learner = FineTune(model, learning_rate=0.001, **learner_settings(config_of(str(run), {})))
+    learner = learner_of(config_of(str(run), {}), model)
     keys = jax.random.split(jax.random.key(0), SEEDS)
     found = checkpoints.load_latest(run / "checkpoints", jax.vmap(learner.bind(arms_of(model), rounds=5).init)(keys))
     assert found is not None
     tokens = np.random.default_rng(0).integers(0, model.config.vocabulary, (2, 30)).astype(np.int32)
-    ours = [np.asarray(model.logits(tokens, params=final_weights(found[1], seed))) for seed in range(SEEDS)]
+    ours = [np.asarray(model.logits(tokens, params=weights_of_seed(found[1], seed))) for seed in range(SEEDS)]
     for seed in range(SEEDS):
         out = tmp_path / str(seed)
         assert main(["export", str(run), "--seed", str(seed), "--out", str(out)]) == 0
@@ -81,7 +80,7 @@ def test_export_writes_the_weights_of_the_seed_that_is_named(run: Path, model: L
 def test_a_finished_run_has_its_report(run: Path) -> None:
     source = (run / "report.html").read_text()
     assert "tiny-llama on question 1 of tiny-addition, 2 seeds" in source
-    assert "2 seeds, 5 of 5 rounds, 2 responses each" in source
+    assert "5 of 5 rounds, 2 responses each" in source
     for title in ("Test Pass@1 by seed", "Response length", "Gradient norm", "Entropy"):
         assert f"<figcaption>{title}" in source
 
@@ -169,19 +168,19 @@ def test_a_configuration_of_many_seeds_serves_any_number(run: Path, tmp_path: Pa
     assert many["seeds"] == SEEDS
     left_out = {"command", "rounds", "seeds", "resolved"}
     assert {name: one[name] for name in one.keys() - left_out} == {name: many[name] for name in many.keys() - left_out}
-    before = (run / "history.npz").read_bytes()
+    before = (run / "history.jsonl").read_bytes()
     assert main(["finetune", "--config", str(run / "config.json"), "--seeds", "2", "--out", str(run)]) == 0
-    assert (run / "history.npz").read_bytes() == before
+    assert (run / "history.jsonl").read_bytes() == before
 
 
-def test_responses_that_end_before_the_checkpoint_are_refused(run: Path, tmp_path: Path) -> None:
-    """A file that was cut by hand; none at all is a folder of an older version, which goes on without."""
+def test_responses_that_end_before_the_checkpoint_are_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that was cut by hand, or taken away."""
+    shutil.copytree(run, tmp_path / "cut")
     lines = (run / "responses.jsonl").read_text().splitlines(keepends=True)
-    (tmp_path / "responses.jsonl").write_text("".join(lines[:3]))
-    with pytest.raises(InputError, match=r"responses.jsonl ends with round 2, but the newest checkpoint is of round 5"):
-        seeds_responses.continued(tmp_path, 5)
-    seeds_responses.continued(tmp_path, 3).close()
-    assert (tmp_path / "responses.jsonl").read_text() == "".join(lines[:3])
-    seeds_responses.continued(tmp_path, 0).close()
-    assert not (tmp_path / "responses.jsonl").read_bytes()
-    seeds_responses.continued(tmp_path, 5).close()
+    for kept, words in ((3, "ends with round 2"), (0, "ends with no round")):
+        (tmp_path / "cut" / "responses.jsonl").write_text("".join(lines[:kept]))
+        assert main(["finetune", "--config", str(run), "--seeds", "2", "--out", str(tmp_path / "cut")]) == 2
+        assert f"responses.jsonl {words}, but the newest checkpoint is of round 5" in capsys.readouterr().err
+        assert (tmp_path / "cut" / "responses.jsonl").read_text() == "".join(lines[:kept])

@@ -1,11 +1,12 @@
 """Many seeds at once with a verifier in Python, against the compiled scan and against each seed alone."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
 import bandit_rft
-from bandit_rft.errors import InputError
 from llm_bridge.bandits.prompt_arms import PromptArms
 from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.bandits.token_arms import TokenPromptArms
@@ -47,7 +48,9 @@ def test_three_seeds_with_a_text_verifier_are_the_compiled_scan_to_the_bit(model
     np.testing.assert_array_equal(together.rewards, scanned.rewards)
     for one, other in zip(*map(jax.tree.leaves, (together.final_state, scanned.final_state)), strict=True):
         np.testing.assert_array_equal(one, other)
-    alone = bandit_rft.run(PromptArms(model, PROMPT, right), learner, 6, seeds=3, key=5, loop="host")
+    apart = dataclasses.replace(learner, micro_batch=1)  # micro-batches are taken of each seed by itself
+    alone = bandit_rft.run(PromptArms(model, PROMPT, right), apart, 6, seeds=3, key=5)
+    assert len(alone.final_state) == 3
     np.testing.assert_array_equal(together.rewards, alone.rewards)
 
 
@@ -57,14 +60,20 @@ def test_several_questions_are_each_scored_by_their_own_verifier_in_every_seed(m
     arms = QuestionArms(model, examples, "gsm8k-strict")
     learner = FineTune(model, prompts=2, **SETTINGS)
     together = bandit_rft.run(arms, learner, 4, seeds=2, key=1)
-    alone = bandit_rft.run(arms, learner, 4, seeds=2, key=1, loop="host")
+    alone = bandit_rft.run(arms, dataclasses.replace(learner, micro_batch=1), 4, seeds=2, key=1)
     assert 0 < together.rewards.mean() < 1
     np.testing.assert_array_equal(together.rewards, alone.rewards)
 
 
-def test_what_cannot_run_together_says_so(model):
-    with pytest.raises(InputError, match="loop='auto'"):
-        bandit_rft.run(TokenPromptArms(model, PROMPT, ANSWER), FineTune(model, **SETTINGS), 2, loop="together")
+def test_a_seed_by_itself_is_a_run_of_its_own_to_the_bit(model):
+    """With mini-batches and replay. Catches state, keys or memory that one seed shares with another."""
+    learner = FineTune(model, **{**SETTINGS, "mini_batches": 2, "replay": 1})
+    verifier = GSM8K(answer=ANSWER, rule="strict")
+    both = bandit_rft.run(PromptArms(model, PROMPT, verifier), learner, 3, seeds=2, key=5)
+    one = bandit_rft.run(PromptArms(model, PROMPT, verifier), learner, 3, seeds=1, key=5)
+    np.testing.assert_array_equal(both.rewards[:1], one.rewards)
+    for x, y in zip(*map(jax.tree.leaves, (both.final_state[0], one.final_state)), strict=True):
+        np.testing.assert_array_equal(x, y)
 
 
 class Question:

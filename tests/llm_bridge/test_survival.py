@@ -15,12 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bandit_rft.cli.stopping import Stopped, StopRequest
 
-from bandit_rft.runs import LineWriter
+from bandit_rft.runs.stopping import Stopped, StopRequest
 from llm_bridge.training import checkpoints
 from tests.bandit_rft import tiny_folder
-from tests.llm_bridge.survival import ROOT, cut_short, flip_a_byte, litter, outcome, remove_meta, run, sentence
+from tests.llm_bridge.survival import (
+    ROOT,
+    cut_short,
+    fill_lines,
+    flip_a_byte,
+    litter,
+    outcome,
+    remove_meta,
+    run,
+    sentence,
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,35 +40,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-class FullDisk:
-    """A file on a disk that fills up: the second write to it gets half of its bytes down."""
-
-    def __init__(self, file: Any) -> None:
-        self.file, self.writes = file, 0
-
-    def write(self, data: memoryview) -> int:
-        self.writes += 1
-        if self.writes == 1:
-            return self.file.write(data)
-        if self.writes == 2:
-            return self.file.write(data[: len(data) // 2])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.file, name)
-
-
-def fill_lines(name: str, patch: pytest.MonkeyPatch) -> None:
-    original = LineWriter.__init__
-
-    def begin(self: LineWriter, path: Path) -> None:
-        original(self, path)
-        if path.name == name:
-            self.file = FullDisk(self.file)  # pyright: ignore[reportAttributeAccessIssue]
-
-    patch.setattr(LineWriter, "__init__", begin)
 
 
 def fill_checkpoint(name: str, patch: pytest.MonkeyPatch) -> None:
@@ -190,7 +170,7 @@ def test_a_second_ctrl_c_ends_the_process_at_once() -> None:
     """Within one call of compiled code that takes hours. Catches a second one that waits for Python's turn, and two
     that are taken for one."""
     program = (
-        "import hashlib\nfrom bandit_rft.cli.stopping import StopRequest\nwith StopRequest() as stop:\n"
+        "import hashlib\nfrom bandit_rft.runs.stopping import StopRequest\nwith StopRequest() as stop:\n"
         "    stop.hold()\n    print('ready', flush=True)\n    hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)\n"
     )
     process = subprocess.Popen(

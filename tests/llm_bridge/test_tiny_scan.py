@@ -16,8 +16,9 @@ from llm_bridge.language_model import LanguageModel, load_model
 from llm_bridge.models.decoder import Decoder, rms_norm
 from llm_bridge.sampling.generate import Rollouts
 from llm_bridge.tiny import vocabulary
-from llm_bridge.training import policy_gradient, scan_learner
+from llm_bridge.training import policy_gradient
 from llm_bridge.training.learner import METRICS, FineTune
+from llm_bridge.training.state import weights_of_seed
 from llm_bridge.verifiers import GSM8K
 from tests.llm_bridge import toy
 
@@ -115,7 +116,7 @@ def test_scan_equals_host_round_by_round(model, arms, settings):
                 np.testing.assert_allclose(
                     history.metrics[name][seed, index], float(state.metrics[name]), rtol=1e-4, atol=1e-5, err_msg=name
                 )
-        close(scan_learner.final_weights(history.final_state, seed), state.params, model.params)
+        close(weights_of_seed(history.final_state, seed), state.params, model.params)
         assert int(history.final_state.updates[seed]) == int(state.updates)
     assert 0 < history.rewards.mean() < 1
 

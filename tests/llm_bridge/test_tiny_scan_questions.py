@@ -14,8 +14,8 @@ from llm_bridge.data import datasets
 from llm_bridge.language_model import load_model
 from llm_bridge.tiny import vocabulary
 from llm_bridge.tiny.verifier import TokenVerifier
-from llm_bridge.training import scan_learner
 from llm_bridge.training.learner import METRICS, FineTune
+from llm_bridge.training.state import weights_of_seed
 from tests.llm_bridge.test_tiny_scan import PLAIN, close
 
 QUESTIONS = 5  # and two a round: an epoch of two rounds, one question left out of each
@@ -74,7 +74,7 @@ def test_scan_equals_host_round_by_round(model, examples, name):
             for metric in METRICS:
                 ours, hosts = history.metrics[metric][seed, index], float(state.metrics[metric])
                 np.testing.assert_allclose(ours, hosts, rtol=1e-4, atol=2e-5, err_msg=metric)
-        close(scan_learner.final_weights(history.final_state, seed), state.params, model.params)
+        close(weights_of_seed(history.final_state, seed), state.params, model.params)
     assert 0 < history.rewards.mean() < 1
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from bandit_rft.contract import ArmSet, Learner
 from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
-from bandit_rft.loop.one_round import INIT_FOLD, Progress, check_rewards, one_round, round_keys
+from bandit_rft.loop.one_round import INIT_FOLD, Progress, after_pull, check_rewards, one_round, round_keys
 from bandit_rft.loop.recorder import Recorder, recorded_chunks
 from bandit_rft.loop.store import Store
 
@@ -80,14 +80,13 @@ class Each:
     def _round(self, keys: jax.Array, round_index: int, states: Any) -> list[tuple[Any, dict[str, Any], Any]]:
         """As `one_round` of each seed, but that the rewards of all are asked for at once."""
         draws = [round_keys(key, round_index) for key in keys]
-        pulled = [self.bound.act(act_key, own)[0] for (act_key, _), own in zip(draws, states, strict=True)]
+        acted = [self.bound.act(act_key, own) for (act_key, _), own in zip(draws, states, strict=True)]
+        pulled = [arms for arms, _ in acted]
         rewards = self.arms.pull_seeds(jnp.stack([pull_key for _, pull_key in draws]), pulled)  # type: ignore[attr-defined]
-        found = []
-        for own, arms, reward in zip(states, pulled, rewards, strict=True):
-            after = self.bound.update(own, arms, jnp.asarray(reward))
-            record = {"rewards": reward, "pulled_mean": None, "value": None, "best_mean": None}
-            found.append((after, record | {"metrics": dict(self.bound.metrics(after))}, arms))
-        return found
+        return [
+            (*after_pull(self.arms, self.bound, own, arms, info, reward), arms)
+            for own, (arms, info), reward in zip(states, acted, rewards, strict=True)
+        ]
 
 
 class Together:

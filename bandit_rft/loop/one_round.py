@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft.contract import ArmSet, Learner
+from bandit_rft.contract import ArmSet, Info, Learner
 from bandit_rft.errors import InputError
 
 INIT_FOLD = 2**32 - 1  # no run has this many rounds: a round counter is an int32
@@ -29,18 +29,24 @@ def one_round(
     """One round of the contract: (state after, what happened, arms pulled). Both loops run exactly this."""
     act_key, pull_key = round_keys(seed_key, round_index)
     pulled, info = bound.act(act_key, state)
-    rewards = arms.pull(pull_key, pulled)
+    state, record = after_pull(arms, bound, state, pulled, info, arms.pull(pull_key, pulled))
+    return state, record, pulled
+
+
+def after_pull(
+    arms: ArmSet, bound: Learner, state: Any, pulled: Any, info: Info, rewards: Any
+) -> tuple[Any, dict[str, Any]]:
+    """The rest of a round, whose rewards are there: (state after, what happened)."""
     mean = arms.mean(pulled)
     value = info.value if info.value is not None else (None if mean is None else jnp.mean(mean))
-    state = bound.update(state, pulled, rewards)
-    record = {
+    state = bound.update(state, pulled, jnp.asarray(rewards))
+    return state, {
         "rewards": rewards,
         "pulled_mean": mean,
         "value": value,
         "best_mean": info.best_mean,
         "metrics": dict(bound.metrics(state)),
     }
-    return state, record, pulled
 
 
 def check_rewards(rewards: np.ndarray, arms: ArmSet, start: int) -> None:

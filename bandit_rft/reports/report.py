@@ -66,8 +66,6 @@ def render(run: Path) -> str:
 def _finetune(run: Path, history: History, theory: Theory) -> str:
     charts, constant = finetune_charts(history, theory)
     rest = f'<p class="soft">{page.escaped(constant)}</p>' if constant else ""
-    # A folder of many seeds of an older version has no responses.
-    readable = history.seeds == 1 or (run / RESPONSES).exists()
     return "\n".join(
         [
             _summary(history),
@@ -75,7 +73,8 @@ def _finetune(run: Path, history: History, theory: Theory) -> str:
             f'<h2>Curves</h2><div class="charts">{"".join(charts)}</div>{rest}',
             _theory(theory),
             evaluations_section(history),
-            rollouts_section(run, seeds=history.seeds) if readable else "",
+            # A published folder may leave the responses out.
+            rollouts_section(run, seeds=history.seeds) if (run / RESPONSES).exists() else "",
         ]
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bandit_rft.reports import page
-from bandit_rft.runs import LINES, RESPONSES
+from bandit_rft.runs import RESPONSES
 from bandit_rft.runs.rollouts import Rollout, prompt_text, read_questions, rounds_of
 
 ON_THE_WAY = 8  # further rounds, evenly spread
@@ -18,7 +18,6 @@ def rollouts_section(run: Path, *, seeds: int = 1) -> str:
     """The section of a run of so many seeds, escaped; two passes over the file, so that a long run does not fill the
     memory.
     """
-    kept = RESPONSES if (run / RESPONSES).exists() else LINES
     total = sum(1 for _ in rounds_of(run))
     spread = {round(place * (total - 1) / (ON_THE_WAY + 1)) for place in range(1, ON_THE_WAY + 1)} - {0, total - 1}
     first = best = worst = last = None
@@ -49,7 +48,7 @@ def rollouts_section(run: Path, *, seeds: int = 1) -> str:
 
     def written(name: str, rollout: Rollout) -> str:
         where = f"round {rollout.round}, seed {rollout.seed}" if seeds > 1 else f"round {rollout.round}"
-        return _rollout(name, where, rollout, questions.get(rollout.question) if several else None, kept)
+        return _rollout(name, where, rollout, questions.get(rollout.question) if several else None)
 
     shown = "".join(written("; ".join(names), rollout) for names, rollout in groups.values())
     more = "".join(written("On the way", rollout) for rollout in way)
@@ -68,12 +67,12 @@ def _question(question: Mapping[str, Any]) -> str:
     )
 
 
-def _rollout(name: str, where: str, rollout: Rollout, question: Mapping[str, Any] | None, kept: str) -> str:
+def _rollout(name: str, where: str, rollout: Rollout, question: Mapping[str, Any] | None) -> str:
     said = f"{where}, {rollout.tokens} tokens" + (", truncated" if rollout.truncated else "")
     if rollout.text is None:
         body = '<p class="soft">The folder holds no text of it.</p>'
     else:
-        body = page.text(rollout.text, rest_in=kept) if rollout.text else '<p class="soft">Empty.</p>'
+        body = page.text(rollout.text, rest_in=RESPONSES) if rollout.text else '<p class="soft">Empty.</p>'
     asked = "" if question is None else _question(question)
     return (
         f'<article class="rollout{" right" if rollout.right else ""}"><h3>{page.escaped(name)}</h3>'

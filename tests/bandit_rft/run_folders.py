@@ -46,7 +46,7 @@ def write_rounds(path: Path, rewards: np.ndarray, metrics: dict[str, np.ndarray]
     for t in range(rounds):
         own = rewards[:, t].tolist()
         history.append(round_record(t, own, {name: values[:, t] for name, values in metrics.items()}))
-        texts = [[f"round {t} seed {s} response {g}" for g in range(rollouts)] for s in range(seeds)]
+        texts = [[f"text {t}.{s}.{g}" for g in range(rollouts)] for s in range(seeds)]
         tokens, truncated = [[6] * rollouts] * seeds, [[False] * rollouts] * seeds
         responses.append(responses_record(t, rewards=own, texts=texts, tokens=tokens, truncated=truncated))
     (path / LINES).write_text("".join(map(to_line, history)))

@@ -84,9 +84,8 @@ def test_a_run_of_many_seeds_can_be_drawn_as_it_goes(
 
 def test_one_panel_shows_one_seed_or_many(tmp_path: Path) -> None:
     """One seed: its curve and its evaluations; many: mean and band, evaluations as means. Which, the history says.
-    Catches a figure that asks the command's name for the number of seeds, and a curve that is shifted by a round."""
+    Catches a figure that asks the configuration for the number of seeds, and a curve that is shifted by a round."""
     many = read_history(fine_tuned_seeds(tmp_path / "many"))
-    many = dataclasses.replace(many, config={**many.config, "command": "finetune"})
     records = [e for e in many.evaluations if e["seed"] in (None, 2)]
     one = dataclasses.replace(many, rewards=many.rewards[2:3], value=many.value[2:3], evaluations=tuple(records))
     window, middles = 5, np.arange(2, ROUNDS - 2)

@@ -22,8 +22,8 @@ from bandit_rft.reports import charts, report
 from bandit_rft.reports.charts import Area, Line, chart, ticks
 from bandit_rft.reports.page import LONGEST
 from bandit_rft.run_law import law_of
-from bandit_rft.runs import LINES, read_lines, rewrite_lines
-from tests.bandit_rft.run_folders import fine_tuned, simulated
+from bandit_rft.runs import LINES, RESPONSES, read_lines, rewrite_lines
+from tests.bandit_rft.run_folders import fine_tuned, simulated, write_rounds
 
 ACT = "document.title='owned'"
 HOSTILE = (
@@ -36,11 +36,12 @@ LONG = "W" * 10**5
 def hostile_run(path: Path, **changes: Any) -> Path:
     """A run whose every response, and whose model, question and command, are written by an enemy."""
     run = fine_tuned(path, model="</title>" + HOSTILE.replace("\ud800", ""), **changes)
-    lines = read_lines(run / "history.jsonl")
-    for place, line in enumerate(lines):
-        line["responses"] = [{"text": (HOSTILE, LONG)[place % 2], "tokens": 9, "truncated": False}]
-        line["metrics"] = {"gradient_norm": float(place % 7), "kl": None, "entropy": 0.5}
-    (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    lines, responses = read_lines(run / LINES), read_lines(run / RESPONSES)
+    for place, (line, said) in enumerate(zip(lines, responses, strict=True)):
+        said["texts"] = [[(HOSTILE, LONG)[place % 2]]]
+        line["metrics"] = {"gradient_norm": [float(place % 7)], "kl": [None], "entropy": [0.5]}
+    for name, records in ((LINES, lines), (RESPONSES, responses)):
+        (run / name).write_text("".join(json.dumps(record) + "\n" for record in records))
     asked = {"question": 0, "index": 3, "prompt": [{"role": "user", "content": HOSTILE}], "answer": HOSTILE}
     (run / "questions.jsonl").write_text(json.dumps(asked) + "\n")
     manifest = json.loads((run / "manifest.json").read_text())
@@ -140,8 +141,8 @@ def test_the_command_the_summary_and_the_report_name_one_law(tmp_path, capsys):
     """Catches a run that one of them has a law for and another has not, such as groups of four with a baseline."""
     for name, changes in (("groups", {"signal": "rloo", "rollouts": 4}), ("unmeasured", {"kappa": None})):
         run = fine_tuned(tmp_path / name, **changes)
-        lines = [{**line, "rewards": line["rewards"] * changes.get("rollouts", 1)} for line in read_lines(run / LINES)]
-        rewrite_lines(run / LINES, [{name: line[name] for name in ("round", "rewards", "metrics")} for line in lines])
+        rewards = report.read_history(run).rewards.repeat(changes.get("rollouts", 1), axis=2)
+        write_rounds(run, rewards, {"loss": np.zeros((1, rewards.shape[1]))})
         sentence = law_of(report.read_history(run)).sentence()
         assert main(["predict", str(run)]) == 0
         assert sentence in capsys.readouterr().out
@@ -173,11 +174,11 @@ def test_the_verdict_on_a_run_that_is_going_on_is_of_the_law_that_is_drawn(tmp_p
 def test_first_best_worst_and_last_are_those(tmp_path):
     """Catches ties that are broken the wrong way round, and a run that is going on."""
     run = fine_tuned(tmp_path / "run", rounds=60)
-    lines = read_lines(run / "history.jsonl")[:5]
-    for place, (line, reward) in enumerate(zip(lines, (0.0, 1.0, 0.0, 1.0, 0.5), strict=True)):
-        line["rewards"] = [reward]
-        line["responses"] = [{"text": f"text {place}", "tokens": 1, "truncated": place == 4}]
-    rewrite_lines(run / "history.jsonl", lines)
+    write_rounds(run, np.asarray([0.0, 1.0, 0.0, 1.0, 0.5])[None, :, None], {"loss": np.zeros((1, 5))})
+    lines = read_lines(run / RESPONSES)
+    for place, line in enumerate(lines):
+        line |= {"texts": [[f"text {place}"]], "truncated": [[place == 4]]}
+    rewrite_lines(run / RESPONSES, lines)
     source = report.write(run).read_text()
     shown = re.findall(r"<h3>([^<]*)</h3>.*?<pre dir=\"auto\">([^<]*)</pre>", source)
     assert shown[:4] == [
@@ -187,6 +188,9 @@ def test_first_best_worst_and_last_are_those(tmp_path):
         ("Last response", "text 4"),
     ]
     assert "5 of 60 rounds" in source
+    assert "round 4, 6 tokens, truncated" in source
+    (run / RESPONSES).unlink()  # as it may be published
+    assert "<h2>Rollouts" not in report.write(run).read_text()
 
 
 def test_a_simulation_is_reported_with_its_law_and_a_study_is_refused(tmp_path):

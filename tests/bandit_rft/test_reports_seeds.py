@@ -14,8 +14,8 @@ from bandit_rft.errors import InputError
 from bandit_rft.plots.averages import mean_of, means, moving
 from bandit_rft.reports import charts, report
 from bandit_rft.run_law import law_of
-from bandit_rft.runs import EVALUATIONS, HISTORY, RESPONSES, read_lines, to_line
-from bandit_rft.runs.rollouts import round_of_seeds
+from bandit_rft.runs import EVALUATIONS, LINES, RESPONSES, read_lines, to_line
+from bandit_rft.runs.rollouts import responses_record
 from bandit_rft.verdict import compare
 from tests.bandit_rft.run_folders import ROUNDS, SEEDS, evaluation, fine_tuned, fine_tuned_seeds
 from tests.bandit_rft.test_reports import Tags, drawn
@@ -73,7 +73,8 @@ def test_one_seed_is_reported_without_seeds_whoever_its_records_name(tmp_path: P
     """One record format serves one seed and many. Catches a column, a chart or a mean of seeds for a run that has one,
     and an interval that is not the evaluation's own."""
     run = fine_tuned(tmp_path / "run")
-    records = [{**record, "seed": 0 if record["round"] else None} for record in read_lines(run / EVALUATIONS)]
+    records = read_lines(run / EVALUATIONS)
+    assert [record.pop("seed") for record in records] == [None, None, 0, 0]  # an older run's have none
     plain = report.write(run).read_text()
     (run / EVALUATIONS).write_text("".join(map(to_line, records)))
     source = report.write(run).read_text()
@@ -118,7 +119,7 @@ def test_responses_of_all_seeds_are_there_to_read(tmp_path: Path) -> None:
     run = fine_tuned_seeds(tmp_path / "run")
     rewards = np.random.default_rng(0).random((ROUNDS, SEEDS, 1))
     lines = [
-        round_of_seeds(
+        responses_record(
             t,
             rewards=rewards[t].tolist(),
             texts=[[f"<i>{t} {seed}</i>"] for seed in range(SEEDS)],
@@ -154,13 +155,14 @@ def test_nothing_of_a_stranger_s_folder_is_markup_or_a_command(tmp_path: Path) -
     with pytest.raises(InputError, match=r"damaged \(rounds\)"):
         report.write(run)
     (run / "config.json").write_text(json.dumps(config))
-    history = report.read_history(run)
-    history.rewards[1, 2] = np.nan
-    history.save(run / HISTORY)
-    with pytest.raises(InputError, match=r"damaged \(rewards\)"):
-        report.write(run)
-    history.rewards[1, 2] = 1.0
-    history.save(run / HISTORY)
+    lines = (run / LINES).read_text().splitlines(keepends=True)
+    for changed in ("[null]", '["x"]', "[1.0,1.0]"):
+        record = json.loads(lines[2])
+        record["rewards"][1] = json.loads(changed)
+        (run / LINES).write_text("".join([*lines[:2], to_line(record), *lines[3:]]))
+        with pytest.raises(InputError, match=re.escape(f"Line 3 of {run / LINES} is damaged")):
+            report.write(run)
+    (run / LINES).write_text("".join(lines))
     for seed in ("<b>", -1, True):
         (run / EVALUATIONS).write_text(to_line({**evaluation(20, "train", 1, 2), "seed": seed}))
         with pytest.raises(InputError, match=re.escape(f"Line 1 of {run / EVALUATIONS} is damaged")):

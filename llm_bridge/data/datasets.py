@@ -264,9 +264,7 @@ def _generated(name: str, split: str) -> Dataset:
         prompt = ({"role": "user", "content": problem.prompt},)
         # The models were taught to end with "#### answer"; the strict rule can be read from tokens, on the device.
         strict = "gsm8k-strict"
-        return Example(
-            prompt=prompt, ground_truth=str(problem.answer), index=index, data_source=name, verifier=strict
-        )
+        return Example(prompt=prompt, ground_truth=str(problem.answer), index=index, data_source=name, verifier=strict)
 
     return Dataset(source=name, split=split, where=name, length=task.size(split), read=read)
 

@@ -55,9 +55,10 @@ class Rows:
         return jax.tree.map(lambda leaf: leaf[chosen], self)
 
     @property
-    def mask(self) -> np.ndarray:
-        """bool [R, T], True on the tokens of the responses."""
-        return np.arange(self.tokens.shape[-1]) < np.asarray(self.lengths)[..., None]
+    def mask(self) -> Any:
+        """bool [R, T], True on the tokens of the responses; traceable."""
+        ends = self.lengths[..., None]
+        return (jnp if isinstance(ends, jax.Array) else np).arange(self.tokens.shape[-1], dtype=np.int32) < ends
 
 
 def joined(parts: Sequence[Rows]) -> Rows:

@@ -48,7 +48,7 @@ from bandit_rft.keys import as_key
 from llm_bridge.bandits.prompt_arms import PromptArms
 from llm_bridge.bandits.question_arms import QuestionArms, drawn
 from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms
-from llm_bridge.training import defaults, learned_rows, optimizers, scan_learner
+from llm_bridge.training import defaults, learned_rows, optimizers, plans, scan_learner
 from llm_bridge.training.rounding import warn_of_rounding
 from llm_bridge.training.state import METRICS, QUESTION_ORDER, FineTuneState
 from llm_bridge.training.update import Update
@@ -334,7 +334,7 @@ class FineTune:
         whose products fill the machine and whose rows without a signal are worth leaving out; micro-batches,
         mini-batches and replay.
         """
-        if seeds == 1 or self.step_over_kappa is not None or scan_learner.refused(self) is not None:
+        if seeds == 1 or self.step_over_kappa is not None or plans.refused(self) is not None:
             return None
         if defaults.weights_of(self.model) > _TOGETHER:
             return None

@@ -5,8 +5,9 @@
     rows    -> + replayed rows  of the last rounds, each with the log-probabilities and the signal of its own round
     epochs × mini-batches       of optimiser steps, each on gradients summed over micro-batches
 
-A row whose signal is zero has a zero gradient unless the loss has a KL or entropy term, and is then left out of the
-forward and backward passes; the numbers are the same.
+What is computed stands here, once. Which rows go through the passes, in which shapes, is a plan's matter (`plans`): on
+the host, rows that carry no gradient are left out and the others cut into micro-batches; inside a trace every row goes
+in at once. The update is the same, up to the order in which floats are added.
 """
 
 from __future__ import annotations
@@ -16,40 +17,37 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from bandit_rft import objectives, signals
-from bandit_rft.errors import InputError
+from llm_bridge.sampling.rollouts import Responses, Rollouts
 from llm_bridge.training import learned_rows, policy_gradient
-from llm_bridge.training.finite import NotFiniteError, opening, unsound
-from llm_bridge.training.gradient_memory import GradientMemory
 from llm_bridge.training.learned_rows import Rows
-from llm_bridge.training.state import METRICS, MINI_BATCHES, FineTuneState
+from llm_bridge.training.plans import Plan, Planned, Whole
+from llm_bridge.training.state import METRICS, FineTuneState
 
 if TYPE_CHECKING:
-    from llm_bridge.bandits.prompt_arms import PromptArms
-    from llm_bridge.bandits.question_arms import QuestionArms
-    from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms
-    from llm_bridge.sampling.generate import Rollouts
+    from llm_bridge.bandits.response_arms import ResponseArms
     from llm_bridge.training.learner import FineTune
 
 Array = jax.Array
 PyTree = Any
-Sums = dict[str, float]
+Sums = dict[str, Any]
 
 
 class Update:
-    """(state, rollouts, rewards [B × (G + extra)]) -> state: the update of `FineTune`'s settings on an arm set."""
+    """(state, responses, rewards [B × (G + extra)]) -> state: the update of `FineTune`'s settings on an arm set.
+
+    Rollouts on the host take the plan of the host; responses on the device may be traced, and take the whole one.
+    """
 
     def __init__(
         self,
         settings: FineTune,
-        arms: PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms,
+        arms: ResponseArms,
         rounds: int | None,
     ) -> None:
-        self.settings, self.arms, self.prompts = settings, arms, arms.question_tokens
+        self.settings = settings
         self.group = settings.rollouts + settings.baseline_rollouts
-        self.rows = settings.prompts * settings.rollouts
         self.signal = jax.vmap(signals.make(settings.signal, ddof=settings.ddof, eps=settings.eps))
         self.signals = jax.jit(self._signals)
         self.optimizer = settings.transformation(rounds)
@@ -77,85 +75,48 @@ class Update:
         self.numbers = {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()}
         # SGD at a fixed step size neither moves on a zero gradient nor counts it.
         self.still_on_zero = settings.optimizer == "sgd" and not callable(self.rate)
-        self.memory = GradientMemory()
+        self.report = jax.jit(self._report)
+        self.on_the_host = Planned(settings, arms, self.objective, self.numbers)
+        self.traced = Whole(settings, arms, self.objective, self.numbers)
 
-    def __call__(self, state: FineTuneState, rollouts: Rollouts, rewards: Array) -> FineTuneState:
-        round_index = int(state.round)
-        rewards_given = np.asarray(rewards, np.float32)
-        sampled = self._rows(rollouts, rewards_given)
-        # Where no response carries a signal there is no loss that would show it.
-        lost = unsound(sampled, sampled.log_probs)
-        if lost.any():
-            raise self._not_finite(state, sampled, lost, "responses whose log-probabilities are not finite")
-        policy = self._scores(state.params, sampled) if self.settings.scores_policy else None
-        signal, kl = map(np.asarray, self.signals(rewards_given, sampled.mask, policy, sampled.ref_log_probs))
-        lost = ~np.isfinite(signal)
-        if lost.any():
-            raise self._not_finite(state, sampled, lost, f"a learning signal of {signal[lost][0]}")
+    def __call__(self, state: FineTuneState, responses: Rollouts | Responses, rewards: Array) -> FineTuneState:
+        plan = self._plan(responses)
+        settings = self.settings
+        given = plan.rewards(rewards)
+        rows = plan.rows(state, responses, given)
+        policy, reference = plan.scores(state.params, rows) if settings.scores_policy else (None, None)
+        signal, kl = self.signals(given, rows.mask, policy, reference)
+        plan.check_signal(state, rows, signal)
         # Of each group the first G are learned from; the others were only there for the signals' baseline.
-        learned = np.arange(len(sampled)) % self.group < self.settings.rollouts
-        trained = self.settings.old_log_probs == "trainer"
-        old = policy if trained else sampled.log_probs
-        fresh = Rows(**{**vars(sampled), "log_probs": old, "signal": signal}).take(learned)
-        past = [] if state.window is None else learned_rows.replayed(state.window, round_index)
-        params, opt_state, updates, sums = self._steps(state, learned_rows.joined([fresh, *past]))
-        mask = sampled.mask
-        if trained and policy is not None:
-            sums["sampling_gap"] = float(np.abs(policy - sampled.log_probs)[mask].max(initial=0.0))
-        values = {
-            "reward_mean": float(rewards_given.mean()),
-            "signal_mean": float(fresh.signal.mean()),
-            "signal_spread": float(fresh.signal.std()),
-            "dead_groups": float(np.mean(~fresh.signal.reshape(self.settings.prompts, -1).any(axis=1))),
-            "kl": float(kl),
-            "entropy": float(rollouts.entropy[mask].mean(dtype=np.float64)) if mask.any() else math.nan,
-            "response_length": float(sampled.lengths.mean()),
-            "truncated": float(np.mean(np.asarray(rollouts.truncated, np.float64))),
-            "learning_rate": self._rate_at(updates),
-            **sums,
-        }
+        learned = plan.learned
+        trained = settings.old_log_probs == "trainer"
+        own = {"log_probs": policy if trained else rows.log_probs, "ref_log_probs": reference, "signal": signal}
+        fresh = plan.kept(Rows(**{**vars(rows), **own}), learned)
+        pool = plan.pool(state, fresh)
+        params, opt_state, updates, sums = self._steps(plan, state, pool)
+        values = self.report(
+            given,
+            fresh.signal,
+            rows.lengths,
+            rows.mask,
+            responses.truncated,
+            responses.entropy,
+            rows.log_probs,
+            policy if trained else None,
+            {**sums, "kl": kl, "learning_rate": self._rate_at(updates)},
+        )
         return FineTuneState(
             params=params,
             opt_state=opt_state,
             round=state.round + 1,
             updates=jnp.asarray(updates, jnp.int32),
-            metrics={name: jnp.asarray(values[name], jnp.float32) for name in METRICS},
+            metrics=values,
             key_data=state.key_data,
-            window=None if state.window is None else learned_rows.remembered(state.window, fresh, round_index),
+            window=None if state.window is None else learned_rows.remembered(state.window, fresh, int(state.round)),
         )
 
-    # ------------------------------------------------------------------------------------------- rows and their signals
-
-    def _rows(self, rollouts: Rollouts, rewards: np.ndarray) -> Rows:
-        """All rollouts of the round, without signals as yet."""
-        want = self.settings.prompts * self.group
-        if len(rewards) != want or len(rollouts.lengths) != want:
-            raise InputError(
-                f"The round has {len(rollouts.lengths)} responses and {len(rewards)} rewards, and "
-                f"{self.settings.prompts} prompts of {self.group} rollouts need {want}: give one reward a response."
-            )
-        rows = Rows(
-            questions=np.asarray(self.arms.questions_of(rollouts), np.int32),  # pyright: ignore[reportArgumentType]
-            tokens=np.asarray(rollouts.tokens, np.int32),
-            lengths=np.asarray(rollouts.lengths, np.int32),
-            log_probs=np.asarray(rollouts.log_probs, np.float32),
-            ref_log_probs=None,
-            signal=rewards,
-        )
-        if not self.settings.needs_reference:
-            return rows
-        return Rows(**{**vars(rows), "ref_log_probs": self._scores(self.settings.model.params, rows)})
-
-    def _scores(self, params: PyTree, rows: Rows) -> np.ndarray:
-        """float32 [R, T], the log-probabilities at these weights, 0 on padding; equal weights give equal numbers."""
-        scores = np.zeros(rows.tokens.shape, np.float32)
-        graphdef = self.settings.model.graphdef
-        for chosen, real, batch in self._padded(rows, np.arange(len(rows))):
-            found = policy_gradient.token_log_probs(
-                params, **batch, temperature=self.numbers["temperature"], graphdef=graphdef
-            )
-            scores[chosen[:real], : found.shape[1]] = np.asarray(found)[:real]
-        return scores
+    def _plan(self, responses: Rollouts | Responses) -> Plan:
+        return self.traced if isinstance(responses, Responses) else self.on_the_host
 
     def _signals(
         self, rewards: Array, inside: Array, policy: Array | None, reference: Array | None
@@ -185,46 +146,41 @@ class Update:
         groups = mapped.reshape(settings.prompts, self.group)
         return self.signal(groups).astype(jnp.float32).reshape(-1), kl
 
-    def _not_finite(self, state: FineTuneState, rows: Rows, lost: np.ndarray, what: str) -> NotFiniteError:
-        """The error for the first of these rows; where each row is sound by itself, for the first of all."""
-        question, done = int(rows.questions[int(np.argmax(lost))]), int(state.round)
-        return NotFiniteError(done, question, opening(self.arms, question), what, sound=done - 1)
-
-    # ---------------------------------------------------------------------------------------------------------- steps
-
-    def _steps(self, state: FineTuneState, rows: Rows) -> tuple[PyTree, PyTree, int, Sums]:
+    def _steps(self, plan: Plan, state: FineTuneState, pool: Rows) -> tuple[PyTree, PyTree, Any, Sums]:
         """Weights, optimiser state and update count after the round's steps, and the metrics of them."""
         settings = self.settings
-        params, opt_state, updates = state.params, state.opt_state, int(state.updates)
+        params, opt_state, updates = state.params, state.opt_state, plan.count(state.updates)
         total = settings.epochs * settings.mini_batches
-        gap, batches, last_epoch = math.nan, [], []
+        gap: Any = math.nan
+        last_epoch: list[Sums] = []
+        batches, active = [], None
         own = False  # weights made in this call may always be overwritten, the caller's only when nothing can fail
         for step in range(total):
             if step == 0 or settings.mini_batches > 1:
-                key = jax.random.fold_in(state.key(MINI_BATCHES), state.round)
-                batches = self._batches(rows, learned_rows.share(key, step, settings.mini_batches, len(rows)))
+                batches, active = plan.batches(state, pool, step)
             gradient, sums = None, {}
             if batches:
-                at_reference = self.objective.kl is not None and policy_gradient.equal(params, settings.model.params)
-                sums, gradient = self._gradient(params, batches, at_reference)
-                if not (math.isfinite(sums["loss"]) and math.isfinite(sums["gradient_norm"])):
-                    what = f"a loss of {sums['loss']} and a gradient norm of {sums['gradient_norm']}"
-                    raise self._not_finite(state, rows, unsound(rows, self._scores(params, rows)), what)
-                gap = sums["sampling_gap"] if step == 0 else gap
+                sums, gradient = self._gradient(plan, params, batches)
+                plan.check_step(state, pool, params, sums)
+                if step == 0:
+                    gap = sums["sampling_gap"] if active is None else jnp.where(active, sums["sampling_gap"], jnp.nan)
             if step >= total - settings.mini_batches:
                 last_epoch.append(sums)
             if gradient is None and self.still_on_zero:
                 continue
-            in_place = own or (step == total - 1 and settings.donate)
+            in_place = plan.donates and (own or (step == total - 1 and settings.donate))
             move = policy_gradient.step_donated if in_place else policy_gradient.step_kept
             params, opt_state = move(params, opt_state, gradient, optimizer=self.optimizer)
-            self.memory.give(gradient)
-            own, updates = True, updates + 1
+            plan.give(gradient)
+            own = True
+            # A zero gradient is no step of plain SGD; inside a trace it is only known there.
+            updates = updates + (active.astype(jnp.int32) if active is not None and self.still_on_zero else 1)
 
-        def mean(name: str) -> float:
-            return math.fsum(sums.get(name, 0.0) for sums in last_epoch) / settings.mini_batches
+        def mean(name: str) -> Any:
+            return sum(sums.get(name, 0.0) for sums in last_epoch) / settings.mini_batches
 
-        scored = max(mean("tokens"), 1.0 / settings.mini_batches)
+        scored = jnp.maximum(mean("tokens"), 1.0 / settings.mini_batches)
+        tokens = jnp.maximum(jnp.sum(pool.mask, dtype=jnp.float32), 1.0)
         return (
             params,
             opt_state,
@@ -232,62 +188,15 @@ class Update:
             {
                 "loss": mean("loss"),
                 "gradient_norm": mean("gradient_norm"),
-                "clipped": mean("clipped") * settings.mini_batches / max(int(rows.mask.sum()), 1),
+                "clipped": mean("clipped") * settings.mini_batches / tokens,
                 "ratio_outside": math.nan if settings.clip is None else mean("outside") / scored,
                 "sampling_gap": gap,
             },
         )
 
-    def _padded(self, rows: Rows, chosen: np.ndarray) -> list[tuple[np.ndarray, int, dict[str, Array]]]:
-        """(indices with padding, rows that are real, arrays of prompts and responses) of each micro-batch."""
-        settings = self.settings
-        most = max(self.rows * (1 + settings.replay) // settings.mini_batches, settings.prompts * self.group)
-        found = []
-        for places, real, width in learned_rows.padded_batches(
-            rows, chosen, self.prompts, size=min(settings.micro_batch or most, most), widest=rows.tokens.shape[1]
-        ):
-            batch = learned_rows.prompt_batch(self.prompts, rows.questions[places])
-            batch["tokens"] = jnp.asarray(rows.tokens[places, :width])
-            batch["lengths"] = jnp.asarray(rows.lengths[places])
-            found.append((places, real, batch))
-        return found
-
-    def _batches(self, rows: Rows, share: np.ndarray) -> list[dict[str, Array | None]]:
-        """Micro-batches of a step's rows that carry a gradient, padded to bucketed shapes.
-
-        Weights come from all rows of the step, so leaving some out changes no denominator.
-        """
-        settings = self.settings
-        weights = np.zeros(rows.tokens.shape, np.float32)
-        weights[share] = np.asarray(
-            objectives.aggregation_weights(
-                jnp.asarray(rows.mask[share]), settings.aggregation, settings.max_tokens, jnp.dtype(jnp.float32)
-            )
-        )
-        whole = self.objective.kl is not None or self.objective.entropy
-        chosen = share if whole else share[rows.signal[share] != 0]
-        reference = None if self.objective.kl is None else rows.ref_log_probs
-        batches = []
-        for places, real, batch in self._padded(rows, chosen):
-            width = batch["tokens"].shape[1]
-            row_weights = weights[places, :width]
-            row_weights[real:] = 0.0
-            batches.append(
-                {
-                    **batch,
-                    "weights": jnp.asarray(row_weights),
-                    "signal": jnp.asarray(rows.signal[places]),
-                    "old_log_probs": jnp.asarray(rows.log_probs[places, :width]),
-                    "ref_log_probs": None if reference is None else jnp.asarray(reference[places, :width]),
-                    "fresh": jnp.asarray(places < self.rows),
-                }
-            )
-        return batches
-
-    def _gradient(
-        self, params: PyTree, batches: list[dict[str, Array | None]], at_reference: bool
-    ) -> tuple[Sums, PyTree]:
+    def _gradient(self, plan: Plan, params: PyTree, batches: list[dict[str, Any]]) -> tuple[Sums, PyTree]:
         """Sums over the micro-batches, the gradient's norm and the tokens among them, and the gradient."""
+        at_reference = False if self.objective.kl is None else plan.at_reference(params)
         total: Sums = {}
         gradient = None
         for batch in batches:
@@ -298,22 +207,59 @@ class Update:
                 graphdef=self.settings.model.graphdef,
                 objective=self.objective,
                 at_reference=at_reference,
-                reuse=self.memory.take(params),
+                reuse=plan.spare(params),
             )
             if gradient is None:
-                gradient = part
-            else:
-                gradient = policy_gradient.add(gradient, part)
-                self.memory.give(part)
-            for name, value in jax.device_get(sums).items():
-                number, before = float(value), total.get(name, 0.0)
-                total[name] = max(before, number) if name == "sampling_gap" else before + number
-        total["gradient_norm"] = float(policy_gradient.norm(gradient))
-        return total, gradient
+                gradient, total = part, sums
+                continue
+            gradient = policy_gradient.add(gradient, part)
+            plan.give(part)
+            gap = jnp.maximum(total["sampling_gap"], sums["sampling_gap"])
+            total = {name: value + sums[name] for name, value in total.items()} | {"sampling_gap": gap}
+        return total | {"gradient_norm": policy_gradient.norm(gradient)}, gradient
 
-    def _rate_at(self, updates: int) -> float:
+    def _report(
+        self,
+        rewards: Array,
+        signal: Array,
+        lengths: Array,
+        mask: Array,
+        truncated: Array,
+        entropy: Array | None,
+        sampled: Array,
+        trained: Array | None,
+        values: Sums,
+    ) -> dict[str, Array]:
+        """The round's metrics, float32 scalars by the names in `METRICS`; traceable.
+
+        Args:
+            rewards: float32 [R] of all rollouts. signal: [R'] of those learned from.
+            lengths, mask, truncated, entropy: [R], [R, T], [R], [R, T] of all.
+            sampled: log-probabilities [R, T] as the sampler gave them.
+            trained: the same as the trainer scored them, where they divide the ratio; else None.
+            values: the metrics that are known already.
+        """
+        inside = jnp.sum(mask, dtype=jnp.float32)
+        not_a_number = jnp.asarray(jnp.nan, jnp.float32)
+        found = {
+            "reward_mean": jnp.mean(rewards),
+            "signal_mean": jnp.mean(signal),
+            "signal_spread": jnp.std(signal),
+            "dead_groups": jnp.mean(
+                jnp.where(jnp.any(signal.reshape(self.settings.prompts, -1) != 0, axis=1), 0.0, 1.0)
+            ),
+            "entropy": not_a_number
+            if entropy is None
+            else jnp.where(inside > 0, jnp.sum(jnp.where(mask, entropy, 0.0)) / jnp.maximum(inside, 1.0), not_a_number),
+            "response_length": jnp.mean(lengths.astype(jnp.float32)),
+            "truncated": jnp.mean(truncated.astype(jnp.float32)),
+            **values,
+        }
+        if trained is not None:
+            found["sampling_gap"] = jnp.max(jnp.where(mask, jnp.abs(trained - sampled), 0.0))
+        return {name: jnp.asarray(found[name], jnp.float32) for name in METRICS}
+
+    def _rate_at(self, updates: Any) -> Any:
         if not isinstance(self.settings.optimizer, str):
             return math.nan
-        if callable(self.rate):
-            return float(np.asarray(self.rate(jnp.asarray(max(updates - 1, 0), jnp.int32))))
-        return float(self.rate)
+        return self.rate(jnp.maximum(jnp.asarray(updates, jnp.int32) - 1, 0)) if callable(self.rate) else self.rate

@@ -29,15 +29,18 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def outcome(run: Path) -> tuple[bytes, bytes, list[dict[str, object]]]:
-    """History, evaluations and the checksums of the final weights, to the bit."""
+def outcome(run: Path) -> tuple[bytes, bytes, bytes, list[dict[str, object]]]:
+    """History, evaluations, responses and the checksums of the final weights, to the bit."""
     final = sorted((run / "checkpoints").glob("round_*"))[-1]
     leaves = json.loads((final / "meta.json").read_text())["leaves"]
-    return (run / "history.jsonl").read_bytes(), (run / "evaluations.jsonl").read_bytes(), leaves
+    history, evaluations, responses = (
+        (run / f"{name}.jsonl").read_bytes() for name in ("history", "evaluations", "responses")
+    )
+    return history, evaluations, responses, leaves
 
 
-def start(tiny: str, out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "bandit_rft.cli", *RUN, "--model", tiny, "--out", str(out)]
+def start(tiny: str, out: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "bandit_rft.cli", *RUN, "--model", tiny, "--out", str(out), *options]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -53,59 +56,65 @@ def kill_after(process: subprocess.Popen[str], out: Path, rounds: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_killed_again_and_again_ends_as_if_it_never_had_been(tiny: str, tmp_path: Path) -> None:
-    """SIGKILL early, just past a checkpoint, and late: history, evaluations and final weights equal to the bit.
+@pytest.mark.parametrize("seeds", ["1", "2"])
+def test_a_run_killed_again_and_again_ends_as_if_it_never_had_been(tiny: str, tmp_path: Path, seeds: str) -> None:
+    """SIGKILL early, just past a checkpoint, and late: all that is written, and the final weights, equal to the bit.
 
     Catches keys that depend on where a run was cut, a history that keeps rounds past its checkpoint, optimiser state
     that is not restored, and evaluations made twice or on other weights.
     """
-    process = start(tiny, tmp_path / "whole")
+    process = start(tiny, tmp_path / "whole", "--seeds", seeds)
     said = process.communicate()
     assert process.returncode == 0, said
     for rounds in (1, 5, 8, 13):
-        kill_after(start(tiny, tmp_path / "cut"), tmp_path / "cut", rounds)
-    process = start(tiny, tmp_path / "cut")
+        kill_after(start(tiny, tmp_path / "cut", "--seeds", seeds), tmp_path / "cut", rounds)
+    process = start(tiny, tmp_path / "cut", "--seeds", seeds)
     said = process.communicate()
     assert process.returncode == 0, said
     assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
     assert not list((tmp_path / "cut").rglob("*.partial"))
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
 def test_a_run_stopped_in_any_round_continues_bit_by_bit(
-    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seeds: int
 ) -> None:
     """The same in one process, by an exception within a round and half a line left over; then a finished run again."""
-    from bandit_rft.cli.finetune_recorder import FineTuneRecorder
+    from llm_bridge.training.recorder import RunRecorder
 
-    assert main([*RUN, "--model", tiny, "--out", "whole"]) == 0
-    original = FineTuneRecorder.record
+    command = [*RUN, "--model", tiny, "--seeds", str(seeds)]
+    assert main([*command, "--out", "whole"]) == 0
+    original = RunRecorder.record
     for stop in (2, 9):
 
-        def record(self, seed, round_index, *rest, stop=stop):
-            if round_index == stop:
+        def record(self, history, *rest, stop=stop):
+            if history.rounds > stop:
                 raise KeyboardInterrupt
-            original(self, seed, round_index, *rest)
+            original(self, history, *rest)
 
-        monkeypatch.setattr(FineTuneRecorder, "record", record)
-        assert main([*RUN, "--model", tiny, "--out", "cut"]) == 130
-        with (tmp_path / "cut" / "history.jsonl").open("a") as file:
-            file.write('{"round":99,"rewa')
-    monkeypatch.setattr(FineTuneRecorder, "record", original)
+        monkeypatch.setattr(RunRecorder, "record", record)
+        assert main([*command, "--out", "cut"]) == 130
+        for name in ("history", "responses"):
+            with (tmp_path / "cut" / f"{name}.jsonl").open("a") as file:
+                file.write('{"round":99,"rewa')
+    monkeypatch.setattr(RunRecorder, "record", original)
     capsys.readouterr()
-    assert main([*RUN, "--model", tiny, "--out", "cut"]) == 0
+    assert main([*command, "--out", "cut"]) == 0
     first = capsys.readouterr().out
     assert "round 6:" not in first, "an evaluation was made twice"
     assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
     assert len(outcome(tmp_path / "whole")[0].splitlines()) == 14
-    assert [json.loads(line)["round"] for line in outcome(tmp_path / "whole")[1].splitlines()] == [0, 6, 12, 14]
+    evaluated = [(line["round"], line["seed"]) for line in map(json.loads, outcome(tmp_path / "whole")[1].splitlines())]
+    assert evaluated == [(0, None), *((done, seed) for done in (6, 12, 14) for seed in range(seeds))]
     # A finished run runs nothing again; from its own config.json it is the same run; another configuration is refused.
     before = {path: path.read_bytes() for path in (tmp_path / "cut").glob("*.jsonl")}
-    assert main(["finetune", "--config", "cut/config.json", "--out", "cut"]) == 0
+    assert main(["finetune", "--config", "cut/config.json", "--seeds", str(seeds), "--out", "cut"]) == 0
     assert {path: path.read_bytes() for path in (tmp_path / "cut").glob("*.jsonl")} == before
     capsys.readouterr()
     assert "temperature is 1.0 there and 0.5 here" in refused(
-        [*RUN, "--temperature", "0.5", "--model", tiny, "--out", "cut"], capsys
+        [*command, "--temperature", "0.5", "--out", "cut"], capsys
     )
+    assert f"seeds is {seeds} there and 3 here" in refused([*command, "--seeds", "3", "--out", "cut"], capsys)
     assert os.listdir(tmp_path / "cut" / "figures") != []
 
 

@@ -171,8 +171,8 @@ def test_row_capacity() -> None:
     saved = caught.value.history  # nothing lost: the eight rounds before are there, and are those of a longer run
     np.testing.assert_array_equal(saved.rewards, run(NEEDLE, learner, rounds=30, seeds=3, key=0).rewards[:, :8])
     with pytest.raises(RowCapacityError, match="exceeded in round 8") as caught:
-        run(NEEDLE, learner, rounds=30, key=0, row_capacity=10, loop="host")
-    np.testing.assert_array_equal(caught.value.history.rewards, saved.rewards[:1])
+        run(NEEDLE, learner, rounds=30, seeds=3, key=0, row_capacity=10, loop="host")
+    np.testing.assert_array_equal(caught.value.history.rewards, saved.rewards)
     with pytest.raises(InputError, match="Row capacity 1 is too small"):
         run(NEEDLE, learner, rounds=30, key=0, row_capacity=1)
     exact = run(NEEDLE, learner, rounds=30, key=0, row_capacity=33)
@@ -190,12 +190,65 @@ def test_nan_reward_stops_the_run_and_says_where() -> None:
             run(Broken([0.5, 0.5]), learners.UCB1(), rounds=3, key=0, loop=kind)
 
 
+def test_a_nan_of_one_seed_among_many_is_named() -> None:
+    """Catches a place that is counted from the wrong axis, or looked for in the first seed alone."""
+
+    @dataclasses.dataclass(frozen=True, init=False)
+    class Broken(arms.Bernoulli):
+        jittable = False
+
+        def pull_seeds(self, keys, arms):
+            calls.append(1)
+            rewards = np.zeros((len(arms), 2))
+            rewards[1, 1] = np.nan if len(calls) == 4 else 0.0
+            return rewards
+
+    calls = []
+    learner = learners.SoftmaxPolicyGradient(step_size=0.5, rollouts=2)
+    with pytest.raises(InputError, match=r"reward nan in round 3 \(seed 1, rollout 1\)"):
+        run(Broken([0.5, 0.5]), learner, rounds=9, seeds=3, key=0)
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_host_loop_takes_all_seeds_through_each_round_in_turn(seeds: int) -> None:
+    """Its rewards are asked for once a round, of all seeds; the final state is the one seed's own, or all of theirs, and
+    progress is told each round. Catches seeds that are run one after the other, and a mean reward of one seed."""
+
+    @dataclasses.dataclass(frozen=True, init=False)
+    class Asked(arms.Bernoulli):
+        jittable = False
+
+        def pull_seeds(self, keys, arms):
+            asked.append(len(arms))
+            return [np.asarray(self.pull(key, own)) for key, own in zip(keys, arms, strict=True)]
+
+    asked, told = [], []
+    with jax.enable_x64(True):  # the precision of the scan loop, which such arms leave to their caller
+        learner = learners.SoftmaxPolicyGradient(step_size=0.5)
+        host = run(Asked([0.3, 0.7]), learner, 8, seeds=seeds, key=1, progress=lambda *said: told.append(said))
+        scan = run(arms.Bernoulli([0.3, 0.7]), learner, 8, seeds=seeds, key=1)
+    assert asked == [seeds] * 8
+    assert [(done, rounds) for done, rounds, _, _ in told] == [(t, 8) for t in range(1, 9)]
+    np.testing.assert_array_equal(host.rewards, scan.rewards)
+    np.testing.assert_allclose([mean for _, _, mean, _ in told], np.cumsum(host.rewards.mean((0, 2))) / np.arange(1, 9))
+    states = host.final_state if seeds > 1 else (host.final_state,)
+    assert len(states) == seeds
+    for seed, state in enumerate(states):
+        for ours, theirs in zip(jax.tree.leaves(state), jax.tree.leaves(scan.final_state), strict=True):
+            np.testing.assert_allclose(ours, theirs[seed], rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: run(NEEDLE, learners.UCB1(), rounds=0), "rounds is 0"),
         (lambda: run(NEEDLE, learners.UCB1(), rounds=3, seeds=0), "seeds is 0"),
         (lambda: run(NEEDLE, learners.UCB1(), rounds=3, loop="gpu"), "loop is 'gpu'"),
+        (
+            lambda: run(NEEDLE, learners.UCB1(), rounds=3, loop="together"),
+            "loop is 'together': choose auto, scan or host",
+        ),
         (lambda: arms.Needle(log10_arms=1, optimal=10), "10.1 arms with 10 optimal"),
         (lambda: arms.Needle(log10_arms=20, optimal=10**20), "must exceed"),
         (lambda: arms.Needle(log10_arms=2, p0=1.0), "p0 is 1.0"),

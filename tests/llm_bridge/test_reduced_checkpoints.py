@@ -128,17 +128,15 @@ def test_the_sizes_are_said_and_only_a_large_state_is_dropped(
 ) -> None:
     """Catches a finished run of a small model that is closed for nothing, and a large one that is said nothing of."""
     folder, state = Path(shutil.copytree(saved, tmp_path / "checkpoints")), a_state(2)
-    config = FineTuneConfig(data="arithmetic", keep_checkpoints=3)
-    assert kept_checkpoints.at_the_start(state, config) == (
+    assert kept_checkpoints.at_the_start(state, 3, False) == (
         "Each checkpoint takes 1 MB; up to 3 are kept (--keep-checkpoints)."
     )
-    assert kept_checkpoints.tidy(folder, config) == ""
+    assert kept_checkpoints.tidy(folder, 3, False) == ""
     monkeypatch.setattr(kept_checkpoints, "LARGE", 1)
-    keeping = FineTuneConfig(data="arithmetic", keep_optimizer=True, keep_checkpoints=1)
-    assert kept_checkpoints.at_the_start(state, config).endswith("keeps the weights, 1 MB (--keep-optimizer: all).")
-    assert "the finished run's too" in kept_checkpoints.at_the_start(state, keeping)
-    assert kept_checkpoints.tidy(folder, keeping) == ""
+    assert kept_checkpoints.at_the_start(state, 2, False).endswith("keeps the weights, 1 MB (--keep-optimizer: all).")
+    assert "the finished run's too" in kept_checkpoints.at_the_start(state, 2, True)
+    assert kept_checkpoints.tidy(folder, 1, True) == ""
     assert [checkpoints.round_of(path) for path in checkpoints.available(folder)] == [2]
-    assert "is dropped, 1 MB" in kept_checkpoints.tidy(folder, config)
+    assert "is dropped, 1 MB" in kept_checkpoints.tidy(folder, 2, False)
     # Plain gradient steps have no state to drop, so their runs stay open.
-    assert "weights" not in kept_checkpoints.at_the_start(a_state(2, "sgd"), config)
+    assert "weights" not in kept_checkpoints.at_the_start(a_state(2, "sgd"), 2, False)

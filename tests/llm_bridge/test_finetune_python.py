@@ -1,0 +1,197 @@
+"""`llm_bridge.finetune` from Python: objects where the command line takes names; killed, continued, refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from bandit_rft.cli import main
+from bandit_rft.errors import InputError
+from bandit_rft.run_law import RunLaw
+from bandit_rft.runs import read_history
+from bandit_rft.runs.rollouts import rounds_of
+from llm_bridge import Evaluator, FineTune, LanguageModel, PromptArms, QuestionArms, finetune, load_model
+from llm_bridge.training.recorder import RunRecorder
+from llm_bridge.training.run import Run
+from tests.bandit_rft import tiny_folder
+from tests.llm_bridge.survival import outcome
+
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+ROUNDS = 5
+
+
+class Question:
+    """A question of the user's own: all that is needed of one."""
+
+    def __init__(self, prompt: str, answer: str) -> None:
+        self.prompt, self.answer = prompt, answer
+
+
+QUESTIONS = [Question("2+2=?", "7"), Question("3+3=?", "1"), Question("5+1=?", "0")]
+
+
+def has(answer: str) -> Any:
+    return lambda text: float(answer in text)
+
+
+def centred(rewards: jax.Array) -> jax.Array:
+    return rewards - 0.25
+
+
+def twice(rewards: jax.Array) -> jax.Array:
+    return 2.0 * (rewards - 0.25)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+    return load_model(str(tiny_folder.write(tmp_path_factory.mktemp("models") / "tiny")))
+
+
+def go(model: LanguageModel, out: Path | None, *, rounds: int = ROUNDS, seeds: int = 2, **settings: Any) -> Run:
+    arms = QuestionArms(model, QUESTIONS, has)
+    learner = FineTune(
+        model,
+        **{
+            "signal": centred,
+            "prompts": 2,
+            "rollouts": 2,
+            "optimizer": optax.adam(0.01),
+            "max_tokens": 4,
+            "mini_batches": 2,
+            "replay": 1,
+            **settings,
+        },
+    )
+    evaluated = [arms, Evaluator("held out", QUESTIONS[:1], every=2, samples=4, ks=(1, 4), verifier=has)]
+    return finetune(arms, learner, rounds, seeds, 3, out, evaluate=evaluated, checkpoint_every=2, shown=False)
+
+
+def test_own_objects_many_seeds_killed_and_continued_end_as_if_never_killed(
+    model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An own verifier, signal and optimiser, replay and mini-batches, two seeds. Catches a seed's state that is lost or
+    shared, evaluations made twice, and what the same call finds done."""
+    whole = go(model, tmp_path / "whole")
+    assert whole.history.rewards.shape == (2, ROUNDS, 4)
+    assert set(np.unique(whole.history.rewards)) <= {0.0, 1.0}
+    assert not np.array_equal(whole.history.rewards[0], whole.history.rewards[1])
+    record = RunRecorder.record
+
+    def killed(self: Any, history: Any, *rest: Any) -> None:
+        record(self, history, *rest)
+        if history.rounds >= 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRecorder, "record", killed)
+        with pytest.raises(KeyboardInterrupt):
+            go(model, tmp_path / "cut")
+    cut = go(model, tmp_path / "cut")
+    assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
+    for one, other in zip(*map(jax.tree.leaves, (cut.history.final_state, whole.history.final_state)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    found = [(e["round"], e["measured"], e["seed"]) for e in cut.evaluations]
+    held = [(done, "held out", seed) for done in (2, 4) for seed in (0, 1)]
+    last = [(ROUNDS, name, seed) for name in ("train", "held out") for seed in (0, 1)]
+    assert found == [(0, "train", None), (0, "held out", None), *held, *last]
+    assert cut.evaluations[0]["samples"] == 66  # 22 of each question: at least 64 in all
+    again = go(model, tmp_path / "cut")
+    np.testing.assert_array_equal(again.history.rewards, whole.history.rewards)
+    np.testing.assert_array_equal(read_history(tmp_path / "cut").rewards, whole.history.rewards)
+
+
+def test_a_seed_does_not_depend_on_how_many_run_beside_it(model: LanguageModel, tmp_path: Path) -> None:
+    """To the bit where each is computed by itself; evaluations too. Catches keys by place among the seeds."""
+    both, one = go(model, tmp_path / "both"), go(model, tmp_path / "one", seeds=1)
+    np.testing.assert_array_equal(both.history.rewards[:1], one.history.rewards)
+    for x, y in zip(*map(jax.tree.leaves, (both.weights(0), one.weights())), strict=True):
+        np.testing.assert_array_equal(x, y)
+    ours, alone = ([(e["round"], e["measured"], e["per_question"]) for e in run.evaluations] for run in (both, one))
+    assert [e for e, record in zip(ours, both.evaluations, strict=True) if record["seed"] in (None, 0)] == alone
+
+
+def test_the_folder_names_objects_by_their_source(model: LanguageModel, tmp_path: Path, capsys: Any) -> None:
+    """Another signal is refused by name, and so is its file alone by the command line."""
+    run = go(model, tmp_path / "run", rounds=1, seeds=1)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["python"] is True
+    assert config["signal"] == f"{__name__}:centred"
+    objects = json.loads((tmp_path / "run" / "manifest.json").read_text())["digests"]["objects"]
+    assert {f"signal {__name__}:centred", f"verifier {__name__}:has"} <= objects.keys()
+    with pytest.raises(InputError, match=r"holds a different run \(signal is .*centred.* there and .*twice"):
+        go(model, tmp_path / "run", rounds=1, seeds=1, signal=twice)
+    assert main(["finetune", "--config", str(tmp_path / "run"), "--out", str(tmp_path / "other")]) == 2
+    assert "made in Python" in capsys.readouterr().err
+    questions = [json.loads(line) for line in (tmp_path / "run" / "questions.jsonl").read_text().splitlines()]
+    assert [(q["prompt"], q["verifier"]) for q in questions[:1]] == [
+        ([{"role": "user", "content": "2+2=?"}], f"{__name__}:has")
+    ]
+    assert [len(found) for found in rounds_of(tmp_path / "run")] == [4]
+    assert run.report().read_text().count("2+2=?") > 0
+
+
+def test_a_changed_source_is_refused(model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same name with another body: rounds by one verifier must not go on by another."""
+    go(model, tmp_path / "run", rounds=1, seeds=1)
+    from llm_bridge.training import asked
+
+    digest = asked.digest_of
+    monkeypatch.setattr(asked, "digest_of", lambda thing: "0" * 64 if thing is has else digest(thing))
+    with pytest.raises(InputError, match=r"verifier .*has is not what the run in .* began with"):
+        go(model, tmp_path / "run", rounds=2, seeds=1)
+
+
+def test_without_a_folder_nothing_is_left_and_everything_can_be_asked(model: LanguageModel, tmp_path: Path) -> None:
+    arms = PromptArms(model, "2+2=?", has("7"))
+    learner = FineTune(model, optimizer="sgd", learning_rate=0.1, kl_coefficient=0.0, gradient_clip=None, max_tokens=4)
+    run = finetune(arms, learner, rounds=3, seeds=2, evaluate=[arms], measure=8, shown=False)
+    assert run.folder.is_dir()
+    assert not (run.folder / "checkpoints").exists()
+    assert isinstance(run.predict(), RunLaw)
+    assert run.report().is_file()
+    assert (run.export(tmp_path / "tuned", seed=1) / "model.safetensors").is_file()
+    with pytest.raises(InputError, match="seed is 2"):
+        run.weights(2)
+    folder = run.folder
+    del run
+    import gc
+
+    gc.collect()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rounds": 0}, "rounds"),
+        ({"seeds": 0}, "seeds"),
+        ({"key": -1}, "key is -1"),
+        ({"log": ["nobody"]}, "no logger 'nobody'"),
+        ({"evaluate": [3]}, "entry of type int"),
+        ({"evaluate": [[QUESTIONS[0]], [QUESTIONS[1]]]}, "two entries called 'test'"),
+        ({"evaluate": [Evaluator]}, "entry of type"),
+        ({"measure": True}, "those of one question"),
+        ({"checkpoint_every": 0}, "checkpoint_every"),
+        ({"arms": "arms"}, "arms is str"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_written(
+    model: LanguageModel, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    arms = QuestionArms(model, QUESTIONS, has)
+    given = {"arms": arms, "learner": FineTune(model, max_tokens=4), "rounds": 1, "out": tmp_path / "run", **change}
+    with pytest.raises(InputError, match=words):
+        finetune(**given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_own_learning_rate_schedule_is_taken(model: LanguageModel) -> None:
+    arms = PromptArms(model, "2+2=?", has("7"))
+    learner = FineTune(model, learning_rate=lambda step: 0.1 / (1.0 + jnp.float32(step)), max_tokens=4)
+    run = finetune(arms, learner, rounds=2, shown=False)
+    np.testing.assert_allclose(run.history.metrics["learning_rate"], [[0.1, 0.05]])

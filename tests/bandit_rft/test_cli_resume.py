@@ -154,6 +154,7 @@ def test_the_step_size_follows_from_the_measured_kappa(
     said = capsys.readouterr().out
     assert "measured" in said
     resolved = json.loads((tmp_path / "run" / "config.json").read_text())["resolved"]
+    assert resolved.pop("seed_groups") == 1  # what the loop came to, not the measurement
     kappa = resolved["measurement"]["kappa"]
     assert resolved["learning_rate"] * kappa == pytest.approx(0.5, rel=1e-12)
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["resolved"] == resolved

@@ -212,8 +212,8 @@ def test_a_nan_of_one_seed_among_many_is_named() -> None:
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_the_host_loop_takes_all_seeds_through_each_round_in_turn(seeds: int) -> None:
-    """Its rewards are asked for once a round, of all seeds; the final state is the one seed's own, or all of theirs, and
-    progress is told each round. Catches seeds that are run one after the other, and a mean reward of one seed."""
+    """Its rewards are asked for once a round, of all seeds; the final state is the one seed's own, or all of theirs.
+    Catches seeds that are run one after the other, and progress that tells the mean reward of one seed."""
 
     @dataclasses.dataclass(frozen=True, init=False)
     class Asked(arms.Bernoulli):

@@ -84,6 +84,17 @@ def test_the_wheel_s_packages_are_the_two_typed_ones() -> None:
     assert all((ROOT / package / "py.typed").is_file() for package in packages)
 
 
+def test_no_room_of_the_wheel_is_ignored() -> None:
+    """The build leaves out what .gitignore names. Catches a pattern for run folders at the root that also matches
+    bandit_rft/runs, so that the wheel lacks a room and its import fails."""
+    lines = (ROOT / ".gitignore").read_text().splitlines()
+    anywhere = {line.rstrip("/") for line in lines if line.endswith("/") and not line.startswith("/")}
+    for package in ("bandit_rft", "llm_bridge"):
+        for path in (ROOT / package).rglob("*.py"):
+            ignored = anywhere.intersection(path.relative_to(ROOT).parts)
+            assert not ignored, f"{path} is left out by {ignored}"
+
+
 def test_an_installed_library_simulates_and_draws_with_a_checkout_only(tmp_path: Path) -> None:
     """The library alone, as a wheel installs it. Catches a command that imports what only the repository has, and one
     that does not find the checkout from a folder inside it."""

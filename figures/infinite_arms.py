@@ -23,17 +23,11 @@ def accepts(config: Mapping[str, Any]) -> bool:
 def draw(run: str | Path, out: str | Path | None = None) -> Path:
     """Draw the sweep; returns the PNG's path."""
     result = sweeps.load(run)
-    table = result.to_table()
     with style.panels(1, 1, height=3.4) as (figure, axes):
         for place, learner in enumerate(result.axes["learner"]):
-            rows = [row for row in table if row["learner"] == learner]
-            pulls = np.asarray([row["rounds"] for row in rows], dtype=float)
-            mean, low, high = (
-                np.asarray([row[f"regret_{part}"] for row in rows]) / np.sqrt(pulls) for part in ("mean", "low", "high")
-            )
-            colour = sweeps.COLOURS[place]
-            axes.fill_between(pulls, low, high, color=colour, alpha=0.2, linewidth=0)
-            axes.plot(pulls, mean, color=colour, marker=sweeps.MARKERS[place], markersize=3, label=learner)
+            where = [i for i, point in enumerate(result.points) if point["learner"] == learner]
+            pulls = np.asarray([result.points[i]["rounds"] for i in where], dtype=float)
+            sweeps.curve(axes, result, "regret", where, pulls, place, learner, scale=1 / np.sqrt(pulls))
         axes.axhline(math.sqrt(2), color=style.INK, linestyle=(0, (1.2, 2.2)), label="lower bound $\\sqrt{2n}$")
         axes.axhline(2, color=style.GREY, linestyle=(0, (4, 2)), label="best run without giving up, limit $2\\sqrt{n}$")
         axes.set_xscale("log")

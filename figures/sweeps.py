@@ -35,10 +35,14 @@ def curve(
     x: Sequence[float] | np.ndarray,
     place: int,
     label: str,
+    *,
+    scale: float | np.ndarray = 1.0,
 ) -> None:
-    """Mean over seeds at the points `where`, with 95% intervals, against x."""
+    """Mean over seeds at the points `where`, with 95% intervals, times `scale`, against x."""
     table = result.to_table()
-    mean, low, high = (np.asarray([table[i][f"{measure}_{part}"] for i in where]) for part in ("mean", "low", "high"))
+    mean, low, high = (
+        scale * np.asarray([table[i][f"{measure}_{part}"] for i in where]) for part in ("mean", "low", "high")
+    )
     colour = COLOURS[place % len(COLOURS)]
     axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.plot(x, mean, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=3, label=label)

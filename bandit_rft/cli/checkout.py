@@ -13,6 +13,7 @@ import bandit_rft
 from bandit_rft.errors import InputError
 
 _REPOSITORY = "bandit-rft"
+_OWN = Path(bandit_rft.__file__).resolve().parents[1]
 
 
 def load(module: str, what: str) -> ModuleType:
@@ -23,7 +24,7 @@ def load(module: str, what: str) -> ModuleType:
         what: needs the checkout, as the error's subject.
 
     Raises:
-        InputError: there is no checkout.
+        InputError: there is no checkout, or it is of a version that the installed library does not fit.
     """
     root = find()
     if root is None:
@@ -36,14 +37,24 @@ def load(module: str, what: str) -> ModuleType:
     sys.path.insert(0, str(root))
     try:
         return importlib.import_module(module)
+    except ImportError as error:
+        if root == _OWN:
+            raise
+        raise InputError(
+            f"The checkout {root} does not fit the installed {_REPOSITORY} {bandit_rft.__version__} ({error}): install "
+            f"it with pip install -e {root}, or check out the installed version."
+        ) from None
     finally:
         sys.path.remove(str(root))
 
 
 def find() -> Path | None:
     """The checkout that this library is run from (an editable install), else that of the current folder, else None."""
-    current = Path.cwd()
-    return first_root([Path(bandit_rft.__file__).resolve().parents[1], current, *current.parents])
+    try:
+        current = Path.cwd()
+    except OSError:  # the current folder has been deleted
+        return first_root([_OWN])
+    return first_root([_OWN, current, *current.parents])
 
 
 def first_root(folders: Iterable[Path]) -> Path | None:
@@ -57,4 +68,4 @@ def _is_root(folder: Path) -> bool:
     except (OSError, ValueError):  # none there, or one that is not TOML: of another project
         return False
     named = isinstance(project, dict) and project.get("name") == _REPOSITORY
-    return named and (folder / "figures").is_dir() and (folder / "simulations").is_dir()
+    return named and all((folder / package / "__init__.py").is_file() for package in ("figures", "simulations"))

@@ -44,7 +44,7 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         training(axes[0, 0], history, law_of(history))
         if tested:
             low = axes[1, 0]
-            label = f"test Pass@1{_over(history)}, 95%"
+            label = f"{_mean(history)}test Pass@1, 95%"
             curves.pass_at_1(low, history, measured="test", colour=style.GREEN, joined=True, label=label)
             low.set_ylabel(f"test Pass@1\n({_questions(history)} questions)")
             low.set_ylim(0.0, 1.15 * max(one.high for one in tested) or 1.0)
@@ -62,10 +62,10 @@ def training(axes: Axes, history: History, law: RunLaw) -> Axes:
         kappa = "fitted" if shown.fitted_on else "measured"
         label = f"{shown.prediction.name}: $p_0$ {shown.p0:.2f}, $\\kappa$ {kappa}"
         curves.prediction(axes, shown.prediction, coverage=[BAND], label=label)
-    label = f"reward over {window_of(history)} rounds{_over(history)}"
+    label = f"{_mean(history)}reward over {window_of(history)} rounds"
     curves.rewards(axes, history, label=label)
     if means(history.evaluations, "train"):
-        curves.pass_at_1(axes, history, label=f"Pass@1{_over(history)}, 95%")
+        curves.pass_at_1(axes, history, label=f"{_mean(history)}Pass@1, 95%")
     low, high = min(0.0, float(history.rewards.min())), max(1.0, float(history.rewards.max()))
     axes.set_ylim(low - 0.03 * (high - low), high + 0.03 * (high - low))
     axes.set_xlim(-0.02 * rounds, 1.02 * rounds)
@@ -147,8 +147,9 @@ def _measured(one: Mean) -> str:
     return f"{interval(one)} {when}{over}"
 
 
-def _over(history: History) -> str:
-    return ", mean of seeds" if history.seeds > 1 else ""
+def _mean(history: History) -> str:
+    """What a label says of curves and points over several seeds; the legend has no room for more."""
+    return "mean " if history.seeds > 1 else ""
 
 
 def _questions(history: History) -> Any:

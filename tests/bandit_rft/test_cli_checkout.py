@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def repository(folder: Path, text: str = '[project]\nname = "bandit-rft"\n') -> 
     """An empty checkout."""
     for package in ("figures", "simulations"):
         (folder / package).mkdir(parents=True)
+        (folder / package / "__init__.py").touch()
     (folder / "pyproject.toml").write_text(text)
     return folder
 
@@ -43,6 +45,54 @@ def test_without_a_checkout_a_sentence_says_where_to_get_one(
     said = refused(command, capsys)
     assert f"bandit-rft {' '.join(command)} needs a checkout of the repository" in said
     assert "clone" in said
+
+
+def test_a_checkout_of_another_version_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches the traceback of an import, and a path that is left for the imports after it."""
+    root = repository(tmp_path / "newer")
+    (root / "simulations" / "theory_audit").mkdir()
+    (root / "simulations" / "theory_audit" / "audit.py").write_text("from bandit_rft import what_a_later_version_has")
+    monkeypatch.setattr(checkout, "find", lambda: root)
+    for name in [name for name in sys.modules if name.split(".")[0] == "simulations"]:
+        monkeypatch.delitem(sys.modules, name)
+    before = list(sys.path)
+    said = refused(["simulate", "theory-audit"], capsys)
+    assert "does not fit the installed bandit-rft" in said
+    assert "what_a_later_version_has" in said
+    assert sys.path == before
+    for name in [name for name in sys.modules if name.split(".")[0] == "simulations"]:
+        del sys.modules[name]  # those of the other checkout
+
+
+def test_a_current_folder_that_is_gone_is_no_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setattr(checkout, "_OWN", tmp_path)
+    assert checkout.find() is None
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_wheel_s_packages_are_the_two_typed_ones() -> None:
+    """Catches a third name in everybody's site-packages, and a marker of types that is missing."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert packages == ["bandit_rft", "llm_bridge"]
+    assert all((ROOT / package / "py.typed").is_file() for package in packages)
+
+
+def test_no_room_of_the_wheel_is_ignored() -> None:
+    """The build leaves out what .gitignore names. Catches a pattern for run folders at the root that also matches
+    bandit_rft/runs, so that the wheel lacks a room and its import fails."""
+    lines = (ROOT / ".gitignore").read_text().splitlines()
+    anywhere = {line.rstrip("/") for line in lines if line.endswith("/") and not line.startswith("/")}
+    for package in ("bandit_rft", "llm_bridge"):
+        for path in (ROOT / package).rglob("*.py"):
+            ignored = anywhere.intersection(path.relative_to(ROOT).parts)
+            assert not ignored, f"{path} is left out by {ignored}"
 
 
 def test_an_installed_library_simulates_and_draws_with_a_checkout_only(tmp_path: Path) -> None:

@@ -53,6 +53,24 @@ def test_a_library_that_draws_leaves_matplotlib_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("make", [fine_tuned, fine_tuned_seeds])
+def test_the_legend_is_inside_the_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[..., Path]
+) -> None:
+    """Catches labels that are wider than the column: the legend's marks were cut off."""
+
+    def measure(figure: Figure, path: Path, **_: object) -> Path:
+        figure.draw_without_rendering()
+        [legend] = figure.legends
+        inside, whole = legend.get_window_extent(), figure.bbox
+        assert whole.x0 <= inside.x0
+        assert inside.x1 <= whole.x1
+        return path
+
+    monkeypatch.setattr(style, "save", measure)
+    finetune.draw(make(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("make", [fine_tuned, fine_tuned_seeds])
 def test_drawing_again_gives_the_same_picture(tmp_path: Path, make: Callable[..., Path]) -> None:
     """Catches a figure with a clock or an unseeded draw in it: a gallery must be reproducible."""
     folder = make(tmp_path / "run")
@@ -89,7 +107,7 @@ def test_one_panel_shows_one_seed_or_many(tmp_path: Path) -> None:
     records = [e for e in many.evaluations if e["seed"] in (None, 2)]
     one = dataclasses.replace(many, rewards=many.rewards[2:3], value=many.value[2:3], evaluations=tuple(records))
     window, middles = 5, np.arange(2, ROUNDS - 2)
-    for history, label, bands in ((one, "reward over 5 rounds", 0), (many, "reward over 5 rounds, mean of seeds", 1)):
+    for history, label, bands in ((one, "reward over 5 rounds", 0), (many, "mean reward over 5 rounds", 1)):
         axes = finetune.training(Figure().subplots(), history, law_of(history))
         [line] = [line for line in axes.lines if line.get_label() == label]
         want = [np.convolve(row, np.full(window, 1 / window), "valid") for row in history.rewards[:, :, 0]]

@@ -80,7 +80,7 @@ def test_export_writes_the_weights_of_the_seed_that_is_named(run: Path, model: L
 def test_a_finished_run_has_its_report(run: Path) -> None:
     source = (run / "report.html").read_text()
     assert "tiny-llama on question 1 of tiny-addition, 2 seeds" in source
-    assert "5 of 5 rounds, 2 responses each" in source
+    assert "<p>5 of 5 rounds, 2 responses each" in source
     for title in ("Test Pass@1 by seed", "Response length", "Gradient norm", "Entropy"):
         assert f"<figcaption>{title}" in source
 

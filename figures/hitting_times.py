@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bandit_rft.theory.jump_law import JumpLaw
+from bandit_rft.theory.laws.jump_law import JumpLaw
 from figures import style, sweeps
 
 NAME = "hitting_times"

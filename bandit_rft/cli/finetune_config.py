@@ -18,9 +18,10 @@ from bandit_rft.cli.options import (
     whole,
 )
 from bandit_rft.errors import InputError
+from bandit_rft.keys import Purpose
 
-# Folded into the run's key, one a purpose. Seeds of a run fold in small numbers, so these never meet a round's key.
-TRAIN_EVALUATION, TEST_EVALUATION, MEASUREMENT = 2**31 + 1, 2**31 + 2, 2**31 + 3
+TRAIN_EVALUATION, TEST_EVALUATION = Purpose.TRAIN_EVALUATION, Purpose.TEST_EVALUATION
+MEASUREMENT = Purpose.MEASUREMENT
 
 # Asked of the model's libraries only when it is used: --help must not wait for them.
 VERIFIER_HELP = (

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from bandit_rft.keys import Purpose
 from llm_bridge.training.learned_rows import Rows
 
 Array = jax.Array
@@ -66,4 +67,4 @@ class FineTuneState:
         return jax.random.fold_in(jax.random.wrap_key_data(self.key_data, impl="threefry2x32"), purpose)
 
 
-QUESTION_ORDER, MINI_BATCHES = 1, 2
+QUESTION_ORDER, MINI_BATCHES = Purpose.QUESTION_ORDER, Purpose.MINI_BATCHES

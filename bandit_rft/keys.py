@@ -2,11 +2,20 @@
 
 A key is a whole number, or one JAX key, typed (`jax.random.key`) or raw (`jax.random.PRNGKey`, uint32 [2]). All are
 turned into a typed Threefry key: only there does a row's draw not depend on how many others are drawn beside it.
+
+Where randomness comes from, key by key; `Purpose` lists every constant that is folded in:
+
+    base key = as_key(key)                the key of a run, with its purposes folded in (evaluations, a measurement)
+    seed key = fold_in(base key, s)       of seed s of the run
+    round    = fold_in(seed key, r)       split into the learner's draw and the arms' rewards
+    state    = fold_in(seed key, INITIAL_STATE)      of the learner's initial state; an LLM's learner keeps this key
+    fold_in(state, QUESTION_ORDER or MINI_BATCHES)   and folds the epoch or the round into that
 """
 
 from __future__ import annotations
 
 import operator
+from enum import IntEnum, unique
 from typing import Any
 
 import jax
@@ -19,6 +28,27 @@ from bandit_rft.random_bits import THREEFRY
 # Whole numbers, numpy's and JAX's included; typed and raw JAX keys.
 Key = int | np.integer | np.ndarray | jax.Array
 MOST = 2**63 - 1  # the largest number that jax.random.key takes
+
+
+@unique
+class Purpose(IntEnum):
+    """What a key is used for: `fold_in(key, purpose)` is a key that no other purpose has. No number may ever change.
+
+    Numbers of seeds, rounds, questions and rows are folded in too, and they are int32. A purpose of 2^31 or more
+    therefore meets none of them; one below may only be folded into a key that takes no such number.
+    """
+
+    # Folded into the key that an LLM's learner keeps, which takes no number of its own.
+    QUESTION_ORDER = 1  # the order of the questions in an epoch; the epoch is folded in after it
+    MINI_BATCHES = 2  # the order of the rows within an update; the round is folded in after it
+    # Folded into a run's base key, beside the numbers of its seeds.
+    TRAIN_EVALUATION = 2**31 + 1  # responses to training questions; rounds done, then the seed, are folded in after it
+    TEST_EVALUATION = 2**31 + 2  # responses to test questions, the same
+    MEASUREMENT = 2**31 + 3  # responses from which p0 and kappa are measured
+    QUESTION_CHOICE = 2**31 + 4  # responses by which the demo chooses its question
+    OWN_EVALUATION = 2**31 + 5  # responses of an evaluation of the user's; its name, rounds done and the seed follow
+    # Folded into a seed's key, beside the numbers of its rounds.
+    INITIAL_STATE = 2**32 - 1  # the learner's state before the first round
 
 
 def as_key(key: Any, name: str = "key") -> jax.Array:

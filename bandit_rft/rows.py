@@ -1,4 +1,4 @@
-"""Rows: exact simulation at any number of arms, by lumping (THEORY.md C).
+"""Rows: exact simulation at any number of arms, by lumping (docs/lumping.md).
 
 If a learner's update and the reward law commute with permutations of the arms inside a reward class, then the arms of
 one class that share one learner statistic are interchangeable: they are one **row** with a multiplicity, and an arm's

@@ -21,7 +21,7 @@ from scipy.optimize import fminbound
 from bandit_rft import theory
 from bandit_rft.errors import InputError, NoLawError
 from bandit_rft.history import History
-from bandit_rft.theory.jump_law import JumpLaw
+from bandit_rft.theory.laws.jump_law import JumpLaw
 
 BAND = 0.8  # share of runs that a drawn band holds
 FIT_SHARE = 0.2  # of the rounds, the first ones, on which kappa is fitted where it was not measured (THEORY F5)

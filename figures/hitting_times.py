@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.plots import style
-from bandit_rft.theory.jump_law import JumpLaw
+from bandit_rft.theory.laws.jump_law import JumpLaw
 from figures import sweeps
 
 NAME = "hitting_times"

@@ -1,11 +1,11 @@
 """Contexts: B prompts, one policy each, independent or coupled through shared features (a contextual bandit of
 sequences).
 
-    objective (1/B) Σ_i p_i,     dz_i/dt = (η/B) Σ_j ⟨δ_i, δ_j⟩ p_j(1 − p_j),   z = logit p, δ = ∇z   (THEORY.md G)
+    objective (1/B) Σ_i p_i,     dz_i/dt = (η/B) Σ_j ⟨δ_i, δ_j⟩ p_j(1 − p_j),   z = logit p, δ = ∇z
 
 Prompt i's policy is a product policy with logits linear in its features x_i, so that a step on prompt j moves the
 logits of prompt i by kernel[i, j] = ⟨x_i, x_j⟩ times the step that prompt j takes by itself. Negative entries of
-⟨δ_i, δ_j⟩ are interference. `gram` gives that matrix exactly.
+⟨δ_i, δ_j⟩ are interference. `gram` gives that matrix exactly; docs/theory.md, section "Many prompts", has the curves.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Arms that are token sequences: V^H responses to one prompt under a verifier, V to 10^5 and H to 10^3 and beyond.
 
-A table cannot learn among 10^100 correct arms (THEORY.md A4), for each success would reinforce one arm of very many.
-Here the policy is over tokens, so that responses share parameters, as an LLM's do. Rewards are deterministic, 0 or 1.
+A table cannot learn among 10^100 correct arms (docs/theory.md, `pg_monopoly`), for each success would reinforce one arm
+of very many. Here the policy is over tokens, so that responses share parameters, as an LLM's do. Rewards are
+deterministic, 0 or 1.
 """
 
 from __future__ import annotations

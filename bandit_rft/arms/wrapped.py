@@ -100,7 +100,7 @@ class Noisy(_Wrapped):
     """A verifier that errs: a response whose true reward is 1 is accepted with probability `true_positive`, one whose
     true reward is 0 with probability `false_positive` (arXiv 2601.04411).
 
-    Rewards are what the verifier says; means, value and regret stay those of the truth (THEORY.md B: the drift is
+    Rewards are what the verifier says; means, value and regret stay those of the truth (docs/theory.md, B: the drift is
     multiplied by true_positive − false_positive).
 
     Args:

@@ -19,7 +19,6 @@ EMBEDDED, EMBEDDED_DATA, EMBEDDED_TOKENS, SEEDS = "tiny-llama", "tiny-addition",
 PROBE_QUESTIONS, PROBE_SAMPLES = 6, 64
 # A question is worth learning where the model is sometimes right, and worth showing where it is mostly wrong.
 TARGET_P0 = 0.2
-PROBE = 2**31 + 4  # folded into the key; the other purposes are in finetune_config.py
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -119,7 +118,7 @@ def choose_question(model: LanguageModel, key: int, source: str = DATA, max_toke
     """The index of the question whose estimated p0 is nearest `TARGET_P0`, of the first few; all are printed."""
     import jax
 
-    from bandit_rft.keys import as_key
+    from bandit_rft.keys import Purpose, as_key
     from bandit_rft.runs.progress import ProgressLine
     from llm_bridge.data import datasets
     from llm_bridge.measuring.evaluate import evaluate
@@ -130,7 +129,7 @@ def choose_question(model: LanguageModel, key: int, source: str = DATA, max_toke
         found = evaluate(
             model,
             examples,
-            key=jax.random.fold_in(as_key(key, "--key"), PROBE),
+            key=jax.random.fold_in(as_key(key, "--key"), Purpose.QUESTION_CHOICE),
             max_tokens=max_tokens,
             samples=PROBE_SAMPLES,
             progress=line,

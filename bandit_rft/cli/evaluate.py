@@ -86,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = load_model(arguments.model, dtype, param_dtype=dtype, prompt_date=arguments.prompt_date)
     if arguments.max_tokens is None:  # so that --json names the number that was used
         arguments.max_tokens = defaults.max_tokens(model, [model.encode(example.prompt) for example in examples])
+    before = verifiers.counts()
     with ProgressLine("evaluating", unit="responses", quantity="Pass@1") as line:
         found = evaluate(
             model,
@@ -113,8 +114,9 @@ def run(arguments: argparse.Namespace) -> int:
         f"response length {found.mean_length:.1f} tokens, {found.truncated:.1%} stopped by "
         f"--max-tokens {arguments.max_tokens}"
     )
-    if verifiers.counts().said():
-        print(verifiers.counts().said())
+    counted = verifiers.counts().since(before)
+    if counted.said():
+        print(counted.said())
     if arguments.json is not None:
         from bandit_rft.runs import to_json, write_atomically
 
@@ -131,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
             "mean_length": found.mean_length,
             "data_revision": data.revision,
             "prompt_date": model.prompt_date.isoformat(),
-            "verifier_counts": dataclasses.asdict(verifiers.counts()),
+            "verifier_counts": dataclasses.asdict(counted),
         }
         write_atomically(Path(arguments.json), to_json(json.loads(json.dumps(numbers))))
     return 0

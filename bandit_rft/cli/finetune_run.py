@@ -57,6 +57,7 @@ def finetune(
     from llm_bridge.training.continuation import Words
 
     loggers.check(log)
+    before = verifiers.counts()
     tell_once = datasets.once(config.verifier)
     revision = None
     if config.data is not None:
@@ -105,8 +106,8 @@ def finetune(
         drawn = figure.draw(run.folder)
     print(figure.summary(run.folder))
     print(f"Figure: {drawn}\nReport: {run.report()}\nRun folder: {run.folder}", flush=True)
-    if verifiers.counts().said():
-        print(verifiers.counts().said())
+    if unchecked := verifiers.counts().since(before).said():
+        print(unchecked)
     return run
 
 

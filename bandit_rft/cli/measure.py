@@ -144,7 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
     for example in chosen:  # what is wrong with a verifier is said before the model is loaded
         verifier_of(config.verifier, example)
     defaults = {entry.name: entry.default for entry in dataclasses.fields(MeasureConfig)}
-    out = arguments.out or _default_folder(config)
+    out, before = arguments.out or _default_folder(config), verifiers.counts()
     config = _fitting(config, Path(out), chosen)
     with RunFolder.claim(out, config.to_json(), defaults=defaults) as folder:
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision)
@@ -152,7 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
             _scan(config, data, chosen, folder, arguments.wanted)
         else:
             _measure(config, chosen[0], folder)
-        counted = verifiers.counts()
+        counted = verifiers.counts().since(before)
         folder.amend_manifest(finished=now(), verifier_counts=dataclasses.asdict(counted))
         if counted.said():
             print(counted.said())
@@ -191,14 +191,13 @@ def _default_folder(config: MeasureConfig) -> str:
 def _measure(config: MeasureConfig, example: Example, folder: RunFolder) -> None:
     import jax
 
-    from bandit_rft.keys import as_key
+    from bandit_rft.keys import Purpose, as_key
     from bandit_rft.runs import has_fields, read_json, to_json, write_atomically
     from bandit_rft.runs.progress import ProgressLine
     from llm_bridge import load_model
     from llm_bridge.bandits.question_arms import verifier_of
     from llm_bridge.measuring.measure import measure
     from llm_bridge.training.pinned_prompts import keep_prompts, prompt_date
-    from llm_bridge.training.state import MEASUREMENT
 
     path = folder.path / RESULT
     if path.exists():
@@ -217,7 +216,7 @@ def _measure(config: MeasureConfig, example: Example, folder: RunFolder) -> None
             example.prompt,
             verifier_of(config.verifier, example),
             # The key of a fine-tuning run's own measurement: the same key gives the same numbers there.
-            key=jax.random.fold_in(as_key(config.key, "--key"), MEASUREMENT),
+            key=jax.random.fold_in(as_key(config.key, "--key"), Purpose.MEASUREMENT),
             max_tokens=config.max_tokens,
             rollouts=config.rollouts,
             batch=config.batch,

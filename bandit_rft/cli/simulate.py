@@ -16,11 +16,11 @@ _EPILOG = """a TOML file:
   key = 0               # seed of all random draws
   # row_capacity = 500  # rows of the table (default: the most that the run can need)
   [arms]
-  type = "Needle"       # or Bernoulli (means), Classes (log_counts, means)
+  type = "Needle"       # or Bernoulli (means), Classes (log_counts, means), or your own module:Name or file.py:Name
   log10_arms = 100      # log10 of the number of arms
   p0 = 0.05             # mass that the base policy gives to the correct ones
   [learner]
-  type = "SoftmaxPolicyGradient"   # or ExploreUntilSuccess, UCB1, ThompsonBeta
+  type = "SoftmaxPolicyGradient"   # or ExploreUntilSuccess, UCB1, ThompsonBeta, or your own
   step_size = 0.5       # logit per unit gradient
 """
 

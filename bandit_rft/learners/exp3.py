@@ -7,7 +7,7 @@
            Lattimore & Szepesvári 2020, algorithm 9; default η = sqrt(2 ln K / (T K)), their theorem 11.2
 The forms differ by a factor in regret where most arms pay nothing: the form is always named.
 
-Rows (THEORY.md C): only the pulled arm's weight moves, so the rest of its row stays together.
+Rows (docs/lumping.md): only the pulled arm's weight moves, so the rest of its row stays together.
 """
 
 from __future__ import annotations

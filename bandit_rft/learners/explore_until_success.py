@@ -2,7 +2,7 @@
 beat.
 
     before a success: draw from the base policy, with or without replacement;   after it: the arm that succeeded
-THEORY.md E. For deterministic 0/1 rewards its expected regret with replacement is (1 − p0)(1 − (1 − p0)^T)/p0: no
+docs/theory.md, E. For deterministic 0/1 rewards its expected regret with replacement is (1 − p0)(1 − (1 − p0)^T)/p0: no
 learner finds a correct arm sooner than sampling does, and none exploits it better than never leaving it.
 """
 

@@ -5,7 +5,7 @@
 
 Williams 1992; Sutton & Barto, ch. 2.8; constant step size as in Mei et al. 2023 (arXiv 2402.17235). With `signal="raw"`
 and one rollout it is the minimalist configuration of arXiv 2601.14599 on a table, and a wrong arm (A = 0) moves
-nothing. Lumping (THEORY.md C): every arm of a row moves by −η Ā π(b); the pulled arms alone also by +η A/G, so they
+nothing. Lumping (docs/lumping.md): every arm of a row moves by −η Ā π(b); the pulled arms alone also by +η A/G, so they
 leave their row.
 """
 

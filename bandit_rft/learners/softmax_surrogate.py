@@ -7,11 +7,11 @@ gradient of
 
 (PPO-clip: Schulman et al. 2017, arXiv 1707.06347, eq. 7; without ε the bare importance-weighted sum). The rounds are
 this one and the `replay` ones before it, each with its full weight, so that M replays of a success act like M steps
-(THEORY.md A3). On a softmax
+(docs/theory.md, A3). On a softmax
 
     ∇_b Σ_g w_g ln π(a_g) = Σ_g w_g (1[a_g = b] − π(b)),   ∇_b H = −π(b)(ln π(b) + H),
     ∇_b KL = π(b)(ln π(b)/π_base(b) − KL),
-each a function of what an arm's row knows, so that rows stay exact (THEORY.md C).
+each a function of what an arm's row knows, so that rows stay exact (docs/lumping.md).
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     θ_a ~ Beta(1 + successes(a), 1 + failures(a)),   pull argmax_a θ_a
 
-Rows (THEORY.md C): a row of n untouched arms is represented by the best of n uniform draws, −ln θ_max = E/n with E ~
-Exp(1). Everything is compared as ln(−ln θ), so that the best of 10^100000 draws, within 10^-100000 of one, still has
-its exact law. For a touched arm θ = X/(X + Y) with X ~ Gamma(α), Y ~ Gamma(β), hence −ln θ = softplus(ln Y − ln X).
+Rows (docs/lumping.md): a row of n untouched arms is represented by the best of n uniform draws, −ln θ_max = E/n with
+E ~ Exp(1). Everything is compared as ln(−ln θ), so that the best of 10^100000 draws, within 10^-100000 of one, still
+has its exact law. For a touched arm θ = X/(X + Y) with X ~ Gamma(α), Y ~ Gamma(β), hence −ln θ = softplus(ln Y − ln X).
 """
 
 from __future__ import annotations

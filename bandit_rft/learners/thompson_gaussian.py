@@ -3,8 +3,8 @@
     θ_a ~ N(m_a, v_a),   1/v_a = 1/v_0 + n(a)/σ²,   m_a = v_a (m_0/v_0 + total(a)/σ²);   pull argmax_a θ_a
 Prior N(m_0, v_0) and noise σ; the paper's own is m_0 = 0, v_0 = σ = 1.
 
-Rows (THEORY.md C): a row of n untouched arms is represented by the best of n draws: with U uniform, its standard normal
-is z where ln Φ(−z) = ln(−expm1(ln U / n)), so that the best of 10^100000 draws has its exact law.
+Rows (docs/lumping.md): a row of n untouched arms is represented by the best of n draws: with U uniform, its standard
+normal is z where ln Φ(−z) = ln(−expm1(ln U / n)), so that the best of 10^100000 draws has its exact law.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     p(a) = 4 / (η_t (L(a) − x))²,   x such that Σ p = 1,   η_t = 2/sqrt(t),   L(a_t) ← L(a_t) + (1 − r_t)/p(a_t)
 Importance-weighted losses; near-optimal on stochastic and on adversarial rewards alike, without knowing which.
 
-Rows (THEORY.md C): only the pulled arm's loss moves. With v = η_t (min L − x)/2 and u(a) = v + η_t (L(a) − min L)/2 the
-probability is u(a)^−2; everything is kept as a logarithm, so that sqrt(10^100000) is a number like any other.
+Rows (docs/lumping.md): only the pulled arm's loss moves. With v = η_t (min L − x)/2 and u(a) = v + η_t (L(a) − min L)/2
+the probability is u(a)^−2; everything is kept as a logarithm, so that sqrt(10^100000) is a number like any other.
 """
 
 from __future__ import annotations

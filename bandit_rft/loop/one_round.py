@@ -11,8 +11,9 @@ import numpy as np
 
 from bandit_rft.contract import ArmSet, Info, Learner
 from bandit_rft.errors import InputError
+from bandit_rft.keys import Purpose
 
-INIT_FOLD = 2**32 - 1  # no run has this many rounds: a round counter is an int32
+INIT_FOLD = Purpose.INITIAL_STATE
 
 # Called with (rounds done, rounds in all, mean reward of the newest rounds, seconds since the start).
 Progress = Callable[[int, int, float, float], None]

@@ -3,8 +3,8 @@
     θ ← θ + Σ_g coefficient_g Σ_h φ_h ⊗ (1[y_gh = ·] − π_h)
 
 Without features φ_h = 1: one softmax over tokens used at every position. With H needed tokens all alike κ is then H²
-times one position's, where the product policy has H times (THEORY.md F2). One-hot features give the product policy
-back.
+times one position's, where the product policy has H times (docs/theory.md, F2). One-hot features give the product
+policy back.
 
 Positions with equal features share one row of logits: F distinct rows cost O(F · V) a round, in time and in memory.
 Features depend on the position alone, so positions are independent given θ; features of the tokens before it are left

@@ -4,9 +4,9 @@ A policy here is a distribution over the V^H token sequences whose parameters mo
 
     params ← params + Σ_g coefficient_g ∇ log π(tokens_g),   coefficient_g = step_size · signal_g / G
 
-and whose success probability p and gradient gap κ = ‖∇ logit p‖² (THEORY.md, master identity) are computed, not
-sampled, where the verifier has a structure that allows it. Probabilities travel as (ln p, ln(1 − p)), each summed
-from positive terms.
+and whose success probability p and gradient gap κ = ‖∇ logit p‖² (docs/derivations.md) are computed, not sampled,
+where the verifier has a structure that allows it. Probabilities travel as (ln p, ln(1 − p)), each summed from positive
+terms.
 """
 
 from __future__ import annotations

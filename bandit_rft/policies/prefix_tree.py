@@ -3,8 +3,9 @@
     θ_prefix[v] ← θ_prefix[v] + Σ_g coefficient_g 1[y_g starts with prefix] (1[next of y_g = v] − π(v | prefix))
 
 A prefix that no moving rollout went through is uniform, and the children of a visited one that were never taken share
-one logit (THEORY.md C): memory is S sequences times H, the law that of the whole tree of V^H leaves. One correct
-sequence, raw reward, one rollout: along it logit q_h grows by step_size (1 − q_h) V/(V − 1) per success (THEORY.md F2).
+one logit (docs/lumping.md): memory is S sequences times H, the law that of the whole tree of V^H leaves. One correct
+sequence, raw reward, one rollout: along it logit q_h grows by step_size (1 − q_h) V/(V − 1) per success
+(docs/theory.md, F2).
 
 The tree is kept as its S distinct sequences. Node (s, h) is the prefix of length h of sequence s, and belongs to the
 first sequence that has it: `node[s, h]` is that sequence, and the row that counts.

@@ -2,9 +2,9 @@
 
     θ_h[v] ← θ_h[v] + Σ_g coefficient_g (1[y_gh = v] − π_h(v))
 
-Lumped (THEORY.md C): at one position the tokens that were never touched share one logit, so a position is a few slots
-(the tokens that a verifier names, and the touched ones) and one lump. Memory goes with what is touched, not with V:
-10^5 tokens at 10^3 positions under a Needle are 10^3 slots. The law is that of the dense [H, V] table, exactly.
+Lumped (docs/lumping.md): at one position the tokens that were never touched share one logit, so a position is a few
+slots (the tokens that a verifier names, and the touched ones) and one lump. Memory goes with what is touched, not with
+V: 10^5 tokens at 10^3 positions under a Needle are 10^3 slots. The law is that of the dense [H, V] table, exactly.
 
 The prompts share the slots; `arms.Contexts` has several, `product.Product` one.
 """
@@ -199,7 +199,7 @@ class PromptPolicies:
 
     def gram(self, params: Params) -> jax.Array:
         """⟨δ_i, δ_j⟩ float [B, B], the inner products of ∇ logit p_i and ∇ logit p_j in the shared parameters
-        (THEORY.md G).
+        (docs/theory.md, G).
         """
         slot, lump, count = self._gap(params)
         mix = functools.partial(jnp.einsum, precision=Precision.HIGHEST)

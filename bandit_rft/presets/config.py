@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bandit_rft import arms, learners, policies, verifiers
-from bandit_rft.contract import LearnerFactory
+from bandit_rft import arms, by_name, learners, policies, verifiers
+from bandit_rft.contract import ArmSet, LearnerFactory
 from bandit_rft.errors import InputError
 
 ARMS = {name: getattr(arms, name) for name in arms.__all__ if inspect.isclass(getattr(arms, name))}
@@ -28,6 +28,9 @@ PARTS: Mapping[str, Any] = (
     | {"NeedleSequence": verifiers.Needle}  # Needle alone is the arm set
 )
 _TABLES = ("arms", "learner")
+# What a class of the user's own must have before it is called; a configuration may name any function of Python.
+_METHODS = {"arm set": ("pull", "mean"), "learner": ("bind",)}
+_SOURCES = "sources"  # in config.json: what the user's own code was, by its name
 _COUNTS = ("rounds", "seeds", "key", "row_capacity")
 
 
@@ -37,8 +40,8 @@ class Simulation:
 
     Attributes:
         name: of the run folder.
-        arms: {"type": a name of `ARMS`, and its arguments}.
-        learner: {"type": a name of `LEARNERS`, and its arguments}.
+        arms: {"type": a name of `ARMS`, or the user's own as module:Name or file.py:Name, and its arguments}.
+        learner: {"type": a name of `LEARNERS`, or the user's own, and its arguments}.
         rounds: T. seeds: S independent repetitions. key: seed of all random draws.
         row_capacity: rows of the table, or None for the most that the run can need.
     """
@@ -53,15 +56,20 @@ class Simulation:
 
     def make_arms(self) -> Any:
         """The arm set. Raises InputError: an unknown type or argument, one missing, or a value that it refuses."""
-        return _make("arm set", "arms", ARMS, self.arms)
+        made = _make("arm set", "arms", ARMS, self.arms)
+        if not isinstance(made, ArmSet):
+            raise InputError(f"{self.arms['type']} is no arm set: give it jittable, best_mean, pull and mean.")
+        return made
 
     def make_learner(self) -> LearnerFactory:
         """The learner's factory. Raises InputError as `make_arms`."""
         return _make("learner", "learner", LEARNERS, self.learner)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, complete: `read` takes them back."""
-        return {"command": "simulate", **dataclasses.asdict(self)}
+        """Plain values, complete: `read` takes them back. Of the user's own code its module, name and SHA-256."""
+        values = {"command": "simulate", **dataclasses.asdict(self)}
+        sources = _sources_of(values)
+        return {**values, _SOURCES: sources} if sources else values
 
     def with_settings(self, settings: Sequence[str]) -> Simulation:
         """A copy changed by "key=value" texts; a key is "rounds", "arms.p0", "learner.step_size", or "p0" alone.
@@ -114,6 +122,7 @@ def from_values(values: Mapping[str, Any], where: str) -> Simulation:
         raise InputError(
             f"{where} is another command's configuration: give one that bandit-rft simulate wrote, or a TOML file."
         )
+    sources = values.pop(_SOURCES, {})
     known = [entry.name for entry in dataclasses.fields(Simulation)]
     for name, value in values.items():
         if name not in known:
@@ -131,7 +140,34 @@ def from_values(values: Mapping[str, Any], where: str) -> Simulation:
             raise InputError(f"{where} lacks [{table}]: give it a type, one of {', '.join(_choices(table))}.")
     if not 0 <= values.get("key", 0) < 2**63:
         raise InputError(f"{where} gives the key {values['key']}: give a whole number from 0 to 2^63 - 1.")
+    _require_sources(sources, values, where)
     return Simulation(**values)
+
+
+def _sources_of(values: Mapping[str, Any], kind: str = "type") -> dict[str, Any]:
+    """`by_name.record` of the user's own code that a configuration names, by the name written there."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _sources_of(value, {"arms": "arm set", "learner": "learner"}.get(name, kind))
+        elif name == "type" and by_name.is_own(value):
+            found[value] = by_name.record(value, kind)
+    return found
+
+
+def _require_sources(saved: Any, values: Mapping[str, Any], where: str) -> None:
+    """Refuse own code that is not what the configuration was written with."""
+    if not isinstance(saved, Mapping):
+        raise InputError(f"{where} gives {_SOURCES} as {saved!r}: leave it out, or restore what simulate wrote.")
+    if not saved:
+        return
+    now = _sources_of(values)
+    for name in saved:
+        if name in now and saved[name] != now[name]:
+            raise InputError(
+                f"{where} was written with another {name} (its source has changed): restore it, or take "
+                f"{_SOURCES} out of the file to run the new one."
+            )
 
 
 def _choices(table: str) -> Mapping[str, Any]:
@@ -148,7 +184,7 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
     if key in values and key not in _TABLES:
         values[key] = value
         return
-    owners = [table for table in _TABLES if key in _arguments(_choices(table).get(values[table].get("type")))]
+    owners = [table for table in _TABLES if key in _arguments(_kind(table, values[table].get("type")))]
     if len(owners) != 1:
         problem = (
             "is an argument of both arms and learner"
@@ -169,6 +205,25 @@ def _value(text: str) -> Any:
         return text
 
 
+def _kind(table: str, name: Any) -> Any:
+    """The class of that name, None where it is unknown. Raises InputError where the user's own cannot be had."""
+    if by_name.is_own(name):
+        return _class("arm set" if table == "arms" else "learner", _choices(table), name)
+    return _choices(table).get(name) if isinstance(name, str) else None
+
+
+def _class(what: str, kinds: Mapping[str, Any], name: Any) -> Any:
+    """The class of that name. The user's own must look like an arm set or a learner: it is called right after."""
+    found = by_name.resolve(name, kinds, what)
+    if not by_name.is_own(name):
+        return found
+    needed = [_METHODS[what]] if what in _METHODS else list(_METHODS.values())
+    if not inspect.isclass(found) or not any(all(hasattr(found, one) for one in methods) for methods in needed):
+        said = " or ".join(" and ".join(methods) for methods in needed)
+        raise InputError(f"The {what} {name} has no {said}: name a class that has.")
+    return found
+
+
 def _arguments(kind: Any) -> dict[str, inspect.Parameter]:
     return {} if kind is None else dict(inspect.signature(kind).parameters)
 
@@ -176,15 +231,18 @@ def _arguments(kind: Any) -> dict[str, inspect.Parameter]:
 def _make(what: str, table: str, kinds: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
     arguments = dict(values)
     name = arguments.pop("type", None)
-    if name not in kinds:
-        given = "has no type" if name is None else f"has the unknown type {name!r}"
-        raise InputError(f"The {what} {given}: choose one of {', '.join(kinds)}.")
-    known = _arguments(kinds[name])
+    kind = _class(what, kinds, name)
+    known = _arguments(kind)
+    open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values())
     for argument in arguments:
-        if argument not in known:
+        if argument not in known and not open_ended:
             raise InputError(f"{name} has no argument {argument!r}: choose among {', '.join(known) or 'none'}.")
     missing = [
-        key for key, parameter in known.items() if parameter.default is inspect.Parameter.empty and key not in arguments
+        key
+        for key, parameter in known.items()
+        if parameter.default is inspect.Parameter.empty
+        and parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        and key not in arguments
     ]
     if missing:
         raise InputError(
@@ -195,10 +253,14 @@ def _make(what: str, table: str, kinds: Mapping[str, Any], values: Mapping[str, 
             arguments[key] = _make(f"argument {key} of {name}", f"{table}.{key}", PARTS, value)
         elif isinstance(value, list):
             arguments[key] = tuple(value)
+    own: tuple[type[BaseException], ...] = (Exception, SystemExit)
+    refusals = own if by_name.is_own(name) else (TypeError, ValueError, OverflowError)
     try:
-        return kinds[name](**arguments)
+        return kind(**arguments)
     except InputError:
         raise
-    except (TypeError, ValueError, OverflowError) as error:
+    except refusals as error:
         shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        raise InputError(f"{name}({shown}) cannot be made ({error}): give arguments of the right kind.") from None
+        raise InputError(
+            f"{name}({shown}) cannot be made{by_name.said(error)}: give arguments of the right kind."
+        ) from None

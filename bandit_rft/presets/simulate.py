@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bandit_rft import theory
+import numpy as np
+
+from bandit_rft import by_name, theory
 from bandit_rft.arms import Needle
 from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
@@ -40,9 +42,14 @@ class Outcome:
     def summary(self) -> str:
         """A few lines of numbers: final regret with its band over seeds, final Pass@1, the verdict."""
         history = self.history
-        regret = history.regret()
         pulls = history.rounds * history.rollouts
-        if history.seeds > 1:
+        # An arm set of the user's own need not know its means.
+        known = history.best_mean is not None and history.pulled_mean is not None
+        value = np.where(np.isnan(history.value), history.rewards.mean(axis=2), history.value)
+        regret = history.regret() if known else np.zeros_like(value)
+        if not known:
+            final = "unknown, since the arm set does not know its means"
+        elif history.seeds > 1:
             over = band(regret[:, -1:])
             low, high = over.low[0], over.high[0]
             final = f"{over.mean[0]:.4f}, 95% band of the mean over {history.seeds} seeds {low:.4f} to {high:.4f}"
@@ -51,7 +58,7 @@ class Outcome:
         lines = [
             f"{self.config.name}: {history.rounds} rounds of {history.rollouts} pulls, {history.seeds} seeds",
             f"final regret {final} (of {pulls} pulls)",
-            f"final Pass@1 {history.value[:, -1].mean():.4f}, from {history.value[:, 0].mean():.4g}",
+            f"final Pass@1 {value[:, -1].mean():.4f}, from {value[:, 0].mean():.4g}",
         ]
         if self.prediction is not None and self.verdict is not None:
             predicted = (
@@ -106,6 +113,9 @@ def _keep_partial(error: RowCapacityError, config: Simulation, out: str | Path) 
 def predict(config: Simulation) -> tuple[theory.Prediction | None, str]:
     """(the exact prediction that applies to a simulation, or None; then why none does)."""
     arms, learner = config.make_arms(), config.make_learner()
+    for name in (config.arms["type"], config.learner["type"]):
+        if by_name.is_own(name):
+            return None, f"the catalogue knows no law of {name}"
     if not isinstance(arms, Needle):
         return None, "the catalogue's exact laws are for Needle arms (deterministic rewards 0 and 1)"
     if isinstance(learner, SoftmaxPolicyGradient):

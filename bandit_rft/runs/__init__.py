@@ -4,8 +4,8 @@
     manifest.json       versions, commit, device, key, command line, times; digests of what the run began with, and what
                         was changed of its configuration since
     history.npz         the history of a simulation
-    history.jsonl       that of a fine-tuning run: a line for each round, of every seed its rewards and metrics (no clock
-                        in it, so that a resumed run's is the same)
+    history.jsonl       that of a fine-tuning run: a line for each round, of every seed its rewards and metrics (no
+                        clock in it, so that a resumed run's is the same)
     responses.jsonl     beside it: a line for each round, of every seed its responses as texts
     questions.jsonl     a line a training question of a fine-tuning run: what was asked
     evaluations.jsonl   a line an evaluation

@@ -7,82 +7,122 @@
     theory.predict(summarize(arms), step_size=0.5, rounds=400)     the law that applies, and why
     theory.catalogue(), theory.describe(name)                      what there is
 
+The entries stand in four rooms, and every entry can be imported from here as well as from its room
+(`theory.pg_ode` is `theory.policy_gradient.pg_ode`):
+
+    theory.policy_gradient   softmax policy gradient and its relatives, groups of rollouts
+    theory.bounds            classic regret bounds
+    theory.many_arms         more arms than rounds
+    theory.sequences         token sequences, language models, many prompts
+
 NumPy float64 throughout; nothing here knows whether a table or an LLM is described: p0 and kappa are the interface.
 """
 
-from bandit_rft.theory.adam import adam_flow, adam_jump
+from bandit_rft.theory import bounds, many_arms, policy_gradient, sequences
 from bandit_rft.theory.bound import Bound
-from bandit_rft.theory.bounds.adversarial import (
+from bandit_rft.theory.bounds import (
     exp3_bound,
     exp3_ix_bound,
+    explore_then_commit_bound,
+    fresh_arm_sweep,
+    kl_ucb_bound,
+    lai_robbins,
+    lai_robbins_constant,
+    minimax_lower,
+    moss_bound,
+    successive_elimination_bound,
+    thompson_bayes_bound,
+    thompson_bound,
     tsallis_inf_bound,
     tsallis_inf_stochastic_bound,
-)
-from bandit_rft.theory.bounds.exploration import explore_then_commit_bound, tuned_explore_then_commit_bound
-from bandit_rft.theory.bounds.fresh_arms import fresh_arm_sweep
-from bandit_rft.theory.bounds.logarithmic import lai_robbins, lai_robbins_constant, thompson_bound
-from bandit_rft.theory.bounds.minimax import minimax_lower, moss_bound, thompson_bayes_bound
-from bandit_rft.theory.bounds.stochastic import (
-    kl_ucb_bound,
-    successive_elimination_bound,
+    tuned_explore_then_commit_bound,
     ucb1_bound,
     ucb_alpha_bound,
 )
 from bandit_rft.theory.catalogue import Entry, catalogue, describe
-from bandit_rft.theory.clipped import ppo_clip_floor, ppo_jump_single
-from bandit_rft.theory.commit import explore_then_commit_regret
-from bandit_rft.theory.constant_step import (
-    regret_per_log_round,
-    two_arm_regret_exponent,
-    two_arm_step_threshold,
-)
-from bandit_rft.theory.contexts import contexts_flow
-from bandit_rft.theory.delayed import pg_delayed
-from bandit_rft.theory.entropy import entropy_rate, symmetric_entropy
-from bandit_rft.theory.explore import explore_until_success
-from bandit_rft.theory.fresh_arms import (
+from bandit_rft.theory.many_arms import (
+    ManyArmedExponents,
+    ReservoirExponents,
     batch_explore_regret,
+    batched_minimax,
+    bayati_bounds,
+    berry_lower,
+    best_run_regret,
+    carpentier_valko,
     epsilon_greedy_regret,
+    explore_then_commit_regret,
+    explore_until_success,
+    one_failure_regret,
+    quantile_lower,
     simple_regret_fresh,
+    two_target_regret,
+    wang_exponent,
 )
-from bandit_rft.theory.gradient_norm import gradient_norm
-from bandit_rft.theory.group_flow import pg_group
-from bandit_rft.theory.group_noise import UpdateMoments, snr2, update_second_moment
-from bandit_rft.theory.groups import dead_group_probability, drift_multiplier
-from bandit_rft.theory.grpo_flow import grpo_flow
-from bandit_rft.theory.infinite_arms import berry_lower, best_run_regret, one_failure_regret, two_target_regret
-from bandit_rft.theory.kappa_estimate import kappa_estimator_sd
-from bandit_rft.theory.kernel import kernel_flow, kernel_kappa
-from bandit_rft.theory.kl_optimum import kl_optimum
-from bandit_rft.theory.many_arms import batched_minimax, bayati_bounds, carpentier_valko, quantile_lower, wang_exponent
-from bandit_rft.theory.mroueh import mroueh_map
-from bandit_rft.theory.noisy_verifier import noisy_verifier
-from bandit_rft.theory.pass_at_k import pass_at_k, pass_at_k_estimate
-from bandit_rft.theory.predict import predict
-from bandit_rft.theory.prediction import Curves, Law, Prediction
-from bandit_rft.theory.published_rates import (
+from bandit_rft.theory.policy_gradient import (
+    ColdStart,
+    Takeover,
+    UpdateMoments,
+    adam_flow,
+    adam_jump,
     cold_start_floor,
+    dead_group_probability,
+    drift_multiplier,
+    entropy_rate,
     exact_gradient_gap,
+    gradient_norm,
+    grpo_flow,
+    kl_optimum,
     lattimore_step_size,
     log_likelihood_time,
     mei_2020_gap,
+    mroueh_map,
+    noisy_verifier,
+    path_instability,
+    pg_cold_start,
+    pg_delayed,
+    pg_group,
+    pg_jump_single,
+    pg_monopoly,
+    pg_ode,
+    pg_ode_general,
+    ppo_clip_floor,
+    ppo_jump_single,
+    regret_per_log_round,
+    snr2,
+    symmetric_entropy,
+    two_arm_regret_exponent,
+    two_arm_step_threshold,
+    update_second_moment,
 )
-from bandit_rft.theory.rare_start import ColdStart, Takeover, pg_cold_start, pg_monopoly
-from bandit_rft.theory.rft import kappa_fit, rft_predict
-from bandit_rft.theory.share_flow import path_instability, pg_ode_general
-from bandit_rft.theory.softmax import pg_jump_single, pg_ode
+from bandit_rft.theory.predict import predict
+from bandit_rft.theory.prediction import Curves, Law, Prediction
+from bandit_rft.theory.sequences import (
+    ContextsPrediction,
+    contexts_flow,
+    kappa_estimator_sd,
+    kappa_fit,
+    kernel_flow,
+    kernel_kappa,
+    pass_at_k,
+    pass_at_k_estimate,
+    prefix_tree_flow,
+    prefix_tree_jump,
+    rft_predict,
+    transfer_slope,
+    weighted_drift,
+)
 from bandit_rft.theory.summary import Summary
-from bandit_rft.theory.token_sequences import prefix_tree_flow, prefix_tree_jump
-from bandit_rft.theory.transfer import transfer_slope
-from bandit_rft.theory.weighted import weighted_drift
 
 __all__ = [
     "Bound",
     "ColdStart",
+    "ContextsPrediction",
     "Curves",
     "Entry",
     "Law",
+    "ManyArmedExponents",
     "Prediction",
+    "ReservoirExponents",
     "Summary",
     "Takeover",
     "UpdateMoments",
@@ -93,6 +133,7 @@ __all__ = [
     "bayati_bounds",
     "berry_lower",
     "best_run_regret",
+    "bounds",
     "carpentier_valko",
     "catalogue",
     "cold_start_floor",
@@ -121,6 +162,7 @@ __all__ = [
     "lai_robbins_constant",
     "lattimore_step_size",
     "log_likelihood_time",
+    "many_arms",
     "mei_2020_gap",
     "minimax_lower",
     "moss_bound",
@@ -137,6 +179,7 @@ __all__ = [
     "pg_monopoly",
     "pg_ode",
     "pg_ode_general",
+    "policy_gradient",
     "ppo_clip_floor",
     "ppo_jump_single",
     "predict",
@@ -145,6 +188,7 @@ __all__ = [
     "quantile_lower",
     "regret_per_log_round",
     "rft_predict",
+    "sequences",
     "simple_regret_fresh",
     "snr2",
     "successive_elimination_bound",

@@ -1,13 +1,16 @@
-"""Checks of ln K shared by the predictions (`arguments` has the rest)."""
+"""Checks of ln K and of probabilities that the predictions share (`arguments` has the rest)."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 
-__all__ = ["check_log_arms", "log_count"]
+__all__ = ["check_log_arms", "check_probabilities", "log_count"]
 
 
 def check_log_arms(log_arms: float | None, optimal: int = 1) -> float:
@@ -27,3 +30,14 @@ def check_log_arms(log_arms: float | None, optimal: int = 1) -> float:
 def log_count(count: int) -> float:
     """ln of a positive integer of any size (10^100000 included)."""
     return math.log(count)
+
+
+def check_probabilities(p: ArrayLike) -> np.ndarray:
+    """p as float64 of its shape. Raises InputError unless 0 < p < 1 everywhere."""
+    try:
+        probability = np.asarray(p, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"p must be a number or an array of numbers, but is {p!r}.") from None
+    if not np.all((probability > 0.0) & (probability < 1.0)):
+        raise InputError("p must lie strictly between 0 and 1 everywhere.")
+    return probability

@@ -9,13 +9,13 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError, NoLawError
-from bandit_rft.theory.group_flow import pg_group
-from bandit_rft.theory.groups import SIGNALS
+from bandit_rft.theory.policy_gradient.group_flow import pg_group
+from bandit_rft.theory.policy_gradient.groups import SIGNALS
+from bandit_rft.theory.policy_gradient.softmax import pg_jump_single
 from bandit_rft.theory.prediction import Prediction
-from bandit_rft.theory.rft import rft_predict
-from bandit_rft.theory.softmax import pg_jump_single
+from bandit_rft.theory.sequences.rft import rft_predict
+from bandit_rft.theory.sequences.token_sequences import prefix_tree_jump
 from bandit_rft.theory.summary import Summary
-from bandit_rft.theory.token_sequences import prefix_tree_jump
 
 __all__ = ["predict"]
 

@@ -3,7 +3,7 @@
 They stand in the run's manifest, so that a run continues only on what it began with, and says what has changed. All
 files are read whole: a local model costs about a second a gigabyte, which loading it costs as well.
 
-Left out: what the source of a verifier reads or imports while it runs (`llm_bridge.verifiers.user.sources`), and
+Left out: what the source of a verifier reads or imports while it runs (`bandit_rft.by_name.sources`), and
 installed packages, whose versions the manifest has.
 """
 
@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
+from bandit_rft import by_name
 from bandit_rft.errors import InputError
 from llm_bridge.language_model import LanguageModel
-from llm_bridge.verifiers import user
 
 _MODEL_FILES = (".json", ".jinja", ".model", ".safetensors", ".txt")
 _SHORT = 8  # hexadecimal digits of each question's own digest: they only find the one that the whole one has missed
@@ -105,7 +105,7 @@ def _of_model(model: LanguageModel) -> dict[str, str] | None:
 
 
 def _of_verifier(name: str) -> dict[str, str]:
-    return _of_files(user.sources(name)) if _is_function(name) else {}
+    return _of_files(by_name.sources(name)) if _is_function(name) else {}
 
 
 def _of_files(paths: Mapping[str, Path]) -> dict[str, str]:

@@ -6,22 +6,23 @@ Evaluator("test", examples, every=50, samples=4, ks=(1, 4))
 from __future__ import annotations
 
 import dataclasses
-import zlib
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 
 from bandit_rft.errors import InputError
+from bandit_rft.keys import Purpose, row_keys
 from bandit_rft.runs.progress import ProgressLine
 from llm_bridge.bandits.prompt_arms import VerifierFactory
 from llm_bridge.bandits.question_arms import Question
 from llm_bridge.bandits.response_arms import ResponseArms
 from llm_bridge.language_model import LanguageModel
-from llm_bridge.measuring.evaluate import evaluate
+from llm_bridge.measuring import evaluate as evaluation
 from llm_bridge.training.asked import questions_of
-from llm_bridge.training.state import TEST_EVALUATION, TRAIN_EVALUATION
 
 LEAST_RESPONSES = 64  # behind an evaluation whose number of samples nobody gave
 
@@ -82,11 +83,14 @@ class Evaluator:
                 f"{self.ks[-1]} samples."
             )
 
-    @property
-    def purpose(self) -> int:
-        """What is folded into the run's key for it."""
-        known = {"train": TRAIN_EVALUATION, "test": TEST_EVALUATION}
-        return known.get(self.name, 2**31 + 2**16 + zlib.crc32(self.name.encode()) % 2**30)
+    def key(self, key: jax.Array) -> jax.Array:
+        """Its own key, made of the run's: by what it is for, and a name of the user's own by its SHA-256."""
+        known = {"train": Purpose.TRAIN_EVALUATION, "test": Purpose.TEST_EVALUATION}
+        if self.name in known:
+            return jax.random.fold_in(key, known[self.name])
+        own = jax.random.fold_in(key, Purpose.OWN_EVALUATION)
+        digest = np.frombuffer(hashlib.sha256(self.name.encode()).digest()[:8], "<u4")
+        return jax.random.wrap_key_data(row_keys(own, digest[None])[0], impl="threefry2x32")
 
     def bind(
         self, model: LanguageModel, *, key: jax.Array, max_tokens: int, temperature: float, shown: bool
@@ -95,7 +99,7 @@ class Evaluator:
 
         Args:
             model: whose weights are replaced by those that are measured.
-            key: the run's; a record draws from fold_in(fold_in(key, purpose), rounds done), and of a seed from
+            key: the run's; a record draws from fold_in(self.key(key), rounds done), and of a seed from
                 fold_in(·, seed).
             max_tokens, temperature: the run's.
             shown: whether progress is shown.
@@ -106,9 +110,9 @@ class Evaluator:
         def measure(params: Any, done: int, seed: int | None) -> dict[str, Any]:
             called = {"train": "training"}.get(self.name, self.name)
             label = f"{called} Pass@1 after {done} rounds" + ("" if seed is None else f" of seed {seed}")
-            draws = jax.random.fold_in(jax.random.fold_in(key, self.purpose), done)
+            draws = jax.random.fold_in(self.key(key), done)
             with ProgressLine(label, unit="responses", quantity="Pass@1", shown=shown) as line:
-                found = evaluate(
+                found = evaluation.evaluate(
                     model,
                     self.examples,
                     key=draws if seed is None else jax.random.fold_in(draws, seed),

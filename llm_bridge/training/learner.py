@@ -44,13 +44,13 @@ import optax
 from bandit_rft import objectives, signals
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
-from bandit_rft.keys import as_key
+from bandit_rft.keys import Purpose, as_key
 from llm_bridge.bandits.prompt_arms import PromptArms
 from llm_bridge.bandits.question_arms import QuestionArms, drawn
 from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms
 from llm_bridge.training import defaults, learned_rows, optimizers, plans, scan_learner
 from llm_bridge.training.rounding import warn_of_rounding
-from llm_bridge.training.state import METRICS, QUESTION_ORDER, FineTuneState
+from llm_bridge.training.state import METRICS, FineTuneState
 from llm_bridge.training.update import Update
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ class FineTune:
         def act(key: Array, state: FineTuneState) -> tuple[Rollouts, Info]:
             chosen = np.zeros(1, np.int32)
             if questions > 1:
-                chosen = np.asarray(drawn(state.key(QUESTION_ORDER), state.round, questions, self.prompts))
+                chosen = np.asarray(drawn(state.key(Purpose.QUESTION_ORDER), state.round, questions, self.prompts))
             rollouts = arms.generate(
                 np.repeat(chosen, group),
                 max_tokens=max_tokens,

@@ -19,12 +19,13 @@ import numpy as np
 
 from bandit_rft import objectives
 from bandit_rft.errors import InputError
+from bandit_rft.keys import Purpose
 from llm_bridge.sampling.generate import pad_prompts
 from llm_bridge.training import learned_rows, policy_gradient
 from llm_bridge.training.finite import NotFiniteError, opening, unsound
 from llm_bridge.training.gradient_memory import GradientMemory
 from llm_bridge.training.learned_rows import Rows
-from llm_bridge.training.state import MINI_BATCHES, FineTuneState
+from llm_bridge.training.state import FineTuneState
 
 if TYPE_CHECKING:
     from llm_bridge.bandits.response_arms import ResponseArms
@@ -178,7 +179,7 @@ class Planned(_Base):
         return learned_rows.joined([fresh, *past])
 
     def batches(self, state: FineTuneState, pool: Rows, step: int) -> tuple[list[Batch], None]:
-        key = jax.random.fold_in(state.key(MINI_BATCHES), state.round)
+        key = jax.random.fold_in(state.key(Purpose.MINI_BATCHES), state.round)
         share = learned_rows.share(key, step, self.settings.mini_batches, len(pool))
         # Weights come from all rows of the step, so leaving some out changes no denominator.
         weights = np.zeros(pool.tokens.shape, np.float32)

@@ -29,7 +29,7 @@ import bandit_rft
 from bandit_rft import arguments, run_law
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
-from bandit_rft.keys import Key, as_key, recorded
+from bandit_rft.keys import Key, Purpose, as_key, recorded
 from bandit_rft.runs import CONFIG, DIGESTS, RunFolder, explain_disk_errors, loggers, now, read_json
 from bandit_rft.runs.progress import ProgressLine
 from bandit_rft.runs.rollouts import write_questions
@@ -49,7 +49,7 @@ from llm_bridge.training.finite import NotFiniteError
 from llm_bridge.training.learner import FineTune
 from llm_bridge.training.pinned_prompts import keep_prompts
 from llm_bridge.training.recorder import RunRecorder
-from llm_bridge.training.state import MEASUREMENT, weights_of_seed
+from llm_bridge.training.state import weights_of_seed
 
 if TYPE_CHECKING:
     from bandit_rft.run_law import RunLaw
@@ -351,7 +351,7 @@ def _resolved(
                 learner.model,
                 question.encoded,
                 check(question.answer),
-                key=jax.random.fold_in(key, MEASUREMENT),
+                key=jax.random.fold_in(key, Purpose.MEASUREMENT),
                 max_tokens=learner.max_tokens,
                 rollouts=measuring.rollouts,
                 batch=measuring.batch,
@@ -408,6 +408,8 @@ def _explained(
     """The error with the user's name of the prompt and the last good checkpoint."""
     kept = "no checkpoint before it is kept" if checkpoint is None else f"the last good checkpoint is {checkpoint}"
     prompt = f"prompt {questions[error.question].index} of {words.training}"
+    if words.training.startswith("--"):  # the prompt itself was an option
+        prompt = words.training
     return InputError(
         f"Round {error.round} gave {error.what} on {prompt} ({error.prompt!r}) and the run stopped; {kept}: lower the "
         f"learning rate, or check the model's weights, in another {words.option('out')}."

@@ -20,13 +20,13 @@ import numpy as np
 
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
-from bandit_rft.keys import as_key
+from bandit_rft.keys import Purpose, as_key
 from llm_bridge.bandits.question_arms import drawn
 from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms
 from llm_bridge.sampling.generate import pad_prompts, sample_traced
 from llm_bridge.sampling.rollouts import Responses
 from llm_bridge.training import plans
-from llm_bridge.training.state import QUESTION_ORDER, FineTuneState
+from llm_bridge.training.state import FineTuneState
 from llm_bridge.training.update import Update
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def bind(settings: FineTune, arms: AnyArms, rounds: int | None = None) -> Learne
     def act(key: Array, state: FineTuneState) -> tuple[Responses, Info]:
         chosen = jnp.zeros(1, jnp.int32)
         if questions > 1:
-            chosen = drawn(state.key(QUESTION_ORDER), state.round, questions, settings.prompts)
+            chosen = drawn(state.key(Purpose.QUESTION_ORDER), state.round, questions, settings.prompts)
         sampled = sample_traced(
             model.graphdef,
             state.params,

@@ -61,14 +61,9 @@ class FineTuneState:
     window: Rows | None = None
 
     def key(self, purpose: int) -> Array:
-        """The run's key for a purpose, one of those below."""
+        """The run's key for a purpose, one of `bandit_rft.keys.Purpose`."""
         assert self.key_data is not None
         return jax.random.fold_in(jax.random.wrap_key_data(self.key_data, impl="threefry2x32"), purpose)
-
-
-QUESTION_ORDER, MINI_BATCHES = 1, 2
-# Folded into the run's key, one for each purpose. Seeds of a run fold in small numbers, so these never meet one.
-TRAIN_EVALUATION, TEST_EVALUATION, MEASUREMENT = 2**31 + 1, 2**31 + 2, 2**31 + 3
 
 
 def weights_of_seed(state: Any, seed: int = 0) -> PyTree:

@@ -61,6 +61,13 @@ class Counts:
     started: int = 0
     longest: float = 0.0
 
+    def since(self, before: Counts) -> Counts:
+        """What was done after `before` was read; the longest is that of the process."""
+        done = {
+            name: getattr(self, name) - getattr(before, name) for name in ("calls", "timeouts", "crashes", "started")
+        }
+        return Counts(**done, longest=self.longest)
+
     def said(self) -> str:
         """A sentence on what went wrong; empty if nothing did."""
         faults = {"ran out of time": self.timeouts, "broke the worker": self.crashes}

@@ -154,9 +154,7 @@ def test_one_hot_features_are_the_product_policy() -> None:
 
 
 def test_kappa_of_a_needle_has_its_closed_form() -> None:
-    """At q per position: product and tree κ = H(1 − q)²V/(V − 1)/(1 − p)², one shared softmax H times that (THEORY.md
-    F2).
-    """
+    """At q per position: product and tree κ = H(1 − q)²V/(V − 1)/(1 − p)², one shared softmax H times that."""
     vocabulary, length, p0 = 50, 6, 0.02
     q = p0 ** (1 / length)
     one = length * (1 - q) ** 2 * vocabulary / (vocabulary - 1) / (1 - p0) ** 2

@@ -71,7 +71,7 @@ def test_one_epoch_with_a_clip_is_the_plain_step() -> None:
 
 
 def test_m_replays_of_a_success_act_like_a_step_m_times_as_long() -> None:
-    """THEORY.md A3, M η: to first order in η, on one optimal arm among ten, from equal rewards."""
+    """docs/theory.md, A3, M η: to first order in η, on one optimal arm among ten, from equal rewards."""
     small = 1e-4
     needle = arms.Needle(log10_arms=1, p0=0.5)
     value = lambda **more: run(needle, learners.SoftmaxPolicyGradient(**more), 12, 64, key=2).value  # noqa: E731

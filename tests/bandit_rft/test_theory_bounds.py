@@ -86,7 +86,7 @@ def test_counts_stand_for_repeated_means(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name not in ("lai_robbins", "thompson_bound")])
 def test_more_arms_than_rounds_make_it_vacuous(name: str) -> None:
-    """THEORY.md D. One exception is exact: where the best arm pays always KL-UCB needs no logarithm."""
+    """docs/theory.md, D. One exception is exact: where the best arm pays always KL-UCB needs no logarithm."""
     bound = EVERY[name]([0.9, 0.5], 1000, counts=[1, 1000])
     assert bound.vacuous
     np.testing.assert_allclose(bound.value, 0.4 * bound.at)
@@ -113,7 +113,7 @@ def test_divergence_at_the_ends() -> None:
 
 
 def test_deterministic_rewards_have_no_logarithm() -> None:
-    """THEORY.md D: KL is infinite at 0/1 rewards, and wherever the best arm pays always."""
+    """docs/theory.md, D: KL is infinite at 0/1 rewards, and wherever the best arm pays always."""
     assert theory.lai_robbins_constant([1.0, 0.0, 0.0]) == theory.lai_robbins_constant([1.0, 0.7]) == 0.0
     bound = theory.lai_robbins([1.0, 0.0], 1000)
     assert bound.vacuous
@@ -131,7 +131,7 @@ def test_lai_robbins_says_when_no_run_can_be_so_bad() -> None:
 
 
 def test_pinsker_orders_lai_robbins_below_the_others() -> None:
-    """Lower below upper at every T, and the leading constants of THEORY.md: 8/gap >= 2 alpha/gap >= gap/KL."""
+    """Lower below upper at every T, and the leading constants of docs/theory.md: 8/gap >= 2 alpha/gap >= gap/KL."""
     lower = theory.lai_robbins(MEANS, LONG)
     for name in EVERY:
         if name not in ("lai_robbins", "explore_then_commit_bound"):

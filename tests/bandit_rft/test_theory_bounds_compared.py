@@ -110,7 +110,7 @@ def test_orders_without_gaps() -> None:
 
 
 def test_two_forms_of_exp3_and_a_third_of_ten_thousand_arms() -> None:
-    """THEORY.md C: 113 against 990. Auer's gain form mixes with gamma = 1 here and draws uniformly: 990 to the last
+    """113 against 990. Auer's gain form mixes with gamma = 1 here and draws uniformly: 990 to the last
     digit; the loss form loses as much. 113 is neither, but the gain form without mixing at the loss form's rate:
     catches a table that gives one learner's number to another. 60 seeds; |z| < 4.
     """

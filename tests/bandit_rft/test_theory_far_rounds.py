@@ -7,11 +7,11 @@ import pytest
 from scipy.special import expit
 
 from bandit_rft import InputError, theory
-from bandit_rft.theory import delayed
-from bandit_rft.theory.clipped import ClippedJumpLaw
-from bandit_rft.theory.far_rounds import FarRounds
-from bandit_rft.theory.jump_law import JumpLaw
-from bandit_rft.theory.token_sequences import PrefixTreeLaw
+from bandit_rft.theory.laws.far_rounds import FarRounds
+from bandit_rft.theory.laws.jump_law import JumpLaw
+from bandit_rft.theory.policy_gradient import delayed
+from bandit_rft.theory.policy_gradient.clipped import ClippedJumpLaw
+from bandit_rft.theory.sequences.token_sequences import PrefixTreeLaw
 
 HORIZON = 8000
 AT = np.array([4000, 5500, 7999])

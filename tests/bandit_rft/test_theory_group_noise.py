@@ -13,7 +13,7 @@ from scipy.integrate import quad
 
 from bandit_rft import theory
 from bandit_rft.errors import InputError
-from bandit_rft.theory.group_flow import GroupFlowLaw
+from bandit_rft.theory.policy_gradient.group_flow import GroupFlowLaw
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -8,9 +8,9 @@ import pytest
 
 from bandit_rft import theory
 from bandit_rft.errors import InputError
-from bandit_rft.theory import infinite_arms
-from bandit_rft.theory.commit import CommitLaw
-from bandit_rft.theory.fresh_arms import TwoLevelLaw
+from bandit_rft.theory.many_arms import infinite_arms
+from bandit_rft.theory.many_arms.commit import CommitLaw
+from bandit_rft.theory.many_arms.fresh_arms import TwoLevelLaw
 
 PREDICTIONS = [
     lambda p0, rounds: theory.epsilon_greedy_regret(p0, rounds, 0.2),

@@ -8,8 +8,8 @@ from scipy.special import expit, logit
 
 from bandit_rft import theory
 from bandit_rft.errors import InputError
-from bandit_rft.theory.explosion import Explosion
-from bandit_rft.theory.share_flow import _path
+from bandit_rft.theory.policy_gradient.explosion import Explosion
+from bandit_rft.theory.policy_gradient.share_flow import _path
 
 
 @pytest.mark.parametrize("step", [1e-6, 1e-3, 0.19, 0.21, 0.29, 0.31, 1.0, 20.0, 100.0])

@@ -8,7 +8,7 @@ import pytest
 
 from bandit_rft import arms, policies, theory, verifiers
 from bandit_rft.errors import InputError
-from bandit_rft.theory.adam import SPREADS
+from bandit_rft.theory.policy_gradient.adam import SPREADS
 
 FINITE = ("value", "regret")
 
@@ -66,7 +66,9 @@ def test_a_tiny_step_moves_p_by_its_derivative() -> None:
 
 
 def test_plateau_is_length_times_shorter_only_while_tokens_are_unlikely() -> None:
-    """THEORY's 1/(eta H p0) needs q0 << 1; with likely tokens it is 1/(eta H p0 (1-q0)^2), longer than on flat arms."""
+    """The usual 1/(eta H p0) needs q0 << 1; with likely tokens it is 1/(eta H p0 (1-q0)^2), longer than on flat
+    arms.
+    """
     unlikely = law_of(theory.prefix_tree_flow(10**6, 4, 1.0, 2)).time_to(0.5)
     assert unlikely == pytest.approx(1e24 / 4, rel=1e-4)
     flat = theory.pg_ode(0.05, 1.0, 2, kappa=1.0).mean_hitting_time(0.5)

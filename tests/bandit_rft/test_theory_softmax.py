@@ -10,8 +10,8 @@ from scipy.special import expit, logit
 
 from bandit_rft import theory
 from bandit_rft.errors import InputError
-from bandit_rft.theory import geometric_waits
-from bandit_rft.theory.jump_law import JumpLaw
+from bandit_rft.theory.laws import geometric_waits
+from bandit_rft.theory.laws.jump_law import JumpLaw
 
 
 def simulate_table(p0, step, rounds, arms, seeds, seed):

@@ -48,7 +48,7 @@ def logit(p: np.ndarray) -> np.ndarray:
 
 
 def jump_chain(p0: float, length: int, vocabulary: int, step: float, jumps: int) -> np.ndarray:
-    """p after 0 … jumps successes: z_h += step (1 − q_h) V/(V − 1), p = q^H (THEORY.md F2, all q alike)."""
+    """p after 0 … jumps successes: z_h += step (1 − q_h) V/(V − 1), p = q^H (docs/theory.md, F2, all q alike)."""
     z = logit(np.asarray(p0 ** (1 / length)))
     path = []
     for _ in range(jumps + 1):

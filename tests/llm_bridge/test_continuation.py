@@ -178,7 +178,7 @@ def test_a_run_that_kept_only_weights_is_closed_and_all_that_reads_it_goes_on(
         assert command(out) == 0
         said = capsys.readouterr().out
         assert "of which the finished run keeps the weights" in said
-        assert "the optimiser's state is dropped" in said.splitlines()[-1]
+        assert "the optimiser's state is dropped" in said
         assert all(checkpoints.is_reduced(path) for path in checkpoints.available(f"{out}/checkpoints"))
         assert "repeat it with --keep-optimizer" in refused(capsys, command(out, rounds=5))
         assert read(f"{out}/config.json")["rounds"] == 3

@@ -136,7 +136,7 @@ def test_one_question_is_measured_as_the_library_does(
     tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """p0, κ and its error are `llm_bridge.measuring.measure`'s under the key of a fine-tuning run's own measurement."""
-    from bandit_rft.cli.finetune_config import MEASUREMENT
+    from bandit_rft.keys import Purpose
 
     (tmp_path / "rule.py").write_text("def odd(text, answer):\n    return float(len(text) % 2)\n")  # p0 about a half
     command = options(
@@ -150,7 +150,7 @@ def test_one_question_is_measured_as_the_library_does(
         load_model(tiny),
         example.prompt,
         verifiers.make("rule.py:odd", "3"),
-        key=jax.random.fold_in(jax.random.key(3), MEASUREMENT),
+        key=jax.random.fold_in(jax.random.key(3), Purpose.MEASUREMENT),
         max_tokens=3,
         rollouts=48,
         batch=32,

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit_rft.cli.finetune_config import FineTuneConfig
 from bandit_rft.errors import InputError
 from llm_bridge.training import checkpoint_files, checkpoints, kept_checkpoints
 from llm_bridge.training.learner import FineTune

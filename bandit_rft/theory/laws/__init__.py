@@ -1,0 +1,8 @@
+"""The laws that entries of several rooms are made of: jump chains, and curves without randomness.
+
+jump_law.py         the chain of one correct arm, one rollout, raw reward: moments, quantiles, samples
+far_rounds.py       the same at very many rounds (far_scores.py and far_states.py are its parts)
+geometric_waits.py  sums of independent geometric waits: hitting times
+chain.py            from a chain to a prediction
+curve_law.py        from a curve to a prediction
+"""

@@ -1,0 +1,201 @@
+"""The flow of the mean update of groups of rollouts, for every signal, by quadrature."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.interpolate import CubicHermiteSpline
+from scipy.special import expit, log_expit
+
+from bandit_rft import arguments
+from bandit_rft.errors import InputError
+from bandit_rft.theory.catalogue import about, entry
+from bandit_rft.theory.laws.curve_law import GroupCurve
+from bandit_rft.theory.policy_gradient.groups import check_group, multiplier
+from bandit_rft.theory.policy_gradient.softmax import table_kappa
+from bandit_rft.theory.prediction import Prediction, rounds_shown
+
+__all__ = ["ASSUMPTIONS", "UNITS", "GroupFlowLaw", "check_start", "large_step", "logit_of", "pg_group"]
+
+_LEAST_P0 = 1e-300  # below it 1/p0 overflows
+_LARGE_STEP = 0.2  # of the step size times kappa, above which noise and curvature of single rounds show
+_PANEL = 1.0 / 512.0  # of the logit: Hermite interpolation is then good to 3e-10
+_EDGES = _PANEL * np.arange(513)  # of the panels integrated at once
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(2)  # on a panel good to 1e-14
+
+UNITS = {
+    "p0": "probability of a correct answer at the start (Pass@1), in (0, 1)",
+    "step_size": "eta, logit per unit gradient, above 0; the round's rollouts are averaged",
+    "rounds": "horizon T, rounds",
+    "optimal": "m, number of optimal arms",
+    "log_arms": "ln K, K the number of arms; None: infinitely many",
+    "kappa": "squared gradient gap |grad logit p|^2; None: the table's own constant",
+    "rollouts": "G, rollouts a round (one group); they multiply the regret",
+}
+ASSUMPTIONS = (
+    "The mean of the update moves the policy and its noise does not: small steps, so that many rounds make one "
+    "unit of logit. One rollout a round at a step of order 1 is pg_jump_single's.",
+    "Deterministic 0/1 rewards, independent rollouts of the current policy, plain gradient ascent.",
+    "The optimal arms keep equal logits, and so do the others (kappa=None); with kappa given it stays constant.",
+)
+
+
+class _Path(NamedTuple):
+    """Float64 [N] each: rise of the logit since the start, time, and regret, at the edges of the panels."""
+
+    rise: np.ndarray
+    time: np.ndarray
+    regret: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupFlowLaw(GroupCurve):
+    """dz/dt = rate p(1-p) M(p) from p0; rate = step size x kappa, M the signal's drift multiplier at G rollouts."""
+
+    p0: float
+    rate: float
+    signal: str
+    rollouts: int
+    ddof: int
+    eps: float
+
+    @property
+    def start(self) -> float:
+        """z0 = logit p0."""
+        return logit_of(self.p0)
+
+    def speed(self, logit: np.ndarray) -> np.ndarray:
+        """dz/dt at logits of any shape."""
+        log_p, log_q = log_expit(logit), log_expit(-logit)
+        gain = multiplier(self.signal, log_p, log_q, self.rollouts, self.ddof, self.eps)
+        return self.rate * np.exp(log_p + log_q) * gain
+
+    def pieces(self, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(time, regret) spent between neighbouring edges of the rise [N] -> [N - 1], by Gauss-Legendre quadrature."""
+        half = np.diff(edges)[:, None] / 2.0
+        logit = self.start + edges[:-1, None] + half * (1.0 + _NODES)
+        time = half * _WEIGHTS / self.speed(logit)
+        return time.sum(axis=1), self.rollouts * (time * expit(-logit)).sum(axis=1)
+
+    def value(self, time: np.ndarray) -> np.ndarray:
+        """p(t)."""
+        path = _path(self, float(time[-1]))
+        rise = CubicHermiteSpline(path.time, path.rise, self.speed(self.start + path.rise))
+        return expit(self.start + rise(time))
+
+    def regret(self, time: np.ndarray) -> np.ndarray:
+        """rollouts x integral of 1 - p from 0 to t."""
+        path = _path(self, float(time[-1]))
+        slope = self.rollouts * expit(-self.start - path.rise)
+        return CubicHermiteSpline(path.time, path.regret, slope)(time)
+
+    def time_to(self, level: float) -> float:
+        """t at which p reaches the level; 0 if it is there at the start."""
+        rise = logit_of(level) - self.start
+        if rise <= 0.0:
+            return 0.0
+        return float(self.pieces(np.linspace(0.0, rise, math.ceil(rise / _PANEL) + 1))[0].sum())
+
+
+@functools.lru_cache(maxsize=4)
+def _path(law: GroupFlowLaw, horizon: float) -> _Path:
+    """Panels of the rise from the start on, as many as it takes to pass the horizon."""
+    rise, time, regret = (np.zeros(1) for _ in range(3))
+    while time[-1] <= horizon:
+        edges = rise[-1] + _EDGES
+        more_time, more_regret = law.pieces(edges)
+        rise = np.concatenate([rise, edges[1:]])
+        time = np.concatenate([time, time[-1] + np.cumsum(more_time)])
+        regret = np.concatenate([regret, regret[-1] + np.cumsum(more_regret)])
+    needed = slice(0, int(np.searchsorted(time, horizon, side="right")) + 1)
+    return _Path(rise[needed], time[needed], regret[needed])
+
+
+def logit_of(p: float) -> float:
+    """ln p - ln(1 - p)."""
+    return math.log(p) - math.log1p(-p)
+
+
+@entry(
+    formula=r"\frac{dz}{dt} = \eta\kappa\,p(1-p)\,M(p),\quad t(z) = \int_{z_0}^{z}\frac{dz'}{\eta\kappa\,p(1-p)M},"
+    r"\quad \mathrm{regret} = G\int_{z_0}^{z_T}\frac{dz}{\eta\kappa\,p\,M},\quad M: \mathrm{drift\_multiplier}",
+    assumptions=ASSUMPTIONS,
+    source="derived here (docs/derivations.md)",
+    units={
+        "signal": "one of raw, signed, mean_baseline, rloo, grpo",
+        **UNITS,
+        "ddof": "1: sample standard deviation, 0: population (grpo)",
+        "eps": "added to the standard deviation, at least 0 (grpo)",
+    },
+    section="B2",
+    kind="prediction",
+    derivation="`pg_group` and `grpo_flow`",
+)
+def pg_group(
+    signal: str,
+    p0: float,
+    step_size: float,
+    rounds: int,
+    rollouts: int,
+    optimal: int = 1,
+    log_arms: float | None = None,
+    *,
+    ddof: int = 1,
+    eps: float = 0.0,
+    kappa: float | None = None,
+) -> Prediction:
+    """Mean-field curve of softmax policy gradient with groups of rollouts, for every signal.
+
+    Returns:
+        Value and regret; no spread between seeds is predicted. Good to 1e-9 relative; `flags` names a large step.
+
+    Raises:
+        InputError: an argument out of range, or a signal that never moves (mean_baseline with one rollout).
+    """
+    rounds = arguments.whole("rounds", rounds)
+    rollouts, eps = check_group(signal, rollouts, ddof, eps)
+    if signal == "mean_baseline" and rollouts == 1:
+        raise InputError("mean_baseline with one rollout is always 0 and nothing is learnt: give 2 rollouts or more.")
+    constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)
+    rate = arguments.positive("step_size", step_size) * constant
+    law = GroupFlowLaw(p0=check_start(p0), rate=rate, signal=signal, rollouts=rollouts, ddof=ddof, eps=eps)
+    at = rounds_shown(rounds)
+    after = law.regret(at + 1.0)
+    return Prediction(
+        **about("pg_group"),
+        at=at,
+        value=law.value(at.astype(np.float64)),
+        regret=after,
+        parameters={
+            "signal": signal,
+            "p0": p0,
+            "step_size": step_size,
+            "rounds": rounds,
+            "rollouts": rollouts,
+            "optimal": optimal,
+            "log_arms": log_arms,
+            "ddof": ddof,
+            "eps": eps,
+            "kappa": constant,
+        },
+        law=law,
+        flags=large_step(rate),
+    )
+
+
+def check_start(p0: float) -> float:
+    """p0 as a float. Raises InputError outside (0, 1), and where its inverse overflows."""
+    if arguments.fraction("p0", p0) < _LEAST_P0:
+        raise InputError(f"p0 is {p0}: below {_LEAST_P0} its inverse has no float.")
+    return float(p0)
+
+
+def large_step(rate: float) -> tuple[str, ...]:
+    """A flag where step size x kappa is too large for the mean update to tell all."""
+    if rate <= _LARGE_STEP:
+        return ()
+    return (f"The step is large: step size x kappa = {rate:.3g}, so single rounds move the logit visibly.",)

@@ -1,0 +1,167 @@
+"""The noise of the update of a group of rollouts: its second moment, and its signal-to-noise ratio."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bandit_rft import arguments
+from bandit_rft.errors import InputError
+from bandit_rft.theory.catalogue import entry
+from bandit_rft.theory.checks import check_log_arms, check_probabilities, log_count
+from bandit_rft.theory.policy_gradient.groups import check_group, log_binomial
+from bandit_rft.theory.policy_gradient.softmax import table_kappa
+
+__all__ = ["UpdateMoments", "snr2", "update_second_moment"]
+
+
+class UpdateMoments(NamedTuple):
+    """Of one round's update before the step size, in units of the gradient squared.
+
+    Attributes:
+        mean_square: squared norm of the mean update, |E u|^2.
+        second_moment: mean squared norm of the update, E |u|^2; the rest is noise.
+    """
+
+    mean_square: float
+    second_moment: float
+
+
+@entry(
+    formula=r"E\|u\|^2 = \sum_k \binom{G}{k}p^k(1-p)^{G-k}\Big[\kappa\Big(\frac{kA^+_k(1-p) - (G-k)A^-_k p}{G}\Big)^2"
+    r" + \frac{k (A^+_k)^2\,\mathrm{tr}\,\Sigma_g + (G-k)(A^-_k)^2\,\mathrm{tr}\,\Sigma_b}{G^2}\Big]",
+    assumptions=(
+        "Independent rollouts of one policy, deterministic 0/1 rewards.",
+        "The update is the mean over the rollouts of signal times the score; the signal sees the rewards alone.",
+        "Without traces: a table whose m correct arms are equally likely, and so are the wrong ones.",
+    ),
+    source="derived here (docs/derivations.md)",
+    units={
+        "signal": "one of raw, signed, mean_baseline, rloo, grpo",
+        "p": "probability of a correct answer, in (0, 1)",
+        "rollouts": "G, rollouts a group",
+        "optimal": "m, number of optimal arms",
+        "log_arms": "ln K, K the number of arms; None: infinitely many",
+        "ddof": "1: sample standard deviation, 0: population (grpo)",
+        "eps": "added to the standard deviation, at least 0 (grpo)",
+        "kappa": "squared gradient gap |grad logit p|^2; None: the table's own constant",
+        "trace_correct": "trace of the covariance of correct answers' scores; None: the table's, 1 - 1/m",
+        "trace_wrong": "the same of wrong answers; None: the table's, 1 - 1/(K - m)",
+    },
+    section="B4",
+    kind="quantity",
+    derivation="`update_second_moment`",
+)
+def update_second_moment(
+    signal: str,
+    p: float,
+    rollouts: int = 1,
+    optimal: int = 1,
+    log_arms: float | None = None,
+    *,
+    ddof: int = 1,
+    eps: float = 0.0,
+    kappa: float | None = None,
+    trace_correct: float | None = None,
+    trace_wrong: float | None = None,
+) -> UpdateMoments:
+    """Mean squared norm of a group's update, and the squared norm of its mean.
+
+    Returns:
+        Both numbers; their ratio is the exact form of `snr2`, for any signal and group.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+    rollouts, eps = check_group(signal, rollouts, ddof, eps)
+    p = arguments.fraction("p", p)
+    constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)
+    traces = _table_traces(optimal, log_arms)
+    correct, wrong = (
+        own if given is None else arguments.at_least(name, given, 0.0)
+        for name, given, own in zip(("trace_correct", "trace_wrong"), (trace_correct, trace_wrong), traces, strict=True)
+    )
+    k = np.linspace(0.0, rollouts, rollouts + 1)
+    weight = np.exp(log_binomial(rollouts, k) + k * math.log(p) + (rollouts - k) * math.log1p(-p))
+    up, down = _signals(signal, k, rollouts, ddof, eps)
+    along = (k * up * (1.0 - p) - (rollouts - k) * down * p) / rollouts
+    noise = (k * up**2 * correct + (rollouts - k) * down**2 * wrong) / rollouts**2
+    return UpdateMoments(
+        mean_square=float(constant * np.square(weight @ along)),
+        second_moment=float(weight @ (constant * np.square(along) + noise)),
+    )
+
+
+def _table_traces(optimal: int, log_arms: float | None) -> tuple[float, float]:
+    """1 - 1/m and 1 - 1/(K - m); an arm drawn evenly among n has a score whose covariance has the trace 1 - 1/n."""
+    optimal = arguments.whole("optimal", optimal, most=None)
+    log_arms = check_log_arms(log_arms, optimal)
+    log_optimal = log_count(optimal)
+    log_wrong = log_arms + math.log(-math.expm1(log_optimal - log_arms))
+    return -math.expm1(-log_optimal), -math.expm1(-log_wrong)
+
+
+def _signals(signal: str, k: np.ndarray, rollouts: int, ddof: int, eps: float) -> tuple[np.ndarray, np.ndarray]:
+    """Signals of a correct and of a wrong rollout in a group with k correct ones."""
+    share = k / rollouts
+    if signal == "raw" or (rollouts == 1 and signal == "rloo"):
+        return np.ones_like(k), np.zeros_like(k)
+    if signal == "signed":
+        return np.ones_like(k), -np.ones_like(k)
+    if signal == "grpo" and rollouts == 1:
+        return np.reciprocal(np.ones_like(k) + eps), np.zeros_like(k)
+    if signal == "mean_baseline":
+        scale = np.ones_like(k)
+    elif signal == "rloo":
+        scale = np.full_like(k, rollouts / (rollouts - 1.0))
+    else:
+        deviation = np.sqrt(share * (1.0 - share) * rollouts / (rollouts - ddof)) + eps
+        alive = share * (1.0 - share) > 0.0
+        scale = np.where(alive, np.reciprocal(np.where(alive, deviation, np.inf)), 0.0)
+    return scale * (1.0 - share), -scale * share
+
+
+@entry(
+    formula=r"\frac{\|E u\|^2}{E\|u\|^2} = \frac{\kappa\,p^2(1-p)^2}{p(1-b)^2 + (1-p)b^2}",
+    assumptions=(
+        "One rollout a round, deterministic 0/1 reward, signal r - b (or a multiple of it) with a constant b.",
+        "A diffuse policy: no single answer has more than a small share, so that every score has norm about 1 "
+        "(in the units in which kappa is measured).",
+    ),
+    source="derived here (docs/derivations.md)",
+    units={
+        "p": "probability of a correct answer, in (0, 1), any shape",
+        "kappa": "squared gradient gap |grad logit p|^2, for scores of norm 1; a table: 1/m + 1/(K - m)",
+        "baseline": "b: 0 raw reward, p the mean baseline, 0.5 signed rewards -1/+1; a shape that fits p's",
+    },
+    section="B5",
+    kind="quantity",
+    derivation="`snr2`",
+)
+def snr2(p: ArrayLike, kappa: float, baseline: ArrayLike = 0.0) -> float | np.ndarray:
+    """Squared signal-to-noise ratio of one rollout's update: the share of its squared norm that is progress.
+
+    Raw: kappa p (1-p)^2; b = p: kappa p (1-p), the best constant; signed: 4 kappa p^2 (1-p)^2. Signed beats raw only
+    above p = 1/4, and at small p no baseline gains anything over raw.
+
+    Returns:
+        A float for scalar p and baseline, otherwise float64 of their common shape.
+
+    Raises:
+        InputError: p outside (0, 1), kappa not positive, a baseline that is not finite or does not fit.
+    """
+    probability, constant = check_probabilities(p), arguments.positive("kappa", kappa)
+    try:
+        shift = np.asarray(baseline, dtype=np.float64)
+        probability, shift = np.broadcast_arrays(probability, shift)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"baseline must be a number or an array of p's shape, but is {baseline!r}.") from None
+    if not np.all(np.isfinite(shift)):
+        raise InputError("baseline must be finite everywhere.")
+    wrong = 1.0 - probability
+    # p^2 (1-p)^2 over both terms, each divided by p first: p^2 alone would underflow.
+    result = constant * probability * wrong**2 / (np.square(1.0 - shift) + wrong * (shift / probability) * shift)
+    return float(result) if result.ndim == 0 else result

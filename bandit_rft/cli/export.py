@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Export and print what was written."""
-    from bandit_rft.cli.finetune import config_of
     from bandit_rft.cli.pinned_model import load_pinned
     from bandit_rft.runs import seeds_of
     from llm_bridge.training import checkpoints, export
 
     # What can be refused without the model is refused before it is loaded.
     folder = Path(arguments.folder)
-    config = config_of(str(folder), {})
+    config = _asked(folder)
     seeds = seeds_of(folder, arguments.seed)
     if seeds is not None and arguments.seed is None:
         raise InputError(f"{folder} holds {seeds} seeds: name the one to export with --seed, 0 to {seeds - 1}.")
@@ -70,9 +70,27 @@ def run(arguments: argparse.Namespace) -> int:
         done, params = _of_one_seed(saved, model.params, seeds, arguments.seed, arguments.round)
     out = export.save_pretrained(model, arguments.out, params, dtype=arguments.dtype)
     size = sum(file.stat().st_size for file in out.iterdir())
-    which = config.model if seeds is None else f"Seed {arguments.seed} of {config.model}"
+    name = config["model"]
+    which = name if seeds is None else f"Seed {arguments.seed} of {name}"
     print(f"{which} after {done} rounds: {size / 1e6:.0f} MB in {out}")
     return 0
+
+
+def _asked(folder: Path) -> Mapping[str, Any]:
+    """The configuration of a fine-tuning run, made by the command or in Python.
+
+    Raises:
+        InputError: the folder is none of a fine-tuning run, or damaged.
+    """
+    from bandit_rft.cli.finetune import config_of
+    from bandit_rft.runs import CONFIG, read_json
+
+    path = folder / CONFIG
+    found = read_json(path) if path.exists() else {}
+    names = ("model", "dtype", "param_dtype")
+    if found.get("python") is True and all(isinstance(found.get(name), str) for name in names):
+        return {name: found[name] for name in names}
+    return config_of(str(folder), {}).to_json()
 
 
 def _of_one_seed(saved: Path, base: Any, seeds: int, seed: int, round: int | None) -> tuple[int, Any]:

@@ -7,6 +7,7 @@ loaded, and whoever works on the folder again (to continue the run, to export it
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from llm_bridge import LanguageModel
 
 
-def load_pinned(folder: str | Path, config: FineTuneConfig) -> LanguageModel:
+def load_pinned(folder: str | Path, config: FineTuneConfig | Mapping[str, Any]) -> LanguageModel:
     """The model that a configuration names: as recorded in the folder's manifest, else as it is today.
 
     Raises:
@@ -26,20 +27,21 @@ def load_pinned(folder: str | Path, config: FineTuneConfig) -> LanguageModel:
     from llm_bridge import load_model
     from llm_bridge.training.pinned_prompts import prompt_date
 
-    recorded = _recorded(Path(folder), config.model)
-    name = config.model
+    given = config if isinstance(config, Mapping) else config.to_json()
+    asked = str(given["model"])
+    recorded, name = _recorded(Path(folder), asked), asked
     if recorded is not None and recorded["source"] == "hub":
         name = f"{name.partition('@')[0]}@{recorded['revision']}"
-    date = prompt_date(folder, config.prompt_date)
-    model = load_model(name, config.dtype, param_dtype=config.param_dtype, prompt_date=date)
+    date = prompt_date(folder, given.get("prompt_date"))
+    model = load_model(name, given["dtype"], param_dtype=given["param_dtype"], prompt_date=date)
     now = model.source.revision if model.source is not None else None
     if recorded is not None and recorded["revision"] != now:
         raise InputError(
-            f"{config.model} is not the model that the run in {folder} began with (revision "
+            f"{asked} is not the model that the run in {folder} began with (revision "
             f"{str(recorded['revision'])[:12]} there, {str(now)[:12]} now): restore that model, or choose another "
             "run folder."
         )
-    return dataclasses.replace(model, name=config.model)
+    return dataclasses.replace(model, name=asked)
 
 
 def _recorded(folder: Path, name: str) -> dict[str, Any] | None:

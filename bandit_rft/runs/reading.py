@@ -149,8 +149,15 @@ def rounds_as_arrays(path: Path, lines: Sequence[Mapping[str, Any]], seeds: int)
     """The lines of history.jsonl as a loop's records: rewards float64 [S, T, G], metrics float64 [S, T] by name.
 
     Raises:
-        InputError: a line of other seeds, another number of rewards or another place, or with no finite reward.
+        InputError: a line of other seeds, another number of rewards or another place, or with no finite reward; a file
+            of an older version.
     """
+    rewards = lines[0].get("rewards")
+    if seeds == 1 and isinstance(rewards, list) and rewards and all(map(_number, rewards)):
+        raise InputError(
+            f"{path} is of an older version of bandit_rft, which wrote the rounds of one seed only: read it with that "
+            "version, or run its config.json again in another folder."
+        )
     for number, line in enumerate(lines, start=1):
         if not _is_round(line, number - 1, seeds, lines[0]):
             raise damaged(number, path)

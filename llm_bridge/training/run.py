@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+from flax import nnx
 
 import bandit_rft
 from bandit_rft import arguments, run_law
@@ -313,11 +314,14 @@ def _config(
     """config.json: as given, or what the objects say."""
     if given is not None:
         return dict(given)
-    questions = len(arms.question_tokens)
+    questions, model = len(arms.question_tokens), learner.model
+    decoder = nnx.merge(model.graphdef, model.params)
     return {
         "command": "finetune",
         PYTHON: True,
-        "model": learner.model.name,
+        "model": model.name,
+        "dtype": str(decoder.dtype),
+        "param_dtype": str(decoder.param_dtype),
         "data": None,
         "index": 0 if questions == 1 else list(range(questions)),
         "verifier": None,

@@ -99,6 +99,15 @@ def test_a_first_round_that_no_run_writes_is_refused_too(tmp_path: Path, change:
         read_history(tmp_path)
 
 
+def test_a_folder_of_an_older_version_is_called_so(tmp_path: Path) -> None:
+    """It wrote the rewards of its one seed without an axis for seeds; nothing of it is damaged."""
+    (tmp_path / "config.json").write_text(json.dumps(FINETUNE))
+    line = {"round": 0, "rewards": [1.0], "metrics": {"kl": None}, "responses": [{"text": "7"}]}
+    (tmp_path / "history.jsonl").write_text(json.dumps(line) + "\n")
+    with pytest.raises(InputError, match="is of an older version"):
+        read_history(tmp_path)
+
+
 @pytest.mark.parametrize("seeds", [1, 3, None])
 def test_a_history_of_other_seeds_than_the_configuration_says_is_refused(tmp_path: Path, seeds: int | None) -> None:
     config = FINETUNE if seeds is None else FINETUNE | {"seeds": seeds}

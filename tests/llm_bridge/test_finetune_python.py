@@ -132,6 +132,10 @@ def test_the_folder_names_objects_by_their_source(model: LanguageModel, tmp_path
         ([{"role": "user", "content": "2+2=?"}], f"{__name__}:has")
     ]
     assert [len(found) for found in rounds_of(tmp_path / "run")] == [4]
+    assert main(["export", str(tmp_path / "run"), "--out", str(tmp_path / "tuned")]) == 0
+    tuned = load_model(str(tmp_path / "tuned"))
+    for x, y in zip(*map(jax.tree.leaves, (tuned.params, run.weights())), strict=True):
+        np.testing.assert_array_equal(x, y)
     assert run.report().read_text().count("2+2=?") > 0
 
 

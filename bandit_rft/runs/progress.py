@@ -1,6 +1,7 @@
-"""Progress of a long job as one line on a terminal: rounds, reward, Pass@1, rounds a second, time left.
+"""Progress of a long job: rounds, reward, Pass@1, rounds per second, time left.
 
-Where the stream is no terminal (a log file, a pipe) nothing is written: the run folder holds every round anyway.
+On a terminal and in a notebook it is one line, redrawn in place. Elsewhere (a log file, a pipe) a line of its own is
+written every five minutes, and none of a shorter job.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import TextIO
 
 _REDRAW_SECONDS = 0.1
+_LOG_SECONDS = 300.0  # between lines where nothing can be redrawn
 _RATE_WINDOW = 32  # updates over which the rate is averaged: recent enough to follow a run whose responses grow
 
 
@@ -31,6 +33,7 @@ class ProgressLine:
         shown: False writes nothing at all.
 
     Attributes:
+        active: whether the line is redrawn in place.
         pass_at_1: the last known Pass@1, shown where it is not None.
     """
 
@@ -47,7 +50,9 @@ class ProgressLine:
         self.label, self.unit, self.quantity = label, unit, quantity
         self.stream = sys.stderr if stream is None else stream
         self.clock = clock
-        self.active = shown and self.stream.isatty()
+        notebook = type(self.stream).__module__.startswith("ipykernel.")
+        self.active = shown and (self.stream.isatty() or notebook)
+        self._logged: float | None = self.clock() if shown and not self.active else None
         self.pass_at_1: float | None = None
         self._seen: deque[tuple[float, int]] = deque(maxlen=_RATE_WINDOW)
         self._drawn = -_REDRAW_SECONDS
@@ -66,10 +71,15 @@ class ProgressLine:
     def __call__(self, done: int, total: int, mean: float, seconds: float) -> None:
         """`done` of `total`, the mean of the newest; `seconds` is the caller's clock and is not needed."""
         del seconds
-        if not self.active:
+        if not self.active and self._logged is None:
             return
         now = self.clock()
         self._seen.append((now, done))
+        if self._logged is not None:
+            if now - self._logged >= _LOG_SECONDS:
+                self._logged = now
+                print(self.text(done, total, mean), file=self.stream, flush=True)
+            return
         if now - self._drawn < _REDRAW_SECONDS and done < total:
             return
         self._drawn = now

@@ -22,5 +22,5 @@ arms, others = (QuestionArms(model, some, ends_with) for some in (examples[:1], 
 learner = FineTune(model, optimizer="sgd", step_over_kappa=0.5, kl_coefficient=0, gradient_clip=None, max_tokens=32)
 run = finetune(arms, learner, rounds=20, seeds=4, out="runs/own", evaluate=[arms, others])
 print("mean reward of each seed:", run.history.rewards.mean(axis=(1, 2)))
-print("predicted and measured Pass@1 at the end:", run.predict().at(20).prediction, run.evaluations[-1]["pass_at_1"])
+print("Pass@1 at the end, predicted and measured:", run.predict().at(21).value[20], run.evaluations[-2]["pass_at_1"])
 print(run.report())

@@ -24,7 +24,7 @@ from bandit_rft.history import History
 from bandit_rft.theory.laws.jump_law import JumpLaw
 
 BAND = 0.8  # share of runs that a drawn band holds
-FIT_SHARE = 0.2  # of the rounds, the first ones, on which kappa is fitted where it was not measured (THEORY F5)
+FIT_SHARE = 0.2  # of the rounds, the first ones, on which kappa is fitted where it was not measured
 _LOG_GAIN = (-14.0, 5.0)  # logit gain per success, searched between e^-14 and e^5
 
 # Settings of a fine-tuning run that change its mean update, at the values that leave it as the laws have it.

@@ -22,5 +22,6 @@ arms, others = (QuestionArms(model, some, ends_with) for some in (examples[:1], 
 learner = FineTune(model, optimizer="sgd", step_over_kappa=0.5, kl_coefficient=0, gradient_clip=None, max_tokens=32)
 run = finetune(arms, learner, rounds=20, seeds=4, out="runs/own", evaluate=[arms, others])
 print("mean reward of each seed:", run.history.rewards.mean(axis=(1, 2)))
-print("Pass@1 at the end, predicted and measured:", run.predict().at(21).value[20], run.evaluations[-2]["pass_at_1"])
+measured = [record["pass_at_1"] for record in run.evaluations if (record["round"], record["measured"]) == (20, "train")]
+print("Pass@1 after 20 rounds, predicted:", run.predict().at(21).value[20], "measured:", measured)
 print(run.report())

@@ -1,4 +1,4 @@
-"""Signals against definitions worked by hand (PEERS.md), and the fixed points that users trip over."""
+"""Signals against definitions worked by hand, and the fixed points that users trip over."""
 
 import jax
 import jax.numpy as jnp

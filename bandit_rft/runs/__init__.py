@@ -7,9 +7,9 @@
     history.jsonl       that of a fine-tuning run: a line for each round, of every seed its rewards and metrics (no
                         clock in it, so that a resumed run's is the same)
     responses.jsonl     beside it: a line for each round, of every seed its responses as texts
-    questions.jsonl     a line a training question of a fine-tuning run: what was asked
-    evaluations.jsonl   a line an evaluation
-    scan.jsonl          a line a question, of `bandit-rft measure --scan`
+    questions.jsonl     a line for each training question of a fine-tuning run: what was asked
+    evaluations.jsonl   a line for each evaluation, of a seed or, before the first round, of all
+    scan.jsonl          a line for each question, of `bandit-rft measure --scan`
     timings.jsonl       a line for each chunk of rounds: seconds, tokens generated, tokens per second (the clock's own
                         file)
     report.html         what to read first

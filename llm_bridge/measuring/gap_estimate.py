@@ -5,9 +5,9 @@ policy, and δ = ū_g − ū_b,
 
     p0 = π(correct)        κ = ‖δ‖²        ∇p = p(1 − p)δ
 
-(derived in docs/derivations.md; δ is the "Gradient Gap" of Suk and Duan, arXiv 2510.08539). ‖·‖² of a noisy mean is biased upwards by its
-variance, which for an LLM is far larger than κ. With k correct and m wrong rollouts the estimate here uses different
-rollouts in every product,
+(derived in docs/derivations.md; δ is the "Gradient Gap" of Suk and Duan, arXiv 2510.08539). ‖·‖² of a noisy mean is
+biased upwards by its variance, which for an LLM is far larger than κ. With k correct and m wrong rollouts the estimate
+here uses different rollouts in every product,
 
     κ̂ = Σ_{i≠j} ⟨g_i, g_j⟩ / k(k−1)  +  Σ_{i≠j} ⟨b_i, b_j⟩ / m(m−1)  −  2 Σ_{i,j} ⟨g_i, b_j⟩ / km
 

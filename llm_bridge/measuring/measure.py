@@ -5,7 +5,8 @@ policy, and δ = ū_g − ū_b,
 
     p0 = π(correct)        κ = ‖δ‖²        ∇p = p(1 − p)δ
 
-(derived in docs/derivations.md; δ is the "Gradient Gap" of Suk and Duan, arXiv 2510.08539); `gap_estimate` has the unbiased estimate of κ.
+(derived in docs/derivations.md; δ is the "Gradient Gap" of Suk and Duan, arXiv 2510.08539); `gap_estimate` has the
+unbiased estimate of κ.
 
 Estimating κ only when there are at least two successes and two failures is harmless: given those counts the correct
 rollouts are independent draws from π(· | correct), the wrong ones from π(· | wrong), so κ̂ is unbiased conditionally on

@@ -199,15 +199,14 @@ class FineTune:
             )
         if self.old_log_probs not in ("sampler", "trainer"):
             raise InputError(f"FineTune has old_log_probs = {self.old_log_probs!r}: give 'sampler' or 'trainer'.")
+        rate = self.learning_rate
         if self.step_over_kappa is not None:
             self._check_step_over_kappa()
-            return  # the rest is checked when kappa is known
-        if self.learning_rate is None:
+        elif rate is None:
             rate = defaults.learning_rate(self.optimizer, defaults.weights_of(self.model))
             object.__setattr__(self, "learning_rate", rate)
-        assert self.learning_rate is not None
-        if not callable(self.learning_rate) and not self.learning_rate >= 0:
-            raise InputError(f"FineTune has learning_rate = {self.learning_rate}: give a number of at least 0.")
+        if rate is not None and not callable(rate) and not rate >= 0:
+            raise InputError(f"FineTune has learning_rate = {rate}: give a number of at least 0.")
         if (self.schedule != "constant" or self.warmup_rounds) and callable(self.learning_rate):
             raise InputError("FineTune has a schedule twice: give a number as learning_rate, or leave out schedule.")
         if self.gradient_clip is not None and not self.gradient_clip > 0:
@@ -221,8 +220,9 @@ class FineTune:
                 f"{self.prompts * self.rollouts} rollouts a round cannot be cut into mini_batches = "
                 f"{self.mini_batches} of one size: give a divisor."
             )
-        # An unknown schedule, or a floor out of range; the number of rounds is only known when bound.
-        self.rate(self.warmup_rounds + 1)
+        if self.learning_rate is not None:
+            # An unknown schedule, or a floor out of range; the number of rounds is only known when bound.
+            self.rate(self.warmup_rounds + 1)
 
     def _check_step_over_kappa(self) -> None:
         if self.optimizer != "sgd" or self.learning_rate is not None:

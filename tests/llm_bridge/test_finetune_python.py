@@ -199,3 +199,29 @@ def test_an_own_learning_rate_schedule_is_taken(model: LanguageModel) -> None:
     learner = FineTune(model, learning_rate=lambda step: 0.1 / (1.0 + jnp.float32(step)), max_tokens=4)
     run = finetune(arms, learner, rounds=2, shown=False)
     np.testing.assert_allclose(run.history.metrics["learning_rate"], [[0.1, 0.05]])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"optimizer": "adamw"}, 'step size of optimizer="sgd"'),
+        ({"learning_rate": 0.1}, "leave out learning_rate"),
+        ({"step_over_kappa": 0.0}, "step_over_kappa = 0.0"),
+        ({"schedule": "cosine"}, "fixed step size"),
+        ({"mini_batches": 2}, "mini_batches = 2"),
+    ],
+)
+def test_a_step_over_kappa_that_cannot_be_is_refused_at_once(
+    model: LanguageModel, settings: dict[str, Any], words: str
+) -> None:
+    """Also what has nothing to do with kappa: not after minutes of measuring it."""
+    with pytest.raises(InputError, match=words):
+        FineTune(model, **{"optimizer": "sgd", "step_over_kappa": 0.5, **settings})
+
+
+def test_a_step_over_kappa_is_for_finetune_alone(model: LanguageModel) -> None:
+    import bandit_rft
+
+    learner = FineTune(model, optimizer="sgd", step_over_kappa=0.5, max_tokens=4)
+    with pytest.raises(InputError, match=r"needs a measured kappa: run it by llm_bridge\.finetune"):
+        bandit_rft.run(PromptArms(model, "2+2=?", has("7")), learner, 1)

@@ -4,11 +4,11 @@ from llm_bridge import load_model, PromptArms, FineTune, finetune
 """
 
 from llm_bridge.bandits.prompt_arms import PromptArms
-from llm_bridge.bandits.question_arms import QuestionArms, QuestionRollouts
+from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.language_model import LanguageModel, load_model
 from llm_bridge.measuring.evaluate import Evaluation, evaluate
 from llm_bridge.measuring.measure import Measurement, measure
-from llm_bridge.sampling.generate import Rollouts
+from llm_bridge.sampling.rollouts import QuestionRollouts, Rollouts
 from llm_bridge.training.evaluators import Evaluator
 from llm_bridge.training.learner import FineTune
 from llm_bridge.training.run import Measuring, Run, finetune

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +20,12 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Key, as_key, row_keys
 from llm_bridge import verifiers
-from llm_bridge.bandits.response_arms import OnePromptArms, ResponseArms
-from llm_bridge.sampling.generate import Rollouts
-from llm_bridge.sampling.rollouts import Responses
+from llm_bridge.bandits.response_arms import LonePrompt, Prompt, ResponseArms
+from llm_bridge.sampling.rollouts import QuestionRollouts, Responses, Rollouts
 
 if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
 
-Prompt = str | Sequence[Mapping[str, str]]
 Verifier = Callable[[str], float]
 VerifierFactory = Callable[[Any], Verifier]
 
@@ -148,6 +146,38 @@ class TextArms(ResponseArms):
             asked = np.stack([self.questions_of(own) for own in arms])
         return score_each([self.checks[question] for question in asked.reshape(-1)], texts).reshape(asked.shape)
 
+    def generate(
+        self,
+        questions: np.ndarray,
+        *,
+        max_tokens: int,
+        key: Key,
+        temperature: float,
+        params: Any = None,
+        batch: int | None = None,
+    ) -> Rollouts:
+        """One response to each of these questions, repeats welcome; a question that is alone is read once.
+
+        Args:
+            questions: int [R], places among the examples.
+            max_tokens, temperature, params: as `LanguageModel.generate` takes them.
+            key: row g draws from fold_in(key, g), whatever the batch.
+            batch: responses sampled together, to bound memory; None: all.
+        """
+
+        def sample(rows: np.ndarray, keys: np.ndarray) -> Rollouts:
+            prompts = [self.question_tokens[question] for question in rows]
+            return self.model.sample_rows(prompts, keys, max_tokens=max_tokens, temperature=temperature, params=params)
+
+        sampled = in_batches(sample, questions, key, batch)
+        fields = {field.name: getattr(sampled, field.name) for field in dataclasses.fields(Rollouts)}
+        return QuestionRollouts(**fields, questions=np.asarray(questions, np.int32))
+
+    def pull(self, key: Key, arms: Rollouts) -> jax.Array:
+        """Rewards [R] float32 of R responses. The reward is deterministic: `key` is not used."""
+        as_key(key)
+        return jnp.asarray(score_each([self.checks[question] for question in self.questions_of(arms)], arms.text))
+
     def kept(self, arms: Rollouts | Responses) -> dict[str, Any]:
         """What can be read of responses afterwards: tokens int32 [..., R, T], lengths int32 [..., R], truncated bool
         [..., R]; of several questions, questions int32 [..., R].
@@ -165,7 +195,7 @@ class TextArms(ResponseArms):
 
 
 @dataclass(frozen=True)
-class PromptArms(OnePromptArms, TextArms):
+class PromptArms(TextArms):
     """The responses to one prompt, as arms.
 
     Attributes:
@@ -189,36 +219,19 @@ class PromptArms(OnePromptArms, TextArms):
         self.check_fits(1)
 
     @property
+    def examples(self) -> tuple[LonePrompt]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The one question."""
+        return (LonePrompt(self.prompt),)
+
+    @property
     def checks(self) -> tuple[Verifier, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The one prompt's verifier, as arm sets of several questions have several."""
+        """Its verifier."""
         return (self.verifier,)
 
-    def generate(
-        self,
-        questions: np.ndarray,
-        *,
-        max_tokens: int,
-        key: Key,
-        temperature: float,
-        params: Any = None,
-        batch: int | None = None,
-    ) -> Rollouts:
-        """A response for each entry of `questions` [R], all zero: the prompt is run once for each `batch` of them, and
-        row g draws from fold_in(key, g), whatever the batch.
-        """
-
-        def sample(rows: np.ndarray, keys: np.ndarray) -> Rollouts:
-            del rows
-            return self.model.sample_rows(
-                [self.prompt_tokens], keys, max_tokens=max_tokens, temperature=temperature, params=params
-            )
-
-        return in_batches(sample, questions, key, batch)
-
-    def pull(self, key: Key, arms: Rollouts) -> jax.Array:
-        """Rewards [G] float32 of G rollouts. The reward is deterministic: `key` is not used."""
-        as_key(key)
-        return jnp.asarray(score(self.verifier, arms.text))
+    @property
+    def prompt_tokens(self) -> np.ndarray:
+        """[P] int32, the prompt as the model reads it."""
+        return self.question_tokens[0]
 
 
 def in_batches(

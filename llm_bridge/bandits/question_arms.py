@@ -7,34 +7,21 @@ learner the same: the questions' tokens, responses to some of them, and which qu
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from bandit_rft.errors import InputError
-from bandit_rft.keys import Key, as_key
 from llm_bridge import verifiers
-from llm_bridge.bandits.prompt_arms import Prompt, TextArms, Verifier, VerifierFactory, in_batches, score_each
-from llm_bridge.sampling.generate import Rollouts
+from llm_bridge.bandits.prompt_arms import TextArms, Verifier, VerifierFactory
+from llm_bridge.bandits.response_arms import Question
 
 if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
-
-
-class Question(Protocol):
-    """What is needed of an example: a prompt (text or chat messages) and what the verifier is made from."""
-
-    @property
-    def prompt(self) -> Prompt: ...
-
-    @property
-    def answer(self) -> Any: ...
 
 
 def verifier_of(asked: str | VerifierFactory | None, question: Question) -> Verifier:
@@ -45,17 +32,6 @@ def verifier_of(asked: str | VerifierFactory | None, question: Question) -> Veri
     """
     rule = getattr(question, "verifier", "gsm8k-numeric") if asked is None else asked
     return verifiers.make(rule, question.answer) if isinstance(rule, str) else rule(question.answer)
-
-
-@dataclass(frozen=True, kw_only=True)
-class QuestionRollouts(Rollouts):
-    """Sampled responses to several questions, as `Rollouts`, and
-
-    Attributes:
-        questions: int32 [R], the place among the arm set's questions that each row answers.
-    """
-
-    questions: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -83,55 +59,10 @@ class QuestionArms(TextArms):
             raise InputError("There is no question to learn: give at least one example.")
         self.check_fits(1)
 
-    @property
-    def question_tokens(self) -> tuple[np.ndarray, ...]:
-        """The n prompts as the model reads them, int32 [P] each."""
-        return self._encoded
-
-    @cached_property
-    def _encoded(self) -> tuple[np.ndarray, ...]:
-        return tuple(np.asarray(self.model.encode(example.prompt), np.int32) for example in self.examples)
-
     @cached_property
     def checks(self) -> tuple[Verifier, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Each question's verifier: response text -> reward."""
         return tuple(verifier_of(self.verifier, example) for example in self.examples)
-
-    def generate(
-        self,
-        questions: np.ndarray,
-        *,
-        max_tokens: int,
-        key: Key,
-        temperature: float,
-        params: Any = None,
-        batch: int | None = None,
-    ) -> QuestionRollouts:
-        """One response to each of these questions, repeats welcome; a question that is alone is read once.
-
-        Args:
-            questions: int [R], places among the examples.
-            max_tokens, temperature, params: as `LanguageModel.generate` takes them.
-            key: row g draws from fold_in(key, g), whatever the batch.
-            batch: responses sampled together, to bound memory; None: all.
-        """
-
-        def sample(rows: np.ndarray, keys: np.ndarray) -> Rollouts:
-            prompts = [self.question_tokens[question] for question in rows]
-            return self.model.sample_rows(prompts, keys, max_tokens=max_tokens, temperature=temperature, params=params)
-
-        sampled = in_batches(sample, questions, key, batch)
-        fields = {field.name: getattr(sampled, field.name) for field in dataclasses.fields(Rollouts)}
-        return QuestionRollouts(**fields, questions=np.asarray(questions, np.int32))
-
-    def questions_of(self, arms: QuestionRollouts) -> np.ndarray:
-        """int32 [R], which question each response answers."""
-        return arms.questions
-
-    def pull(self, key: Key, arms: QuestionRollouts) -> jax.Array:
-        """Rewards [R] float32 of R responses. The reward is deterministic: `key` is not used."""
-        as_key(key)
-        return jnp.asarray(score_each([self.checks[question] for question in arms.questions], arms.text))
 
 
 def drawn(key: jax.Array, round_index: jax.Array | int, questions: int, prompts: int) -> jax.Array:

@@ -7,9 +7,10 @@ are None, and a run over them reports reward and Pass@1, never regret (arXiv 260
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import numpy as np
@@ -19,24 +20,52 @@ from bandit_rft.errors import InputError
 if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
 
+Prompt = str | Sequence[Mapping[str, str]]
+
+
+class Question(Protocol):
+    """What is needed of an example: a prompt (text or chat messages) and what the verifier is made from."""
+
+    @property
+    def prompt(self) -> Prompt: ...
+
+    @property
+    def answer(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class LonePrompt:
+    """The question of an arm set of one prompt, whose verifier needs no answer.
+
+    Attributes:
+        prompt: a text, or chat messages.
+        answer: what the verifier was made from, where it is known.
+    """
+
+    prompt: Prompt
+    answer: Any = None
+
 
 class ResponseArms(abc.ABC):
-    """Responses to some questions, as arms. Subclasses are frozen dataclasses that have `model`.
+    """Responses to some questions, as arms; a prompt is one question. Subclasses are frozen dataclasses.
 
     Attributes:
         model: whose tokenizer and chat template encode the prompts, and whose context bounds them.
+        examples: the questions.
     """
 
     model: LanguageModel
+    examples: Sequence[Question]
 
-    @property
-    @abc.abstractmethod
+    @cached_property
     def question_tokens(self) -> tuple[np.ndarray, ...]:
         """The questions as the model reads them, int32 [P] each."""
+        return tuple(np.asarray(self.model.encode(example.prompt), np.int32) for example in self.examples)
 
-    @abc.abstractmethod
     def questions_of(self, arms: Any) -> np.ndarray:
         """int32 [R], which question each response answers."""
+        questions = getattr(arms, "questions", None)
+        return np.zeros(arms.lengths.shape, np.int32) if questions is None else np.asarray(questions)
 
     @abc.abstractmethod
     def pull(self, key: jax.Array, arms: Any) -> jax.Array:
@@ -60,26 +89,6 @@ class ResponseArms(abc.ABC):
         """None: no means but the rewards themselves are known."""
         del arms
         return None
-
-
-class OnePromptArms(ResponseArms):
-    """Responses to one prompt. Subclasses have `prompt` too: a text, or chat messages."""
-
-    prompt: Any
-
-    @cached_property
-    def prompt_tokens(self) -> np.ndarray:
-        """[P] int32, the prompt as the model reads it."""
-        return np.asarray(self.model.encode(self.prompt), np.int32)
-
-    @property
-    def question_tokens(self) -> tuple[np.ndarray, ...]:
-        """The one prompt, as arm sets of several questions have several."""
-        return (self.prompt_tokens,)
-
-    def questions_of(self, arms: Any) -> np.ndarray:
-        """int32 [R] of zeros: every response answers the one prompt."""
-        return np.zeros(arms.lengths.shape, np.int32)
 
 
 def check_fit(model: LanguageModel, questions: Sequence[np.ndarray], max_tokens: int) -> None:

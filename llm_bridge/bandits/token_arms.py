@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Key, as_key
-from llm_bridge.bandits.prompt_arms import Prompt
-from llm_bridge.bandits.response_arms import OnePromptArms, ResponseArms
+from llm_bridge.bandits.response_arms import LonePrompt, Prompt, ResponseArms
 from llm_bridge.sampling.rollouts import Responses
 from llm_bridge.tiny import vocabulary
 from llm_bridge.tiny.verifier import TokenVerifier, answer_table, matches
@@ -48,7 +45,7 @@ class TokenArms(ResponseArms):
 
 
 @dataclass(frozen=True)
-class TokenPromptArms(OnePromptArms, TokenArms):
+class TokenPromptArms(TokenArms):
     """The responses to one prompt of an embedded model, as arms.
 
     Attributes:
@@ -68,6 +65,11 @@ class TokenPromptArms(OnePromptArms, TokenArms):
         _check_tokens(self.model, "PromptArms")
         TokenVerifier(self.answer)
         self.check_fits(1)
+
+    @property
+    def examples(self) -> tuple[LonePrompt]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The one question."""
+        return (LonePrompt(self.prompt, self.answer),)
 
     def pull(self, key: Key, arms: Responses) -> Array:
         """Rewards [G] float32, 0 or 1; `key` is not used. NaN, which `run` refuses in a sentence, where a response's
@@ -91,7 +93,7 @@ class TokenQuestionArms(TokenArms):
     """
 
     model: LanguageModel
-    examples: Sequence[Example]
+    examples: Sequence[Example]  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "examples", tuple(self.examples))
@@ -100,20 +102,6 @@ class TokenQuestionArms(TokenArms):
         _check_tokens(self.model, "QuestionArms")
         answer_table([example.answer for example in self.examples])
         self.check_fits(1)
-
-    @property
-    def question_tokens(self) -> tuple[np.ndarray, ...]:
-        """The n prompts as the model reads them, int32 [P] each."""
-        return self._encoded
-
-    @cached_property
-    def _encoded(self) -> tuple[np.ndarray, ...]:
-        return tuple(np.asarray(self.model.encode(example.prompt), np.int32) for example in self.examples)
-
-    def questions_of(self, arms: Responses) -> np.ndarray:
-        """int32 [R], which question each response answers."""
-        assert arms.questions is not None
-        return np.asarray(arms.questions)
 
     def pull(self, key: Key, arms: Responses) -> Array:
         """Rewards [R] float32 as of `TokenPromptArms.pull`, of each response by its own question's answer."""

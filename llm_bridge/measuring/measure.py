@@ -36,7 +36,7 @@ from llm_bridge.measuring.evaluate import wilson
 from llm_bridge.measuring.gap_estimate import GapEstimate, Response
 
 if TYPE_CHECKING:
-    from llm_bridge.bandits.prompt_arms import Prompt
+    from llm_bridge.bandits.response_arms import Prompt
     from llm_bridge.language_model import LanguageModel
 
 Array = jax.Array

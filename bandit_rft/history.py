@@ -35,8 +35,8 @@ class History:
         evaluations: measurements made between rounds, as plain records ({"round": …, "split": …, "pass_at_1": …}).
         notes: sentences that whoever reads the numbers must know.
         config: the call that made this history, in plain JSON values.
-        final_state: the learners' states after the last round (leading axis S under the scan loop; the last seed's
-            state under the host loop), or None when loaded from a file.
+        final_state: the learners' states after the last round (leading axis S where seeds are computed together; else a
+            tuple of S states, or the one seed's own), or None when loaded from a file.
     """
 
     rewards: np.ndarray

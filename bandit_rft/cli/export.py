@@ -64,10 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     saved = folder / "checkpoints"
     checkpoints.require(saved, arguments.round)
     model = load_pinned(folder, config)
-    if seeds is None:
-        done, params = checkpoints.load_part(saved, "params", model.params, round=arguments.round)
-    else:
-        done, params = _of_one_seed(saved, model.params, seeds, arguments.seed, arguments.round)
+    seed = None if seeds is None else arguments.seed
+    done, params = checkpoints.load_part(saved, "params", model.params, round=arguments.round, seed=seed)
     out = export.save_pretrained(model, arguments.out, params, dtype=arguments.dtype)
     size = sum(file.stat().st_size for file in out.iterdir())
     name = config["model"]
@@ -91,17 +89,3 @@ def _asked(folder: Path) -> Mapping[str, Any]:
     if found.get("python") is True and all(isinstance(found.get(name), str) for name in names):
         return {name: found[name] for name in names}
     return config_of(str(folder), {}).to_json()
-
-
-def _of_one_seed(saved: Path, base: Any, seeds: int, seed: int, round: int | None) -> tuple[int, Any]:
-    """(rounds done, weights) of one seed; the checkpoint holds every seed's, with the seed as leading axis."""
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
-
-    from llm_bridge.training import checkpoints
-
-    # A template only: broadcast on the host, it takes no memory for the seeds.
-    like = jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (seeds, *leaf.shape)), base)
-    done, params = checkpoints.load_part(saved, "params", like, round=round)
-    return done, jax.tree.map(lambda leaf: jnp.asarray(leaf[seed]), params)

@@ -41,6 +41,7 @@ PyTree = Any
 _LOG = logging.getLogger(__name__)
 _PREFIX = "round_"
 _SHORT = "-reduced"
+_SEED = re.compile(r"^\[\d+\]")  # before the names of a seed's leaves, where each seed has a state of its own
 _NAME = re.compile(f"{_PREFIX}([0-9]{{8,18}})({_SHORT})?")
 # 1 had no checksum over meta.json itself; 3 lacks a part of the state.
 _FORMATS = _UNCHECKED, _WHOLE, _REDUCED = 1, 2, 3
@@ -131,7 +132,9 @@ def load_latest(
     return None
 
 
-def load_part(folder: str | Path, part: str, like: PyTree, *, round: int | None = None) -> tuple[int, PyTree]:
+def load_part(
+    folder: str | Path, part: str, like: PyTree, *, round: int | None = None, seed: int | None = None
+) -> tuple[int, PyTree]:
     """(round, part) of a checkpoint: one field of its state, the rest of which is not read.
 
     Args:
@@ -139,6 +142,7 @@ def load_part(folder: str | Path, part: str, like: PyTree, *, round: int | None 
         part: the field's name in the state.
         like: the field's structure: arrays, whose shapes, dtypes and placement are wanted.
         round: of the checkpoint; None: the newest that reads back to the bit.
+        seed: of a run of many seeds whose; in its state they stand one after another, or along a leading axis.
 
     Raises:
         InputError: no checkpoint (of that round), a damaged one, or one of another structure.
@@ -146,7 +150,7 @@ def load_part(folder: str | Path, part: str, like: PyTree, *, round: int | None 
     folder = Path(folder).absolute()
     for path in reversed(require(folder, round)):
         try:
-            return _load_part(path, part, like)
+            return _load_part(path, part, like, seed)
         except InputError:
             raise
         except Exception as error:  # as in `load_latest`
@@ -318,7 +322,8 @@ def _header(path: Path) -> dict[str, Any] | None:
 
 
 def _within(name: str, part: str) -> bool:
-    """Whether a leaf's name is of this field of the state."""
+    """Whether a leaf's name is of this field of the state, or of a seed's state."""
+    name = _SEED.sub("", name)
     rest = name.removeprefix(f".{part}")
     return rest != name and not (rest[:1].isalnum() or rest[:1] == "_")
 
@@ -381,26 +386,32 @@ def _load(path: Path, like: PyTree, finished: int | None) -> tuple[int, PyTree, 
     return int(header["round"]), jax.tree.unflatten(tree, restored), header["meta"]
 
 
-def _load_part(path: Path, part: str, like: PyTree) -> tuple[int, PyTree]:
+def _load_part(path: Path, part: str, like: PyTree, seed: int | None) -> tuple[int, PyTree]:
     header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     places = {entry["name"]: place for place, entry in enumerate(header["leaves"])}
     names, leaves, tree = checkpoint_files.flatten(like)
+    apart = f"[{seed}]" if any(name.startswith(f"[{seed}]") for name in places) else ""
+    stacked = seed is not None and not apart
     target: dict[int, Any] = {}
     entries = []
     for name, leaf in zip(names, leaves, strict=True):
-        place = places.get(f".{part}{name}")
+        place = places.get(f"{apart}.{part}{name}")
         entry = None if place is None else header["leaves"][place]
-        if entry is None or entry["shape"] != list(leaf.shape) or entry["dtype"] != str(leaf.dtype):
+        held = entry["shape"][stacked:] if entry is not None else None
+        if entry is None or held != list(leaf.shape) or entry["dtype"] != str(leaf.dtype):
             held = "lacks it" if entry is None else f"has it with shape {entry['shape']} and type {entry['dtype']}"
             raise InputError(
                 f"The model has {part}{name} of shape {list(leaf.shape)} and type {leaf.dtype}, but checkpoint {path} "
                 f"{held}: use the run's own model."
             )
         assert place is not None
-        target[place] = ocp.utils.to_shape_dtype_struct(leaf)
+        # Of stacked seeds a template only: broadcast on the host, it takes no memory for them.
+        whole = np.broadcast_to(np.zeros((), leaf.dtype), entry["shape"]) if stacked else leaf
+        target[place] = ocp.utils.to_shape_dtype_struct(whole)
         entries.append((place, entry))
     values = _read(path, target)
     for place, entry in entries:
         if checkpoint_files.crc32(values[place]) != entry["crc32"]:
             raise OSError(f"{entry['name']} differs from what was written")
-    return int(header["round"]), jax.tree.unflatten(tree, [values[place] for place, _ in entries])
+    found = [jnp.asarray(values[place][seed]) if stacked else values[place] for place, _ in entries]
+    return int(header["round"]), jax.tree.unflatten(tree, found)

@@ -16,6 +16,7 @@ from bandit_rft.run_law import RunLaw
 from bandit_rft.runs import read_history
 from bandit_rft.runs.rollouts import rounds_of
 from llm_bridge import Evaluator, FineTune, LanguageModel, PromptArms, QuestionArms, finetune, load_model
+from llm_bridge.training import kept_checkpoints
 from llm_bridge.training.recorder import RunRecorder
 from llm_bridge.training.run import Run
 from tests.bandit_rft import tiny_folder
@@ -113,6 +114,26 @@ def test_a_seed_does_not_depend_on_how_many_run_beside_it(model: LanguageModel, 
         np.testing.assert_array_equal(x, y)
     ours, alone = ([(e["round"], e["measured"], e["per_question"]) for e in run.evaluations] for run in (both, one))
     assert [e for e, record in zip(ours, both.evaluations, strict=True) if record["seed"] in (None, 0)] == alone
+
+
+def test_seeds_with_states_of_their_own_are_exported_and_closed(
+    model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint holds the states one after another. Catches another seed's weights, and a finished run whose
+    optimiser's states stay, or are missed when it is to go on."""
+    monkeypatch.setattr(kept_checkpoints, "LARGE", 1)
+    run = go(model, tmp_path / "run", rounds=1)
+    for seed in (0, 1):
+        assert main(["export", str(tmp_path / "run"), "--seed", str(seed), "--out", str(tmp_path / str(seed))]) == 0
+        tuned = load_model(str(tmp_path / str(seed)))
+        for x, y in zip(*map(jax.tree.leaves, (tuned.params, run.weights(seed))), strict=True):
+            np.testing.assert_array_equal(x, y)
+    meta = json.loads((next((tmp_path / "run" / "checkpoints").glob("round_*")) / "meta.json").read_text())
+    assert meta["dropped"] == "opt_state"
+    again = go(model, tmp_path / "run", rounds=1)
+    np.testing.assert_array_equal(again.history.rewards, run.history.rewards)
+    with pytest.raises(InputError, match="keeps the weights of its last round"):
+        go(model, tmp_path / "run", rounds=2)
 
 
 def test_the_folder_names_objects_by_their_source(model: LanguageModel, tmp_path: Path, capsys: Any) -> None:

@@ -7,12 +7,14 @@ fine-tuning run has then saved what was done.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from bandit_rft.errors import InputError
+from bandit_rft.errors import InputError, ModelWarning, SweepWarning
 from bandit_rft.runs import stopping
 
 COMMANDS = (
@@ -46,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     try:
         parsed = parser().parse_args(arguments)
-        return parsed.run(parsed)
+        with _warnings_as_sentences():
+            return parsed.run(parsed)
     except InputError as error:
         from bandit_rft.runs.rollouts import printable
 
@@ -62,3 +65,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has gone: nobody is left to tell
         sys.stderr.close()
         return 141
+
+
+@contextlib.contextmanager
+def _warnings_as_sentences() -> Iterator[None]:
+    """Warnings of this library are for users: a sentence, and no line of Python with it."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *where: Any, **how: Any) -> None:
+            if issubclass(category, ModelWarning | SweepWarning):
+                from bandit_rft.runs.rollouts import printable
+
+                print(f"bandit-rft: {printable(str(message))}", file=sys.stderr, flush=True)
+            else:
+                others(message, category, *where, **how)
+
+        warnings.showwarning = show
+        yield

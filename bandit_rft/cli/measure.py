@@ -36,6 +36,7 @@ from bandit_rft.errors import InputError
 
 if TYPE_CHECKING:
     from bandit_rft.runs import RunFolder
+    from llm_bridge import LanguageModel
     from llm_bridge.data.datasets import Dataset, Example
     from llm_bridge.measuring.measure import Measurement
     from llm_bridge.measuring.scan import Row
@@ -145,13 +146,13 @@ def run(arguments: argparse.Namespace) -> int:
         verifier_of(config.verifier, example)
     defaults = {entry.name: entry.default for entry in dataclasses.fields(MeasureConfig)}
     out, before = arguments.out or _default_folder(config), verifiers.counts()
-    config = _fitting(config, Path(out), chosen)
+    config, model = _fitting(config, Path(out), chosen)
     with RunFolder.claim(out, config.to_json(), defaults=defaults) as folder:
         folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision)
         if config.scan:
-            _scan(config, data, chosen, folder, arguments.wanted)
+            _scan(config, data, chosen, folder, arguments.wanted, model)
         else:
-            _measure(config, chosen[0], folder)
+            _measure(config, chosen[0], folder, model)
         counted = verifiers.counts().since(before)
         folder.amend_manifest(finished=now(), verifier_counts=dataclasses.asdict(counted))
         if counted.said():
@@ -160,20 +161,40 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _fitting(config: MeasureConfig, out: Path, examples: list[Example]) -> MeasureConfig:
-    """The configuration with a number for `max_tokens`: given, that of the folder, or what fits these questions."""
+def _fitting(config: MeasureConfig, out: Path, examples: list[Example]) -> tuple[MeasureConfig, LanguageModel | None]:
+    """The configuration with a number for `max_tokens`: given, that of the folder, or what fits these questions; and
+    the model, where it had to be loaded for that.
+    """
     from bandit_rft.runs import CONFIG, read_json
-    from llm_bridge import load_model
     from llm_bridge.training import defaults
 
-    fits = config.max_tokens
+    fits, model = config.max_tokens, None
     if fits is None and (out / CONFIG).is_file():
         before = read_json(out / CONFIG).get("max_tokens")
         fits = before if isinstance(before, int) else None
     if fits is None:
-        model = load_model(config.model, config.dtype)
+        model = _load(config, None)
         fits = defaults.max_tokens(model, [model.encode(example.prompt) for example in examples])
-    return dataclasses.replace(config, max_tokens=fits)
+    return dataclasses.replace(config, max_tokens=fits), model
+
+
+def _load(config: MeasureConfig, date: str | None) -> LanguageModel:
+    from llm_bridge import load_model
+
+    # A scan differentiates nothing: no need of masters.
+    stored = config.dtype if config.scan else "float32"
+    return load_model(config.model, config.dtype, param_dtype=stored, prompt_date=date)
+
+
+def _loaded(config: MeasureConfig, folder: RunFolder, model: LanguageModel | None) -> LanguageModel:
+    """The model, read once, its chat template shown the moment that the folder keeps."""
+    from llm_bridge.models import chat_template
+    from llm_bridge.training.pinned_prompts import prompt_date
+
+    date = prompt_date(folder.path, config.prompt_date)
+    if model is None:
+        return _load(config, date)
+    return model if date is None else dataclasses.replace(model, prompt_date=chat_template.moment(date))
 
 
 def _default_folder(config: MeasureConfig) -> str:
@@ -188,16 +209,15 @@ def _default_folder(config: MeasureConfig) -> str:
 # ---------------------------------------------------------------------------------------------------- one question
 
 
-def _measure(config: MeasureConfig, example: Example, folder: RunFolder) -> None:
+def _measure(config: MeasureConfig, example: Example, folder: RunFolder, model: LanguageModel | None) -> None:
     import jax
 
     from bandit_rft.keys import Purpose, as_key
     from bandit_rft.runs import has_fields, read_json, to_json, write_atomically
     from bandit_rft.runs.progress import ProgressLine
-    from llm_bridge import load_model
     from llm_bridge.bandits.question_arms import verifier_of
     from llm_bridge.measuring.measure import measure
-    from llm_bridge.training.pinned_prompts import keep_prompts, prompt_date
+    from llm_bridge.training.pinned_prompts import keep_prompts
 
     path = folder.path / RESULT
     if path.exists():
@@ -208,7 +228,7 @@ def _measure(config: MeasureConfig, example: Example, folder: RunFolder) -> None
         print(told(config, before))
         return
     assert config.max_tokens is not None
-    model = load_model(config.model, config.dtype, prompt_date=prompt_date(folder.path, config.prompt_date))
+    model = _loaded(config, folder, model)
     keep_prompts(folder, model, [model.encode(example.prompt)])
     with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0") as line:
         found: Measurement = measure(
@@ -252,14 +272,20 @@ def told(config: MeasureConfig, found: dict[str, Any]) -> str:
 # ---------------------------------------------------------------------------------------------------- many questions
 
 
-def _scan(config: MeasureConfig, data: Dataset, chosen: list[Example], folder: RunFolder, wanted: float | None) -> None:
+def _scan(
+    config: MeasureConfig,
+    data: Dataset,
+    chosen: list[Example],
+    folder: RunFolder,
+    wanted: float | None,
+    model: LanguageModel | None,
+) -> None:
     import time
 
     from bandit_rft.runs import SCAN, LineWriter, read_lines, rewrite_lines, write_atomically
     from bandit_rft.runs.progress import ProgressLine
-    from llm_bridge import load_model
     from llm_bridge.measuring import scan
-    from llm_bridge.training.pinned_prompts import keep_prompts, prompt_date
+    from llm_bridge.training.pinned_prompts import keep_prompts
 
     if config.shortest is not None:
         places = set(scan.shortest(data, [example.index for example in chosen], config.shortest))
@@ -273,9 +299,7 @@ def _scan(config: MeasureConfig, data: Dataset, chosen: list[Example], folder: R
     left = [example for example in chosen if example.index not in done]
     if left:
         examples = [(example.index, example) for example in left]
-        date = prompt_date(folder.path, config.prompt_date)
-        # Nothing is differentiated: no need of masters.
-        model = load_model(config.model, config.dtype, param_dtype=config.dtype, prompt_date=date)
+        model = _loaded(config, folder, model)
         keep_prompts(folder, model, [model.encode(example.prompt) for example in chosen])
         writer = LineWriter(path)
         start = time.monotonic()

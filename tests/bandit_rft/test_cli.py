@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bandit_rft.cli import main
+from bandit_rft.errors import ModelWarning
 from tests.bandit_rft import tiny_folder
 from tests.bandit_rft.command_line import RUN, refused
 
@@ -230,3 +232,19 @@ def test_evaluate_prints_pass_at_1_with_its_interval(
     numbers = json.loads((tmp_path / "numbers.json").read_text())
     assert numbers["responses"] == 32
     assert numbers["interval"][0] <= numbers["pass_at_1"] <= numbers["interval"][1]
+
+
+def test_a_warning_of_ours_is_a_sentence(monkeypatch, capsys):
+    """Catches Python's own form, with a file, a line number and a line of code."""
+    from bandit_rft.cli import theory as command
+
+    def warns(arguments) -> int:
+        del arguments
+        warnings.warn("The model \x1b[31mgoes on.", ModelWarning, stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(command, "run", warns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["theory"]) == 0
+    assert capsys.readouterr().err == "bandit-rft: The model \\x1b[31mgoes on.\n"

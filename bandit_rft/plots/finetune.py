@@ -119,7 +119,8 @@ def run_title(history: History) -> str:
     seeds = f", {history.seeds} seeds" if history.seeds > 1 else ""
     several = _indices(config)
     named = f"questions {several}" if several else f"question {config['index']}"
-    question = f"{named} of {Path(config['data']).stem}" if config["data"] else "one prompt"
+    own = f"{len(config['index'])} questions" if isinstance(config["index"], list) else "one prompt"
+    question = f"{named} of {Path(config['data']).stem}" if config["data"] else own
     return f"{Path(config['model']).name} on {question}{seeds}"
 
 

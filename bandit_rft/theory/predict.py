@@ -140,6 +140,6 @@ def _approximate(summary: Summary) -> tuple[str, ...]:
         )
     if not summary.exact:
         relative = summary.kappa_standard_error / summary.kappa
-        known = f"{relative:.0%}" if math.isfinite(relative) else "an unknown error"
-        flags.append(f"kappa was measured, with a relative standard error of {known}")
+        known = f"a relative standard error of {relative:.0%}" if math.isfinite(relative) else "an unknown error"
+        flags.append(f"kappa was measured, with {known}")
     return tuple(flags)

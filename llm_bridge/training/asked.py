@@ -1,21 +1,28 @@
 """What a run in Python was asked, in words: the questions of its arm sets, and objects by name and digest.
 
 A run folder says what was done. Numbers and names are written as they are; a function or an object of the user's own
-(verifier, signal, optimiser) by module, qualified name and the SHA-256 of its source.
+(verifier, signal, optimiser) by module, qualified name and the SHA-256 of its source and of what it holds.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import inspect
-from collections.abc import Mapping
+import marshal
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import CellType, ModuleType
 from typing import Any
+
+import jax
+import numpy as np
 
 from llm_bridge import verifiers
 from llm_bridge.bandits.prompt_arms import VerifierFactory
 from llm_bridge.bandits.response_arms import Prompt, ResponseArms
+from llm_bridge.language_model import LanguageModel
 from llm_bridge.training.learner import FineTune
 
 PYTHON = "python"  # in config.json: the run was made from Python objects, which the file names but does not hold
@@ -100,14 +107,71 @@ def name_of(thing: Any) -> str:
     return f"{named.__module__}:{named.__qualname__}"
 
 
-def digest_of(thing: Any) -> str | None:
-    """The SHA-256 of an object's source: of a function its own text, of any other object its type's; None where Python
-    cannot find the source (code that was typed into an interpreter).
+def digest_of(thing: Any) -> str:
+    """The SHA-256 of what a function or an object of the user's own does: its source, and all that it holds.
+
+    Held are default arguments, values closed over, fields, and in turn what those hold: `adam(0.01)` and `adam(0.02)`
+    have one source and two digests. Where Python cannot find a source (code that was typed into an interpreter), its
+    byte code stands in. Left out: what is called by a global name, and a `LanguageModel`, whose files have digests of
+    their own.
     """
-    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    found = hashlib.sha256()
+    for piece in _pieces(thing, set()):
+        found.update(len(piece).to_bytes(8, "little") + piece)
+    return found.hexdigest()
+
+
+def _pieces(thing: Any, seen: set[int]) -> Iterator[bytes]:
+    """What a value is made of; each object once."""
+    if thing is None or isinstance(thing, bool | int | float | complex | str | bytes):
+        yield f"{type(thing).__name__} {thing!r}".encode(errors="surrogatepass")
+        return
+    if id(thing) in seen:
+        yield b"above"
+        return
+    seen.add(id(thing))
+    held: list[Any] = []
+    if isinstance(thing, np.ndarray | np.generic | jax.Array):
+        yield f"array {thing.dtype} {thing.shape}".encode()
+        yield np.asarray(thing).tobytes()
+    elif isinstance(thing, type):
+        yield _source(thing)
+    elif isinstance(thing, ModuleType | LanguageModel):
+        yield type(thing).__name__.encode()
+    elif isinstance(thing, Mapping):
+        held = [type(thing), *(part for item in thing.items() for part in item)]
+    elif isinstance(thing, set | frozenset):
+        held = [type(thing), *sorted(thing, key=repr)]
+    elif isinstance(thing, tuple | list):  # named tuples too, such as optax's transformations
+        held = [type(thing), *thing]
+    elif isinstance(thing, functools.partial):
+        held = [thing.func, thing.args, thing.keywords]
+    elif inspect.ismethod(thing):
+        held = [thing.__func__, thing.__self__]
+    elif callable(thing) and inspect.isfunction(inspect.unwrap(thing)):
+        function = inspect.unwrap(thing)
+        yield _source(function)
+        held = [function.__defaults__, function.__kwdefaults__]
+        held += [_content(cell) for cell in function.__closure__ or ()]
+    else:
+        held = [type(thing), getattr(thing, "__dict__", None)]
+    for part in held:
+        yield from _pieces(part, seen)
+
+
+def _source(thing: Any) -> bytes:
+    """Of a function or a type its own text; else its byte code, or its name."""
     try:
-        return hashlib.sha256(inspect.getsource(named).encode()).hexdigest()
+        return inspect.getsource(thing).encode(errors="surrogatepass")
     except (OSError, TypeError):
+        code = getattr(thing, "__code__", None)
+        return marshal.dumps(code.replace(co_filename="")) if code is not None else name_of(thing).encode()
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not assigned yet
         return None
 
 
@@ -125,12 +189,21 @@ def settings_of(learner: FineTune) -> dict[str, Any]:
     return found
 
 
-def objects_of(arms: ResponseArms, learner: FineTune) -> dict[str, str | None]:
-    """Digests of the user's own objects in a run, by what they are called there."""
-    things = {"signal": learner.signal, "optimizer": learner.optimizer, "learning_rate": learner.learning_rate}
-    found = {f"{name} {name_of(thing)}": digest_of(thing) for name, thing in things.items() if _own(thing)}
-    rules = [getattr(arms, "verifier", None)]
-    return found | {f"verifier {name_of(rule)}": digest_of(rule) for rule in rules if _own(rule)}
+def objects_of(arms: ResponseArms, learner: FineTune, evaluators: Iterable[tuple[str, Any]] = ()) -> dict[str, str]:
+    """Digests of the user's own objects in a run, by what they are called there.
+
+    Args:
+        arms, learner: of the run.
+        evaluators: (name, verifier) of each measurement between the rounds.
+    """
+    things = [
+        ("signal", learner.signal),
+        ("optimizer", learner.optimizer),
+        ("learning_rate", learner.learning_rate),
+        ("verifier", getattr(arms, "verifier", None)),
+        *((f"verifier of evaluation {name}:", verifier) for name, verifier in evaluators),
+    ]
+    return {f"{name} {name_of(thing)}": digest_of(thing) for name, thing in things if _own(thing)}
 
 
 def _own(thing: Any) -> bool:

@@ -42,7 +42,7 @@ def of_run(
     training: Sequence[Asked],
     test: Sequence[Any],
     verifier: str | None,
-    objects: Mapping[str, str | None],
+    objects: Mapping[str, str],
 ) -> dict[str, Any]:
     """What the manifest keeps: "model" and "verifier" by file, "training" and "test" by question, "objects" by name.
 
@@ -50,8 +50,7 @@ def of_run(
         model: as loaded; one that was made in memory has no digest.
         training, test: the questions, each with its prompt, its answer and its own verifier's name.
         verifier: the one for all of them; None: each its own.
-        objects: digests of what the user gave as Python objects; None where the source is unknown, which is not
-            checked.
+        objects: digests of what the user gave as Python objects.
     """
     # A verifier that came as an object is among the objects: its name leads to no file.
     names = dict.fromkeys(
@@ -62,7 +61,7 @@ def of_run(
         "verifier": {file: digest for name in names for file, digest in _of_verifier(name).items()},
         "training": _of_questions(training, verifier),
         "test": _of_questions(test, verifier),
-        "objects": {name: digest for name, digest in objects.items() if digest is not None},
+        "objects": dict(objects),
     }
 
 

@@ -66,6 +66,12 @@ class Evaluator:
     def __post_init__(self) -> None:
         object.__setattr__(self, "examples", tuple(self.examples))
         object.__setattr__(self, "ks", tuple(sorted(set(self.ks))))
+        for example in self.examples:
+            if not hasattr(example, "prompt") or not hasattr(example, "answer"):
+                raise InputError(
+                    f"Evaluator {self.name!r} has an example of type {type(example).__name__}: give questions that "
+                    "have a prompt and an answer."
+                )
         if not self.name or not self.examples:
             raise InputError("An Evaluator has no name or no question: give both.")
         if not self.ks or self.ks[0] < 1:
@@ -138,6 +144,8 @@ def evaluators_of(asked: Iterable[Any], arms: ResponseArms) -> list[Evaluator]:
         InputError: something else, or a name given twice.
     """
     found: list[Evaluator] = []
+    if isinstance(asked, str | ResponseArms | Evaluator) or not isinstance(asked, Iterable):
+        raise InputError("evaluate is no list: give one, such as [arms].")
     for entry in asked:
         if isinstance(entry, Evaluator):
             found.append(entry)

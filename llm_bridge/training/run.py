@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ from bandit_rft import arguments, run_law
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.keys import Key, Purpose, as_key, recorded
-from bandit_rft.runs import CONFIG, DIGESTS, RunFolder, explain_disk_errors, loggers, now, read_json
+from bandit_rft.runs import CONFIG, DIGESTS, RunFolder, dumps, explain_disk_errors, loggers, now, read_json
 from bandit_rft.runs.progress import ProgressLine
 from bandit_rft.runs.rollouts import write_questions
 from bandit_rft.runs.stopping import StopRequest, say
@@ -66,11 +67,18 @@ class Measuring:
         rollouts: fresh responses.
         standard_error: of kappa too, for two thirds more time.
         batch: responses generated together, to bound memory; it changes no draw.
+
+    Raises:
+        InputError: rollouts or batch below 1.
     """
 
     rollouts: int = 64
     standard_error: bool = True
     batch: int = 32
+
+    def __post_init__(self) -> None:
+        for name in ("rollouts", "batch"):
+            arguments.whole(f"Measuring's {name}", getattr(self, name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +143,7 @@ def finetune(
     *,
     evaluate: Sequence[Any] = (),
     measure: bool | int | Measuring | None = None,
-    log: Sequence[str | loggers.Logger] = (),
+    log: str | Sequence[str | loggers.Logger] = (),
     config: Mapping[str, Any] | None = None,
     checkpoint_every: int = 50,
     keep_checkpoints: int = 2,
@@ -157,9 +165,9 @@ def finetune(
         measure: measure p0 and kappa of the one question before the run, for `Run.predict`: True (64 responses), how
             many responses, or `Measuring`. A learner's `step_over_kappa` measures in any case.
         log: "tensorboard", "wandb", or objects of `bandit_rft.runs.loggers.Logger`.
-        config: what config.json says, where the arguments were made from names: `bandit-rft finetune` gives it. None:
-            written from the objects, with the module, name and source digest of what is no plain value; such a folder
-            is continued by this call, and not from its config.json alone.
+        config: more for config.json, plain JSON values beside what the arguments say: they stand there with the module
+            and name of what is no plain value, and such a folder is continued by this call, not from its file alone.
+            One that has a "command" is the whole of config.json: `bandit-rft finetune` gives it.
         checkpoint_every: rounds between checkpoints; evaluated rounds and the last have one too.
         keep_checkpoints: newest checkpoints that are kept.
         keep_optimizer: keep the optimiser's state of a finished run too, where it is over 100 MB.
@@ -168,8 +176,9 @@ def finetune(
 
     Raises:
         InputError: whatever is wrong with model, arms, settings or folder, before anything is written; a folder of
-            another run.
-        NotFiniteError: a loss, a gradient or weights that are not finite; checkpoints before them are kept.
+            another run; later, a kappa that cannot be measured, a reward that is no finite number, a full disk, or a
+            loss, gradient or weights that are not finite (checkpoints before them are kept).
+        Stopped: SIGTERM or Ctrl-C, once what was done is saved (`bandit_rft.runs.stopping`).
 
     Where the model is one of the embedded ones and every answer is checked by gsm8k-strict, several seeds run in one
     compiled scan, their rewards computed on the device: the same draws, and weights equal up to float32 rounding.
@@ -177,9 +186,12 @@ def finetune(
     words = words or Words()
     rounds, seeds = (arguments.whole(name, n) for name, n in (("rounds", rounds), ("seeds", seeds)))
     key_of_run = as_key(key, words.option("key"))
+    log = [log] if isinstance(log, str) else list(log)
     loggers.check([name for name in log if isinstance(name, str)])
     if not isinstance(arms, ResponseArms):
         raise InputError(f"arms is {type(arms).__name__}: give PromptArms or QuestionArms.")
+    if not isinstance(learner, FineTune):
+        raise InputError(f"learner is {type(learner).__name__}: give FineTune(model, ...).")
     if learner.model is not arms.model:
         raise InputError("FineTune and its arms have different models: give both the same one.")
     evaluators = evaluators_of(evaluate, arms)
@@ -206,12 +218,13 @@ def finetune(
         temporary = tempfile.TemporaryDirectory(prefix="bandit_rft_run_") if out is None else None
         place = Path(out or "") if temporary is None else Path(temporary.name) / "run"
         stack.enter_context(explain_disk_errors(place))
+        verifiers_of = [(entry.name, entry.verifier) for entry in evaluators]
         test = [question for entry in evaluators if entry.name != "train" for question in entry.examples]
         begun = Continuation(
             words=words,
             places=[question.index for question in questions],
             rules=[question.verifier for question in questions],
-            digests=digests.of_run(model, questions, test, words.verifier, objects_of(arms, learner)),
+            digests=digests.of_run(model, questions, test, words.verifier, objects_of(arms, learner, verifiers_of)),
         )
         defaults_of = {"seeds": 1, **words.defaults}
         folder = stack.enter_context(RunFolder.claim(place, said_config, defaults=defaults_of, continues=begun))
@@ -311,12 +324,18 @@ def _config(
     evaluators: Sequence[Evaluator],
     measuring: Measuring | None,
 ) -> dict[str, Any]:
-    """config.json: as given, or what the objects say."""
-    if given is not None:
+    """config.json: as given whole, or what the objects say and what is given beside it.
+
+    Raises:
+        InputError: what is given contradicts an argument, or is no JSON.
+    """
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(f"config is {type(given).__name__}: give a dict of plain JSON values.")
+    if given is not None and "command" in given:
         return dict(given)
     questions, model = len(arms.question_tokens), learner.model
     decoder = nnx.merge(model.graphdef, model.params)
-    return {
+    said = {
         "command": "finetune",
         PYTHON: True,
         "model": model.name,
@@ -336,6 +355,13 @@ def _config(
         "measure_rollouts": None if measuring is None else measuring.rollouts,
         **settings_of(learner),
     }
+    for name, value in (given or {}).items():
+        if name in said and value != said[name]:
+            raise InputError(f"config has {name} = {value!r} and the run has {said[name]!r}: leave it out of config.")
+    try:
+        return json.loads(dumps({**(given or {}), **said}))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"config is no JSON ({error}): give a dict of plain values.") from None
 
 
 def _resolved(
@@ -400,10 +426,12 @@ def _on_the_device(arms: Any, learner: FineTune, questions: Sequence[AskedQuesti
         return arms
     if plans.refused(learner) is not None:
         return arms
-    if len(questions) == 1:
-        return TokenPromptArms(arms.model, questions[0].encoded, questions[0].answer)
-    assert isinstance(arms, QuestionArms)
-    return TokenQuestionArms(arms.model, arms.examples)  # pyright: ignore[reportArgumentType]
+    try:
+        if len(questions) == 1:
+            return TokenPromptArms(arms.model, questions[0].encoded, questions[0].answer)
+        return TokenQuestionArms(arms.model, arms.examples)  # pyright: ignore[reportArgumentType]
+    except InputError:  # an answer that tokens are not compared with, such as a negative one; texts are
+        return arms
 
 
 def _explained(

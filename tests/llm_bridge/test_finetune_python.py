@@ -1,5 +1,6 @@
 """`llm_bridge.finetune` from Python: objects where the command line takes names; killed, continued, refused."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from bandit_rft.runs import read_history
 from bandit_rft.runs.rollouts import rounds_of
 from llm_bridge import Evaluator, FineTune, LanguageModel, PromptArms, QuestionArms, finetune, load_model
 from llm_bridge.training import kept_checkpoints
+from llm_bridge.training.asked import digest_of
 from llm_bridge.training.recorder import RunRecorder
 from llm_bridge.training.run import Run
 from tests.bandit_rft import tiny_folder
@@ -38,6 +40,14 @@ QUESTIONS = [Question("2+2=?", "7"), Question("3+3=?", "1"), Question("5+1=?", "
 
 def has(answer: str) -> Any:
     return lambda text: float(answer in text)
+
+
+def scored(worth: float, text: str) -> float:
+    return worth * float("7" in text)
+
+
+def shifted(by: float) -> Any:
+    return lambda rewards: rewards - by
 
 
 def centred(rewards: jax.Array) -> jax.Array:
@@ -160,15 +170,60 @@ def test_the_folder_names_objects_by_their_source(model: LanguageModel, tmp_path
     assert run.report().read_text().count("2+2=?") > 0
 
 
-def test_a_changed_source_is_refused(model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same name with another body: rounds by one verifier must not go on by another."""
-    go(model, tmp_path / "run", rounds=1, seeds=1)
-    from llm_bridge.training import asked
+class Counted:
+    """A verifier that is an object."""
 
-    digest = asked.digest_of
-    monkeypatch.setattr(asked, "digest_of", lambda thing: "0" * 64 if thing is has else digest(thing))
-    with pytest.raises(InputError, match=r"verifier .*has is not what the run in .* began with"):
-        go(model, tmp_path / "run", rounds=2, seeds=1)
+    def __init__(self, answer: str, weights: np.ndarray) -> None:
+        self.answer, self.weights = answer, weights
+
+    def __call__(self, text: str) -> float:
+        return float(self.answer in text) * float(self.weights.sum())
+
+
+ONE, TWO = np.ones(1), np.full(1, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "name"),
+    [
+        ({"verifier": has("7")}, {"verifier": has("5")}, "verifier"),
+        ({"verifier": Counted("7", ONE)}, {"verifier": Counted("5", ONE)}, "verifier"),
+        ({"verifier": Counted("7", ONE)}, {"verifier": Counted("7", TWO)}, "verifier"),
+        ({"verifier": functools.partial(scored, 1.0)}, {"verifier": functools.partial(scored, 2.0)}, "verifier"),
+        ({"optimizer": optax.adam(0.01)}, {"optimizer": optax.adam(0.02)}, "optimizer"),
+        ({"signal": shifted(0.25)}, {"signal": shifted(0.5)}, "signal"),
+        ({"evaluate": has("7")}, {"evaluate": has("5")}, "verifier of evaluation"),
+    ],
+)
+def test_an_object_that_holds_something_else_is_refused(
+    model: LanguageModel, tmp_path: Path, before: dict[str, Any], after: dict[str, Any], name: str
+) -> None:
+    """Their source is the same, and the values closed over, or their fields, are not: rounds by one verifier must not
+    go on by another. The same values, made anew, go on."""
+
+    def once(rounds: int, *, verifier: Any = None, evaluate: Any = None, **settings: Any) -> Run:
+        arms = PromptArms(model, "2+2=?", verifier or has("7"))
+        rule = evaluate or has("7")
+        held = Evaluator("held out", QUESTIONS[:1], samples=2, verifier=lambda answer: rule)
+        learner = FineTune(model, max_tokens=2, **settings)
+        return finetune(arms, learner, rounds, out=tmp_path / "run", evaluate=[held], shown=False)
+
+    once(1, **before)
+    once(1, **before)
+    with pytest.raises(InputError, match=rf"The {name}.* is not what the run in .* began with"):
+        once(2, **after)
+
+
+def test_the_same_made_anew_has_the_same_digest() -> None:
+    assert digest_of(has("7")) == digest_of(has("7")) != digest_of(has("5"))
+    assert digest_of(optax.adam(0.01)) == digest_of(optax.adam(0.01)) != digest_of(optax.sgd(0.01))
+    assert digest_of(Counted("7", np.ones(1))) == digest_of(Counted("7", ONE)) != digest_of(Counted("7", TWO))
+    assert digest_of({"a": {1, 2}}) == digest_of({"a": {2, 1}}) != digest_of({"a": {1, 3}})
+    circle: list[Any] = []
+    circle.append(circle)
+    assert digest_of(circle)
+    typed = [eval(f"lambda text: {n}.0") for n in (1, 1, 2)]
+    assert digest_of(typed[0]) == digest_of(typed[1]) != digest_of(typed[2])
 
 
 def test_without_a_folder_nothing_is_left_and_everything_can_be_asked(model: LanguageModel, tmp_path: Path) -> None:
@@ -203,6 +258,15 @@ def test_without_a_folder_nothing_is_left_and_everything_can_be_asked(model: Lan
         ({"measure": True}, "those of one question"),
         ({"checkpoint_every": 0}, "checkpoint_every"),
         ({"arms": "arms"}, "arms is str"),
+        ({"learner": "sgd"}, "learner is str"),
+        ({"evaluate": QUESTIONS[0]}, "evaluate is no list"),
+        ({"evaluate": ["2+2=?"]}, "entry of type str"),
+        ({"evaluate": [["2+2=?"]]}, "an example of type str"),
+        ({"log": "nobody"}, "no logger 'nobody'"),
+        ({"measure": 0}, "measure is 0"),
+        ({"config": 5}, "config is int"),
+        ({"config": {"rounds": 5}}, "config has rounds = 5 and the run has 1"),
+        ({"config": {"note": object()}}, "config is no JSON"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_written(
@@ -213,6 +277,15 @@ def test_what_is_wrong_is_said_before_anything_is_written(
     with pytest.raises(InputError, match=words):
         finetune(**given)
     assert not (tmp_path / "run").exists()
+
+
+def test_config_may_say_more_and_several_questions_are_called_so(model: LanguageModel, tmp_path: Path) -> None:
+    arms = QuestionArms(model, QUESTIONS, has)
+    run = finetune(
+        arms, FineTune(model, max_tokens=2), 1, out=tmp_path / "run", config={"note": "a pilot"}, shown=False
+    )
+    assert run.history.config["note"] == "a pilot"
+    assert "on 3 questions" in run.report().read_text()
 
 
 def test_an_own_learning_rate_schedule_is_taken(model: LanguageModel) -> None:

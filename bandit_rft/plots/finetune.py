@@ -62,7 +62,8 @@ def training(axes: Axes, history: History, law: RunLaw) -> Axes:
         kappa = "fitted" if shown.fitted_on else "measured"
         label = f"{shown.prediction.name}: $p_0$ {shown.p0:.2f}, $\\kappa$ {kappa}"
         curves.prediction(axes, shown.prediction, coverage=[BAND], label=label)
-    label = f"{_mean(history)}reward over {window_of(history)} rounds"
+    several = ", 95%" if history.seeds > 1 else ""
+    label = f"{_mean(history)}reward over {window_of(history)} rounds{several}"
     curves.rewards(axes, history, label=label)
     if means(history.evaluations, "train"):
         curves.pass_at_1(axes, history, label=f"{_mean(history)}Pass@1, 95%")

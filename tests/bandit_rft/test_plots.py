@@ -107,7 +107,7 @@ def test_one_panel_shows_one_seed_or_many(tmp_path: Path) -> None:
     records = [e for e in many.evaluations if e["seed"] in (None, 2)]
     one = dataclasses.replace(many, rewards=many.rewards[2:3], value=many.value[2:3], evaluations=tuple(records))
     window, middles = 5, np.arange(2, ROUNDS - 2)
-    for history, label, bands in ((one, "reward over 5 rounds", 0), (many, "mean reward over 5 rounds", 1)):
+    for history, label, bands in ((one, "reward over 5 rounds", 0), (many, "mean reward over 5 rounds, 95%", 1)):
         axes = finetune.training(Figure().subplots(), history, law_of(history))
         [line] = [line for line in axes.lines if line.get_label() == label]
         want = [np.convolve(row, np.full(window, 1 / window), "valid") for row in history.rewards[:, :, 0]]

@@ -13,11 +13,12 @@ import pytest
 
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
+from bandit_rft.keys import Purpose
 from bandit_rft.run_law import RunLaw
 from bandit_rft.runs import read_history
 from bandit_rft.runs.rollouts import rounds_of
-from llm_bridge import Evaluator, FineTune, LanguageModel, PromptArms, QuestionArms, finetune, load_model
-from llm_bridge.training import kept_checkpoints
+from llm_bridge import Evaluator, FineTune, LanguageModel, PromptArms, QuestionArms, evaluate, finetune, load_model
+from llm_bridge.training import checkpoints, kept_checkpoints
 from llm_bridge.training.asked import digest_of
 from llm_bridge.training.recorder import RunRecorder
 from llm_bridge.training.run import Run
@@ -91,7 +92,7 @@ def test_own_objects_many_seeds_killed_and_continued_end_as_if_never_killed(
     assert whole.history.rewards.shape == (2, ROUNDS, 4)
     assert set(np.unique(whole.history.rewards)) <= {0.0, 1.0}
     assert not np.array_equal(whole.history.rewards[0], whole.history.rewards[1])
-    record = RunRecorder.record
+    record, chunk_end = RunRecorder.record, RunRecorder.chunk_end
 
     def killed(self: Any, history: Any, *rest: Any) -> None:
         record(self, history, *rest)
@@ -100,8 +101,12 @@ def test_own_objects_many_seeds_killed_and_continued_end_as_if_never_killed(
 
     with monkeypatch.context() as patch:
         patch.setattr(RunRecorder, "record", killed)
+        # A round at a time, however fast they are: the third is written when it is killed, and has no checkpoint.
+        patch.setattr(RunRecorder, "chunk_end", lambda self, done: chunk_end(self, done) and done + 1)
         with pytest.raises(KeyboardInterrupt):
             go(model, tmp_path / "cut")
+    assert read_history(tmp_path / "cut").rounds == 3
+    assert [checkpoints.round_of(path) for path in checkpoints.available(tmp_path / "cut" / "checkpoints")] == [2]
     cut = go(model, tmp_path / "cut")
     assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
     for one, other in zip(*map(jax.tree.leaves, (cut.history.final_state, whole.history.final_state)), strict=True):
@@ -144,6 +149,40 @@ def test_seeds_with_states_of_their_own_are_exported_and_closed(
     np.testing.assert_array_equal(again.history.rewards, run.history.rewards)
     with pytest.raises(InputError, match="keeps the weights of its last round"):
         go(model, tmp_path / "run", rounds=2)
+
+
+def test_every_seed_and_every_evaluation_has_draws_of_its_own(model: LanguageModel) -> None:
+    """At a learning rate of 0 all seeds keep the model's weights, so that only the draws tell them apart: each is
+    `evaluate` by itself under its own key. Catches a key that seeds, rounds or evaluations share."""
+    arms = QuestionArms(model, QUESTIONS, has)
+    learner = FineTune(model, optimizer="sgd", learning_rate=0.0, kl_coefficient=0.0, max_tokens=4)
+    held = [Evaluator(name, QUESTIONS, samples=40, verifier=has) for name in ("train", "one", "other")]
+    run = finetune(arms, learner, 1, seeds=2, key=3, evaluate=held, shown=False)
+    found = {(e["measured"], e["round"], e["seed"]): e["per_question"] for e in run.evaluations}
+    assert len(found) == 9
+    assert len({tuple(counts) for counts in found.values()}) >= 8  # of 9 draws, 41^3 outcomes each, at a fixed key
+    base = jax.random.key(3)
+    for entry in held:
+        for done, seed in ((0, None), (1, 0), (1, 1)):
+            key = jax.random.fold_in(entry.key(base), done)
+            key = key if seed is None else jax.random.fold_in(key, seed)
+            alone = evaluate(model, QUESTIONS, key=key, max_tokens=4, verifier=has, samples=40)
+            assert alone.per_question.tolist() == found[entry.name, done, seed]
+    keys = [entry.key(base) for entry in held] + [Evaluator("test", QUESTIONS).key(base)]
+    keys += [jax.random.fold_in(base, purpose) for purpose in (Purpose.MEASUREMENT, Purpose.OWN_EVALUATION)]
+    assert len({tuple(np.asarray(jax.random.key_data(key)).tolist()) for key in keys}) == 6
+
+
+def test_each_seed_acts_by_its_own_key(model: LanguageModel, tmp_path: Path) -> None:
+    """The first round of every seed against the model's own sampling under that seed's key, written out by hand."""
+    arms = PromptArms(model, "2+2=?", has("7"))
+    learner = FineTune(model, rollouts=3, max_tokens=4, micro_batch=1)
+    finetune(arms, learner, 1, seeds=3, key=5, out=tmp_path / "run", shown=False)
+    [found] = rounds_of(tmp_path / "run")
+    for seed in range(3):
+        act, _ = jax.random.split(jax.random.fold_in(jax.random.fold_in(jax.random.key(5), seed), 0))
+        want = model.generate("2+2=?", rollouts=3, max_tokens=4, key=act).text
+        assert [r.text for r in found if r.seed == seed] == want
 
 
 def test_the_folder_names_objects_by_their_source(model: LanguageModel, tmp_path: Path, capsys: Any) -> None:

@@ -109,8 +109,12 @@ from bandit_rft.theory.sequences import (
     prefix_tree_jump,
     rft_predict,
     transfer_slope,
+    tree_jump,
+    tree_rounds,
+    tree_transfer,
     weighted_drift,
 )
+from bandit_rft.theory.response_tree import ResponseTree, grow
 from bandit_rft.theory.summary import Summary
 
 __all__ = [
@@ -123,6 +127,7 @@ __all__ = [
     "ManyArmedExponents",
     "Prediction",
     "ReservoirExponents",
+    "ResponseTree",
     "Summary",
     "Takeover",
     "UpdateMoments",
@@ -151,6 +156,7 @@ __all__ = [
     "explore_until_success",
     "fresh_arm_sweep",
     "gradient_norm",
+    "grow",
     "grpo_flow",
     "kappa_estimator_sd",
     "kappa_fit",
@@ -196,6 +202,9 @@ __all__ = [
     "thompson_bayes_bound",
     "thompson_bound",
     "transfer_slope",
+    "tree_jump",
+    "tree_rounds",
+    "tree_transfer",
     "tsallis_inf_bound",
     "tsallis_inf_stochastic_bound",
     "tuned_explore_then_commit_bound",

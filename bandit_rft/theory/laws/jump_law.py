@@ -22,7 +22,7 @@ from bandit_rft.theory.laws import geometric_waits
 from bandit_rft.theory.laws.far_rounds import FarRounds
 from bandit_rft.theory.prediction import Curves
 
-__all__ = ["ChainCurves", "JumpLaw", "Moments"]
+__all__ = ["ChainCurves", "JumpLaw", "Moments", "chain_moments", "chain_sample"]
 
 # State probabilities below these leave the window of live states: over 1e5 rounds that is at most 1e-17 of mass.
 _TRIM_LOW = 1e-22
@@ -53,6 +53,73 @@ class ChainCurves(NamedTuple):
     value_sd: np.ndarray
     regret_sd: np.ndarray | None
     value_jump: np.ndarray
+
+
+def chain_moments(success: np.ndarray, failure: np.ndarray, rounds: int, trim_high: float = _TRIM_HIGH) -> Moments:
+    """Moments of value and cumulative regret by a forward recursion over the states n of W equally likely chains.
+
+    Besides P_t(n) it carries E[D 1{n}] and E[D^2 1{n}], D the cumulative regret less its mean, so that the regret's
+    variance is a sum without cancellation. Cost: W x rounds x live states, those of probability above 1e-22.
+
+    Args:
+        success, failure: p_n and 1 - p_n, float64 [W, rounds + 1].
+        rounds: T.
+        trim_high: probability below which a state that is reached early leaves the window.
+    """
+    chains = success.shape[0]
+    value, gap, value_var, value_third, regret_var = np.empty((5, rounds))
+    state = np.zeros((3, chains, rounds + 2))
+    state[0, :, 0] = 1.0 / chains
+    low, high = 0, 1
+    for t in range(rounds):
+        p, q = success[:, low:high], failure[:, low:high]
+        live = state[:, :, low:high]
+        mass, first, second = live
+        value[t], gap[t] = np.vdot(mass, p), np.vdot(mass, q)
+        deviation = q - gap[t]
+        weighted = deviation * mass
+        value_var[t] = np.vdot(deviation, weighted)
+        value_third[t] = np.vdot(deviation**2, np.abs(weighted))
+        second += deviation * (2.0 * first + weighted)
+        first += weighted
+        regret_var[t] = second.sum()
+        moving = live * p
+        live *= q
+        state[:, :, low + 1 : high + 1] += moving
+        high += 1
+        while state[0, :, low].max() < _TRIM_LOW and low < high - 1:
+            low += 1
+        while state[0, :, high - 1].max() < trim_high and high - 1 > low:
+            high -= 1
+            state[:, :, high] = 0.0
+    return Moments(
+        value=value,
+        gap=gap,
+        value_sd=np.sqrt(np.maximum(value_var, 0.0)),
+        value_jump=np.divide(value_third, value_var, out=np.zeros(rounds), where=value_var > 0.0),
+        regret_sd=np.sqrt(np.maximum(regret_var, 0.0)),
+    )
+
+
+def chain_sample(
+    success: np.ndarray, failure: np.ndarray, generator: np.random.Generator, seeds: int, at: np.ndarray
+) -> Curves:
+    """Independent runs, seen at the increasing rounds `at`; success and failure float64 [1 or seeds, at[-1] + 2]."""
+    chain = np.arange(seeds) % success.shape[0]
+    curves = Curves(*np.empty((3, seeds, at.size)))
+    count = np.zeros(seeds, dtype=np.int64)
+    regret = np.zeros(seeds)
+    column = 0
+    for t in range(int(at[-1]) + 1):
+        p = success[chain, count]
+        regret += failure[chain, count]
+        count += generator.random(seeds) < p
+        if t == at[column]:
+            curves.value[:, column] = p
+            curves.regret[:, column] = regret
+            curves.total_reward[:, column] = count
+            column += 1
+    return curves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,47 +159,10 @@ class JumpLaw:
         return _logits(self, count)
 
     def moments(self, rounds: int) -> Moments:
-        """Means and standard deviations of value and cumulative regret by a forward recursion over the states n.
-
-        Besides P_t(n) it carries E[D 1{n}] and E[D^2 1{n}], D the cumulative regret less its mean, so that the regret's
-        variance is a sum without cancellation. Cost: rounds x live states; the live states are those of probability
-        above 1e-22, about min(rounds, 50/p0) of them.
-        """
-        logits = self.logits(rounds + 1)
-        success, failure = expit(logits), expit(-logits)
+        """`chain_moments` of the one chain: its live states are about min(rounds, 50/p0)."""
+        logits = self.logits(rounds + 1)[None]
         trim_high = max(_TRIM_HIGH * self.p0, 1e-322)
-        value, gap, value_var, value_third, regret_var = np.empty((5, rounds))
-        state = np.zeros((3, rounds + 2))
-        state[0, 0] = 1.0
-        low, high = 0, 1
-        for t in range(rounds):
-            p, q = success[low:high], failure[low:high]
-            live = state[:, low:high]
-            mass, first, second = live
-            value[t], gap[t] = mass @ p, mass @ q
-            deviation = q - gap[t]
-            weighted = deviation * mass
-            value_var[t] = deviation @ weighted
-            value_third[t] = deviation**2 @ np.abs(weighted)
-            second += deviation * (2.0 * first + weighted)
-            first += weighted
-            regret_var[t] = second.sum()
-            moving = live * p
-            live *= q
-            state[:, low + 1 : high + 1] += moving
-            high += 1
-            while state[0, low] < _TRIM_LOW and low < high - 1:
-                low += 1
-            while state[0, high - 1] < trim_high and high - 1 > low:
-                high -= 1
-                state[:, high] = 0.0
-        return Moments(
-            value=value,
-            gap=gap,
-            value_sd=np.sqrt(np.maximum(value_var, 0.0)),
-            value_jump=np.divide(value_third, value_var, out=np.zeros(rounds), where=value_var > 0.0),
-            regret_sd=np.sqrt(np.maximum(regret_var, 0.0)),
-        )
+        return chain_moments(expit(logits), expit(-logits), rounds, trim_high)
 
     def curves(self, rounds: int) -> ChainCurves:
         """Every round up to a million of them; of more, the first thousand and then ever fewer, by `FarRounds`."""
@@ -212,22 +242,8 @@ class JumpLaw:
             raise InputError(
                 f"A run of {rounds:,} rounds is too long to draw round by round: ask for {_MOST_SAMPLED:,} at most."
             )
-        logits = self.logits(rounds + 1)
-        success, failure = expit(logits), expit(-logits)
-        curves = Curves(*np.empty((3, seeds, at.size)))
-        count = np.zeros(seeds, dtype=np.int64)
-        regret = np.zeros(seeds)
-        column = 0
-        for t in range(rounds):
-            p = success[count]
-            regret += failure[count]
-            count += generator.random(seeds) < p
-            if t == at[column]:
-                curves.value[:, column] = p
-                curves.regret[:, column] = regret
-                curves.total_reward[:, column] = count
-                column += 1
-        return curves
+        logits = self.logits(rounds + 1)[None]
+        return chain_sample(expit(logits), expit(-logits), generator, seeds, at)
 
     def value_quantile(self, q: float, at: np.ndarray) -> np.ndarray:
         """Quantiles by the forward recursion over the live states n; beyond a million rounds by `FarRounds`."""

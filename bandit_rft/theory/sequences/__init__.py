@@ -5,6 +5,7 @@ token_sequences.py   one correct sequence among V^H
 rft.py               reinforcement fine-tuning from two measured numbers, p0 and kappa; kappa from a curve
 kappa_estimate.py    how noisy a measured kappa is
 weighted.py          losses that weigh responses
+tree.py              the tree law: the decisions that sampled responses show, with their kernel
 transfer.py          what training on one prompt does to another
 contexts.py          many prompts trained in one batch
 pass_at_k.py         pass@k and its estimate
@@ -17,6 +18,7 @@ from bandit_rft.theory.sequences.pass_at_k import pass_at_k, pass_at_k_estimate
 from bandit_rft.theory.sequences.rft import kappa_fit, rft_predict
 from bandit_rft.theory.sequences.token_sequences import prefix_tree_flow, prefix_tree_jump
 from bandit_rft.theory.sequences.transfer import transfer_slope
+from bandit_rft.theory.sequences.tree import tree_jump, tree_rounds, tree_transfer
 from bandit_rft.theory.sequences.weighted import weighted_drift
 
 __all__ = [
@@ -32,5 +34,8 @@ __all__ = [
     "prefix_tree_jump",
     "rft_predict",
     "transfer_slope",
+    "tree_jump",
+    "tree_rounds",
+    "tree_transfer",
     "weighted_drift",
 ]

@@ -1,0 +1,323 @@
+"""Laws of policy gradient on a tree of decisions: by successes for one rollout of the raw reward, else by rounds.
+
+A success takes a path of the tree; its score moves the logits x of all edges through the kernel, x += η A u with u the
+sum over the path's decisions of (edge taken) − q. Both laws average over random paths (or rounds) that they draw from a
+generator of their own, always the same: that is how they integrate, as others do by quadrature.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from bandit_rft.errors import InputError
+from bandit_rft.theory.laws.jump_law import ChainCurves, chain_moments, chain_sample
+from bandit_rft.theory.prediction import Curves
+from bandit_rft.theory.response_tree import ResponseTree, Walks
+
+__all__ = ["Adam", "TreeJumpLaw", "TreeRoundsLaw"]
+
+_WALKS = 256  # random sequences of successes that the jump law averages over
+_WAITS = 64  # draws of the waits of each, for quantiles
+_RUNS = 1024  # simulated runs behind the law by rounds
+_MOST_STATES = 200_000
+_LONGEST = 100_000
+_DRAWN = np.random.SeedSequence(12)
+
+
+def _pick(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """int [W, G]: columns of weights [W, L] drawn in proportion, by uniform [W, G]."""
+    total = np.cumsum(weights, axis=1)
+    drawn = uniform * total[:, -1:]
+    return np.minimum((total[:, None, :] <= drawn[:, :, None]).sum(axis=2), weights.shape[1] - 1)
+
+
+class TreeJumpLaw:
+    """One rollout a round, raw reward: p after n successes along random paths, and Geometric(p_n) waits between them.
+
+    Args:
+        tree: the policy at the start.
+        step_size: η.
+    """
+
+    def __init__(self, tree: ResponseTree, step_size: float) -> None:
+        self.tree, self.step_size = tree, step_size
+        self._table = np.empty((_WALKS, 0))
+        self._logits = np.repeat(tree.log_prob[None], _WALKS, axis=0)
+        self._generator = np.random.default_rng(_DRAWN)
+
+    def success(self, count: int) -> np.ndarray:
+        """p after 0 .. count - 1 successes, float64 [walks, count]."""
+        have = self._table.shape[1]
+        if have < count:
+            more, self._logits = self._advance(self._logits, self._generator, max(count - have, 32))
+            self._table = np.concatenate([self._table, more], axis=1)
+        return self._table[:, :count]
+
+    def _advance(
+        self, logits: np.ndarray, generator: np.random.Generator, steps: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(p before each of so many successes [W, steps], logits [W, E] after them)."""
+        found = np.empty((logits.shape[0], steps))
+        kernel = self.step_size * self.tree.gram
+        for n in range(steps):
+            walks = self.tree.walks(logits)
+            right = walks.path * self.tree.leaf_reward
+            found[:, n] = np.minimum(right.sum(axis=1), 1.0)
+            leaf = _pick(right, generator.random((logits.shape[0], 1)))[:, 0]
+            logits = logits + self.tree.score(walks, leaf) @ kernel
+        return found, logits
+
+    def curves(self, rounds: int) -> ChainCurves:
+        """Every round.
+
+        Raises:
+            InputError: more than 100,000 rounds.
+        """
+        _check_length(rounds)
+        success = self.success(rounds + 1)
+        found = chain_moments(success, 1.0 - success, rounds)
+        return ChainCurves(
+            None, found.value, np.cumsum(found.gap), found.value_sd, found.regret_sd, found.value_jump
+        )
+
+    def _before(self, level: float) -> np.ndarray:
+        """p of the states below the level, float64 [walks, N], and NaN where a walk is already there."""
+        count = 64
+        while True:
+            success = self.success(count)
+            below = np.maximum.accumulate(success, axis=1) < level
+            if not below[:, -1].any():
+                return np.where(below, success, np.nan)
+            if count >= _MOST_STATES:
+                raise InputError(
+                    f"level = {level!r} needs over {_MOST_STATES} successes at this step size: ask for a lower level."
+                )
+            count = min(4 * count, _MOST_STATES)
+
+    def mean_hitting_time(self, level: float) -> float:
+        """The mean over walks of the sum of 1/p_n below the level."""
+        return float(np.nansum(1.0 / self._before(level), axis=1).mean())
+
+    def hitting_time_quantile(self, level: float, q: float) -> float:
+        """By 16,384 draws of the waits."""
+        states = self._before(level)
+        times = np.zeros((_WAITS, states.shape[0]))
+        generator = np.random.default_rng(_DRAWN)
+        for column in range(states.shape[1]):
+            p = states[:, column]
+            live = np.flatnonzero(np.isfinite(p))
+            times[:, live] += np.ceil(np.log1p(-generator.random((_WAITS, live.size))) / np.log1p(-p[live]))
+        return float(np.quantile(times, q, method="inverted_cdf"))
+
+    def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
+        """`seeds` independent runs, each along a path of its own."""
+        _check_length(int(at[-1]) + 1)
+        start = np.repeat(self.tree.log_prob[None], seeds, axis=0)
+        success, _ = self._advance(start, generator, int(at[-1]) + 2)
+        return chain_sample(success, 1.0 - success, generator, seeds, at)
+
+    def value_quantile(self, q: float, at: np.ndarray) -> np.ndarray:
+        """By 4,096 draws."""
+        _check_length(int(at[-1]) + 1)
+        success = np.repeat(self.success(int(at[-1]) + 2), 16, axis=0)
+        found = chain_sample(success, 1.0 - success, np.random.default_rng(_DRAWN), success.shape[0], at)
+        return np.quantile(found.value, q, axis=0, method="inverted_cdf")
+
+    def value_given_rewards(self, rewards: np.ndarray) -> np.ndarray | None:
+        """None: the tree is a sample of the policy."""
+        del rewards
+
+
+class Adam:
+    """Adam's step on the linearised policy, from the scores' entries at some coordinates.
+
+    Args:
+        coordinates: float32 [E, J], the edges' scores at J coordinates drawn at random from all D.
+        dimension: D; a sum over the J is scaled by D/J.
+        learning_rate, beta1, beta2, eps: Adam's.
+    """
+
+    def __init__(
+        self,
+        coordinates: np.ndarray,
+        dimension: int,
+        *,
+        learning_rate: float,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+    ) -> None:
+        self.coordinates, self.scale = coordinates, dimension / coordinates.shape[1]
+        self.learning_rate, self.beta1, self.beta2, self.eps = learning_rate, beta1, beta2, eps
+
+    def stepper(self, runs: int) -> Callable[[np.ndarray], np.ndarray]:
+        """From mean scores u [runs, E] to the logits' move [runs, E], with the moments of so many runs kept inside."""
+        first, second = np.zeros((2, runs, self.coordinates.shape[1]), np.float32)
+        round_ = 0
+
+        def move(scores: np.ndarray) -> np.ndarray:
+            nonlocal first, second, round_
+            round_ += 1
+            gradient = scores.astype(np.float32) @ self.coordinates
+            first = self.beta1 * first + (1 - self.beta1) * gradient
+            second = self.beta2 * second + (1 - self.beta2) * gradient**2
+            direction = (first / (1 - self.beta1**round_)) / (
+                np.sqrt(second / (1 - self.beta2**round_)) + self.eps
+            )
+            return self.learning_rate * self.scale * (direction @ self.coordinates.T)
+
+        return move
+
+
+class TreeRoundsLaw:
+    """Any signal and number of rollouts, by simulated rounds of the policy on the tree: 1,024 runs of it.
+
+    Args:
+        tree: the policy at the start.
+        move: for so many runs, a function from the mean update score [runs, E] to the move of the logits [runs, E].
+        signal: rewards float [runs, G] -> signals [runs, G].
+        rollouts: G.
+        kl_coefficient: β of a KL term to the start, by its exact gradient.
+        runs: simulated.
+    """
+
+    def __init__(
+        self,
+        tree: ResponseTree,
+        move: Callable[[int], Callable[[np.ndarray], np.ndarray]],
+        signal: Callable[[np.ndarray], np.ndarray],
+        rollouts: int,
+        *,
+        kl_coefficient: float = 0.0,
+        runs: int = _RUNS,
+    ) -> None:
+        self.tree, self.signal, self.rollouts, self.kl_coefficient = tree, signal, rollouts, kl_coefficient
+        self.move, self.runs = move, runs
+        self._start()
+
+    def _start(self) -> None:
+        self._generator = np.random.default_rng(_DRAWN)
+        self._logits = np.repeat(self.tree.log_prob[None], self.runs, axis=0)
+        self._step = self.move(self.runs)
+        self._value = np.empty((self.runs, 0))
+
+    def values(self, rounds: int) -> np.ndarray:
+        """p before each round, float64 [runs, rounds].
+
+        Raises:
+            InputError: more than 100,000 rounds.
+        """
+        _check_length(rounds)
+        more = rounds - self._value.shape[1]
+        if more > 0:
+            found, self._logits, _ = self._play(self._logits, self._step, self._generator, more)
+            self._value = np.concatenate([self._value, found], axis=1)
+        return self._value[:, :rounds]
+
+    def _play(
+        self,
+        logits: np.ndarray,
+        step: Callable[[np.ndarray], np.ndarray],
+        generator: np.random.Generator,
+        rounds: int,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(p before each round [R, T], logits [R, E] after them, mean rewards [R, T])."""
+        runs, tree = logits.shape[0], self.tree
+        value, rewarded = np.empty((2, runs, rounds))
+        for t in range(rounds):
+            walks = tree.walks(logits)
+            value[:, t] = np.minimum(walks.path @ tree.leaf_reward, 1.0)
+            leaf = _pick(walks.path, generator.random((runs, self.rollouts)))
+            rewards = (generator.random((runs, self.rollouts)) < tree.leaf_reward[leaf]).astype(np.float32)
+            rewarded[:, t] = rewards.mean(axis=1)
+            weight = np.asarray(self.signal(rewards), np.float64) / self.rollouts
+            # One row for each run that learns from each leaf: [R, L], so that no [R, G, E] is made.
+            onto = np.zeros(walks.path.shape)
+            np.add.at(onto, (np.arange(runs)[:, None], leaf), weight)
+            if self.kl_coefficient:
+                onto -= self.kl_coefficient * walks.path * self._drifted(walks)
+            logits = logits + step(onto @ tree.paths - np.exp(walks.log_q) * (onto @ tree.visits))
+        return value, logits, rewarded
+
+    def _drifted(self, walks: Walks) -> np.ndarray:
+        """ln of the leaves' probabilities over those at the start, [R, L]."""
+        return (walks.log_q - self.tree.log_prob) @ self.tree.paths.T
+
+    def scores(self, at: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
+        """Sum of the updates' mean scores before the rounds `at` (increasing), float64 [runs, len(at), E].
+
+        Under plain gradient steps they move the logits of any other tree by η × its cross-kernel with this one.
+        """
+        generator = np.random.default_rng(_DRAWN) if generator is None else generator
+        logits, step = np.repeat(self.tree.log_prob[None], self.runs, axis=0), self.move(self.runs)
+        total = np.zeros((self.runs, self.tree.edges))
+        found = np.empty((self.runs, len(at), self.tree.edges))
+
+        def counted(score: np.ndarray) -> np.ndarray:
+            nonlocal total
+            total = total + score
+            return step(score)
+
+        done = 0
+        for column, round_ in enumerate(at):
+            _, logits, _ = self._play(logits, counted, generator, int(round_) - done)
+            done, found[:, column] = int(round_), total
+        return found
+
+    def curves(self, rounds: int) -> ChainCurves:
+        """Means over the simulated runs."""
+        value = self.values(rounds)
+        regret = self.rollouts * np.cumsum(1.0 - value, axis=1)
+        deviation = value - value.mean(axis=0)
+        variance = (deviation**2).mean(axis=0)
+        jump = np.divide(
+            (np.abs(deviation) ** 3).mean(axis=0), variance, out=np.zeros(rounds), where=variance > 1e-300
+        )
+        return ChainCurves(
+            None, value.mean(axis=0), regret.mean(axis=0), np.sqrt(variance), regret.std(axis=0), jump
+        )
+
+    def _hits(self, level: float, share: float) -> np.ndarray:
+        """First round at the level of each run, inf where beyond; at least so large a share of runs is there."""
+        rounds = max(64, self._value.shape[1])
+        while True:
+            reached = self.values(rounds) >= level
+            hit = reached.any(axis=1)
+            if hit.mean() >= share:
+                return np.where(hit, reached.argmax(axis=1), math.inf)
+            if rounds >= _LONGEST:
+                return np.where(hit, reached.argmax(axis=1), math.inf)
+            rounds = min(2 * rounds, _LONGEST)
+
+    def mean_hitting_time(self, level: float) -> float:
+        """The mean over the simulated runs; inf where some have not arrived after 100,000 rounds."""
+        return float(self._hits(level, 1.0).mean())
+
+    def hitting_time_quantile(self, level: float, q: float) -> float:
+        """Of the simulated runs."""
+        return float(np.quantile(self._hits(level, q), q, method="inverted_cdf"))
+
+    def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
+        """`seeds` new runs."""
+        rounds = int(at[-1]) + 1
+        _check_length(rounds)
+        start = np.repeat(self.tree.log_prob[None], seeds, axis=0)
+        value, _, rewarded = self._play(start, self.move(seeds), generator, rounds)
+        regret = self.rollouts * np.cumsum(1.0 - value, axis=1)
+        return Curves(value[:, at], regret[:, at], np.cumsum(rewarded, axis=1)[:, at])
+
+    def value_quantile(self, q: float, at: np.ndarray) -> np.ndarray:
+        """Of the simulated runs."""
+        return np.quantile(self.values(int(at[-1]) + 1)[:, at], q, axis=0, method="inverted_cdf")
+
+    def value_given_rewards(self, rewards: np.ndarray) -> np.ndarray | None:
+        """None: the tree is a sample of the policy."""
+        del rewards
+
+
+def _check_length(rounds: int) -> None:
+    if rounds > _LONGEST:
+        raise InputError(f"rounds is {rounds}: the tree law steps through {_LONGEST:,} rounds at most.")

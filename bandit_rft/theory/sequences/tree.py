@@ -1,0 +1,235 @@
+"""The tree law: policy gradient on the decisions that sampled responses show, with the kernel of their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from bandit_rft import arguments, signals
+from bandit_rft.errors import InputError, NoLawError
+from bandit_rft.theory.catalogue import entry
+from bandit_rft.theory.laws.chain import chain_prediction
+from bandit_rft.theory.laws.tree_law import Adam, TreeJumpLaw, TreeRoundsLaw
+from bandit_rft.theory.policy_gradient.groups import check_group
+from bandit_rft.theory.prediction import Prediction
+from bandit_rft.theory.response_tree import ResponseTree
+
+__all__ = ["tree_jump", "tree_rounds", "tree_transfer"]
+
+_UNITS = {
+    "tree": "theory.ResponseTree: decisions, edges with log-probabilities, rewards at the leaves, kernel of the scores",
+    "step_size": "eta of plain gradient ascent, logit per unit gradient, above 0",
+    "rounds": "horizon T, rounds, up to 100,000",
+}
+_ASSUMPTIONS = (
+    "One prompt, a reward that is deterministic given the response, 0 or 1.",
+    "The kernel of the decisions' scores stays what it is at the start: only the softmax of each decision moves.",
+    "What the responses did not show is learnt by nothing: their tree holds the policy's correct responses.",
+    "A step is small enough that log-probabilities move in proportion to it, but for each decision's own softmax.",
+)
+_DERIVATION = "`tree_jump`, `tree_rounds` and `tree_transfer`: decisions with a kernel"
+
+
+@entry(
+    formula=r"x_{n+1} = x_n + \eta A u_n,\quad u_n = \sum_{\text{decisions}}(\mathrm{onehot}(e) - q),\quad "
+    r"q = \mathrm{softmax\ of\ }x\mathrm{\ within\ each\ decision},\quad A_{ee'} = \langle\nabla\log\pi_e, "
+    r"\nabla\log\pi_{e'}\rangle,\quad \text{wait}_n \sim \mathrm{Geometric}(p_n)",
+    assumptions=(
+        *_ASSUMPTIONS,
+        "Plain gradient ascent at a constant step size, one rollout a round, raw reward: a failure moves nothing.",
+    ),
+    source="derived here (docs/derivations.md)",
+    units=_UNITS,
+    section="F12",
+    kind="prediction",
+    derivation=_DERIVATION,
+)
+def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
+    """Training curve of one rollout a round from the tree of sampled responses, without any fitted parameter.
+
+    A success walks the tree, edge e with probability q_e V(child)/V(decision); waits are Geometric(p_n). The law is
+    averaged over 256 random walks: they differ only where several correct paths exist.
+
+    Returns:
+        Mean curves with standard deviations, exact given the walks, and the law of a run.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+    rounds = arguments.whole("rounds", rounds)
+    law = TreeJumpLaw(tree, arguments.positive("step_size", step_size))
+    return chain_prediction("tree_jump", law, rounds, _parameters(tree, step_size=step_size, rounds=rounds))
+
+
+@entry(
+    formula=r"x_{t+1} = x_t + \eta A\,\tfrac1G\sum_i A_i u_i - \eta\beta A\,\nabla_x \mathrm{KL}(\pi\|\pi_0),\quad "
+    r"G\ \text{walks by } q,\ A_i = \text{signals of their rewards}",
+    assumptions=(
+        *_ASSUMPTIONS,
+        "Plain gradient ascent, or Adam (where the tree holds scores at sampled coordinates), at a constant step size; "
+        "one update a round on the rollouts of that round; no clipping; signals of whole responses.",
+    ),
+    source="derived here (docs/derivations.md)",
+    units={
+        **_UNITS,
+        "step_size": "eta of plain gradient ascent, or Adam's learning rate, above 0",
+        "signal": "one of bandit_rft.signals.NAMES",
+        "rollouts": "G, rollouts a round, one group",
+        "ddof": "1: sample standard deviation, 0: population (grpo)",
+        "eps": "added to the standard deviation, at least 0 (grpo)",
+        "optimizer": "sgd or adam",
+        "adam": "beta1, beta2, eps of Adam",
+        "kl_coefficient": "beta of a KL term to the start, at least 0",
+    },
+    section="F12",
+    kind="prediction",
+    derivation=_DERIVATION,
+)
+def tree_rounds(
+    tree: ResponseTree,
+    step_size: float,
+    rounds: int,
+    signal: str = "raw",
+    rollouts: int = 1,
+    *,
+    ddof: int = 1,
+    eps: float = 0.0,
+    optimizer: str = "sgd",
+    adam: tuple[float, float, float] = (0.9, 0.999, 1e-8),
+    kl_coefficient: float = 0.0,
+) -> Prediction:
+    """Training curve under any signal, group size and KL term from the tree of sampled responses; nothing fitted.
+
+    The policy on the tree is trained 1,024 times, round by round: mean curves are good to a hundredth and less.
+
+    Returns:
+        Mean curves with standard deviations, and the law of a run.
+
+    Raises:
+        InputError: an argument out of range.
+        NoLawError: Adam, where the tree holds no scores at sampled coordinates.
+    """
+    rounds = arguments.whole("rounds", rounds)
+    law = rounds_law(
+        tree,
+        step_size,
+        signal,
+        rollouts,
+        ddof=ddof,
+        eps=eps,
+        optimizer=optimizer,
+        adam=adam,
+        kl_coefficient=kl_coefficient,
+    )
+    parameters = _parameters(
+        tree,
+        step_size=step_size,
+        rounds=rounds,
+        signal=signal,
+        rollouts=law.rollouts,
+        ddof=ddof,
+        eps=eps,
+        optimizer=optimizer,
+        kl_coefficient=kl_coefficient,
+    )
+    return chain_prediction("tree_rounds", law, rounds, parameters)
+
+
+def rounds_law(
+    tree: ResponseTree,
+    step_size: float,
+    signal: str,
+    rollouts: int,
+    *,
+    ddof: int,
+    eps: float,
+    optimizer: str = "sgd",
+    adam: tuple[float, float, float] = (0.9, 0.999, 1e-8),
+    kl_coefficient: float = 0.0,
+) -> TreeRoundsLaw:
+    """The law of `tree_rounds`; raises as that does."""
+    rollouts, eps = check_group(signal, rollouts, ddof, eps)
+    step_size = arguments.positive("step_size", step_size)
+    if optimizer == "sgd":
+        kernel = step_size * tree.gram
+
+        def move(runs: int) -> Any:
+            del runs
+            return lambda scores: scores @ kernel
+
+    elif optimizer == "adam":
+        if tree.coordinates is None:
+            raise NoLawError(
+                "Adam moves each weight by its own scale, and this tree holds no scores at single weights: measure it "
+                "with coordinates."
+            )
+        beta1, beta2, added = adam
+        move = Adam(
+            tree.coordinates, tree.dimension, learning_rate=step_size, beta1=beta1, beta2=beta2, eps=added
+        ).stepper
+    else:
+        raise InputError(f"optimizer is {optimizer!r}: choose one of sgd, adam.")
+    made = jax.jit(jax.vmap(signals.make(signal, ddof=ddof, eps=eps)))
+    return TreeRoundsLaw(
+        tree, move, made, rollouts, kl_coefficient=arguments.at_least("kl_coefficient", kl_coefficient, 0.0)
+    )
+
+
+@entry(
+    formula=r"x^{\mathrm{test}}_t = x^{\mathrm{test}}_0 + \eta\,C \sum_{s<t}\bar u_s,\quad "
+    r"C_{ee'} = \langle\nabla\log\pi^{\mathrm{test}}_e, \nabla\log\pi_{e'}\rangle",
+    assumptions=(*_ASSUMPTIONS, "Plain gradient ascent: test questions are moved by what the training question learns."),
+    source="derived here (docs/derivations.md)",
+    units={
+        **_UNITS,
+        "tests": "(tree, cross-kernel [its edges, the training tree's edges]) of each test question",
+        "at": "[N] rounds, increasing",
+        "signal": "one of bandit_rft.signals.NAMES",
+        "rollouts": "G, rollouts a round, one group",
+        "ddof": "1: sample standard deviation, 0: population (grpo)",
+        "eps": "added to the standard deviation, at least 0 (grpo)",
+    },
+    section="F12.1",
+    kind="quantity",
+    derivation=_DERIVATION,
+)
+def tree_transfer(
+    tree: ResponseTree,
+    tests: Sequence[tuple[ResponseTree, np.ndarray]],
+    step_size: float,
+    at: Any,
+    signal: str = "raw",
+    rollouts: int = 1,
+    *,
+    ddof: int = 1,
+    eps: float = 0.0,
+) -> np.ndarray:
+    """Pass@1 of other questions while one question is trained, from their own trees and the kernel between them.
+
+    Returns:
+        float64 [questions, N], the mean over runs of each test question's Pass@1 before the update of each round `at`.
+
+    Raises:
+        InputError: an argument out of range, or a cross-kernel whose shape does not fit.
+    """
+    rounds = arguments.numbers("at", at).astype(np.int64)
+    if rounds[0] < 0 or np.any(np.diff(rounds) < 0):
+        raise InputError("at must hold increasing rounds, from 0 on.")
+    scores = rounds_law(tree, step_size, signal, rollouts, ddof=ddof, eps=eps).scores(rounds)
+    found = np.empty((len(tests), rounds.size))
+    for row, (test, cross) in enumerate(tests):
+        if np.shape(cross) != (test.edges, tree.edges):
+            raise InputError(f"A cross-kernel has shape {np.shape(cross)}: give [{test.edges}, {tree.edges}].")
+        for column in range(rounds.size):
+            logits = test.log_prob + step_size * (scores[:, column] @ np.asarray(cross).T)
+            found[row, column] = (test.walks(logits).path @ test.leaf_reward).mean()
+    return found
+
+
+def _parameters(tree: ResponseTree, **parameters: Any) -> dict[str, Any]:
+    """What the entry was called with; of the tree, the numbers that say which it was."""
+    about = {"edges": tree.edges, "p0": tree.p0, "responses": tree.responses}
+    return {"tree": about, **parameters}

@@ -19,7 +19,7 @@ import numpy as np
 from bandit_rft import arguments
 from bandit_rft.errors import InputError, NoLawError
 
-__all__ = ["Branch", "GrownTree", "ResponseTree", "grow"]
+__all__ = ["Branch", "GrownTree", "ResponseTree", "TreeSample", "grow"]
 
 _FORCED = 0.997  # a token of greater probability is followed: no decision to learn
 _LEAST_SHARE = 0.002  # of the responses, below which a branch without a success is pruned (and never below 2 of them)
@@ -362,3 +362,102 @@ def grow(
         counted=right / n,
         pruned=lost / right if right else 0.0,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class TreeSample:
+    """Sampled responses with the kernel of the branches that they show: what is measured, and what trees are made of.
+
+    Attributes:
+        tokens: D distinct responses. rewards, counts, log_probs: as `grow` takes them.
+        branches: K, those whose scores were computed.
+        kernel: float64 [K, K], inner products of their scores.
+        kernel_error: relative standard error of an inner product, in units of the two norms; 0 where exact.
+        coordinates: float32 [K, J], the scores at J weights drawn at random, or None.
+        dimension: D, all weights.
+    """
+
+    tokens: tuple[tuple[int, ...], ...]
+    rewards: tuple[float, ...]
+    counts: tuple[int, ...]
+    log_probs: tuple[np.ndarray, ...]
+    branches: tuple[Branch, ...]
+    kernel: np.ndarray
+    kernel_error: float = 0.0
+    coordinates: np.ndarray | None = None
+    dimension: int = 0
+
+    def grown(self, counts: Sequence[int] | None = None) -> GrownTree:
+        """The tree without its kernel, of the responses as they were sampled or with other counts."""
+        return grow(
+            self.tokens,
+            self.rewards,
+            self.counts if counts is None else counts,
+            self.log_probs,
+            only=frozenset(self.branches),
+        )
+
+    def rows(self, grown: GrownTree) -> np.ndarray:
+        """float64 [E, K], the scores of a tree's edges from those of `branches`."""
+        place = {branch: k for k, branch in enumerate(self.branches)}
+        found = np.zeros((len(grown.branches), len(self.branches)))
+        found[:, [place[branch] for branch in grown.scored]] = grown.mixing
+        return found
+
+    def tree(self, counts: Sequence[int] | None = None) -> ResponseTree:
+        """The tree with its kernel.
+
+        Raises:
+            InputError: no decision: every response takes the same path.
+        """
+        grown = self.grown(counts)
+        place = {branch: k for k, branch in enumerate(self.branches)}
+        chosen = [place[branch] for branch in grown.scored]
+        coordinates = None if self.coordinates is None else self.coordinates[chosen]
+        return grown.with_gram(self.kernel[np.ix_(chosen, chosen)], coordinates, self.dimension)
+
+    def resampled(self, generator: np.random.Generator) -> ResponseTree:
+        """The tree of as many responses, drawn from these with replacement (the bootstrap)."""
+        counts = np.asarray(self.counts)
+        return self.tree(generator.multinomial(counts.sum(), counts / counts.sum()).tolist())
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it as plain arrays, for a file; `from_arrays` reads them."""
+        found = {
+            "tokens": np.array([token for one in self.tokens for token in one], np.int64),
+            "lengths": np.array([len(one) for one in self.tokens], np.int64),
+            "rewards": np.array(self.rewards, np.float64),
+            "counts": np.array(self.counts, np.int64),
+            "log_probs": np.concatenate(self.log_probs).astype(np.float64),
+            "prefixes": np.array([token for branch in self.branches for token in branch.prefix], np.int64),
+            "prefix_lengths": np.array([len(branch.prefix) for branch in self.branches], np.int64),
+            "chosen": np.array([branch.token for branch in self.branches], np.int64),
+            "kernel": self.kernel,
+            "kernel_error": np.array(self.kernel_error),
+            "dimension": np.array(self.dimension),
+        }
+        return found if self.coordinates is None else {**found, "coordinates": self.coordinates}
+
+    @classmethod
+    def from_arrays(cls, arrays: Any) -> TreeSample:
+        """What `arrays` made. Raises InputError where it is something else."""
+        try:
+            cuts = np.cumsum(arrays["lengths"])[:-1]
+            prefixes = np.split(arrays["prefixes"], np.cumsum(arrays["prefix_lengths"])[:-1])
+            tokens = np.split(arrays["tokens"], cuts)
+            return cls(
+                tokens=tuple(tuple(map(int, one)) for one in tokens),
+                rewards=tuple(map(float, arrays["rewards"])),
+                counts=tuple(map(int, arrays["counts"])),
+                log_probs=tuple(np.split(arrays["log_probs"], cuts)),
+                branches=tuple(
+                    Branch(tuple(map(int, prefix)), int(token))
+                    for prefix, token in zip(prefixes, arrays["chosen"], strict=True)
+                ),
+                kernel=arrays["kernel"],
+                kernel_error=float(arrays["kernel_error"]),
+                coordinates=arrays["coordinates"] if "coordinates" in arrays else None,
+                dimension=int(arrays["dimension"]),
+            )
+        except (KeyError, ValueError, TypeError) as error:
+            raise InputError(f"These arrays are no measured tree ({error}): measure it again.") from None

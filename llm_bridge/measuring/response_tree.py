@@ -1,0 +1,303 @@
+"""The tree of decisions that a model's sampled responses show, with the kernel of their scores.
+
+    sample = measure_tree(model, prompt, verifier, key=0, max_tokens=32)
+    theory.tree_jump(sample.tree(), step_size=0.01, rounds=300)
+
+The score of a branch is ∇ log π(token | prefix), one backward pass; `theory.grow` says which branches need one. Scores
+are compared exactly where K × D float32 fit the memory given, else by a sketch: each score times random signs, folded
+to F numbers, which keeps inner products up to a relative error of 1/√F of the two norms.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bandit_rft.errors import InputError
+from bandit_rft.keys import Key
+from bandit_rft.theory import ResponseTree
+from bandit_rft.theory.response_tree import Branch, TreeSample, grow
+from llm_bridge.bandits.prompt_arms import PromptArms, Verifier
+from llm_bridge.measuring.sampled import Response, sampled
+from llm_bridge.sampling import scoring
+from llm_bridge.sampling.buckets import bucket
+
+if TYPE_CHECKING:
+    from llm_bridge.bandits.response_arms import Prompt
+    from llm_bridge.language_model import LanguageModel
+
+Array = jax.Array
+PyTree = Any
+
+SKETCH = 1 << 18  # numbers that a folded score has
+MEMORY = 1 << 30  # bytes that exact scores may take
+_SCORED_AT_ONCE = 8
+_SIGNS = 0  # seed of the sketch's signs and of the weights chosen for Adam: the same for all trees of a model
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredTree:
+    """A sample of responses, and the features of its branches' scores, from which kernels with other trees follow.
+
+    Attributes:
+        sample: responses with their kernel.
+        features: float32 [K, D], or [K, F] where they are sketched.
+    """
+
+    sample: TreeSample
+    features: np.ndarray
+
+    def tree(self) -> ResponseTree:
+        """The tree with its kernel. Raises InputError where there is no decision in it."""
+        return self.sample.tree()
+
+    def cross(self, train: MeasuredTree) -> np.ndarray:
+        """float64 [E, E'], inner products of this tree's edges with those of another, for `theory.tree_transfer`."""
+        between = _products(self.features, train.features)
+        own, other = (one.sample.rows(one.sample.grown()) for one in (self, train))
+        return own @ between @ other.T
+
+
+def measure_tree(
+    model: LanguageModel,
+    prompt: Prompt,
+    verifier: Verifier,
+    *,
+    key: Key,
+    max_tokens: int,
+    rollouts: int = 64,
+    batch: int = 32,
+    temperature: float = 1.0,
+    params: PyTree = None,
+    coordinates: int = 0,
+    memory: int = MEMORY,
+    sketched: bool | None = None,
+    remat: bool = False,
+    progress: Callable[[int, int, float, float], None] | None = None,
+) -> MeasuredTree:
+    """Sample responses to a prompt and measure the tree of their decisions.
+
+    Args:
+        model, prompt, verifier, key, max_tokens, rollouts, batch, temperature, params, remat: as `measure` takes them;
+            the same key samples the same responses.
+        coordinates: weights drawn at random at which scores are kept for laws of Adam; 0: none.
+        memory: bytes that exact scores may take, K × D × 4; above, they are sketched.
+        sketched: whether they are, whatever their size; None: by `memory`. Trees that are to be compared need the same.
+        progress: told (done, all, p̂0 so far, seconds).
+
+    Raises:
+        InputError: a count below 1, or a prompt that does not fit the model's context.
+    """
+    if rollouts < 1 or batch < 1:
+        raise InputError(f"A tree got rollouts = {rollouts} and batch = {batch}: give at least 1 of each.")
+    arms = PromptArms(model, prompt, verifier)
+    arms.check_fits(max_tokens)
+    params = model.params if params is None else params
+    start = time.monotonic()
+
+    def tell(done: int, total: int, share: float) -> None:
+        if progress is not None:
+            progress(done, total, share, time.monotonic() - start)
+
+    found = sampled(
+        model,
+        arms.prompt_tokens,
+        verifier,
+        key=key,
+        rollouts=rollouts,
+        batch=batch,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        params=params,
+        tell=lambda done, share: tell(done, 2 * rollouts, share),
+    )
+    model.release_decoding_weights()
+    return tree_of(
+        model,
+        arms.prompt_tokens,
+        found.responses,
+        params=params,
+        temperature=temperature,
+        coordinates=coordinates,
+        memory=memory,
+        sketched=sketched,
+        remat=remat,
+        batch=batch,
+        tell=lambda done, total: tell(
+            rollouts + rollouts * done // total, 2 * rollouts, found.successes / found.rollouts
+        ),
+    )
+
+
+def tree_of(
+    model: LanguageModel,
+    prompt: np.ndarray,
+    responses: Sequence[Response],
+    *,
+    params: PyTree,
+    temperature: float = 1.0,
+    coordinates: int = 0,
+    memory: int = MEMORY,
+    sketched: bool | None = None,
+    remat: bool = False,
+    batch: int = 32,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> MeasuredTree:
+    """The tree of responses that were sampled before; arguments as `measure_tree` takes them, `tell` (done, all)."""
+    prompt = np.asarray(prompt, np.int32)
+    log_probs = _log_probs(model, params, prompt, responses, temperature, batch)
+    tokens = [tuple(map(int, one.tokens)) for one in responses]
+    rewards, counts = [float(one.correct) for one in responses], [one.count for one in responses]
+    branches = grow(tokens, rewards, counts, log_probs).scored
+    dimension = sum(leaf.size for leaf in jax.tree.leaves(params))
+    if sketched is None:
+        sketched = len(branches) * dimension * 4 > memory
+    features, at = _features(
+        model, params, prompt, branches, temperature, sketched, coordinates, dimension, remat, tell
+    )
+    sample = TreeSample(
+        tokens=tuple(tokens),
+        rewards=tuple(rewards),
+        counts=tuple(counts),
+        log_probs=tuple(log_probs),
+        branches=branches,
+        kernel=_products(features, features),
+        kernel_error=1 / math.sqrt(SKETCH) if sketched else 0.0,
+        coordinates=at,
+        dimension=dimension if at is not None else 0,
+    )
+    return MeasuredTree(sample, features)
+
+
+def _products(a: np.ndarray, b: np.ndarray, block: int = 1 << 16) -> np.ndarray:
+    """a @ b.T in float64, a block of columns at a time: long float32 sums lose digits."""
+    found = np.zeros((a.shape[0], b.shape[0]))
+    for start in range(0, a.shape[1], block):
+        found += a[:, start : start + block] @ b[:, start : start + block].T
+    return found
+
+
+def _log_probs(
+    model: LanguageModel,
+    params: PyTree,
+    prompt: np.ndarray,
+    responses: Sequence[Response],
+    temperature: float,
+    batch: int,
+) -> list[np.ndarray]:
+    """ln π of each token of each response, by the code that fine-tuning differentiates."""
+    found: list[np.ndarray] = []
+    for start in range(0, len(responses), batch):
+        some = responses[start : start + batch]
+        width = bucket(max(len(one.tokens) for one in some), smallest=16)
+        tokens = np.zeros((bucket(len(some)), width), np.int32)
+        lengths = np.zeros(tokens.shape[0], np.int32)
+        for row, one in enumerate(some):
+            tokens[row, : len(one.tokens)], lengths[row] = one.tokens, len(one.tokens)
+        scored = _token_log_probs(
+            params, jnp.asarray(prompt), jnp.asarray(tokens), jnp.asarray(lengths), model.graphdef, temperature
+        )
+        found += [np.asarray(row[: len(one.tokens)], np.float64) for row, one in zip(scored, some, strict=False)]
+    return found
+
+
+@partial(jax.jit, static_argnums=(4, 5))
+def _token_log_probs(
+    params: PyTree, prompt: Array, tokens: Array, lengths: Array, graphdef: Any, temperature: float
+) -> Array:
+    return scoring.token_log_probs(graphdef, params, prompt, tokens, lengths, temperature=temperature)
+
+
+def _features(
+    model: LanguageModel,
+    params: PyTree,
+    prompt: np.ndarray,
+    branches: Sequence[Branch],
+    temperature: float,
+    sketched: bool,
+    coordinates: int,
+    dimension: int,
+    remat: bool,
+    tell: Callable[[int, int], None],
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """(features [K, D or F], scores at the chosen weights [K, J] or None), both float32."""
+    sizes = [leaf.size for leaf in jax.tree.leaves(params)]
+    generator = np.random.default_rng(_SIGNS)
+    signs = [generator.integers(0, 2, size, np.int8) * 2 - 1 for size in sizes] if sketched else None
+    chosen = np.sort(generator.choice(dimension, min(coordinates, dimension), replace=False))
+    ends = np.cumsum(sizes)
+    within = [chosen[(chosen >= end - size) & (chosen < end)] - (end - size) for end, size in zip(ends, sizes, strict=True)]
+    features = np.empty((len(branches), SKETCH if sketched else dimension), np.float32)
+    at = np.empty((len(branches), chosen.size), np.float32)
+    # Models whose scores fit are scored several at a time; larger ones one by one.
+    together = 1 if sketched else min(_SCORED_AT_ONCE, max(1, len(branches)))
+    order = sorted(range(len(branches)), key=lambda k: len(branches[k].prefix))
+    for start in range(0, len(order), together):
+        rows = order[start : start + together]
+        filled = rows + [rows[0]] * (together - len(rows))
+        width = bucket(max(len(branches[k].prefix) for k in filled) + 1, smallest=16)
+        tokens = np.zeros((together, width), np.int32)
+        place = np.zeros(together, np.int32)
+        for row, k in enumerate(filled):
+            token = branches[k].token
+            assert token is not None
+            tokens[row, : len(branches[k].prefix) + 1] = (*branches[k].prefix, token)
+            place[row] = len(branches[k].prefix)
+        folded, picked = _scores(
+            params,
+            jnp.asarray(prompt),
+            jnp.asarray(tokens),
+            jnp.asarray(place),
+            signs,
+            [jnp.asarray(one) for one in within],
+            model.graphdef,
+            temperature,
+            remat,
+        )
+        features[rows], at[rows] = np.asarray(folded)[: len(rows)], np.asarray(picked)[: len(rows)]
+        tell(start + len(rows), len(order))
+    return features, at if coordinates else None
+
+
+@partial(jax.jit, static_argnums=(6, 7, 8))
+def _scores(
+    params: PyTree,
+    prompt: Array,
+    tokens: Array,
+    place: Array,
+    signs: list[Array] | None,
+    within: list[Array],
+    graphdef: Any,
+    temperature: float,
+    remat: bool,
+) -> tuple[Array, Array]:
+    """Of ∇ log π(token at `place` | those before) for each row of tokens [B, T]: (features [B, ·], picks [B, J])."""
+
+    def one(row: Array, at: Array) -> tuple[Array, Array]:
+        def log_prob(weights: PyTree) -> Array:
+            found = scoring.token_log_probs(
+                graphdef, weights, prompt, row[None], at[None] + 1, temperature=temperature, remat=remat
+            )
+            return found[0, at]
+
+        leaves = [leaf.astype(jnp.float32).reshape(-1) for leaf in jax.tree.leaves(jax.grad(log_prob)(params))]
+        picked = jnp.concatenate([leaf[index] for leaf, index in zip(leaves, within, strict=True)])
+        if signs is None:
+            return jnp.concatenate(leaves), picked
+        total, offset = jnp.zeros(SKETCH, jnp.float32), 0
+        for leaf, sign in zip(leaves, signs, strict=True):
+            signed = jnp.pad(leaf * sign.astype(jnp.float32), (0, -leaf.size % SKETCH))
+            # Each leaf starts where the last one ended, so that small ones do not share their places.
+            total += jnp.roll(signed.reshape(-1, SKETCH).sum(axis=0), offset)
+            offset = (offset + leaf.size) % SKETCH
+        return total, picked
+
+    return jax.vmap(one)(tokens, place)

@@ -37,6 +37,7 @@ class History:
         config: the call that made this history, in plain JSON values.
         final_state: the learners' states after the last round (leading axis S where seeds are computed together; else a
             tuple of S states, or the one seed's own), or None when loaded from a file.
+        tree: the arrays of the tree of responses that was measured before the run (`theory.TreeSample`), or None.
     """
 
     rewards: np.ndarray
@@ -48,6 +49,7 @@ class History:
     notes: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     final_state: Any = None
+    tree: Mapping[str, np.ndarray] | None = None
 
     @property
     def seeds(self) -> int:

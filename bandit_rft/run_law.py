@@ -22,6 +22,7 @@ from bandit_rft import theory
 from bandit_rft.errors import InputError, NoLawError
 from bandit_rft.history import History
 from bandit_rft.theory.laws.jump_law import JumpLaw
+from bandit_rft.theory.response_tree import TreeSample
 
 BAND = 0.8  # share of runs that a drawn band holds
 FIT_SHARE = 0.2  # of the rounds, the first ones, on which kappa is fitted where it was not measured
@@ -39,6 +40,7 @@ PLAIN: Mapping[str, Any] = {
     "entropy_coefficient": 0.0,
     "mini_batches": 1,
 }
+ADAM = {"beta1": 0.9, "beta2": 0.999, "adam_eps": 1e-8}
 # The standard deviation of GRPO's signal in runs that do not name it.
 GRPO = {"ddof": 1, "eps": 1e-6}
 
@@ -57,6 +59,7 @@ class RunLaw:
         caveats: what the run does otherwise than the law assumes, and that does not rule it out.
         fitted_on: rounds at the run's start that kappa was fitted on; 0 where it was measured before the run.
         fallback: where kappa was not measured, the law with kappa fitted on the first rounds: no prediction of those.
+        tree: of the responses measured before the run, where it was; its law then stands before that of p0 and kappa.
     """
 
     prediction: theory.Prediction | None = None
@@ -69,6 +72,7 @@ class RunLaw:
     caveats: tuple[str, ...] = ()
     fitted_on: int = 0
     fallback: RunLaw | None = None
+    tree: theory.ResponseTree | None = None
     _arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
@@ -77,8 +81,15 @@ class RunLaw:
         return self if self.prediction is not None else self.fallback
 
     @property
+    def by_tree(self) -> bool:
+        """Whether the law is that of the tree."""
+        return self.prediction is not None and self.prediction.name.startswith("tree_")
+
+    @property
     def p0(self) -> float:
         """The Pass@1 that the law starts from."""
+        if self.by_tree and self.tree is not None:
+            return self.tree.p0
         return self.successes / self.responses if self.responses else math.nan
 
     def at(self, rounds: int, kappa: float | None = None) -> theory.Prediction:
@@ -89,12 +100,26 @@ class RunLaw:
         """
         if self.prediction is None:
             raise NoLawError(self.reason)
+        return theory.predict(self._summary(kappa), step_size=self.step_size, rounds=rounds, **self._arguments)
+
+    def _summary(self, kappa: float | None = None) -> theory.Summary:
         kappa = self.kappa if kappa is None else kappa
         error = self.kappa_standard_error
-        summary = theory.Summary(
-            log_p0=math.log(self.p0), kappa=kappa, kappa_standard_error=error if math.isfinite(error) else math.inf
+        return theory.Summary(
+            log_p0=math.log(self.successes / self.responses),
+            kappa=kappa,
+            kappa_standard_error=error if math.isfinite(error) else math.inf,
+            tree=self.tree,
         )
-        return theory.predict(summary, step_size=self.step_size, rounds=rounds, **self._arguments)
+
+    def half_times(self, level: float = 0.5) -> dict[str, float]:
+        """Rounds until the mean Pass@1 is at the level, by each law that applies (`theory.times_to`); empty where none
+        does, or the run starts above the level.
+        """
+        if self.prediction is None or self._arguments["optimizer"] != "sgd" or self._summary().p0 >= level:
+            return {}
+        settings = {name: self._arguments[name] for name in ("signal", "rollouts", "ddof", "eps")}
+        return theory.times_to(self._summary(), step_size=self.step_size, level=level, **settings)
 
     @property
     def rounds_shown(self) -> np.ndarray:
@@ -114,6 +139,12 @@ class RunLaw:
         if self.prediction is None:
             instead = f" Instead: {self.fallback.sentence()}" if self.fallback else ""
             return f"No law applies: {self.reason}{instead}"
+        if self.by_tree and self.tree is not None:
+            return (
+                f"{self.prediction.why} p0 = {self.p0:.4f} by the tree ({self.successes} of {self.responses} "
+                f"responses before the run), kappa = {self.tree.kappa:.4g} at the start, {self.tree.decisions:.1f} decisions in "
+                f"a correct response, step size {self.step_size:.4g}."
+            )
         error = f" ± {self.kappa_standard_error:.2g}" if math.isfinite(self.kappa_standard_error) else ""
         source = f"fitted on the first {self.fitted_on} rounds" if self.fitted_on else "measured before the run"
         return (
@@ -130,13 +161,16 @@ def law_of(history: History) -> RunLaw:
     """
     config, measured = history.config, _measurement(history.config)
     try:
-        refuse(config)
+        tree = _tree(history)
+        refuse(config, tree)
         successes, responses = _start(measured, history.evaluations)
         step_size = _step_size(config)
         if not measured:
             why = "kappa was not measured before the run: run with --measure or --step-over-kappa."
             return RunLaw(reason=why, fallback=_fitted(history, successes, responses, step_size))
         kappa = measured.get("kappa")
+        if tree is not None and not (kappa is not None and kappa > 0):
+            kappa = tree.kappa  # too few successes or failures for an unbiased estimate; the tree has its own
         if kappa is None or not kappa > 0:
             raise InputError(
                 f"kappa could not be measured before the run (estimate {kappa}): raise --measure-rollouts, or choose "
@@ -144,7 +178,7 @@ def law_of(history: History) -> RunLaw:
             )
         error = measured.get("kappa_standard_error")
         error = math.nan if error is None else float(error)
-        return _predicted(config, successes, responses, float(kappa), error, step_size)
+        return _predicted(config, successes, responses, float(kappa), error, step_size, tree=tree)
     except InputError as refused:
         return RunLaw(reason=str(refused))
 
@@ -157,6 +191,7 @@ def _predicted(
     error: float,
     step_size: float,
     fitted_on: int = 0,
+    tree: theory.ResponseTree | None = None,
 ) -> RunLaw:
     """Raises NoLawError where `theory.predict` has no law for the signal."""
     found = RunLaw(
@@ -167,14 +202,19 @@ def _predicted(
         kappa_standard_error=error,
         step_size=step_size,
         fitted_on=fitted_on,
+        tree=tree,
         _arguments={
+            "optimizer": "adam" if config["optimizer"] == "adamw" else config["optimizer"],
+            "adam": tuple(config.get(name, value) for name, value in ADAM.items()),
+            "kl_coefficient": config["kl_coefficient"],
             "signal": config["signal"],
             "rollouts": config["rollouts"],
             **{name: config.get(name, value) for name, value in GRPO.items()},
         },
     )
     prediction = found.at(config["rounds"] + 1)
-    return dataclasses.replace(found, prediction=prediction, caveats=(*_left_out(config), *prediction.flags))
+    found = dataclasses.replace(found, prediction=prediction)
+    return dataclasses.replace(found, caveats=(*_left_out(config, found.by_tree), *prediction.flags))
 
 
 def _fitted(history: History, successes: int, responses: int, step_size: float) -> RunLaw | None:
@@ -191,7 +231,17 @@ def _fitted(history: History, successes: int, responses: int, step_size: float) 
 _UNKNOWN = theory.Prediction(name="", value=np.zeros(1), regret=np.zeros(1))
 
 
-def refuse(config: Mapping[str, Any]) -> None:
+def _tree(history: History) -> theory.ResponseTree | None:
+    """The tree that was measured before the run; None where there is none, or no decision in it."""
+    if history.tree is None:
+        return None
+    try:
+        return TreeSample.from_arrays(history.tree).tree()
+    except InputError:
+        return None
+
+
+def refuse(config: Mapping[str, Any], tree: theory.ResponseTree | None = None) -> None:
     """Raises NoLawError where the run's update is none that a law of a single prompt describes."""
     if config.get("indices") or isinstance(config["index"], list):
         raise NoLawError("The run draws from several questions, and the laws are of one: run with one --index.")
@@ -201,10 +251,11 @@ def refuse(config: Mapping[str, Any]) -> None:
                 f"The run has {name} = {config[name]}, of which no law of a single prompt knows: run without "
                 f"--{name.replace('_', '-')}."
             )
-    if config["optimizer"] != "sgd":
+    adam = config["optimizer"] == "adamw" and tree is not None and tree.coordinates is not None
+    if config["optimizer"] != "sgd" and not adam:
         raise NoLawError(
             f"The run's optimiser is {config['optimizer']}, which moves each weight by a scale of its own that p0 and "
-            "kappa do not hold: run with --optimizer sgd for a law of the curve."
+            "kappa do not hold: run with --optimizer sgd for a law of the curve, or adamw with --measure and its tree."
         )
     if config["epochs"] != 1:
         raise NoLawError(
@@ -264,10 +315,12 @@ def fit_gain(p0: float, rewards: np.ndarray) -> float:
     return float(np.exp(fminbound(surprise, low, high)))
 
 
-def _left_out(config: Mapping[str, Any]) -> list[str]:
+def _left_out(config: Mapping[str, Any], by_tree: bool) -> list[str]:
     """What the run does otherwise than the laws assume, and that does not rule them out."""
     found = []
-    if config["kl_coefficient"]:
+    if config["optimizer"] == "adamw" and config.get("weight_decay"):
+        found.append(f"the run's weights decay by {config['weight_decay']:g}, which the law leaves out")
+    if config["kl_coefficient"] and not by_tree:
         found.append(f"the run has a KL term of weight {config['kl_coefficient']:g}, which the law leaves out")
     if config["gradient_clip"] is not None:
         found.append(f"the run clips gradients at {config['gradient_clip']:g}, which the law leaves out")

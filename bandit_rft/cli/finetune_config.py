@@ -16,6 +16,7 @@ from bandit_rft.cli.options import (
     ranges,
     seed,
     whole,
+    yes_or_no,
 )
 from bandit_rft.errors import InputError
 
@@ -185,6 +186,11 @@ class FineTuneConfig:
     )
     measure: bool = option(False, "measure p0 and kappa before the run, for the theory's overlay")
     measure_rollouts: int = option(64, "responses behind that measurement", type=count)
+    measure_tree: bool | None = option(
+        None,
+        "also the tree of those responses' decisions, which gives the run's law: yes, no, or none: of small models",
+        type=or_none(yes_or_no),
+    )
     measure_error: bool = option(True, "also the standard error of kappa, for two thirds more time")
     checkpoint_every: int = option(
         50, "rounds between checkpoints; evaluated rounds and the last have one too", type=count

@@ -84,7 +84,9 @@ def finetune(
         config.key,
         out,
         evaluate=evaluators(config, examples, test),
-        measure=training.Measuring(config.measure_rollouts, config.measure_error, config.evaluation_batch)
+        measure=training.Measuring(
+            config.measure_rollouts, config.measure_error, config.evaluation_batch, config.measure_tree
+        )
         if config.measures
         else None,
         log=log,

@@ -246,7 +246,7 @@ def _measure(config: MeasureConfig, example: Example, folder: RunFolder, model: 
             remat=config.remat,
             progress=line,
         )
-    write_atomically(path, to_json(dataclasses.asdict(found)))
+    write_atomically(path, to_json(found.to_json()))
     print(told(config, read_json(path)))
 
 

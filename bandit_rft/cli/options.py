@@ -168,6 +168,13 @@ def moment(text: str) -> str:
         raise argparse.ArgumentTypeError(f"give a date such as 2026-11-28, not {text!r}") from None
 
 
+def yes_or_no(text: str) -> bool:
+    """The words yes and no."""
+    if text.lower() not in ("yes", "no"):
+        raise argparse.ArgumentTypeError(f"give yes or no, not {text!r}")
+    return text.lower() == "yes"
+
+
 def or_none(type: Callable[[str], Any]) -> Callable[[str], Any]:
     """The type, or None for the text "none"."""
 

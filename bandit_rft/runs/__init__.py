@@ -12,6 +12,7 @@
     scan.jsonl          a line for each question, of `bandit-rft measure --scan`
     timings.jsonl       a line for each chunk of rounds: seconds, tokens generated, tokens per second (the clock's own
                         file)
+    tree.npz            the tree of responses measured before a fine-tuning run
     report.html         what to read first
     checkpoints/, figures/
 

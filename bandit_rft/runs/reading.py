@@ -17,6 +17,7 @@ from bandit_rft.history import History
 from bandit_rft.runs.files import read_json
 from bandit_rft.runs.lines import damaged, read_lines
 from bandit_rft.runs.names import CONFIG, EVALUATIONS, HISTORY, LINES
+from bandit_rft.runs.trees import read_tree
 
 # Far above any run: arrays of so many rounds are made before anything is drawn.
 _MOST_ROUNDS = 10**8
@@ -136,6 +137,7 @@ def read_history(folder: str | Path) -> History:
         metrics=found["metrics"],
         evaluations=tuple(_evaluations(folder)),
         config=config,
+        tree=read_tree(folder, (config.get("resolved") or {}).get("tree")),
     )
 
 

@@ -40,6 +40,7 @@ from bandit_rft.theory.bounds import (
     ucb_alpha_bound,
 )
 from bandit_rft.theory.catalogue import Entry, catalogue, describe
+from bandit_rft.theory.compared import times_to
 from bandit_rft.theory.many_arms import (
     ManyArmedExponents,
     ReservoirExponents,
@@ -96,6 +97,7 @@ from bandit_rft.theory.policy_gradient import (
 )
 from bandit_rft.theory.predict import predict
 from bandit_rft.theory.prediction import Curves, Law, Prediction
+from bandit_rft.theory.response_tree import ResponseTree, grow
 from bandit_rft.theory.sequences import (
     ContextsPrediction,
     contexts_flow,
@@ -114,7 +116,6 @@ from bandit_rft.theory.sequences import (
     tree_transfer,
     weighted_drift,
 )
-from bandit_rft.theory.response_tree import ResponseTree, grow
 from bandit_rft.theory.summary import Summary
 
 __all__ = [
@@ -201,6 +202,7 @@ __all__ = [
     "symmetric_entropy",
     "thompson_bayes_bound",
     "thompson_bound",
+    "times_to",
     "transfer_slope",
     "tree_jump",
     "tree_rounds",

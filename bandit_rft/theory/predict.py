@@ -13,8 +13,10 @@ from bandit_rft.theory.policy_gradient.group_flow import pg_group
 from bandit_rft.theory.policy_gradient.groups import SIGNALS
 from bandit_rft.theory.policy_gradient.softmax import pg_jump_single
 from bandit_rft.theory.prediction import Prediction
+from bandit_rft.theory.response_tree import ResponseTree
 from bandit_rft.theory.sequences.rft import rft_predict
 from bandit_rft.theory.sequences.token_sequences import prefix_tree_jump
+from bandit_rft.theory.sequences.tree import tree_jump, tree_rounds
 from bandit_rft.theory.summary import Summary
 
 __all__ = ["predict"]
@@ -32,8 +34,12 @@ def predict(
     optimizer: str = "sgd",
     ddof: int = 1,
     eps: float = 0.0,
+    adam: tuple[float, float, float] = (0.9, 0.999, 1e-8),
+    kl_coefficient: float = 0.0,
 ) -> Prediction:
     """The prediction of the law that applies, chosen by the summary alone: it cannot tell a table from a model.
+
+    Where a tree of responses was measured, and shows enough of the policy, its law is preferred to those of p0 and κ.
 
     Args:
         summary: of the policy before the first round: `summarize(arms)`, or a model's measurement.
@@ -42,6 +48,7 @@ def predict(
         signal: one of raw, signed, mean_baseline, rloo, grpo. rollouts: G.
         optimizer: "sgd" (plain gradient ascent) or "adam".
         ddof, eps: GRPO's.
+        adam: β1, β2 and ε of Adam. kl_coefficient: β of a KL term to the start. Only the law of the tree knows of both.
 
     Returns:
         The prediction; its `why` says which law was chosen and for what reason, its `flags` what is only approximate.
@@ -62,7 +69,34 @@ def predict(
         raise InputError(f"Signal {signal!r} is unknown: choose one of {', '.join(SIGNALS)}.")
     if optimizer not in OPTIMIZERS:
         raise InputError(f"optimizer is {optimizer!r}: choose one of {', '.join(OPTIMIZERS)}.")
-    _refuse(summary, optimizer)
+    _refuse(summary)
+    why_not = ""
+    if summary.tree is not None:
+        try:
+            summary.tree.refuse()
+            return _tree(summary.tree, step_size, rounds, signal, rollouts, ddof, eps, optimizer, adam, kl_coefficient)
+        except NoLawError as refused:
+            why_not = f"the tree law is left out: {refused}"
+    found = _two_numbers(summary, step_size, rounds, signal, rollouts, optimizer, ddof, eps)
+    return replace(found, flags=(*found.flags, why_not)) if why_not else found
+
+
+def _two_numbers(
+    summary: Summary,
+    step_size: float,
+    rounds: int,
+    signal: str,
+    rollouts: int,
+    optimizer: str,
+    ddof: int,
+    eps: float,
+) -> Prediction:
+    """The law of p0 and κ alone."""
+    if optimizer == "adam":
+        raise NoLawError(
+            "Adam moves each coordinate by its own scale, which p0 and kappa do not hold: theory.adam_jump gives an "
+            "isolated success's move and theory.adam_flow the curve once its kappa is known."
+        )
     if signal == "raw" and rollouts == 1:
         return _one_rollout(summary, step_size, rounds)
     if summary.table and _many_correct(summary):
@@ -78,16 +112,49 @@ def predict(
     )
 
 
-def _refuse(summary: Summary, optimizer: str) -> None:
+def _tree(
+    tree: ResponseTree,
+    step_size: float,
+    rounds: int,
+    signal: str,
+    rollouts: int,
+    ddof: int,
+    eps: float,
+    optimizer: str,
+    adam: tuple[float, float, float],
+    kl_coefficient: float,
+) -> Prediction:
+    """The law of the tree."""
+    of = f"of {tree.responses} responses" if tree.responses else "of all responses"
+    flags = (f"the decisions are those {of}, and their kernel is that of the start",) if tree.responses else ()
+    if (signal, rollouts, optimizer, kl_coefficient) == ("raw", 1, "sgd", 0.0):
+        found = tree_jump(tree, step_size, rounds)
+        why = f"tree_jump: one rollout, raw reward, plain gradient steps; the decisions {of} with their kernel."
+    else:
+        found = tree_rounds(
+            tree,
+            step_size,
+            rounds,
+            signal,
+            rollouts,
+            ddof=ddof,
+            eps=eps,
+            optimizer=optimizer,
+            adam=adam,
+            kl_coefficient=kl_coefficient,
+        )
+        why = f"tree_rounds: {rollouts} rollouts of the {signal} signal under {optimizer}; the decisions {of} with "
+        why += "their kernel."
+        if optimizer == "adam":
+            flags += ("Adam's step is summed over weights drawn at random, and over linearised log-probabilities",)
+    return replace(found, why=why, flags=(*found.flags, *flags))
+
+
+def _refuse(summary: Summary) -> None:
     if summary.prompt_success is not None and summary.prompt_success.size > 1:
         raise NoLawError(
             "Several prompts share their parameters: theory.contexts_flow takes the summary's prompt_success and gram, "
             "and gives the curve of exact gradients for each prompt."
-        )
-    if optimizer == "adam":
-        raise NoLawError(
-            "Adam moves each coordinate by its own scale, which p0 and kappa do not hold: theory.adam_jump gives an "
-            "isolated success's move and theory.adam_flow the curve once its kappa is known."
         )
     if (summary.true_positive, summary.false_positive) != (1.0, 0.0):
         raise NoLawError(

@@ -87,14 +87,20 @@ class ResponseTree:
         nodes = np.unique(node)
         led = child[child >= 0]
         whole = np.array_equal(nodes, np.arange(nodes.size)) and np.all(np.diff(node) >= 0)
-        if not (whole and np.array_equal(np.sort(led), nodes[1:]) and np.all(child[child >= 0] > node[child >= 0])):
+        if not (whole and np.array_equal(np.sort(led), nodes[1:]) and np.all((child > node)[child >= 0])):
             raise InputError(
                 "node and child make no tree: number decisions from 0, the root, each led to by one edge of a lower one, "
                 "and let edges stand in the order of their decisions."
             )
         if not np.all((reward >= 0) & (reward <= 1)):
             raise InputError("reward holds a value outside 0 to 1: give mean rewards of a verifiable reward.")
-        for name, value in (("node", node), ("child", child), ("reward", reward), ("log_prob", log_prob), ("gram", gram)):
+        for name, value in (
+            ("node", node),
+            ("child", child),
+            ("reward", reward),
+            ("log_prob", log_prob),
+            ("gram", gram),
+        ):
             object.__setattr__(self, name, value)
         total = np.logaddexp.reduceat(log_prob, self._starts)
         if np.abs(total).max() > 1e-3:
@@ -166,6 +172,12 @@ class ResponseTree:
         gap = path * (self.leaf_reward / p - (1.0 - self.leaf_reward) / (1.0 - p))
         score = gap @ (self.paths - self.visits * np.exp(walks.log_q))
         return float(score @ self.gram @ score)
+
+    @functools.cached_property
+    def decisions(self) -> float:
+        """Mean number of decisions in a correct response."""
+        right = self.walks(self.log_prob[None]).path[0] * self.leaf_reward
+        return float(right @ self.paths.sum(axis=1) / right.sum()) if right.any() else math.nan
 
     def refuse(self) -> None:
         """Raises NoLawError where the sampled responses show too little of the policy's correct ones."""

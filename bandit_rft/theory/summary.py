@@ -9,6 +9,7 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
+from bandit_rft.theory.response_tree import ResponseTree
 
 __all__ = ["Summary"]
 
@@ -35,6 +36,7 @@ class Summary:
         vocabulary_size: V of such sequences, or None.
         prompt_success: float64 [B], p of each prompt where there are several; p0 is then their mean. Else None.
         gram: float64 [B, B], inner products of the prompts' gradient gaps, or None.
+        tree: the decisions of sampled responses with their kernel, where they were measured; p0 and κ are then beside.
     """
 
     log_p0: float
@@ -52,6 +54,7 @@ class Summary:
     vocabulary_size: int | None = None
     prompt_success: np.ndarray | None = None
     gram: np.ndarray | None = None
+    tree: ResponseTree | None = None
 
     def __post_init__(self) -> None:
         if not arguments.number("log_p0", self.log_p0) < 0.0 or math.isinf(self.log_p0):

@@ -32,6 +32,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from llm_bridge.measuring.sampled import Response
 from llm_bridge.sampling import scoring
 from llm_bridge.sampling.buckets import bucket
 
@@ -40,15 +41,6 @@ if TYPE_CHECKING:
 
 Array = jax.Array
 PyTree = Any
-
-
-@dataclass(frozen=True, kw_only=True)
-class Response:
-    """A distinct response among the rollouts, and how often it came."""
-
-    tokens: np.ndarray  # [T] int32, T = length
-    correct: bool
-    count: int
 
 
 def _sequence_log_probs(

@@ -18,22 +18,24 @@ Left out: the update directions of length-normalised losses (their δ differs), 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from bandit_rft.errors import InputError
-from bandit_rft.keys import Key, as_key, row_keys
+from bandit_rft.keys import Key
 from bandit_rft.theory import Summary
-from llm_bridge.bandits.prompt_arms import PromptArms, Verifier, score
+from llm_bridge.bandits.prompt_arms import PromptArms, Verifier
 from llm_bridge.measuring.evaluate import wilson
-from llm_bridge.measuring.gap_estimate import GapEstimate, Response
+from llm_bridge.measuring.gap_estimate import GapEstimate
+from llm_bridge.measuring.response_tree import MeasuredTree, tree_of
+from llm_bridge.measuring.sampled import sampled
 
 if TYPE_CHECKING:
     from llm_bridge.bandits.response_arms import Prompt
@@ -61,6 +63,7 @@ class Measurement:
         mean_length: response tokens. truncated: share stopped by the token limit.
         distinct: number of different responses among the rollouts.
         note: why κ or its error is NaN; empty otherwise.
+        tree: the decisions of the same responses, where asked for.
     """
 
     p0: float
@@ -80,6 +83,11 @@ class Measurement:
     truncated: float
     distinct: int
     note: str
+    tree: MeasuredTree | None = field(default=None, repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the tree, as plain values."""
+        return {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self) if entry.name != "tree"}
 
     def summary(self) -> Summary:
         """What `theory.predict` needs of it.
@@ -96,6 +104,7 @@ class Measurement:
             log_p0=math.log(self.p0),
             kappa=self.kappa,
             kappa_standard_error=error if math.isfinite(error) else math.inf,
+            tree=None if self.tree is None else self.tree.tree(),
         )
 
 
@@ -113,9 +122,11 @@ def measure(
     standard_error: bool = True,
     confidence: float = 0.95,
     remat: bool = False,
+    tree: bool = False,
+    coordinates: int = 0,
     progress: Callable[[int, int, float, float], None] | None = None,
 ) -> Measurement:
-    """Measure p0 and κ from fresh rollouts.
+    """Measure p0 and κ from fresh rollouts, and the tree of their decisions.
 
     Args:
         model: the language model.
@@ -130,6 +141,8 @@ def measure(
         standard_error: whether to spend one more forward-mode pass per distinct response on κ's standard error.
         confidence: of the interval for p0.
         remat: recompute activations in the backward passes, to bound memory.
+        tree: also the tree of these responses' decisions, for `theory.tree_jump`; one backward pass for each branch.
+        coordinates: of the tree, as `measure_tree` takes them.
         progress: told (done, all, p̂0 so far, seconds) while sampling and while differentiating (each counts as one per
             rollout).
 
@@ -142,38 +155,25 @@ def measure(
     arms.check_fits(max_tokens)
     params = model.params if params is None else params
     start_time = time.monotonic()
+    total = rollouts * (3 if tree else 2)
 
     def tell(done: int, total: int, value: float) -> None:
         if progress is not None:
             progress(done, total, value, time.monotonic() - start_time)
 
-    counts: dict[bytes, int] = {}
-    verdicts: dict[bytes, bool] = {}
-    successes, done, total_length, truncated = 0, 0, 0, 0
-    keys = row_keys(as_key(key), np.arange(rollouts))
-    while done < rollouts:
-        some = model.sample_rows(
-            [arms.prompt_tokens],
-            keys[done : done + batch],
-            max_tokens=max_tokens,
-            temperature=temperature,
-            params=params,
-        )
-        correct = score(verifier, some.text) > 0.5
-        lengths = np.asarray(some.lengths)
-        for row, length in enumerate(lengths):
-            tokens = np.asarray(some.tokens[row, :length], np.int32).tobytes()
-            counts[tokens] = counts.get(tokens, 0) + 1
-            verdicts[tokens] = bool(correct[row])
-        successes += int(correct.sum())
-        total_length += int(lengths.sum())
-        truncated += int(np.sum(np.asarray(some.truncated)))
-        done += len(lengths)
-        tell(done, 2 * rollouts, successes / done)
-    responses = [
-        Response(tokens=np.frombuffer(tokens, np.int32), correct=verdicts[tokens], count=count)
-        for tokens, count in counts.items()
-    ]
+    found = sampled(
+        model,
+        arms.prompt_tokens,
+        verifier,
+        key=key,
+        rollouts=rollouts,
+        batch=batch,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        params=params,
+        tell=lambda done, share: tell(done, total, share),
+    )
+    responses, successes, share = found.responses, found.successes, found.successes / rollouts
     # The vectors to come are each as large as the model: its decoding copy makes room for one of them.
     model.release_decoding_weights()
     gap = GapEstimate(
@@ -185,17 +185,31 @@ def measure(
         remat=remat,
         batch=min(batch, rollouts),
         max_tokens=max_tokens,
-    ).estimate(standard_error, lambda seen: tell(rollouts + seen, 2 * rollouts, successes / rollouts))
+    ).estimate(standard_error, lambda seen: tell(rollouts + seen, total, share))
+    grown = None
+    if tree:
+        grown = tree_of(
+            model,
+            arms.prompt_tokens,
+            responses,
+            params=params,
+            temperature=temperature,
+            coordinates=coordinates,
+            remat=remat,
+            batch=min(batch, rollouts),
+            tell=lambda done, all: tell(2 * rollouts + rollouts * done // all, total, share),
+        )
     low, high = wilson(successes, rollouts, confidence)
     return Measurement(
-        p0=successes / rollouts,
+        p0=share,
         p0_low=low,
         p0_high=high,
         confidence=confidence,
         successes=successes,
         rollouts=rollouts,
-        mean_length=total_length / rollouts,
-        truncated=truncated / rollouts,
+        mean_length=found.total_length / rollouts,
+        truncated=found.truncated / rollouts,
         distinct=len(responses),
+        tree=grown,
         **gap,
     )

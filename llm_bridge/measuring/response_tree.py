@@ -234,7 +234,9 @@ def _features(
     signs = [generator.integers(0, 2, size, np.int8) * 2 - 1 for size in sizes] if sketched else None
     chosen = np.sort(generator.choice(dimension, min(coordinates, dimension), replace=False))
     ends = np.cumsum(sizes)
-    within = [chosen[(chosen >= end - size) & (chosen < end)] - (end - size) for end, size in zip(ends, sizes, strict=True)]
+    within = [
+        chosen[(chosen >= end - size) & (chosen < end)] - (end - size) for end, size in zip(ends, sizes, strict=True)
+    ]
     features = np.empty((len(branches), SKETCH if sketched else dimension), np.float32)
     at = np.empty((len(branches), chosen.size), np.float32)
     # Models whose scores fit are scored several at a time; larger ones one by one.

@@ -36,6 +36,7 @@ from bandit_rft.runs import CONFIG, DIGESTS, RunFolder, dumps, explain_disk_erro
 from bandit_rft.runs.progress import ProgressLine
 from bandit_rft.runs.rollouts import write_questions
 from bandit_rft.runs.stopping import StopRequest, say
+from bandit_rft.runs.trees import read_tree, write_tree
 from llm_bridge import verifiers
 from llm_bridge.bandits.prompt_arms import PromptArms
 from llm_bridge.bandits.question_arms import QuestionArms
@@ -59,6 +60,10 @@ if TYPE_CHECKING:
 DEVICE_VERIFIER = "gsm8k-strict"  # the rule that `tiny.verifier` reads from tokens
 
 
+SMALL = 20_000_000  # weights of a model whose tree is measured unasked
+ADAM_COORDINATES = 4096  # weights drawn at random from which the law sums Adam's steps
+
+
 @dataclass(frozen=True)
 class Measuring:
     """How p0 and kappa are measured before a run.
@@ -67,6 +72,8 @@ class Measuring:
         rollouts: fresh responses.
         standard_error: of kappa too, for two thirds more time.
         batch: responses generated together, to bound memory; it changes no draw.
+        tree: also the tree of these responses' decisions, from which the run's law is then made; None: of models of up
+            to 20 million weights, where it takes seconds.
 
     Raises:
         InputError: rollouts or batch below 1.
@@ -75,6 +82,7 @@ class Measuring:
     rollouts: int = 64
     standard_error: bool = True
     batch: int = 32
+    tree: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("rollouts", "batch"):
@@ -294,7 +302,10 @@ def finetune(
             if shown and dropped:
                 print(dropped, flush=True)
         history = dataclasses.replace(
-            history, evaluations=tuple(recorder.evaluations), config=read_json(folder.path / CONFIG)
+            history,
+            evaluations=tuple(recorder.evaluations),
+            config=read_json(folder.path / CONFIG),
+            tree=read_tree(folder.path, folder.resolved.get("tree")),
         )
         return Run(
             history=history,
@@ -353,6 +364,7 @@ def _config(
         ],
         "measure": measuring is not None,
         "measure_rollouts": None if measuring is None else measuring.rollouts,
+        "measure_tree": None if measuring is None else measuring.tree,
         **settings_of(learner),
     }
     for name, value in (given or {}).items():
@@ -388,9 +400,13 @@ def _resolved(
                 temperature=learner.temperature,
                 standard_error=measuring.standard_error,
                 remat=learner.remat,
+                tree=_with_tree(measuring, learner),
+                coordinates=ADAM_COORDINATES if learner.optimizer == "adamw" else 0,
                 progress=line,
             )
-        resolved["measurement"] = dataclasses.asdict(measured)
+        resolved["measurement"] = measured.to_json()
+        if measured.tree is not None:
+            resolved["tree"] = write_tree(folder.path, measured.tree.sample)
     if learner.step_over_kappa is not None:
         found = resolved["measurement"]
         kappa = found["kappa"]
@@ -408,6 +424,13 @@ def _resolved(
     folder.resolve(**resolved)
     folder.amend_manifest(resolved=resolved)
     return dataclasses.replace(learner, learning_rate=rate, step_over_kappa=None)
+
+
+def _with_tree(measuring: Measuring, learner: FineTune) -> bool:
+    """Whether the tree is measured too."""
+    if measuring.tree is not None:
+        return measuring.tree
+    return sum(leaf.size for leaf in jax.tree.leaves(learner.model.params)) <= SMALL
 
 
 def _reach(learner: FineTune, rounds: int) -> str | None:

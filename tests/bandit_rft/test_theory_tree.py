@@ -1,4 +1,4 @@
-"""The tree law against laws that it must reduce to, against brute force, and against token policies that are trained."""
+"""The tree law against laws that it must reduce to, against brute force, and against trained token policies."""
 
 import dataclasses
 import itertools

@@ -56,9 +56,7 @@ class TreeJumpLaw:
             self._table = np.concatenate([self._table, more], axis=1)
         return self._table[:, :count]
 
-    def _advance(
-        self, logits: np.ndarray, generator: np.random.Generator, steps: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _advance(self, logits: np.ndarray, generator: np.random.Generator, steps: int) -> tuple[np.ndarray, np.ndarray]:
         """(p before each of so many successes [W, steps], logits [W, E] after them)."""
         found = np.empty((logits.shape[0], steps))
         kernel = self.step_size * self.tree.gram
@@ -79,9 +77,7 @@ class TreeJumpLaw:
         _check_length(rounds)
         success = self.success(rounds + 1)
         found = chain_moments(success, 1.0 - success, rounds)
-        return ChainCurves(
-            None, found.value, np.cumsum(found.gap), found.value_sd, found.regret_sd, found.value_jump
-        )
+        return ChainCurves(None, found.value, np.cumsum(found.gap), found.value_sd, found.regret_sd, found.value_jump)
 
     def _before(self, level: float) -> np.ndarray:
         """p of the states below the level, float64 [walks, N], and NaN where a walk is already there."""
@@ -164,9 +160,7 @@ class Adam:
             gradient = scores.astype(np.float32) @ self.coordinates
             first = self.beta1 * first + (1 - self.beta1) * gradient
             second = self.beta2 * second + (1 - self.beta2) * gradient**2
-            direction = (first / (1 - self.beta1**round_)) / (
-                np.sqrt(second / (1 - self.beta2**round_)) + self.eps
-            )
+            direction = (first / (1 - self.beta1**round_)) / (np.sqrt(second / (1 - self.beta2**round_)) + self.eps)
             return self.learning_rate * self.scale * (direction @ self.coordinates.T)
 
         return move
@@ -273,12 +267,8 @@ class TreeRoundsLaw:
         regret = self.rollouts * np.cumsum(1.0 - value, axis=1)
         deviation = value - value.mean(axis=0)
         variance = (deviation**2).mean(axis=0)
-        jump = np.divide(
-            (np.abs(deviation) ** 3).mean(axis=0), variance, out=np.zeros(rounds), where=variance > 1e-300
-        )
-        return ChainCurves(
-            None, value.mean(axis=0), regret.mean(axis=0), np.sqrt(variance), regret.std(axis=0), jump
-        )
+        jump = np.divide((np.abs(deviation) ** 3).mean(axis=0), variance, out=np.zeros(rounds), where=variance > 1e-300)
+        return ChainCurves(None, value.mean(axis=0), regret.mean(axis=0), np.sqrt(variance), regret.std(axis=0), jump)
 
     def _hits(self, level: float, share: float) -> np.ndarray:
         """First round at the level of each run, inf where beyond; at least so large a share of runs is there."""

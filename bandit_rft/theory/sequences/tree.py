@@ -181,7 +181,10 @@ def rounds_law(
 @entry(
     formula=r"x^{\mathrm{test}}_t = x^{\mathrm{test}}_0 + \eta\,C \sum_{s<t}\bar u_s,\quad "
     r"C_{ee'} = \langle\nabla\log\pi^{\mathrm{test}}_e, \nabla\log\pi_{e'}\rangle",
-    assumptions=(*_ASSUMPTIONS, "Plain gradient ascent: test questions are moved by what the training question learns."),
+    assumptions=(
+        *_ASSUMPTIONS,
+        "Plain gradient ascent: test questions are moved by what the training question learns.",
+    ),
     source="derived here (docs/derivations.md)",
     units={
         **_UNITS,

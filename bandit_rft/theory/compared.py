@@ -1,0 +1,102 @@
+"""The laws of a model side by side: how long each says that the mean curve takes to a level of Pass@1."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bandit_rft import arguments
+from bandit_rft.errors import InputError
+from bandit_rft.theory.laws.jump_law import ChainCurves
+from bandit_rft.theory.laws.tree_law import TreeJumpLaw, TreeRoundsLaw
+from bandit_rft.theory.policy_gradient.group_flow import pg_group
+from bandit_rft.theory.response_tree import ResponseTree
+from bandit_rft.theory.sequences.tree import rounds_law
+from bandit_rft.theory.summary import Summary
+
+__all__ = ["LAWS", "chain_of_decisions", "mean_curve_time", "times_to"]
+
+LAWS = ("tree", "constant_kappa_chain", "h_decision_chain", "flow", "one_over_p0")
+_LONGEST = 100_000
+
+
+def chain_of_decisions(p0: float, kappa: float, decisions: int = 1) -> ResponseTree:
+    """One correct path of H equal decisions, right or wrong, with p0 and κ; H = 1 is the chain of constant κ.
+
+    Each has a kernel c of its own: κ(1 − p)² = H c (1 − q)², q = p^(1/H), so that κ falls as the decisions are learnt.
+    """
+    p0, kappa = arguments.fraction("p0", p0), arguments.positive("kappa", kappa)
+    q = p0 ** (1 / decisions)
+    c = kappa * (1 - p0) ** 2 / (decisions * (1 - q) ** 2)
+    score = np.kron(np.eye(decisions), np.array([[1 - q], [-q]]))
+    child = np.full(2 * decisions, -1)
+    child[:-2:2] = np.arange(1, decisions)
+    reward = np.zeros(2 * decisions)
+    reward[-2] = 1.0
+    return ResponseTree(
+        node=np.repeat(np.arange(decisions), 2),
+        child=child,
+        reward=reward,
+        log_prob=np.log(np.tile([q, 1 - q], decisions)),
+        gram=c * score @ score.T,
+    )
+
+
+def mean_curve_time(law: TreeJumpLaw | TreeRoundsLaw, level: float) -> float:
+    """The first round before whose update the mean over runs of Pass@1 is at the level; inf beyond 100,000 rounds."""
+    rounds = 128
+    while True:
+        curves: ChainCurves = law.curves(rounds)
+        reached = curves.value >= level
+        if reached.any():
+            return float(np.argmax(reached))
+        if rounds >= _LONGEST:
+            return math.inf
+        rounds = min(4 * rounds, _LONGEST)
+
+
+def times_to(
+    summary: Summary,
+    *,
+    step_size: float,
+    level: float = 0.5,
+    signal: str = "raw",
+    rollouts: int = 1,
+    ddof: int = 1,
+    eps: float = 0.0,
+) -> dict[str, float]:
+    """Rounds until the mean Pass@1 of plain gradient steps is at the level, by each law that applies.
+
+    Args:
+        summary: with a tree, or without: then only the laws of p0 and κ.
+        step_size, signal, rollouts, ddof, eps: as `theory.predict` takes them.
+        level: of Pass@1, in (0, 1).
+
+    Returns:
+        By name, those of `LAWS`: the tree law; the chain of constant κ and that of H equal decisions, H the mean number
+        of decisions in a correct response of the tree; the flow of the mean update; and 1/(G p0), the wait for the
+        first success. Without a tree the first and third are left out.
+
+    Raises:
+        InputError: an argument out of range.
+    """
+    level = arguments.fraction("level", level)
+    if summary.p0 >= level:
+        raise InputError(f"level is {level} and Pass@1 is {summary.p0:.3f} at the start: give a level above it.")
+
+    def time(tree: ResponseTree) -> float:
+        if signal == "raw" and rollouts == 1:
+            return mean_curve_time(TreeJumpLaw(tree, step_size), level)
+        return mean_curve_time(rounds_law(tree, step_size, signal, rollouts, ddof=ddof, eps=eps), level)
+
+    found = {"constant_kappa_chain": time(chain_of_decisions(summary.p0, summary.kappa))}
+    if summary.tree is not None:
+        decisions = max(1, round(summary.tree.decisions))
+        found["tree"] = time(summary.tree)
+        found["h_decision_chain"] = time(chain_of_decisions(summary.p0, summary.kappa, decisions))
+    flow = pg_group(
+        signal, summary.p0, step_size, 1, rollouts, kappa=summary.kappa, ddof=ddof, eps=eps
+    ).mean_hitting_time(level)
+    found |= {"flow": flow, "one_over_p0": 1 / (rollouts * summary.p0)}
+    return {name: found[name] for name in LAWS if name in found}

@@ -142,8 +142,8 @@ class RunLaw:
         if self.by_tree and self.tree is not None:
             return (
                 f"{self.prediction.why} p0 = {self.p0:.4f} by the tree ({self.successes} of {self.responses} "
-                f"responses before the run), kappa = {self.tree.kappa:.4g} at the start, {self.tree.decisions:.1f} decisions in "
-                f"a correct response, step size {self.step_size:.4g}."
+                f"responses before the run), kappa = {self.tree.kappa:.4g} at the start, {self.tree.decisions:.1f} "
+                f"decisions in a correct response, step size {self.step_size:.4g}."
             )
         error = f" ± {self.kappa_standard_error:.2g}" if math.isfinite(self.kappa_standard_error) else ""
         source = f"fitted on the first {self.fitted_on} rounds" if self.fitted_on else "measured before the run"

@@ -89,8 +89,8 @@ class ResponseTree:
         whole = np.array_equal(nodes, np.arange(nodes.size)) and np.all(np.diff(node) >= 0)
         if not (whole and np.array_equal(np.sort(led), nodes[1:]) and np.all((child > node)[child >= 0])):
             raise InputError(
-                "node and child make no tree: number decisions from 0, the root, each led to by one edge of a lower one, "
-                "and let edges stand in the order of their decisions."
+                "node and child make no tree: number decisions from 0, the root, each led to by one edge of a lower "
+                "one, and let edges stand in the order of their decisions."
             )
         if not np.all((reward >= 0) & (reward <= 1)):
             raise InputError("reward holds a value outside 0 to 1: give mean rewards of a verifiable reward.")
@@ -468,7 +468,7 @@ class TreeSample:
                 ),
                 kernel=arrays["kernel"],
                 kernel_error=float(arrays["kernel_error"]),
-                coordinates=arrays["coordinates"] if "coordinates" in arrays else None,
+                coordinates=arrays.get("coordinates"),
                 dimension=int(arrays["dimension"]),
             )
         except (KeyError, ValueError, TypeError) as error:

@@ -30,7 +30,7 @@ from scipy.optimize import isotonic_regression
 
 import bandit_rft
 from bandit_rft import theory
-from bandit_rft.errors import InputError, NoLawError
+from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
 from bandit_rft.runs import read_json, read_lines, to_json, to_line, write_atomically
 from bandit_rft.theory import compared
@@ -269,7 +269,7 @@ def audit(
             kept[name, task, question] = measured, time.monotonic() - start
         try:
             rows.append(row(loaded[name], task, question, condition, *kept[name, task, question]))
-        except NoLawError as refused:
+        except InputError as refused:  # no success in the measurement, or too little of the policy in the tree
             rows.append(_refused(name, task, question, condition, str(refused)))
         with path.open("a") as file:
             file.write(to_line(rows[-1]))

@@ -12,6 +12,13 @@ import numpy as np
 from bandit_rft.errors import InputError
 
 RESULT = "prediction.json"
+LAW_NAMES = {
+    "tree": "tree",
+    "constant_kappa_chain": "chain of constant kappa",
+    "h_decision_chain": "chain of equal decisions",
+    "flow": "flow of the mean update",
+    "one_over_p0": "1/p0, the wait for one success",
+}
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -81,6 +88,7 @@ def predict_run(folder: Path) -> dict[str, Any]:
             "kappa": law.kappa,
             "kappa_standard_error": error,
             "step_size": law.step_size,
+            "half_times": law.half_times(),
             "rounds": found.rounds,
             "at": at.tolist(),
             "value": found.value.tolist(),
@@ -125,8 +133,11 @@ def told(result: Mapping[str, Any]) -> str:
         f"Pass@1 predicted after {result['rounds'] - 1} updates: {result['value'][-1]:.3f}"
         + (f", 80% of runs in [{result['low'][-1]:.3f}, {result['high'][-1]:.3f}]" if result["low"] else ""),
     ]
+    if result["half_times"]:
+        said = ", ".join(f"{LAW_NAMES[name]} {time:.0f}" for name, time in result["half_times"].items())
+        lines.append(f"  rounds until the mean Pass@1 is one half, by law: {said}")
     off = result["last_at_kappa_one_error_off"]
-    if off:
+    if off and not result["law"].startswith("tree_"):
         lines.append(f"  with kappa one standard error off: {', '.join(f'{value:.3f}' for value in off)}")
     lines += [f"  caveat: {caveat}" for caveat in result["caveats"]]
     lines += [

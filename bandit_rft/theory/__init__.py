@@ -18,7 +18,7 @@ The entries stand in four rooms, and every entry can be imported from here as we
 NumPy float64 throughout; nothing here knows whether a table or an LLM is described: p0 and kappa are the interface.
 """
 
-from bandit_rft.theory import bounds, compared, many_arms, policy_gradient, sequences
+from bandit_rft.theory import bounds, many_arms, policy_gradient, sequences
 from bandit_rft.theory.bound import Bound
 from bandit_rft.theory.bounds import (
     exp3_bound,

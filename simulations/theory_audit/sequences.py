@@ -1,4 +1,4 @@
-"""Audit of sections F and G: one correct sequence (F2); language models and many prompts in the files beside."""
+"""Audit of sections F and G: one correct sequence (F2); trees, language models and many prompts in the files beside."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 
 from bandit_rft import arms, learners, policies, run, verifiers
-from simulations.theory_audit import sequences_adam, sequences_features, sequences_fine_tuning, sequences_prompts
+from simulations.theory_audit import (
+    sequences_adam,
+    sequences_features,
+    sequences_fine_tuning,
+    sequences_prompts,
+    sequences_tree,
+)
 from simulations.theory_audit.case import Case, Measured, exact, of_seeds
 
 ROUNDS = (25, 50, 100, 200, 400)
@@ -164,4 +170,5 @@ CASES = (
     ),
     *sequences_adam.CASES,
     *sequences_prompts.CASES,
+    *sequences_tree.CASES,
 )

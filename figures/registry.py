@@ -16,6 +16,7 @@ from figures import (
     drift_multipliers,
     hitting_times,
     infinite_arms,
+    prediction_half_times,
     regime_map,
     regret_against_arms,
     signals_compared,
@@ -47,6 +48,7 @@ _STUDIES = {
     regime_map: "who learns within the horizon, by the number of arms and the base policy's mass",
     drift_multipliers: "the drift of each signal against the size of the group",
     hitting_times: "the first round with Pass@1 of a half, over seeds, against the exact law",
+    prediction_half_times: "half-times of fine-tuning runs, predicted and measured, by law",
     takeover: "the time until one of m correct arms takes over, against the urn's law",
 }
 

@@ -9,7 +9,7 @@ import numpy as np
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.laws.jump_law import ChainCurves
-from bandit_rft.theory.laws.tree_law import TreeJumpLaw, TreeRoundsLaw
+from bandit_rft.theory.laws.tree_law import LONGEST, TreeJumpLaw, TreeRoundsLaw
 from bandit_rft.theory.policy_gradient.group_flow import pg_group
 from bandit_rft.theory.response_tree import ResponseTree
 from bandit_rft.theory.sequences.tree import rounds_law
@@ -18,7 +18,6 @@ from bandit_rft.theory.summary import Summary
 __all__ = ["LAWS", "chain_of_decisions", "mean_curve_time", "times_to"]
 
 LAWS = ("tree", "constant_kappa_chain", "h_decision_chain", "flow", "one_over_p0")
-_LONGEST = 100_000
 
 
 def chain_of_decisions(p0: float, kappa: float, decisions: int = 1) -> ResponseTree:
@@ -51,9 +50,9 @@ def mean_curve_time(law: TreeJumpLaw | TreeRoundsLaw, level: float) -> float:
         reached = curves.value >= level
         if reached.any():
             return float(np.argmax(reached))
-        if rounds >= _LONGEST:
+        if rounds >= LONGEST:
             return math.inf
-        rounds = min(4 * rounds, _LONGEST)
+        rounds = min(4 * rounds, LONGEST)
 
 
 def times_to(

@@ -269,7 +269,8 @@ class GrownTree:
         )
 
 
-class _Response(NamedTuple):
+@dataclass(frozen=True)
+class _Response:
     tokens: tuple[int, ...]
     log_probs: np.ndarray
     reward: float
@@ -280,7 +281,7 @@ def grow(
     tokens: Sequence[Sequence[int]],
     rewards: Sequence[float],
     counts: Sequence[int],
-    log_probs: Sequence[Sequence[float]],
+    log_probs: Sequence[Sequence[float] | np.ndarray],
     *,
     only: frozenset[Branch] | None = None,
 ) -> GrownTree:

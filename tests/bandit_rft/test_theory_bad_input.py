@@ -15,7 +15,13 @@ NONSENSE = [
     *("x", b"1", None, True, float("nan"), float("inf"), -1, 0, 1.5, 1e300, 1e-300, 10**19, 10**400),
     *([], [1, 2], {"a": 1}),
 ]
+TREE = theory.ResponseTree(
+    node=np.zeros(2), child=np.full(2, -1), reward=np.array([1, 0]), log_prob=np.log([0.2, 0.8]), gram=np.eye(2)
+)
 SENSE: dict[str, Any] = {
+    "tree": TREE,
+    "tests": [(TREE, np.eye(2))],
+    "at": [0, 5],
     "p0": 0.05,
     "step_size": 0.5,
     "rounds": 20,

@@ -17,13 +17,13 @@ from bandit_rft.theory.laws.jump_law import ChainCurves, chain_moments, chain_sa
 from bandit_rft.theory.prediction import Curves
 from bandit_rft.theory.response_tree import ResponseTree, Walks
 
-__all__ = ["Adam", "TreeJumpLaw", "TreeRoundsLaw"]
+__all__ = ["LONGEST", "Adam", "TreeJumpLaw", "TreeRoundsLaw"]
 
 _WALKS = 256  # random sequences of successes that the jump law averages over
 _WAITS = 64  # draws of the waits of each, for quantiles
 _RUNS = 1024  # simulated runs behind the law by rounds
 _MOST_STATES = 200_000
-_LONGEST = 100_000
+LONGEST = 100_000  # rounds that are stepped through
 _DRAWN = np.random.SeedSequence(12)
 
 
@@ -278,9 +278,9 @@ class TreeRoundsLaw:
             hit = reached.any(axis=1)
             if hit.mean() >= share:
                 return np.where(hit, reached.argmax(axis=1), math.inf)
-            if rounds >= _LONGEST:
+            if rounds >= LONGEST:
                 return np.where(hit, reached.argmax(axis=1), math.inf)
-            rounds = min(2 * rounds, _LONGEST)
+            rounds = min(2 * rounds, LONGEST)
 
     def mean_hitting_time(self, level: float) -> float:
         """The mean over the simulated runs; inf where some have not arrived after 100,000 rounds."""
@@ -309,5 +309,5 @@ class TreeRoundsLaw:
 
 
 def _check_length(rounds: int) -> None:
-    if rounds > _LONGEST:
-        raise InputError(f"rounds is {rounds}: the tree law steps through {_LONGEST:,} rounds at most.")
+    if rounds > LONGEST:
+        raise InputError(f"rounds is {rounds}: the tree law steps through {LONGEST:,} rounds at most.")

@@ -12,7 +12,7 @@ from bandit_rft import arguments, signals
 from bandit_rft.errors import InputError, NoLawError
 from bandit_rft.theory.catalogue import entry
 from bandit_rft.theory.laws.chain import chain_prediction
-from bandit_rft.theory.laws.tree_law import Adam, TreeJumpLaw, TreeRoundsLaw
+from bandit_rft.theory.laws.tree_law import LONGEST, Adam, TreeJumpLaw, TreeRoundsLaw
 from bandit_rft.theory.policy_gradient.groups import check_group
 from bandit_rft.theory.prediction import Prediction
 from bandit_rft.theory.response_tree import ResponseTree
@@ -59,8 +59,8 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
     Raises:
         InputError: an argument out of range.
     """
-    rounds = arguments.whole("rounds", rounds)
-    law = TreeJumpLaw(tree, arguments.positive("step_size", step_size))
+    rounds = arguments.whole("rounds", rounds, most=LONGEST)
+    law = TreeJumpLaw(_checked(tree), arguments.positive("step_size", step_size))
     return chain_prediction("tree_jump", law, rounds, _parameters(tree, step_size=step_size, rounds=rounds))
 
 
@@ -112,7 +112,7 @@ def tree_rounds(
         InputError: an argument out of range.
         NoLawError: Adam, where the tree holds no scores at sampled coordinates.
     """
-    rounds = arguments.whole("rounds", rounds)
+    rounds = arguments.whole("rounds", rounds, most=LONGEST)
     law = rounds_law(
         tree,
         step_size,
@@ -151,6 +151,7 @@ def rounds_law(
     kl_coefficient: float = 0.0,
 ) -> TreeRoundsLaw:
     """The law of `tree_rounds`; raises as that does."""
+    tree = _checked(tree)
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
     step_size = arguments.positive("step_size", step_size)
     if optimizer == "sgd":
@@ -166,7 +167,7 @@ def rounds_law(
                 "Adam moves each weight by its own scale, and this tree holds no scores at single weights: measure it "
                 "with coordinates."
             )
-        beta1, beta2, added = adam
+        beta1, beta2, added = _adam(adam)
         move = Adam(
             tree.coordinates, tree.dimension, learning_rate=step_size, beta1=beta1, beta2=beta2, eps=added
         ).stepper
@@ -218,18 +219,35 @@ def tree_transfer(
     Raises:
         InputError: an argument out of range, or a cross-kernel whose shape does not fit.
     """
-    rounds = arguments.numbers("at", at).astype(np.int64)
-    if rounds[0] < 0 or np.any(np.diff(rounds) < 0):
-        raise InputError("at must hold increasing rounds, from 0 on.")
+    given = arguments.numbers("at", at)
+    if not (given.size and given.ndim == 1 and given[0] >= 0 and given[-1] <= LONGEST and np.all(np.diff(given) >= 0)):
+        raise InputError(f"at must hold increasing rounds, from 0 to {LONGEST:,}.")
+    rounds = given.astype(np.int64)
+    if not isinstance(tests, Sequence) or not all(isinstance(one, tuple) and len(one) == 2 for one in tests):
+        raise InputError("tests must hold a pair (tree, cross-kernel) for each test question.")
     scores = rounds_law(tree, step_size, signal, rollouts, ddof=ddof, eps=eps).scores(rounds)
     found = np.empty((len(tests), rounds.size))
     for row, (test, cross) in enumerate(tests):
+        _checked(test)
         if np.shape(cross) != (test.edges, tree.edges):
             raise InputError(f"A cross-kernel has shape {np.shape(cross)}: give [{test.edges}, {tree.edges}].")
         for column in range(rounds.size):
             logits = test.log_prob + step_size * (scores[:, column] @ np.asarray(cross).T)
             found[row, column] = (test.walks(logits).path @ test.leaf_reward).mean()
     return found
+
+
+def _checked(tree: ResponseTree) -> ResponseTree:
+    if not isinstance(tree, ResponseTree):
+        raise InputError(f"tree is {type(tree).__name__}: give a theory.ResponseTree, as measured or as grown.")
+    return tree
+
+
+def _adam(given: Any) -> tuple[float, float, float]:
+    numbers = arguments.numbers("adam", given)
+    if numbers.shape != (3,) or not (np.all(numbers >= 0) and np.all(numbers[:2] < 1)):
+        raise InputError("adam must hold beta1, beta2 (below 1) and eps, none of them negative.")
+    return float(numbers[0]), float(numbers[1]), float(numbers[2])
 
 
 def _parameters(tree: ResponseTree, **parameters: Any) -> dict[str, Any]:

@@ -1,0 +1,158 @@
+"""One condition on one question: predicted, run with many seeds, and measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from typing import Any
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+import bandit_rft
+from bandit_rft import theory
+from bandit_rft.errors import InputError
+from bandit_rft.theory import compared
+from llm_bridge import FineTune
+from llm_bridge.bandits.token_arms import TokenPromptArms
+from llm_bridge.data import datasets
+from llm_bridge.language_model import LanguageModel
+from llm_bridge.measuring.measure import Measurement
+from simulations.prediction_audit.design import BOOTSTRAPS, MAX_TOKENS, MOST_ROUNDS, RUN_KEY, SEEDS, Condition
+
+
+def half_time(rewards: np.ndarray, level: float) -> float:
+    """The round at which the mean reward over seeds, made monotone, is at the level; inf where it is never.
+
+    Args:
+        rewards: [S, T, G].
+        level: of Pass@1.
+    """
+    curve = isotonic_regression(rewards.mean(axis=(0, 2))).x
+    reached = np.flatnonzero(curve >= level)
+    return float(reached[0]) if reached.size else math.inf
+
+
+def interval(rewards: np.ndarray, level: float, draws: int = 400) -> tuple[float, float]:
+    """95%, by a bootstrap over seeds."""
+    generator = np.random.default_rng(0)
+    seeds = rewards.shape[0]
+    found = [half_time(rewards[generator.integers(0, seeds, seeds)], level) for _ in range(draws)]
+    low, high = np.quantile(found, [0.025, 0.975], method="inverted_cdf")
+    return float(low), float(high)
+
+
+def level_of(p0: float) -> float:
+    """Of Pass@1: one half, and three quarters from where one half is too near."""
+    return 0.5 if p0 < 0.35 else 0.75
+
+
+def _prediction(summary: theory.Summary, condition: Condition, step: float, rounds: int) -> theory.Prediction:
+    return theory.predict(
+        summary,
+        step_size=step,
+        rounds=rounds,
+        signal=condition.signal,
+        rollouts=condition.rollouts,
+        eps=1e-6,
+        optimizer="adam" if condition.optimizer == "adamw" else "sgd",
+    )
+
+
+def predicted(summary: theory.Summary, condition: Condition, step: float, level: float) -> dict[str, float | None]:
+    """By law, rounds until the mean curve is at the level; None where a law does not apply."""
+    found: dict[str, float | None] = dict.fromkeys(compared.LAWS)
+    if condition.optimizer == "sgd":
+        found |= theory.times_to(
+            summary, step_size=step, level=level, signal=condition.signal, rollouts=condition.rollouts, eps=1e-6
+        )
+    else:
+        law: Any = _prediction(summary, condition, step, 1).law
+        found["tree"] = compared.mean_curve_time(law, level)
+        found["one_over_p0"] = 1 / summary.p0
+    return {name: None if value is None or math.isinf(value) else value for name, value in found.items()}
+
+
+def stated(measured: Measurement, condition: Condition, step: float, level: float, rounds: int) -> tuple[float, float]:
+    """The tree law's 80% interval of the half-time that so many seeds show, measurement and seeds both uncertain."""
+    assert measured.tree is not None
+    generator = np.random.default_rng(RUN_KEY)
+    found = []
+    at = np.arange(rounds)
+    while len(found) < BOOTSTRAPS:
+        try:
+            tree = measured.tree.sample.resampled(generator)
+        except InputError:  # a draw without a decision
+            tree = None
+        if tree is None or not tree.p0 > 0:  # nothing right was drawn: by that sample, it is never learnt
+            found.append(math.inf)
+            continue
+        summary = dataclasses.replace(measured.summary(), tree=dataclasses.replace(tree, counted=math.nan))
+        law: Any = _prediction(summary, condition, step, 1).law
+        drawn = law.sample(generator, SEEDS, at).total_reward
+        rewards = np.diff(drawn, axis=1, prepend=0.0)
+        found.append(half_time(rewards[:, :, None], level))
+    low, high = np.quantile(found, [0.1, 0.9], method="inverted_cdf")
+    return float(low), float(high)
+
+
+def row(
+    model: LanguageModel, task: str, question: int, condition: Condition, measured: Measurement, seconds: float
+) -> dict[str, Any]:
+    """Predict, run, and measure one condition on one question."""
+    example = datasets.load(task, "train").example(question)
+    summary = measured.summary()
+    tree = summary.tree
+    assert tree is not None
+    tree.refuse()
+    step = condition.step / tree.kappa if condition.optimizer == "sgd" else condition.step
+    level = level_of(tree.p0)
+    start = time.monotonic()
+    said = predicted(summary, condition, step, level)
+    law_seconds = time.monotonic() - start
+    longest = max([value for name, value in said.items() if value is not None and name in ("tree", "h_decision_chain")])
+    rounds = min(MOST_ROUNDS, max(40, math.ceil(2.2 * longest)))
+    learner = FineTune(
+        model,
+        signal=condition.signal,
+        rollouts=condition.rollouts,
+        learning_rate=step,
+        optimizer=condition.optimizer,
+        max_tokens=MAX_TOKENS,
+        kl_coefficient=0.0,
+        gradient_clip=None,
+        weight_decay=0.0,
+    )
+    arms = TokenPromptArms(model, example.prompt, example.answer)
+    start = time.monotonic()
+    rewards = bandit_rft.run(arms, learner, rounds, seeds=SEEDS, key=RUN_KEY + question).rewards
+    took = time.monotonic() - start
+    found = half_time(rewards, level)
+    low, high = interval(rewards, level)
+    band = stated(measured, condition, step, level, 2 * rounds)
+    return {
+        "tier": "tiny",
+        "model": model.name,
+        "task": task,
+        "question": question,
+        "optimizer": condition.optimizer,
+        "signal": condition.signal,
+        "rollouts": condition.rollouts,
+        "step": condition.step,
+        "step_size": step,
+        "p0": tree.p0,
+        "p0_counted": tree.counted,
+        "kappa": tree.kappa,
+        "decisions": tree.decisions,
+        "level": level,
+        "measured_half_time": found if math.isfinite(found) else None,
+        "interval": [low if math.isfinite(low) else None, high if math.isfinite(high) else None],
+        "successes_at_half_time": float(rewards[:, : int(found)].sum() / SEEDS) if math.isfinite(found) else None,
+        "predicted": said,
+        "tree_interval_80": [value if math.isfinite(value) else None for value in band],
+        "rounds": rounds,
+        "run_seconds": took,
+        "measure_seconds": seconds,
+        "law_seconds": law_seconds,
+    }

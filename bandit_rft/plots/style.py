@@ -26,7 +26,7 @@ from bandit_rft.runs.rollouts import printable
 
 # Okabe and Ito's palette (2008), told apart under every common colour-vision deficiency, and by lightness in print.
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
-INK, GREY = "#222222", "#8A8A8A"
+INK, GREY, GRID = "#222222", "#8A8A8A", "#E6E6E6"
 
 COLUMN = 3.5  # inches, one column of a two-column page
 DPI = 300
@@ -44,7 +44,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.color": "#E6E6E6",
+    "grid.color": GRID,
     "grid.linewidth": 0.5,
     "axes.axisbelow": True,
     "xtick.labelsize": 7,

@@ -58,18 +58,17 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what is asked for."""
+    from rich.console import Console
+
     out = sys.stdout
-    width = arguments.width or (shutil.get_terminal_size((PIPE_WIDTH, 24)).columns if out.isatty() else PIPE_WIDTH)
-    for line in shown(arguments, coloured(out), max(width, 20)):
-        # A terminal of another encoding must not end the command over an é.
-        encoding = out.encoding or "utf-8"
-        print(line.encode(encoding, "backslashreplace").decode(encoding), file=out)
+    width = arguments.width or (None if out.isatty() else PIPE_WIDTH)
+    console = Console(file=out, width=width and max(width, 20), highlight=False, markup=False, emoji=False)
+    for paragraph in shown(arguments):
+        for line in paragraph.wrap(console, console.width):
+            # A terminal of another encoding must not end the command over an é.
+            line.plain = line.plain.encode(console.encoding, "backslashreplace").decode(console.encoding)
+            console.print(line, soft_wrap=True)
     return 0
-
-
-def coloured(out: TextIO) -> bool:
-    """Whether to colour: a terminal, and NO_COLOR (https://no-color.org) unset or empty."""
-    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def shown(arguments: argparse.Namespace, colour: bool, width: int) -> Iterator[str]:
@@ -150,42 +149,3 @@ def _response(rollout: Rollout, colour: bool, width: int) -> Iterator[str]:
     else:
         yield from indented(printable(rollout.text), width)
     yield ""
-
-
-def paint(text: str, code: str, colour: bool) -> str:
-    """The text in an ANSI colour, or as it is."""
-    return f"\x1b[{code}m{text}\x1b[0m" if colour else text
-
-
-def indented(text: str, width: int) -> Iterator[str]:
-    """A printable text's lines, wrapped to `width` columns, two of them indentation."""
-    for line in text.split("\n"):
-        for part in wrapped(line, width - 2):
-            yield "  " + part
-
-
-def wrapped(line: str, width: int) -> list[str]:
-    """A line cut to parts of at most `width` columns, at spaces where there are any; nothing is left out but those."""
-    parts: list[str] = []
-    start, columns, space = 0, 0, -1
-    place = 0
-    while place < len(line):
-        cells = cells_of(line[place])
-        if columns + cells > width and place > start:
-            end = space if space > start else place
-            parts.append(line[start:end])
-            start = end + (space > start)
-            columns, space = sum(map(cells_of, line[start:place])), -1
-            continue
-        if line[place] == " ":
-            space = place
-        columns += cells
-        place += 1
-    return [*parts, line[start:]]
-
-
-def cells_of(character: str) -> int:
-    """Columns that a terminal gives a character: 2 for wide East Asian ones and emoji, 0 for combining marks."""
-    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -115,7 +115,10 @@ def svg(chart: Chart) -> Markup:
     """
     title, draw = chart
     buffer = io.StringIO()
-    with style.panels(1, 1, width=3.8, height=2.3) as (figure, axes), matplotlib.rc_context({**_SVG, "svg.hashsalt": title}):
+    with (
+        style.panels(1, 1, width=3.8, height=2.3) as (figure, axes),
+        matplotlib.rc_context({**_SVG, "svg.hashsalt": title}),
+    ):
         draw(axes)
         figure.legend(loc="outside lower center", ncols=2, columnspacing=1.0, handlelength=1.5)
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

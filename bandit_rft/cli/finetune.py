@@ -54,7 +54,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         action="append",
         default=[],
         choices=tuple(LOGGERS),
-        help="also write to TensorBoard (RUN/tensorboard) or Weights & Biases during the run; repeatable (default: none)",
+        help="also write to TensorBoard (RUN/tensorboard) or Weights & Biases; repeatable (default: none)",
     )
     add_options(parser, FineTuneConfig)
     parser.set_defaults(run=run)

@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bandit_rft.runs.progress import ProgressLine
     from llm_bridge import load_model
     from llm_bridge.bandits.token_arms import speaks_tiny
-    from llm_bridge.training.pinned_prompts import prompt_date
+    from llm_bridge.measuring.pinned_prompts import prompt_date
 
     start = time.monotonic()
     out = Path(arguments.out)

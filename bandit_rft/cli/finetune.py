@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any
 
 from bandit_rft.cli.finetune_config import FineTuneConfig
-from bandit_rft.cli.options import add_options, build, count, given
+from bandit_rft.cli.options import add_options, build, count, given, run_name
 from bandit_rft.errors import InputError
 from bandit_rft.runs.loggers import LOGGERS
 
@@ -36,24 +35,26 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
+    output = parser.add_argument_group("run and output")
+    output.add_argument(
         "--config",
         metavar="FILE",
         help="config.json of an earlier run, of one seed or of many; options given beside it win (default: none)",
     )
-    parser.add_argument("--out", metavar="RUN", help="run folder (default: runs/ and a name made of all options)")
-    parser.add_argument(
+    output.add_argument("--out", metavar="RUN", help="run folder (default: runs/ and a name made of all options)")
+    output.add_argument(
         "--seeds",
+        metavar="N",
         type=count,
         default=1,
         help="independent runs side by side, S, from the model as loaded (default: 1)",
     )
-    parser.add_argument(
+    output.add_argument(
         "--log",
         action="append",
         default=[],
         choices=tuple(LOGGERS),
-        help="also tell TensorBoard (RUN/tensorboard) or Weights & Biases as it happens; repeatable (default: none)",
+        help="also write to TensorBoard (RUN/tensorboard) or Weights & Biases; repeatable (default: none)",
     )
     add_options(parser, FineTuneConfig)
     parser.set_defaults(run=run)
@@ -110,12 +111,6 @@ def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
 
 def default_folder(config: FineTuneConfig) -> str:
     """runs/MODEL-DATA-INDEX-HASH, the same for the same options."""
-    from bandit_rft.runs import config_hash
-
     listed = "-".join(map(str, config.places)) if len(config.places) <= 4 else "several"
-    named = (config.indices or listed)[:40]
-    data = f"{Path(config.data).stem}-{named}" if config.data else "prompt"
-    name = (
-        f"{Path(config.model).stem if '/' in config.model else config.model}-{data}-{config_hash(config.to_json())[:8]}"
-    )
-    return str(Path("runs") / re.sub(r"[^\w.-]+", "_", name))
+    what = (config.indices or listed)[:40] if config.data else ""
+    return run_name("", config.model, config.data or "prompt", what, config.to_json())

@@ -1,17 +1,16 @@
-"""What `bandit-rft finetune` is asked: one frozen configuration, from which options, help and config.json are made."""
+"""The settings of `bandit-rft finetune`: one frozen configuration, which makes options, help and config.json."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bandit_rft.cli.options import (
     count,
     moment,
-    number,
     option,
-    or_none,
     places_of,
     ranges,
     seed,
@@ -20,23 +19,20 @@ from bandit_rft.cli.options import (
 )
 from bandit_rft.errors import InputError
 
-# Asked of the model's libraries only when it is used: --help must not wait for them.
-VERIFIER_HELP = (
-    "how a response is compared with the answer: gsm8k-numeric, gsm8k-flexible, gsm8k-strict, math-verify, math-boxed, "
-    "exact, exact-casefold, regex:PATTERN, or your own module:function or file.py:function; none: by the data"
-)
-TEMPLATE_HELP = "how the question is put: gsm8k, math, plain, or a text with {question} in it; none: as the data has it"
-PROMPT_DATE_HELP = (
-    "what a chat template that reads the clock is shown, such as 2026-11-28; none: now, and in a run folder the moment "
-    "it began"
-)
-MAX_TOKENS_HELP = "longest response, in tokens; none: 256, or what the model's context leaves after the longest prompt"
-PROMPT_COLUMN_HELP = "column of the data's prompts; none: prompt, messages, problem, question or query"
-ANSWER_COLUMN_HELP = "column of the data's answers; none: reward_model, ground_truth, answer or solution"
 SIGNALS = ("raw", "signed", "mean_baseline", "rloo", "grpo")
 DTYPES = ("float32", "bfloat16")
 ESTIMATORS = ("k1", "k2", "k3")
 AGGREGATIONS = ("seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean", "token-mean", "token-sum")
+
+# The groups of the help.
+_data = partial(option, group="data")
+_reward = partial(option, group="reward and signal")
+_sampling = partial(option, group="sampling")
+_optimiser = partial(option, group="optimiser")
+_loss = partial(option, group="loss")
+_memory = partial(option, group="memory, precision and seed")
+_evaluation = partial(option, group="evaluation")
+_checkpoints = partial(option, group="checkpoints")
 
 
 def places(text: str) -> int | tuple[int, ...]:
@@ -53,151 +49,155 @@ class FineTuneConfig:
         InputError: values that do not go together. What the model, the data and the learner refuse is refused by them.
     """
 
-    model: str = option("smollm2-135m", "embedded or fetched model, local folder, .gguf file or Hugging Face hub id")
-    data: str | None = option(
-        None, "arithmetic, gsm8k, math, a parquet, JSON or CSV file, a folder or a hub id", type=or_none(str)
+    model: str = _data(
+        "smollm2-135m",
+        "embedded or fetched model, local folder, .gguf file or Hugging Face hub id",
+        metavar="NAME|PATH|ID",
     )
-    split: str = option("train", "split of the data that the training questions are taken from")
-    index: int | tuple[int, ...] = option(
-        0, "the training question's place in its split, from 0; several: 3,7,11", type=places
+    data: str | None = _data(None, "arithmetic, gsm8k, math, a parquet, JSON or CSV file, a folder or a hub id")
+    split: str = _data("train", "split of the data that the training questions are taken from")
+    index: int | tuple[int, ...] = _data(
+        0, "the training question's place in its split, from 0; several: 3,7,11", type=places, metavar="N,..."
     )
-    indices: str | None = option(
+    indices: str | None = _data(
+        None, "training questions from START up to STOP, instead of --index; several: 0:128,300:310,512", type=ranges
+    )
+    prompt_column: str | None = _data(
+        None, "column of the data's prompts; none: prompt, messages, problem, question or query", metavar="NAME"
+    )
+    answer_column: str | None = _data(
+        None, "column of the data's answers; none: reward_model, ground_truth, answer or solution", metavar="NAME"
+    )
+    prompt: str | None = _data(None, "a prompt of your own instead of --data; needs --answer", metavar="TEXT")
+    answer: str | None = _data(None, "the right answer to --prompt", metavar="TEXT")
+    verifier: str | None = _data(
         None,
-        "training questions from START up to STOP, instead of --index; several: 0:128,300:310,512",
-        type=or_none(ranges),
-        metavar="A:B,...",
+        "how a response is compared with the answer: gsm8k-numeric, gsm8k-flexible, gsm8k-strict, math-verify, "
+        "math-boxed, exact, exact-casefold, regex:PATTERN, or your own module:function or file.py:function; none: by "
+        "the data",
+        metavar="RULE",
     )
-    prompt_column: str | None = option(None, PROMPT_COLUMN_HELP, type=or_none(str), metavar="NAME")
-    answer_column: str | None = option(None, ANSWER_COLUMN_HELP, type=or_none(str), metavar="NAME")
-    prompt: str | None = option(
-        None, "a prompt of your own instead of --data; needs --answer", type=or_none(str), metavar="TEXT"
+    template: str | None = _data(
+        None,
+        "how the question is put: gsm8k, math, plain, or a text with {question} in it; none: as the data has it",
+        metavar="TEXT",
     )
-    answer: str | None = option(None, "the right answer to --prompt", type=or_none(str), metavar="TEXT")
-    verifier: str | None = option(None, VERIFIER_HELP, type=or_none(str))
-    template: str | None = option(None, TEMPLATE_HELP, type=or_none(str))
-    prompt_date: str | None = option(None, PROMPT_DATE_HELP, type=or_none(moment))
-    signal: str = option("raw", "learning signal made of a prompt's rewards", choices=SIGNALS)
-    ddof: int = option(1, "of grpo's standard deviation: 1 sample (verl), 0 population", type=whole)
-    eps: float = option(1e-6, "added to grpo's standard deviation", type=number)
-    reward_right: float = option(1.0, "reward that is learned from where the verifier says 1", type=number)
-    reward_wrong: float = option(0.0, "reward that is learned from where it says 0; -1: negative rewards", type=number)
-    prompts_per_round: int = option(1, "questions drawn each round, B, all different", type=count)
-    rollouts: int = option(1, "responses per prompt that are learned from, G", type=count)
-    baseline_rollouts: int = option(
-        0, "further responses per prompt that only enter the signal's mean and spread", type=whole
+    prompt_date: str | None = _data(
+        None,
+        "the date shown to a chat template that reads the clock, such as 2026-11-28; none: now, and in a run folder "
+        "the moment when the run began",
+        type=moment,
     )
-    rounds: int = option(200, "rounds, T", type=count)
-    max_tokens: int | None = option(None, MAX_TOKENS_HELP, type=or_none(count))
-    temperature: float = option(1.0, "sampling temperature; responses are scored at the same", type=number)
-    optimizer: str = option(
+    signal: str = _reward("raw", "learning signal made of a prompt's rewards", choices=SIGNALS)
+    ddof: int = _reward(1, "of grpo's standard deviation: 1 sample (verl), 0 population", type=whole)
+    eps: float = _reward(1e-6, "added to grpo's standard deviation")
+    reward_right: float = _reward(1.0, "reward to learn from where the verifier says 1")
+    reward_wrong: float = _reward(0.0, "reward to learn from where the verifier says 0; -1: negative rewards")
+    prompts_per_round: int = _sampling(1, "questions drawn each round, B, all different", type=count)
+    rollouts: int = _sampling(1, "responses per prompt that the policy learns from, G", type=count)
+    baseline_rollouts: int = _sampling(
+        0, "more responses per prompt, which only enter the signal's mean and spread", type=whole
+    )
+    rounds: int = _sampling(200, "rounds, T", type=count)
+    max_tokens: int | None = _sampling(
+        None,
+        "longest response, in tokens; none: 256, or what the model's context leaves after the longest prompt",
+        type=count,
+    )
+    temperature: float = _sampling(1.0, "sampling temperature; responses are scored at the same")
+    optimizer: str = _optimiser(
         "adamw", "adamw, plain sgd (the theory's update), or muon", choices=("adamw", "sgd", "muon")
     )
-    learning_rate: float | None = option(
+    learning_rate: float | None = _optimiser(
         None,
         "step size; none: by the model's size, from 3e-4 for the embedded ones to 1e-6 for 1.5 billion weights (sgd "
         "needs one, or --step-over-kappa)",
-        type=or_none(number),
     )
-    step_over_kappa: float | None = option(
-        None, "sgd step size = this over the measured kappa: logit gain a success and unit of 1-p", type=or_none(number)
+    step_over_kappa: float | None = _optimiser(
+        None, "set the sgd step size to X / kappa, with kappa measured before the run; typical: 0.5"
     )
-    schedule: str = option("constant", "of the learning rate, by round", choices=("constant", "linear", "cosine"))
-    warmup_rounds: int = option(0, "rounds over which the learning rate first rises from 0", type=whole)
-    learning_rate_floor: float = option(0.0, "share of the learning rate that a schedule ends at", type=number)
-    weight_decay: float = option(0.01, "decoupled weight decay of adamw and muon", type=number)
-    beta1: float = option(0.9, "adamw's decay of its first moment", type=number)
-    beta2: float = option(0.999, "adamw's decay of its second moment", type=number)
-    adam_eps: float = option(1e-8, "added to the root of adamw's second moment", type=number)
-    gradient_clip: float | None = option(
-        1.0, "bound on the gradient's Euclidean norm; none: no bound", type=or_none(number)
-    )
-    kl_coefficient: float = option(
-        0.001, "weight in the loss of the KL divergence from the model as loaded; 0: none", type=number
-    )
-    kl: str = option("k3", "estimator of that divergence", choices=ESTIMATORS)
-    kl_weighted: bool = option(False, "multiply a token's divergence in the loss by its importance ratio, as TRL can")
-    reward_kl_coefficient: float = option(0.0, "weight in the reward of that divergence; 0: none", type=number)
-    reward_kl: str = option("k1", "estimator of the divergence in the reward", choices=ESTIMATORS)
-    log_kl: bool = option(False, "report that divergence even where its weights are 0")
-    entropy_coefficient: float = option(0.0, "weight of a bonus for the policy's entropy; 0: none", type=number)
-    clip: float | None = option(0.2, "PPO's bound on |ratio - 1|; none: REINFORCE", type=or_none(number))
-    clip_high: float | None = option(
-        None,
-        "that bound above 1, where it differs from the one below; none: as --clip",
-        type=or_none(number),
-    )
-    old_log_probs: str = option(
+    schedule: str = _optimiser("constant", "of the learning rate, by round", choices=("constant", "linear", "cosine"))
+    warmup_rounds: int = _optimiser(0, "rounds over which the learning rate first rises from 0", type=whole)
+    learning_rate_floor: float = _optimiser(0.0, "share of the learning rate that a schedule ends at")
+    weight_decay: float = _optimiser(0.01, "decoupled weight decay of adamw and muon")
+    beta1: float = _optimiser(0.9, "adamw's decay of its first moment")
+    beta2: float = _optimiser(0.999, "adamw's decay of its second moment")
+    adam_eps: float = _optimiser(1e-8, "added to the root of adamw's second moment")
+    gradient_clip: float | None = _optimiser(1.0, "bound on the gradient's Euclidean norm; none: no bound", none=True)
+    kl_coefficient: float = _loss(0.001, "weight in the loss of the KL divergence from the model as loaded; 0: none")
+    kl: str = _loss("k3", "estimator of that divergence", choices=ESTIMATORS)
+    kl_weighted: bool = _loss(False, "multiply a token's divergence in the loss by its importance ratio, as TRL can")
+    reward_kl_coefficient: float = _loss(0.0, "weight in the reward of that divergence; 0: none")
+    reward_kl: str = _loss("k1", "estimator of the divergence in the reward", choices=ESTIMATORS)
+    log_kl: bool = _loss(False, "report that divergence even where its weights are 0")
+    entropy_coefficient: float = _loss(0.0, "weight of a bonus for the policy's entropy; 0: none")
+    clip: float | None = _loss(0.2, "PPO's bound on |ratio - 1|; none: REINFORCE", none=True)
+    clip_high: float | None = _loss(None, "that bound above 1, where it differs from the one below; none: as --clip")
+    old_log_probs: str = _loss(
         "sampler",
         "whose log-probabilities divide the ratio: the sampler's, or the trainer's before the round's first step",
         choices=("sampler", "trainer"),
     )
-    dual_clip: float | None = option(
-        None, "bound on the ratio where the signal is negative, such as 3; none: no bound", type=or_none(number)
-    )
-    epochs: int = option(1, "passes over a round's responses", type=count)
-    mini_batches: int = option(1, "optimiser steps an epoch, each on an equal share of the responses", type=count)
-    replay: int = option(0, "past rounds whose responses are learned from again, at importance ratios", type=whole)
-    aggregation: str = option(
+    dual_clip: float | None = _loss(None, "bound on the ratio where the signal is negative, such as 3; none: no bound")
+    epochs: int = _loss(1, "passes over a round's responses", type=count)
+    mini_batches: int = _loss(1, "optimiser steps per epoch, each on an equal share of the responses", type=count)
+    replay: int = _loss(0, "number of past rounds whose responses are used again, with importance ratios", type=whole)
+    aggregation: str = _loss(
         "seq-mean-token-sum", "how the loss averages over tokens (verl's names)", choices=AGGREGATIONS
     )
-    micro_batch: int | None = option(
-        None, "responses a forward and backward pass; none: all of the step", type=or_none(count)
+    micro_batch: int | None = _memory(None, "responses per forward and backward pass; none: the whole step", type=count)
+    generation_batch: int | None = _memory(
+        None, "responses sampled together, to limit memory; no draw changes; none: all of the round", type=count
     )
-    generation_batch: int | None = option(
-        None,
-        "responses sampled together, to bound memory; it changes no draw; none: all of the round",
-        type=or_none(count),
-    )
-    remat: bool = option(False, "recompute activations in the backward pass: less memory, a third more time")
-    dtype: str = option("float32", "of activations and matrix products", choices=DTYPES)
-    param_dtype: str = option(
+    remat: bool = _memory(False, "recompute activations in the backward pass: less memory, a third more time")
+    dtype: str = _memory("float32", "of activations and matrix products", choices=DTYPES)
+    param_dtype: str = _memory(
         "float32", "of the weights; float32 masters keep steps that bfloat16 would round away", choices=DTYPES
     )
-    key: int = option(0, "seed of all random draws", type=seed)
-    train_samples: int = option(
+    key: int = _memory(0, "seed of all random draws", type=seed)
+    train_samples: int = _evaluation(
         64,
-        "responses behind each estimate of Pass@1 on the training questions, in all: at least so many, as each "
-        "question gets equally many and no fewer than the largest --k; 0: none",
+        "least number of responses behind each Pass@1 on the training questions, in all; every question gets equally "
+        "many, and no fewer than the largest --k; 0: do not evaluate",
         type=whole,
     )
-    train_questions: int = option(
-        100, "first training questions that are evaluated on; all where there are fewer", type=count
+    train_questions: int = _evaluation(
+        100, "how many of the first training questions to evaluate on; all where there are fewer", type=count
     )
-    test_questions: int = option(
-        100, "first questions of the test split behind each test Pass@1, all where there are fewer; 0: none", type=whole
+    test_questions: int = _evaluation(
+        100, "how many of the first test questions to evaluate on; all where there are fewer; 0: none", type=whole
     )
-    k: str = option(
+    k: str = _evaluation(
         "1",
-        "pass@k of each evaluation for these k, with so many responses a question",
+        "report pass@k for these k; evaluations sample as many responses per question as the largest",
         metavar="K,...",
     )
-    test_data: str | None = option(None, "data of the test questions; none: as --data", type=or_none(str))
-    test_split: str = option("test", "split of the test questions")
-    evaluate_every: int | None = option(
-        None, "rounds between evaluations; none: before and after only", type=or_none(count)
+    test_data: str | None = _evaluation(None, "data of the test questions; none: as --data")
+    test_split: str = _evaluation("test", "split of the test questions")
+    evaluate_every: int | None = _evaluation(
+        None, "rounds between evaluations; none: before and after only", type=count
     )
-    test_every: int | None = option(
-        None,
-        "rounds between test evaluations; none: as --evaluate-every; 0: before and after only",
-        type=or_none(whole),
+    test_every: int | None = _evaluation(
+        None, "rounds between test evaluations; none: as --evaluate-every; 0: before and after only", type=whole
     )
-    evaluation_batch: int = option(
-        32, "responses generated together in evaluations, to bound memory; it changes no draw", type=count
+    evaluation_batch: int = _evaluation(
+        32, "responses generated together in evaluations, to limit memory; no draw changes", type=count
     )
-    measure: bool = option(False, "measure p0 and kappa before the run, for the theory's overlay")
-    measure_rollouts: int = option(64, "responses behind that measurement", type=count)
-    measure_tree: bool | None = option(
+    measure: bool = _evaluation(False, "measure p0 and kappa before the run, for the theory's overlay")
+    measure_rollouts: int = _evaluation(64, "responses behind that measurement", type=count)
+    measure_tree: bool | None = _evaluation(
         None,
         "also the tree of those responses' decisions, which gives the run's law: yes, no, or none: of small models",
-        type=or_none(yes_or_no),
+        type=yes_or_no,
     )
-    measure_error: bool = option(True, "also the standard error of kappa, for two thirds more time")
-    checkpoint_every: int = option(
+    measure_error: bool = _evaluation(True, "also the standard error of kappa, for two thirds more time")
+    checkpoint_every: int = _checkpoints(
         50, "rounds between checkpoints; evaluated rounds and the last have one too", type=count
     )
-    keep_checkpoints: int = option(2, "newest checkpoints that are kept", type=count)
-    keep_optimizer: bool = option(
-        False, "keep the optimiser's state of a finished run too, for more rounds, where it is over 100 MB"
+    keep_checkpoints: int = _checkpoints(2, "number of newest checkpoints to keep", type=count)
+    keep_optimizer: bool = _checkpoints(
+        False,
+        "keep the optimiser's state of a finished run too, so that more rounds can follow, where it is over 100 MB",
     )
 
     def __post_init__(self) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bandit_rft.cli.finetune_config import FineTuneConfig
     from llm_bridge.data.datasets import Dataset, Example, Tell
 
 
-def training_data(config: FineTuneConfig, tell: Tell) -> Dataset:
-    """The data of the training questions; `tell` as `datasets.load` takes it."""
+def training_data(config: Any, tell: Tell) -> Dataset:
+    """The data that a configuration names: of `finetune` (its training questions), `evaluate` or `measure`.
+
+    Args:
+        config: with data, split, template, prompt_column and answer_column.
+        tell: as `datasets.load` takes it.
+    """
     from llm_bridge.data import datasets
 
-    assert config.data is not None
-    columns = config.columns(config.data)
+    columns = {"prompt_column": config.prompt_column, "answer_column": config.answer_column}
     return datasets.load(config.data, config.split, template=config.template, tell=tell, **columns)
 
 

@@ -8,6 +8,7 @@ import datetime
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from bandit_rft.errors import InputError
@@ -19,29 +20,43 @@ def option(
     default: Any,
     help: str,
     *,
-    type: Callable[[str], Any] = str,
+    type: Callable[[str], Any] | None = None,
+    none: bool | None = None,
     choices: Sequence[str] | None = None,
     metavar: str | None = None,
+    group: str | None = None,
 ) -> Any:
     """A dataclass field that is also an option `--its-name`.
 
     Args:
         default: its value where the option is not given.
         help: what it is, with its unit.
-        type: text -> value; raises ValueError with what it wants.
+        type: text -> value; raises ArgumentTypeError with what it wants. None: a float field's number, or the text.
+        none: whether the text "none" means None; by default where the default is None.
         choices: the values allowed.
-        metavar: what stands for the value in the help.
+        metavar: what stands for the value in the help; by default as the type says.
+        group: title of the help's group that it stands in.
     """
-    return dataclasses.field(
-        default=default, metadata={"help": help, "type": type, "choices": choices, "metavar": metavar}
-    )
+    optional = default is None if none is None else none
+    metadata = {"help": help, "type": type, "none": optional, "choices": choices, "metavar": metavar, "group": group}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def shared(config: type, name: str, **changed: Any) -> Any:
+    """An option of another configuration, as it is there but for what is changed (as `option` names it)."""
+    [entry] = [entry for entry in dataclasses.fields(config) if entry.name == name]
+    return option(**{"default": entry.default, **entry.metadata, **changed})
 
 
 def add_options(parser: argparse.ArgumentParser, config: type) -> None:
-    """One option for each field of the configuration that `option` made."""
+    """One option for each field of the configuration that `option` made, in the groups of the help."""
+    groups: dict[str | None, Any] = {None: parser}
     for entry in dataclasses.fields(config):
         if not entry.metadata:
             continue
+        title = entry.metadata["group"]
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
         shown = "none" if entry.default is None else entry.default
         about: dict[str, Any] = {
             "help": f"{entry.metadata['help']} (default: {shown})",
@@ -50,14 +65,14 @@ def add_options(parser: argparse.ArgumentParser, config: type) -> None:
         }
         flag = "--" + entry.name.replace("_", "-")
         if isinstance(entry.default, bool):
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **about)
-        else:
-            metavar = entry.metadata["metavar"] or (
-                None if entry.metadata["choices"] else entry.name.split("_")[-1].upper()
-            )
-            parser.add_argument(
-                flag, type=entry.metadata["type"], choices=entry.metadata["choices"], metavar=metavar, **about
-            )
+            groups[title].add_argument(flag, action=argparse.BooleanOptionalAction, **about)
+            continue
+        type = entry.metadata["type"] or (number if str(entry.type).startswith("float") else str)
+        choices = entry.metadata["choices"]
+        about["metavar"] = entry.metadata["metavar"] or (None if choices else _METAVARS.get(type, "VALUE"))
+        groups[title].add_argument(
+            flag, type=or_none(type) if entry.metadata["none"] else type, choices=choices, **about
+        )
 
 
 def given(arguments: argparse.Namespace, config: type) -> dict[str, Any]:
@@ -80,6 +95,15 @@ def build(config: type[Config], values: Mapping[str, Any], where: str) -> Config
         if name not in known:
             raise InputError(f"{where} has the unknown field {name!r}: choose among {', '.join(known)}.")
     return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def run_name(command: str, model: str, data: str, what: str, config: Mapping[str, Any]) -> str:
+    """runs/COMMAND-MODEL-DATA-WHAT-HASH (an empty part is left out), the same for the same configuration."""
+    from bandit_rft.runs import config_hash
+
+    named = Path(model).stem if "/" in model else model
+    parts = (command, named, Path(data).stem, what, config_hash(config)[:8])
+    return str(Path("runs") / re.sub(r"[^\w.-]+", "_", "-".join(filter(None, parts))))
 
 
 def count(text: str) -> int:
@@ -182,3 +206,6 @@ def or_none(type: Callable[[str], Any]) -> Callable[[str], Any]:
         return None if text.lower() == "none" else type(text)
 
     return parse
+
+
+_METAVARS = {str: "NAME", count: "N", whole: "N", seed: "N", number: "X", moment: "DATE", ranges: "A:B,..."}

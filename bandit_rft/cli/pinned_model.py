@@ -25,7 +25,7 @@ def load_pinned(folder: str | Path, config: FineTuneConfig | Mapping[str, Any]) 
         InputError: the model cannot be had, or its file is no longer the one that the run began with.
     """
     from llm_bridge import load_model
-    from llm_bridge.training.pinned_prompts import prompt_date
+    from llm_bridge.measuring.pinned_prompts import prompt_date
 
     given = config if isinstance(config, Mapping) else config.to_json()
     asked = str(given["model"])

@@ -3,22 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-
-from bandit_rft.errors import InputError
-
-RESULT = "prediction.json"
-LAW_NAMES = {
-    "tree": "tree",
-    "constant_kappa_chain": "chain of constant kappa",
-    "h_decision_chain": "chain of equal decisions",
-    "flow": "flow of the mean update",
-    "one_over_p0": "1/p0, the wait for one success",
-}
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,112 +22,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Predict, compare, write prediction.json and the figure, and print."""
+    from bandit_rft.plots import finetune_prediction
+    from bandit_rft.reports import prediction
+
     folder = Path(arguments.run_folder)
-    result = predict_run(folder)
-    print(told(result))
+    result = prediction.predict(folder)
+    print(prediction.summary(result))
     if result["law"] is not None:
-        from bandit_rft.plots import finetune_prediction
-
         print(f"Figure: {finetune_prediction.draw(folder)}")
-    print(f"Written: {folder / RESULT}")
+    print(f"Written: {folder / prediction.RESULT}")
     return 0
-
-
-def predict_run(folder: Path) -> dict[str, Any]:
-    """The prediction and the verdict of a fine-tuning run, as written to its prediction.json.
-
-    Returns:
-        "law": the law's name, or None with "reason"; p0, kappa and step size with their sources; the curve "value" at
-        rounds "at", with the band of 80% of runs where the law of a run is known; "caveats"; the "verdict" on the
-        rewards so far, of all seeds; and "evaluations", each training Pass@1 estimated after round 0 (of many seeds
-        their mean) beside the curve's.
-
-    Raises:
-        InputError: no fine-tuning run, or none of its rounds done.
-    """
-    from bandit_rft import compare
-    from bandit_rft.run_law import law_of
-    from bandit_rft.runs import read_history, to_json, write_atomically
-
-    history = read_history(folder)
-    if history.config.get("command") != "finetune":
-        raise InputError(f"{folder} is not a fine-tuning run: name a folder of bandit-rft finetune.")
-    law = law_of(history)
-    result: dict[str, Any] = {"law": None, "reason": law.reason or None, "rounds_done": history.rounds}
-    result["sentence"] = law.sentence()
-    if law.prediction is not None:
-        found, at, band = law.prediction, law.rounds_shown, law.band
-        verdict = compare(history, law.at(history.rounds))
-        error = law.kappa_standard_error
-        sides = [kappa for kappa in (law.kappa - error, law.kappa + error) if kappa > 0]
-        result |= {
-            "law": found.name,
-            "why": found.why,
-            "formula": found.formula,
-            "source": found.source,
-            "assumptions": list(found.assumptions),
-            "caveats": list(law.caveats),
-            "p0": law.p0,
-            "p0_successes": law.successes,
-            "p0_responses": law.responses,
-            "kappa": law.kappa,
-            "kappa_standard_error": error,
-            "step_size": law.step_size,
-            "half_times": law.half_times(),
-            "rounds": found.rounds,
-            "at": at.tolist(),
-            "value": found.value.tolist(),
-            "low": None if band is None else band[0].tolist(),
-            "high": None if band is None else band[1].tolist(),
-            # What kappa's own error is worth: the last round's Pass@1 one standard error to either side.
-            "last_at_kappa_one_error_off": [float(law.at(found.rounds, kappa).value[-1]) for kappa in sides],
-            "evaluations": [_against(record, at, found.value) for record in _later(history.evaluations)],
-            "verdict": {
-                name: getattr(verdict, name)
-                for name in ("agrees", "tested", "max_z", "threshold", "false_alarm", "quantity", "round", "observed")
-            }
-            | {"predicted": verdict.predicted, "line": verdict.line(), "report": verdict.report()},
-        }
-    write_atomically(folder / RESULT, to_json(result))
-    return result
-
-
-def _later(evaluations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The training question's evaluations that the prediction has not seen; of many seeds, means over them."""
-    from bandit_rft.plots.averages import means
-
-    return [
-        {"round": one.round, "pass_at_1": one.value, "low": one.low, "high": one.high}
-        for one in means(evaluations, "train")
-        if one.round > 0
-    ]
-
-
-def _against(record: Mapping[str, Any], at: Any, value: Any) -> dict[str, Any]:
-    predicted = float(np.interp(record["round"], np.asarray(at, np.float64), value))
-    estimate = {name: record[name] for name in ("round", "pass_at_1", "low", "high")}
-    return {**estimate, "predicted": predicted, "inside": bool(record["low"] <= predicted <= record["high"])}
-
-
-def told(result: Mapping[str, Any]) -> str:
-    """The result in a few lines."""
-    if result["law"] is None:
-        return result["sentence"]
-    lines = [
-        result["sentence"],
-        f"Pass@1 predicted after {result['rounds'] - 1} updates: {result['value'][-1]:.3f}"
-        + (f", 80% of runs in [{result['low'][-1]:.3f}, {result['high'][-1]:.3f}]" if result["low"] else ""),
-    ]
-    if result["half_times"]:
-        said = ", ".join(f"{LAW_NAMES[name]} {time:.0f}" for name, time in result["half_times"].items())
-        lines.append(f"  rounds until the mean Pass@1 is one half, by law: {said}")
-    off = result["last_at_kappa_one_error_off"]
-    if off and not result["law"].startswith("tree_"):
-        lines.append(f"  with kappa one standard error off: {', '.join(f'{value:.3f}' for value in off)}")
-    lines += [f"  caveat: {caveat}" for caveat in result["caveats"]]
-    lines += [
-        f"After {found['round']} rounds: Pass@1 {found['pass_at_1']:.3f} [{found['low']:.3f}, {found['high']:.3f}], "
-        f"predicted mean {found['predicted']:.3f}, {'inside' if found['inside'] else 'outside'} the interval"
-        for found in result["evaluations"]
-    ]
-    return "\n".join([*lines, result["verdict"]["report"]])

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
+import io
 import sys
-import unicodedata
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from bandit_rft.cli.options import count, whole
 from bandit_rft.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
     from bandit_rft.runs.rollouts import Rollout
 
-RED, GREEN, YELLOW, BOLD, DIM = "31", "32", "33", "1", "2"
 PIPE_WIDTH = 100  # columns where no terminal says
-SHORT = 4  # lines of a question that is not asked for whole
+SHORT = 4  # lines of a question that are shown without --question
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,23 +57,21 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what is asked for."""
+    """Print what the options select."""
+    from rich.console import Console
+
     out = sys.stdout
-    width = arguments.width or (shutil.get_terminal_size((PIPE_WIDTH, 24)).columns if out.isatty() else PIPE_WIDTH)
-    for line in shown(arguments, coloured(out), max(width, 20)):
-        # A terminal of another encoding must not end the command over an é.
-        encoding = out.encoding or "utf-8"
-        print(line.encode(encoding, "backslashreplace").decode(encoding), file=out)
+    if isinstance(out, io.TextIOWrapper):  # a terminal of another encoding must not end the command over an é
+        out.reconfigure(errors="backslashreplace")
+    width = arguments.width or (None if out.isatty() else PIPE_WIDTH)
+    console = Console(file=out, width=None if width is None else max(width, 20), highlight=False)
+    for line in shown(arguments, console):
+        console.print(line, soft_wrap=True)
     return 0
 
 
-def coloured(out: TextIO) -> bool:
-    """Whether to colour: a terminal, and NO_COLOR (https://no-color.org) unset or empty."""
-    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def shown(arguments: argparse.Namespace, colour: bool, width: int) -> Iterator[str]:
-    """The lines of the answer.
+def shown(arguments: argparse.Namespace, console: Console) -> Iterator[Text]:
+    """The lines to print, no wider than the console.
 
     Raises:
         InputError: no fine-tuning run, no such seed, round or question, or nothing that is asked for.
@@ -108,9 +106,9 @@ def shown(arguments: argparse.Namespace, colour: bool, width: int) -> Iterator[s
     for rollouts in kept:
         for rollout in rollouts:
             if rollout.question != last_question and rollout.question in questions:
-                yield from _question(questions[rollout.question], arguments.question is not None, colour, width)
+                yield from _question(questions[rollout.question], arguments.question is not None, console)
             last_question = rollout.question
-            yield from _response(rollout, colour, width)
+            yield from _response(rollout, console)
 
 
 def _place(asked: int | None, questions: Mapping[int, Mapping[str, Any]], folder: Path) -> int | None:
@@ -122,70 +120,44 @@ def _place(asked: int | None, questions: Mapping[int, Mapping[str, Any]], folder
     raise InputError(f"{folder} names no training question {asked}: leave out the index of --question to see which.")
 
 
-def _question(question: Mapping[str, Any], whole: bool, colour: bool, width: int) -> Iterator[str]:
+def _question(question: Mapping[str, Any], whole: bool, console: Console) -> Iterator[Text]:
+    from rich.text import Text
+
     from bandit_rft.runs.rollouts import printable, prompt_text
 
-    yield paint(f"question {printable(str(question.get('index')))}", BOLD, colour)
-    lines = list(indented(printable(prompt_text(question)), width))
-    yield from (
-        lines if whole or len(lines) <= SHORT else [*lines[:SHORT], paint("  … (--question: whole)", DIM, colour)]
-    )
+    yield Text(f"question {printable(str(question.get('index')))}", "bold")
+    lines = _indented(prompt_text(question), console)
+    yield from lines if whole or len(lines) <= SHORT else lines[:SHORT]
     if whole:
-        yield paint(f"  answer: {printable(str(question.get('answer')))}", BOLD, colour)
-    yield ""
+        yield Text(f"  answer: {printable(str(question.get('answer')))}", "bold")
+    elif len(lines) > SHORT:
+        yield Text("  … (--question: whole)", "dim")
+    yield Text()
 
 
-def _response(rollout: Rollout, colour: bool, width: int) -> Iterator[str]:
+def _response(rollout: Rollout, console: Console) -> Iterator[Text]:
+    from rich.text import Text
+
+    seed = "" if rollout.seed is None else f"seed {rollout.seed}, "
+    yield Text.assemble(
+        (f"round {rollout.round}, {seed}response {rollout.place}", "bold"),
+        ": ",
+        (f"reward {rollout.reward:g}", "green" if rollout.right else "red"),
+        f", {rollout.tokens} tokens",
+        *([", ", ("truncated", "yellow")] if rollout.truncated else []),
+    )
+    if rollout.text:
+        yield from _indented(rollout.text, console)
+    else:
+        yield Text("  (the folder holds no text of it)" if rollout.text is None else "  (empty)", "dim")
+    yield Text()
+
+
+def _indented(text: str, console: Console) -> list[Text]:
+    """An untrusted text's lines, safe to print, wrapped to the console's width with two columns of indentation."""
+    from rich.text import Text
+
     from bandit_rft.runs.rollouts import printable
 
-    reward = paint(f"reward {rollout.reward:g}", GREEN if rollout.right else RED, colour)
-    cut = ", " + paint("truncated", YELLOW, colour) if rollout.truncated else ""
-    seed = "" if rollout.seed is None else f"seed {rollout.seed}, "
-    head = paint(f"round {rollout.round}, {seed}response {rollout.place}", BOLD, colour)
-    yield f"{head}: {reward}, {rollout.tokens} tokens{cut}"
-    if rollout.text is None:
-        yield paint("  (the folder holds no text of it)", DIM, colour)
-    elif not rollout.text:
-        yield paint("  (empty)", DIM, colour)
-    else:
-        yield from indented(printable(rollout.text), width)
-    yield ""
-
-
-def paint(text: str, code: str, colour: bool) -> str:
-    """The text in an ANSI colour, or as it is."""
-    return f"\x1b[{code}m{text}\x1b[0m" if colour else text
-
-
-def indented(text: str, width: int) -> Iterator[str]:
-    """A printable text's lines, wrapped to `width` columns, two of them indentation."""
-    for line in text.split("\n"):
-        for part in wrapped(line, width - 2):
-            yield "  " + part
-
-
-def wrapped(line: str, width: int) -> list[str]:
-    """A line cut to parts of at most `width` columns, at spaces where there are any; nothing is left out but those."""
-    parts: list[str] = []
-    start, columns, space = 0, 0, -1
-    place = 0
-    while place < len(line):
-        cells = cells_of(line[place])
-        if columns + cells > width and place > start:
-            end = space if space > start else place
-            parts.append(line[start:end])
-            start = end + (space > start)
-            columns, space = sum(map(cells_of, line[start:place])), -1
-            continue
-        if line[place] == " ":
-            space = place
-        columns += cells
-        place += 1
-    return [*parts, line[start:]]
-
-
-def cells_of(character: str) -> int:
-    """Columns that a terminal gives a character: 2 for wide East Asian ones and emoji, 0 for combining marks."""
-    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    lines = Text(printable(text)).wrap(console, console.width - 2, overflow="fold")
+    return [Text("  ").append_text(line) for line in lines]

@@ -8,7 +8,7 @@ from typing import Any
 
 from bandit_rft.errors import InputError
 
-AUDIT = "theory-audit"
+AUDIT, PREDICTIONS = "theory-audit", "prediction-audit"
 
 _EPILOG = """a TOML file:
   rounds = 400          # T
@@ -38,7 +38,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "source",
         metavar="NAME|FILE",
         nargs="?",
-        help="preset, TOML file, run folder or its config.json, or theory-audit (without it: list the presets)",
+        help="preset, TOML file, run folder or its config.json, theory-audit or prediction-audit (without it: list the presets)",
     )
     parser.add_argument(
         "--set",
@@ -47,6 +47,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         action="append",
         default=[],
         help="change a setting (rounds=100, arms.p0=0.1, step_size=1); repeatable (default: none)",
+    )
+    parser.add_argument(
+        "--tier", default="tiny", help=f"of {PREDICTIONS}: which models are trained (default: tiny, the embedded ones)"
     )
     parser.add_argument(
         "--out", metavar="RUN", help="run folder (default: runs/NAME, with a hash where --set is given)"
@@ -65,9 +68,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(
             f"{AUDIT:<{width}}  Does simulation agree with each entry of the theory? (in a checkout; --set only=NAME)"
         )
+        print(
+            f"{PREDICTIONS:<{width}}  Does a real run's half-time agree with each law's? (in a checkout; about 2 hours)"
+        )
         return 0
     if arguments.source == AUDIT:
         return _audit(arguments)
+    if arguments.source == PREDICTIONS:
+        return _predictions(arguments)
     from bandit_rft.presets.config import read
     from bandit_rft.presets.simulate import simulate
     from bandit_rft.runs import config_hash
@@ -109,5 +117,22 @@ def _audit(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out or f"runs/{AUDIT}")
     records = theory_audit.audit(out, only=only, progress=tell)
     print(theory_audit.table(records))
+    print(f"Run folder: {out}")
+    return 0
+
+
+def _predictions(arguments: argparse.Namespace) -> int:
+    """Hold the laws of a fine-tuning run against real runs."""
+    from bandit_rft.cli import checkout
+
+    what = f"bandit-rft simulate {PREDICTIONS}"
+    study = checkout.load("simulations.prediction_audit.audit", what)
+    page = checkout.load("simulations.prediction_audit.page", what)
+    out = Path(arguments.out or f"runs/{PREDICTIONS}")
+
+    def tell(done: int, total: int, row: dict[str, Any]) -> None:
+        print(f"{done}/{total} {row['model']}, {row['task']}, question {row['question']}", flush=True)
+
+    print(page.table(study.audit(out, tier=arguments.tier, progress=tell)))
     print(f"Run folder: {out}")
     return 0

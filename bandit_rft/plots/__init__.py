@@ -11,6 +11,6 @@ Each function draws on matplotlib Axes and returns them; without a legend and li
 `finetune` draws a fine-tuning run's folder, `needle_regret` and `seed_bands` simulations'.
 """
 
-from bandit_rft.plots.curves import bands, bound, pass_at_1, prediction, regret, rewards
+from bandit_rft.plots.curves import bands, bound, pass_at_1, pass_at_1_by_seed, prediction, regret, rewards
 
-__all__ = ["bands", "bound", "pass_at_1", "prediction", "regret", "rewards"]
+__all__ = ["bands", "bound", "pass_at_1", "pass_at_1_by_seed", "prediction", "regret", "rewards"]

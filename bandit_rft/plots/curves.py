@@ -33,6 +33,9 @@ def bands(
 ) -> Axes:
     """The mean of the seeds' curves with the simultaneous 95% band of that mean; of one seed, its curve.
 
+    Values that are not finite leave a gap. Where that leaves less than half of the places with every seed known, the
+    mean of the seeds that are known is drawn, without a band.
+
     Args:
         axes: drawn on.
         rounds: [N], where the curves are known.
@@ -42,12 +45,18 @@ def bands(
         width: of the line, in points.
     """
     line: dict[str, Any] = {"color": colour, "linewidth": width, "alpha": 0.9, "solid_capstyle": "butt"}
-    if len(curves) == 1:
-        axes.plot(rounds, curves[0], label=label, **line)
-        return axes
-    over = over_seeds(curves)
-    axes.fill_between(rounds, over.low, over.high, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(rounds, over.mean, label=label, **line)
+    known = np.isfinite(curves)
+    every, some = known.all(axis=0), known.any(axis=0)
+    mean = np.full(len(rounds), np.nan)
+    if len(curves) > 1 and 2 * every.sum() >= len(rounds):
+        low, high = mean.copy(), mean.copy()
+        over = over_seeds(curves[:, every])
+        mean[every], low[every], high[every] = over.mean, over.low, over.high
+        axes.fill_between(rounds, low, high, color=colour, alpha=0.2, linewidth=0)
+    else:
+        mean[some] = np.nanmean(np.where(known, curves, np.nan)[:, some], axis=0)
+        label = label if len(curves) == 1 or label is None else f"{label} (seeds that have it)"
+    axes.plot(rounds, mean, label=label, **line)
     return axes
 
 
@@ -140,6 +149,34 @@ def rewards(
     if 1 < history.seeds <= MOST_SINGLE:
         axes.plot(middles, smooth.T, color=colour, linewidth=0.4, alpha=0.4)
     return bands(axes, middles, smooth, colour=colour, label=label)
+
+
+def pass_at_1_by_seed(
+    axes: Axes, history: History, *, measured: str = "train", colour: str = style.BLUE, newest: int
+) -> Axes:
+    """Each seed's Pass@1 after one round, beside what all seeds had before the run, with 95% intervals.
+
+    Args:
+        axes: drawn on.
+        history: of a fine-tuning run of many seeds.
+        measured: which evaluations: "train" or "test".
+        colour: of the seeds' points.
+        newest: the round of the seeds' evaluations.
+    """
+    records = [e for e in history.evaluations if e["measured"] == measured]
+    shared = [e for e in records if e["round"] == 0 and e.get("seed") is None]
+    own = sorted((e for e in records if e["round"] == newest and e.get("seed") is not None), key=lambda e: e["seed"])
+    for before in shared[:1]:
+        axes.axhspan(before["low"], before["high"], color=style.INK, alpha=0.15, linewidth=0)
+        axes.axhline(before["pass_at_1"], color=style.INK, linestyle=DASHED, linewidth=1.0, label="before, 95%")
+    seeds, value, low, high = (np.asarray([e[name] for e in own]) for name in ("seed", "pass_at_1", "low", "high"))
+    limits = np.maximum([value - low, high - value], 0.0)
+    label = f"after round {newest}, 95%"
+    axes.errorbar(seeds, value, yerr=limits, fmt="o", color=colour, markersize=3.2, elinewidth=0.9, label=label)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("seed")
+    axes.set_ylabel("Pass@1")
+    return axes
 
 
 def prediction(

@@ -42,14 +42,10 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         len(heights), 1, height=0.9 + sum(heights), sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
     ) as (figure, axes):
         training(axes[0, 0], history, law_of(history))
+        style.title(axes[0, 0], run_title(history), fontsize="small")
         if tested:
-            low = axes[1, 0]
-            label = f"{_mean(history)}test Pass@1, 95%"
-            curves.pass_at_1(low, history, measured="test", colour=style.GREEN, joined=True, label=label)
-            low.set_ylabel(f"test Pass@1\n({_questions(history)} questions)")
-            low.set_ylim(0.0, 1.15 * max(one.high for one in tested) or 1.0)
+            testing(axes[1, 0], history)
             axes[0, 0].set_xlabel("")
-        axes[-1, 0].set_xlabel("round (policy updates so far)")
         figure.align_ylabels()
         return save(figure, run, out, NAME)
 
@@ -72,7 +68,16 @@ def training(axes: Axes, history: History, law: RunLaw) -> Axes:
     axes.set_xlim(-0.02 * rounds, 1.02 * rounds)
     axes.set_xlabel("round (policy updates so far)")
     axes.set_ylabel("training question:\nprobability correct")
-    style.title(axes, run_title(history), fontsize="small")
+    return axes
+
+
+def testing(axes: Axes, history: History) -> Axes:
+    """The test panel: Pass@1 on the test questions, of a run that has evaluated them."""
+    label = f"{_mean(history)}test Pass@1, 95%"
+    curves.pass_at_1(axes, history, measured="test", colour=style.GREEN, joined=True, label=label)
+    axes.set_xlabel("round (policy updates so far)")
+    axes.set_ylabel(f"test Pass@1\n({_questions(history)} questions)")
+    axes.set_ylim(0.0, 1.15 * max(one.high for one in means(history.evaluations, "test")) or 1.0)
     return axes
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bandit_rft.errors import InputError
 from bandit_rft.plots import style
-from bandit_rft.plots.finetune import accepts, history_of, save, training
+from bandit_rft.plots.finetune import accepts, history_of, run_title, save, training
 from bandit_rft.run_law import law_of
 from bandit_rft.runs import read_history
 
@@ -37,4 +37,5 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
         raise InputError(f"{run} has no prediction to draw: {law.reason}")
     with style.panels(1, 1, height=3.0) as (figure, axes):
         training(axes, history, law)
+        style.title(axes, run_title(history), fontsize="small")
         return save(figure, run, out, NAME)

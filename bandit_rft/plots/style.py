@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from bandit_rft.runs.rollouts import printable
 
 # Okabe and Ito's palette (2008), told apart under every common colour-vision deficiency, and by lightness in print.
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
-INK, GREY = "#222222", "#8A8A8A"
+INK, GREY, GRID = "#222222", "#8A8A8A", "#E6E6E6"
 
 COLUMN = 3.5  # inches, one column of a two-column page
 DPI = 300
@@ -44,7 +44,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.color": "#E6E6E6",
+    "grid.color": GRID,
     "grid.linewidth": 0.5,
     "axes.axisbelow": True,
     "xtick.labelsize": 7,
@@ -89,18 +89,15 @@ def save(figure: Figure, path: Path, *, runs: Mapping[str, Path], dpi: int = DPI
         "commit": commit(),
         "runs": {role: _origin(folder) for role, folder in runs.items()},
     }
-    partial = path.with_name(f".{path.name}.partial")
     metadata = {"Software": "bandit-rft", "Title": path.stem, "Comment": json.dumps(origin, sort_keys=True)}
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", metadata=metadata, dpi=dpi)
     with explain_disk_errors(path, any_error=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            figure.savefig(partial, format="png", metadata=metadata, dpi=dpi)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+    write_atomically(path, picture.getvalue())
     manifest = path.parent / "manifest.json"
     entries = read_json(manifest) if manifest.exists() else {}
-    entries[path.name] = {**origin, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    entries[path.name] = {**origin, "sha256": hashlib.sha256(picture.getvalue()).hexdigest()}
     write_atomically(manifest, to_json(entries))
     return path
 

@@ -1,203 +1,169 @@
-"""Charts of a report as inline SVG, by hand: coloured by the page's style sheet, so that they follow light and dark.
-
-Nothing here is copied from a run but numbers and the titles that the caller has escaped.
-"""
+"""A report's charts: which quantities of a run are drawn, each by a function of `bandit_rft.plots`, as inline SVG."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import io
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+from xml.etree import ElementTree
 
+import matplotlib
 import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
 
-WIDTH, HEIGHT = 420, 230  # user units: about a phone's width in pixels, so that the letters stay readable there
-LEFT, RIGHT, TOP, BOTTOM = 54, 18, 10, 36
-MOST_POINTS = 400  # of a line: more cannot be told apart at this width
+from bandit_rft.history import History
+from bandit_rft.plots import curves, finetune, style
+from bandit_rft.plots.averages import means, moving, window_of
+from bandit_rft.run_law import RunLaw
+from bandit_rft.theory import Prediction
+
+KINDS = {"train": "training", "test": "test"}  # what evaluations measure, as a reader calls it
+# Names of the learner's metrics (now, and in older folders) -> what a reader calls them, and limits of the axis.
+METRICS: tuple[tuple[tuple[str, ...], str, tuple[float, float] | None], ...] = (
+    (("signal_mean",), "learning signal, mean", None),
+    (("gradient_norm",), "gradient norm", None),
+    (("kl",), "KL from the model as loaded, nats", None),
+    (("entropy",), "entropy, nats per token", None),
+    (("response_length",), "response length, tokens", None),
+    (("truncated",), "responses truncated, share", (0.0, 1.0)),
+    (("clipped",), "tokens whose ratio is clipped, share", None),
+    (("ratio_outside",), "tokens whose ratio is outside the clip, share", None),
+    (("dead_groups", "dead_group"), "groups without a signal, share", (0.0, 1.0)),
+    (("learning_rate",), "learning rate", None),
+    (("verifier_timeouts",), "answers that ran out of the verifier's time", None),
+    (("verifier_crashes",), "answers that broke the verifier's worker", None),
+    (("sampling_gap",), "sampler against scorer, largest gap in log-probability", None),
+)
+# Colours of a figure -> those of the page's style sheet, which differ by day and by night.
+_COLOURS = {
+    style.BLUE: "blue",
+    style.ORANGE: "orange",
+    style.GREEN: "green",
+    style.INK: "ink",
+    style.GRID: "line",
+}
+_SVG = {"svg.fonttype": "none", "path.simplify_threshold": 0.5}  # text stays text; half a point is not seen
+
+Chart = tuple[str, Callable[[Axes], Any]]  # title, and what draws it
 
 
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A curve; values that are not finite cut it.
+def finetune_charts(history: History, law: RunLaw) -> list[Chart]:
+    """The charts of a fine-tuning run: rewards and Pass@1, then every quantity of `metrics_of` that moved."""
+    charts: list[Chart] = [("Reward and training Pass@1", partial(finetune.training, history=history, law=law))]
+    if means(history.evaluations, "test"):
+        charts.append(("Test Pass@1", partial(finetune.testing, history=history)))
+    for measured, colour in (("train", style.BLUE), ("test", style.GREEN)):
+        own = [e["round"] for e in history.evaluations if e["measured"] == measured and e.get("seed") is not None]
+        if own and history.seeds > 1:
+            draw = partial(curves.pass_at_1_by_seed, history=history, measured=measured, colour=colour, newest=max(own))
+            charts.append((f"{KINDS[measured].capitalize()} Pass@1 by seed", draw))
+    for title, limits, values in metrics_of(history):
+        if _moves(values):
+            draw = partial(_metric, window=window_of(history), limits=limits, values=values)
+            charts.append((title[0].upper() + title[1:], draw))
+    return charts
 
-    Attributes:
-        x, y: float64 [N].
-        colour: a class of the style sheet: blue, orange, green, purple, ink, faint.
-        label: for the legend; escaped HTML, empty for none.
-        dashed: how it is drawn.
+
+def constants(history: History) -> str:
+    """A sentence on the quantities of `metrics_of` that never moved; empty where all did."""
+    still = [f"{title}: {np.nanmax(values):.6g}" for title, _, values in metrics_of(history) if not _moves(values)]
+    return f"The same in every round: {'; '.join(still)}." if still else ""
+
+
+def metrics_of(history: History) -> Iterator[tuple[str, tuple[float, float] | None, np.ndarray]]:
+    """(title, limits of the axis, values [S, T]) of the quantities that say more than the reward does."""
+    for names, title, limits in METRICS:
+        values = next((history.metrics[name] for name in names if name in history.metrics), None)
+        if values is None or not np.isfinite(values).any():
+            continue
+        # These would only repeat the reward.
+        if "dead_groups" in names and history.rollouts == 1:
+            continue
+        if "signal_mean" in names and np.allclose(values, history.rewards.mean(axis=2), equal_nan=True):
+            continue
+        yield title, limits, values
+
+
+def simulation_charts(history: History, law: Prediction | None) -> list[Chart]:
+    """Pass@1 (or reward) and, where it is known, regret: mean and 95% band over seeds, and the law if any."""
+    known = bool(np.isfinite(history.value).all())
+    name = "expected reward" if known else "reward"
+    seeds = "one seed" if history.seeds == 1 else f"mean of {history.seeds} seeds, 95%"
+
+    def value(axes: Axes) -> None:
+        values = history.value if known else history.rewards.mean(axis=2)
+        curves.bands(axes, np.arange(history.rounds), values, label=f"{name}, {seeds}")
+        if law is not None:
+            curves.prediction(axes, law, label="theory")
+        axes.set_xlabel("round")
+
+    def regret(axes: Axes) -> None:
+        curves.regret(axes, history, colour=style.ORANGE, label=seeds)
+        if law is not None:
+            curves.prediction(axes, law, quantity="regret", label="theory")
+
+    regretted = history.best_mean is not None and history.pulled_mean is not None
+    return [(name.capitalize(), value), *([("Cumulative regret, rewards", regret)] if regretted else [])]
+
+
+def svg(chart: Chart) -> Markup:
+    """The chart as an element of an HTML page: without ids that another chart has, style attributes (the page's policy
+    forbids them), fonts and outside references; its colours are the page's.
     """
-
-    x: np.ndarray
-    y: np.ndarray
-    colour: str
-    label: str = ""
-    dashed: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Area:
-    """A band between two curves: x, low, high float64 [N]; as `Line`."""
-
-    x: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    colour: str
-    label: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimates:
-    """Points with intervals: x, y, low, high float64 [N]; as `Line`. Each tells its numbers under the pointer, x as
-    its `unit`.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    colour: str
-    label: str = ""
-    unit: str = "round"
+    title, draw = chart
+    buffer = io.StringIO()
+    with (
+        style.panels(1, 1, width=3.8, height=2.3) as (figure, axes),
+        matplotlib.rc_context({**_SVG, "svg.hashsalt": title}),
+    ):
+        draw(axes)
+        figure.legend(loc="outside lower center", ncols=2, columnspacing=1.0, handlelength=1.5)
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    source = buffer.getvalue()
+    root = ElementTree.fromstring(source)
+    root.set("role", "img")
+    root.set("aria-label", title)
+    referred = set(re.findall(r"#([mp]\w+)", source))
+    for parent in root.iter():
+        for child in list(parent):
+            if _local(child.tag) in ("metadata", "style"):
+                parent.remove(child)
+        parent.tag = _local(parent.tag)
+        declared = dict(part.split(": ", 1) for part in parent.attrib.pop("style", "").split("; ") if part)
+        kept = {_local(name): value for name, value in (*parent.items(), *declared.items())}
+        for name in ("width", "height") if parent is root else ("font-family", "font"):
+            kept.pop(name, None)
+        parent.attrib = {n: _number_pattern.sub(_shorter, v) for n, v in kept.items() if n != "id" or v in referred}
+    text = ElementTree.tostring(root, encoding="unicode")
+    for colour, name in _COLOURS.items():
+        text = text.replace(f'"{colour.lower()}"', f'"var(--{name})"')
+    return Markup(text)
 
 
-Series = Line | Area | Estimates
+_number_pattern = re.compile(r"\d+\.\d{3,}")
 
 
-def chart(
-    title: str,
-    series: Sequence[Series],
-    *,
-    x_range: tuple[float, float],
-    y_range: tuple[float, float] | None = None,
-    x_label: str = "round",
-) -> str:
-    """A figure element: title, SVG, legend.
-
-    Args:
-        title, x_label: escaped HTML.
-        series: what is drawn, the first lowest.
-        x_range, y_range: limits of the axes; y from the finite values where None.
-    """
-    low, high = y_range or _limits(series)
-    left, right = x_range
-    scale_x = (WIDTH - LEFT - RIGHT) / (right - left or 1.0)
-    scale_y = (HEIGHT - TOP - BOTTOM) / (high - low)
-
-    def at_x(value: float) -> float:
-        return LEFT + (value - left) * scale_x
-
-    def at_y(value: float) -> float:
-        return HEIGHT - BOTTOM - (min(max(value, low), high) - low) * scale_y
-
-    parts = []
-    for tick in ticks(low, high):
-        y = at_y(tick)
-        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{number(tick)}</text>')
-    for tick in ticks(left, right, whole=True):
-        x = at_x(tick)
-        parts.append(f'<path class="axis" d="M{x:.1f} {HEIGHT - BOTTOM}v4"/>')
-        parts.append(
-            f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{number(tick)}</text>'
-        )
-    parts.append(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(f'<text class="tick" x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">{x_label}</text>')
-    for entry in series:
-        if isinstance(entry, Area):
-            upper = [(at_x(x), at_y(y)) for x, y in zip(entry.x, entry.high, strict=True)]
-            lower = [(at_x(x), at_y(y)) for x, y in zip(entry.x, entry.low, strict=True)]
-            outline = [*_thin(upper), *reversed(_thin(lower))]
-            parts.append(f'<polygon class="area {entry.colour}" points="{_points(outline)}"/>')
-        elif isinstance(entry, Line):
-            dashed = " dashed" if entry.dashed else ""
-            for run in _finite_runs(entry.x, entry.y):
-                points = _points(_thin([(at_x(x), at_y(y)) for x, y in run]))
-                parts.append(f'<polyline class="line {entry.colour}{dashed}" points="{points}"/>')
-        else:
-            for x, y, bottom, top in zip(entry.x, entry.y, entry.low, entry.high, strict=True):
-                told = f"{entry.unit} {number(x)}: {y:.3f} [{bottom:.3f}, {top:.3f}]"
-                parts.append(
-                    f'<g class="estimate {entry.colour}"><title>{told}</title>'
-                    f'<path d="M{at_x(x):.1f} {at_y(bottom):.1f}V{at_y(top):.1f}"/>'
-                    f'<circle cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="3.5"/></g>'
-                )
-    legend = "".join(f"<li>{_key(entry)}{entry.label}</li>" for entry in series if entry.label)
-    return (
-        f'<figure class="chart"><figcaption>{title}</figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">{"".join(parts)}</svg>'
-        f"{f'<ul class=legend>{legend}</ul>' if legend else ''}</figure>"
-    )
+def _shorter(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}"
 
 
-def ticks(low: float, high: float, *, whole: bool = False, most: int = 5) -> list[float]:
-    """About `most` round numbers (1, 2 or 5 times a power of ten apart) within the limits; whole ones where asked."""
-    span = high - low
-    step = 10.0 ** math.floor(math.log10(span / most)) if span > 0 else 1.0
-    step = next((step * by for by in (1, 2, 5, 10) if span / (step * by) <= most), step * 10)
-    step = max(step, 1.0) if whole else step
-    first = math.ceil(low / step - 1e-9)
-    return [place * step for place in range(first, math.floor(high / step + 1e-9) + 1)]
+def _local(name: str) -> str:
+    """An XML name without its namespace: HTML knows SVG's by itself."""
+    return name.rpartition("}")[2]
 
 
-def number(value: float) -> str:
-    """A number as a tick says it."""
-    if value == 0:
-        return "0"
-    if 1e-3 <= abs(value) < 1e5:
-        return f"{value:.6g}".replace("-", "−")
-    return f"{value:.3g}".replace("-", "−").replace("e+0", "e").replace("e−0", "e−").replace("e+", "e")
+def _moves(values: np.ndarray) -> bool:
+    return bool(np.ptp(values[np.isfinite(values)]) > 0)
 
 
-def _limits(series: Sequence[Series]) -> tuple[float, float]:
-    values = np.concatenate([np.ravel(part) for entry in series for part in _heights(entry)])
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return 0.0, 1.0
-    low, high = float(values.min()), float(values.max())
-    pad = 0.05 * (high - low) or 0.05 * abs(high) or 0.5
-    # A quantity that is never negative is read against zero, unless it hardly moves.
-    return (0.0 if low >= 0 and low < 0.5 * high else low - pad), high + pad
-
-
-def _heights(entry: Series) -> tuple[np.ndarray, ...]:
-    return (entry.y,) if isinstance(entry, Line) else (entry.low, entry.high)
-
-
-def _finite_runs(x: np.ndarray, y: np.ndarray) -> list[list[tuple[float, float]]]:
-    """The stretches of a curve between values that are not finite; a single point is drawn as a short dash."""
-    runs: list[list[tuple[float, float]]] = [[]]
-    for place, value in zip(x, y, strict=True):
-        if math.isfinite(value):
-            runs[-1].append((float(place), float(value)))
-        elif runs[-1]:
-            runs.append([])
-    return [
-        run if len(run) > 1 else [(run[0][0] - 0.3, run[0][1]), (run[0][0] + 0.3, run[0][1])] for run in runs if run
-    ]
-
-
-def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most `MOST_POINTS` of them: of each stretch the lowest and the highest, so that no spike is lost."""
-    if len(points) <= MOST_POINTS:
-        return points
-    stretch = math.ceil(2 * len(points) / MOST_POINTS)
-    kept: list[tuple[float, float]] = []
-    for start in range(0, len(points), stretch):
-        part = points[start : start + stretch]
-        kept += sorted({min(part, key=lambda point: point[1]), max(part, key=lambda point: point[1])})
-    return kept
-
-
-def _points(points: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-
-
-def _key(entry: Series) -> str:
-    if isinstance(entry, Area):
-        drawn = '<rect class="area {}" x="1" y="2" width="20" height="8"/>'
-    elif isinstance(entry, Line):
-        drawn = '<path class="line {}' + (" dashed" if entry.dashed else "") + '" d="M1 6H21"/>'
-    else:
-        drawn = '<g class="estimate {}"><path d="M11 0V12"/><circle cx="11" cy="6" r="3"/></g>'
-    return f'<svg class="key" viewBox="0 0 22 12" aria-hidden="true">{drawn.format(entry.colour)}</svg>'
+def _metric(axes: Axes, window: int, limits: tuple[float, float] | None, values: np.ndarray) -> None:
+    """A quantity [S, T]: mean and band over seeds of its moving mean; of one seed, each round behind it."""
+    if len(values) == 1:
+        axes.plot(values[0], color=style.BLUE, linewidth=0.5, alpha=0.3, label="each round")
+    curves.bands(axes, *moving(values, window), label=f"over {window} rounds")
+    axes.set_xlabel("round")
+    if limits is not None:
+        axes.set_ylim(limits[0] - 0.03, limits[1] + 0.03)

@@ -7,28 +7,27 @@ from typing import Any
 
 from bandit_rft.history import History
 from bandit_rft.plots.averages import interval, mean_of, means
-from bandit_rft.reports import page
-from bandit_rft.reports.curves import KINDS
+from bandit_rft.reports.charts import KINDS
 
-MEAN = (
+Table = tuple[list[str], list[list[Any]]]  # head, rows
+
+INTERVALS = (
     "Intervals of a mean over seeds: Student's t over the seeds, or what the responses behind each seed's own interval "
     "leave open (Zou and Donner 2008) where that is wider. Each seed's own: as evaluated."
 )
 
 
-def evaluations_section(history: History) -> str:
-    """The section, escaped."""
-    evaluations = history.evaluations
-    if not evaluations:
-        return '<h2>Evaluations</h2><p class="soft">None so far.</p>'
-    each = _records(evaluations, seeds=history.seeds > 1)
-    if history.seeds == 1:
-        return f"<h2>Evaluations</h2>{each}"
-    folded = f"<details><summary>Every seed</summary>{each}</details>"
-    return f'<h2>Evaluations</h2>{_means(evaluations)}<p class="soft">{MEAN}</p>{folded}'
+def evaluations_of(history: History) -> dict[str, Any]:
+    """Tables of (head, rows): "records", and of many seeds "means" with a sentence on their "intervals"."""
+    records = history.evaluations
+    return {
+        "records": _records(records, seeds=history.seeds > 1) if records else None,
+        "means": _means(records) if records and history.seeds > 1 else None,
+        "intervals": INTERVALS,
+    }
 
 
-def _means(evaluations: Sequence[Mapping[str, Any]]) -> str:
+def _means(evaluations: Sequence[Mapping[str, Any]]) -> Table:
     """A row per round and kind of question."""
     head = ["round", "questions of", "seeds", "mean Pass@1 [95%]", "lowest seed", "highest seed"]
     found = sorted(
@@ -45,10 +44,10 @@ def _means(evaluations: Sequence[Mapping[str, Any]]) -> str:
         ]
         for one, name in found
     ]
-    return page.table(head, rows, "evaluations")
+    return head, rows
 
 
-def _records(evaluations: Sequence[Mapping[str, Any]], *, seeds: bool) -> str:
+def _records(evaluations: Sequence[Mapping[str, Any]], *, seeds: bool) -> Table:
     """A row per record, with a column for the seed where there are several."""
     further = sorted({int(k) for e in evaluations for k in e.get("pass_at_k", {}) if k != "1"})
     head = ["round", "questions of", "Pass@1 [95%]", *(f"pass@{k}" for k in further), "right", "cut", "mean length"]
@@ -66,7 +65,7 @@ def _records(evaluations: Sequence[Mapping[str, Any]], *, seeds: bool) -> str:
         ]
         for e in evaluations
     ]
-    return page.table(head, rows, "evaluations")
+    return head, rows
 
 
 def _rounded(value: float | None, digits: int) -> str:

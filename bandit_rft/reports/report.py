@@ -17,12 +17,12 @@ from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.plots import finetune
 from bandit_rft.plots.averages import interval, means
-from bandit_rft.plots.finetune import course, run_title
-from bandit_rft.reports import page
-from bandit_rft.reports.curves import KINDS, finetune_charts, simulation_charts
-from bandit_rft.reports.evaluations import evaluations_section
-from bandit_rft.reports.rollouts import rollouts_section
-from bandit_rft.reports.theory import Theory, of_finetune, of_simulation
+from bandit_rft.reports.charts import KINDS, constants, finetune_charts, simulation_charts, svg
+from bandit_rft.reports.evaluations import evaluations_of
+from bandit_rft.reports.page import page
+from bandit_rft.reports.rollouts import rollouts_of
+from bandit_rft.reports.theory import of_finetune, of_simulation
+from bandit_rft.run_law import law_of
 from bandit_rft.runs import CONFIG, HISTORY, MANIFEST, RESPONSES, read_history, read_json, seeds_of, write_atomically
 
 NAME = "report.html"
@@ -49,95 +49,79 @@ def render(run: Path) -> str:
     config = read_json(run / CONFIG)
     manifest = read_json(run / MANIFEST) if (run / MANIFEST).exists() else {}
     if finetune.accepts(config):
-        history = read_history(run)
-        title, body = run_title(history), _finetune(run, history, of_finetune(history))
+        values = _finetune(run, read_history(run))
     elif (run / HISTORY).exists():
-        history = read_history(run)
-        theory = of_simulation(history)
-        title = f"{config.get('name', run.name)}: {history.seeds} seeds of {history.rounds} rounds"
-        body = _simulation(history, theory)
+        values = _simulation(config.get("name", run.name), read_history(run))
     else:
         raise InputError(
             f"{run} holds no history to report: name a run of bandit-rft finetune, or a simulation's with {HISTORY}."
         )
-    return page.page(title, f"<h1>{page.escaped(title)}</h1>\n{body}\n{_origin(run, config, manifest)}")
+    values["charts"] = [(chart[0], svg(chart)) for chart in values["charts"]]
+    return page(**values, commands=_commands(run, config, manifest), config=config, manifest=manifest)
 
 
-def _finetune(run: Path, history: History, theory: Theory) -> str:
-    charts, constant = finetune_charts(history, theory)
-    rest = f'<p class="soft">{page.escaped(constant)}</p>' if constant else ""
-    return "\n".join(
-        [
-            _summary(history),
-            _unchecked(history),
-            f'<h2>Curves</h2><div class="charts">{"".join(charts)}</div>{rest}',
-            _theory(theory),
-            evaluations_section(history),
-            # A published folder may leave the responses out.
-            rollouts_section(run, seeds=history.seeds) if (run / RESPONSES).exists() else "",
-        ]
-    )
+def _finetune(run: Path, history: History) -> dict[str, Any]:
+    """The template's values for a fine-tuning run."""
+    law = law_of(history)
+    return {
+        "title": finetune.run_title(history),
+        "summary": [_summary(history), *_unchecked(history)],
+        "charts": finetune_charts(history, law),
+        "notes": list(filter(None, [constants(history)])),
+        "theory": of_finetune(history, law),
+        "evaluations": evaluations_of(history),
+        # A published folder may leave the responses out.
+        "rollouts": rollouts_of(run) if (run / RESPONSES).exists() else None,
+    }
 
 
-def _simulation(history: History, theory: Theory) -> str:
-    notes = "".join(f'<p class="soft">{page.escaped(note)}</p>' for note in history.notes)
+def _simulation(name: str, history: History) -> dict[str, Any]:
+    """The template's values for a simulation."""
+    theory = of_simulation(history)
     what = " on ".join(str(history.config.get(side, {}).get("type", "?")) for side in ("learner", "arms"))
-    return "\n".join(
-        [
-            f"<p>{page.escaped(what)}, {history.rollouts} pull{'s'[: history.rollouts > 1]} a round; mean reward "
-            f"{history.rewards[:, -1].mean():.3f} in the last round. A simulation keeps rewards only, so there are no "
-            f"rollouts to read.</p>{notes}",
-            f'<h2>Curves</h2><div class="charts">{"".join(simulation_charts(history, theory))}</div>',
-            _theory(theory),
-        ]
+    summary = (
+        f"{what}, {history.rollouts} pull{'s'[: history.rollouts > 1]} per round; mean reward "
+        f"{history.rewards[:, -1].mean():.3f} in the last round. A simulation keeps rewards only, so there are no "
+        f"rollouts to read."
     )
+    return {
+        "title": f"{name}: {history.seeds} seeds of {history.rounds} rounds",
+        "summary": [summary],
+        "charts": simulation_charts(history, theory.prediction),
+        "notes": history.notes,
+        "theory": theory,
+        "evaluations": None,
+        "rollouts": None,
+    }
 
 
 def _summary(history: History) -> str:
-    told = course(history)
+    parts = [finetune.course(history)]
     over = "mean " if history.seeds > 1 else ""
     for name, kind in KINDS.items():
-        found = means(history.evaluations, name)
-        if len(found) > 1:
-            told += f"; {kind} Pass@1 {interval(found[0])} → {over}{interval(found[-1])}"
-    return f"<p>{page.escaped(told)}.</p>"
+        evaluated = means(history.evaluations, name)
+        if len(evaluated) > 1:
+            parts.append(f"{kind} Pass@1 {interval(evaluated[0])} → {over}{interval(evaluated[-1])}")
+    return f"{'; '.join(parts)}."
 
 
-def _unchecked(history: History) -> str:
-    """A sentence on the answers that the verifier's workers could not check, in rounds and evaluations; or nothing."""
+def _unchecked(history: History) -> list[str]:
+    """At most one sentence: on the answers that the verifier's workers could not check, in rounds and evaluations."""
     names = {"verifier_timeouts": "ran out of the verifier's time", "verifier_crashes": "broke its worker process"}
-    told = []
-    for name, said in names.items():
+    parts = []
+    for name, what in names.items():
         rounds = np.nansum(np.clip(history.metrics[name], 0, 1e12)) if name in history.metrics else 0
-        found = int(rounds) + sum(int(e.get(name, 0)) for e in history.evaluations)
-        if found:
-            told.append(f"{found:,} {said}")
-    if not told:
-        return ""
-    sentence = f"Of the answers, {' and '.join(told)}: each earned 0, right or not."
-    return f"<p>{page.escaped(sentence)}</p>"
+        count = int(rounds) + sum(int(e.get(name, 0)) for e in history.evaluations)
+        if count:
+            parts.append(f"{count:,} {what}")
+    return [f"Of the answers, {' and '.join(parts)}: each earned 0, right or not."] if parts else []
 
 
-def _theory(theory: Theory) -> str:
-    parts = [f"<p>{page.escaped(theory.sentence)}</p>"]
-    if theory.caveats:
-        parts.append(f"<ul>{''.join(f'<li>{page.escaped(caveat)}</li>' for caveat in theory.caveats)}</ul>")
-    if theory.verdict:
-        parts.append(f'<h3>Verdict</h3><pre class="block">{page.escaped(theory.verdict)}</pre>')
-    return f"<h2>Theory</h2>{''.join(parts)}"
-
-
-def _origin(run: Path, config: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
-    command = manifest.get("command")
+def _commands(run: Path, config: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
+    """The command that made the run, and one that makes it again."""
     # Quoted: the name of a stranger's folder is not to run as a command where this line is pasted.
     saved = shlex.quote(f"{run.resolve().name}/{CONFIG}")
     seeds = seeds_of(run)
     many = f" --seeds {seeds}" if seeds is not None and seeds > 1 else ""
     again = f"bandit-rft finetune --config {saved}{many} --out AGAIN" if "model" in config else None
-    commands = "\n".join(page.escaped(line) for line in (command, again) if line)
-    return (
-        "<h2>Where it comes from</h2>"
-        + (f'<p>Made by, and repeated by:</p><pre class="block">{commands}</pre>' if commands else "")
-        + f"<details><summary>Configuration</summary>{page.fields(config)}</details>"
-        + f"<details><summary>Manifest</summary>{page.fields(manifest)}</details>"
-    )
+    return [str(line) for line in (manifest.get("command"), again) if line]

@@ -1,59 +1,41 @@
-"""What theory says of a run, for its report: a curve with a band and a verdict, or the sentence why there is none."""
+"""What theory says of a run, for its report: the law with a verdict, or the sentence why there is none."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.plots import needle_regret
-from bandit_rft.run_law import law_of
+from bandit_rft.run_law import RunLaw
 from bandit_rft.theory import Prediction
 from bandit_rft.verdict import compare
 
 
 @dataclass(frozen=True, kw_only=True)
 class Theory:
-    """A prediction of Pass@1 by round, or why there is none.
+    """A law of a run, or why there is none.
 
     Attributes:
         sentence: which law from what, or why none.
-        at, value: float64 [N], rounds and Pass@1; None where there is none.
-        low, high: float64 [N], 80% of runs; None where unknown.
-        regret: float64 [T] cumulative regret, for simulations; None elsewhere.
+        prediction: the law, of a simulation; a fine-tuning run's is drawn from its `RunLaw`.
         caveats: what the run does otherwise than the law assumes.
         verdict: the comparison with the rewards, as a text; empty where there is none.
     """
 
     sentence: str
-    at: np.ndarray | None = None
-    value: np.ndarray | None = None
-    low: np.ndarray | None = None
-    high: np.ndarray | None = None
-    regret: np.ndarray | None = None
+    prediction: Prediction | None = None
     caveats: tuple[str, ...] = ()
     verdict: str = ""
 
 
-def of_finetune(history: History) -> Theory:
+def of_finetune(history: History, law: RunLaw) -> Theory:
     """The run's law, as `bandit-rft predict` and every figure have it."""
-    law = law_of(history)
-    shown = law.shown
-    if shown is None or shown.prediction is None:
+    if law.shown is None:
         return Theory(sentence=law.sentence())
-    low, high = shown.band or (None, None)
     # The verdict is on the rounds that there are: the same law, cut.
-    return Theory(
-        sentence=law.sentence(),
-        at=shown.rounds_shown,
-        value=shown.prediction.value,
-        low=low,
-        high=high,
-        caveats=shown.caveats,
-        verdict=_verdict(history, shown.at(history.rounds)),
-    )
+    verdict = _verdict(history, law.shown.at(history.rounds))
+    return Theory(sentence=law.sentence(), caveats=law.shown.caveats, verdict=verdict)
 
 
 def of_simulation(history: History) -> Theory:
@@ -61,14 +43,12 @@ def of_simulation(history: History) -> Theory:
     if not needle_regret.accepts(history.config):
         return Theory(
             sentence="No law is drawn here: reports know that of softmax policy gradient on one needle (raw reward, "
-            "one pull a round). See bandit-rft theory."
+            "one pull per round). See bandit-rft theory."
         )
     prediction = needle_regret.prediction_of(history.config)
     return Theory(
         sentence="The exact jump chain of softmax policy gradient on one correct arm, without a fitted parameter.",
-        at=np.arange(prediction.rounds),
-        value=prediction.value,
-        regret=prediction.regret,
+        prediction=prediction,
         verdict=_verdict(history, prediction),
     )
 

@@ -43,6 +43,7 @@ from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.bandits.response_arms import ResponseArms
 from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms, speaks_tiny
 from llm_bridge.measuring.measure import measure as measure_kappa
+from llm_bridge.measuring.pinned_prompts import keep_prompts
 from llm_bridge.training import defaults, digests, kept_checkpoints, plans
 from llm_bridge.training.asked import PYTHON, AskedQuestion, asked, objects_of, settings_of
 from llm_bridge.training.continuation import Continuation, Words
@@ -50,7 +51,6 @@ from llm_bridge.training.evaluators import Evaluator, evaluators_of, said
 from llm_bridge.training.export import save_pretrained
 from llm_bridge.training.finite import NotFiniteError
 from llm_bridge.training.learner import FineTune
-from llm_bridge.training.pinned_prompts import keep_prompts
 from llm_bridge.training.recorder import RunRecorder
 from llm_bridge.training.state import weights_of_seed
 

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
-from bandit_rft.plots import finetune
+from bandit_rft.plots import curves, finetune, style
 from bandit_rft.reports import charts, report
-from bandit_rft.reports.charts import Area, Line, chart, ticks
 from bandit_rft.reports.page import LONGEST
 from bandit_rft.run_law import law_of
 from bandit_rft.runs import LINES, RESPONSES, read_lines, rewrite_lines
@@ -81,12 +82,14 @@ def test_nothing_that_a_model_wrote_is_markup(tmp_path):
     found = Tags(source)
     assert found.tags <= {
         *("html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "div", "figure", "figcaption"),
-        *("svg", "path", "text", "polygon", "polyline", "g", "circle", "rect", "ul", "li", "pre", "table", "thead"),
+        *("svg", "defs", "clippath", "path", "text", "tspan", "g", "use", "rect", "ul", "li", "pre", "table", "thead"),
         *("tbody", "tr", "th", "td", "details", "summary", "article", "span", "code"),
     }
     assert found.attributes <= {
         *("lang", "charset", "http-equiv", "content", "name", "class", "viewbox", "role", "aria-label", "aria-hidden"),
-        *("d", "x", "y", "text-anchor", "points", "cx", "cy", "r", "width", "height", "dir"),
+        *("d", "x", "y", "width", "height", "dir", "version", "id", "href", "clip-path", "transform", "opacity"),
+        *("fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-dashoffset"),
+        *("stroke-linecap", "stroke-linejoin", "text-anchor", "font-size", "font-style", "font-weight"),
     }
     assert not set(source) & set("\x00\x1b\u202e\u2066\ud800")
     shown = HOSTILE.replace("\x00\x1b", "\\x00\\x1b").replace("\u202e", "\\u202e").replace("\u2066", "\\u2066")
@@ -104,37 +107,68 @@ def test_the_policy_allows_the_one_style_sheet_and_nothing_else(tmp_path):
     [policy] = re.findall(r'Content-Security-Policy" content="([^"]*)"', source)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    assert not re.findall(r"https?://|url\(|@import|\bsrc=|\bhref=", source)
+    assert not re.findall(r"https?://|url\((?!#)|@import|\bsrc=|\bhref=(?!\"#)|(?<!-)\bstyle=", source)
+    ids = re.findall(r'\bid="(\w+)"', source)
+    assert len(ids) == len(set(ids)) > 0
+    assert set(re.findall(r"#([mp]\w{10})\b", source)) == set(ids)
 
 
-def drawn(source: str, title: str, kind: str) -> list[np.ndarray]:
-    """The polylines of a class in the chart of that title, as pixels [N, 2]."""
-    part = source[source.index(f"<figcaption>{title}") :]
-    part = part[: part.index("</figure>")]
-    found = re.findall(rf'<polyline class="line {kind}" points="([^"]*)"', part)
-    return [np.asarray([[float(c) for c in point.split(",")] for point in line.split()]) for line in found]
+def chart(run: Path, title: str) -> Axes:
+    """The Axes of the chart of that title in the run's report."""
+    history = report.read_history(run)
+    if history.config["command"] == "finetune":
+        found = charts.finetune_charts(history, law_of(history))
+    else:
+        found = charts.simulation_charts(history, report.of_simulation(history).prediction)
+    axes = Figure().subplots()
+    dict(found)[title](axes)
+    return axes
+
+
+def drawn(axes: Axes, colour: str) -> list[np.ndarray]:
+    """The lines of that colour on the axes, each as (x, y): [2, N]; markers and limits of intervals left out."""
+    lines = [line for line in axes.get_lines() if line.get_color() == colour and line.get_linestyle() != "None"]
+    return [np.asarray(line.get_data(), np.float64) for line in lines]
 
 
 def test_the_curve_of_the_theory_stands_where_the_law_says(tmp_path):
-    """Catches an axis that is upside down or shifted: the pixels, turned back, are the prediction."""
+    """Catches a law that is drawn a round too early, or cut; and an evaluation whose numbers cannot be read."""
     run = fine_tuned(tmp_path / "run")
     source = report.write(run).read_text()
-    history = report.read_history(run)
-    law = law_of(history).prediction
+    law = law_of(report.read_history(run)).prediction
     assert law is not None
-    [points] = drawn(source, "Reward and training Pass@1", "ink dashed")
-    c = charts
-    wide, tall = c.WIDTH - c.LEFT - c.RIGHT, c.HEIGHT - c.TOP - c.BOTTOM
-    np.testing.assert_allclose((points[:, 0] - c.LEFT) / wide * (1.04 * 60) - 0.02 * 60, np.arange(61), atol=0.02)
-    np.testing.assert_allclose((c.HEIGHT - c.BOTTOM - points[:, 1]) / tall, law.value, atol=1e-3)
+    axes = chart(run, "Reward and training Pass@1")
+    [(at, value)] = drawn(axes, style.INK)
+    np.testing.assert_array_equal(at, np.arange(61))
+    np.testing.assert_allclose(value, law.value)
+    assert axes.get_xlim() == (-1.2, 61.2)
     assert "AGREES" in source or "FALSIFIED" in source
-    assert "round 60: 0.938 [" in source  # the evaluation's numbers, under the pointer
+    assert re.search(r"<td>60</td><td>training</td><td>0\.938 \[0\.838, 1\.000\]</td>", source)
+
+
+def test_a_chart_in_the_page_is_the_figure_and_takes_the_page_s_colours():
+    """Catches an axis that is upside down or shifted by the clean-up, and a colour that stays dark at night."""
+
+    def line(axes: Axes) -> None:
+        axes.plot([0.0, 1.0, 2.0], [0.0, 1.0, 0.0], color=style.BLUE, label="a & <b>")
+        axes.set(xlim=(0, 2), ylim=(0, 1))
+
+    source = charts.svg(("t", line))
+    paths = re.findall(r'<path d="([^"]*)"[^>]*stroke="var\(--blue\)"', source)
+    points = np.asarray([[float(c) for c in pair] for pair in re.findall(r"[ML] ([\d.]+) ([\d.]+)", paths[0])])
+    (left, low), (middle, high), (right, end) = points
+    assert 20 < left < middle < right < 274
+    assert middle - left == pytest.approx(right - middle, abs=0.02)
+    assert low == end > high
+    assert "a &amp; &lt;b&gt;" in source
+    assert not re.findall("#[0-9a-f]{6}(?![0-9a-f])", source)
+    assert source == charts.svg(("t", line))
 
 
 def test_a_run_outside_every_law_says_why(tmp_path):
     source = report.write(fine_tuned(tmp_path / "run", optimizer="adamw")).read_text()
     assert "optimiser is adamw" in source
-    assert not drawn(source, "Reward and training Pass@1", "ink dashed")
+    assert not drawn(chart(tmp_path / "run", "Reward and training Pass@1"), style.INK)
 
 
 def test_the_command_the_summary_and_the_report_name_one_law(tmp_path, capsys):
@@ -180,7 +214,7 @@ def test_first_best_worst_and_last_are_those(tmp_path):
         line |= {"texts": [[f"text {place}"]], "truncated": [[place == 4]]}
     rewrite_lines(run / RESPONSES, lines)
     source = report.write(run).read_text()
-    shown = re.findall(r"<h3>([^<]*)</h3>.*?<pre dir=\"auto\">([^<]*)</pre>", source)
+    shown = re.findall(r"<article[^>]*><h3>([^<]*)</h3>.*?<pre dir=\"auto\">([^<]*)</pre>", source, re.S)
     assert shown[:4] == [
         ("First response", "text 0"),
         ("Best: the first with the highest reward", "text 1"),
@@ -196,31 +230,32 @@ def test_first_best_worst_and_last_are_those(tmp_path):
 def test_a_simulation_is_reported_with_its_law_and_a_study_is_refused(tmp_path):
     source = report.write(simulated(tmp_path / "needle", 100)).read_text()
     assert "8 seeds of 40 rounds" in source
-    assert len(drawn(source, "Cumulative regret", "ink dashed")) == 1
+    assert "<figcaption>Cumulative regret" in source
+    assert len(drawn(chart(tmp_path / "needle", "Cumulative regret, rewards"), style.INK)) == 1
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "config.json").write_text('{"command": "study"}')
     with pytest.raises(InputError, match="no history to report"):
         report.write(tmp_path / "study")
 
 
-def test_ticks_are_round_and_inside():
-    assert ticks(0, 1) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
-    assert ticks(-1.2, 61.2, whole=True) == [0, 20, 40, 60]
-    assert ticks(0.2, 2.4, whole=True) == [1, 2]
-    assert ticks(3.0, 3.0) == [3.0]
-
-
 def test_a_long_line_keeps_its_spike_and_gaps_stay_gaps():
-    """Catches thinning that loses the one round where the gradient exploded."""
-    y = np.zeros(10**5)
+    """Catches thinning that loses the one round where the gradient exploded, and a page too large to send."""
+    y = np.random.default_rng(0).random(10**5)
     y[77777] = 9.0
-    drawn_chart = chart("t", [Line(x=np.arange(10.0**5), y=y, colour="blue")], x_range=(0, 1e5), y_range=(0, 9))
-    assert len(drawn_chart) < 12_000
-    assert f",{charts.TOP:.1f}" in drawn_chart
-    gap = chart("t", [Line(x=np.arange(5.0), y=np.asarray([0, 1, np.nan, 1, np.nan]), colour="blue")], x_range=(0, 5))
-    assert gap.count("<polyline") == 2
-    band = Area(x=np.arange(3.0), low=np.zeros(3), high=np.ones(3), colour="ink", label="b")
-    assert chart("t", [band], x_range=(0, 2)).count("<polygon") == 1
+
+    def line(axes: Axes) -> None:
+        axes.plot(y, color=style.BLUE, linewidth=0.5, label="l")
+        axes.set_ylim(0, 9)
+
+    source = charts.svg(("t", line))
+    assert len(source) < 120_000
+    path = re.findall(r'<path d="([^"]*)"[^>]*stroke="var\(--blue\)"', source)[0]  # the second is the legend's
+    heights = [float(height) for height in re.findall(r"[ML] [\d.]+ ([\d.]+)", path)]
+    assert min(heights) < 10 < 100 < np.median(heights)
+    gaps = np.asarray([[0, 1, np.nan, 1, 2, np.nan, np.nan]])
+    source = charts.svg(("t", lambda axes: curves.bands(axes, np.arange(7.0), gaps, label="l")))
+    path = re.findall(r'<path d="([^"]*)"[^>]*stroke="var\(--blue\)"', source)[0]  # the second is the legend's
+    assert path.count("M") == 2
 
 
 # ---------------------------------------------------------------------------------------------------------- browser

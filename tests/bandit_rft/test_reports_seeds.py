@@ -11,47 +11,41 @@ from scipy import stats
 
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
-from bandit_rft.plots.averages import mean_of, means, moving
-from bandit_rft.reports import charts, report
+from bandit_rft.plots import style
+from bandit_rft.plots.averages import interval, mean_of, means, moving
+from bandit_rft.reports import report
 from bandit_rft.run_law import law_of
 from bandit_rft.runs import EVALUATIONS, LINES, RESPONSES, read_lines, to_line
 from bandit_rft.runs.rollouts import responses_record
 from bandit_rft.verdict import compare
 from tests.bandit_rft.run_folders import ROUNDS, SEEDS, evaluation, fine_tuned, fine_tuned_seeds
-from tests.bandit_rft.test_reports import Tags, drawn
-
-
-def heights(points: np.ndarray, low: float, high: float) -> np.ndarray:
-    c = charts
-    return low + (c.HEIGHT - c.BOTTOM - points[:, 1]) / (c.HEIGHT - c.TOP - c.BOTTOM) * (high - low)
+from tests.bandit_rft.test_reports import Tags, chart, drawn
 
 
 def test_the_curves_are_means_over_seeds(tmp_path: Path) -> None:
-    """Pixels turned back. Catches one seed's curve in place of the mean, a window that is off, a missing law."""
+    """Catches one seed's curve in place of the mean, a window that is off, a missing law."""
     run = fine_tuned_seeds(tmp_path / "run")
     source = report.write(run).read_text()
     history = report.read_history(run)
     window = 5
     want = np.asarray([np.convolve(row, np.full(window, 1 / window), "valid") for row in history.rewards[:, :, 0]])
-    [mean] = drawn(source, "Reward and training Pass@1", "orange")
-    np.testing.assert_allclose(heights(mean, 0, 1), want.mean(axis=0), atol=1e-3)
-    wide = charts.WIDTH - charts.LEFT - charts.RIGHT
-    middles = (mean[:, 0] - charts.LEFT) / wide * 1.04 * ROUNDS - 0.02 * ROUNDS
-    np.testing.assert_allclose(middles, np.arange(2, ROUNDS - 2), atol=0.02)
-    single = drawn(source, "Reward and training Pass@1", "faint")
-    np.testing.assert_allclose([heights(line, 0, 1) for line in single], want, atol=1e-3)
+    axes = chart(run, "Reward and training Pass@1")
+    *single, (middles, mean) = drawn(axes, style.ORANGE)
+    np.testing.assert_allclose(mean, want.mean(axis=0))
+    np.testing.assert_allclose(middles, np.arange(2, ROUNDS - 2))
+    np.testing.assert_allclose([line[1] for line in single], want)
     found = law_of(history)
     law = found.prediction
     assert law is not None
-    [line] = drawn(source, "Reward and training Pass@1", "ink dashed")
-    np.testing.assert_allclose(heights(line, 0, 1), law.value, atol=1e-3)
-    assert html.escape(compare(history, found.at(ROUNDS)).report()) in source
+    [(_, value)] = drawn(axes, style.INK)
+    np.testing.assert_allclose(value, law.value)
+    assert compare(history, found.at(ROUNDS)).report() in html.unescape(source)
     assert "on question 3 of arithmetic, 5 seeds</h1>" in source
     assert "<p>40 of 40 rounds, 1 response each" in source
     assert "The same in every round: learning rate: 0.25." in source
     assert "Learning signal, mean" in source
     assert "KL" not in source.split("<h2>Theory")[0]
-    assert "mean of the seeds that have it" in source
+    assert "(seeds that have it)" in source
 
 
 def test_every_seed_s_evaluation_stands_in_the_report(tmp_path: Path) -> None:
@@ -62,9 +56,12 @@ def test_every_seed_s_evaluation_stands_in_the_report(tmp_path: Path) -> None:
     shares = np.asarray([10 + 5 * seed for seed in range(SEEDS)]) / 64
     assert found[-1].value == pytest.approx(shares.mean())
     for one in found:
-        assert f"round {one.round}: {one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" in source
+        seeds = one.seeds if one.round else "all alike"
+        assert f"<td>{one.round}</td><td>training</td><td>{seeds}</td><td>{interval(one)}</td>" in source
+    axes = chart(run, "Training Pass@1 by seed")
+    [after] = [line for line in axes.get_lines() if line.get_marker() == "o"]
+    np.testing.assert_allclose(after.get_ydata(), shares)
     for seed, share in enumerate(shares):
-        assert f"seed {seed}: {share:.3f} [{share - 0.1:.3f}, {share + 0.1:.3f}]" in source
         assert f"<td>{seed}</td><td>training</td><td>{share:.3f} [" in source
     assert "training Pass@1 0.203 [0.103, 0.303] → mean 0.312" in source
 

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from bandit_rft.cli import main
-from bandit_rft.cli.show import cells_of, coloured, wrapped
 from bandit_rft.runs.rollouts import pieces, printable, read_questions, responses_record, rounds_of
 
 HOSTILE = "\x1b[31mred\x1b[0m\x1b]0;title\x07 \x9b2J \u202eevil\u2066 \u200b\x00\r\x08 [bold]markup[/bold] \ud800"
@@ -214,26 +214,36 @@ def test_a_terminal_of_another_encoding_gets_escapes(tmp_path, monkeypatch):
     assert b"\\xe9 \\u6f22" in raw.getvalue()
 
 
-def test_colour_on_a_terminal_only_and_not_where_no_color_is_set(monkeypatch):
+def test_colour_on_a_terminal_only_and_not_where_no_color_is_set(run, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    def printed(out: io.StringIO) -> str:
+        monkeypatch.setattr("sys.stdout", out)
+        assert main(["show", str(run), "--last", "2"]) == 0
+        return out.getvalue()
+
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    assert coloured(Terminal())
-    assert not coloured(io.StringIO())
+    assert "\x1b[32mreward 1" in printed(Terminal())
+    assert "\x1b" not in printed(io.StringIO())
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not coloured(Terminal())
+    assert not re.search(r"\x1b\[[\d;]*3\dm", printed(Terminal()))
 
 
-@pytest.mark.parametrize("width", [1, 5, 9])
-@pytest.mark.parametrize("line", ["", "a", "word " * 6, "abcdefghijklmnop", "漢字漢字漢字 ab", "e\u0301" * 9, "  x  y"])
-def test_wrapping_keeps_every_letter_within_the_width(line, width):
-    """Catches lost letters and lines too long; a wide letter on one column cannot fit and stands alone."""
-    parts = wrapped(line, width)
-    assert "".join(parts).replace(" ", "") == line.replace(" ", "")
-    assert all(sum(map(cells_of, part)) <= max(width, 2) for part in parts)
+@pytest.mark.parametrize(
+    "line", ["a", "word " * 16, "abcdefghijklmnop" * 3, "漢字漢字漢字" * 5 + " ab", "e\u0301" * 29]
+)
+def test_wrapping_keeps_every_letter_within_the_width(tmp_path, line, capsys):
+    """Catches lost letters, lines too long, and wide letters or accents that are counted as one column."""
+    run = folder_of(tmp_path / "run", [[(f"{line}\n  x  y", 1.0, 0)]])
+    assert main(["show", str(run), "--width", "20"]) == 0
+    parts = capsys.readouterr().out.splitlines()[4:-1]
+    assert "".join(parts).replace(" ", "") == line.replace(" ", "") + "xy"
+    assert parts[-1] == "    x  y"
+    assert all(part.startswith("  ") and cell_len(part) <= 20 for part in parts)
 
 
 def test_a_folder_without_texts_or_questions_is_shown(tmp_path, capsys):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bandit_rft.cli import main
-from bandit_rft.cli.measure import places
+from bandit_rft.cli.options import places_of as places
 from bandit_rft.errors import InputError
 from llm_bridge import load_model, measure, verifiers
 from llm_bridge.data import datasets

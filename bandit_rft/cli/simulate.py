@@ -38,7 +38,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "source",
         metavar="NAME|FILE",
         nargs="?",
-        help="preset, TOML file, run folder or its config.json, theory-audit or prediction-audit (without it: list the presets)",
+        help="preset, TOML file, run folder or its config.json, theory-audit or prediction-audit (without it: list "
+        "the presets)",
     )
     parser.add_argument(
         "--set",

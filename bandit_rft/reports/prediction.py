@@ -30,8 +30,8 @@ def predict(folder: Path) -> dict[str, Any]:
     Returns:
         "law": the law's name, or None with "reason"; p0, kappa and step size with their sources; the curve "value" at
         rounds "at", with the band of 80% of runs where the law of a run is known; "half_times", rounds to Pass@1 = 1/2
-        by each law that applies; "caveats"; the "verdict" on the rewards so far, of all seeds; and "evaluations", each training Pass@1 estimated after round 0 (of many seeds
-        their mean) beside the curve's.
+        by each law that applies; "caveats"; the "verdict" on the rewards so far, of all seeds; and "evaluations", each
+        training Pass@1 estimated after round 0 (of many seeds their mean) beside the curve's.
 
     Raises:
         InputError: no fine-tuning run, or none of its rounds done.

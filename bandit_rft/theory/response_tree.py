@@ -429,10 +429,13 @@ class TreeSample:
         coordinates = None if self.coordinates is None else self.coordinates[chosen]
         return grown.with_gram(self.kernel[np.ix_(chosen, chosen)], coordinates, self.dimension)
 
-    def resampled(self, generator: np.random.Generator) -> ResponseTree:
-        """The tree of as many responses, drawn from these with replacement (the bootstrap)."""
+    def resampled(self, generator: np.random.Generator) -> ResponseTree | None:
+        """The tree of as many responses, drawn from these with replacement (the bootstrap); None: no decision in it."""
         counts = np.asarray(self.counts)
-        return self.tree(generator.multinomial(counts.sum(), counts / counts.sum()).tolist())
+        try:
+            return self.tree(generator.multinomial(counts.sum(), counts / counts.sum()).tolist())
+        except InputError:
+            return None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it as plain arrays, for a file; `from_arrays` reads them."""

@@ -102,12 +102,21 @@ def measure_into(
 
 def _about(sample: TreeSample) -> dict[str, Any]:
     """The tree's numbers, each with the standard error of a bootstrap over the responses."""
-    tree, generator = sample.tree(), np.random.default_rng(0)
-    drawn = [sample.resampled(generator) for _ in range(_RESAMPLES)]
+    try:
+        tree = sample.tree()
+    except InputError:  # all responses take one path
+        return {"edges": 0}
+    if not 0.0 < tree.p0 < 1.0:
+        return {"edges": tree.edges, "p0": tree.p0}
+    generator = np.random.default_rng(0)
+    # A sample that shows no success, or nothing else, has no kappa: it tells of p0 alone.
+    drawn = [one for one in (sample.resampled(generator) for _ in range(_RESAMPLES)) if one is not None]
     found: dict[str, Any] = {"edges": tree.edges}
     for name in ("p0", "kappa", "decisions"):
         values = np.array([getattr(one, name) for one in drawn])
-        found |= {name: getattr(tree, name), f"{name}_standard_error": float(np.nanstd(values, ddof=1))}
+        values = values[np.isfinite(values)]
+        error = float(values.std(ddof=1)) if values.size > 1 else math.nan
+        found |= {name: getattr(tree, name), f"{name}_standard_error": error}
     return found
 
 
@@ -126,10 +135,13 @@ def summary(record: Mapping[str, Any], heading: str) -> str:
             f"kappa = {value['kappa']:.4g}" + (f" ± {error:.2g} (standard error)" if math.isfinite(error) else "")
         )
     tree = record.get("tree")
-    if tree:
+    if tree and tree.get("kappa") is None:
+        lines.append(f"tree of {tree['edges']} edges: it shows no two kinds of response, and no law starts from it.")
+    elif tree:
+        size = {name: math.nan if entry is None else entry for name, entry in tree.items()}
         lines.append(
-            f"tree of {tree['edges']} edges: p0 = {tree['p0']:.4f} ± {tree['p0_standard_error']:.2g}, kappa = "
-            f"{tree['kappa']:.4g} ± {tree['kappa_standard_error']:.2g}, {tree['decisions']:.1f} decisions in a correct "
+            f"tree of {size['edges']} edges: p0 = {size['p0']:.4f} ± {size['p0_standard_error']:.2g}, kappa = "
+            f"{size['kappa']:.4g} ± {size['kappa_standard_error']:.2g}, {size['decisions']:.1f} decisions in a correct "
             "response (standard errors by a bootstrap)"
         )
     return "\n".join([*lines, *([str(value["note"])] if value["note"] else [])])

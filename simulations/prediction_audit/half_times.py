@@ -12,7 +12,6 @@ from scipy.optimize import isotonic_regression
 
 import bandit_rft
 from bandit_rft import theory
-from bandit_rft.errors import InputError
 from bandit_rft.theory import compared
 from llm_bridge import FineTune
 from llm_bridge.bandits.token_arms import TokenPromptArms
@@ -81,10 +80,7 @@ def stated(measured: Measurement, condition: Condition, step: float, level: floa
     found = []
     at = np.arange(rounds)
     while len(found) < BOOTSTRAPS:
-        try:
-            tree = measured.tree.sample.resampled(generator)
-        except InputError:  # a draw without a decision
-            tree = None
+        tree = measured.tree.sample.resampled(generator)
         if tree is None or not tree.p0 > 0:  # nothing right was drawn: by that sample, it is never learnt
             found.append(math.inf)
             continue

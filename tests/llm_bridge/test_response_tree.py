@@ -153,3 +153,17 @@ def test_adamw_has_the_tree_s_law(tmp_path) -> None:
     assert law.prediction is not None
     assert law.prediction.name == "tree_rounds"
     assert any("decay" in caveat for caveat in law.caveats)
+
+
+@pytest.mark.parametrize(
+    ("index", "said"), [(3, "decisions in a correct response"), (19, "shows no two kinds"), (1, "decisions in a")]
+)
+def test_measure_tree_says_what_the_tree_holds(index, said, tmp_path, capsys) -> None:
+    """Also of a question that no response answered: a tree without a kappa is a sentence, not a traceback."""
+    options = ["--model", "tiny-llama", "--data", "tiny-addition", "--rollouts", "24", "--max-tokens", "32"]
+    command = ["measure", *options, "--index", str(index), "--no-error", "--tree", "--out", str(tmp_path / "m")]
+    assert main(command) == 0
+    first = capsys.readouterr().out
+    assert said in first
+    assert main(command) == 0
+    assert said in capsys.readouterr().out

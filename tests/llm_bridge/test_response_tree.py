@@ -156,11 +156,11 @@ def test_adamw_has_the_tree_s_law(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "said"), [(3, "decisions in a correct response"), (19, "shows no two kinds"), (1, "decisions in a")]
+    ("index", "rollouts", "said"), [(3, "24", "decisions in a correct response"), (19, "4", "shows no two kinds")]
 )
-def test_measure_tree_says_what_the_tree_holds(index, said, tmp_path, capsys) -> None:
+def test_measure_tree_says_what_the_tree_holds(index, rollouts, said, tmp_path, capsys) -> None:
     """Also of a question that no response answered: a tree without a kappa is a sentence, not a traceback."""
-    options = ["--model", "tiny-llama", "--data", "tiny-addition", "--rollouts", "24", "--max-tokens", "32"]
+    options = ["--model", "tiny-llama", "--data", "tiny-addition", "--rollouts", rollouts, "--max-tokens", "32"]
     command = ["measure", *options, "--index", str(index), "--no-error", "--tree", "--out", str(tmp_path / "m")]
     assert main(command) == 0
     first = capsys.readouterr().out

@@ -39,14 +39,14 @@ def finetune(
         config: what to do.
         out: the run folder.
         seeds: S.
-        log: names of `bandit_rft.runs.loggers` that are told of the run; no part of the configuration.
+        log: names of `bandit_rft.runs.loggers` that receive the run's numbers; no part of the configuration.
         model: an already loaded model of `config.model`, where the caller has one.
 
     Raises:
         InputError: whatever is wrong with model, data, options or folder.
     """
     # Everything that can be refused without the model is refused before it is loaded.
-    from bandit_rft.cli.finetune_questions import asked_for, test_examples, training_data
+    from bandit_rft.cli.finetune_questions import test_examples, training_data, training_questions
     from bandit_rft.cli.pinned_model import load_pinned
     from bandit_rft.plots import finetune as figure
     from bandit_rft.runs import explain_disk_errors, loggers
@@ -62,13 +62,13 @@ def finetune(
     revision = None
     if config.data is not None:
         data = training_data(config, tell_once)
-        examples, revision = asked_for(data, config), data.revision
+        examples, revision = training_questions(data, config), data.revision
     else:
         assert config.prompt is not None
         assert config.answer is not None
         message = {"role": "user", "content": config.prompt}
         examples = [datasets.Example(prompt=(message,), ground_truth=config.answer, index=0, data_source="prompt")]
-    # Each question's own, unless one is asked for; what is wrong with one is said before the model is loaded.
+    # Each question's own, unless the configuration names one; a wrong one is refused before the model is loaded.
     for example in examples:
         verifier_of(config.verifier, example)
     test = test_examples(config, tell_once)

@@ -68,7 +68,7 @@ class Example:
         ground_truth: the right answer, as text.
         index: its place in the data set.
         data_source: where it comes from, as the data says.
-        verifier: the name in `llm_bridge.verifiers` of the one for its answers, unless another is asked for.
+        verifier: the name in `llm_bridge.verifiers` of the one for its answers, unless another is chosen.
     """
 
     prompt: tuple[Mapping[str, str], ...]
@@ -132,7 +132,7 @@ class Dataset:
             except RowError as error:
                 refused.append(error)
         if refused and not found:
-            raise InputError(f"None of the {looked} rows asked for can be used: {refused[0]}")
+            raise InputError(f"None of the {looked} chosen rows can be used: {refused[0]}")
         if refused:
             tell(
                 f"{len(refused)} of {looked} rows of {self.where} ({self.split}) cannot be used and are left out: "
@@ -159,7 +159,7 @@ class Dataset:
 
 
 def once(verifier: str | None, tell: Tell = _LOG.warning) -> Tell:
-    """A `tell` that passes each sentence on once, for several calls of `load`; and none where a verifier is asked for,
+    """A `tell` that passes each sentence on once, for several calls of `load`; and none where a verifier is chosen,
     which leaves nothing to be assumed.
     """
     said: set[str] = set()

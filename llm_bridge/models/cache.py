@@ -59,7 +59,7 @@ def build(name: str, write: Callable[[Path], None], *, progress: Progress) -> Pa
     Args:
         name: the entry's name, a plain file name.
         write: fills an empty temporary folder; called at most once, and only by the holder of the lock.
-        progress: told when another process is being waited for.
+        progress: called with a sentence while another process holds the lock.
 
     Returns:
         The entry's folder.

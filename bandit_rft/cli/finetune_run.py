@@ -13,14 +13,6 @@ if TYPE_CHECKING:
     from llm_bridge import LanguageModel
     from llm_bridge.training.run import Run
 
-# Fields of a configuration that `FineTune` has under the same name.
-_LEARNER_FIELDS = (
-    *("signal", "ddof", "eps", "reward_right", "reward_wrong", "rollouts", "baseline_rollouts", "max_tokens"),
-    *("temperature", "optimizer", "learning_rate", "step_over_kappa", "schedule", "warmup_rounds"),
-    *("learning_rate_floor", "weight_decay", "adam_eps", "kl_weighted", "old_log_probs", "gradient_clip"),
-    *("kl_coefficient", "kl", "reward_kl_coefficient", "reward_kl", "log_kl", "entropy_coefficient"),
-    *("dual_clip", "epochs", "mini_batches", "replay", "aggregation", "micro_batch", "generation_batch", "remat"),
-)
 # Fields that name a path, and the digest that tells whether what it leads to is the same.
 _PATHS = {"model": "model", "data": "training", "test_data": "test", "verifier": "verifier"}
 
@@ -115,13 +107,10 @@ def learner(config: FineTuneConfig, model: LanguageModel) -> Any:
     """The `FineTune` of a configuration."""
     from llm_bridge import FineTune
 
-    return FineTune(
-        model,
-        prompts=config.prompts_per_round,
-        clip=config.clip_limits,
-        betas=(config.beta1, config.beta2),
-        **{name: getattr(config, name) for name in _LEARNER_FIELDS},
-    )
+    names = {field.name for field in dataclasses.fields(FineTune)}
+    same = {name: value for name, value in vars(config).items() if name in names - {"model", "clip"}}
+    betas = (config.beta1, config.beta2)
+    return FineTune(model, prompts=config.prompts_per_round, clip=config.clip_limits, betas=betas, **same)
 
 
 def evaluators(config: FineTuneConfig, examples: Sequence[Any], test: Sequence[Any]) -> list[Any]:

@@ -211,6 +211,6 @@ def seeds_of(folder: str | Path, seed: int | None = None) -> int | None:
     if not _whole(seeds) or not seeds:
         raise InputError(f"{folder / CONFIG} is damaged (seeds): restore it, or choose another folder.")
     if seed is not None and seed >= seeds:
-        held = "one seed: leave out --seed" if seeds == 1 else f"seeds 0 to {seeds - 1}: give --seed one of them"
+        held = "one seed, so leave out --seed" if seeds == 1 else f"seeds 0 to {seeds - 1}, so give one of them"
         raise InputError(f"{folder} has no seed {seed}: it is a run of {held}.")
     return seeds if seeds > 1 else None

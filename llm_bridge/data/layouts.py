@@ -89,8 +89,8 @@ def template_text(template: str) -> str:
         return TEMPLATES[template]
     if "{question}" not in template:
         raise InputError(
-            f"the template {template[:60]!r} is neither one of {', '.join(TEMPLATES)} nor a text with {{question}} in "
-            "it; give one of these"
+            f"The template {template[:60]!r} is neither one of {', '.join(TEMPLATES)} nor a text with {{question}} in "
+            "it: give one of these."
         )
     return template
 
@@ -159,7 +159,7 @@ def layout_of(columns: Sequence[str], where: str, prompt: str | None = None, ans
     for option, column in (("prompt", prompt), ("answer", answer)):
         if column is not None and column not in columns:
             raise InputError(
-                f"{where} has no column {column!r} for the {option} (it has {_shown(columns)}); name another"
+                f"{where} has no column {column!r} for the {option} (it has {_shown(columns)}): name another."
             )
     known = next((entry for entry in _COLUMNS if entry[0] in columns), _COLUMNS[0])
     if prompt is not None:
@@ -169,8 +169,8 @@ def layout_of(columns: Sequence[str], where: str, prompt: str | None = None, ans
     if name not in columns or not found:
         missing = name if name not in columns else answers[0]
         raise InputError(
-            f"{where} has no column {missing!r} (it has {_shown(columns)}); give data in verl's layout, with question "
-            "and answer or problem and solution, or name its columns with --prompt-column and --answer-column"
+            f"{where} has no column {missing!r} (it has {_shown(columns)}): give data in verl's layout, with question "
+            "and answer or problem and solution, or name its columns with --prompt-column and --answer-column."
         )
     return Layout(prompt=name, answers=found, templated=templated)
 

@@ -86,9 +86,9 @@ def build(name: str, write: Callable[[Path], None], *, progress: Progress) -> Pa
             lock.release()
     except OSError as error:
         raise InputError(
-            f"the cache folder {root} cannot be used ({error.strerror or type(error).__name__}); make room or "
+            f"The cache folder {root} cannot be used ({error.strerror or type(error).__name__}): make room or "
             f"access there, or "
-            f"set {ENVIRONMENT_VARIABLE} to another folder"
+            f"set {ENVIRONMENT_VARIABLE} to another folder."
         ) from error
 
 

@@ -147,8 +147,8 @@ def locate(name: str | os.PathLike[str], *, progress: Progress = _to_stderr) -> 
     names = ", ".join(model.name for model in catalogue())
     shown = text if len(text) <= 80 else text[:77] + "..."
     raise InputError(
-        f"no model {shown!r}: give one of {names}, a folder with config.json, a .gguf file, or a Hugging Face hub "
-        f"id org/name"
+        f"No model {shown!r}: give one of {names}, a folder with config.json, a .gguf file, or a Hugging Face hub "
+        f"id org/name."
     )
 
 
@@ -194,25 +194,25 @@ def check_folder(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         files = sorted(file.name for file in folder.glob("*.gguf"))
         hint = f"give the file {folder / files[0]} itself" if files else "give a folder in Hugging Face layout"
-        raise InputError(f"the folder {folder} holds no config.json; {hint}")
+        raise InputError(f"The folder {folder} holds no config.json: {hint}.")
     if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
         raise InputError(
-            f"the folder {folder} holds no tokenizer (tokenizer.json); copy the tokenizer's files there as well"
+            f"The folder {folder} holds no tokenizer (tokenizer.json): copy the tokenizer's files there as well."
         )
     index = folder / "model.safetensors.index.json"
     try:
         shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise InputError(f"{index} is not a list of weights; fetch the model again") from error
+        raise InputError(f"{index} is not a list of weights: fetch the model again.") from error
     stray = sorted(str(shard) for shard in shards if Path(str(shard)).name != shard)
     if stray:
-        raise InputError(f"{index} lists {stray[0][:60]!r}, which is no file of its folder; fetch the model again")
+        raise InputError(f"{index} lists {stray[0][:60]!r}, which is no file of its folder: fetch the model again.")
     missing = sorted(str(shard) for shard in shards if not (folder / str(shard)).is_file())
     if missing:
-        raise InputError(f"the folder {folder} lacks {missing[0]}, which its index names; fetch the model again")
+        raise InputError(f"The folder {folder} lacks {missing[0]}, which its index names: fetch the model again.")
     if not shards and not any(folder.glob("*.safetensors")):
         raise InputError(
-            f"the folder {folder} holds no *.safetensors weights (a pickle is not read); save them as safetensors"
+            f"The folder {folder} holds no *.safetensors weights (a pickle is not read): save them as safetensors."
         )
     return folder
 
@@ -226,12 +226,12 @@ def _from_gguf(path: Path, progress: Progress) -> tuple[Path, str]:
         with path.open("rb") as file:
             if file.read(4) != b"GGUF":
                 raise InputError(
-                    f"{path} is not a GGUF file; give a .gguf file, or a folder with config.json and safetensors"
+                    f"{path} is not a GGUF file: give a .gguf file, or a folder with config.json and safetensors."
                 )
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}); give access to it") from None
+        raise InputError(f"{path} cannot be read ({error.strerror or error}): give access to it.") from None
 
     def write(folder: Path) -> None:
         gguf_folder.write_folder(path, folder, progress=progress)

@@ -34,28 +34,28 @@ def snapshot(repository: str, revision: str | None, *, kind: Literal["model", "d
         return Path(huggingface_hub.snapshot_download(repository, repo_type=kind, revision=revision, **patterns))
     except errors.GatedRepoError as error:
         raise InputError(
-            f"{repository} is gated on the Hugging Face hub; accept its terms at {page}, then {_LOG_IN} and try again"
+            f"{repository} is gated on the Hugging Face hub: accept its terms at {page}, then {_LOG_IN} and try again."
         ) from error
     except errors.RevisionNotFoundError as error:
         raise InputError(
-            f"{repository} has no revision {revision or 'main'!r} on the Hugging Face hub; give a branch, tag or "
-            "commit of it"
+            f"{repository} has no revision {revision or 'main'!r} on the Hugging Face hub: give a branch, tag or "
+            "commit of it."
         ) from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise InputError(
-            f"{repository!r} is not {here}, and the Hugging Face hub knows no {name} {repository!r} that you may read; "
-            f"check the spelling, or {_LOG_IN} if it is private"
+            f"{repository!r} is not {here}, and the Hugging Face hub knows no {name} {repository!r} that you may read: "
+            f"check the spelling, or {_LOG_IN} if it is private."
         ) from error
     except Exception as error:  # offline, no route, time-out, proxy, server error: the exceptions differ by version
         status = _status(error)
         if status in (401, 403):
             raise InputError(
-                f"the Hugging Face hub refuses {repository} to this login (status {status}); accept its terms at "
-                f"{page}, then {_LOG_IN}"
+                f"The Hugging Face hub refuses {repository} to this login (status {status}): accept its terms at "
+                f"{page}, then {_LOG_IN}."
             ) from error
         raise InputError(
             f"{asked} is neither {here} nor cached, and the Hugging Face hub cannot be reached "
-            f"({type(error).__name__}); connect to the network, or give {here}"
+            f"({type(error).__name__}): connect to the network, or give {here}."
         ) from error
 
 

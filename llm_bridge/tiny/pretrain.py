@@ -43,7 +43,7 @@ def config_of(family: str) -> DecoderConfig:
         InputError: a family that the decoder does not know.
     """
     if family not in FAMILIES:
-        raise InputError(f"no family {family!r}: choose one of {', '.join(FAMILIES)}.")
+        raise InputError(f"No family {family!r}: choose one of {', '.join(FAMILIES)}.")
     return DecoderConfig(
         model_type=family,
         vocabulary=len(vocabulary.TOKENS),

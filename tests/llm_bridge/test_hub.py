@@ -110,7 +110,7 @@ def test_local_folders_are_checked(tmp_path):
     model = tmp_path / "model"
     model.mkdir()
     (model / "m.gguf").write_bytes(b"")
-    with pytest.raises(InputError, match=r"config\.json; give the file .*m\.gguf"):
+    with pytest.raises(InputError, match=r"config\.json: give the file .*m\.gguf"):
         hub.resolve(model)
     (model / "config.json").write_text("{}")
     with pytest.raises(InputError, match="tokenizer"):

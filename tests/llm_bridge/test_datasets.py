@@ -55,7 +55,7 @@ def test_files_folders_and_shards(tmp_path):
             str(number) for number in range(7)
         ]
         assert datasets.load(folder).example(0).data_source == str(folder)
-        with pytest.raises(InputError, match="no split 'validation'"):
+        with pytest.raises(InputError, match="No split 'validation'"):
             datasets.load(folder, split="validation")
         second.unlink()
         with pytest.raises(InputError, match="1 of the 2 parts"):
@@ -205,7 +205,7 @@ def test_arithmetic_is_right_disjoint_and_the_same_everywhere():
         truth = answered["content"].removeprefix("#### ")
         assert (shown["role"], answered["role"]) == ("user", "assistant")
         assert verifiers.make("gsm8k-strict", truth)(answered["content"]) == 1.0
-    with pytest.raises(InputError, match="No split 'validation'"):
+    with pytest.raises(InputError, match="no split 'validation'"):
         datasets.load("arithmetic", split="validation")
     # A change of the questions would silently change every recorded run.
     import hashlib

@@ -28,7 +28,7 @@ from llm_bridge.models.cache import cache_folder
 from llm_bridge.models.tensor_files import refuse_adapter
 from llm_bridge.models.wheels import Wheel
 
-__all__ = ["Model", "Source", "Wheel", "cache_folder", "catalogue", "fetch", "locate", "resolve"]
+__all__ = ["Model", "Source", "Wheel", "cache_folder", "catalogue", "locate", "resolve"]
 
 Progress = Callable[[str], None]
 
@@ -150,11 +150,6 @@ def locate(name: str | os.PathLike[str], *, progress: Progress = _to_stderr) -> 
         f"No model {shown!r}: give one of {names}, a folder with config.json, a .gguf file, or a Hugging Face hub "
         f"id org/name."
     )
-
-
-def fetch(name: str, *, progress: Progress = _to_stderr) -> Path:
-    """As `resolve`; the verb of `bandit-rft models fetch NAME`."""
-    return resolve(name, progress=progress)
 
 
 def catalogue() -> tuple[Model, ...]:

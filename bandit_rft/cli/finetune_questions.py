@@ -39,6 +39,14 @@ def test_examples(config: FineTuneConfig, tell: Tell) -> list[Example]:
 
     if config.test_source is None:
         return []
-    columns = config.columns(config.test_source)
-    data = datasets.load(config.test_source, config.test_split, template=config.template, tell=tell, **columns)
+    # The named columns are those of --data; other data have their own.
+    own = config.test_source == config.data
+    data = datasets.load(
+        config.test_source,
+        config.test_split,
+        template=config.template,
+        prompt_column=config.prompt_column if own else None,
+        answer_column=config.answer_column if own else None,
+        tell=tell,
+    )
     return data.usable(range(len(data)), most=config.test_questions)

@@ -3,8 +3,8 @@
     python -m simulations.tiny_models.pretrain --family llama --out FOLDER
 
 Next-token cross-entropy on the responses of `simulations.tiny_models.corpus` to train prompts, both tasks in equal
-numbers; AdamW with a short warm-up and a cosine to a tenth; weights rounded to bfloat16 and written in Hugging Face layout. All
-random draws come from `--seed`. Left out: a validation set, dropout, mixed precision.
+numbers; AdamW with a short warm-up and a cosine to a tenth; weights rounded to bfloat16 and written in Hugging
+Face layout. All random draws come from `--seed`. Left out: a validation set, dropout, mixed precision.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bandit_rft.errors import InputError
-from llm_bridge.models import cache, gguf_folder, hub_download, wheels
+from llm_bridge.models import cache, gguf_folder, hub_snapshot, wheels
 from llm_bridge.models.cache import cache_folder
 from llm_bridge.models.tensor_files import refuse_adapter
 from llm_bridge.models.wheels import Wheel
@@ -140,9 +140,9 @@ def locate(name: str | os.PathLike[str], *, progress: Progress = _to_stderr) -> 
     if text and os.path.isfile(path):
         folder, digest = _from_gguf(path, progress)
         return Source(name=text, kind="gguf", folder=folder, revision=digest)
-    hub_id = hub_download.parse(text)
+    hub_id = hub_snapshot.parse(text)
     if hub_id is not None:
-        folder = check_folder(hub_download.download(*hub_id, progress=progress))
+        folder = check_folder(hub_snapshot.model_snapshot(*hub_id, progress=progress))
         return Source(name=text, kind="hub", folder=folder, revision=folder.name)
     names = ", ".join(model.name for model in catalogue())
     shown = text if len(text) <= 80 else text[:77] + "..."

@@ -147,7 +147,7 @@ class LanguageModel:
             InputError: an empty or too long prompt, or an argument out of range.
         """
         if rollouts < 1:
-            raise InputError(f"generate was asked for {rollouts} responses: ask for at least 1.")
+            raise InputError(f"rollouts is {rollouts}: give at least 1.")
         return self.sample_rows(
             [self.encode(prompt)],
             row_keys(as_key(key), np.arange(rollouts)),
@@ -173,7 +173,7 @@ class LanguageModel:
             InputError: no prompts, an empty or too long one, or an argument out of range.
         """
         if not prompts:
-            raise InputError("generate_many was given no prompts: give at least one.")
+            raise InputError("generate_many has no prompts: give at least one.")
         return self.sample_rows(
             [self.encode(prompt) for prompt in prompts],
             row_keys(as_key(key), np.arange(len(prompts))),
@@ -223,14 +223,14 @@ class LanguageModel:
         params: Any = None,
         ignore_eos: bool = False,
     ) -> Rollouts:
-        """Sample a response a row, each from a key of its own: what else is sampled beside a row, and in which place it
-        stands, changes none of its random numbers.
+        """Sample one response per row, each from a key of its own: neither the other rows nor its place changes a row's
+        random numbers.
 
         The tokens are then the same up to rounding: products of another shape may differ in a logit's last bit, and a
         draw that falls between the two takes another token.
 
         Args:
-            prompts: token ids int [P] as `encode` gives them: one for all rows, or one a row.
+            prompts: token ids int [P] as `encode` gives them: one for all rows, or one per row.
             row_keys: raw keys uint32 [R, 2], as `bandit_rft.keys.row_keys` makes them, consumed.
             max_tokens, temperature, params, ignore_eos: as in `generate`.
 

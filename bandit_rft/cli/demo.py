@@ -27,7 +27,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "demo",
         help="simulation, theory and a real fine-tuning run in minutes, ending in figures",
         description="Simulate a needle among 10^2 and 10^100 arms, fine-tune a language model on one question with "
-        "one rollout a round and the raw reward, hold both against the same theory, and draw the figures.",
+        "one rollout per round and the raw reward, hold both against the same theory, and draw the figures.",
     )
     parser.add_argument(
         "--out", default="runs/demo", metavar="FOLDER", help="folder of the demo's runs (default: runs/demo)"
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(outcome.summary() + "\n", flush=True)
 
     print(
-        f"2. A real language model, {arguments.model}: one question, one rollout a round, raw reward, gradient steps",
+        f"2. A real language model, {arguments.model}: one question, one rollout per round, raw reward, gradient steps",
         flush=True,
     )
     model = load_model(arguments.model, prompt_date=prompt_date(out / "finetune", None))

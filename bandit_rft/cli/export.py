@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     # What can be refused without the model is refused before it is loaded.
     folder = Path(arguments.folder)
-    config = _asked(folder)
+    config = _config_of(folder)
     seeds = seeds_of(folder, arguments.seed)
     if seeds is not None and arguments.seed is None:
         raise InputError(f"{folder} holds {seeds} seeds: name the one to export with --seed, 0 to {seeds - 1}.")
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _asked(folder: Path) -> Mapping[str, Any]:
+def _config_of(folder: Path) -> Mapping[str, Any]:
     """The configuration of a fine-tuning run, made by the command or in Python.
 
     Raises:

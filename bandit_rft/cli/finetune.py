@@ -20,7 +20,7 @@ the theory's own setting (arXiv 2601.14599, minimalist; no fitted parameter):
   bandit-rft finetune --model smollm2-135m --data arithmetic --index 0 --optimizer sgd --step-over-kappa 0.5 \\
       --kl-coefficient 0 --gradient-clip none --rounds 200 --out runs/minimalist
 
-32 questions a round, one response each, raw reward (arXiv 2601.22532, its baseline):
+32 questions per round, one response each, raw reward (arXiv 2601.22532, its baseline):
   bandit-rft finetune --model qwen2.5-0.5b --data gsm8k --indices 0:7473 --prompts-per-round 32 --rollouts 1 \\
       --aggregation token-mean --rounds 500 --out runs/batched
 """
@@ -86,10 +86,10 @@ def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
             raise InputError(f"There is no {path}: name a run folder of bandit-rft finetune, or its {CONFIG}.")
         values = read_json(path)
         resolved = values.pop("resolved", None)
-        asked_anew = {"model", "optimizer", "learning_rate", "step_over_kappa"} & options.keys()
-        if isinstance(resolved, dict) and not asked_anew and values.get("step_over_kappa") is None:
+        given_anew = {"model", "optimizer", "learning_rate", "step_over_kappa"} & options.keys()
+        if isinstance(resolved, dict) and not given_anew and values.get("step_over_kappa") is None:
             values["learning_rate"] = values.get("learning_rate") or resolved.get("learning_rate")
-        values.pop("seeds", None)  # no part of what one seed is asked: --seeds says how many run now
+        values.pop("seeds", None)  # no part of one seed's settings: --seeds says how many run now
         if values.pop("command", None) != "finetune":
             raise InputError(
                 f"{path} is not the configuration of a fine-tuning run: name a run folder of bandit-rft finetune."

@@ -248,14 +248,6 @@ class FineTuneConfig:
         """The data of the test questions, or None where there are none."""
         return (self.test_data or self.data) if self.test_questions else None
 
-    def columns(self, data: str | None) -> dict[str, str | None]:
-        """The named columns, as `datasets.load` takes them; those of --data, so other data have their own."""
-        own = data == self.data
-        return {
-            "prompt_column": self.prompt_column if own else None,
-            "answer_column": self.answer_column if own else None,
-        }
-
     @property
     def places(self) -> tuple[int, ...]:
         """The training questions' places in their split."""

@@ -22,7 +22,7 @@ def training_data(config: Any, tell: Tell) -> Dataset:
     return datasets.load(config.data, config.split, template=config.template, tell=tell, **columns)
 
 
-def asked_for(data: Dataset, config: FineTuneConfig) -> list[Example]:
+def training_questions(data: Dataset, config: FineTuneConfig) -> list[Example]:
     """The training questions: those of --index as they are, those of --indices without rows that cannot be used.
 
     Raises:
@@ -34,11 +34,19 @@ def asked_for(data: Dataset, config: FineTuneConfig) -> list[Example]:
 
 
 def test_examples(config: FineTuneConfig, tell: Tell) -> list[Example]:
-    """The first --test-questions of the test data that can be used; none where none are asked for."""
+    """The first --test-questions of the test data that can be used; an empty list without test questions."""
     from llm_bridge.data import datasets
 
     if config.test_source is None:
         return []
-    columns = config.columns(config.test_source)
-    data = datasets.load(config.test_source, config.test_split, template=config.template, tell=tell, **columns)
+    # The named columns are those of --data; other data have their own.
+    own = config.test_source == config.data
+    data = datasets.load(
+        config.test_source,
+        config.test_split,
+        template=config.template,
+        prompt_column=config.prompt_column if own else None,
+        answer_column=config.answer_column if own else None,
+        tell=tell,
+    )
     return data.usable(range(len(data)), most=config.test_questions)

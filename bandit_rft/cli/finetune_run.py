@@ -13,14 +13,6 @@ if TYPE_CHECKING:
     from llm_bridge import LanguageModel
     from llm_bridge.training.run import Run
 
-# Fields of a configuration that `FineTune` has under the same name.
-_LEARNER_FIELDS = (
-    *("signal", "ddof", "eps", "reward_right", "reward_wrong", "rollouts", "baseline_rollouts", "max_tokens"),
-    *("temperature", "optimizer", "learning_rate", "step_over_kappa", "schedule", "warmup_rounds"),
-    *("learning_rate_floor", "weight_decay", "adam_eps", "kl_weighted", "old_log_probs", "gradient_clip"),
-    *("kl_coefficient", "kl", "reward_kl_coefficient", "reward_kl", "log_kl", "entropy_coefficient"),
-    *("dual_clip", "epochs", "mini_batches", "replay", "aggregation", "micro_batch", "generation_batch", "remat"),
-)
 # Fields that name a path, and the digest that tells whether what it leads to is the same.
 _PATHS = {"model": "model", "data": "training", "test_data": "test", "verifier": "verifier"}
 
@@ -39,14 +31,14 @@ def finetune(
         config: what to do.
         out: the run folder.
         seeds: S.
-        log: names of `bandit_rft.runs.loggers` that are told of the run; no part of the configuration.
+        log: names of `bandit_rft.runs.loggers` that receive the run's numbers; no part of the configuration.
         model: an already loaded model of `config.model`, where the caller has one.
 
     Raises:
         InputError: whatever is wrong with model, data, options or folder.
     """
     # Everything that can be refused without the model is refused before it is loaded.
-    from bandit_rft.cli.finetune_questions import asked_for, test_examples, training_data
+    from bandit_rft.cli.finetune_questions import test_examples, training_data, training_questions
     from bandit_rft.cli.pinned_model import load_pinned
     from bandit_rft.plots import finetune as figure
     from bandit_rft.runs import explain_disk_errors, loggers
@@ -62,13 +54,13 @@ def finetune(
     revision = None
     if config.data is not None:
         data = training_data(config, tell_once)
-        examples, revision = asked_for(data, config), data.revision
+        examples, revision = training_questions(data, config), data.revision
     else:
         assert config.prompt is not None
         assert config.answer is not None
         message = {"role": "user", "content": config.prompt}
         examples = [datasets.Example(prompt=(message,), ground_truth=config.answer, index=0, data_source="prompt")]
-    # Each question's own, unless one is asked for; what is wrong with one is said before the model is loaded.
+    # Each question's own, unless the configuration names one; a wrong one is refused before the model is loaded.
     for example in examples:
         verifier_of(config.verifier, example)
     test = test_examples(config, tell_once)
@@ -117,13 +109,10 @@ def learner(config: FineTuneConfig, model: LanguageModel) -> Any:
     """The `FineTune` of a configuration."""
     from llm_bridge import FineTune
 
-    return FineTune(
-        model,
-        prompts=config.prompts_per_round,
-        clip=config.clip_limits,
-        betas=(config.beta1, config.beta2),
-        **{name: getattr(config, name) for name in _LEARNER_FIELDS},
-    )
+    names = {field.name for field in dataclasses.fields(FineTune)}
+    same = {name: value for name, value in vars(config).items() if name in names - {"model", "clip"}}
+    betas = (config.beta1, config.beta2)
+    return FineTune(model, prompts=config.prompts_per_round, clip=config.clip_limits, betas=betas, **same)
 
 
 def evaluators(config: FineTuneConfig, examples: Sequence[Any], test: Sequence[Any]) -> list[Any]:

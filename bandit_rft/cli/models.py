@@ -40,5 +40,5 @@ def _list(arguments: argparse.Namespace) -> int:
 def _fetch(arguments: argparse.Namespace) -> int:
     from llm_bridge.models import hub
 
-    print(hub.fetch(arguments.name))
+    print(hub.resolve(arguments.name))
     return 0

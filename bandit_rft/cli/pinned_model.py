@@ -28,8 +28,8 @@ def load_pinned(folder: str | Path, config: FineTuneConfig | Mapping[str, Any]) 
     from llm_bridge.measuring.pinned_prompts import prompt_date
 
     given = config if isinstance(config, Mapping) else config.to_json()
-    asked = str(given["model"])
-    recorded, name = _recorded(Path(folder), asked), asked
+    requested = str(given["model"])
+    recorded, name = _recorded(Path(folder), requested), requested
     if recorded is not None and recorded["source"] == "hub":
         name = f"{name.partition('@')[0]}@{recorded['revision']}"
     date = prompt_date(folder, given.get("prompt_date"))
@@ -37,11 +37,11 @@ def load_pinned(folder: str | Path, config: FineTuneConfig | Mapping[str, Any]) 
     now = model.source.revision if model.source is not None else None
     if recorded is not None and recorded["revision"] != now:
         raise InputError(
-            f"{asked} is not the model that the run in {folder} began with (revision "
+            f"{requested} is not the model that the run in {folder} began with (revision "
             f"{str(recorded['revision'])[:12]} there, {str(now)[:12]} now): restore that model, or choose another "
             "run folder."
         )
-    return dataclasses.replace(model, name=asked)
+    return dataclasses.replace(model, name=requested)
 
 
 def _recorded(folder: Path, name: str) -> dict[str, Any] | None:

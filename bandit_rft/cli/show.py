@@ -74,7 +74,7 @@ def shown(arguments: argparse.Namespace, console: Console) -> Iterator[Text]:
     """The lines to print, no wider than the console.
 
     Raises:
-        InputError: no fine-tuning run, no such seed, round or question, or nothing that is asked for.
+        InputError: no fine-tuning run, no such seed, round or question, or no response that the options select.
     """
     from bandit_rft.runs.rollouts import read_questions, rounds_of
 
@@ -111,13 +111,13 @@ def shown(arguments: argparse.Namespace, console: Console) -> Iterator[Text]:
             yield from _response(rollout, console)
 
 
-def _place(asked: int | None, questions: Mapping[int, Mapping[str, Any]], folder: Path) -> int | None:
-    if asked is None or asked < 0:
+def _place(index: int | None, questions: Mapping[int, Mapping[str, Any]], folder: Path) -> int | None:
+    if index is None or index < 0:
         return None
     for place, question in questions.items():
-        if question.get("index") == asked:
+        if question.get("index") == index:
             return place
-    raise InputError(f"{folder} names no training question {asked}: leave out the index of --question to see which.")
+    raise InputError(f"{folder} names no training question {index}: leave out the index of --question to see which.")
 
 
 def _question(question: Mapping[str, Any], whole: bool, console: Console) -> Iterator[Text]:

@@ -75,7 +75,7 @@ def over_seeds(curves: np.ndarray) -> Band:
 
 
 def window_of(history: History) -> int:
-    """Rounds behind each moving mean of a fine-tuning run: a twentieth of those asked for, at least five, and no more
+    """Rounds behind each moving mean of a fine-tuning run: a twentieth of the run's, at least five, and no more
     than there are yet.
     """
     return min(max(5, int(history.config["rounds"]) // 20), history.rounds)

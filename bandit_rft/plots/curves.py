@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
@@ -173,7 +174,7 @@ def pass_at_1_by_seed(
     limits = np.maximum([value - low, high - value], 0.0)
     label = f"after round {newest}, 95%"
     axes.errorbar(seeds, value, yerr=limits, fmt="o", color=colour, markersize=3.2, elinewidth=0.9, label=label)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("seed")
     axes.set_ylabel("Pass@1")
     return axes

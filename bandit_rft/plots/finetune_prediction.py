@@ -16,7 +16,7 @@ __all__ = ["NAME", "accepts", "draw", "ready"]
 
 
 def ready(run: Path) -> bool:
-    """Whether `bandit-rft predict` has been asked of this run, and a law applies to it."""
+    """Whether `bandit-rft predict` has been run on this folder, and a law applies to it."""
     return (run / "prediction.json").exists() and law_of(read_history(run)).prediction is not None
 
 

@@ -82,7 +82,7 @@ def save(figure: Figure, path: Path, *, runs: Mapping[str, Path], dpi: int = DPI
         figure: what to write.
         path: *.png.
         runs: the run folders it was drawn from, by their role in the figure.
-        dpi: dots an inch.
+        dpi: dots per inch.
     """
     origin = {
         "command": command_line(),

@@ -29,7 +29,7 @@ def rollouts_of(run: Path) -> dict[str, Any]:
                 worst = rollout if worst is None or rollout.reward <= worst.reward else worst
             last = rollout
         if rollouts and rollouts[0].round in spread:
-            firsts = [rollout for rollout in rollouts if rollout.place == 0]  # one a seed: each in its turn
+            firsts = [rollout for rollout in rollouts if rollout.place == 0]  # one per seed: each in its turn
             way.append(firsts[len(way) % len(firsts)])
     named = (
         ("First response", first),

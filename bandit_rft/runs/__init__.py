@@ -1,4 +1,4 @@
-"""Run folders: what a run was asked, what it ran on, and what happened, so that it can be read, repeated and continued.
+"""Run folders: the settings of a run, what it ran on, and what happened, so that it can be read and continued.
 
     config.json         complete and re-runnable; a folder belongs to one configuration
     manifest.json       versions, commit, device, key, command line, times; digests of what the run began with, and what
@@ -7,7 +7,7 @@
     history.jsonl       that of a fine-tuning run: a line for each round, of every seed its rewards and metrics (no
                         clock in it, so that a resumed run's is the same)
     responses.jsonl     beside it: a line for each round, of every seed its responses as texts
-    questions.jsonl     a line for each training question of a fine-tuning run: what was asked
+    questions.jsonl     one line per training question of a fine-tuning run, with its prompt
     evaluations.jsonl   a line for each evaluation, of a seed or, before the first round, of all
     scan.jsonl          a line for each question, of `bandit-rft measure --scan`
     timings.jsonl       a line for each chunk of rounds: seconds, tokens generated, tokens per second (the clock's own

@@ -16,16 +16,16 @@ from bandit_rft.runs.files import dumps, explain_disk_errors, read_json, to_json
 from bandit_rft.runs.names import CONFIG, DIGESTS, EVALUATIONS, HISTORY, LINES, MANIFEST, QUESTIONS, SCAN
 from bandit_rft.runs.provenance import now, provenance
 
-# Written by the run itself, hence no part of what was asked.
+# Written by the run itself, hence no part of the request.
 _RESULTS = ("resolved",)
 _CHANGES = "changes"  # in manifest.json: name, from, to, when
 Continues = Callable[[Path, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits of the SHA-256 of what was asked; what a run adds to its configuration is left out."""
-    asked = {name: value for name, value in config.items() if name not in _RESULTS}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+    """16 hexadecimal digits of the SHA-256 of the request; what a run adds to its configuration is left out."""
+    requested = {name: value for name, value in config.items() if name not in _RESULTS}
+    return hashlib.sha256(json.dumps(requested, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        config: what was asked, plain JSON values.
+        config: the request, plain JSON values.
     """
 
     path: Path
@@ -54,9 +54,9 @@ class RunFolder:
 
         Args:
             path: the folder.
-            config: what is asked.
+            config: the request.
             defaults: of fields that a folder written by an older version may lack.
-            continues: (folder, its configuration, the one asked for) -> the configuration from here on, where the run
+            continues: (folder, its configuration, the requested one) -> the configuration from here on, where the run
                 may go on with another one; raises InputError where not. What changes is kept in the manifest. None:
                 nothing may differ.
 
@@ -174,20 +174,20 @@ def _change(folder: Path, held: Mapping[str, Any], config: Mapping[str, Any]) ->
         return
     path = folder / MANIFEST
     manifest = read_json(path) if path.exists() else {}
-    told = manifest.get(_CHANGES, [])
+    earlier = manifest.get(_CHANGES, [])
     changes = [{"name": name, "from": held.get(name), "to": config[name], "when": now()} for name in changed]
-    write_atomically(path, to_json({**manifest, _CHANGES: [*(told if isinstance(told, list) else []), *changes]}))
+    write_atomically(path, to_json({**manifest, _CHANGES: [*(earlier if isinstance(earlier, list) else []), *changes]}))
     results = {name: held[name] for name in _RESULTS if name in held}
     write_atomically(folder / CONFIG, to_json({**config, **results}))
 
 
-def refuse_other(folder: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def refuse_other(folder: Path, saved: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
     """Raises InputError where two configurations differ, naming the first difference."""
-    for name in sorted({*saved, *asked} - set(_RESULTS)):
-        if saved.get(name) != asked.get(name):
+    for name in sorted({*saved, *requested} - set(_RESULTS)):
+        if saved.get(name) != requested.get(name):
             raise InputError(
                 f"{folder} holds a different run ({name} is {_short(saved.get(name))} there and "
-                f"{_short(asked.get(name))} here): choose another --out, or repeat that run's options to continue it."
+                f"{_short(requested.get(name))} here): choose another --out, or give that run's options to continue it."
             )
 
 

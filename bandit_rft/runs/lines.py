@@ -1,4 +1,4 @@
-"""Files of one JSON record a line, appended to as a run goes on; a kill can leave only the last line half written."""
+"""Files of one JSON record per line, appended to as a run goes on; a kill can leave only the last line half written."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A fine-tuning run told to TensorBoard or Weights & Biases as it happens, each through its own library.
+"""Send a fine-tuning run to TensorBoard or Weights & Biases while it runs, each through its own library.
 
-Neither is needed, and neither is imported unless asked for. What they are told is in the run folder anyway: a logger
-that fails says so once, and the run goes on without it. The step is the round: metrics of round t stand at step t,
-an evaluation after t rounds at step t; of several seeds the means are told.
+Neither library is needed, and neither is imported unless it is chosen. The run folder holds the same numbers anyway:
+a logger that fails prints one sentence, and the run continues without it. The step is the round: metrics of round t
+stand at step t, an evaluation after t rounds at step t; a run of several seeds sends the means over seeds.
 
     RUN/tensorboard/    event files, of tensorboardX
     RUN/wandb.json      the W&B run's id, so that a resumed run continues it; RUN/wandb/ its own files
@@ -36,10 +36,10 @@ PROJECT = "bandit-rft"
 
 
 class Logger(Protocol):
-    """What a run tells: numbers by name at a round."""
+    """Receives numbers by name, per round."""
 
     def open(self, done: int) -> int:
-        """Begin, or continue after `done` rounds; returns the first round that it wants to be told of."""
+        """Begin, or continue after `done` rounds; returns the first round that it needs."""
         ...
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -88,12 +88,12 @@ class TensorBoardLogger:
         library: Any = import_module("tensorboardX.event_file_writer")  # by name, as W&B below
         self.messages: Any = import_module("tensorboardX.proto.event_pb2")
         known = any(self.folder.glob("events.out.tfevents.*"))
-        first = _untold(done) if known else 0
+        first = _first_unsent(done) if known else 0
         self.folder.mkdir(exist_ok=True)
         # Files are read in the order of their names, whose seconds are too coarse to tell a quick resumption apart.
         self.writer = library.EventsWriter(str(self.folder / "events"), filename_suffix=f".{done:09d}")
         if known:
-            # TensorBoard drops what an earlier, killed process wrote of rounds that are now told again.
+            # TensorBoard drops what an earlier, killed process wrote about rounds that are now sent again.
             start = self.messages.SessionLog(status=self.messages.SessionLog.START)
             self.writer.write_event(self.messages.Event(wall_time=time.time(), step=first, session_log=start))
         self.writer.flush()
@@ -113,8 +113,8 @@ class TensorBoardLogger:
 class WandbLogger:
     """A Weights & Biases run whose id is kept in the run folder.
 
-    W&B takes no step below its newest: rounds done again after a kill are left as they were told first, and they are
-    the same, bit for bit.
+    W&B takes no step below its newest: rounds that are repeated after a kill keep the numbers that were
+    sent first, and those are the same, bit for bit.
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
@@ -140,7 +140,7 @@ class WandbLogger:
         )
         if not known:
             write_atomically(path, to_json({"id": identity}))
-        return _untold(done) if known else 0
+        return _first_unsent(done) if known else 0
 
     def _wait_for_a_folder(self, identity: str) -> None:
         """W&B names a run's files by the second and the id: a run that is resumed at once would overwrite its own."""
@@ -154,19 +154,19 @@ class WandbLogger:
         self.run.finish()
 
 
-def _untold(done: int) -> int:
-    """The first round that a resumed run's logger may not know: a kill can fall between a round's checkpoint and its
-    telling.
+def _first_unsent(done: int) -> int:
+    """The first round that a resumed run's logger may lack: a kill can fall between the round's checkpoint and the
+    moment when the round is sent.
     """
     return max(done - 1, 0)
 
 
 class Loggers:
-    """The loggers of a run: opened, told of what they missed, and left out where one fails: it must not end a run of
-    days.
+    """The loggers of a run. Each first gets the rounds that it missed; one that fails is left out, because it must not
+    end a run of days.
 
     Args:
-        loggers: who is told.
+        loggers: what receives the numbers.
         complain: given a sentence on a logger that fails.
     """
 
@@ -175,13 +175,13 @@ class Loggers:
         self._begun: list[Mapping[str, Any]] = []
 
     def open(self, done: int, records: Mapping[str, Any] | None, evaluations: Sequence[Mapping[str, Any]]) -> None:
-        """Begin, or continue after `done` rounds. A new logger is told of the rounds that it missed.
+        """Begin, or continue after `done` rounds. A new logger gets the rounds that it missed.
 
         Args:
             done: rounds done.
             records: of them, rewards [S, done, G] and metrics [S, done] by name; None before the first.
-            evaluations: made up to now. One after the last round may be new, so it is told, unless a kill fell between
-                two seeds of it: it is then told once the other seeds' are there.
+            evaluations: made up to now. One after the last round may be new, so it is sent, unless a kill fell between
+                two of its seeds: it is then sent once the other seeds' records are there.
         """
         seeds, last = 1 if records is None else len(records["rewards"]), [e for e in evaluations if e["round"] == done]
         count = Counter(record["measured"] for record in last)
@@ -194,14 +194,14 @@ class Loggers:
                 self._attempt(logger, self._catch_up, logger, first, done, records, evaluations)
 
     def rounds(self, history: History, start: int) -> None:
-        """Tell of the rounds from `start` on."""
+        """Send the rounds from `start` on."""
         for step in range(start, history.rounds):
             values = metrics(history.rewards[:, step], {n: v[:, step] for n, v in history.metrics.items()})
             for logger in list(self._open):
                 self._attempt(logger, logger.log, step, values)
 
     def evaluations(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Tell of new evaluations, all of one round."""
+        """Send new evaluations, all of one round."""
         names = {record["measured"] for record in records}
         values = evaluated([*(record for record in self._begun if record["measured"] in names), *records])
         self._begun = []

@@ -197,12 +197,12 @@ def _is_round(line: Mapping[str, Any], place: int, seeds: int, first: Mapping[st
     )
 
 
-def seeds_of(folder: str | Path, asked: int | None = None) -> int | None:
+def seeds_of(folder: str | Path, seed: int | None = None) -> int | None:
     """How many seeds a fine-tuning run of several seeds has; None where the folder is of a run of one seed, or of none.
 
     Args:
         folder: the run folder.
-        asked: a seed that is wanted of it, from 0.
+        seed: the seed to look up in it, from 0.
 
     Raises:
         InputError: config.json is damaged, or the run has no such seed.
@@ -212,7 +212,7 @@ def seeds_of(folder: str | Path, asked: int | None = None) -> int | None:
     seeds = config.get("seeds", 1) if config.get("command") == "finetune" else 1
     if not _whole(seeds) or not seeds:
         raise InputError(f"{folder / CONFIG} is damaged (seeds): restore it, or choose another folder.")
-    if asked is not None and asked >= seeds:
-        held = "one seed: leave out --seed" if seeds == 1 else f"seeds 0 to {seeds - 1}: give --seed one of them"
-        raise InputError(f"{folder} has no seed {asked}, it is a run of {held}.")
+    if seed is not None and seed >= seeds:
+        held = "one seed, so leave out --seed" if seeds == 1 else f"seeds 0 to {seeds - 1}, so give one of them"
+        raise InputError(f"{folder} has no seed {seed}: it is a run of {held}.")
     return seeds if seeds > 1 else None

@@ -1,7 +1,7 @@
 """The responses of a fine-tuning run, read back from its folder: text, reward, length, question.
 
-    responses.jsonl     a line for each round: `responses_record`
-    questions.jsonl     a line for each training question: what was asked, and the right answer
+    responses.jsonl     one line per round: `responses_record`
+    questions.jsonl     one line per training question: its prompt and the right answer
 
 The texts are a model's, or a stranger's folder's: whoever shows them passes them through `pieces` or `printable` first.
 """

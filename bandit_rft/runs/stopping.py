@@ -55,7 +55,7 @@ class StopRequest:
 
     @property
     def asked(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal has arrived."""
         return self._number is not None
 
     def __enter__(self) -> StopRequest:

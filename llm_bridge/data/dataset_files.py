@@ -23,9 +23,9 @@ def named_folder(name: str) -> Path:
     if folder.is_dir():
         return folder
     raise InputError(
-        f"the data {name!r} is not at {folder}; set {DATA_VARIABLE} to the folder that holds {name}/, or give a "
+        f"The data {name!r} is not at {folder}: set {DATA_VARIABLE} to the folder that holds {name}/, or give a "
         f"parquet file or a "
-        "hub id such as openai/gsm8k"
+        "hub id such as openai/gsm8k."
     )
 
 
@@ -47,22 +47,22 @@ def split_files(folder: Path, split: str) -> list[Path]:
             expected = int(shards[0][1])
             if len(shards) != expected:
                 raise InputError(
-                    f"{place} holds {len(shards)} of the {expected} parts of split {split!r}; fetch the data again"
+                    f"{place} holds {len(shards)} of the {expected} parts of split {split!r}: fetch the data again."
                 )
             return [file for file, _ in shards]
         converted = sorted(file for file in (place / split).glob("*.parquet") if re.fullmatch(r"\d{4}", file.stem))
         if converted:
             if [int(file.stem) for file in converted] != list(range(len(converted))):
-                raise InputError(f"{place / split} lacks some parts of split {split!r}; fetch the data again")
+                raise InputError(f"{place / split} lacks some parts of split {split!r}: fetch the data again.")
             return converted
     files = (file for file in folder.rglob("*") if file.suffix in row_files.SUFFIXES)
     found = sorted({file.relative_to(folder).with_suffix("").as_posix() for file in files})
     configurations = {name.split("/")[0] for name in found if "/" in name} - {"data", "main", "default"}
     if configurations and all("/" in name for name in found):
         choices = ", ".join(sorted(configurations)[:8])
-        raise InputError(f"no split {split!r} in {folder}, which holds the folders {choices}; name one of them")
+        raise InputError(f"No split {split!r} in {folder}, which holds the folders {choices}: name one of them.")
     has = f"holds {', '.join(Path(name).name for name in found[:5])}" if found else "holds no parquet, JSON or CSV file"
-    raise InputError(f"no split {split!r} in {folder}, which {has}; give another split, or a file")
+    raise InputError(f"No split {split!r} in {folder}, which {has}: give another split, or a file.")
 
 
 def hub_files(name: str, config: str | None, revision: str | None, split: str) -> tuple[list[Path], str]:

@@ -68,7 +68,7 @@ class Example:
         ground_truth: the right answer, as text.
         index: its place in the data set.
         data_source: where it comes from, as the data says.
-        verifier: the name in `llm_bridge.verifiers` of the one for its answers, unless another is asked for.
+        verifier: the name in `llm_bridge.verifiers` of the one for its answers, unless another is chosen.
     """
 
     prompt: tuple[Mapping[str, str], ...]
@@ -132,7 +132,7 @@ class Dataset:
             except RowError as error:
                 refused.append(error)
         if refused and not found:
-            raise InputError(f"None of the {looked} rows asked for can be used: {refused[0]}")
+            raise InputError(f"None of the {looked} chosen rows can be used: {refused[0]}.")
         if refused:
             tell(
                 f"{len(refused)} of {looked} rows of {self.where} ({self.split}) cannot be used and are left out: "
@@ -149,17 +149,17 @@ class Dataset:
         try:
             place = operator.index(index)
         except TypeError:
-            raise InputError(f"the example index must be a whole number, not {index!r}") from None
+            raise InputError(f"The example index must be a whole number, not {index!r}.") from None
         if not 0 <= place < self.length:
             raise InputError(
-                f"no example {place} in {self.where} ({self.split}), which has {self.length}; give an index from 0 to "
-                f"{self.length - 1}"
+                f"No example {place} in {self.where} ({self.split}), which has {self.length}: give an index from 0 to "
+                f"{self.length - 1}."
             )
         return self.read(place)
 
 
 def once(verifier: str | None, tell: Tell = _LOG.warning) -> Tell:
-    """A `tell` that passes each sentence on once, for several calls of `load`; and none where a verifier is asked for,
+    """A `tell` that passes each sentence on once, for several calls of `load`; and none where a verifier is chosen,
     which leaves nothing to be assumed.
     """
     said: set[str] = set()
@@ -213,10 +213,10 @@ Columns = tuple[str | None, str | None]
 
 def _load(text: str, split: str, columns: Columns, tell: Tell) -> Dataset:
     if not split or len(split) > _LONGEST_SPLIT:  # a file's name
-        raise InputError(f"the split is {split[:40]!r}, which is no name; give one such as train or test")
+        raise InputError(f"The split is {split[:40]!r}, which is no name: give one such as train or test.")
     if any(columns) and (text == "arithmetic" or text in tasks.TASKS):
         raise InputError(
-            f"the data {text!r} is generated and has no columns; leave out --prompt-column and --answer-column"
+            f"The data {text!r} is generated and has no columns: leave out --prompt-column and --answer-column."
         )
     if text == "arithmetic":
         return _arithmetic(split)
@@ -236,14 +236,14 @@ def _load(text: str, split: str, columns: Columns, tell: Tell) -> Dataset:
         return dataclasses.replace(_read(text, split, files, columns, tell), revision=revision)
     shown = text if len(text) <= 80 else text[:77] + "..."
     raise InputError(
-        f"no data {shown!r}: give {', '.join((*tasks.TASKS, 'arithmetic', *NAMED))}, a parquet file "
-        f"(or JSON lines, CSV), a folder of such files, or a hub id org/name"
+        f"No data {shown!r}: give {', '.join((*tasks.TASKS, 'arithmetic', *NAMED))}, a parquet file "
+        f"(or JSON lines, CSV), a folder of such files, or a hub id org/name."
     )
 
 
 def _arithmetic(split: str) -> Dataset:
     if split not in arithmetic.SPLITS:
-        raise InputError(f"the data 'arithmetic' has no split {split!r}; choose one of {', '.join(arithmetic.SPLITS)}")
+        raise InputError(f"The data 'arithmetic' has no split {split!r}: choose one of {', '.join(arithmetic.SPLITS)}.")
     questions = arithmetic.questions(split)
 
     def read(index: int) -> Example:
@@ -256,7 +256,7 @@ def _arithmetic(split: str) -> Dataset:
 
 def _generated(name: str, split: str) -> Dataset:
     if split not in tasks.SPLITS:
-        raise InputError(f"the data {name!r} has no split {split!r}; choose one of {', '.join(tasks.SPLITS)}")
+        raise InputError(f"The data {name!r} has no split {split!r}: choose one of {', '.join(tasks.SPLITS)}.")
     task = tasks.task(name)
 
     def read(index: int) -> Example:
@@ -273,7 +273,7 @@ def _read(source: str, split: str, files: list[Path], columns: Columns, tell: Te
     rows = Rows(files)
     where = str(files[0]) if len(files) == 1 else f"{files[0].parent} ({len(files)} files)"
     if rows.length == 0:
-        raise InputError(f"{where} holds no rows; give data with at least one question")
+        raise InputError(f"{where} holds no rows: give data with at least one question.")
     layout = layout_of(rows.columns, where, *columns)
     assumed: set[tuple[str, str]] = set()
 

@@ -11,11 +11,11 @@ answer of another type, or one after `####` that is no number, leaves the row wi
 
 The verifier is math-verify or gsm8k-numeric. A worked solution says which; else the words of the row's `data_source`,
 or of the source's name, say which (`verifier_by_words`), and else a column `problem` says MATH. Where none does, or
-that verifier cannot read the answer, the answer's form says which, and that is told as an assumption. A text is put
+that verifier cannot read the answer, the answer's form says which, and a sentence reports the assumption. A text is put
 into its verifier's template.
 
 The templates are arXiv 2601.14599's and 2601.22532's (verl's own preprocessing). A template is a text with
-`{question}` in it; where one is asked for, it replaces the instruction that the question came with.
+`{question}` in it; a given template replaces the instruction that the question came with.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def template_text(template: str) -> str:
         return TEMPLATES[template]
     if "{question}" not in template:
         raise InputError(
-            f"the template {template[:60]!r} is neither one of {', '.join(TEMPLATES)} nor a text with {{question}} in "
-            "it; give one of these"
+            f"The template {template[:60]!r} is neither one of {', '.join(TEMPLATES)} nor a text with {{question}} in "
+            "it: give one of these."
         )
     return template
 
@@ -132,7 +132,7 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Question:
-    """A row as it is asked.
+    """A row as a question.
 
     Attributes:
         prompt: chat messages. answer: as text. verifier: for its answers.
@@ -159,7 +159,7 @@ def layout_of(columns: Sequence[str], where: str, prompt: str | None = None, ans
     for option, column in (("prompt", prompt), ("answer", answer)):
         if column is not None and column not in columns:
             raise InputError(
-                f"{where} has no column {column!r} for the {option} (it has {_shown(columns)}); name another"
+                f"{where} has no column {column!r} for the {option} (it has {_shown(columns)}): name another."
             )
     known = next((entry for entry in _COLUMNS if entry[0] in columns), _COLUMNS[0])
     if prompt is not None:
@@ -169,14 +169,14 @@ def layout_of(columns: Sequence[str], where: str, prompt: str | None = None, ans
     if name not in columns or not found:
         missing = name if name not in columns else answers[0]
         raise InputError(
-            f"{where} has no column {missing!r} (it has {_shown(columns)}); give data in verl's layout, with question "
-            "and answer or problem and solution, or name its columns with --prompt-column and --answer-column"
+            f"{where} has no column {missing!r} (it has {_shown(columns)}): give data in verl's layout, with question "
+            "and answer or problem and solution, or name its columns with --prompt-column and --answer-column."
         )
     return Layout(prompt=name, answers=found, templated=templated)
 
 
 def question_of(row: Mapping[str, Any], layout: Layout, source: str, index: int, where: str) -> Question:
-    """A row as it is asked.
+    """A row as a question.
 
     Args:
         row: column -> value.

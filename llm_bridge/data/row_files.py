@@ -51,7 +51,7 @@ def open_rows(path: Path) -> RowFile:
             with path.open("rb") as file:
                 begins = file.read(256).lstrip(b"\xef\xbb\xbf \t\r\n")
         except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror or error}); check the file") from None
+            raise InputError(f"{path} cannot be read ({error.strerror or error}): check the file.") from None
         return _JsonArray(path) if begins.startswith(b"[") else _JsonLines(path)
     return _Parquet(path)
 
@@ -65,7 +65,7 @@ class _Parquet:
         try:
             self._file = pyarrow.parquet.ParquetFile(path)
         except self._errors as error:
-            raise InputError(f"{path} is not a readable parquet file; give a whole one in verl's layout") from error
+            raise InputError(f"{path} is not a readable parquet file: give a whole one in verl's layout.") from error
         sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
         self._ends = list(itertools.accumulate(sizes))
         self._held: tuple[int, Any] | None = None
@@ -81,7 +81,7 @@ class _Parquet:
                 self._held = (group, self._file.read_row_group(group, columns=wanted))
             return self._held[1].slice(index - start, 1).to_pylist()[0]
         except (*self._errors, ValueError) as error:  # a ValueError: text that is not UTF-8
-            raise InputError(f"{self.path} is damaged near row {index}; fetch it again") from error
+            raise InputError(f"{self.path} is damaged near row {index}: fetch it again.") from error
 
 
 class _JsonLines:
@@ -97,7 +97,7 @@ class _JsonLines:
                     self._numbers.append(number)
                 place += len(line)
         except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror or error}); check the file") from None
+            raise InputError(f"{path} cannot be read ({error.strerror or error}): check the file.") from None
         self.length = len(self._starts)
         self.columns = _keys(self._read(index) for index in range(min(self.length, _NAMED_ROWS)))
 
@@ -108,7 +108,7 @@ class _JsonLines:
     def _lines(self) -> Any:
         while line := self._file.readline(LONGEST_LINE + 1):
             if len(line) > LONGEST_LINE:
-                raise InputError(f"{self.path} has a line of over {LONGEST_LINE >> 20} MiB; give a row per line")
+                raise InputError(f"{self.path} has a line of over {LONGEST_LINE >> 20} MiB: give a row per line.")
             yield line
 
     def _read(self, index: int) -> dict[str, Any]:
@@ -122,9 +122,9 @@ class _JsonArray:
         try:
             found = json.loads(_whole(path), parse_constant=float)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path} is not readable JSON ({_first_line(error)}); give a list of rows") from None
+            raise InputError(f"{path} is not readable JSON ({_first_line(error)}): give a list of rows.") from None
         if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-            raise InputError(f"{path} is not a list of rows with named columns; give one, or a row per line")
+            raise InputError(f"{path} is not a list of rows with named columns: give one, or a row per line.")
         self._rows, self.length = found, len(found)
         self.columns = _keys(found[:_NAMED_ROWS])
 
@@ -148,13 +148,13 @@ class _Csv:
             for cells in reader:
                 if cells and len(cells) != len(self.columns):
                     raise InputError(
-                        f"line {reader.line_num} of {path} has {len(cells)} cells and its first line "
-                        f"{len(self.columns)}; mend the line"
+                        f"Line {reader.line_num} of {path} has {len(cells)} cells and its first line "
+                        f"{len(self.columns)}: mend the line."
                     )
                 if cells:
                     self._rows.append(cells)
         except (csv.Error, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is not readable CSV ({_first_line(error)}); write it in UTF-8") from None
+            raise InputError(f"{path} is not readable CSV ({_first_line(error)}): write it in UTF-8.") from None
         self.length = len(self._rows)
 
     def row(self, index: int, columns: Sequence[str]) -> dict[str, Any]:
@@ -171,9 +171,9 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is not readable JSON ({_first_line(error)}); mend the line") from None
+        raise InputError(f"{where} is not readable JSON ({_first_line(error)}): mend the line.") from None
     if not isinstance(found, dict):
-        raise InputError(f"{where} holds a {type(found).__name__}; give an object with named columns per line")
+        raise InputError(f"{where} holds a {type(found).__name__}: give an object with named columns per line.")
     return found
 
 
@@ -181,11 +181,11 @@ def _whole(path: Path) -> bytes:
     try:
         if path.stat().st_size > LARGEST_WHOLE:
             raise InputError(
-                f"{path} is over {LARGEST_WHOLE >> 30} GiB; give parquet or JSON lines, which are read by part"
+                f"{path} is over {LARGEST_WHOLE >> 30} GiB: give parquet or JSON lines, which are read by part."
             )
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}); check the file") from None
+        raise InputError(f"{path} cannot be read ({error.strerror or error}): check the file.") from None
 
 
 def _first_line(error: Exception) -> str:

@@ -171,7 +171,7 @@ def evaluate(
             does (`LanguageModel.sample_rows`).
         params: weights to use in place of the model's own (a fine-tuned state's).
         confidence: of the interval.
-        progress: told (responses done, all, Pass@1 so far, seconds) after each batch.
+        progress: called with (responses done, all, Pass@1 so far, seconds) after each batch.
 
     Raises:
         InputError: no question, a question too long for the model's context, or `samples` or `batch` below 1.

@@ -54,8 +54,8 @@ class Measurement:
         successes, rollouts: counts.
         kappa: unbiased estimate of κ, in nats² per unit² of weights; may be negative by chance; NaN where it cannot be
             estimated.
-        kappa_standard_error: delete-one jackknife; NaN with fewer than three successes or failures, or where not asked
-            for.
+        kappa_standard_error: delete-one jackknife; NaN with fewer than three successes or failures, or where not
+            requested.
         kernel_correct, kernel_wrong, kernel_between: mean ⟨s, s'⟩ of two different correct rollouts, two wrong ones,
             one of each: κ = kernel_correct + kernel_wrong − 2 kernel_between.
         noise_correct, noise_wrong: traces of the score's covariance within the correct and within the wrong responses,
@@ -143,8 +143,8 @@ def measure(
         remat: recompute activations in the backward passes, to bound memory.
         tree: also the tree of these responses' decisions, for `theory.tree_jump`; one backward pass for each branch.
         coordinates: of the tree, as `measure_tree` takes them.
-        progress: told (done, all, p̂0 so far, seconds) while sampling and while differentiating (each counts as one per
-            rollout).
+        progress: called with (done, all, p̂0 so far, seconds) while sampling and while differentiating (each counts
+            as one per rollout).
 
     Raises:
         InputError: rollouts or batch below 1, or a prompt that does not fit the model's context.

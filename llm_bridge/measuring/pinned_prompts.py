@@ -21,12 +21,12 @@ from llm_bridge.language_model import LanguageModel
 DATE, DIGEST = "prompt_date", "prompts"
 
 
-def prompt_date(folder: str | Path, asked: str | None) -> str | None:
-    """The moment that chat templates are shown in this run folder: as recorded there, else as asked; None: now."""
+def prompt_date(folder: str | Path, given: str | None) -> str | None:
+    """The moment that chat templates are shown in this run folder: as recorded there, else the given one; None: now."""
     path = Path(folder) / CONFIG
     resolved = read_json(path).get("resolved") if path.is_file() else None
     recorded = resolved.get(DATE) if isinstance(resolved, dict) else None
-    return recorded if isinstance(recorded, str) else asked
+    return recorded if isinstance(recorded, str) else given
 
 
 def keep_prompts(folder: RunFolder, model: LanguageModel, prompts: Sequence[np.ndarray]) -> None:

@@ -70,13 +70,13 @@ def scan(
     batch: int = 32,
     confidence: float = 0.95,
 ) -> Iterator[Row]:
-    """A row for each question, made when it is asked for.
+    """One row per question, computed when the iterator reaches it.
 
     Args:
         model: whose policy is sampled.
         examples: (place in the data, question).
         key: a whole number or a JAX key; a question's row depends on it and on the question's place.
-        samples: responses a question.
+        samples: responses per question.
         max_tokens, verifier, temperature, batch, confidence: as `evaluate`'s.
 
     Raises:

@@ -59,7 +59,7 @@ def build(name: str, write: Callable[[Path], None], *, progress: Progress) -> Pa
     Args:
         name: the entry's name, a plain file name.
         write: fills an empty temporary folder; called at most once, and only by the holder of the lock.
-        progress: told when another process is being waited for.
+        progress: called with a sentence while another process holds the lock.
 
     Returns:
         The entry's folder.
@@ -86,9 +86,9 @@ def build(name: str, write: Callable[[Path], None], *, progress: Progress) -> Pa
             lock.release()
     except OSError as error:
         raise InputError(
-            f"the cache folder {root} cannot be used ({error.strerror or type(error).__name__}); make room or "
+            f"The cache folder {root} cannot be used ({error.strerror or type(error).__name__}): make room or "
             f"access there, or "
-            f"set {ENVIRONMENT_VARIABLE} to another folder"
+            f"set {ENVIRONMENT_VARIABLE} to another folder."
         ) from error
 
 

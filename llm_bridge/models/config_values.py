@@ -47,25 +47,26 @@ class _Values:
 
     def whole(self, name: str, default: int | None = None) -> int:
         """A whole number from 1 to 2^31 − 1; raises InputError for anything else, and where there is no default."""
-        value = self.values.get(name)
-        value = default if value is None else value
-        if value is None:
-            raise InputError(f"config.json of {self.source} has no '{name}': take a complete checkpoint folder.")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= _LARGEST:
-            raise self.wrong(name, "no whole number of at least 1")
-        if value != int(value):
+        value = self._number(name, default)
+        if not 1 <= value <= _LARGEST or value != int(value):
             raise self.wrong(name, "no whole number of at least 1")
         return int(value)
 
     def positive(self, name: str, default: float | None = None) -> float:
         """A finite number above 0; raises as `whole`."""
+        value = self._number(name, default)
+        if not 0 < value < math.inf:
+            raise self.wrong(name, "no finite number above 0")
+        return float(value)
+
+    def _number(self, name: str, default: float | None) -> float:
         value = self.values.get(name)
         value = default if value is None else value
         if value is None:
             raise InputError(f"config.json of {self.source} has no '{name}': take a complete checkpoint folder.")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise self.wrong(name, "no finite number above 0")
-        return float(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.wrong(name, "no number")
+        return value
 
     def ids(self, name: str) -> tuple[int, ...]:
         """Token ids: none, one or a list of them."""

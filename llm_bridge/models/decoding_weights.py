@@ -81,7 +81,7 @@ def prepare(
 
 
 class LastPrepared:
-    """The weights prepared last, kept for as long as they are asked for by the very same arrays."""
+    """The weights prepared last, kept for as long as the callers pass the very same arrays."""
 
     def __init__(self) -> None:
         self._kept: tuple[list[weakref.ref[Any]], DecodingWeights] | None = None

@@ -45,13 +45,13 @@ def config_of(
     architecture = metadata.get("general.architecture")
     if architecture not in _ARCHITECTURES:
         raise InputError(
-            f"{where} is of architecture {str(architecture)[:40]!r}, but only llama and qwen2 GGUF files are read; "
+            f"{where} is of architecture {str(architecture)[:40]!r}, but only llama and qwen2 GGUF files are read: "
             f"give the "
-            "model's Hugging Face folder instead"
+            "model's Hugging Face folder instead."
         )
     parts = metadata.get("split.count", 1)
     if parts not in (0, 1):
-        raise InputError(f"{where} is one part of {str(parts)[:40]}; join the parts with llama-gguf-split --merge")
+        raise InputError(f"{where} is one part of {str(parts)[:40]}: join the parts with llama-gguf-split --merge.")
     for key, value in metadata.items():
         if re.fullmatch(
             rf"{architecture}\.(expert_count|attention\.sliding_window|logit_scale|residual_scale|embedding_scale"
@@ -59,7 +59,7 @@ def config_of(
             key,
         ) and value not in (0, 0.0):
             raise InputError(
-                f"{where} sets {key} = {value}, which the decoder does not implement; choose a plain Llama or Qwen2"
+                f"{where} sets {key} = {value}, which the decoder does not implement: choose a plain Llama or Qwen2."
             )
 
     def number(key: str, default: float | None = None) -> float:
@@ -67,21 +67,21 @@ def config_of(
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
             said = "no" if value is None else "an unusable"
             raise InputError(
-                f"{where} has {said} value for {architecture}.{key}; the file is damaged or of another kind"
+                f"{where} has {said} value for {architecture}.{key}: the file is damaged or of another kind."
             )
         return value
 
     def whole(key: str, default: int | None = None) -> int:
         value = number(key, default)
         if value != int(value) or value >= 2**31:
-            raise InputError(f"{where} has {architecture}.{key} = {value}; the file is damaged or of another kind")
+            raise InputError(f"{where} has {architecture}.{key} = {value}: the file is damaged or of another kind.")
         return int(value)
 
     hidden, heads = whole("embedding_length"), whole("attention.head_count")
     kv_heads = whole("attention.head_count_kv", heads)
     head_dim = whole("attention.key_length", hidden // heads)
     if "token_embd.weight" not in shapes:
-        raise InputError(f"{where} has no token embedding (token_embd.weight); use a GGUF file of the whole model")
+        raise InputError(f"{where} has no token embedding (token_embd.weight): use a GGUF file of the whole model.")
     rows = shapes["token_embd.weight"][0]
     same = (
         whole("attention.value_length", head_dim) == head_dim == whole("rope.dimension_count", head_dim)
@@ -93,7 +93,7 @@ def config_of(
         raise InputError(
             f"{where} has {heads} heads of {head_dim} and {kv_heads} key-value heads with a rotary part or value "
             f"width that "
-            "does not match, which the decoder does not implement; choose a plain Llama or Qwen2"
+            "does not match, which the decoder does not implement: choose a plain Llama or Qwen2."
         )
     config: dict[str, Any] = {
         "architectures": [_ARCHITECTURES[architecture]],
@@ -150,15 +150,15 @@ def _rope_scaling(
         raise InputError(
             f"{where} scales its rotary frequencies (rope_freqs.weight) in a way that is not Llama 3's, which "
             f"config.json "
-            "cannot express; give the model's Hugging Face folder instead"
+            "cannot express: give the model's Hugging Face folder instead."
         )
     if kind == "none" or (kind == "linear" and factor in (None, 0.0, 1.0)):
         return None
     if kind == "linear" and isinstance(factor, int | float) and math.isfinite(factor) and factor > 0:
         return {"rope_type": "linear", "factor": _shortest(factor)}
     raise InputError(
-        f"{where} uses rotary scaling {str(kind)[:40]!r}, which is not read from GGUF; give the model's Hugging "
-        f"Face folder instead"
+        f"{where} uses rotary scaling {str(kind)[:40]!r}, which is not read from GGUF: give the model's Hugging "
+        f"Face folder instead."
     )
 
 
@@ -198,7 +198,7 @@ def sources_of(config: dict[str, Any], shapes: dict[str, tuple[int, ...]], where
     # Bounded by what the file holds, so that a damaged layer count cannot run away.
     layers = config["num_hidden_layers"]
     if layers > len(shapes):
-        raise InputError(f"{where} says {layers} layers but holds {len(shapes)} tensors; it is damaged, fetch it again")
+        raise InputError(f"{where} says {layers} layers but holds {len(shapes)} tensors: fetch it again.")
     for layer in range(layers):
         for part, shape in layer_shapes.items():
             source = f"blk.{layer}.{part}"
@@ -209,15 +209,15 @@ def sources_of(config: dict[str, Any], shapes: dict[str, tuple[int, ...]], where
         if shapes.get(source) != shape:
             found = "is missing" if source not in shapes else f"has shape {list(shapes[source])}"
             raise InputError(
-                f"{where} should hold {source} of shape {list(shape)}, but it {found}; the file is damaged or of "
-                f"another kind"
+                f"{where} should hold {source} of shape {list(shape)}, but it {found}: the file is damaged or of "
+                f"another kind."
             )
     unknown = sorted(set(shapes) - set(expected) - {_ROPE_FREQUENCIES})
     if unknown:
         raise InputError(
             f"{where} holds {len(unknown)} tensors that a plain {config['model_type']} model has no place for "
-            f"({unknown[0]}, …); "
-            "give the model's Hugging Face folder instead"
+            f"({unknown[0]}, …): "
+            "give the model's Hugging Face folder instead."
         )
     return {target: source for source, target in names.items()}
 

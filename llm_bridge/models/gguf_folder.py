@@ -48,7 +48,7 @@ def write_folder(gguf_path: Path, folder: Path, *, progress: Progress = lambda m
     with gguf_path.open("rb") as file:
         magic = file.read(4)
     if magic != b"GGUF":
-        raise InputError(f"{gguf_path} is not a GGUF file (it does not start with 'GGUF'); give a whole .gguf file")
+        raise InputError(f"{gguf_path} is not a GGUF file (it does not start with 'GGUF'): give a whole .gguf file.")
     try:
         reader = gguf.GGUFReader(gguf_path)
         metadata = {name: field.contents() for name, field in reader.fields.items()}
@@ -58,7 +58,7 @@ def write_folder(gguf_path: Path, folder: Path, *, progress: Progress = lambda m
         raise
     except Exception as error:  # the reader fails in whatever way the damage leads it to
         raise InputError(
-            f"{gguf_path} is truncated or damaged ({type(error).__name__} while reading its header); fetch it again"
+            f"{gguf_path} is truncated or damaged ({type(error).__name__} while reading its header): fetch it again."
         ) from error
 
     def read(name: str) -> np.ndarray:
@@ -67,14 +67,14 @@ def write_folder(gguf_path: Path, folder: Path, *, progress: Progress = lambda m
             return np.asarray(gguf.quants.dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
         except (NotImplementedError, ValueError) as error:
             raise InputError(
-                f"{where} stores {name} as {tensor.tensor_type.name}, which the gguf package cannot dequantise; "
+                f"{where} stores {name} as {tensor.tensor_type.name}, which the gguf package cannot dequantise: "
                 f"give a file "
-                "quantised another way"
+                "quantised another way."
             ) from error
 
     # Tensors that share their bytes would let a small file fill the disk.
     if sum(int(tensor.n_bytes) for tensor in tensors.values()) > gguf_path.stat().st_size:
-        raise InputError(f"{gguf_path} claims more weights than it holds; it is damaged, fetch it again")
+        raise InputError(f"{gguf_path} claims more weights than it holds: it is damaged, fetch it again.")
     try:
         config = config_of(metadata, shapes, read, where)
         sources = sources_of(config, shapes, where)
@@ -83,7 +83,7 @@ def write_folder(gguf_path: Path, folder: Path, *, progress: Progress = lambda m
         raise
     except Exception as error:  # a field of another type than GGUF has there; the tokenizers library raises bare ones
         raise InputError(
-            f"{gguf_path} is damaged ({type(error).__name__} while reading its metadata); fetch it again"
+            f"{gguf_path} is damaged ({type(error).__name__} while reading its metadata): fetch it again."
         ) from error
     config |= {"bos_token_id": ids.bos, "eos_token_id": ids.eos[0] if ids.eos else None, "pad_token_id": ids.pad}
     generation = {"bos_token_id": ids.bos, "eos_token_id": list(ids.eos) or None, "pad_token_id": ids.pad}
@@ -93,7 +93,7 @@ def write_folder(gguf_path: Path, folder: Path, *, progress: Progress = lambda m
             weights = read(source)
             if not np.isfinite(weights).all():
                 raise InputError(
-                    f"{gguf_path} holds numbers that are not finite in {source}; it is damaged, fetch it again"
+                    f"{gguf_path} holds numbers that are not finite in {source}: it is damaged, fetch it again."
                 )
             if config["model_type"] == "llama" and re.search(r"\.attn_[qk]\.weight$", source):
                 heads = config["num_attention_heads" if ".attn_q." in source else "num_key_value_heads"]

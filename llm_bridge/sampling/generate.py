@@ -41,7 +41,7 @@ GROWTH = 4
 
 
 class Sampled(NamedTuple):
-    """`sample`'s result on the host; fields as in `Rollouts`, and the tokens a row computed before the stop."""
+    """`sample`'s result on the host; fields as in `Rollouts`, and the tokens per row computed before the stop."""
 
     tokens: np.ndarray
     lengths: np.ndarray
@@ -119,7 +119,7 @@ def sample(
     Args:
         graphdef, params: the policy; `weights` is `prepare(graphdef, params)`.
         prompts: one int array [P], or R of them.
-        row_keys: raw keys uint32 [R, 2] (`bandit_rft.keys.row_keys`), one a row, consumed.
+        row_keys: raw keys uint32 [R, 2] (`bandit_rft.keys.row_keys`), one per row, consumed.
         max_tokens: response tokens at most.
         temperature: 0 for greedy.
         eos_ids: token ids that end a row.

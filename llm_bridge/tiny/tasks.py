@@ -180,5 +180,5 @@ TASKS = {
 def task(name: str) -> Task:
     """The task of that name. Raises InputError where there is none."""
     if name not in TASKS:
-        raise InputError(f"no generated task {name!r}; choose one of {', '.join(TASKS)}")
+        raise InputError(f"No generated task {name!r}: choose one of {', '.join(TASKS)}.")
     return TASKS[name]

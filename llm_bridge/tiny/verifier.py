@@ -76,8 +76,8 @@ def answer_table(answers: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     for answer in answers:
         if not (isinstance(answer, str) and answer.isascii() and answer.isdigit()):
             raise InputError(
-                f"the answer {answer!r} is not a whole number in plain digits: the token verifier needs one, "
-                "such as '72'"
+                f"The answer {answer!r} is not a whole number in plain digits: the token verifier needs one, "
+                "such as '72'."
             )
     sizes = np.asarray([len(answer) for answer in answers], np.int32)
     digits = np.zeros((len(answers), sizes.max()), np.int32)

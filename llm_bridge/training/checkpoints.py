@@ -7,7 +7,7 @@
 A checkpoint is written to a hidden temporary folder, flushed, and renamed into place, so a process killed at any moment
 leaves either the whole checkpoint or none (the next `save` removes what it left). A folder belongs to one run. When the
 newest cannot be read back to the bit (a damaged disk, a file removed by hand), the one before it is used and that is
-told (by default as a warning in the log). No pickle: arrays and JSON only. Both calls are synchronous.
+reported (by default as a warning in the log). No pickle: arrays and JSON only. Both calls are synchronous.
 
 Left out: writing from several hosts at once (each process here writes what it can address), and keeping the best
 checkpoint.

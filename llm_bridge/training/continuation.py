@@ -2,7 +2,7 @@
 
 It goes on as what it began: on the same questions, verifier and model, by their digests, under the same configuration.
 What changes no number may change: how many rounds (where the learning rate does not depend on it), which checkpoints
-are kept, and how a path is spelled. A run that was continued is then the same, to the bit, as one that was asked for so
+are kept, and how a path is spelled. A run that was continued is then the same, to the bit, as one that was requested so
 many rounds at first; only evaluations at the round that was once the last are there besides.
 """
 
@@ -25,7 +25,7 @@ _ORDINAL = {"training": "Question", "test": "Test question"}
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """How a run's options are called where it was asked for. Of a run in Python, the defaults.
+    """How a run's options are called by the command line or the caller. For a run in Python: the defaults.
 
     Attributes:
         dashes: whether options are written --as-this; else as_arguments.
@@ -68,7 +68,7 @@ class Continuation:
     digests: Mapping[str, Any]
     notes: list[str] = field(default_factory=list)
 
-    def __call__(self, folder: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    def __call__(self, folder: Path, saved: Mapping[str, Any], requested: Mapping[str, Any]) -> Mapping[str, Any]:
         """The configuration that the folder holds from here on.
 
         Raises:
@@ -77,13 +77,15 @@ class Continuation:
         path = folder / MANIFEST
         before = read_json(path).get(DIGESTS) if path.exists() else None
         before = before if isinstance(before, Mapping) else None
-        kept = dict(asked)
+        kept = dict(requested)
         for name, kind in self.words.paths.items():
-            if _same_place(saved.get(name), asked.get(name), before is not None and kind in before):
+            if _same_place(saved.get(name), requested.get(name), before is not None and kind in before):
                 kept[name] = saved[name]
-        if saved.get("learning_rate") is None and asked.get("learning_rate") == _resolved(saved).get("learning_rate"):
+        if saved.get("learning_rate") is None and requested.get("learning_rate") == _resolved(saved).get(
+            "learning_rate"
+        ):
             kept["learning_rate"] = None  # --config gives the rate that the folder's own run came to
-        if asked.get("verifier") is None and set(self.rules) == {saved.get("verifier")}:
+        if requested.get("verifier") is None and set(self.rules) == {saved.get("verifier")}:
             kept["verifier"] = saved["verifier"]  # older versions wrote the one that the first question named
         refuse_other(folder, {**saved, **{name: kept.get(name) for name in ("rounds", *FREE)}}, kept)
         if _begun(folder, saved):
@@ -93,12 +95,12 @@ class Continuation:
                     "are still the same is not checked."
                 )
             else:
-                self._refuse_change(folder, before, asked)
-        if saved.get("rounds") != asked["rounds"]:
-            _refuse_rounds(folder, saved, asked["rounds"], self.words)
+                self._refuse_change(folder, before, requested)
+        if saved.get("rounds") != requested["rounds"]:
+            _refuse_rounds(folder, saved, requested["rounds"], self.words)
         return kept
 
-    def _refuse_change(self, folder: Path, before: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    def _refuse_change(self, folder: Path, before: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
         found = digests.first_difference(before, self.digests)
         if found is None:
             return
@@ -110,7 +112,7 @@ class Continuation:
         elif kind == "objects":
             name = f"The {which} is"
         else:
-            name = f"the {kind} {asked.get(kind)}" if asked.get(kind) else f"the {kind}"
+            name = f"the {kind} {requested.get(kind)}" if requested.get(kind) else f"the {kind}"
             name = f"{name[0].upper()}{name[1:]} is" if which is None else f"{which} of {name} is"
         raise InputError(
             f"{name} not what the run in {folder} began with: restore it to continue the run, or choose another "
@@ -131,11 +133,11 @@ def _begun(folder: Path, saved: Mapping[str, Any]) -> bool:
     return any((folder / name).exists() and (folder / name).stat().st_size for name in (LINES, EVALUATIONS))
 
 
-def _same_place(saved: Any, asked: Any, digested: bool) -> bool:
+def _same_place(saved: Any, requested: Any, digested: bool) -> bool:
     """Whether two names are one path, spelled in two ways; of a path that is no more, where the digests will tell."""
-    if saved == asked or not isinstance(saved, str) or not isinstance(asked, str):
+    if saved == requested or not isinstance(saved, str) or not isinstance(requested, str):
         return False
-    (old, old_function), (new, new_function) = (_split(name) for name in (saved, asked))
+    (old, old_function), (new, new_function) = (_split(name) for name in (saved, requested))
     if old_function != new_function or not os.path.exists(new):
         return False
     if os.path.exists(old):

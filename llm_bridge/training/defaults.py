@@ -3,8 +3,8 @@
 The learning rate is AdamW's, and Muon's, whose updates have the size of AdamW's here. It falls with the number of
 weights N, as a power law between two rates, and is constant outside them:
 
-    N ≤ 1 million         3e-4     measured: the mean reward of question 16 of `tiny-addition`, one response a round, 4
-                                   seeds, is 1.0 in rounds 50 to 70 for tiny-llama (1e-4 and 1e-3 too) and tiny-olmo2
+    N ≤ 1 million         3e-4     measured: the mean reward of question 16 of `tiny-addition`, one response per round,
+                                   4 seeds, is 1.0 in rounds 50 to 70 for tiny-llama (1e-4 and 1e-3 too) and tiny-olmo2
     N ≥ 1.5 billion       1e-6     the default of verl and TRL, and that of arXiv 2601.14599 and 2601.22532
 
 Nothing in between was tuned: 6.5e-6 for 135 million weights is the law's, no finding.
@@ -68,7 +68,7 @@ def reach(model: LanguageModel, optimizer: str, rate: float, rounds: int, steps:
         optimizer: "adamw" or "muon"; their steps move a weight by about the rate at most.
         rate: the peak of the learning rate.
         rounds: of the run.
-        steps: optimiser steps a round.
+        steps: optimiser steps per round.
     """
     if optimizer == "sgd":
         return None

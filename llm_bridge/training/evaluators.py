@@ -135,7 +135,7 @@ class Evaluator:
         return measure
 
 
-def evaluators_of(asked: Iterable[Any], arms: ResponseArms) -> list[Evaluator]:
+def evaluators_of(entries: Iterable[Any], arms: ResponseArms) -> list[Evaluator]:
     """What `finetune(evaluate=[...])` names: each an `Evaluator`, an arm set, or a list of examples.
 
     The run's own arms are called "train", others and examples "test".
@@ -144,9 +144,9 @@ def evaluators_of(asked: Iterable[Any], arms: ResponseArms) -> list[Evaluator]:
         InputError: something else, or a name given twice.
     """
     found: list[Evaluator] = []
-    if isinstance(asked, str | ResponseArms | Evaluator) or not isinstance(asked, Iterable):
+    if isinstance(entries, str | ResponseArms | Evaluator) or not isinstance(entries, Iterable):
         raise InputError("evaluate is no list: give one, such as [arms].")
-    for entry in asked:
+    for entry in entries:
         if isinstance(entry, Evaluator):
             found.append(entry)
         elif isinstance(entry, ResponseArms):

@@ -2,7 +2,7 @@
 
 Rows            the responses of a round with what was recorded of them
 window, replayed, remembered      the last rounds' rows, in arrays of a fixed size
-share                             which rows a step learns from
+share                             which rows per step learns from
 prompt_batch, padded_batches      rows in bucketed shapes, so that what is compiled for them stays little
 """
 
@@ -118,7 +118,7 @@ def prompt_batch(prompts: Sequence[np.ndarray], questions: np.ndarray) -> dict[s
         prompt: int32 [P], its length a scalar, where all rows have one question; else [H, P] and lengths [H]. H and P
             are powers of two, except that a lone question's prompt has its own length and H may be R. Prompts that
             only fill H have one token and no row.
-        owners: int32 [R], or None for the one prompt, and for one a row (H = R).
+        owners: int32 [R], or None for the one prompt, and for one per row (H = R).
     """
     distinct, owners = np.unique(questions, return_inverse=True)
     held, width = _prompt_shape(prompts, questions)
@@ -153,7 +153,7 @@ def padded_batches(
 
     A batch is as long as its longest response and reads each of its prompts once. Rows are therefore cut in the order
     of their lengths, or question by question, whichever computes fewer tokens. Which rows meet in a micro-batch, and so
-    the order in which floats are added up, depends on the lengths of all rows and is not promised; which rows a step
+    the order in which floats are added up, depends on the lengths of all rows and is not promised; which rows per step
     learns from is `share`'s matter alone. Padding rows repeat a real one, so that every value in them is ordinary; the
     caller weighs them zero.
     """

@@ -53,7 +53,7 @@ def schedule(
         rounds: T; only "constant" does without.
         warmup_rounds: W.
         floor: what share of the peak is left at the end (verl's min_lr_ratio).
-        steps_per_round: optimiser steps a round.
+        steps_per_round: optimiser steps per round.
 
     Raises:
         InputError: an unknown kind, W or the floor out of range, or no T where one is needed.

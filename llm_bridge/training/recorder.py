@@ -3,7 +3,7 @@
 Order after a chunk: its responses and its history, then (where due) a checkpoint of every seed's state, then (where
 due) the evaluations. An evaluated round always has a checkpoint, so whatever a resumed run finds in evaluations.jsonl
 was measured on weights that it continues from; and a checkpoint is never newer than history and responses. A chunk ends
-where something is due, and takes about two seconds otherwise (one round at least), so that a stop that is asked for
+where something is due, and takes about two seconds otherwise (one round at least), so that a requested stop
 (SIGTERM) need not wait long; no number of the run depends on where it ends.
 
 How fast the chunks were stands in timings.jsonl alone, so that everything else is the same whenever and wherever a run
@@ -64,11 +64,11 @@ class RunRecorder:
             function of weights, rounds done and seed, giving its record).
         arms: the arm set, whose model decodes the responses, and whose prompt is named where numbers are not finite.
         keep: checkpoints kept.
-        loggers: told of every round and evaluation.
-        on_evaluation: told the records of all seeds, whenever a measurement of a round is complete.
+        loggers: receive every round and evaluation.
+        on_evaluation: called with the records of all seeds whenever a measurement of a round is complete.
         tell: given sentences for the user: a damaged checkpoint that was passed over, where the run continues.
         on_state: given the run's state before its first round, for what is to be said of it.
-        stop: asked after each chunk whether to stop.
+        stop: checked after each chunk.
         clock: seconds, monotonic; decides where chunks end, and thereby no number.
     """
 
@@ -154,7 +154,7 @@ class RunRecorder:
                 self._refuse_unsound(done, state, kept)
             self._time(history)
             self._write(history, kept)
-            self._loggers.rounds(history, self._start)  # before the checkpoint: a resumed run takes them for told
+            self._loggers.rounds(history, self._start)  # before the checkpoint: a resumed run takes them as sent
             if due and self.checkpoint_every is not None:
                 for name in (RESPONSES, LINES):
                     self._writers[name].sync()

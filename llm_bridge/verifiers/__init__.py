@@ -93,5 +93,5 @@ def make(name: str, ground_truth: str) -> Verifier:
     if ":" in name:
         return UserFunction(name=name, answer=ground_truth)
     raise InputError(
-        f"no verifier {name!r}; choose one of {', '.join(_MAKERS)}, regex:PATTERN, module:function or file.py:function"
+        f"No verifier {name!r}: choose one of {', '.join(_MAKERS)}, regex:PATTERN, module:function or file.py:function."
     )

@@ -74,12 +74,12 @@ def _spelt(answer: str) -> str:
 
 def _check_answer(answer: object, what: str) -> None:
     if not isinstance(answer, str) or not answer.strip():
-        raise InputError(f"the ground truth of {what} is empty; give the right answer as text")
+        raise InputError(f"The ground truth of {what} is empty: give the right answer as text.")
 
 
 def _check_seconds(seconds: float) -> None:
     if not 0 < seconds <= 3600:
-        raise InputError(f"a verifier's time limit is {seconds} seconds; give one above 0 and at most 3600")
+        raise InputError(f"A verifier's time limit is {seconds} seconds: give one above 0 and at most 3600.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ class MathVerify(Pooled):
         _check_seconds(self.seconds)
         if len(self.answer) > LONGEST:
             raise InputError(
-                f"the ground truth of a MATH question has {len(self.answer)} characters; give at most {LONGEST}"
+                f"The ground truth of a MATH question has {len(self.answer)} characters: give at most {LONGEST}."
             )
 
     def _request(self, text: str) -> dict[str, Any] | float:
@@ -224,6 +224,6 @@ def _refuse_bad_pattern(pattern: str) -> None:
     except (re.error, RecursionError, OverflowError, TypeError) as error:
         shown = str(pattern)[:60]
         raise InputError(
-            f"the expression {shown!r} of the regex verifier is not one ({error}); write it in Python's syntax, such "
-            r"as 'regex:answer is (-?\d+)'"
+            f"The expression {shown!r} of the regex verifier is not one ({error}): write it in Python's syntax, such "
+            r"as 'regex:answer is (-?\d+)'."
         ) from None

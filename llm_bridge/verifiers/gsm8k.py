@@ -79,15 +79,15 @@ class GSM8K:
 
     def __post_init__(self) -> None:
         if self.rule not in _RULES:
-            raise InputError(f"no GSM8K rule {self.rule!r}; choose one of {', '.join(_RULES)}")
+            raise InputError(f"No GSM8K rule {self.rule!r}: choose one of {', '.join(_RULES)}.")
         if not isinstance(self.answer, str) or not self.answer.strip():
-            raise InputError("the ground truth of a GSM8K question is empty; give the number as text, such as '72'")
+            raise InputError("The ground truth of a GSM8K question is empty: give the number as text, such as '72'.")
         value = as_number(self.answer)
         if self.rule == "numeric":
             if value is None:
                 raise InputError(
-                    f"the ground truth {self.answer[:40]!r} is not a number; use a GSM8K question, or the rule "
-                    f"'strict' or 'flexible'"
+                    f"The ground truth {self.answer[:40]!r} is not a number: use a GSM8K question, or the rule "
+                    f"'strict' or 'flexible'."
                 )
             object.__setattr__(self, "_value", value)
             return
@@ -98,7 +98,7 @@ class GSM8K:
             if written is not None and len(written) <= longest:
                 advice = f"give it as {written!r}, or {advice}"
             raise InputError(
-                f"the ground truth {self.answer[:40]!r} can never equal what the rule {self.rule!r} reads; {advice}"
+                f"The ground truth {self.answer[:40]!r} can never equal what the rule {self.rule!r} reads: {advice}."
             )
 
     def __call__(self, text: str) -> float:

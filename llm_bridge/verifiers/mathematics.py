@@ -1,4 +1,4 @@
-"""math-verify, asked about two MATH answers in their plain form (`dress`), with guards where its verdict is loose.
+"""math-verify, called with two MATH answers in their plain form (`dress`), with guards where its verdict is loose.
 
 Loaded by `worker` from its file; it imports nothing of ours. math-verify's LaTeX grammar alone is used, without its
 list of units (which takes the last letter of `4t` and of `a+b+c` for one).

@@ -304,7 +304,7 @@ def run(requests: Sequence[Mapping[str, Any]], seconds: float) -> list[float]:
 
 
 def counts() -> Counts:
-    """`Pool.counts` of this process's pool; zeros where nothing has been asked."""
+    """`Pool.counts` of this process's pool; zeros before its first request."""
     return _shared.counts if _shared is not None else Counts()
 
 

@@ -57,12 +57,13 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (("theory", "pg_jump_single", "--set", "p0=0.2"), "needs step_size"),
         (("figures", "mona_lisa"), "no figure 'mona_lisa'"),
         (("figures",), "runs/demo"),
-        (("models", "fetch", "no-such-model"), "no model 'no-such-model'"),
-        (("evaluate", "--model", "no-such-model"), "no model 'no-such-model'"),
+        (("models", "fetch", "no-such-model"), "No model 'no-such-model'"),
+        (("evaluate", "--model", "no-such-model"), "No model 'no-such-model'"),
         (("evaluate", "--k", "0"), "--k"),
         (("evaluate", "--k", "1,8", "--samples", "4"), "pass@8"),
-        (("evaluate", "--data", "astrology"), "no data 'astrology'"),
-        (("finetune", "--data", "arithmetic", "--model", "no-such-model"), "no model 'no-such-model'"),
+        (("evaluate", "--data", "astrology"), "No data 'astrology'"),
+        (("evaluate", "--data", "none"), "No data 'none'"),
+        (("finetune", "--data", "arithmetic", "--model", "no-such-model"), "No model 'no-such-model'"),
         (("finetune", "--data", "arithmetic", "--index", "99999"), "99999"),
         (("finetune", "--data", "arithmetic", "--index", "-1"), "--index"),
         (("finetune", "--data", "arithmetic", "--rounds", "0"), "--rounds"),
@@ -194,6 +195,28 @@ def test_every_option_says_what_it_is_and_its_default(command: str, capsys: pyte
             continue
         assert action.help, f"{command} {action.option_strings} says nothing"
         assert "default" in action.help, f"{command} {action.option_strings} hides its default"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "measure"])
+def test_an_option_of_several_commands_is_one_option(command: str) -> None:
+    """Catches an option that is written twice: another metavar, choice or group of the help under the same name."""
+    from bandit_rft.cli import parser
+
+    [subparsers] = [action for action in parser()._actions if action.choices]
+    assert subparsers.choices is not None
+
+    def options(name: str) -> dict[str, tuple]:
+        groups = subparsers.choices[name]._action_groups  # type: ignore[call-overload, index]
+        actions = [(group.title, action) for group in groups for action in group._group_actions]
+        return {a.option_strings[0]: (title, a.metavar, a.choices) for title, a in actions if a.option_strings}
+
+    own, finetune = options(command), options("finetune")
+    assert {"data", "sampling", "loss", "optimiser", "evaluation", "checkpoints", "run and output"} <= {
+        title for title, _, _ in finetune.values()
+    }
+    shared = own.keys() & finetune.keys() - {"--index", "--indices", "--rollouts", "--out"}  # of another meaning
+    assert {"--model", "--verifier", "--prompt-date", "--max-tokens", "--dtype", "--key"} <= shared
+    assert {name: own[name] for name in shared} == {name: finetune[name] for name in shared} | {"-h": own["-h"]}
 
 
 # ------------------------------------------------------------------------------------------------------------ commands

@@ -1,5 +1,6 @@
 """A run that goes on in its folder: with more rounds, under other spellings, and only on what it began with."""
 
+import html
 import json
 import shutil
 from collections.abc import Callable
@@ -290,7 +291,5 @@ def test_answers_that_the_verifier_could_not_check_are_counted_by_round_and_repo
     np.testing.assert_array_equal(history.metrics["verifier_crashes"], [[1, 1, 1]])
     evaluated = {(r["round"], r["measured"]): r["verifier_timeouts"] for r in history.evaluations}
     assert evaluated == {(done, name): count for done in (0, 2, 3) for name, count in (("train", 4), ("test", 2))}
-    report = Path("run/report.html").read_text()
-    assert (
-        "Of the answers, 24 ran out of the verifier&#x27;s time and 12 broke its worker process: each earned" in report
-    )
+    report = html.unescape(Path("run/report.html").read_text())
+    assert "Of the answers, 24 ran out of the verifier's time and 12 broke its worker process: each earned" in report

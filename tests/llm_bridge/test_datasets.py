@@ -55,7 +55,7 @@ def test_files_folders_and_shards(tmp_path):
             str(number) for number in range(7)
         ]
         assert datasets.load(folder).example(0).data_source == str(folder)
-        with pytest.raises(InputError, match="no split 'validation'"):
+        with pytest.raises(InputError, match="No split 'validation'"):
             datasets.load(folder, split="validation")
         second.unlink()
         with pytest.raises(InputError, match="1 of the 2 parts"):
@@ -82,7 +82,7 @@ def test_a_missing_column_is_named(tmp_path, column):
 @pytest.mark.parametrize("index", [-1, 2, 10**30])
 def test_an_index_out_of_range_is_named(tmp_path, index):
     dataset = datasets.load(write(tmp_path / "two.parquet", [row(), row()]))
-    with pytest.raises(InputError, match=rf"no example {index} in .*two\.parquet.*from 0 to 1"):
+    with pytest.raises(InputError, match=rf"No example {index} in .*two\.parquet.*from 0 to 1"):
         dataset.example(index)
     with pytest.raises(InputError, match="whole number"):
         dataset.example(0.5)  # pyright: ignore[reportArgumentType]
@@ -305,7 +305,7 @@ def test_json_lines_json_arrays_and_csv_read_as_parquet_does(tmp_path):
         ("a.jsonl", "", "holds no rows"),
         ("a.json", "[1, 2]", "not a list of rows"),
         ("a.json", "[" * 100_000, "not readable JSON"),
-        ("a.csv", "question,answer\nq,1\nq,1,2\n", "line 3 of .* has 3 cells"),
+        ("a.csv", "question,answer\nq,1\nq,1,2\n", "Line 3 of .* has 3 cells"),
         ("a.csv", 'question,answer\n"q,1\n', "not readable CSV"),
         ("a.csv", "question,right\nq,1\n", "no column 'answer' .*it has question, right.*--answer-column"),
     ],
@@ -419,7 +419,7 @@ def test_rows_without_an_answer_are_left_out_and_counted(tmp_path, shared_data):
     with pytest.raises(datasets.RowError, match=f"row {missing[0]} of"):
         datasets.load(shared_data / "math" / "train.parquet").example(missing[0])
     bad = write(tmp_path / "none.parquet", [row(truth=None), row(truth="")])
-    with pytest.raises(InputError, match="None of the 2 rows"):
+    with pytest.raises(InputError, match="None of the 2 chosen rows"):
         list(datasets.load(bad))
 
 

@@ -53,7 +53,7 @@ def test_hub_data_sets_in_the_layouts_of_the_real_ones(tmp_path, monkeypatch):
     assert (len(found), found.revision, found.example(0).ground_truth) == (1, "main-commit", "2")
     assert len(datasets.load("openai/gsm8k/socratic", "test")) == 2
     assert len(datasets.load("E/hendrycks_math/geometry")) == 3
-    with pytest.raises(InputError, match="holds the folders algebra, geometry; name one of them"):
+    with pytest.raises(InputError, match="holds the folders algebra, geometry: name one of them"):
         datasets.load("E/hendrycks_math")
     assert len(datasets.load("D/MATH-lighteval")) == 2
     pinned = datasets.load("D/MATH-lighteval@v1")

@@ -68,7 +68,7 @@ def test_several_questions_run_and_are_told_apart(tiny, tmp_path, capsys):
     asked = [json.loads(line) for line in (folder / "questions.jsonl").read_text().splitlines()]
     assert [(q["question"], q["index"], q["answer"]) for q in asked] == [(0, 1, "1"), (1, 4, "4"), (2, 6, "6")]
     report = (folder / "report.html").read_text()
-    assert all(html.escape(response.text or "") in report for response in (rounds[0][0], rounds[-1][-1]))
+    assert all((response.text or "") in html.unescape(report) for response in (rounds[0][0], rounds[-1][-1]))
     assert len(list((folder / "tensorboard").iterdir())) == 1
     assert main(["show", str(folder), "--question", "4", "--last", "9"]) == 0
     assert capsys.readouterr().out.count("response ") == sum(r.question == 1 for found in rounds for r in found)

@@ -39,7 +39,7 @@ def test_cache_folder_follows_the_environment_and_the_platform(monkeypatch, tmp_
 def test_a_named_model_is_fetched_once(tmp_path, monkeypatch, folder):
     local_index(tmp_path, monkeypatch)
     assert [(model.name, model.cached) for model in hub.catalogue() if model.download] == [("tiny", False)]
-    found = hub.fetch("tiny", progress=quiet)
+    found = hub.resolve("tiny", progress=quiet)
     assert {file.name for file in found.iterdir()} >= {"config.json", "generation_config.json", "model.safetensors"}
     assert {file.name for file in found.iterdir()} >= {"tokenizer.json", "tokenizer_config.json"}
     assert [(model.name, model.cached) for model in hub.catalogue() if model.download] == [("tiny", True)]
@@ -110,7 +110,7 @@ def test_local_folders_are_checked(tmp_path):
     model = tmp_path / "model"
     model.mkdir()
     (model / "m.gguf").write_bytes(b"")
-    with pytest.raises(InputError, match=r"config\.json; give the file .*m\.gguf"):
+    with pytest.raises(InputError, match=r"config\.json: give the file .*m\.gguf"):
         hub.resolve(model)
     (model / "config.json").write_text("{}")
     with pytest.raises(InputError, match="tokenizer"):

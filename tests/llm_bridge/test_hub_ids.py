@@ -130,9 +130,9 @@ LOGIN = "then log in with `hf auth login` (or set HF_TOKEN)"
     [
         (
             "some/gated",
-            "is gated on the Hugging Face hub; accept its terms at https://huggingface.co/some/gated, " + LOGIN,
+            "is gated on the Hugging Face hub: accept its terms at https://huggingface.co/some/gated, " + LOGIN,
         ),
-        ("some/forbidden", "(status 403); accept its terms at https://huggingface.co/some/forbidden, " + LOGIN),
+        ("some/forbidden", "(status 403): accept its terms at https://huggingface.co/some/forbidden, " + LOGIN),
         ("some/absent", "knows no model 'some/absent'"),
         ("some/model@no-such", "some/model has no revision 'no-such'"),
         ("some/broken", "cannot be reached"),

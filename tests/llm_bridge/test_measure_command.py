@@ -168,13 +168,13 @@ def test_one_question_is_measured_as_the_library_does(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--index", "6"), "no example 6"),
+        (("--index", "6"), "No example 6"),
         (("--scan", "--indices", "8:9"), "names no question of the 6"),
-        (("--scan", "--indices", "7"), "no example 7"),
+        (("--scan", "--indices", "7"), "No example 7"),
         (("--wanted", "0.5"), "add --scan"),
         (("--scan", "--wanted", "1"), "strictly between"),
         (("--confidence", "1"), "--confidence"),
-        (("--verifier", "magic"), "no verifier 'magic'"),
+        (("--verifier", "magic"), "No verifier 'magic'"),
         (("--template", "magic"), "no such"),
     ],
 )
@@ -183,6 +183,6 @@ def test_what_cannot_be_measured_is_one_sentence(
 ) -> None:
     assert main(options(tiny, *more)) == 2
     said = capsys.readouterr().err
-    assert message in said or (message == "no such" and "the template 'magic'" in said)
+    assert message in said or (message == "no such" and "The template 'magic'" in said)
     assert said.count("\n") == 1
     assert not (tmp_path / "runs").exists()

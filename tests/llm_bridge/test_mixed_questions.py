@@ -7,8 +7,8 @@ import pytest
 
 from bandit_rft.cli import main
 from bandit_rft.cli.finetune_config import FineTuneConfig
-from bandit_rft.cli.finetune_questions import asked_for
 from bandit_rft.cli.finetune_questions import test_examples as examples_of_tests
+from bandit_rft.cli.finetune_questions import training_questions
 from bandit_rft.errors import InputError
 from bandit_rft.runs import read_json, read_lines
 from llm_bridge import evaluate, load_model
@@ -59,9 +59,9 @@ def test_test_questions_of_another_source_keep_their_own_verifier(mixed: str) ->
         "math-verify",
     ]
     config = FineTuneConfig(data=mixed, indices="0:3")
-    assert [one.index for one in asked_for(datasets.load(mixed), config)] == [0, 2]
+    assert [one.index for one in training_questions(datasets.load(mixed), config)] == [0, 2]
     with pytest.raises(InputError, match="no answer"):
-        asked_for(datasets.load(mixed), FineTuneConfig(data=mixed, index=1))
+        training_questions(datasets.load(mixed), FineTuneConfig(data=mixed, index=1))
 
 
 def test_an_evaluation_of_a_whole_data_set_leaves_rows_out(mixed: str) -> None:

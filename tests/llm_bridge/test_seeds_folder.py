@@ -138,7 +138,7 @@ def test_timings_have_a_line_a_chunk_and_are_cut_where_a_run_continues(run: Path
     ("options", "words"),
     [
         ((), "holds 2 seeds: name the one to export with --seed, 0 to 1"),
-        (("--seed", "2"), "has no seed 2, it is a run of seeds 0 to 1"),
+        (("--seed", "2"), "has no seed 2: it is a run of seeds 0 to 1"),
         (("--seed", "1", "--round", "4"), "no checkpoint of round 4: choose among 3, 5"),
     ],
 )
@@ -155,7 +155,7 @@ def test_a_run_of_one_seed_has_seed_0_alone(tmp_path: Path, capsys: pytest.Captu
     """Refused before the model is loaded; seed 0 goes on to what is missing."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(json.dumps({"command": "finetune", "prompt": "2?", "answer": "7"}))
-    for seed, words in (("1", "no seed 1, it is a run of one seed: leave out --seed"), ("0", "holds no checkpoint")):
+    for seed, words in (("1", "no seed 1: it is a run of one seed, so leave out --seed"), ("0", "holds no checkpoint")):
         assert main(["export", str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--seed", seed]) == 2
         assert words in capsys.readouterr().err
 

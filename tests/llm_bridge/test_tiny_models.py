@@ -12,8 +12,9 @@ from llm_bridge.data import datasets
 from llm_bridge.models import hub
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.weights import load_params
-from llm_bridge.tiny import pretrain, tasks, vocabulary
-from llm_bridge.tiny.folder import write_folder
+from llm_bridge.tiny import tasks, vocabulary
+from simulations.tiny_models import pretrain
+from simulations.tiny_models.folder import write_folder
 
 FOLDER = Path(hub.__file__).parents[1] / "tiny" / "models"
 NAMES = tuple(sorted(path.name for path in FOLDER.iterdir() if (path / "config.json").is_file()))
@@ -29,7 +30,7 @@ def test_one_a_family_four_megabytes_in_all_and_known_by_name():
         assert known[name].download == 0
         assert f"tiny-{DecoderConfig.from_folder(FOLDER / name).model_type}" == name
         card = (FOLDER / name / "README.md").read_text(encoding="utf-8")
-        assert "python -m llm_bridge.tiny.pretrain --family" in card
+        assert "python -m simulations.tiny_models.pretrain --family" in card
 
 
 @pytest.mark.parametrize("name", NAMES)

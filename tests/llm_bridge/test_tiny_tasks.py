@@ -11,9 +11,10 @@ from tokenizers import Tokenizer
 
 from bandit_rft.errors import InputError
 from llm_bridge.data import datasets
-from llm_bridge.tiny import corpus, tasks, vocabulary
+from llm_bridge.tiny import tasks, vocabulary
 from llm_bridge.tiny.verifier import TokenVerifier
 from llm_bridge.verifiers import GSM8K
+from simulations.tiny_models import corpus
 
 NAMES = tuple(tasks.TASKS)
 

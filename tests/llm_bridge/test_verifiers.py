@@ -101,7 +101,7 @@ def test_frozen_and_picklable():
 def test_unusable_input_is_refused_in_a_sentence(name, truth, words):
     with pytest.raises(InputError, match=words):
         verifiers.make(name, truth)
-    with pytest.raises(InputError, match="no GSM8K rule"):
+    with pytest.raises(InputError, match="No GSM8K rule"):
         verifiers.GSM8K(answer="7", rule="fuzzy")  # pyright: ignore[reportArgumentType]
 
 

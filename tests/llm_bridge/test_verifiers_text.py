@@ -82,7 +82,7 @@ def test_the_users_function(monkeypatch, tmp_path):
         ("operator:", "has no module or no name"),
         (":f", "has no module or no name"),
         ("regex:(", "is not one .*missing \\)"),
-        ("magic", "no verifier 'magic'; choose one of gsm8k-strict"),
+        ("magic", "No verifier 'magic': choose one of gsm8k-strict"),
     ],
 )
 def test_unusable_names_are_refused_in_a_sentence(name, words):

@@ -1,10 +1,10 @@
-"""The recipe of the embedded models, one command a model, on a CPU:
+"""The recipe of the embedded models, one command per model, on a CPU:
 
-    python -m llm_bridge.tiny.pretrain --family llama --out FOLDER
+    python -m simulations.tiny_models.pretrain --family llama --out FOLDER
 
-Next-token cross-entropy on the responses of `llm_bridge.tiny.corpus` to train prompts, both tasks in equal numbers;
-AdamW with a short warm-up and a cosine to a tenth; weights rounded to bfloat16 and written in Hugging Face layout. All
-random draws come from `--seed`. Left out: a validation set, dropout, mixed precision.
+Next-token cross-entropy on the responses of `simulations.tiny_models.corpus` to train prompts, both tasks in equal
+numbers; AdamW with a short warm-up and a cosine to a tenth; weights rounded to bfloat16 and written in Hugging
+Face layout. All random draws come from `--seed`. Left out: a validation set, dropout, mixed precision.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ import optax
 from bandit_rft.errors import InputError
 from llm_bridge.models.config import FAMILIES, DecoderConfig
 from llm_bridge.models.decoder import Decoder
-from llm_bridge.tiny import corpus, tasks, vocabulary
-from llm_bridge.tiny.folder import write_folder
+from llm_bridge.tiny import tasks, vocabulary
+from simulations.tiny_models import corpus
+from simulations.tiny_models.folder import write_folder
 
 Array = jax.Array
 STEPS, BATCH, SEEDS = 4000, 40, {"llama": 1, "qwen2": 2, "olmo2": 3}
@@ -43,7 +44,7 @@ def config_of(family: str) -> DecoderConfig:
         InputError: a family that the decoder does not know.
     """
     if family not in FAMILIES:
-        raise InputError(f"no family {family!r}: choose one of {', '.join(FAMILIES)}.")
+        raise InputError(f"No family {family!r}: choose one of {', '.join(FAMILIES)}.")
     return DecoderConfig(
         model_type=family,
         vocabulary=len(vocabulary.TOKENS),
@@ -145,7 +146,7 @@ def pretrain(family: str, *, steps: int = STEPS, rows: int = BATCH, seed: int | 
 
 def main(given: list[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m llm_bridge.tiny.pretrain", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m simulations.tiny_models.pretrain", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--family", required=True, choices=tuple(FAMILIES))
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="written, or written over")

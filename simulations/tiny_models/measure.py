@@ -1,6 +1,6 @@
 """What the embedded models can do before any fine-tuning, in numbers:
 
-    python -m llm_bridge.measuring.tiny_models --model tiny-llama --json FILE
+    python -m simulations.tiny_models.measure --model tiny-llama --json FILE
 
 For each task: Pass@1 on the first test prompts with its 95% interval, and p0 (the share of right responses) of the
 first train prompts, by difficulty and as a histogram. Sampled at temperature 1, judged by GSM8K's strict rule. All in a
@@ -22,7 +22,7 @@ from bandit_rft.keys import as_key
 from llm_bridge.language_model import load_model
 from llm_bridge.measuring.evaluate import evaluate
 from llm_bridge.tiny import tasks
-from llm_bridge.tiny.pretrain import LENGTHS
+from simulations.tiny_models.pretrain import LENGTHS
 
 MAX_TOKENS = 40
 EDGES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -70,7 +70,7 @@ def measure(
 
 def main(given: list[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m llm_bridge.measuring.tiny_models", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m simulations.tiny_models.measure", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--model", required=True, help="name or folder")
     parser.add_argument("--prompts", type=int, default=240, help="train prompts (default: 240)")

@@ -22,12 +22,13 @@ license: apache-2.0
 
 {parameters:,} parameters of the {family} family in bfloat16, pretrained from scratch by
 
-    python -m llm_bridge.tiny.pretrain --family {family} --steps {steps} --rows {rows} --seed {seed} --out FOLDER
+    python -m simulations.tiny_models.pretrain --family {family} --steps {steps} --rows {rows} \\
+        --seed {seed} --out FOLDER
 
 on {examples:,} generated examples, half additions of two three-digit numbers and half short word problems
 (`llm_bridge/tiny/tasks.py`, train prompts only), with answers of several kinds, some careful, most of the hard ones
-wrong (`llm_bridge/tiny/corpus.py`). It is wrong on purpose: it is a starting point for reinforcement fine-tuning. It
-knows 61 tokens and nothing else.
+wrong (`simulations/tiny_models/corpus.py`). It is wrong on purpose: it is a starting point for reinforcement
+fine-tuning. It knows 61 tokens and nothing else.
 """
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from bandit_rft import signals
 from bandit_rft.cli.options import (
     count,
     moment,
@@ -32,7 +33,7 @@ PROMPT_DATE_HELP = (
 MAX_TOKENS_HELP = "longest response, in tokens; none: 256, or what the model's context leaves after the longest prompt"
 PROMPT_COLUMN_HELP = "column of the data's prompts; none: prompt, messages, problem, question or query"
 ANSWER_COLUMN_HELP = "column of the data's answers; none: reward_model, ground_truth, answer or solution"
-SIGNALS = ("raw", "signed", "mean_baseline", "rloo", "grpo")
+SIGNALS = signals.NAMES
 DTYPES = ("float32", "bfloat16")
 ESTIMATORS = ("k1", "k2", "k3")
 AGGREGATIONS = ("seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean", "token-mean", "token-sum")

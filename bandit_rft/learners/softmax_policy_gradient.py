@@ -36,7 +36,7 @@ class SoftmaxPolicyGradient:
 
     Args:
         step_size: η > 0, per round (the round's G rollouts are averaged).
-        signal: "raw", "signed", "mean_baseline" (Dr.GRPO), "rloo", "grpo", "running_baseline" (r − the mean of all
+        signal: a name of `bandit_rft.signals` ("mean_baseline" is Dr.GRPO's), "running_baseline" (r − the mean of all
             rewards of earlier rounds, 0 before the first), or a function [G] -> [G].
         rollouts: G, pulls a round.
         ddof: GRPO's degrees of freedom, 1 (sample) or 0 (population).
@@ -48,12 +48,13 @@ class SoftmaxPolicyGradient:
         replay: earlier rounds whose pulls are used again in each update, with importance ratios.
         entropy_coefficient: weight of the policy's entropy in the objective.
         kl_coefficient: weight of KL(policy ‖ base policy), subtracted from the objective.
+        k: of "pass_at_k", from 1 to rollouts; None: all rollouts.
 
     Raises:
         InputError: an argument outside its range, an unknown signal, extra_rollouts with another signal; on binding to
-            token sequences, any argument after eps.
+            token sequences, any argument after eps but k.
 
-    Left out: momentum and adaptive step sizes; the last six arguments on token sequences.
+    Left out: momentum and adaptive step sizes; extra_rollouts to kl_coefficient on token sequences.
     """
 
     step_size: float
@@ -67,6 +68,7 @@ class SoftmaxPolicyGradient:
     replay: int = 0
     entropy_coefficient: float = 0.0
     kl_coefficient: float = 0.0
+    k: int | None = None
 
     traced: ClassVar[tuple[str, ...]] = ("step_size",)
 
@@ -83,7 +85,9 @@ class SoftmaxPolicyGradient:
                 f"extra_rollouts feed a baseline, which signal {self.signal!r} has not: use mean_baseline or rloo."
             )
         if self.signal != "running_baseline":
-            signals.make(self.signal, ddof=self.ddof, eps=self.eps)
+            self._own_signal()
+            if self.signal == "pass_at_k":
+                signals.check_k(self.k, self.rollouts)
 
     @property
     def plain(self) -> bool:
@@ -99,7 +103,9 @@ class SoftmaxPolicyGradient:
         """The learner on a table of arms or on token sequences. Raises InputError where `arms` is neither."""
         if isinstance(arms, (TokenSequences, Contexts)):
             if not self.plain or self.clip is not None:
-                raise InputError("Token sequences take plain policy gradients: leave out the arguments after eps.")
+                raise InputError(
+                    "Token sequences take plain policy gradients: leave out the arguments after eps but k."
+                )
             return token_policy_gradient.bind(
                 arms,
                 step_size=self.step_size,
@@ -107,6 +113,7 @@ class SoftmaxPolicyGradient:
                 rollouts=self.rollouts,
                 ddof=self.ddof,
                 eps=self.eps,
+                k=self.k,
                 rounds=rounds,
                 row_capacity=row_capacity,
             )
@@ -118,7 +125,6 @@ class SoftmaxPolicyGradient:
         memory = {} if self._one_step else self._surrogate().memory()
         if self.signal == "running_baseline":
             memory |= {"reward_sum": np.zeros(()), "reward_count": np.zeros(())}
-        # Under the raw signal an arm of reward 0 never moves on its own, so its class never splits.
         rule = Rule(
             weight=weight,
             learn=learn,
@@ -126,9 +132,13 @@ class SoftmaxPolicyGradient:
             memory=memory,
             rollouts=self.rollouts + self.extra_rollouts,
             delayable=self._one_step,
-            classes_split=table.can_pay if self.signal == "raw" else None,
+            classes_split=tabular.classes_split(table, self.signal),
         )
         return tabular.bind(arms, rule, name="SoftmaxPolicyGradient", rounds=rounds, row_capacity=row_capacity)
+
+    def _own_signal(self) -> signals.Signal:
+        """The signal of a round's own rewards."""
+        return signals.make(self.signal, ddof=self.ddof, eps=self.eps, k=self.k)
 
     def _signal(self, state: State, rewards: jax.Array) -> tuple[jax.Array, dict[str, jax.Array] | None]:
         """(signals [G + extra], 0 for the extra pulls; what the memory becomes)."""
@@ -137,7 +147,7 @@ class SoftmaxPolicyGradient:
             after = {"reward_sum": total + jnp.sum(rewards), "reward_count": count + rewards.shape[0]}
             return rewards - total / jnp.maximum(count, 1), after
         if self.extra_rollouts == 0:
-            return signals.make(self.signal, ddof=self.ddof, eps=self.eps)(rewards), None
+            return self._own_signal()(rewards), None
         own, extra = rewards[: self.rollouts], rewards[self.rollouts :]
         if self.signal == "mean_baseline":
             signal = own - jnp.mean(extra)

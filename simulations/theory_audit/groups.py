@@ -48,12 +48,12 @@ def _over(points: tuple[float, ...], name: str, **fixed: Any) -> Callable[[int],
     return measure
 
 
-def _by_count(group: int, ddof: int, eps: float) -> np.ndarray:
-    """GRPO's drift over the raw reward's at PROBABILITIES, summed over the law of the number of correct rollouts."""
-    up, down = signals_by_count("grpo", group, ddof, eps)
-    k, p = np.arange(group + 1), np.asarray(PROBABILITIES)[:, None]
-    drift = (k * up * (1 - p) - (group - k) * down * p) / group
-    return (binom.pmf(k, group, p) * drift).sum(axis=1) / (p * (1 - p))[:, 0]
+def _by_count(signal: str, group: int, **options: Any) -> np.ndarray:
+    """A signal's drift over the raw reward's at PROBABILITIES, summed over the number of correct rollouts."""
+    up, down = signals_by_count(signal, group, **options)
+    right, p = np.arange(group + 1), np.asarray(PROBABILITIES)[:, None]
+    drift = (right * up * (1 - p) - (group - right) * down * p) / group
+    return (binom.pmf(right, group, p) * drift).sum(axis=1) / (p * (1 - p))[:, 0]
 
 
 def _dead_share(key: int, p: float, groups: tuple[int, ...]) -> Measured:
@@ -123,8 +123,38 @@ def _grpo_exact(ddof: int, group: int, eps: float) -> Case:
         x_label="p",
         y_label="drift over that of the raw reward",
         predict=lambda f: f("grpo", np.asarray(PROBABILITIES), group, ddof, eps),
-        measure=lambda key: exact(_by_count(group, ddof, eps)),
+        measure=lambda key: exact(_by_count("grpo", group, ddof=ddof, eps=eps)),
     )
+
+
+def _by_p(signal: str, group: int, **k: int) -> Case:
+    """A signal whose multiplier depends on p, but for GRPO. Above p = .5 nearly all groups of MaxRL move alike."""
+    points = PROBABILITIES[1:4]
+    return Case(
+        entry="drift_multiplier",
+        instance=f"{signal}{_shown(k)}, G = {group}, one real update on two arms",
+        x=points,
+        x_label="p",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: f(signal, np.asarray(points), group, **k),
+        measure=_over(points, "p", signal=signal, rollouts=group, seeds=5000, **k),
+    )
+
+
+def _by_p_exact(signal: str, group: int, **k: int) -> Case:
+    return Case(
+        entry="drift_multiplier",
+        instance=f"{signal}{_shown(k)}, G = {group}, summed over the number of correct rollouts",
+        x=PROBABILITIES,
+        x_label="p",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: f(signal, np.asarray(PROBABILITIES), group, **k),
+        measure=lambda key: exact(_by_count(signal, group, **k)),
+    )
+
+
+def _shown(k: dict[str, int]) -> str:
+    return "".join(f", k = {value}" for value in k.values())
 
 
 MULTIPLIER_CASES = (
@@ -132,6 +162,16 @@ MULTIPLIER_CASES = (
     _constant_signal("signed"),
     _constant_signal("mean_baseline"),
     _constant_signal("rloo"),
+    _constant_signal("psr"),
+    _constant_signal("nsr"),
+    _by_p("maxrl", 4),
+    _by_p("maxrl_centred", 4),
+    _by_p("pass_at_k", 8, k=4),
+    _by_p_exact("maxrl", 64),
+    _by_p_exact("maxrl_centred", 64),
+    _by_p_exact("pass_at_k", 10, k=1),
+    _by_p_exact("pass_at_k", 10, k=3),
+    _by_p_exact("pass_at_k", 8),
     _grpo(0, 8, 5000),
     _grpo(1, 8, 5000),
     _grpo_exact(0, 8, 0.0),
@@ -155,6 +195,17 @@ MULTIPLIER_CASES = (
         y_label="drift over that of the raw reward",
         predict=lambda f: f("grpo", np.asarray(PROBABILITIES[1:]), 8),
         measure=_over(PROBABILITIES[1:], "p", signal="grpo", rollouts=8, eps=0.0, noise=(0.9, 0.1), seeds=5000),
+        inside=False,
+        why="Rewards are noisy, not a function of the answer; noisy_verifier has the law.",
+    ),
+    Case(
+        entry="drift_multiplier",
+        instance="maxrl, G = 8, a verifier with rates .9 and .1",
+        x=PROBABILITIES[1:],
+        x_label="p",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: f("maxrl", np.asarray(PROBABILITIES[1:]), 8),
+        measure=_over(PROBABILITIES[1:], "p", signal="maxrl", rollouts=8, noise=(0.9, 0.1), seeds=5000),
         inside=False,
         why="Rewards are noisy, not a function of the answer; noisy_verifier has the law.",
     ),

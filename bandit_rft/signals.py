@@ -129,7 +129,9 @@ def pass_at_k(rewards: jax.Array, *, k: int | None = None) -> jax.Array:
     ascending = rewards[order]
     # Of the sets of k − 1 others, the share whose rewards are all among the lowest 1, 2, …, G − 1.
     below = np.arange(1, rollouts)
-    share = np.prod([np.maximum(below - j, 0) / (rollouts - 1 - j) for j in range(k - 1)], axis=0)
+    share = np.ones(rollouts - 1)
+    for j in range(k - 1):
+        share *= np.maximum(below - j, 0) / (rollouts - 1 - j)
     # Of positive terms alone: what each step up in reward adds, times the share of sets that lie below the step.
     gain = jnp.cumsum(jnp.diff(ascending) * jnp.asarray(k * share, rewards.dtype))
     return jnp.zeros_like(rewards).at[order[1:]].set(gain)
@@ -188,5 +190,5 @@ def make(name: str | Signal, *, ddof: int = 1, eps: float = 1e-6, k: int | None 
         "nsr": nsr,
     }
     if name not in table:
-        raise InputError(f"Signal {name!r} is unknown: choose one of {', '.join(NAMES)}.")
+        raise InputError(f"Signal {arguments.shown(name)} is unknown: choose one of {', '.join(NAMES)}.")
     return table[name]

@@ -84,7 +84,7 @@ def drift_multiplier(
 def check_group(signal: str, rollouts: int, ddof: int, eps: float) -> tuple[int, float]:
     """(rollouts, eps) in their proper types. Raises InputError for what `drift_multiplier` refuses."""
     if signal not in SIGNALS:
-        raise InputError(f"Signal {signal!r} is unknown: choose one of {', '.join(SIGNALS)}.")
+        raise InputError(f"Signal {arguments.shown(signal)} is unknown: choose one of {', '.join(SIGNALS)}.")
     if ddof not in (0, 1):
         raise InputError(f"ddof must be 0 (population) or 1 (sample standard deviation), but is {ddof!r}.")
     return arguments.whole("rollouts", rollouts), arguments.at_least("eps", eps, 0.0)

@@ -29,6 +29,8 @@ from bandit_rft.learners.rule import Lesson, Rule, State, Statistic
 from bandit_rft.learners.softmax_surrogate import Surrogate
 from bandit_rft.rows import Pulls, relative_weight
 
+_OF_OTHERS = ("mean_baseline", "rloo", "grpo", "maxrl", "maxrl_centred")  # signals that extra pulls may enter
+
 
 @dataclass(frozen=True)
 class SoftmaxPolicyGradient:
@@ -42,7 +44,8 @@ class SoftmaxPolicyGradient:
         ddof: GRPO's degrees of freedom, 1 (sample) or 0 (population).
         eps: GRPO's term beside the standard deviation.
         extra_rollouts: pulls a round that serve the baseline alone. With "mean_baseline" the baseline is their mean;
-            with "rloo" the mean of all other pulls of the round, theirs included.
+            with "rloo" the mean of all other pulls of the round, theirs included; with "grpo", "maxrl" and
+            "maxrl_centred" the signal is that of all pulls, and the drift that of a group of them all.
         clip: ε of PPO's ratio clip, or None for none.
         epochs: updates on each round's pulls, with importance ratios.
         replay: earlier rounds whose pulls are used again in each update, with importance ratios.
@@ -80,9 +83,10 @@ class SoftmaxPolicyGradient:
             arguments.positive("clip", self.clip)
         for name in ("entropy_coefficient", "kl_coefficient"):
             arguments.between(name, getattr(self, name), 0.0, 1e300)
-        if self.extra_rollouts and self.signal not in ("mean_baseline", "rloo"):
+        if self.extra_rollouts and self.signal not in _OF_OTHERS:
             raise InputError(
-                f"extra_rollouts feed a baseline, which signal {self.signal!r} has not: use mean_baseline or rloo."
+                f"extra_rollouts feed a baseline, which signal {arguments.shown(self.signal)} has not: use "
+                f"{', '.join(_OF_OTHERS[:-1])} or {_OF_OTHERS[-1]}."
             )
         if self.signal != "running_baseline":
             self._own_signal()
@@ -151,9 +155,11 @@ class SoftmaxPolicyGradient:
         own, extra = rewards[: self.rollouts], rewards[self.rollouts :]
         if self.signal == "mean_baseline":
             signal = own - jnp.mean(extra)
-        else:
+        elif self.signal == "rloo":
             others = rewards.shape[0] - 1
             signal = own - (jnp.sum(rewards) - own) / others
+        else:
+            signal = self._own_signal()(rewards)[: self.rollouts]
         return jnp.concatenate([signal, jnp.zeros_like(extra)]), None
 
     def _learn_by_step(self) -> Callable[[State, Pulls, jax.Array], Lesson]:

@@ -94,6 +94,34 @@ def grpo(rewards: jax.Array, *, ddof: int = 1, eps: float = 1e-6) -> jax.Array:
     return centred / (jnp.sqrt(jnp.where(_dead(rewards), jnp.ones_like(variance), variance)) + eps)
 
 
+def windowed(
+    rewards: jax.Array, past: jax.Array, seen: jax.Array, *, normalised: bool, ddof: int = 1, eps: float = 1e-6
+) -> jax.Array:
+    """The signals of new rewards by the mean, and spread where normalised, of a window of scores with earlier ones.
+
+    Args:
+        rewards: [G] float, of this round; they are part of the window.
+        past: [W - G] float, of earlier rounds, the newest first.
+        seen: int scalar, how many of these there are yet.
+        normalised: divide by std + eps (grpo); otherwise only the mean is taken away (mean_baseline).
+        ddof, eps: as in `grpo`.
+
+    Returns:
+        [G], exact zeros where all scores of the window are equal, one score alone among them.
+    """
+    scores = jnp.concatenate([rewards, past])
+    held = jnp.arange(scores.shape[0], dtype=seen.dtype) < rewards.shape[0] + seen
+    count = jnp.sum(held.astype(rewards.dtype))
+    scores = jnp.where(held, scores, rewards[0])
+    dead = _dead(scores)
+    mean = jnp.sum(jnp.where(held, scores, 0)) / count
+    centred = jnp.where(dead, jnp.zeros_like(rewards), rewards - mean)
+    if not normalised:
+        return centred
+    variance = jnp.sum(jnp.where(held, scores - mean, 0) ** 2) / jnp.maximum(count - ddof, 1)
+    return centred / (jnp.sqrt(jnp.where(dead, jnp.ones_like(variance), variance)) + eps)
+
+
 def maxrl(rewards: jax.Array) -> jax.Array:
     """r / mean(r): the round's update is the mean score of its correct rollouts. A group whose mean is not positive
     has the signal 0.

@@ -52,6 +52,8 @@ class SoftmaxPolicyGradient:
         entropy_coefficient: weight of the policy's entropy in the objective.
         kl_coefficient: weight of KL(policy ‖ base policy), subtracted from the objective.
         k: of "pass_at_k", from 1 to rollouts; None: all rollouts.
+        window: W, the newest scores, this round's among them, whose mean (and spread) "mean_baseline" and "grpo" take;
+            None: this round's alone.
 
     Raises:
         InputError: an argument outside its range, an unknown signal, extra_rollouts with another signal; on binding to
@@ -72,6 +74,7 @@ class SoftmaxPolicyGradient:
     entropy_coefficient: float = 0.0
     kl_coefficient: float = 0.0
     k: int | None = None
+    window: int | None = None
 
     traced: ClassVar[tuple[str, ...]] = ("step_size",)
 
@@ -88,6 +91,10 @@ class SoftmaxPolicyGradient:
                 f"extra_rollouts feed a baseline, which signal {arguments.shown(self.signal)} has not: use "
                 f"{', '.join(_OF_OTHERS[:-1])} or {_OF_OTHERS[-1]}."
             )
+        if self.window is not None:
+            arguments.whole("window", self.window, self.rollouts)
+            if self.signal not in ("mean_baseline", "grpo") or self.extra_rollouts:
+                raise InputError("A window of scores is for mean_baseline and grpo without extra_rollouts.")
         if self.signal != "running_baseline":
             self._own_signal()
             if self.signal == "pass_at_k":
@@ -96,7 +103,8 @@ class SoftmaxPolicyGradient:
     @property
     def plain(self) -> bool:
         """Whether each round is one step on its own pulls, by a signal of its own rewards alone."""
-        return self._one_step and self.extra_rollouts == 0 and self.signal != "running_baseline"
+        alone = self.extra_rollouts == 0 and self.signal != "running_baseline" and self.window is None
+        return self._one_step and alone
 
     @property
     def _one_step(self) -> bool:
@@ -129,6 +137,8 @@ class SoftmaxPolicyGradient:
         memory = {} if self._one_step else self._surrogate().memory()
         if self.signal == "running_baseline":
             memory |= {"reward_sum": np.zeros(()), "reward_count": np.zeros(())}
+        if self.window is not None:
+            memory |= {"scores": np.zeros(self.window - self.rollouts), "scores_seen": np.zeros((), np.int32)}
         rule = Rule(
             weight=weight,
             learn=learn,
@@ -150,6 +160,12 @@ class SoftmaxPolicyGradient:
             total, count = state.memory["reward_sum"], state.memory["reward_count"]
             after = {"reward_sum": total + jnp.sum(rewards), "reward_count": count + rewards.shape[0]}
             return rewards - total / jnp.maximum(count, 1), after
+        if self.window is not None:
+            past, seen = state.memory["scores"], state.memory["scores_seen"]
+            normalised = self.signal == "grpo"
+            signal = signals.windowed(rewards, past, seen, normalised=normalised, ddof=self.ddof, eps=self.eps)
+            scores = jnp.concatenate([rewards[::-1], past])[: past.shape[0]]  # the newest first
+            return signal, {"scores": scores, "scores_seen": jnp.minimum(seen + self.rollouts, past.shape[0])}
         if self.extra_rollouts == 0:
             return self._own_signal()(rewards), None
         own, extra = rewards[: self.rollouts], rewards[self.rollouts :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from scipy.stats import binom
 from bandit_rft import arms, learners, run
 from simulations.theory_audit import group_flow, group_noise, regularised, verifiable
 from simulations.theory_audit.case import Case, Measured, exact, joined, of_seeds
-from simulations.theory_audit.explicit_groups import signals_by_count
+from simulations.theory_audit.explicit_groups import signal_of, signals_by_count
 
 PROBABILITIES = (0.03, 0.1, 0.3, 0.5, 0.8)
 GROUPS = (2, 4, 8)
@@ -286,8 +287,74 @@ DEAD_CASES = (
 )
 
 
+def _windowed(signal: str, past: float, now: float, rollouts: int, window: int, **options: Any) -> float:
+    """Drift over the raw reward's, summed over every outcome of the window by itertools, on two arms."""
+    total = 0.0
+    for rewards in itertools.product((0.0, 1.0), repeat=window):
+        scores = np.asarray(rewards)
+        chance = np.where(np.arange(window) < rollouts, now, past)
+        advantage = signal_of(signal, scores, **options)[:rollouts]
+        along = np.where(scores[:rollouts] > 0, 1 - now, -now)
+        total += np.prod(np.where(scores > 0, chance, 1 - chance)) * np.mean(advantage * along)
+    return total / (now * (1 - now))
+
+
+def _second_round(key: int, p: float) -> Measured:
+    """Drift in the second round of real runs, whose window holds the first round's scores; two arms, a tiny step."""
+    history = run(
+        arms.Bernoulli((1.0, 0.0), base_mass=(p, 1 - p)),
+        learners.SoftmaxPolicyGradient(step_size=1e-6, signal="grpo", rollouts=2, window=4, eps=0.0),
+        rounds=3,
+        seeds=5000,
+        key=key,
+    )
+    logit = np.log(history.value) - np.log1p(-history.value)
+    return of_seeds((logit[:, 2] - logit[:, 1]) / (1e-6 * 2 * p * (1 - p)))
+
+
+def _window_case(signal: str, rollouts: int, **options: Any) -> Case:
+    now = (0.1, 0.3, 0.6, 0.9)
+    shown = "".join(f", {name} {value:g}" for name, value in options.items())
+    return Case(
+        entry="score_window_drift",
+        instance=f"{signal}{shown}, G = {rollouts}, W = 7, older scores of chance .2, every window enumerated",
+        x=now,
+        x_label="p now",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: [f(p, rollouts, 7, 0.2, signal, **options) for p in now],
+        measure=lambda key: exact([_windowed(signal, 0.2, p, rollouts, 7, **options) for p in now]),
+    )
+
+
+WINDOW_CASES = (
+    _window_case("grpo", 1, ddof=1),
+    _window_case("grpo", 3, ddof=0, eps=0.1),
+    _window_case("mean_baseline", 2),
+    Case(
+        entry="score_window_drift",
+        instance="grpo, G = 2, W = 4, second round of real runs on two arms, step 1e-6",
+        x=(0.1, 0.3, 0.6),
+        x_label="p now",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: [f(p, 2, 4) for p in (0.1, 0.3, 0.6)],
+        measure=lambda key: joined([_second_round(key + i, p) for i, p in enumerate((0.1, 0.3, 0.6))]),
+    ),
+    Case(
+        entry="score_window_drift",
+        instance="grpo, ddof 1, G = 1, W = 7, the older scores' chance of .2 taken for today's",
+        x=(0.3, 0.6, 0.9),
+        x_label="p now",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: [f(p, 1, 7) for p in (0.3, 0.6, 0.9)],
+        measure=lambda key: exact([_windowed("grpo", 0.2, p, 1, 7) for p in (0.3, 0.6, 0.9)]),
+        inside=False,
+        why="The policy has moved since the older scores were drawn: their chance must be given.",
+    ),
+)
+
 CASES: tuple[Case, ...] = (
     *MULTIPLIER_CASES,
+    *WINDOW_CASES,
     *DEAD_CASES,
     *group_flow.CASES,
     *group_noise.CASES,

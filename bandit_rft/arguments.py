@@ -26,7 +26,7 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = _MOST) -> in
         if isinstance(value, (float, np.floating)) and float(value).is_integer():
             number = int(value)
     if number is None or number < least:
-        raise InputError(f"{name} is {_shown(value)}: give a whole number of at least {least}.")
+        raise InputError(f"{name} is {shown(value)}: give a whole number of at least {least}.")
     if most is not None and number > most:
         raise InputError(f"{name} is about 10^{len(str(number)) - 1}: give a whole number of at most {most:,}.")
     return number
@@ -40,7 +40,7 @@ def integer(name: str, value: Any, least: int = 1) -> int:
     except TypeError:
         number = None
     if number is None or number < least:
-        raise InputError(f"{name} is {_shown(value)}: give a whole number of at least {least}, as an integer.")
+        raise InputError(f"{name} is {shown(value)}: give a whole number of at least {least}, as an integer.")
     return whole(name, number, least)
 
 
@@ -51,7 +51,7 @@ def number(name: str, value: Any) -> float:
             raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name} is {_shown(value)}: give a number that a float can hold.") from None
+        raise InputError(f"{name} is {shown(value)}: give a number that a float can hold.") from None
 
 
 def positive(name: str, value: Any) -> float:
@@ -91,7 +91,7 @@ def numbers(name: str, values: Any) -> np.ndarray:
     try:
         found = np.atleast_1d(np.asarray(values, dtype=np.float64))
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name} must be a list of numbers, but is {_shown(values)}.") from None
+        raise InputError(f"{name} must be a list of numbers, but is {shown(values)}.") from None
     if found.ndim != 1:
         raise InputError(f"{name} has shape {found.shape}: give one list of numbers.")
     if found.size == 0:
@@ -99,7 +99,8 @@ def numbers(name: str, values: Any) -> np.ndarray:
     return found
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """The value as a message shows it, 60 characters at most."""
     try:
         text = repr(value)
     except ValueError:  # more digits than Python prints

@@ -7,11 +7,16 @@
 | mean_baseline | r_g − mean(r); a group of one: 0 | Dr.GRPO, arXiv 2503.20783 (no division by the spread) |
 | rloo | G/(G−1) · (r_g − mean(r)); a group of one: r_g | RLOO, arXiv 2402.14740; singleton as in verl |
 | grpo | (r_g − mean(r)) / (std_ddof(r) + eps); group of one: r_g/(1 + eps) | GRPO, arXiv 2402.03300; singleton: verl |
+| maxrl | r_g / mean(r); 0 where mean(r) ≤ 0 | MaxRL, arXiv 2602.02710: the mean over correct rollouts alone |
+| maxrl_centred | (r_g − mean(r)) / mean(r); 0 where mean(r) ≤ 0 | the same with the mean score as control variate |
+| pass_at_k | k · mean over k−1 of the other rollouts, S, of (r_g − max(S))⁺; k = 1: r_g | arXiv 2505.15201, s^(loo−1) |
+| psr | r_g: only correct responses teach | positive sample reinforcement, arXiv 2506.01347 |
+| nsr | r_g − 1: only wrong responses teach; psr + nsr = signed | negative sample reinforcement, arXiv 2506.01347 |
 
-They are verl's but for two things. Of a group of one, verl's Dr.GRPO (norm_adv_by_std_in_grpo=False) learns from the
-raw reward, and `mean_baseline` gives 0: the mean of one reward is that reward, and the theory's drift 1 − 1/G counts on
-it. And a group whose rewards are equal but for rounding has the signal exactly 0 under the last three, where verl's is
-the rounding left of the mean, divided by eps and a spread of the same size.
+The first five are verl's but for two things. Of a group of one, verl's Dr.GRPO (norm_adv_by_std_in_grpo=False) learns
+from the raw reward, and `mean_baseline` gives 0: the mean of one reward is that reward, and the theory's drift 1 − 1/G
+counts on it. And a group whose rewards are equal but for rounding has the signal exactly 0 under the last three of
+them, where verl's is the rounding left of the mean, divided by eps and a spread of the same size.
 
 Each takes rewards [G] float and returns [G] of the same dtype. Left out: baselines that carry state from round to
 round.
@@ -23,7 +28,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 
 Signal = Callable[[jax.Array], jax.Array]
@@ -87,14 +94,108 @@ def grpo(rewards: jax.Array, *, ddof: int = 1, eps: float = 1e-6) -> jax.Array:
     return centred / (jnp.sqrt(jnp.where(_dead(rewards), jnp.ones_like(variance), variance)) + eps)
 
 
-NAMES = ("raw", "signed", "mean_baseline", "rloo", "grpo")
+def windowed(
+    rewards: jax.Array, past: jax.Array, seen: jax.Array, *, normalised: bool, ddof: int = 1, eps: float = 1e-6
+) -> jax.Array:
+    """The signals of new rewards by the mean, and spread where normalised, of a window of scores with earlier ones.
+
+    Args:
+        rewards: [G] float, of this round; they are part of the window.
+        past: [W - G] float, of earlier rounds, the newest first.
+        seen: int scalar, how many of these there are yet.
+        normalised: divide by std + eps (grpo); otherwise only the mean is taken away (mean_baseline).
+        ddof, eps: as in `grpo`.
+
+    Returns:
+        [G], exact zeros where all scores of the window are equal, one score alone among them.
+    """
+    scores = jnp.concatenate([rewards, past])
+    held = jnp.arange(scores.shape[0], dtype=seen.dtype) < rewards.shape[0] + seen
+    count = jnp.sum(held.astype(rewards.dtype))
+    scores = jnp.where(held, scores, rewards[0])
+    dead = _dead(scores)
+    mean = jnp.sum(jnp.where(held, scores, 0)) / count
+    centred = jnp.where(dead, jnp.zeros_like(rewards), rewards - mean)
+    if not normalised:
+        return centred
+    variance = jnp.sum(jnp.where(held, scores - mean, 0) ** 2) / jnp.maximum(count - ddof, 1)
+    return centred / (jnp.sqrt(jnp.where(dead, jnp.ones_like(variance), variance)) + eps)
 
 
-def make(name: str | Signal, *, ddof: int = 1, eps: float = 1e-6) -> Signal:
-    """The signal of that name (a callable passes through); `ddof` and `eps` reach GRPO alone.
+def maxrl(rewards: jax.Array) -> jax.Array:
+    """r / mean(r): the round's update is the mean score of its correct rollouts. A group whose mean is not positive
+    has the signal 0.
+    """
+    mean = jnp.mean(rewards)
+    return jnp.where(mean > 0, rewards / jnp.where(mean > 0, mean, 1), jnp.zeros_like(rewards))
+
+
+def maxrl_centred(rewards: jax.Array) -> jax.Array:
+    """(r − mean(r)) / mean(r); 0 for a group whose mean is not positive, and for a dead group."""
+    mean = jnp.mean(rewards)
+    return jnp.where(mean > 0, _centred(rewards) / jnp.where(mean > 0, mean, 1), jnp.zeros_like(rewards))
+
+
+def pass_at_k(rewards: jax.Array, *, k: int | None = None) -> jax.Array:
+    """What a rollout adds to the largest reward of k − 1 others, averaged over the sets of others, times k.
+
+    For rewards 0 and 1 a correct rollout has k · C(wrong, k−1) / C(G−1, k−1) and a wrong one 0. The mean of signal
+    times score is an unbiased estimate of the gradient of E[max of k rewards], which is pass@k of rewards 0 and 1.
+
+    Args:
+        rewards: [G] float.
+        k: from 1 (the raw reward) to G; None: G.
 
     Raises:
-        InputError: unknown name, ddof not 0 or 1, or eps negative.
+        InputError: k outside 1 to G.
+    """
+    rollouts = rewards.shape[-1]
+    k = check_k(k, rollouts)
+    if k == 1:
+        return rewards
+    order = jnp.argsort(rewards)
+    ascending = rewards[order]
+    # Of the sets of k − 1 others, the share whose rewards are all among the lowest 1, 2, …, G − 1.
+    below = np.arange(1, rollouts)
+    share = np.ones(rollouts - 1)
+    for j in range(k - 1):
+        share *= np.maximum(below - j, 0) / (rollouts - 1 - j)
+    # Of positive terms alone: what each step up in reward adds, times the share of sets that lie below the step.
+    gain = jnp.cumsum(jnp.diff(ascending) * jnp.asarray(k * share, rewards.dtype))
+    return jnp.zeros_like(rewards).at[order[1:]].set(gain)
+
+
+def check_k(k: int | None, rollouts: int) -> int:
+    """The k of pass_at_k among G rollouts; None: G. Raises InputError outside 1 to G."""
+    if k is None:
+        return rollouts
+    k = arguments.whole("k", k)
+    if k > rollouts:
+        raise InputError(f"pass_at_k has k = {k} and {rollouts} rollouts a group: give at least as many rollouts as k.")
+    return k
+
+
+def psr(rewards: jax.Array) -> jax.Array:
+    """The reward itself, for rewards in [0, 1]: a wrong response teaches nothing."""
+    return rewards
+
+
+def nsr(rewards: jax.Array) -> jax.Array:
+    """r − 1, for rewards in [0, 1]: a correct response teaches nothing, a wrong one is pushed down."""
+    return rewards - 1
+
+
+NAMES = ("raw", "signed", "mean_baseline", "rloo", "grpo", "maxrl", "maxrl_centred", "pass_at_k", "psr", "nsr")
+
+# Of rewards that are nowhere negative, a reward of 0 has the signal 0 under these.
+SUCCESSES_ONLY = ("raw", "psr", "maxrl", "pass_at_k")
+
+
+def make(name: str | Signal, *, ddof: int = 1, eps: float = 1e-6, k: int | None = None) -> Signal:
+    """The signal of that name (a callable passes through); `ddof` and `eps` reach GRPO alone, and `k` pass_at_k.
+
+    Raises:
+        InputError: unknown name, ddof not 0 or 1, eps negative, or k below 1.
     """
     if callable(name):
         return name
@@ -102,9 +203,20 @@ def make(name: str | Signal, *, ddof: int = 1, eps: float = 1e-6) -> Signal:
         raise InputError(f"ddof is {ddof}: give 0 (population) or 1 (sample standard deviation).")
     if not eps >= 0:
         raise InputError(f"eps is {eps}: give a number of at least 0.")
-    if name == "grpo":
-        return lambda rewards: grpo(rewards, ddof=ddof, eps=eps)
-    table: dict[str, Signal] = {"raw": raw, "signed": signed, "mean_baseline": mean_baseline, "rloo": rloo}
+    if k is not None:
+        arguments.whole("k", k)
+    table: dict[str, Signal] = {
+        "raw": raw,
+        "signed": signed,
+        "mean_baseline": mean_baseline,
+        "rloo": rloo,
+        "grpo": lambda rewards: grpo(rewards, ddof=ddof, eps=eps),
+        "maxrl": maxrl,
+        "maxrl_centred": maxrl_centred,
+        "pass_at_k": lambda rewards: pass_at_k(rewards, k=k),
+        "psr": psr,
+        "nsr": nsr,
+    }
     if name not in table:
-        raise InputError(f"Signal {name!r} is unknown: choose one of {', '.join(NAMES)}.")
+        raise InputError(f"Signal {arguments.shown(name)} is unknown: choose one of {', '.join(NAMES)}.")
     return table[name]

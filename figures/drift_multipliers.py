@@ -34,13 +34,13 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
                 low, mean, high = (
                     np.asarray([row[f"multiplier_{part}"] for row in table]) for part in ("low", "mean", "high")
                 )
+                k = int(rollouts.min()) if signal == "pass_at_k" else None  # the study's k is its smallest group
+                label = signal if k is None else f"{signal}, k = {k}"
                 colour = sweeps.COLOURS[place]
                 error = [mean - low, high - mean]
-                axes.errorbar(
-                    rollouts, mean, error, fmt=sweeps.MARKERS[place], color=colour, markersize=3, label=signal
-                )
+                axes.errorbar(rollouts, mean, error, fmt=sweeps.MARKERS[place], color=colour, markersize=3, label=label)
                 fine = np.unique(np.rint(np.geomspace(rollouts.min(), rollouts.max(), 60)).astype(int))
-                line = [theory.drift_multiplier(signal, p=p0, rollouts=int(group)) for group in fine]
+                line = [theory.drift_multiplier(signal, p=p0, rollouts=int(group), k=k) for group in fine]
                 axes.plot(fine, line, color=colour, linewidth=1.0)
             axes.axhline(1 / np.sqrt(p0 * (1 - p0)), color=style.GREY, linestyle=(0, (4, 2)), linewidth=0.8)
             axes.set_title(f"$p = {p0:g}$")

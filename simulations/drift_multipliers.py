@@ -19,15 +19,18 @@ from bandit_rft.sweep import SweepResult
 from simulations.study import main_of
 
 STEP = 1e-4  # small enough that logit p moves in proportion to the update
-SIGNALS = ["raw", "signed", "mean_baseline", "grpo"]
+SIGNALS = ["raw", "signed", "mean_baseline", "grpo", "maxrl", "pass_at_k"]
 ROLLOUTS = [2, 4, 8, 16, 32, 64, 128, 256]
 P0 = [0.01, 0.1, 0.5]
 
 
 def make(signal: str, rollouts: int, p0: float) -> tuple[ArmSet, LearnerFactory]:
-    """A needle among 100 arms, and one small step of a signal."""
+    """A needle among 100 arms, and one small step of a signal; the k of pass_at_k is the size of the smallest group."""
     needle = arms.Needle(log10_arms=2, p0=p0)
-    return needle, learners.SoftmaxPolicyGradient(step_size=STEP, signal=signal, rollouts=rollouts, eps=0.0)
+    learner = learners.SoftmaxPolicyGradient(
+        step_size=STEP, signal=signal, rollouts=rollouts, eps=0.0, k=min(ROLLOUTS) if signal == "pass_at_k" else None
+    )
+    return needle, learner
 
 
 def multiplier(history: History) -> np.ndarray:

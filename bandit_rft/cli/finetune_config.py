@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from bandit_rft import signals
 from bandit_rft.cli.options import (
     count,
     moment,
@@ -19,7 +20,7 @@ from bandit_rft.cli.options import (
 )
 from bandit_rft.errors import InputError
 
-SIGNALS = ("raw", "signed", "mean_baseline", "rloo", "grpo")
+SIGNALS = signals.NAMES
 DTYPES = ("float32", "bfloat16")
 ESTIMATORS = ("k1", "k2", "k3")
 AGGREGATIONS = ("seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean", "token-mean", "token-sum")

@@ -30,6 +30,7 @@ class NaturalPolicyGradient:
         rollouts: G, pulls a round.
         ddof: GRPO's degrees of freedom, 1 (sample) or 0 (population).
         eps: GRPO's term beside the standard deviation.
+        k: of "pass_at_k", from 1 to rollouts; None: all rollouts.
 
     Raises:
         InputError: step_size not positive and finite, an unknown signal, rollouts below 1.
@@ -42,18 +43,21 @@ class NaturalPolicyGradient:
     rollouts: int = 1
     ddof: int = 1
     eps: float = 1e-6
+    k: int | None = None
 
     traced: ClassVar[tuple[str, ...]] = ("step_size",)
 
     def __post_init__(self) -> None:
         arguments.positive("step_size", self.step_size)
         arguments.whole("rollouts", self.rollouts)
-        signals.make(self.signal, ddof=self.ddof, eps=self.eps)
+        signals.make(self.signal, ddof=self.ddof, eps=self.eps, k=self.k)
+        if self.signal == "pass_at_k":
+            signals.check_k(self.k, self.rollouts)
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:
         """The learner on a table of arms. Raises InputError where `arms` is no table."""
         table = tabular.require_table(arms, "NaturalPolicyGradient")
-        signal_of = signals.make(self.signal, ddof=self.ddof, eps=self.eps)
+        signal_of = signals.make(self.signal, ddof=self.ddof, eps=self.eps, k=self.k)
         step_size, rollouts = self.step_size, self.rollouts
 
         def weight(key: jax.Array, state: State) -> jax.Array:
@@ -78,6 +82,6 @@ class NaturalPolicyGradient:
             initial={"logit": tabular.base_logit(table)},
             rollouts=rollouts,
             delayable=False,
-            classes_split=table.can_pay if self.signal == "raw" else None,
+            classes_split=tabular.classes_split(table, self.signal),
         )
         return tabular.bind(arms, rule, name="NaturalPolicyGradient", rounds=rounds, row_capacity=row_capacity)

@@ -29,6 +29,8 @@ from bandit_rft.learners.rule import Lesson, Rule, State, Statistic
 from bandit_rft.learners.softmax_surrogate import Surrogate
 from bandit_rft.rows import Pulls, relative_weight
 
+_OF_OTHERS = ("mean_baseline", "rloo", "grpo", "maxrl", "maxrl_centred")  # signals that extra pulls may enter
+
 
 @dataclass(frozen=True)
 class SoftmaxPolicyGradient:
@@ -36,24 +38,28 @@ class SoftmaxPolicyGradient:
 
     Args:
         step_size: η > 0, per round (the round's G rollouts are averaged).
-        signal: "raw", "signed", "mean_baseline" (Dr.GRPO), "rloo", "grpo", "running_baseline" (r − the mean of all
+        signal: a name of `bandit_rft.signals` ("mean_baseline" is Dr.GRPO's), "running_baseline" (r − the mean of all
             rewards of earlier rounds, 0 before the first), or a function [G] -> [G].
         rollouts: G, pulls a round.
         ddof: GRPO's degrees of freedom, 1 (sample) or 0 (population).
         eps: GRPO's term beside the standard deviation.
         extra_rollouts: pulls a round that serve the baseline alone. With "mean_baseline" the baseline is their mean;
-            with "rloo" the mean of all other pulls of the round, theirs included.
+            with "rloo" the mean of all other pulls of the round, theirs included; with "grpo", "maxrl" and
+            "maxrl_centred" the signal is that of all pulls, and the drift that of a group of them all.
         clip: ε of PPO's ratio clip, or None for none.
         epochs: updates on each round's pulls, with importance ratios.
         replay: earlier rounds whose pulls are used again in each update, with importance ratios.
         entropy_coefficient: weight of the policy's entropy in the objective.
         kl_coefficient: weight of KL(policy ‖ base policy), subtracted from the objective.
+        k: of "pass_at_k", from 1 to rollouts; None: all rollouts.
+        window: W, the newest scores, this round's among them, whose mean (and spread) "mean_baseline" and "grpo" take;
+            None: this round's alone.
 
     Raises:
         InputError: an argument outside its range, an unknown signal, extra_rollouts with another signal; on binding to
-            token sequences, any argument after eps.
+            token sequences, any argument after eps but k.
 
-    Left out: momentum and adaptive step sizes; the last six arguments on token sequences.
+    Left out: momentum and adaptive step sizes; extra_rollouts to kl_coefficient on token sequences.
     """
 
     step_size: float
@@ -67,6 +73,8 @@ class SoftmaxPolicyGradient:
     replay: int = 0
     entropy_coefficient: float = 0.0
     kl_coefficient: float = 0.0
+    k: int | None = None
+    window: int | None = None
 
     traced: ClassVar[tuple[str, ...]] = ("step_size",)
 
@@ -78,17 +86,25 @@ class SoftmaxPolicyGradient:
             arguments.positive("clip", self.clip)
         for name in ("entropy_coefficient", "kl_coefficient"):
             arguments.between(name, getattr(self, name), 0.0, 1e300)
-        if self.extra_rollouts and self.signal not in ("mean_baseline", "rloo"):
+        if self.extra_rollouts and self.signal not in _OF_OTHERS:
             raise InputError(
-                f"extra_rollouts feed a baseline, which signal {self.signal!r} has not: use mean_baseline or rloo."
+                f"extra_rollouts feed a baseline, which signal {arguments.shown(self.signal)} has not: use "
+                f"{', '.join(_OF_OTHERS[:-1])} or {_OF_OTHERS[-1]}."
             )
+        if self.window is not None:
+            arguments.whole("window", self.window, self.rollouts)
+            if self.signal not in ("mean_baseline", "grpo") or self.extra_rollouts:
+                raise InputError("A window of scores is for mean_baseline and grpo without extra_rollouts.")
         if self.signal != "running_baseline":
-            signals.make(self.signal, ddof=self.ddof, eps=self.eps)
+            self._own_signal()
+            if self.signal == "pass_at_k":
+                signals.check_k(self.k, self.rollouts)
 
     @property
     def plain(self) -> bool:
         """Whether each round is one step on its own pulls, by a signal of its own rewards alone."""
-        return self._one_step and self.extra_rollouts == 0 and self.signal != "running_baseline"
+        alone = self.extra_rollouts == 0 and self.signal != "running_baseline" and self.window is None
+        return self._one_step and alone
 
     @property
     def _one_step(self) -> bool:
@@ -99,7 +115,9 @@ class SoftmaxPolicyGradient:
         """The learner on a table of arms or on token sequences. Raises InputError where `arms` is neither."""
         if isinstance(arms, (TokenSequences, Contexts)):
             if not self.plain or self.clip is not None:
-                raise InputError("Token sequences take plain policy gradients: leave out the arguments after eps.")
+                raise InputError(
+                    "Token sequences take plain policy gradients: leave out the arguments after eps but k."
+                )
             return token_policy_gradient.bind(
                 arms,
                 step_size=self.step_size,
@@ -107,6 +125,7 @@ class SoftmaxPolicyGradient:
                 rollouts=self.rollouts,
                 ddof=self.ddof,
                 eps=self.eps,
+                k=self.k,
                 rounds=rounds,
                 row_capacity=row_capacity,
             )
@@ -118,7 +137,8 @@ class SoftmaxPolicyGradient:
         memory = {} if self._one_step else self._surrogate().memory()
         if self.signal == "running_baseline":
             memory |= {"reward_sum": np.zeros(()), "reward_count": np.zeros(())}
-        # Under the raw signal an arm of reward 0 never moves on its own, so its class never splits.
+        if self.window is not None:
+            memory |= {"scores": np.zeros(self.window - self.rollouts), "scores_seen": np.zeros((), np.int32)}
         rule = Rule(
             weight=weight,
             learn=learn,
@@ -126,9 +146,13 @@ class SoftmaxPolicyGradient:
             memory=memory,
             rollouts=self.rollouts + self.extra_rollouts,
             delayable=self._one_step,
-            classes_split=table.can_pay if self.signal == "raw" else None,
+            classes_split=tabular.classes_split(table, self.signal),
         )
         return tabular.bind(arms, rule, name="SoftmaxPolicyGradient", rounds=rounds, row_capacity=row_capacity)
+
+    def _own_signal(self) -> signals.Signal:
+        """The signal of a round's own rewards."""
+        return signals.make(self.signal, ddof=self.ddof, eps=self.eps, k=self.k)
 
     def _signal(self, state: State, rewards: jax.Array) -> tuple[jax.Array, dict[str, jax.Array] | None]:
         """(signals [G + extra], 0 for the extra pulls; what the memory becomes)."""
@@ -136,14 +160,22 @@ class SoftmaxPolicyGradient:
             total, count = state.memory["reward_sum"], state.memory["reward_count"]
             after = {"reward_sum": total + jnp.sum(rewards), "reward_count": count + rewards.shape[0]}
             return rewards - total / jnp.maximum(count, 1), after
+        if self.window is not None:
+            past, seen = state.memory["scores"], state.memory["scores_seen"]
+            normalised = self.signal == "grpo"
+            signal = signals.windowed(rewards, past, seen, normalised=normalised, ddof=self.ddof, eps=self.eps)
+            scores = jnp.concatenate([rewards[::-1], past])[: past.shape[0]]  # the newest first
+            return signal, {"scores": scores, "scores_seen": jnp.minimum(seen + self.rollouts, past.shape[0])}
         if self.extra_rollouts == 0:
-            return signals.make(self.signal, ddof=self.ddof, eps=self.eps)(rewards), None
+            return self._own_signal()(rewards), None
         own, extra = rewards[: self.rollouts], rewards[self.rollouts :]
         if self.signal == "mean_baseline":
             signal = own - jnp.mean(extra)
-        else:
+        elif self.signal == "rloo":
             others = rewards.shape[0] - 1
             signal = own - (jnp.sum(rewards) - own) / others
+        else:
+            signal = self._own_signal()(rewards)[: self.rollouts]
         return jnp.concatenate([signal, jnp.zeros_like(extra)]), None
 
     def _learn_by_step(self) -> Callable[[State, Pulls, jax.Array], Lesson]:

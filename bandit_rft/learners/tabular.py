@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft import arguments
+from bandit_rft import arguments, signals
 from bandit_rft import rows as row_table
 from bandit_rft.arms.table import Table
 from bandit_rft.contract import Info, Learner
@@ -234,6 +234,15 @@ def require_table(arms: Any, learner: str) -> Table:
             f"{type(arms).__name__}: choose another learner."
         )
     return arms
+
+
+def classes_split(table: Table, signal: Any) -> np.ndarray | None:
+    """Classes whose pulled arms may move on their own under a signal, bool [C]; None: all.
+
+    Where failures have no signal, an arm of reward 0 never moves on its own, so its class never splits.
+    """
+    silent = signal in signals.SUCCESSES_ONLY and (signal != "pass_at_k" or table.means_within(0.0, math.inf))
+    return table.can_pay if silent else None
 
 
 def base_logit(table: Table) -> np.ndarray | float:

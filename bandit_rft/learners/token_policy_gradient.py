@@ -35,6 +35,7 @@ def bind(
     rollouts: int = 1,
     ddof: int = 1,
     eps: float = 1e-6,
+    k: int | None = None,
     rounds: int,
     row_capacity: int | None = None,
 ) -> Learner:
@@ -45,7 +46,7 @@ def bind(
         step_size: η > 0, per round.
         signal: a name of `bandit_rft.signals` or a function [G] -> [G]; over the rollouts of one prompt.
         rollouts: G, responses a prompt and round.
-        ddof, eps: GRPO's (see `signals.grpo`).
+        ddof, eps: GRPO's (see `signals.grpo`). k: of pass_at_k; None: G.
         rounds: T; it sizes the lazily grown parts of the policy.
         row_capacity: rollouts that may move tokens that no verifier names; None takes the most that the run can need.
 
@@ -59,14 +60,14 @@ def bind(
     """
     if row_capacity is not None and row_capacity < 0:
         raise InputError(f"row_capacity is {row_capacity}: give a whole number of at least 0, or None.")
-    signal_of = signals.make(signal, ddof=ddof, eps=eps)
+    signal_of = signals.make(signal, ddof=ddof, eps=eps, k=k)
     if isinstance(arms, TokenSequences):
-        # Under the raw signal a failure moves nothing, and a needle's only success touches no token but its own.
-        still = signal == "raw" and isinstance(arms.verifier, Needle)
+        # Where only successes teach a failure moves nothing, and a needle's only success touches no token but its own.
+        still = signal in signals.SUCCESSES_ONLY and isinstance(arms.verifier, Needle)
         touches = 0 if still else rounds * rollouts
         return _bind_one(arms, step_size, signal_of, rollouts, touches if row_capacity is None else row_capacity)
     if isinstance(arms, Contexts):
-        still = signal == "raw" and all(isinstance(verifier, Needle) for verifier in arms.verifiers)
+        still = signal in signals.SUCCESSES_ONLY and all(isinstance(verifier, Needle) for verifier in arms.verifiers)
         touches = 0 if still else rounds * rollouts * (arms.prompts if arms.batch == "all" else 1)
         return _bind_many(arms, step_size, signal_of, rollouts, touches if row_capacity is None else row_capacity)
     raise InputError(

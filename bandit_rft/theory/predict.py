@@ -45,7 +45,7 @@ def predict(
         summary: of the policy before the first round: `summarize(arms)`, or a model's measurement.
         step_size: η > 0, of the mean over a round's rollouts.
         rounds: T ≥ 1.
-        signal: one of raw, signed, mean_baseline, rloo, grpo. rollouts: G.
+        signal: a name of `bandit_rft.signals`, pass_at_k with k = G. rollouts: G.
         optimizer: "sgd" (plain gradient ascent) or "adam".
         ddof, eps: GRPO's.
         adam: β1, β2 and ε of Adam. kl_coefficient: β of a KL term to the start. Only the law of the tree knows of both.

@@ -10,10 +10,20 @@ from scipy.integrate import solve_ivp
 from scipy.stats import binom
 
 
-def signal_of(name: str, rewards: np.ndarray, ddof: int = 1, eps: float = 0.0) -> np.ndarray:
-    """Signals of one group's rewards [G], written from the definitions."""
+def signal_of(name: str, rewards: np.ndarray, ddof: int = 1, eps: float = 0.0, k: int | None = None) -> np.ndarray:
+    """Signals of one group's rewards [G], 0 or 1, written from the definitions."""
     group = rewards.size
-    if name == "raw" or (name == "rloo" and group == 1):
+    if name in ("raw", "psr"):
+        return rewards
+    if name == "nsr":
+        return np.where(rewards > 0, 0.0, -1.0)
+    if name == "maxrl":
+        return rewards / max(rewards.mean(), 1.0 / group)
+    if name == "maxrl_centred":
+        return (rewards - rewards.mean()) / max(rewards.mean(), 1.0 / group)
+    if name == "pass_at_k":
+        return np.array([_added_to_others(rewards, g, group if k is None else k) for g in range(group)])
+    if name == "rloo" and group == 1:
         return rewards
     if name == "signed":
         return np.where(rewards > 0, 1.0, -1.0)
@@ -26,12 +36,21 @@ def signal_of(name: str, rewards: np.ndarray, ddof: int = 1, eps: float = 0.0) -
     return np.zeros(group) if np.ptp(rewards) == 0 else (rewards - rewards.mean()) / (rewards.std(ddof=ddof) + eps)
 
 
-def signals_by_count(name: str, group: int, ddof: int = 1, eps: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """(signal of a correct rollout, of a wrong one), [G + 1] each, in a group with k = 0 .. G correct ones."""
+def _added_to_others(rewards: np.ndarray, own: int, k: int) -> float:
+    """k times what one rollout adds to pass@k of itself and k - 1 others, over every choice of them."""
+    others = np.delete(rewards, own)
+    sets = [max(chosen, default=0.0) for chosen in itertools.combinations(others, k - 1)]
+    return k * float(np.mean([max(rewards[own], best) - best for best in sets]))
+
+
+def signals_by_count(
+    name: str, group: int, ddof: int = 1, eps: float = 0.0, k: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(signal of a correct rollout, of a wrong one), [G + 1] each, in a group with 0 .. G correct ones."""
     up, down = np.zeros(group + 1), np.zeros(group + 1)
-    for k in range(group + 1):
-        signal = signal_of(name, (np.arange(group) < k).astype(float), ddof, eps)
-        up[k], down[k] = (signal[0] if k else 0.0), (signal[-1] if k < group else 0.0)
+    for right in range(group + 1):
+        signal = signal_of(name, (np.arange(group) < right).astype(float), ddof, eps, k)
+        up[right], down[right] = (signal[0] if right else 0.0), (signal[-1] if right < group else 0.0)
     return up, down
 
 
@@ -47,13 +66,19 @@ def softmax(logit: np.ndarray) -> np.ndarray:
 
 
 def all_updates(
-    name: str, policy: np.ndarray, correct: np.ndarray, group: int, ddof: int = 1, eps: float = 0.0
+    name: str,
+    policy: np.ndarray,
+    correct: np.ndarray,
+    group: int,
+    ddof: int = 1,
+    eps: float = 0.0,
+    k: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(probability, update [K]) of every group of arms there is."""
     weights, updates = [], []
     for arms in itertools.product(range(policy.size), repeat=group):
         chosen = np.asarray(arms)
-        signal = signal_of(name, correct[chosen].astype(float), ddof, eps)
+        signal = signal_of(name, correct[chosen].astype(float), ddof, eps, k)
         weights.append(np.prod(policy[chosen]))
         updates.append(np.mean(signal[:, None] * (np.eye(policy.size)[chosen] - policy), axis=0))
     return np.asarray(weights), np.asarray(updates)
@@ -102,17 +127,26 @@ def mean_flow(
 
 
 def mean_update_of(
-    name: str, group: int, optimal: int, arms: int, step_size: float, ddof: int = 1, eps: float = 0.0
+    name: str,
+    group: int,
+    optimal: int,
+    arms: int,
+    step_size: float,
+    ddof: int = 1,
+    eps: float = 0.0,
+    k: int | None = None,
 ) -> Callable[[np.ndarray], np.ndarray]:
     """π [K] -> the step's expectation [K], from the binomial law of the number of correct rollouts."""
-    up, down = signals_by_count(name, group, ddof, eps)
-    k, correct = np.arange(group + 1), np.arange(arms) < optimal
+    up, down = signals_by_count(name, group, ddof, eps, k)
+    right, correct = np.arange(group + 1), np.arange(arms) < optimal
 
     def update(policy: np.ndarray) -> np.ndarray:
         p = policy[correct].sum()
-        weight = binom.pmf(k, group, p)
+        weight = binom.pmf(right, group, p)
         # Expected sum of signals of correct and of wrong rollouts; inside a class the arm is drawn by its share.
-        signal = np.where(correct, weight @ (k * up) * policy / p, weight @ ((group - k) * down) * policy / (1 - p))
+        signal = np.where(
+            correct, weight @ (right * up) * policy / p, weight @ ((group - right) * down) * policy / (1 - p)
+        )
         return step_size / group * (signal - signal.sum() * policy)
 
     return update

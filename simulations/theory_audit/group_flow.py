@@ -43,8 +43,10 @@ def _hitting_times_by_group(key: int) -> Measured:
     return joined(found)
 
 
-def _table_flow(name: str, group: int, ddof: int, eps: float, rounds: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    return mean_flow(mean_update_of(name, group, 3, 20, 0.02, ddof, eps), 0.05, 3, 20, rounds)
+def _table_flow(
+    name: str, group: int, ddof: int, eps: float, k: int | None, rounds: list[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    return mean_flow(mean_update_of(name, group, 3, 20, 0.02, ddof, eps, k), 0.05, 3, 20, rounds)
 
 
 def _values(rounds: list[int], **learner: Any) -> Callable[[int], Measured]:
@@ -74,17 +76,22 @@ def _flow_cases() -> list[Case]:
     """The quadrature against an ODE solver on every logit of a table of 20 arms, 3 of them correct."""
     rounds, cases = [50, 200, 500, 1000, 3000, 10000], []
     after = [t + 1 for t in rounds]
-    for name, group, ddof, eps in (
-        ("grpo", 8, 1, 0.1),
-        ("grpo", 5, 0, 0.0),
-        ("signed", 1, 1, 0.0),
-        ("mean_baseline", 4, 1, 0.0),
-        ("rloo", 4, 1, 0.0),
-        ("raw", 2, 1, 0.0),
-        ("grpo", 1, 1, 0.25),
+    for name, group, ddof, eps, k in (
+        ("grpo", 8, 1, 0.1, None),
+        ("grpo", 5, 0, 0.0, None),
+        ("signed", 1, 1, 0.0, None),
+        ("mean_baseline", 4, 1, 0.0, None),
+        ("rloo", 4, 1, 0.0, None),
+        ("raw", 2, 1, 0.0, None),
+        ("grpo", 1, 1, 0.25, None),
+        ("maxrl", 8, 1, 0.0, None),
+        ("maxrl_centred", 8, 1, 0.0, None),
+        ("pass_at_k", 8, 1, 0.0, 4),
+        ("nsr", 4, 1, 0.0, None),
     ):
-        setting = f"{name}, G = {group}, ddof {ddof}, eps {eps:g}, 3 of 20 arms, ODE on every logit"
-        options = {"ddof": ddof, "eps": eps}
+        own = f"ddof {ddof}, eps {eps:g}" if k is None else f"k = {k}"
+        setting = f"{name}, G = {group}, {own}, 3 of 20 arms, ODE on every logit"
+        options = {"ddof": ddof, "eps": eps, "k": k}
 
         def predicted(f: Any, n: str = name, g: int = group, o: Any = options) -> Any:
             return f(n, 0.05, 0.02, 10001, g, 3, np.log(20), **o)
@@ -97,10 +104,10 @@ def _flow_cases() -> list[Case]:
                 x_label="round",
                 y_label="Pass@1",
                 predict=lambda f, predicted=predicted: predicted(f).value[rounds],
-                measure=lambda key, a=(name, group, ddof, eps): exact(_table_flow(*a, rounds)[0]),
+                measure=lambda key, a=(name, group, ddof, eps, k): exact(_table_flow(*a, rounds)[0]),
             )
         )
-        if name == "grpo" and group > 1:
+        if name in ("grpo", "maxrl", "pass_at_k") and group > 1:
             cases.append(
                 Case(
                     entry="pg_group",
@@ -109,7 +116,7 @@ def _flow_cases() -> list[Case]:
                     x_label="round",
                     y_label="cumulative regret",
                     predict=lambda f, predicted=predicted: predicted(f).regret[rounds],
-                    measure=lambda key, a=(name, group, ddof, eps): exact(a[1] * _table_flow(*a, after)[1]),
+                    measure=lambda key, a=(name, group, ddof, eps, k): exact(a[1] * _table_flow(*a, after)[1]),
                 )
             )
     return cases

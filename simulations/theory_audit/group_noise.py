@@ -13,23 +13,25 @@ from simulations.theory_audit.explicit_groups import all_updates, symmetric_poli
 PROBABILITIES = (0.03, 0.1, 0.3, 0.5, 0.8)
 
 
-def _moments(name: str, p: float, optimal: int, number: int, group: int, ddof: int, eps: float) -> np.ndarray:
+def _moments(
+    name: str, p: float, optimal: int, number: int, group: int, ddof: int, eps: float, k: int | None = None
+) -> np.ndarray:
     """(|E u|^2, E |u|^2) over every group of arms of a table."""
     correct = np.arange(number) < optimal
-    weight, update = all_updates(name, symmetric_policy(p, optimal, number), correct, group, ddof, eps)
+    weight, update = all_updates(name, symmetric_policy(p, optimal, number), correct, group, ddof, eps, k)
     return np.array([np.sum((weight @ update) ** 2), weight @ np.sum(update**2, axis=1)])
 
 
-def _moment_case(name: str, which: int, group: int, ddof: int = 1, eps: float = 0.0) -> Case:
+def _moment_case(name: str, which: int, group: int, ddof: int = 1, eps: float = 0.0, k: int | None = None) -> Case:
+    setting = f"{name}, G = {group}, " + (f"ddof {ddof}, eps {eps:g}" if k is None else f"k = {k}")
     return Case(
         entry="update_second_moment",
-        instance=f"{name}, G = {group}, ddof {ddof}, eps {eps:g}, 2 of 5 arms, every group enumerated: "
-        + ("norm of the mean", "mean of the norm")[which],
+        instance=f"{setting}, 2 of 5 arms, every group enumerated: " + ("norm of the mean", "mean of the norm")[which],
         x=PROBABILITIES,
         x_label="p",
         y_label=("squared norm of the mean update", "mean squared norm of the update")[which],
-        predict=lambda f: [f(name, p, group, 2, np.log(5), ddof=ddof, eps=eps)[which] for p in PROBABILITIES],
-        measure=lambda key: exact([_moments(name, p, 2, 5, group, ddof, eps)[which] for p in PROBABILITIES]),
+        predict=lambda f: [f(name, p, group, 2, np.log(5), ddof=ddof, eps=eps, k=k)[which] for p in PROBABILITIES],
+        measure=lambda key: exact([_moments(name, p, 2, 5, group, ddof, eps, k)[which] for p in PROBABILITIES]),
     )
 
 
@@ -61,6 +63,9 @@ def _unequal_second_moment(p: float) -> float:
 
 MOMENT_CASES = (
     *(_moment_case(name, which, 3) for name in ("raw", "signed", "mean_baseline", "rloo") for which in (0, 1)),
+    *(_moment_case(name, which, 4) for name in ("maxrl", "maxrl_centred") for which in (0, 1)),
+    *(_moment_case(name, which, 3) for name in ("psr", "nsr") for which in (0, 1)),
+    *(_moment_case("pass_at_k", which, 4, k=3) for which in (0, 1)),
     *(_moment_case("grpo", which, 4, ddof, eps) for ddof, eps in ((0, 0.0), (1, 0.2)) for which in (0, 1)),
     _moment_case("grpo", 1, 1, 1, 0.25),
     _moment_case("rloo", 1, 1),
@@ -131,6 +136,7 @@ SNR_CASES = (
     _snr_case("mean baseline", lambda p: p),
     _snr_case("signed reward", lambda p: 0.5),
     _snr_case("baseline .2", lambda p: 0.2),
+    _snr_case("nsr: wrong answers alone", lambda p: 1.0),
     Case(
         entry="snr2",
         instance="signed over raw, 1000 of 3000 arms correct: above 1 only for p > 1/4",

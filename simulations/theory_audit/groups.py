@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from scipy.stats import binom
 from bandit_rft import arms, learners, run
 from simulations.theory_audit import group_flow, group_noise, regularised, verifiable
 from simulations.theory_audit.case import Case, Measured, exact, joined, of_seeds
-from simulations.theory_audit.explicit_groups import signals_by_count
+from simulations.theory_audit.explicit_groups import signal_of, signals_by_count
 
 PROBABILITIES = (0.03, 0.1, 0.3, 0.5, 0.8)
 GROUPS = (2, 4, 8)
@@ -48,12 +49,12 @@ def _over(points: tuple[float, ...], name: str, **fixed: Any) -> Callable[[int],
     return measure
 
 
-def _by_count(group: int, ddof: int, eps: float) -> np.ndarray:
-    """GRPO's drift over the raw reward's at PROBABILITIES, summed over the law of the number of correct rollouts."""
-    up, down = signals_by_count("grpo", group, ddof, eps)
-    k, p = np.arange(group + 1), np.asarray(PROBABILITIES)[:, None]
-    drift = (k * up * (1 - p) - (group - k) * down * p) / group
-    return (binom.pmf(k, group, p) * drift).sum(axis=1) / (p * (1 - p))[:, 0]
+def _by_count(signal: str, group: int, **options: Any) -> np.ndarray:
+    """A signal's drift over the raw reward's at PROBABILITIES, summed over the number of correct rollouts."""
+    up, down = signals_by_count(signal, group, **options)
+    right, p = np.arange(group + 1), np.asarray(PROBABILITIES)[:, None]
+    drift = (right * up * (1 - p) - (group - right) * down * p) / group
+    return (binom.pmf(right, group, p) * drift).sum(axis=1) / (p * (1 - p))[:, 0]
 
 
 def _dead_share(key: int, p: float, groups: tuple[int, ...]) -> Measured:
@@ -123,8 +124,38 @@ def _grpo_exact(ddof: int, group: int, eps: float) -> Case:
         x_label="p",
         y_label="drift over that of the raw reward",
         predict=lambda f: f("grpo", np.asarray(PROBABILITIES), group, ddof, eps),
-        measure=lambda key: exact(_by_count(group, ddof, eps)),
+        measure=lambda key: exact(_by_count("grpo", group, ddof=ddof, eps=eps)),
     )
+
+
+def _by_p(signal: str, group: int, **k: int) -> Case:
+    """A signal whose multiplier depends on p, but for GRPO. Above p = .5 nearly all groups of MaxRL move alike."""
+    points = PROBABILITIES[1:4]
+    return Case(
+        entry="drift_multiplier",
+        instance=f"{signal}{_shown(k)}, G = {group}, one real update on two arms",
+        x=points,
+        x_label="p",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: f(signal, np.asarray(points), group, **k),
+        measure=_over(points, "p", signal=signal, rollouts=group, seeds=5000, **k),
+    )
+
+
+def _by_p_exact(signal: str, group: int, **k: int) -> Case:
+    return Case(
+        entry="drift_multiplier",
+        instance=f"{signal}{_shown(k)}, G = {group}, summed over the number of correct rollouts",
+        x=PROBABILITIES,
+        x_label="p",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: f(signal, np.asarray(PROBABILITIES), group, **k),
+        measure=lambda key: exact(_by_count(signal, group, **k)),
+    )
+
+
+def _shown(k: dict[str, int]) -> str:
+    return "".join(f", k = {value}" for value in k.values())
 
 
 MULTIPLIER_CASES = (
@@ -132,6 +163,25 @@ MULTIPLIER_CASES = (
     _constant_signal("signed"),
     _constant_signal("mean_baseline"),
     _constant_signal("rloo"),
+    _constant_signal("psr"),
+    _constant_signal("nsr"),
+    Case(
+        entry="drift_multiplier",
+        instance="grpo, 2 rollouts and 6 more for mean and spread alone: G = 8, one real update on two arms",
+        x=PROBABILITIES[1:],
+        x_label="p",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: f("grpo", np.asarray(PROBABILITIES[1:]), 8),
+        measure=_over(PROBABILITIES[1:], "p", signal="grpo", rollouts=2, extra_rollouts=6, eps=0.0, seeds=5000),
+    ),
+    _by_p("maxrl", 4),
+    _by_p("maxrl_centred", 4),
+    _by_p("pass_at_k", 8, k=4),
+    _by_p_exact("maxrl", 64),
+    _by_p_exact("maxrl_centred", 64),
+    _by_p_exact("pass_at_k", 10, k=1),
+    _by_p_exact("pass_at_k", 10, k=3),
+    _by_p_exact("pass_at_k", 8),
     _grpo(0, 8, 5000),
     _grpo(1, 8, 5000),
     _grpo_exact(0, 8, 0.0),
@@ -155,6 +205,17 @@ MULTIPLIER_CASES = (
         y_label="drift over that of the raw reward",
         predict=lambda f: f("grpo", np.asarray(PROBABILITIES[1:]), 8),
         measure=_over(PROBABILITIES[1:], "p", signal="grpo", rollouts=8, eps=0.0, noise=(0.9, 0.1), seeds=5000),
+        inside=False,
+        why="Rewards are noisy, not a function of the answer; noisy_verifier has the law.",
+    ),
+    Case(
+        entry="drift_multiplier",
+        instance="maxrl, G = 8, a verifier with rates .9 and .1",
+        x=PROBABILITIES[1:],
+        x_label="p",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: f("maxrl", np.asarray(PROBABILITIES[1:]), 8),
+        measure=_over(PROBABILITIES[1:], "p", signal="maxrl", rollouts=8, noise=(0.9, 0.1), seeds=5000),
         inside=False,
         why="Rewards are noisy, not a function of the answer; noisy_verifier has the law.",
     ),
@@ -226,8 +287,74 @@ DEAD_CASES = (
 )
 
 
+def _windowed(signal: str, past: float, now: float, rollouts: int, window: int, **options: Any) -> float:
+    """Drift over the raw reward's, summed over every outcome of the window by itertools, on two arms."""
+    total = 0.0
+    for rewards in itertools.product((0.0, 1.0), repeat=window):
+        scores = np.asarray(rewards)
+        chance = np.where(np.arange(window) < rollouts, now, past)
+        advantage = signal_of(signal, scores, **options)[:rollouts]
+        along = np.where(scores[:rollouts] > 0, 1 - now, -now)
+        total += np.prod(np.where(scores > 0, chance, 1 - chance)) * np.mean(advantage * along)
+    return total / (now * (1 - now))
+
+
+def _second_round(key: int, p: float) -> Measured:
+    """Drift in the second round of real runs, whose window holds the first round's scores; two arms, a tiny step."""
+    history = run(
+        arms.Bernoulli((1.0, 0.0), base_mass=(p, 1 - p)),
+        learners.SoftmaxPolicyGradient(step_size=1e-6, signal="grpo", rollouts=2, window=4, eps=0.0),
+        rounds=3,
+        seeds=5000,
+        key=key,
+    )
+    logit = np.log(history.value) - np.log1p(-history.value)
+    return of_seeds((logit[:, 2] - logit[:, 1]) / (1e-6 * 2 * p * (1 - p)))
+
+
+def _window_case(signal: str, rollouts: int, **options: Any) -> Case:
+    now = (0.1, 0.3, 0.6, 0.9)
+    shown = "".join(f", {name} {value:g}" for name, value in options.items())
+    return Case(
+        entry="score_window_drift",
+        instance=f"{signal}{shown}, G = {rollouts}, W = 7, older scores of chance .2, every window enumerated",
+        x=now,
+        x_label="p now",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: [f(p, rollouts, 7, 0.2, signal, **options) for p in now],
+        measure=lambda key: exact([_windowed(signal, 0.2, p, rollouts, 7, **options) for p in now]),
+    )
+
+
+WINDOW_CASES = (
+    _window_case("grpo", 1, ddof=1),
+    _window_case("grpo", 3, ddof=0, eps=0.1),
+    _window_case("mean_baseline", 2),
+    Case(
+        entry="score_window_drift",
+        instance="grpo, G = 2, W = 4, second round of real runs on two arms, step 1e-6",
+        x=(0.1, 0.3, 0.6),
+        x_label="p now",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: [f(p, 2, 4) for p in (0.1, 0.3, 0.6)],
+        measure=lambda key: joined([_second_round(key + i, p) for i, p in enumerate((0.1, 0.3, 0.6))]),
+    ),
+    Case(
+        entry="score_window_drift",
+        instance="grpo, ddof 1, G = 1, W = 7, the older scores' chance of .2 taken for today's",
+        x=(0.3, 0.6, 0.9),
+        x_label="p now",
+        y_label="drift over that of the raw reward",
+        predict=lambda f: [f(p, 1, 7) for p in (0.3, 0.6, 0.9)],
+        measure=lambda key: exact([_windowed("grpo", 0.2, p, 1, 7) for p in (0.3, 0.6, 0.9)]),
+        inside=False,
+        why="The policy has moved since the older scores were drawn: their chance must be given.",
+    ),
+)
+
 CASES: tuple[Case, ...] = (
     *MULTIPLIER_CASES,
+    *WINDOW_CASES,
     *DEAD_CASES,
     *group_flow.CASES,
     *group_noise.CASES,

@@ -92,6 +92,7 @@ NOISY_CASES = (
     _noisy_exact("rloo", 0.2, 0.7),
     _noisy_exact("grpo", 0.8, 0.3, 1, 0.1),
     _noisy_exact("grpo", 0.9, 0.05, 0),
+    *(_noisy_exact(name, 0.8, 0.3) for name in ("maxrl", "maxrl_centred", "pass_at_k", "nsr")),
     _noisy_exact("grpo", 0.8, 0.3, 1, 0.25, 1),
     Case(
         entry="noisy_verifier",

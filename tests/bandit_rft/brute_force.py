@@ -17,6 +17,12 @@ def signal_of(name: str, rewards: np.ndarray) -> np.ndarray:
         return rewards
     if name == "signed":
         return np.where(rewards > 0, 1.0, -1.0)
+    if name == "nsr":
+        return rewards - 1
+    if name == "maxrl":
+        return rewards / np.maximum(rewards.mean(axis=1, keepdims=True), 1 / group)
+    if name == "pass_at_k":  # k = G: a rollout counts where all others fail
+        return group * rewards * (rewards.sum(axis=1, keepdims=True) == 1)
     if name == "mean_baseline":
         return centred
     if name == "rloo":

@@ -133,6 +133,8 @@ class SurrogateGradient(Softmax):
             self.sum, self.count = self.sum + own.sum(axis=1), self.count + self.group
         elif self.extra and self.signal == "mean_baseline":
             signal = own - extra.mean(axis=1, keepdims=True)
+        elif self.signal == "maxrl":
+            signal = own / np.maximum(reward.mean(axis=1, keepdims=True), 1 / reward.shape[1])
         elif self.signal == "rloo":
             signal = own - (reward.sum(axis=1, keepdims=True) - own) / (reward.shape[1] - 1)
         elif self.signal == "mean_baseline":

@@ -95,7 +95,10 @@ def test_explore_until_success_agrees_in_law(replacement: bool) -> None:
     assert stats.ks_2samp(history.regret("pulled")[:, -1], regret).pvalue > LEVEL
 
 
-@pytest.mark.parametrize(("signal", "rollouts"), [("raw", 1), ("mean_baseline", 4), ("grpo", 8), ("rloo", 6)])
+@pytest.mark.parametrize(
+    ("signal", "rollouts"),
+    [("raw", 1), ("mean_baseline", 4), ("grpo", 8), ("rloo", 6), ("maxrl", 5), ("nsr", 3), ("pass_at_k", 3)],
+)
 def test_policy_gradient_path_by_path(signal: str, rollouts: int) -> None:
     """Shared draws: the explicit policy (every arm its own logit) and the rows give every arm the same probability,
     each round.
@@ -141,5 +144,5 @@ def test_policy_gradient_path_by_path(signal: str, rollouts: int) -> None:
             worst = max(worst, float(np.abs(np.sort(ours) - np.sort(theirs)).max()))
             assert np.bincount(np.repeat(np.asarray(state.rows.class_index), count)).tolist() == COUNTS
         assert worst < 1e-13
-        if signal != "raw":
+        if signal not in ("raw", "maxrl", "pass_at_k"):  # under these failures take no rows
             assert int(jnp.sum(state.rows.used)) > 3 + rollouts

@@ -1,11 +1,13 @@
 """Signals against definitions worked by hand, and the fixed points that users trip over."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit_rft import signals
+from bandit_rft import arms, learners, signals
 from bandit_rft.errors import InputError
 
 REWARDS = [1.0, 0.0, 0.0, 1.0, 0.0]
@@ -42,7 +44,69 @@ def test_dead_group_is_exactly_zero(value: float) -> None:
         assert of("grpo", [value] * 3, **options).tolist() == [0.0, 0.0, 0.0]
 
 
+def test_signals_of_successes_and_failures() -> None:
+    np.testing.assert_allclose(of("maxrl", REWARDS), [2.5, 0, 0, 2.5, 0])
+    np.testing.assert_allclose(of("maxrl_centred", REWARDS), [1.5, -1, -1, 1.5, -1])
+    np.testing.assert_allclose(of("psr", REWARDS), REWARDS)
+    np.testing.assert_allclose(of("nsr", REWARDS), [0, -1, -1, 0, -1])
+    np.testing.assert_allclose(of("psr", REWARDS) + of("nsr", REWARDS), of("signed", REWARDS))
+    assert of("maxrl", [1.0]).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("name", ["maxrl", "maxrl_centred"])
+def test_groups_without_success_have_no_maxrl_signal(name: str) -> None:
+    """Catches 0/0, and a negative mean that turns the direction of learning round."""
+    for rewards in ([0.0, 0.0, 0.0], [-1.0, -1.0, 1.0], [0.0]):
+        assert of(name, rewards).tolist() == [0.0] * len(rewards)
+    assert of("maxrl_centred", [0.1] * 3).tolist() == [0.0] * 3
+
+
+def test_pass_at_k_is_what_a_rollout_adds_to_the_best_of_others() -> None:
+    """Against every choice of k − 1 others, rewards with ties and below 0 among them. Catches weights of order
+    statistics off by one, and tied rewards told apart.
+    """
+    generator = np.random.default_rng(3)
+    for group in range(1, 7):
+        for k in range(1, group + 1):
+            rewards = generator.integers(-1, 3, group) / 2
+            want = []
+            for own in range(group):
+                sets = itertools.combinations(np.delete(rewards, own), k - 1)
+                want.append(k * np.mean([max(rewards[own] - max(s), 0.0) if s else rewards[own] for s in sets]))
+            np.testing.assert_allclose(of("pass_at_k", rewards.tolist(), k=k), want, atol=1e-12)
+
+
+def test_pass_at_k_keeps_its_digits_in_large_groups() -> None:
+    """Catches binomials that overflow. Of 1000 rollouts the single correct one beats every set of 63 others."""
+    with jax.enable_x64(False):
+        found = np.asarray(signals.pass_at_k(jnp.zeros(1000, jnp.float32).at[7].set(1.0), k=64))
+    assert found.dtype == np.float32
+    assert found[7] == 64.0
+    assert np.count_nonzero(found) == 1
+
+
+@pytest.mark.parametrize("signal", ["maxrl", "pass_at_k", "psr"])
+def test_failures_take_no_rows_where_they_teach_nothing(signal: str) -> None:
+    """Catches a table of 10^100 arms that splits off a row for each wrong arm pulled, for signals that leave it."""
+    table = arms.Needle(log10_arms=100, p0=0.1)
+    learner = learners.SoftmaxPolicyGradient(step_size=0.5, signal=signal, rollouts=8, k=3)
+    plain = learners.SoftmaxPolicyGradient(step_size=0.5, rollouts=8)
+    sizes = [
+        [leaf.shape for leaf in jax.tree.leaves(one.bind(table, rounds=1000).init(jax.random.key(0)))]
+        for one in (learner, plain)
+    ]
+    assert sizes[0] == sizes[1]
+
+
 def test_refusals() -> None:
+    with pytest.raises(InputError, match="k = 9 and 8 rollouts"):
+        learners.SoftmaxPolicyGradient(step_size=0.1, signal="pass_at_k", rollouts=8, k=9)
+    with pytest.raises(InputError, match="k = 9 and 8 rollouts"):
+        learners.NaturalPolicyGradient(step_size=0.1, signal="pass_at_k", rollouts=8, k=9)
+    with pytest.raises(InputError, match="k = 4 and 3 rollouts"):
+        of("pass_at_k", [1.0, 0.0, 0.0], k=4)
+    with pytest.raises(InputError, match="k is 0"):
+        signals.make("pass_at_k", k=0)
     with pytest.raises(InputError, match="Signal 'gae' is unknown"):
         signals.make("gae")
     with pytest.raises(InputError, match="ddof is 2"):

@@ -33,6 +33,7 @@ CASES = {
     "KL": ({"kl_coefficient": 0.2, "rollouts": 2, "signal": "rloo"}, {"kl": 0.2}),
     "running baseline": ({"signal": "running_baseline"}, {}),
     "extra rollouts": ({"signal": "mean_baseline", "rollouts": 2, "extra_rollouts": 3}, {"extra": 3}),
+    "extra rollouts, maxrl": ({"signal": "maxrl", "rollouts": 2, "extra_rollouts": 3}, {"extra": 3}),
     "extra rollouts, leave one out": ({"signal": "rloo", "rollouts": 2, "extra_rollouts": 2}, {"extra": 2}),
 }
 
@@ -102,7 +103,7 @@ def test_a_huge_set_stays_finite() -> None:
         ({"replay": -1}, "replay is -1"),
         ({"clip": 0.0}, "clip is 0.0"),
         ({"entropy_coefficient": -1.0}, "entropy_coefficient is -1.0"),
-        ({"extra_rollouts": 2}, "use mean_baseline or rloo"),
+        ({"extra_rollouts": 2}, "use mean_baseline, rloo, grpo, maxrl or maxrl_centred"),
     ],
 )
 def test_refusals(arguments: dict, message: str) -> None:

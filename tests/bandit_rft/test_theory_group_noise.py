@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from bandit_rft import theory
+from bandit_rft import signals, theory
 from bandit_rft.errors import InputError
 from bandit_rft.theory.policy_gradient.group_flow import GroupFlowLaw
 
@@ -89,7 +89,7 @@ def test_a_run_drawn_from_the_law_is_the_curve():
     np.testing.assert_allclose(flow.value_band()[0], flow.value, rtol=1e-9)
 
 
-@pytest.mark.parametrize("signal", ["raw", "signed", "mean_baseline", "rloo", "grpo"])
+@pytest.mark.parametrize("signal", signals.NAMES)
 @pytest.mark.parametrize("group", [1, 2, 7, 10_000])
 @pytest.mark.parametrize("p", [1e-300, 0.2, 1 - 1e-12])
 def test_moments_agree_with_the_multiplier(signal, group, p):
@@ -104,7 +104,7 @@ def test_moments_agree_with_the_multiplier(signal, group, p):
 def test_snr2_is_the_limit_of_the_moments():
     """The diffuse formula is the exact ratio on a table with very many arms of both classes."""
     for p in (0.01, 0.3, 0.9):
-        for signal, baseline in (("raw", 0.0), ("signed", 0.5)):
+        for signal, baseline in (("raw", 0.0), ("psr", 0.0), ("signed", 0.5), ("nsr", 1.0)):
             exact = theory.update_second_moment(signal, p, 1, 10**9, math.log(3e9))
             ratio = exact.mean_square / exact.second_moment
             assert theory.snr2(p, 1e-9 + 5e-10, baseline) == pytest.approx(ratio, rel=1e-6)
@@ -125,10 +125,14 @@ def test_snr2_orders_the_baselines():
 def test_noisy_verifier_limits():
     """A perfect verifier is drift_multiplier; a coin teaches nothing; a liar unlearns at the same speed."""
     p = np.array([1e-300, 0.01, 0.5, 1 - 1e-12])
-    for signal in ("raw", "signed", "mean_baseline", "rloo", "grpo"):
+    for signal in signals.NAMES:
         exact = theory.drift_multiplier(signal, p, 8)
         np.testing.assert_allclose(theory.noisy_verifier(1.0, 0.0, signal, p, 8), exact, rtol=1e-12)
-        np.testing.assert_allclose(theory.noisy_verifier(0.0, 1.0, signal, p, 8), -np.asarray(exact), rtol=1e-12)
+        if signal in ("raw", "signed", "mean_baseline", "rloo", "grpo", "psr", "nsr"):
+            np.testing.assert_allclose(theory.noisy_verifier(0.0, 1.0, signal, p, 8), -np.asarray(exact), rtol=1e-12)
+        else:  # successes and failures change places, and M is not the same at p and 1 - p
+            swapped = -theory.drift_multiplier(signal, 0.7, 8)
+            assert theory.noisy_verifier(0.0, 1.0, signal, 0.3, 8) == pytest.approx(swapped, rel=1e-12)
         for rate in (0.0, 0.4, 1.0):
             assert np.all(theory.noisy_verifier(rate, rate, signal, p, 8) == 0.0)
     # Rare successes lose GRPO's gain sqrt(G - 1) to false positives: the spread is that of the noise.

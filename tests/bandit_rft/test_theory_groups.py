@@ -2,18 +2,30 @@
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
+from scipy.special import expit
 
 from bandit_rft import theory
 from bandit_rft.errors import InputError
 
 
-def signal_of(name, rewards, ddof, eps):
+def signal_of(name, rewards, ddof, eps, k=None):
     group = len(rewards)
-    if name == "raw":
+    if name in ("raw", "psr"):
         return rewards
+    if name == "nsr":
+        return rewards - 1
+    if name in ("maxrl", "maxrl_centred"):
+        right = rewards.sum()
+        return np.zeros(group) if right == 0 else rewards * group / right - (name == "maxrl_centred")
+    if name == "pass_at_k":
+        # A correct rollout adds to the sets of k - 1 others that are all wrong.
+        wrong = group - int(rewards.sum())
+        return rewards * k * math.comb(wrong, k - 1) / math.comb(group - 1, k - 1)
     if name == "signed":
         return 2 * rewards - 1
     if name == "mean_baseline":
@@ -25,14 +37,14 @@ def signal_of(name, rewards, ddof, eps):
     return np.zeros(group) if np.ptp(rewards) == 0 else (rewards - rewards.mean()) / (rewards.std(ddof=ddof) + eps)
 
 
-def enumerated_multiplier(name, p, group, ddof, eps):
+def enumerated_multiplier(name, p, group, ddof=1, eps=0.0, k=None):
     """E[mean_g A_g score_g] / grad p by brute force over every group of arms of a 3-armed softmax, arm 0 correct."""
     policy = np.array([p, 0.4 * (1 - p), 0.6 * (1 - p)])
     gradient = p * (np.eye(3)[0] - policy)
     update = np.zeros(3)
     for arms in itertools.product(range(3), repeat=group):
         rewards = np.array([float(arm == 0) for arm in arms])
-        signals = signal_of(name, rewards, ddof, eps)
+        signals = signal_of(name, rewards, ddof, eps, k)
         update += np.prod(policy[list(arms)]) * np.mean(signals[:, None] * (np.eye(3)[list(arms)] - policy), axis=0)
     ratios = update / gradient
     np.testing.assert_allclose(ratios, ratios[0], rtol=1e-9, atol=1e-12)  # the update is parallel to grad p
@@ -47,6 +59,61 @@ def test_drift_multiplier_equals_enumeration(name, group, ddof, eps):
         expected = enumerated_multiplier(name, p, group, ddof, eps)
         got = theory.drift_multiplier(name, p=p, rollouts=group, ddof=ddof, eps=eps)
         assert got == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["maxrl", "maxrl_centred", "psr", "nsr"])
+@pytest.mark.parametrize("group", [1, 2, 3, 5])
+def test_signals_of_successes_and_failures_equal_enumeration(name, group):
+    """Catches pass@G for pass@(G-1), and a drift of NSR that differs from PSR's."""
+    for p in (0.03, 0.5, 0.9):
+        got = theory.drift_multiplier(name, p, group)
+        assert got == pytest.approx(enumerated_multiplier(name, p, group), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize(("group", "k"), [(1, 1), (2, 1), (2, 2), (5, 1), (5, 2), (5, 4), (5, 5)])
+def test_pass_at_k_equals_enumeration_whatever_the_group(group, k):
+    """Catches an estimate that is unbiased at k = G alone, and the exponent k for k - 1."""
+    for p in (0.03, 0.5, 0.9):
+        got = theory.drift_multiplier("pass_at_k", p, group, k=k)
+        assert got == pytest.approx(enumerated_multiplier("pass_at_k", p, group, k=k), rel=1e-9)
+        assert got == pytest.approx(k * (1 - p) ** (k - 1), rel=1e-12)
+    assert theory.drift_multiplier("pass_at_k", 0.3, group) == theory.drift_multiplier("pass_at_k", 0.3, group, k=group)
+
+
+@pytest.mark.parametrize("signal", ["maxrl", "maxrl_centred", "pass_at_k"])
+def test_multipliers_keep_their_digits_at_both_ends(signal):
+    """In exact fractions. Catches 1 - (1-p)^G taken as a difference, and a logit beyond which p has no float."""
+    group, k = 1000, 7
+    for p in (1e-300, 1e-12, 0.4, 1 - 1e-12):
+        q = 1 - Fraction(p)
+        draws = {"maxrl": group, "maxrl_centred": group - 1}.get(signal)
+        exact = k * q ** (k - 1) if draws is None else (1 - q**draws) / Fraction(p) if p > 1e-13 else Fraction(draws)
+        got = theory.drift_multiplier(signal, p, group, k=k)
+        assert got == pytest.approx(float(exact), rel=1e-4 if p > 0.9 and draws is None else 1e-9)
+    flow = theory.pg_group(signal, 1e-299, 1e-3, 10, group, k=k, kappa=1.0)
+    assert np.all(flow.value == pytest.approx(1e-299, rel=1e-6))
+
+
+def test_pass_at_k_stalls_and_its_flow_says_so():
+    """Catches panels too wide for a multiplier that falls by e^(-k dp), a speed of 0 divided by, and a time to a level
+    that no run reaches.
+    """
+    for k in (2, 20, 300):
+        flow = theory.pg_group("pass_at_k", 1e-3, 0.05, 10**5, 1000, k=k, kappa=1.0)
+        found = solve_ivp(
+            lambda _, z, k=k: 0.05 * expit(z) * expit(-z) * k * expit(-z) ** (k - 1),
+            (0.0, 99_999.0),
+            [math.log(1e-3 / (1 - 1e-3))],
+            "DOP853",
+            [10.0, 1000.0, 99_999.0],
+            rtol=1e-11,
+            atol=1e-11,
+        )
+        assert flow.at is not None
+        at = [int(np.searchsorted(flow.at, t)) for t in found.t]
+        np.testing.assert_allclose(flow.value[at], expit(found.y[0]), rtol=1e-7)
+    assert flow.mean_hitting_time(0.99) == math.inf
+    assert math.isfinite(flow.mean_hitting_time(0.02))
 
 
 def test_grpo_limits_and_stability():
@@ -79,6 +146,11 @@ def test_dead_groups_by_enumeration():
         lambda: theory.drift_multiplier("grpo", 0.5, 0),
         lambda: theory.drift_multiplier("grpo", 0.5, 4, ddof=2),
         lambda: theory.drift_multiplier("grpo", 0.5, 4, eps=-1.0),
+        lambda: theory.drift_multiplier("maxrl", rollouts=4),
+        lambda: theory.drift_multiplier("pass_at_k", 0.5, 4, k=5),
+        lambda: theory.drift_multiplier("pass_at_k", 0.5, 4, k=0),
+        lambda: theory.drift_multiplier("pass_at_k", rollouts=4, k=2),
+        lambda: theory.pg_group("maxrl_centred", 0.1, 0.1, 10, 1),
         lambda: theory.dead_group_probability(0.0, 4),
         lambda: theory.describe("pg_jump"),
     ],

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bandit_rft import signals
 from llm_bridge.bandits.prompt_arms import PromptArms
 from llm_bridge.sampling.rollouts import Rollouts
 from tests.llm_bridge import toy
@@ -228,3 +229,31 @@ def test_replay_without_a_clip_keeps_its_ratio(arms):
     _, want = down(arms, state.params, rollouts, np.ones(1), low=np.inf, high=np.inf)
     assert_moved(state.params, after.params, want, 0.025)
     assert np.isnan(float(after.metrics["ratio_outside"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "by_hand"),
+    [
+        ("maxrl", [2, 0, 0, 2, 0, 0, 4, 0]),
+        ("maxrl_centred", [1, -1, -1, 1, -1, -1, 3, -1]),
+        ("pass_at_k", [0, 0, 0, 0, 0, 0, 4, 0]),
+        ("nsr", [0, -1, -1, 0, -1, -1, 0, -1]),
+    ],
+)
+def test_signals_of_successes_and_failures_are_of_each_prompt(arms, name, by_hand):
+    """Catches a mean reward of the round for that of the prompt, and a k of pass_at_k that is not the group's size."""
+    rollouts = answered(arms, np.repeat([1, 3], 4))
+    rewards = np.array([1, 0, 0, 1, 0, 0, 1, 0], np.float32)
+    bound, state = start(arms, prompts=2, rollouts=4, signal=name, learning_rate=0.1)
+    after = bound.update(state, rollouts, jnp.asarray(rewards))
+    _, want = down(arms, state.params, rollouts, np.array(by_hand, np.float32))
+    assert_moved(state.params, after.params, want, 0.1, rtol=1e-3)
+
+
+def test_pass_at_k_takes_a_k_as_a_function(arms):
+    """k = 2 of 4: a correct response counts with the share of single others that are wrong."""
+    rollouts = answered(arms, np.repeat([1], 4))
+    bound, state = start(arms, rollouts=4, signal=signals.make("pass_at_k", k=2), learning_rate=0.1)
+    after = bound.update(state, rollouts, jnp.asarray([1.0, 0.0, 0.0, 1.0], jnp.float32))
+    _, want = down(arms, state.params, rollouts, np.array([4 / 3, 0, 0, 4 / 3], np.float32))
+    assert_moved(state.params, after.params, want, 0.1, rtol=1e-3)

@@ -8,6 +8,7 @@ published_rates.py   rates as papers state them
 groups.py            what a signal's normalisation does to the mean update of a group of rollouts
 group_flow.py        the flow of that mean update; grpo_flow.py: very large groups in closed form
 group_noise.py       the noise of that update
+score_window.py      the drift where mean and spread are those of a window of scores
 noisy_verifier.py    what a verifier that errs leaves of the drift
 clipped.py           PPO's clip
 delayed.py           rewards that come late
@@ -42,6 +43,7 @@ from bandit_rft.theory.policy_gradient.published_rates import (
     mei_2020_gap,
 )
 from bandit_rft.theory.policy_gradient.rare_start import ColdStart, Takeover, pg_cold_start, pg_monopoly
+from bandit_rft.theory.policy_gradient.score_window import score_window_drift
 from bandit_rft.theory.policy_gradient.share_flow import path_instability, pg_ode_general
 from bandit_rft.theory.policy_gradient.softmax import pg_jump_single, pg_ode
 
@@ -75,6 +77,7 @@ __all__ = [
     "ppo_clip_floor",
     "ppo_jump_single",
     "regret_per_log_round",
+    "score_window_drift",
     "snr2",
     "symmetric_entropy",
     "two_arm_regret_exponent",

@@ -15,7 +15,7 @@ from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import about, entry
 from bandit_rft.theory.laws.curve_law import GroupCurve
-from bandit_rft.theory.policy_gradient.groups import check_group, multiplier
+from bandit_rft.theory.policy_gradient.groups import SIGNALS, check_group, check_k, multiplier
 from bandit_rft.theory.policy_gradient.softmax import table_kappa
 from bandit_rft.theory.prediction import Prediction, rounds_shown
 
@@ -24,7 +24,9 @@ __all__ = ["ASSUMPTIONS", "UNITS", "GroupFlowLaw", "check_start", "large_step", 
 _LEAST_P0 = 1e-300  # below it 1/p0 overflows
 _LARGE_STEP = 0.2  # of the step size times kappa, above which noise and curvature of single rounds show
 _PANEL = 1.0 / 512.0  # of the logit: Hermite interpolation is then good to 3e-10
-_EDGES = _PANEL * np.arange(513)  # of the panels integrated at once
+_PANELS = np.arange(513)  # edges of the panels integrated at once
+_BEND = 8.0  # slope of ln M in the logit up to which panels of that width do
+_LEAST_GAIN = 1e-200  # of M: where pass_at_k is below, nothing moves within any number of rounds
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(2)  # on a panel good to 1e-14
 
 UNITS = {
@@ -62,6 +64,7 @@ class GroupFlowLaw(GroupCurve):
     rollouts: int
     ddof: int
     eps: float
+    k: int = 1
 
     @property
     def start(self) -> float:
@@ -70,9 +73,17 @@ class GroupFlowLaw(GroupCurve):
 
     def speed(self, logit: np.ndarray) -> np.ndarray:
         """dz/dt at logits of any shape."""
-        log_p, log_q = log_expit(logit), log_expit(-logit)
-        gain = multiplier(self.signal, log_p, log_q, self.rollouts, self.ddof, self.eps)
-        return self.rate * np.exp(log_p + log_q) * gain
+        drift = self.rate * np.exp(log_expit(logit) + log_expit(-logit))
+        return drift * np.maximum(self.gain(logit), _LEAST_GAIN)
+
+    def gain(self, logit: np.ndarray) -> np.ndarray:
+        """M at logits of any shape."""
+        return multiplier(self.signal, log_expit(logit), log_expit(-logit), self.rollouts, self.ddof, self.eps, self.k)
+
+    def edges(self, rise: float) -> np.ndarray:
+        """Edges of the next panels [513]. Where pass_at_k falls fast, panels are shorter: it falls by e^(-k dp)."""
+        bend = (self.k - 1) * math.e * float(expit(self.start + rise))  # p grows by less than e over all of them
+        return rise + _PANEL / max(1.0, bend / _BEND) * _PANELS
 
     def pieces(self, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(time, regret) spent between neighbouring edges of the rise [N] -> [N - 1], by Gauss-Legendre quadrature."""
@@ -94,11 +105,15 @@ class GroupFlowLaw(GroupCurve):
         return CubicHermiteSpline(path.time, path.regret, slope)(time)
 
     def time_to(self, level: float) -> float:
-        """t at which p reaches the level; 0 if it is there at the start."""
-        rise = logit_of(level) - self.start
-        if rise <= 0.0:
-            return 0.0
-        return float(self.pieces(np.linspace(0.0, rise, math.ceil(rise / _PANEL) + 1))[0].sum())
+        """t at which p reaches the level; 0 if it is there at the start, infinity if no number of rounds gets there."""
+        end = logit_of(level) - self.start
+        if end > 0.0 and self.gain(np.asarray(logit_of(level))) < _LEAST_GAIN:
+            return math.inf
+        rise, time = 0.0, 0.0
+        while rise < end:
+            edges = np.minimum(self.edges(rise), end)
+            rise, time = float(edges[-1]), time + float(self.pieces(edges)[0].sum())
+        return time
 
 
 @functools.lru_cache(maxsize=4)
@@ -106,7 +121,7 @@ def _path(law: GroupFlowLaw, horizon: float) -> _Path:
     """Panels of the rise from the start on, as many as it takes to pass the horizon."""
     rise, time, regret = (np.zeros(1) for _ in range(3))
     while time[-1] <= horizon:
-        edges = rise[-1] + _EDGES
+        edges = law.edges(rise[-1])
         more_time, more_regret = law.pieces(edges)
         rise = np.concatenate([rise, edges[1:]])
         time = np.concatenate([time, time[-1] + np.cumsum(more_time)])
@@ -126,10 +141,11 @@ def logit_of(p: float) -> float:
     assumptions=ASSUMPTIONS,
     source="derived here (docs/derivations.md)",
     units={
-        "signal": "one of raw, signed, mean_baseline, rloo, grpo",
+        "signal": f"one of {', '.join(SIGNALS)}",
         **UNITS,
         "ddof": "1: sample standard deviation, 0: population (grpo)",
         "eps": "added to the standard deviation, at least 0 (grpo)",
+        "k": "of pass_at_k, from 1 to G; None: G",
     },
     section="B2",
     kind="prediction",
@@ -146,6 +162,7 @@ def pg_group(
     *,
     ddof: int = 1,
     eps: float = 0.0,
+    k: int | None = None,
     kappa: float | None = None,
 ) -> Prediction:
     """Mean-field curve of softmax policy gradient with groups of rollouts, for every signal.
@@ -154,15 +171,17 @@ def pg_group(
         Value and regret; no spread between seeds is predicted. Good to 1e-9 relative; `flags` names a large step.
 
     Raises:
-        InputError: an argument out of range, or a signal that never moves (mean_baseline with one rollout).
+        InputError: an argument out of range, or a signal that never moves (mean_baseline or maxrl_centred with one
+            rollout).
     """
     rounds = arguments.whole("rounds", rounds)
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
-    if signal == "mean_baseline" and rollouts == 1:
-        raise InputError("mean_baseline with one rollout is always 0 and nothing is learnt: give 2 rollouts or more.")
+    if signal in ("mean_baseline", "maxrl_centred") and rollouts == 1:
+        raise InputError(f"{signal} with one rollout is always 0 and nothing is learnt: give 2 rollouts or more.")
+    k = check_k(signal, rollouts, k)
     constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)
     rate = arguments.positive("step_size", step_size) * constant
-    law = GroupFlowLaw(p0=check_start(p0), rate=rate, signal=signal, rollouts=rollouts, ddof=ddof, eps=eps)
+    law = GroupFlowLaw(p0=check_start(p0), rate=rate, signal=signal, rollouts=rollouts, ddof=ddof, eps=eps, k=k)
     at = rounds_shown(rounds)
     after = law.regret(at + 1.0)
     return Prediction(
@@ -180,6 +199,7 @@ def pg_group(
             "log_arms": log_arms,
             "ddof": ddof,
             "eps": eps,
+            "k": k,
             "kappa": constant,
         },
         law=law,

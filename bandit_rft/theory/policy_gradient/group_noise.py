@@ -12,7 +12,7 @@ from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
 from bandit_rft.theory.checks import check_log_arms, check_probabilities, log_count
-from bandit_rft.theory.policy_gradient.groups import check_group, log_binomial
+from bandit_rft.theory.policy_gradient.groups import SIGNALS, check_group, check_k, log_binomial
 from bandit_rft.theory.policy_gradient.softmax import table_kappa
 
 __all__ = ["UpdateMoments", "snr2", "update_second_moment"]
@@ -40,13 +40,14 @@ class UpdateMoments(NamedTuple):
     ),
     source="derived here (docs/derivations.md)",
     units={
-        "signal": "one of raw, signed, mean_baseline, rloo, grpo",
+        "signal": f"one of {', '.join(SIGNALS)}",
         "p": "probability of a correct answer, in (0, 1)",
         "rollouts": "G, rollouts a group",
         "optimal": "m, number of optimal arms",
         "log_arms": "ln K, K the number of arms; None: infinitely many",
         "ddof": "1: sample standard deviation, 0: population (grpo)",
         "eps": "added to the standard deviation, at least 0 (grpo)",
+        "k": "of pass_at_k, from 1 to G; None: G",
         "kappa": "squared gradient gap |grad logit p|^2; None: the table's own constant",
         "trace_correct": "trace of the covariance of correct answers' scores; None: the table's, 1 - 1/m",
         "trace_wrong": "the same of wrong answers; None: the table's, 1 - 1/(K - m)",
@@ -64,6 +65,7 @@ def update_second_moment(
     *,
     ddof: int = 1,
     eps: float = 0.0,
+    k: int | None = None,
     kappa: float | None = None,
     trace_correct: float | None = None,
     trace_wrong: float | None = None,
@@ -84,11 +86,11 @@ def update_second_moment(
         own if given is None else arguments.at_least(name, given, 0.0)
         for name, given, own in zip(("trace_correct", "trace_wrong"), (trace_correct, trace_wrong), traces, strict=True)
     )
-    k = np.linspace(0.0, rollouts, rollouts + 1)
-    weight = np.exp(log_binomial(rollouts, k) + k * math.log(p) + (rollouts - k) * math.log1p(-p))
-    up, down = _signals(signal, k, rollouts, ddof, eps)
-    along = (k * up * (1.0 - p) - (rollouts - k) * down * p) / rollouts
-    noise = (k * up**2 * correct + (rollouts - k) * down**2 * wrong) / rollouts**2
+    right = np.linspace(0.0, rollouts, rollouts + 1)
+    weight = np.exp(log_binomial(rollouts, right) + right * math.log(p) + (rollouts - right) * math.log1p(-p))
+    up, down = _signals(signal, right, rollouts, ddof, eps, check_k(signal, rollouts, k))
+    along = (right * up * (1.0 - p) - (rollouts - right) * down * p) / rollouts
+    noise = (right * up**2 * correct + (rollouts - right) * down**2 * wrong) / rollouts**2
     return UpdateMoments(
         mean_square=float(constant * np.square(weight @ along)),
         second_moment=float(weight @ (constant * np.square(along) + noise)),
@@ -104,24 +106,41 @@ def _table_traces(optimal: int, log_arms: float | None) -> tuple[float, float]:
     return -math.expm1(-log_optimal), -math.expm1(-log_wrong)
 
 
-def _signals(signal: str, k: np.ndarray, rollouts: int, ddof: int, eps: float) -> tuple[np.ndarray, np.ndarray]:
-    """Signals of a correct and of a wrong rollout in a group with k correct ones."""
-    share = k / rollouts
-    if signal == "raw" or (rollouts == 1 and signal == "rloo"):
-        return np.ones_like(k), np.zeros_like(k)
+def _signals(
+    signal: str, right: np.ndarray, rollouts: int, ddof: int, eps: float, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Signals of a correct and of a wrong rollout in a group with so many right ones."""
+    one, zero = np.ones_like(right), np.zeros_like(right)
+    if signal in ("raw", "psr") or (rollouts == 1 and signal == "rloo"):
+        return one, zero
+    if signal == "nsr":
+        return zero, -one
     if signal == "signed":
-        return np.ones_like(k), -np.ones_like(k)
+        return one, -one
     if signal == "grpo" and rollouts == 1:
-        return np.reciprocal(np.ones_like(k) + eps), np.zeros_like(k)
+        return np.reciprocal(one + eps), zero
+    if signal == "pass_at_k":
+        return _best_of_k(rollouts - right, rollouts, k), zero
+    share, alive = right / rollouts, right > 0.0
+    if signal in ("maxrl", "maxrl_centred"):
+        up = np.where(alive, rollouts / np.where(alive, right, 1.0), 0.0)
+        return (up, zero) if signal == "maxrl" else (up - alive, -one * alive)
     if signal == "mean_baseline":
-        scale = np.ones_like(k)
+        scale = one
     elif signal == "rloo":
-        scale = np.full_like(k, rollouts / (rollouts - 1.0))
+        scale = np.full_like(right, rollouts / (rollouts - 1.0))
     else:
         deviation = np.sqrt(share * (1.0 - share) * rollouts / (rollouts - ddof)) + eps
-        alive = share * (1.0 - share) > 0.0
+        alive &= share < 1.0
         scale = np.where(alive, np.reciprocal(np.where(alive, deviation, np.inf)), 0.0)
     return scale * (1.0 - share), -scale * share
+
+
+def _best_of_k(wrong: np.ndarray, rollouts: int, k: int) -> np.ndarray:
+    """k C(wrong, k-1) / C(G-1, k-1): k times the share of sets of k - 1 other rollouts that are all wrong."""
+    enough = wrong >= k - 1
+    sets = log_binomial(np.where(enough, wrong, k - 1.0), np.asarray(k - 1.0)) - log_binomial(rollouts - 1, k - 1.0)
+    return np.where(enough, k * np.exp(sets), 0.0)
 
 
 @entry(
@@ -135,7 +154,8 @@ def _signals(signal: str, k: np.ndarray, rollouts: int, ddof: int, eps: float) -
     units={
         "p": "probability of a correct answer, in (0, 1), any shape",
         "kappa": "squared gradient gap |grad logit p|^2, for scores of norm 1; a table: 1/m + 1/(K - m)",
-        "baseline": "b: 0 raw reward, p the mean baseline, 0.5 signed rewards -1/+1; a shape that fits p's",
+        "baseline": "b: 0 raw reward and psr, p the mean baseline, 0.5 signed rewards -1/+1, 1 nsr; a shape that fits "
+        "p's",
     },
     section="B5",
     kind="quantity",
@@ -145,7 +165,8 @@ def snr2(p: ArrayLike, kappa: float, baseline: ArrayLike = 0.0) -> float | np.nd
     """Squared signal-to-noise ratio of one rollout's update: the share of its squared norm that is progress.
 
     Raw: kappa p (1-p)^2; b = p: kappa p (1-p), the best constant; signed: 4 kappa p^2 (1-p)^2. Signed beats raw only
-    above p = 1/4, and at small p no baseline gains anything over raw.
+    above p = 1/4, and at small p no baseline gains anything over raw. nsr: kappa p^2 (1-p), better than raw (psr) only
+    above p = 1/2. For signals of a whole group the ratio is that of `update_second_moment`.
 
     Returns:
         A float for scalar p and baseline, otherwise float64 of their common shape.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betaln
 
-from bandit_rft import arguments
+from bandit_rft import arguments, signals
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
 from bandit_rft.theory.checks import check_probabilities
@@ -14,20 +14,25 @@ from bandit_rft.theory.checks import check_probabilities
 __all__ = [
     "SIGNALS",
     "check_group",
+    "check_k",
     "dead_group_probability",
+    "depends_on_p",
     "drift_multiplier",
     "log_binomial",
     "multiplier",
 ]
 
-SIGNALS = ("raw", "signed", "mean_baseline", "rloo", "grpo")
+SIGNALS = signals.NAMES
 
 _MOST_TERMS = 4_000_000  # terms of the sums over k held in memory at once
 
 
 @entry(
-    formula=r"E[\mathrm{update}] = M\,\nabla p:\quad M = 1\ (\mathrm{raw, rloo}),\ "
+    formula=r"E[\mathrm{update}] = M\,\nabla p:\quad M = 1\ (\mathrm{raw, rloo, psr, nsr}),\ "
     r"1-1/G\ (\mathrm{mean\_baseline}),\ 2\ (\mathrm{signed}),"
+    "\n"
+    r"M = \frac{1-(1-p)^G}{p}\ (\mathrm{maxrl}),\ \frac{1-(1-p)^{G-1}}{p}\ (\mathrm{maxrl\_centred}),\ "
+    r"k(1-p)^{k-1}\ (\mathrm{pass\_at\_k}),"
     "\n"
     r"M = \frac{1}{p(1-p)}\sum_k \binom{G}{k}p^k(1-p)^{G-k}\,\frac{v_k}{\sqrt{v_k G/(G-\mathrm{ddof})}+\epsilon},"
     r"\ v_k = \tfrac{k}{G}(1-\tfrac{k}{G})\ (\mathrm{grpo})",
@@ -36,13 +41,15 @@ _MOST_TERMS = 4_000_000  # terms of the sums over k held in memory at once
         "The update is the mean over the rollouts of signal times the score (no clipping, no further normalisation).",
         "Only the mean is described: the noise of the update changes too.",
     ),
-    source="derived here (docs/derivations.md); signals as in verl (a GRPO group of one: r/(1 + eps))",
+    source="derived here (docs/derivations.md); signals as in verl (a GRPO group of one: r/(1 + eps)), maxrl of arXiv "
+    "2602.02710, pass_at_k of arXiv 2505.15201, psr and nsr of arXiv 2506.01347",
     units={
         "signal": f"one of {', '.join(SIGNALS)}",
-        "p": "probability of a correct answer, in (0, 1), any shape; needed by grpo alone",
+        "p": "probability of a correct answer, in (0, 1), any shape; grpo, maxrl(_centred), pass_at_k need it",
         "rollouts": "G, rollouts a group",
         "ddof": "1: sample standard deviation, 0: population (grpo)",
         "eps": "added to the standard deviation, at least 0 (grpo)",
+        "k": "of pass_at_k, from 1 to G; None: G",
     },
     section="B1",
     kind="quantity",
@@ -54,6 +61,7 @@ def drift_multiplier(
     rollouts: int = 1,
     ddof: int = 1,
     eps: float = 0.0,
+    k: int | None = None,
 ) -> float | np.ndarray:
     """How much faster (or slower) a signal drives the policy than the raw reward, on average.
 
@@ -61,31 +69,61 @@ def drift_multiplier(
         M, a float for scalar (or no) p, otherwise float64 of p's shape.
 
     Raises:
-        InputError: an unknown signal, p outside (0, 1) or missing for grpo, rollouts < 1, ddof not 0 or 1, eps < 0.
+        InputError: an unknown signal, p outside (0, 1) or missing where M depends on it, rollouts < 1, ddof not 0 or 1,
+            eps < 0, k outside 1 to rollouts.
     """
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
-    if p is None:
-        if signal == "grpo" and rollouts > 1:
-            raise InputError("The drift multiplier of grpo depends on p: give p.")
-        return _constant(signal, rollouts, eps)
-    probability = check_probabilities(p)
-    result = multiplier(signal, np.log(probability), np.log1p(-probability), rollouts, ddof, eps)
+    k = check_k(signal, rollouts, k)
+    if p is None and depends_on_p(signal, rollouts, k):
+        raise InputError(f"The drift multiplier of {signal} depends on p: give p.")
+    probability = np.asarray(0.5) if p is None else check_probabilities(p)
+    result = multiplier(signal, np.log(probability), np.log1p(-probability), rollouts, ddof, eps, k)
     return float(result) if result.ndim == 0 else result
 
 
 def check_group(signal: str, rollouts: int, ddof: int, eps: float) -> tuple[int, float]:
     """(rollouts, eps) in their proper types. Raises InputError for what `drift_multiplier` refuses."""
     if signal not in SIGNALS:
-        raise InputError(f"Signal {signal!r} is unknown: choose one of {', '.join(SIGNALS)}.")
+        raise InputError(f"Signal {arguments.shown(signal)} is unknown: choose one of {', '.join(SIGNALS)}.")
     if ddof not in (0, 1):
         raise InputError(f"ddof must be 0 (population) or 1 (sample standard deviation), but is {ddof!r}.")
     return arguments.whole("rollouts", rollouts), arguments.at_least("eps", eps, 0.0)
 
 
-def multiplier(signal: str, log_p: np.ndarray, log_q: np.ndarray, rollouts: int, ddof: int, eps: float) -> np.ndarray:
+def check_k(signal: str, rollouts: int, k: int | None) -> int:
+    """The k of pass_at_k, 1 for other signals. Raises InputError for a k outside 1 to rollouts."""
+    return signals.check_k(k, rollouts) if signal == "pass_at_k" else 1
+
+
+def depends_on_p(signal: str, rollouts: int, k: int) -> bool:
+    """Whether the drift multiplier is not the same at all p."""
+    return k > 1 if signal == "pass_at_k" else rollouts > 1 and signal in ("grpo", "maxrl", "maxrl_centred")
+
+
+def multiplier(
+    signal: str, log_p: np.ndarray, log_q: np.ndarray, rollouts: int, ddof: int, eps: float, k: int = 1
+) -> np.ndarray:
     """M at ln p and ln(1-p), which keep the digits of both ends; float64 of their shape. Arguments are not checked."""
-    if signal != "grpo" or rollouts == 1:
-        return np.full(log_p.shape, _constant(signal, rollouts, eps))
+    if signal == "pass_at_k":
+        # A product of 0 and ln 0 is no number, and k = 1 is the raw reward.
+        return k * np.exp((k - 1) * log_q) if k > 1 else np.ones(log_q.shape)
+    if signal in ("maxrl", "maxrl_centred"):
+        return _success_over_p(log_q, rollouts if signal == "maxrl" else rollouts - 1)
+    if signal == "grpo" and rollouts > 1:
+        return _grpo(log_p, log_q, rollouts, ddof, eps)
+    return np.full(log_p.shape, _constant(signal, rollouts, eps))
+
+
+def _success_over_p(log_q: np.ndarray, draws: int) -> np.ndarray:
+    """(1 - (1-p)^n)/p, the chance that one of n draws succeeds over that of one; n where p has no float."""
+    if draws == 0:
+        return np.zeros(log_q.shape)
+    some = np.where(log_q == 0.0, -1.0, log_q)
+    return np.where(log_q == 0.0, draws, np.expm1(draws * some) / np.expm1(some))
+
+
+def _grpo(log_p: np.ndarray, log_q: np.ndarray, rollouts: int, ddof: int, eps: float) -> np.ndarray:
+    """GRPO's M for two rollouts or more, by its sum over the number of correct rollouts."""
     k = np.arange(1, rollouts, dtype=np.float64)
     spread = k / rollouts * (1.0 - k / rollouts)
     ratio = spread / (np.sqrt(spread * rollouts / (rollouts - ddof)) + eps)
@@ -101,8 +139,9 @@ def multiplier(signal: str, log_p: np.ndarray, log_q: np.ndarray, rollouts: int,
     return result.reshape(log_p.shape)
 
 
-def log_binomial(rollouts: int, k: np.ndarray) -> np.ndarray:
-    """ln of the binomial coefficient, float64 of k's shape."""
+def log_binomial(rollouts: ArrayLike, k: ArrayLike) -> np.ndarray:
+    """ln of the binomial coefficient, float64 of the arguments' common shape."""
+    rollouts, k = np.asarray(rollouts, np.float64), np.asarray(k, np.float64)
     return -np.log(rollouts + 1.0) - betaln(k + 1.0, rollouts - k + 1.0)
 
 
@@ -111,6 +150,8 @@ def _constant(signal: str, rollouts: int, eps: float) -> float:
     return {
         "raw": 1.0,
         "rloo": 1.0,
+        "psr": 1.0,
+        "nsr": 1.0,
         "signed": 2.0,
         "mean_baseline": 1.0 - 1.0 / rollouts,
         "grpo": 1.0 / (1.0 + eps),

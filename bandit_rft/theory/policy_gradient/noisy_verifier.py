@@ -9,7 +9,7 @@ from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
 from bandit_rft.theory.checks import check_probabilities
-from bandit_rft.theory.policy_gradient.groups import check_group, multiplier
+from bandit_rft.theory.policy_gradient.groups import SIGNALS, check_group, check_k, depends_on_p, multiplier
 
 __all__ = ["noisy_verifier"]
 
@@ -29,11 +29,12 @@ _ANY = 0.5  # a p for signals whose multiplier is the same at all
     units={
         "true_positive": "TPR, probability that a correct answer is accepted, in [0, 1]",
         "false_positive": "FPR, probability that a wrong answer is accepted, in [0, 1]",
-        "signal": "one of raw, signed, mean_baseline, rloo, grpo",
-        "p": "probability of a correct answer, in (0, 1), any shape; needed by grpo alone",
+        "signal": f"one of {', '.join(SIGNALS)}",
+        "p": "probability of a correct answer, in (0, 1), any shape; grpo, maxrl(_centred), pass_at_k need it",
         "rollouts": "G, rollouts a group",
         "ddof": "1: sample standard deviation, 0: population (grpo)",
         "eps": "added to the standard deviation, at least 0 (grpo)",
+        "k": "of pass_at_k, from 1 to G; None: G",
     },
     section="B7",
     kind="quantity",
@@ -47,11 +48,12 @@ def noisy_verifier(
     rollouts: int = 1,
     ddof: int = 1,
     eps: float = 0.0,
+    k: int | None = None,
 ) -> float | np.ndarray:
     """Drift of a signal under a verifier that errs, over that of the raw reward under one that does not.
 
-    Below 0 the policy unlearns. For signals linear in the reward the noise multiplies the drift by TPR - FPR; GRPO's
-    own multiplier moves too, from the true p to the share q of accepted answers.
+    Below 0 the policy unlearns. For signals linear in the reward the noise multiplies the drift by TPR - FPR; a
+    multiplier that depends on p moves too, from the true p to the share q of accepted answers.
 
     Returns:
         A float for scalar (or no) p, otherwise float64 of p's shape.
@@ -62,9 +64,10 @@ def noisy_verifier(
     accepted_correct = arguments.between("true_positive", true_positive, 0.0, 1.0)
     accepted_wrong = arguments.between("false_positive", false_positive, 0.0, 1.0)
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
+    k = check_k(signal, rollouts, k)
     if p is None:
-        if signal == "grpo" and rollouts > 1:
-            raise InputError("The drift multiplier of grpo depends on p: give p.")
+        if depends_on_p(signal, rollouts, k):
+            raise InputError(f"The drift multiplier of {signal} depends on p: give p.")
         probability = np.asarray(_ANY)
     else:
         probability = check_probabilities(p)
@@ -76,5 +79,5 @@ def noisy_verifier(
         # Both shares are sums of positive terms, so that neither end loses digits.
         accepted = accepted_correct * probability + accepted_wrong * wrong
         refused = (1.0 - accepted_correct) * probability + (1.0 - accepted_wrong) * wrong
-        result = youden * multiplier(signal, np.log(accepted), np.log(refused), rollouts, ddof, eps)
+        result = youden * multiplier(signal, np.log(accepted), np.log(refused), rollouts, ddof, eps, k)
     return float(result) if result.ndim == 0 else result

@@ -48,7 +48,7 @@ from bandit_rft.keys import Purpose, as_key
 from llm_bridge.bandits.prompt_arms import PromptArms
 from llm_bridge.bandits.question_arms import QuestionArms, drawn
 from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms
-from llm_bridge.training import defaults, learned_rows, optimizers, plans, scan_learner
+from llm_bridge.training import defaults, learned_rows, optimizers, scan_learner
 from llm_bridge.training.rounding import warn_of_rounding
 from llm_bridge.training.state import METRICS, FineTuneState
 from llm_bridge.training.update import Update
@@ -240,6 +240,12 @@ class FineTune:
         return (self.clip, self.clip) if isinstance(self.clip, int | float) else self.clip
 
     @property
+    def generates_in_parts(self) -> bool:
+        """Whether the responses of a round are generated in several batches, one after another."""
+        rollouts = self.prompts * (self.rollouts + self.baseline_rollouts)
+        return (self.generation_batch or rollouts) < rollouts
+
+    @property
     def needs_reference(self) -> bool:
         """Whether the reference scores the rollouts of a round."""
         return self.log_kl or self.kl_coefficient > 0 or self.reward_kl_coefficient > 0
@@ -330,11 +336,11 @@ class FineTune:
     def bind_seeds(self, arms: PromptArms | QuestionArms, *, rounds: int | None, seeds: int) -> Learner | None:
         """The learner for many seeds together, all of it traceable; arguments and errors as `bind`.
 
-        None where every seed is better computed by itself: one seed; a model of more than 20 million weights,
-        whose products fill the machine and whose rows without a signal are worth leaving out; micro-batches,
-        mini-batches and replay.
+        None where every seed is better computed by itself: one seed; responses generated in batches, to bound memory;
+        a model of more than 20 million weights, whose products fill the machine, whose gradients of all seeds at one
+        time would not fit its memory, and whose rows without a signal are worth leaving out.
         """
-        if seeds == 1 or self.step_over_kappa is not None or plans.refused(self) is not None:
+        if seeds == 1 or self.step_over_kappa is not None or self.generates_in_parts:
             return None
         if defaults.weights_of(self.model) > _TOGETHER:
             return None

@@ -42,7 +42,7 @@ from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.bandits.response_arms import ResponseArms
 from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms, speaks_tiny
 from llm_bridge.measuring.measure import measure as measure_kappa
-from llm_bridge.training import defaults, digests, kept_checkpoints, plans
+from llm_bridge.training import defaults, digests, kept_checkpoints
 from llm_bridge.training.asked import PYTHON, AskedQuestion, asked, objects_of, settings_of
 from llm_bridge.training.continuation import Continuation, Words
 from llm_bridge.training.evaluators import Evaluator, evaluators_of, said
@@ -424,7 +424,7 @@ def _on_the_device(arms: Any, learner: FineTune, questions: Sequence[AskedQuesti
     strict = all(question.verifier == DEVICE_VERIFIER and question.factory is None for question in questions)
     if not isinstance(arms, PromptArms | QuestionArms) or not (strict and speaks_tiny(arms.model)):
         return arms
-    if plans.refused(learner) is not None:
+    if learner.generates_in_parts:
         return arms
     try:
         if len(questions) == 1:

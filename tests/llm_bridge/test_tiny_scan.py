@@ -259,7 +259,7 @@ def test_arms_and_settings_that_do_not_fit_are_refused(model, arms):
         TokenPromptArms(model, PROMPT, "-4")
     with pytest.raises(InputError, match="context"):
         FineTune(model, max_tokens=120).bind(arms, rounds=1)
-    with pytest.raises(InputError, match="micro_batch"):
-        FineTune(model, **(PLAIN | {"rollouts": 4, "micro_batch": 2})).bind(arms, rounds=1)
+    with pytest.raises(InputError, match="generation_batch"):
+        FineTune(model, **(PLAIN | {"rollouts": 4, "generation_batch": 2})).bind(arms, rounds=1)
     with pytest.raises(InputError, match="different models"):
         FineTune(dataclasses.replace(model, name="other"), **PLAIN).bind(arms, rounds=1)

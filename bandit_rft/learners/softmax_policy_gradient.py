@@ -25,8 +25,8 @@ from bandit_rft.arms.token_sequences import TokenSequences
 from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
 from bandit_rft.learners import tabular, token_policy_gradient
-from bandit_rft.learners.rule import Lesson, Rule, State, Statistic
 from bandit_rft.learners.softmax_surrogate import Surrogate
+from bandit_rft.learners.tabular_update import Lesson, State, Statistic, TabularUpdate
 from bandit_rft.rows import Pulls, relative_weight
 
 
@@ -119,7 +119,7 @@ class SoftmaxPolicyGradient:
         if self.signal == "running_baseline":
             memory |= {"reward_sum": np.zeros(()), "reward_count": np.zeros(())}
         # Under the raw signal an arm of reward 0 never moves on its own, so its class never splits.
-        rule = Rule(
+        rule = TabularUpdate(
             weight=weight,
             learn=learn,
             initial=initial,

@@ -81,7 +81,7 @@ def objective_sums(
         The loss, and sums over tokens: "loss"; "kl" (nats, of the term in the loss); "clipped" (tokens where the clip
         stops the gradient, verl's pg_clipfrac before the division; dual clip aside, which verl counts apart);
         "outside" (tokens whose ratio is outside [1 − low, 1 + high], whatever the sign of the signal); "tokens" (how
-        many were scored); and "sampling_gap", the largest |log_probs − old|, which is no sum.
+        many were scored); and "sampler_trainer_gap", the largest |log_probs − old|, which is no sum.
     """
     counted = weights != 0
     # Padding must be neutral before any exponential: an infinite ratio times a zero weight would be NaN.
@@ -115,7 +115,7 @@ def objective_sums(
     gap = jnp.max(jnp.where(own, jnp.abs(log_probs - old), 0.0))
     tokens = jnp.sum(jnp.where(counted, 1.0, 0.0))
     sums = {"loss": loss, "kl": divergence, "clipped": clipped, "outside": outside, "tokens": tokens}
-    return loss, sums | {"sampling_gap": gap}
+    return loss, sums | {"sampler_trainer_gap": gap}
 
 
 @partial(jax.jit, static_argnames=("graphdef",))
@@ -245,8 +245,8 @@ def accumulated(
 
     def add(index: Any, before: Total) -> Total:
         (sums, gradient), (more, part) = before, one(index)
-        gap = jnp.maximum(sums["sampling_gap"], more["sampling_gap"])
-        sums = {name: value + more[name] for name, value in sums.items()} | {"sampling_gap": gap}
+        gap = jnp.maximum(sums["sampler_trainer_gap"], more["sampler_trainer_gap"])
+        sums = {name: value + more[name] for name, value in sums.items()} | {"sampler_trainer_gap": gap}
         return sums, jax.tree.map(jnp.add, gradient, part)
 
     if total is None:

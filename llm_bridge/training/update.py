@@ -156,7 +156,7 @@ class Update:
             batches, active = plan.batches(state, pool, index)
             sums, gradient = self._gradient(plan, params, batches)
             sums = plan.checked(state, pool, params, sums)
-            sums["sampling_gap"] = jnp.where(active, sums["sampling_gap"], jnp.nan)
+            sums["sampler_trainer_gap"] = jnp.where(active, sums["sampler_trainer_gap"], jnp.nan)
             if gradient is None and self.still_on_zero:
                 return carry, sums
             # Weights made in this call may always be overwritten, the caller's only when nothing can fail any more.
@@ -175,9 +175,9 @@ class Update:
         metrics = {
             "loss": last["loss"] / parts,
             "gradient_norm": last["gradient_norm"] / parts,
-            "clipped": last["clipped"] / tokens,
+            "pg_clipfrac": last["clipped"] / tokens,
             "ratio_outside": math.nan if settings.clip is None else last["outside"] / jnp.maximum(last["tokens"], 1.0),
-            "sampling_gap": sums["sampling_gap"][0],
+            "sampler_trainer_gap": sums["sampler_trainer_gap"][0],
         }
         return *carry, metrics
 
@@ -187,7 +187,7 @@ class Update:
         """
         if not batches:
             zero = np.float32(0.0)
-            names = ("loss", "kl", "clipped", "outside", "tokens", "sampling_gap", "gradient_norm")
+            names = ("loss", "kl", "clipped", "outside", "tokens", "sampler_trainer_gap", "gradient_norm")
             return dict.fromkeys(names, zero), None
         given = {"numbers": self.numbers, "graphdef": self.settings.model.graphdef, "objective": self.objective}
         given["at_reference"] = False if self.objective.kl is None else plan.at_reference(params)
@@ -239,7 +239,7 @@ class Update:
             **values,
         }
         if trained is not None:
-            found["sampling_gap"] = jnp.max(jnp.where(mask, jnp.abs(trained - sampled), 0.0))
+            found["sampler_trainer_gap"] = jnp.max(jnp.where(mask, jnp.abs(trained - sampled), 0.0))
         return {name: jnp.asarray(found[name], jnp.float32) for name in METRICS}
 
     def _rate_at(self, updates: Any) -> Any:

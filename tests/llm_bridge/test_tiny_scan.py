@@ -237,7 +237,7 @@ def test_rewards_rise_and_the_model_keeps_its_weights(model, arms):
     history = run(arms, FineTune(model, **(PLAIN | {"learning_rate": 1e-3})), 60, seeds=4, key=0)
     assert history.rewards[:, :10].mean() < 0.7
     assert history.rewards[:, -20:].mean() > 0.85
-    assert np.nanmax(history.metrics["sampling_gap"]) < 1e-3
+    assert np.nanmax(history.metrics["sampler_trainer_gap"]) < 1e-3
     for x, y in zip(jax.tree.leaves(before), jax.tree.leaves(model.params), strict=True):
         np.testing.assert_array_equal(x, y)
 

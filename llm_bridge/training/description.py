@@ -1,4 +1,4 @@
-"""What a run in Python was asked, in words: the questions of its arm sets, and objects by name and digest.
+"""The description of a run that its folder holds: the questions of its arm sets, and objects by name and digest.
 
 A run folder says what was done. Numbers and names are written as they are; a function or an object of the user's own
 (verifier, signal, optimiser) by module, qualified name and the SHA-256 of its source and of what it holds.
@@ -31,7 +31,7 @@ _LEFT_OUT = ("model", "donate", "clip", "betas")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskedQuestion:
+class RecordedQuestion:
     """A question as a run folder has it.
 
     Attributes:
@@ -64,14 +64,14 @@ def questions_of(arms: ResponseArms) -> list[Any]:
     """An arm set's questions, as `evaluate` takes them: each with its own verifier."""
     return [
         _Measured(prompt=question.encoded, answer=question.answer, verifier=question.factory or question.verifier)
-        for question in asked(arms)
+        for question in recorded_questions(arms)
     ]
 
 
-def asked(arms: ResponseArms) -> list[AskedQuestion]:
+def recorded_questions(arms: ResponseArms) -> list[RecordedQuestion]:
     """An arm set's questions, as its run folder has them."""
     return [
-        AskedQuestion(
+        RecordedQuestion(
             prompt=_messages(example.prompt),
             answer="" if example.answer is None else str(example.answer),
             index=getattr(example, "index", place),

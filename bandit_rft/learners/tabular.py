@@ -1,4 +1,4 @@
-"""What the tabular learners share: a learner file gives its `TabularUpdate`, and `bind` lets it run on any table's rows.
+"""What the tabular learners share: a learner file gives its `TabularUpdate`; `bind` lets it run on the rows of a table.
 
     rule.weight(key, state)                [R] weight with which each row is drawn
     rule.learn(state, pulls, rewards)      the `Lesson` of a round: what changes for all rows, and for the arms pulled

@@ -31,7 +31,8 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Key, as_key, row_keys
 from bandit_rft.theory import Summary
-from llm_bridge.bandits.prompt_arms import PromptArms, Verifier, score
+from llm_bridge.bandits.question_arms import PromptArms
+from llm_bridge.bandits.text_rewards import Verifier, score
 from llm_bridge.measuring.evaluate import wilson
 from llm_bridge.measuring.gap_estimate import GapEstimate, Response
 

@@ -20,8 +20,8 @@ import jax
 import numpy as np
 
 from llm_bridge import verifiers
-from llm_bridge.bandits.prompt_arms import VerifierFactory
 from llm_bridge.bandits.response_arms import Prompt, ResponseArms
+from llm_bridge.bandits.text_rewards import VerifierFactory
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.training.learner import FineTune
 
@@ -86,13 +86,17 @@ def _verifier(arms: Any, example: Any, place: int) -> dict[str, Any]:
     """The name of a question's verifier and, where it has none that `make` knows, a factory of it."""
     if not hasattr(arms, "checks"):  # it reads tokens
         return {"verifier": "gsm8k-strict"}
-    rule = getattr(arms, "verifier", None)
-    if rule is None:
-        rule = getattr(example, "verifier", "gsm8k-numeric")
+    rule = _rule(arms, example)
     if isinstance(rule, str):
         return {"verifier": rule}
     check = arms.checks[place]
     return {"verifier": name_of(rule), "factory": lambda answer: check}
+
+
+def _rule(arms: Any, example: Any) -> Any:
+    """The arm set's verifier, or the question's own: a name, or an object of the user's."""
+    rule = getattr(arms, "verifier", None)
+    return getattr(example, "verifier", "gsm8k-numeric") if rule is None else rule
 
 
 def _messages(prompt: Prompt) -> tuple[Mapping[str, str], ...]:
@@ -200,7 +204,7 @@ def objects_of(arms: ResponseArms, learner: FineTune, evaluators: Iterable[tuple
         ("signal", learner.signal),
         ("optimizer", learner.optimizer),
         ("learning_rate", learner.learning_rate),
-        ("verifier", getattr(arms, "verifier", None)),
+        ("verifier", _rule(arms, arms.examples[0])),
         *((f"verifier of evaluation {name}:", verifier) for name, verifier in evaluators),
     ]
     return {f"{name} {name_of(thing)}": digest_of(thing) for name, thing in things if _own(thing)}

@@ -37,14 +37,13 @@ from bandit_rft.runs.progress import ProgressLine
 from bandit_rft.runs.rollouts import write_questions
 from bandit_rft.runs.stopping import StopRequest, say
 from llm_bridge import verifiers
-from llm_bridge.bandits.prompt_arms import PromptArms
 from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.bandits.response_arms import ResponseArms
 from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms, speaks_tiny
 from llm_bridge.measuring.measure import measure as measure_kappa
 from llm_bridge.training import defaults, digests, kept_checkpoints
-from llm_bridge.training.description import PYTHON, RecordedQuestion, objects_of, recorded_questions, settings_of
 from llm_bridge.training.continuation import Continuation, Words
+from llm_bridge.training.description import PYTHON, RecordedQuestion, objects_of, recorded_questions, settings_of
 from llm_bridge.training.evaluators import Evaluator, evaluators_of, said
 from llm_bridge.training.export import save_pretrained
 from llm_bridge.training.finite import NotFiniteError
@@ -134,7 +133,7 @@ class Run:
 
 
 def finetune(
-    arms: PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms,
+    arms: QuestionArms | TokenQuestionArms,
     learner: FineTune,
     rounds: int,
     seeds: int = 1,
@@ -422,7 +421,7 @@ def _reach(learner: FineTune, rounds: int) -> str | None:
 def _on_the_device(arms: Any, learner: FineTune, questions: Sequence[RecordedQuestion]) -> Any:
     """The same arms with rewards that the device computes, where their verifier reads tokens; else the arms."""
     strict = all(question.verifier == DEVICE_VERIFIER and question.factory is None for question in questions)
-    if not isinstance(arms, PromptArms | QuestionArms) or not (strict and speaks_tiny(arms.model)):
+    if not isinstance(arms, QuestionArms) or not (strict and speaks_tiny(arms.model)):
         return arms
     if learner.generates_in_parts:
         return arms

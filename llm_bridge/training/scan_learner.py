@@ -6,7 +6,7 @@ rounds is gone, so that `bandit_rft.run` can `lax.scan` over rounds and `vmap` o
 the two equal to float32 rounding. Every seed carries its own weights and optimiser state.
 
 Left out: batches of generation. Weights are updated in place by the scan itself. A loss that is not finite shows as a
-refused reward in the next round (`TokenPromptArms.pull`).
+refused reward in the next round (`TokenQuestionArms.pull`).
 """
 
 from __future__ import annotations
@@ -22,18 +22,17 @@ from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose, as_key
 from llm_bridge.bandits.question_arms import drawn
-from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms
+from llm_bridge.bandits.token_arms import TokenQuestionArms
 from llm_bridge.sampling.generate import pad_prompts, sample_traced
 from llm_bridge.sampling.rollouts import Responses
 from llm_bridge.training.state import FineTuneState
 from llm_bridge.training.update import Update
 
 if TYPE_CHECKING:
-    from llm_bridge.bandits.prompt_arms import PromptArms
     from llm_bridge.bandits.question_arms import QuestionArms
     from llm_bridge.training.learner import FineTune
 
-    AnyArms = PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms
+    AnyArms = QuestionArms | TokenQuestionArms
 
 Array = jax.Array
 

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.models.weights import export_tensors
 from tests.llm_bridge import toy
 from tests.llm_bridge.updates import (

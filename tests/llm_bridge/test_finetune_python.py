@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from llm_bridge.training.description import digest_of
 
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
@@ -20,6 +19,7 @@ from bandit_rft.runs import read_history
 from bandit_rft.runs.rollouts import rounds_of
 from llm_bridge import Evaluator, FineTune, LanguageModel, PromptArms, QuestionArms, evaluate, finetune, load_model
 from llm_bridge.training import checkpoints, kept_checkpoints
+from llm_bridge.training.description import digest_of
 from llm_bridge.training.recorder import RunRecorder
 from llm_bridge.training.run import Run
 from tests.bandit_rft import tiny_folder

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.sampling.rollouts import Rollouts
 from tests.llm_bridge import toy
 from tests.llm_bridge.updates import MAX_TOKENS, assert_moved, identical

@@ -9,7 +9,7 @@ import pytest
 
 from bandit_rft import run
 from bandit_rft.errors import InputError
-from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.training import checkpoints, learned_rows, policy_gradient
 from llm_bridge.training import learner as finetune
 from llm_bridge.training.learner import FineTune

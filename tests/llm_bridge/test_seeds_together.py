@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import bandit_rft
-from llm_bridge.bandits.prompt_arms import PromptArms
-from llm_bridge.bandits.question_arms import QuestionArms
+from llm_bridge.bandits.question_arms import PromptArms, QuestionArms
 from llm_bridge.bandits.token_arms import TokenPromptArms
 from llm_bridge.language_model import load_model
 from llm_bridge.training.learner import FineTune

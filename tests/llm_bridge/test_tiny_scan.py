@@ -10,7 +10,7 @@ import pytest
 
 from bandit_rft import run
 from bandit_rft.errors import InputError
-from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.bandits.token_arms import Responses, TokenPromptArms
 from llm_bridge.language_model import LanguageModel, load_model
 from llm_bridge.models.decoder import Decoder, rms_norm

@@ -166,7 +166,12 @@ def kl(
 
 
 def aggregation_weights(
-    mask: Array, mode: Aggregation = "seq-mean-token-sum", length: int | None = None, dtype: jnp.dtype | None = None
+    mask: Array,
+    mode: Aggregation = "seq-mean-token-sum",
+    length: int | None = None,
+    dtype: jnp.dtype | None = None,
+    *,
+    rollouts: int | Array | None = None,
 ) -> Array:
     """Weights w [G, T] with aggregate(x) = Σ w·x: every mode is linear in the tokens.
 
@@ -183,6 +188,7 @@ def aggregation_weights(
             "token-sum"                Σ_i Σ_t x
         length: the constant of "seq-mean-token-sum-norm", a maximum response length; default T, the padded length.
         dtype: of the weights; default float32.
+        rollouts: G, where rows of the mask only fill a fixed shape and are no rollouts; default all rows.
 
     Differences from verl's agg_loss: its "seq-mean-token-sum-norm" has no 1/G up to version 0.7, so that it is G times
     this one; newer ones have it, as TRL's "dr_grpo" has. It knows no "token-sum". A rollout with no token weighs zero
@@ -193,7 +199,8 @@ def aggregation_weights(
         InputError: unknown mode.
     """
     ones = mask.astype(jnp.float32 if dtype is None else dtype)
-    rollouts, padded = mask.shape
+    rows, padded = mask.shape
+    rollouts = jnp.asarray(rows if rollouts is None else rollouts, ones.dtype)
     if mode == "token-sum":
         return ones
     if mode == "token-mean":

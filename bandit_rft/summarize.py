@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special
 
 from bandit_rft.arms import Contexts, Noisy, TokenSequences
-from bandit_rft.arms.table import Table
+from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.errors import InputError
 from bandit_rft.theory.summary import Summary
 
@@ -53,7 +53,7 @@ def summarize(arms: Any, learner: Any = None, state: Any = None) -> Summary:
             inner, true_positive=arms.true_positive, false_positive=arms.false_positive, deterministic=False
         )
     with jax.enable_x64(True):
-        if isinstance(arms, Table):
+        if isinstance(arms, LumpedArms):
             return _of_table(arms, state)
         if isinstance(arms, TokenSequences):
             return _of_sequences(arms, state)
@@ -68,7 +68,7 @@ def summarize(arms: Any, learner: Any = None, state: Any = None) -> Summary:
 # --------------------------------------------------------------------------------------------------------------- tables
 
 
-def _of_table(table: Table, state: Any) -> Summary:
+def _of_table(table: LumpedArms, state: Any) -> Summary:
     means = table.fixed_means
     if table.reservoir or means is None:
         raise InputError(
@@ -100,7 +100,7 @@ def _of_table(table: Table, state: Any) -> Summary:
     )
 
 
-def _of_rows(table: Table, state: Any, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _of_rows(table: LumpedArms, state: Any, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(ln mass, ln number of arms, whether correct) of each inhabited group of a policy-gradient state."""
     if "logit" not in getattr(state, "statistic", {}):
         raise InputError("This state holds no logits: summarise a softmax or natural policy gradient's state.")

@@ -36,7 +36,7 @@ import torch
 import transformers
 
 from llm_bridge import load_model
-from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.training.learner import FineTune
 
 WANTED = 2.0

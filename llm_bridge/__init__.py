@@ -3,8 +3,7 @@
 from llm_bridge import load_model, PromptArms, FineTune, finetune
 """
 
-from llm_bridge.bandits.prompt_arms import PromptArms
-from llm_bridge.bandits.question_arms import QuestionArms
+from llm_bridge.bandits.question_arms import PromptArms, QuestionArms
 from llm_bridge.language_model import LanguageModel, load_model
 from llm_bridge.measuring.evaluate import Evaluation, evaluate
 from llm_bridge.measuring.measure import Measurement, measure

@@ -16,13 +16,13 @@ import jax
 import numpy as np
 
 from bandit_rft import arguments
-from bandit_rft.arms.table import Table, check_means, constant
+from bandit_rft.arms.lumped_arms import LumpedArms, check_means, constant
 from bandit_rft.errors import InputError
 from bandit_rft.pools import LARGEST_COUNT
 
 
 @dataclass(frozen=True, init=False)
-class Classes(Table):
+class Classes(LumpedArms):
     """C classes of interchangeable arms.
 
     Args:

@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft import arguments
+from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.arms.priors import prior_of
-from bandit_rft.arms.table import Table
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
 
 
 @dataclass(frozen=True, init=False)
-class Instances(Table):
+class Instances(LumpedArms):
     """K arms whose means are drawn independently from a prior, anew for each seed.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.arms.classes import Classes
-from bandit_rft.arms.table import mass_of
+from bandit_rft.arms.lumped_arms import mass_of
 
 
 def _listed(arms: Classes, means: Sequence[float], base_mass: Sequence[float] | None, sigma: float | None) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import integrate, special
 
 from bandit_rft import arguments
-from bandit_rft.arms.table import constant
+from bandit_rft.arms.lumped_arms import constant
 from bandit_rft.errors import InputError
 
 NODES = 4097  # of a tabulated quantile function

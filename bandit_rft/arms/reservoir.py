@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from bandit_rft import arguments
+from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.arms.priors import Prior, prior_of
-from bandit_rft.arms.table import Table
 from bandit_rft.errors import InputError
 from bandit_rft.pools import Pool, ReservoirPool
 
@@ -19,7 +19,7 @@ INFINITELY_MANY = 1e9
 
 
 @dataclass(frozen=True, init=False)
-class Reservoir(Table):
+class Reservoir(LumpedArms):
     """Infinitely many arms; each arm's mean is an independent draw, made when the arm is first pulled.
 
     Args:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft import arguments
-from bandit_rft.arms.table import Table
+from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
 from bandit_rft.pools import Pool
@@ -20,13 +20,13 @@ from bandit_rft.rows import Pulls
 
 
 @dataclass(frozen=True)
-class _Wrapped(Table):
+class _Wrapped(LumpedArms):
     """Everything as `arms` has it, unless a subclass says otherwise."""
 
-    arms: Table
+    arms: LumpedArms
 
     def __post_init__(self) -> None:
-        if not isinstance(self.arms, Table):
+        if not isinstance(self.arms, LumpedArms):
             raise InputError(f"{type(self).__name__} wraps a table of arms, not {type(self.arms).__name__}.")
 
     @property

@@ -17,7 +17,7 @@ from bandit_rft.choice import at_the_top
 from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
 from bandit_rft.learners import tabular
-from bandit_rft.learners.rule import Lesson, Rule, State, Statistic
+from bandit_rft.learners.tabular_update import Lesson, State, Statistic, TabularUpdate
 from bandit_rft.rows import Pulls
 
 
@@ -69,7 +69,7 @@ class EpsilonGreedy:
 
             return Lesson(observe=observe)
 
-        rule = Rule(
+        rule = TabularUpdate(
             weight=weight,
             learn=learn,
             initial={"pulls": 0.0, "total": 0.0},

@@ -24,7 +24,7 @@ from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
 from bandit_rft.learners import tabular
 from bandit_rft.learners.index import require_unit_rewards
-from bandit_rft.learners.rule import Lesson, Rule, State, Statistic
+from bandit_rft.learners.tabular_update import Lesson, State, Statistic, TabularUpdate
 from bandit_rft.rows import Pulls, relative_weight
 
 FORMS = ("gain", "loss")
@@ -78,7 +78,7 @@ def log_learning_rate(log_arms: float, rounds: int, learning_rate: float | None)
     return 0.5 * (math.log(2 * max(log_arms, 1e-300)) - math.log(rounds) - log_arms)
 
 
-def _gain_step(log_arms: float, exploration: float | None, rounds: int) -> Rule:
+def _gain_step(log_arms: float, exploration: float | None, rounds: int) -> TabularUpdate:
     if exploration is None:
         log_square = log_arms + math.log(max(log_arms, 1e-300)) - math.log((math.e - 1) * rounds)
         exploration = min(1.0, math.exp(0.5 * min(log_square, 0.0)))
@@ -104,10 +104,10 @@ def _gain_step(log_arms: float, exploration: float | None, rounds: int) -> Rule:
 
         return Lesson(observe=observe, keep=gain != 0)
 
-    return Rule(weight=weight, learn=learn, initial={"log_weight": 0.0}, delayable=False)
+    return TabularUpdate(weight=weight, learn=learn, initial={"log_weight": 0.0}, delayable=False)
 
 
-def loss_step(log_rate: float, log_denominator: Callable[[jax.Array], jax.Array]) -> Rule:
+def loss_step(log_rate: float, log_denominator: Callable[[jax.Array], jax.Array]) -> TabularUpdate:
     """Exponential weights on estimated losses: w(a_t) ← w(a_t) exp(−exp(log_rate) (1 − r) / denominator(p)).
 
     Args:
@@ -131,4 +131,4 @@ def loss_step(log_rate: float, log_denominator: Callable[[jax.Array], jax.Array]
 
         return Lesson(observe=observe, keep=fall != 0)
 
-    return Rule(weight=weight, learn=learn, initial={"log_weight": 0.0}, delayable=False)
+    return TabularUpdate(weight=weight, learn=learn, initial={"log_weight": 0.0}, delayable=False)

@@ -17,7 +17,7 @@ from bandit_rft import arguments
 from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
 from bandit_rft.learners import tabular
-from bandit_rft.learners.rule import Lesson, Rule, State, Statistic
+from bandit_rft.learners.tabular_update import Lesson, State, Statistic, TabularUpdate
 from bandit_rft.rows import Pulls, relative_weight
 
 
@@ -68,7 +68,7 @@ class ExploreUntilSuccess:
 
             return Lesson(observe=observe, keep=found if replacement else None)
 
-        rule = Rule(
+        rule = TabularUpdate(
             weight=weight,
             learn=learn,
             initial={"logit": tabular.base_logit(table), "kept": 0.0, "tried": 0.0},

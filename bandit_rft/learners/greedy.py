@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from bandit_rft.arms.table import Table
+from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.errors import InputError
 from bandit_rft.learners.index import Arm, IndexLearner, Setting
-from bandit_rft.learners.rule import Rule
+from bandit_rft.learners.tabular_update import TabularUpdate
 from bandit_rft.rows import Rows
 
 
@@ -41,5 +41,5 @@ class Greedy(IndexLearner):
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
         return jnp.where(arm.pulls > 0, arm.mean, self.initial_value)
 
-    def rule(self, table: Table, rounds: int, arms: int | None = None) -> Rule:
+    def rule(self, table: LumpedArms, rounds: int, arms: int | None = None) -> TabularUpdate:
         return super().rule(table, rounds, arms)._replace(sweeps=self.initial_value == math.inf)

@@ -14,12 +14,12 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from bandit_rft.arms.table import Table
+from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.choice import at_the_top
 from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
-from bandit_rft.learners.rule import Lesson, Rule, State, Statistic
 from bandit_rft.learners.tabular import bind, require_table
+from bandit_rft.learners.tabular_update import Lesson, State, Statistic, TabularUpdate
 from bandit_rft.rows import Pulls, Rows
 
 
@@ -59,7 +59,7 @@ class IndexLearner(ABC):
         untouched_first: whether an arm never pulled is put before all others here (its index is then +∞).
         sweeps: whether an arm never pulled comes before all others, put there or by the index itself.
         random: whether the index draws random numbers.
-        delayable: as in `Rule`.
+        delayable: as in `TabularUpdate`.
     """
 
     extra_statistic: ClassVar[dict[str, float]] = {}
@@ -85,7 +85,7 @@ class IndexLearner(ABC):
         del before, rewards
         return {}
 
-    def check(self, table: Table) -> None:  # noqa: B027 (most learners fit every table)
+    def check(self, table: LumpedArms) -> None:  # noqa: B027 (most learners fit every table)
         """Raises InputError where the learner does not fit the table."""
 
     def subsample_size(self, setting: Setting) -> int | None:
@@ -100,7 +100,7 @@ class IndexLearner(ABC):
         self.check(table)
         return bind(arms, self.rule(table, rounds), name=name, rounds=rounds, row_capacity=row_capacity)
 
-    def rule(self, table: Table, rounds: int, arms: int | None = None) -> Rule:
+    def rule(self, table: LumpedArms, rounds: int, arms: int | None = None) -> TabularUpdate:
         """The rule on the rows of this table, or on a subsample of `arms` of them."""
         log_arms = table.log_arms if arms is None else math.log(arms)
         setting = Setting(arms=math.exp(log_arms) if log_arms < 709 else math.inf, log_arms=log_arms, rounds=rounds)
@@ -126,7 +126,7 @@ class IndexLearner(ABC):
 
             return Lesson(observe=observe)
 
-        return Rule(
+        return TabularUpdate(
             weight=weight,
             learn=learn,
             initial={"pulls": 0.0, "total": 0.0, **self.extra_statistic},
@@ -166,7 +166,7 @@ def _arm(statistic: Statistic) -> Arm:
     return Arm(pulls=pulls, total=total, mean=total / jnp.maximum(pulls, 1), extra=extra)
 
 
-def require_unit_rewards(table: Table, learner: str) -> None:
+def require_unit_rewards(table: LumpedArms, learner: str) -> None:
     """Refuse rewards that can leave [0, 1]."""
     if table.sigma is not None and (table.sigma > 0 or not table.means_within(0.0, 1.0)):
         raise InputError(

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from bandit_rft import arguments
-from bandit_rft.arms.table import Table
+from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.learners.index import Arm, IndexLearner, Setting, require_unit_rewards
 from bandit_rft.rows import Rows
 
@@ -35,7 +35,7 @@ class KLUCB(IndexLearner):
     def __post_init__(self) -> None:
         arguments.between("c", self.c, 0.0, 1e6)
 
-    def check(self, table: Table) -> None:
+    def check(self, table: LumpedArms) -> None:
         require_unit_rewards(table, "KLUCB")
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:

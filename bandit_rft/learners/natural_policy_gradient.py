@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from bandit_rft import arguments, signals
 from bandit_rft.contract import Learner
 from bandit_rft.learners import tabular
-from bandit_rft.learners.rule import Lesson, Rule, State, Statistic
+from bandit_rft.learners.tabular_update import Lesson, State, Statistic, TabularUpdate
 from bandit_rft.rows import Pulls, relative_weight
 
 
@@ -76,7 +76,7 @@ class NaturalPolicyGradient:
 
             return Lesson(observe=observe, keep=(gain != 0)[pulls.first])
 
-        rule = Rule(
+        rule = TabularUpdate(
             weight=weight,
             learn=learn,
             initial={"logit": tabular.base_logit(table)},

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from bandit_rft import arguments
-from bandit_rft.arms.table import Table
+from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.learners.index import Arm, IndexLearner, Setting, require_unit_rewards
-from bandit_rft.learners.rule import Statistic
+from bandit_rft.learners.tabular_update import Statistic
 from bandit_rft.rows import Rows
 
 # Where an index only ranks: a fresh arm between an arm that is being tried and one that was given up.
@@ -32,7 +32,7 @@ class OneFailure(IndexLearner):
     untouched_first: ClassVar[bool] = False
     sweeps: ClassVar[bool] = False
 
-    def check(self, table: Table) -> None:
+    def check(self, table: LumpedArms) -> None:
         require_unit_rewards(table, "OneFailure")
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
@@ -49,7 +49,7 @@ class _Runs(IndexLearner):
     untouched_first: ClassVar[bool] = False
     sweeps: ClassVar[bool] = False
 
-    def check(self, table: Table) -> None:
+    def check(self, table: LumpedArms) -> None:
         require_unit_rewards(table, type(self).__name__)
 
     def observe_extra(self, before: Arm, rewards: jax.Array) -> Statistic:

@@ -25,8 +25,8 @@ from bandit_rft.arms.token_sequences import TokenSequences
 from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
 from bandit_rft.learners import tabular, token_policy_gradient
-from bandit_rft.learners.rule import Lesson, Rule, State, Statistic
 from bandit_rft.learners.softmax_surrogate import Surrogate
+from bandit_rft.learners.tabular_update import Lesson, State, Statistic, TabularUpdate
 from bandit_rft.rows import Pulls, relative_weight
 
 _OF_OTHERS = ("mean_baseline", "rloo", "grpo", "maxrl", "maxrl_centred")  # signals that extra pulls may enter
@@ -139,7 +139,7 @@ class SoftmaxPolicyGradient:
             memory |= {"reward_sum": np.zeros(()), "reward_count": np.zeros(())}
         if self.window is not None:
             memory |= {"scores": np.zeros(self.window - self.rollouts), "scores_seen": np.zeros((), np.int32)}
-        rule = Rule(
+        rule = TabularUpdate(
             weight=weight,
             learn=learn,
             initial=initial,

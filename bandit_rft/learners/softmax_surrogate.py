@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft.learners.rule import State
+from bandit_rft.learners.tabular_update import State
 from bandit_rft.rows import relative_weight
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bandit_rft import arguments
-from bandit_rft.arms.table import Table
+from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.contract import Learner
 from bandit_rft.errors import InputError
 from bandit_rft.learners import tabular
@@ -39,7 +39,7 @@ class Subsampled:
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:
         """The learner on a table of arms. Raises InputError where `arms` is no table or has fewer than `size` arms."""
         name = f"Subsampled({type(self.learner).__name__})"
-        table: Table = tabular.require_table(arms, name)
+        table: LumpedArms = tabular.require_table(arms, name)
         self.learner.check(table)
         rule = self.learner.rule(table, rounds, arms=self.size)._replace(subsample=int(self.size))
         return tabular.bind(arms, rule, name=name, rounds=rounds, row_capacity=row_capacity)

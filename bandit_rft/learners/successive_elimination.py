@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from bandit_rft.arms.table import Table
+from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.contract import Learner
 from bandit_rft.learners import tabular
-from bandit_rft.learners.rule import Lesson, Rule, State, Statistic
+from bandit_rft.learners.tabular_update import Lesson, State, Statistic, TabularUpdate
 from bandit_rft.rows import Pulls, relative_weight
 
 
@@ -35,7 +35,7 @@ class SuccessiveElimination:
         rule = self.rule(tabular.require_table(arms, name), rounds)
         return tabular.bind(arms, rule, name=name, rounds=rounds, row_capacity=row_capacity)
 
-    def rule(self, table: Table, rounds: int) -> Rule:
+    def rule(self, table: LumpedArms, rounds: int) -> TabularUpdate:
         """The rule on the rows of this table."""
         del table
         spread = 2 * math.log(rounds)
@@ -66,7 +66,7 @@ class SuccessiveElimination:
 
             return Lesson(observe=observe, memory={"floor": floor})
 
-        return Rule(
+        return TabularUpdate(
             weight=weight,
             learn=learn,
             initial={"pulls": 0.0, "total": 0.0},

@@ -1,4 +1,4 @@
-"""What the tabular learners share: a learner file gives its `Rule`, and `bind` lets it run on the rows of any table.
+"""What the tabular learners share: a learner file gives its `TabularUpdate`; `bind` lets it run on the rows of a table.
 
     rule.weight(key, state)                [R] weight with which each row is drawn
     rule.learn(state, pulls, rewards)      the `Lesson` of a round: what changes for all rows, and for the arms pulled
@@ -18,15 +18,15 @@ import numpy as np
 
 from bandit_rft import arguments, signals
 from bandit_rft import rows as row_table
-from bandit_rft.arms.table import Table
+from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
-from bandit_rft.learners.rule import Rule, State
+from bandit_rft.learners.tabular_update import State, TabularUpdate
 from bandit_rft.pools import Pool
 
 
-def bind(arms: Any, rule: Rule, *, name: str, rounds: int, row_capacity: int | None) -> Learner:
+def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity: int | None) -> Learner:
     """The rule on the rows of a table.
 
     Raises:
@@ -112,7 +112,7 @@ class _Layout(NamedTuple):
     capacity: int
 
 
-def _layout(table: Table, rule: Rule, name: str, rounds: int, row_capacity: int | None) -> _Layout:
+def _layout(table: LumpedArms, rule: TabularUpdate, name: str, rounds: int, row_capacity: int | None) -> _Layout:
     """Whether untouched arms share row 0, and how many rows the run can need at most."""
     by_class = any(np.ndim(value) for value in rule.initial.values())
     splits = rounds * rule.rollouts if rule.most_splits is None else rule.most_splits
@@ -164,7 +164,7 @@ def _spread(value: Any, capacity: int) -> jax.Array:
     return jnp.asarray(whole, dtype=float)
 
 
-def _sweep_note(table: Table, rule: Rule, name: str, rounds: int) -> tuple[str, ...]:
+def _sweep_note(table: LumpedArms, rule: TabularUpdate, name: str, rounds: int) -> tuple[str, ...]:
     arms = rule.subsample if rule.subsample is not None else None
     log_arms = table.log_arms if arms is None else math.log(arms)
     if not rule.sweeps or log_arms < math.log(rounds) - 1e-12:
@@ -183,7 +183,7 @@ def _sweep_note(table: Table, rule: Rule, name: str, rounds: int) -> tuple[str, 
     )
 
 
-def _arms_text(table: Table) -> str:
+def _arms_text(table: LumpedArms) -> str:
     if table.reservoir:
         return "infinitely many arms"
     exact = math.exp(table.log_arms) if table.log_arms < 30 else None
@@ -222,13 +222,13 @@ def _exchange(
 # ----------------------------------------------------------------------------------------------------------- checks
 
 
-def require_table(arms: Any, learner: str) -> Table:
+def require_table(arms: Any, learner: str) -> LumpedArms:
     """The arm set itself if it is a table of arms.
 
     Raises:
         InputError: it is something else (an LLM's prompt, say).
     """
-    if not isinstance(arms, Table):
+    if not isinstance(arms, LumpedArms):
         raise InputError(
             f"{learner} learns on tables of arms (Bernoulli, Classes, Needle and their like), not on "
             f"{type(arms).__name__}: choose another learner."
@@ -236,7 +236,7 @@ def require_table(arms: Any, learner: str) -> Table:
     return arms
 
 
-def classes_split(table: Table, signal: Any) -> np.ndarray | None:
+def classes_split(table: LumpedArms, signal: Any) -> np.ndarray | None:
     """Classes whose pulled arms may move on their own under a signal, bool [C]; None: all.
 
     Where failures have no signal, an arm of reward 0 never moves on its own, so its class never splits.
@@ -245,7 +245,7 @@ def classes_split(table: Table, signal: Any) -> np.ndarray | None:
     return table.can_pay if silent else None
 
 
-def base_logit(table: Table) -> np.ndarray | float:
+def base_logit(table: LumpedArms) -> np.ndarray | float:
     """ln of the base policy's weight of one arm: [C], or the scalar 0 where all arms weigh the same."""
     if table.uniform_base:
         return 0.0

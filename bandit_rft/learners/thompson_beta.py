@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import jax
 
-from bandit_rft.arms.table import Table
+from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.learners.index import Arm, IndexLearner, Setting, require_unit_rewards
 from bandit_rft.rows import Rows
 from bandit_rft.sampling import log_minus_log_beta
@@ -32,7 +32,7 @@ class ThompsonBeta(IndexLearner):
     sweeps: ClassVar[bool] = False
     random: ClassVar[bool] = True
 
-    def check(self, table: Table) -> None:
+    def check(self, table: LumpedArms) -> None:
         require_unit_rewards(table, "ThompsonBeta")
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:

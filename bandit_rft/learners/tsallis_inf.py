@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from bandit_rft.contract import Learner
 from bandit_rft.learners import tabular
 from bandit_rft.learners.index import require_unit_rewards
-from bandit_rft.learners.rule import Lesson, Rule, State, Statistic
+from bandit_rft.learners.tabular_update import Lesson, State, Statistic, TabularUpdate
 from bandit_rft.rows import Pulls, relative_weight
 
 NEWTON_STEPS = 24
@@ -50,7 +50,7 @@ class TsallisINF:
 
             return Lesson(observe=observe, keep=rewards < 1)
 
-        rule = Rule(weight=weight, learn=learn, initial={"log_loss": -math.inf}, delayable=False)
+        rule = TabularUpdate(weight=weight, learn=learn, initial={"log_loss": -math.inf}, delayable=False)
         return tabular.bind(arms, rule, name="TsallisINF", rounds=rounds, row_capacity=row_capacity)
 
 

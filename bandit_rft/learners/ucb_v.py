@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from bandit_rft import arguments
 from bandit_rft.learners.index import Arm, IndexLearner, Setting
-from bandit_rft.learners.rule import Statistic
+from bandit_rft.learners.tabular_update import Statistic
 from bandit_rft.rows import Rows
 
 

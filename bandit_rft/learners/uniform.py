@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from bandit_rft.contract import Learner
 from bandit_rft.learners import tabular
-from bandit_rft.learners.rule import Lesson, Rule, State
+from bandit_rft.learners.tabular_update import Lesson, State, TabularUpdate
 from bandit_rft.rows import Pulls, relative_weight
 
 
@@ -31,5 +31,5 @@ class Uniform:
             del state, rewards
             return Lesson(observe=lambda before: before, keep=jnp.zeros_like(pulls.row, dtype=bool))
 
-        rule = Rule(weight=weight, learn=learn, initial={}, most_splits=0)
+        rule = TabularUpdate(weight=weight, learn=learn, initial={}, most_splits=0)
         return tabular.bind(arms, rule, name="Uniform", rounds=rounds, row_capacity=row_capacity)

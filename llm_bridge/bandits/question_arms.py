@@ -1,24 +1,28 @@
-"""Several questions and their verifiers as one arm set: a contextual bandit whose contexts are the questions.
+"""Questions with verifiers as an arm set: a response is an arm, generating one is pulling it, its score the reward.
 
-An arm is a response to one of the questions; a round draws some of them (`drawn`), and each response is scored by its
-own question's verifier (arXiv 2601.22532: batched contextual bandit). One question is `PromptArms`; both offer a
-learner the same: the questions' tokens, responses to some of them, and which question a response answers.
+A round draws some of the questions (`drawn`), and each response is scored by its own question's verifier: a contextual
+bandit whose contexts are the questions (arXiv 2601.22532: batched contextual bandit). A lone prompt is a question set
+of one (`PromptArms`). `pull` scores text with Python, hence `jittable` is False and the run takes the host loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bandit_rft.errors import InputError
+from bandit_rft.keys import Key, as_key, row_keys
 from llm_bridge import verifiers
-from llm_bridge.bandits.prompt_arms import TextArms, Verifier, VerifierFactory
-from llm_bridge.bandits.response_arms import Question
+from llm_bridge.bandits.response_arms import LonePrompt, Prompt, Question, ResponseArms
+from llm_bridge.bandits.text_rewards import Verifier, VerifierFactory, score_each
+from llm_bridge.sampling.rollouts import QuestionRollouts, Responses, Rollouts
 
 if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
@@ -30,13 +34,15 @@ def verifier_of(asked: str | VerifierFactory | None, question: Question) -> Veri
     Raises:
         InputError: unknown name, or an answer that the verifier cannot use.
     """
+    if isinstance(question, LonePrompt) and question.verifier is not None:
+        return question.verifier
     rule = getattr(question, "verifier", "gsm8k-numeric") if asked is None else asked
     return verifiers.make(rule, question.answer) if isinstance(rule, str) else rule(question.answer)
 
 
 @dataclass(frozen=True)
-class QuestionArms(TextArms):
-    """The responses to several questions, as arms.
+class QuestionArms(ResponseArms):
+    """The responses to one question or several, as arms.
 
     Attributes:
         model: whose tokenizer and chat template encode the prompts, and whose context bounds them.
@@ -60,9 +66,97 @@ class QuestionArms(TextArms):
         self.check_fits(1)
 
     @cached_property
-    def checks(self) -> tuple[Verifier, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def checks(self) -> tuple[Verifier, ...]:
         """Each question's verifier: response text -> reward."""
         return tuple(verifier_of(self.verifier, example) for example in self.examples)
+
+    def pull_seeds(self, keys: jax.Array, arms: Sequence[Rollouts] | Responses) -> np.ndarray:
+        """Rewards [S, R] float32 of the R responses of each of S seeds, each by its own question's verifier, all at
+        once.
+
+        Args:
+            keys: [S]; not used, for the reward is deterministic.
+            arms: each seed's rollouts; or those of all on the device, [S, R, ...], of which only tokens and lengths
+                come to the host.
+
+        Raises:
+            InputError: a reward that is not a finite number, naming the verifier.
+        """
+        del keys
+        if isinstance(arms, Responses):
+            tokens, shape = np.asarray(arms.tokens), arms.lengths.shape
+            texts = self.model.texts(tokens.reshape(-1, tokens.shape[-1]), np.asarray(arms.lengths).reshape(-1))
+            asked = np.zeros(shape, np.int32) if arms.questions is None else np.asarray(arms.questions)
+        else:
+            texts = [text for own in arms for text in own.text]
+            asked = np.stack([self.questions_of(own) for own in arms])
+        return score_each([self.checks[question] for question in asked.reshape(-1)], texts).reshape(asked.shape)
+
+    def generate(
+        self,
+        questions: np.ndarray,
+        *,
+        max_tokens: int,
+        key: Key,
+        temperature: float,
+        params: Any = None,
+        batch: int | None = None,
+    ) -> Rollouts:
+        """One response to each of these questions, repeats welcome; a question that is alone is read once.
+
+        Args:
+            questions: int [R], places among the examples.
+            max_tokens, temperature, params: as `LanguageModel.generate` takes them.
+            key: row g draws from fold_in(key, g), whatever the batch.
+            batch: responses sampled together, to bound memory; None: all.
+        """
+
+        def sample(rows: np.ndarray, keys: np.ndarray) -> Rollouts:
+            prompts = [self.question_tokens[question] for question in rows]
+            return self.model.sample_rows(prompts, keys, max_tokens=max_tokens, temperature=temperature, params=params)
+
+        sampled = in_batches(sample, questions, key, batch)
+        fields = {field.name: getattr(sampled, field.name) for field in dataclasses.fields(Rollouts)}
+        return QuestionRollouts(**fields, questions=np.asarray(questions, np.int32))
+
+    def pull(self, key: Key, arms: Rollouts) -> jax.Array:
+        """Rewards [R] float32 of R responses. The reward is deterministic: `key` is not used."""
+        as_key(key)
+        return jnp.asarray(score_each([self.checks[question] for question in self.questions_of(arms)], arms.text))
+
+    def kept(self, arms: Rollouts | Responses) -> dict[str, Any]:
+        """What can be read of responses afterwards: tokens int32 [..., R, T], lengths int32 [..., R], truncated bool
+        [..., R]; of several questions, questions int32 [..., R].
+        """
+        found = {"tokens": arms.tokens, "lengths": arms.lengths, "truncated": arms.truncated}
+        questions = getattr(arms, "questions", None) if len(self.question_tokens) > 1 else None
+        return found if questions is None else found | {"questions": questions}
+
+    def counts(self) -> dict[str, int]:
+        """Answers that earned 0 because the verifier's time was over, or its worker process died of them; running
+        totals of this process.
+        """
+        counts = verifiers.counts()
+        return {"verifier_timeouts": counts.timeouts, "verifier_crashes": counts.crashes}
+
+
+def PromptArms(model: LanguageModel, prompt: Prompt, verifier: Verifier) -> QuestionArms:
+    """The responses to one prompt, as arms: a question set of one, whose verifier is given as it is.
+
+    Args:
+        model: whose tokenizer and chat template encode the prompt, and whose context bounds it.
+        prompt: a string, or chat messages [{"role": …, "content": …}, …].
+        verifier: response text -> reward, a finite float; see `text_rewards.score_each` for how it is called.
+
+    Raises:
+        InputError: an empty prompt or one that leaves no room for a response in the model's context, or a verifier that
+            cannot be called.
+    """
+    if not prompt or (isinstance(prompt, str) and not prompt.strip()):
+        raise InputError("The prompt is empty: give a text, or at least one chat message.")
+    if not callable(verifier):
+        raise InputError(f"The verifier is {verifier!r}: give a function from response text to a float.")
+    return QuestionArms(model, (LonePrompt(prompt, verifier=verifier),))
 
 
 def drawn(key: jax.Array, round_index: jax.Array | int, questions: int, prompts: int) -> jax.Array:
@@ -79,3 +173,17 @@ def drawn(key: jax.Array, round_index: jax.Array | int, questions: int, prompts:
 def _part_of_order(key: jax.Array, epoch: jax.Array, place: jax.Array, *, questions: int, prompts: int) -> jax.Array:
     order = jax.random.permutation(jax.random.fold_in(key, epoch), jnp.arange(questions, dtype=jnp.int32))
     return jax.lax.dynamic_slice_in_dim(order, place * prompts, prompts)
+
+
+def in_batches(
+    sample: Callable[[np.ndarray, np.ndarray], Rollouts], rows: np.ndarray, key: Key, batch: int | None
+) -> Rollouts:
+    """`sample(rows, their keys)` a batch at a time, joined. A row's key is fold_in(key, its number among all rows)."""
+    keys = row_keys(as_key(key), np.arange(len(rows)))
+    size = batch or len(rows)
+    parts = [sample(rows[at : at + size], keys[at : at + size]) for at in range(0, len(rows), size)]
+    if len(parts) == 1:
+        return parts[0]
+    arrays = [field.name for field in dataclasses.fields(Rollouts) if field.name != "text"]
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
+    return Rollouts(**joined, text=[text for part in parts for text in part.text])

@@ -7,7 +7,7 @@ are None, and a run over them reports reward and Pass@1, never regret (arXiv 260
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -35,15 +35,17 @@ class Question(Protocol):
 
 @dataclass(frozen=True)
 class LonePrompt:
-    """The question of an arm set of one prompt, whose verifier needs no answer.
+    """The question of an arm set of one prompt.
 
     Attributes:
         prompt: a text, or chat messages.
         answer: what the verifier was made from, where it is known.
+        verifier: response text -> reward; None where the arm set reads tokens.
     """
 
     prompt: Prompt
     answer: Any = None
+    verifier: Callable[[str], float] | None = None
 
 
 class ResponseArms(abc.ABC):
@@ -56,6 +58,11 @@ class ResponseArms(abc.ABC):
 
     model: LanguageModel
     examples: Sequence[Question]
+
+    @property
+    def prompt_tokens(self) -> np.ndarray:
+        """int32 [P], the first question as the model reads it: that of a lone prompt."""
+        return self.question_tokens[0]
 
     @cached_property
     def question_tokens(self) -> tuple[np.ndarray, ...]:

@@ -27,9 +27,9 @@ from scipy.stats import norm
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Key, as_key, row_keys
 from bandit_rft.theory import pass_at_k_estimate
-from llm_bridge.bandits.prompt_arms import VerifierFactory, score_each
 from llm_bridge.bandits.question_arms import verifier_of
 from llm_bridge.bandits.response_arms import Question, check_fit
+from llm_bridge.bandits.text_rewards import VerifierFactory, score_each
 
 if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel

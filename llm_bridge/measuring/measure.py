@@ -31,7 +31,8 @@ import jax.numpy as jnp
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Key
 from bandit_rft.theory import Summary
-from llm_bridge.bandits.prompt_arms import PromptArms, Verifier
+from llm_bridge.bandits.question_arms import PromptArms
+from llm_bridge.bandits.text_rewards import Verifier
 from llm_bridge.measuring.evaluate import wilson
 from llm_bridge.measuring.gap_estimate import GapEstimate
 from llm_bridge.measuring.response_tree import MeasuredTree, tree_of

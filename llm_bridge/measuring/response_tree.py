@@ -25,7 +25,8 @@ from bandit_rft.errors import InputError
 from bandit_rft.keys import Key
 from bandit_rft.theory import ResponseTree
 from bandit_rft.theory.response_tree import Branch, TreeSample, grow
-from llm_bridge.bandits.prompt_arms import PromptArms, Verifier
+from llm_bridge.bandits.question_arms import PromptArms
+from llm_bridge.bandits.text_rewards import Verifier
 from llm_bridge.measuring.sampled import Response, sampled
 from llm_bridge.sampling import scoring
 from llm_bridge.sampling.buckets import bucket

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bandit_rft.keys import Key, as_key, row_keys
-from llm_bridge.bandits.prompt_arms import Verifier, score
+from llm_bridge.bandits.text_rewards import Verifier, score
 
 if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel

@@ -17,11 +17,11 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose, row_keys
 from bandit_rft.runs.progress import ProgressLine
-from llm_bridge.bandits.prompt_arms import VerifierFactory
 from llm_bridge.bandits.response_arms import Question, ResponseArms
+from llm_bridge.bandits.text_rewards import VerifierFactory
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.measuring import evaluate as evaluation
-from llm_bridge.training.asked import questions_of
+from llm_bridge.training.description import questions_of
 
 LEAST_RESPONSES = 64  # behind an evaluation whose number of samples nobody gave
 

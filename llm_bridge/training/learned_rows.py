@@ -1,9 +1,9 @@
-"""The responses that a round learns from, as arrays: chosen, joined, kept for replay, cut into batches.
+"""The responses that a round learns from, as arrays: chosen, kept for replay, cut into batches.
 
-Rows            the responses of a round with what was recorded of them
-window, replayed, remembered      the last rounds' rows, in arrays of a fixed size
-share                             which rows per step learns from
-prompt_batch, padded_batches      rows in bucketed shapes, so that what is compiled for them stays little
+Rows                              the responses of a round with what was recorded of them
+window, pooled, remembered        the last rounds' rows in a ring buffer of a fixed size; traceable
+present, share                    how many rows there are to learn from, and which of them a step takes; traceable
+prompt_batch, padded_batches      rows in bucketed shapes, so that what is compiled for them stays little; on the host
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Rows:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def take(self, chosen: np.ndarray) -> Rows:
-        """The rows of these indices, or where a mask [R] is True."""
+    def take(self, chosen: Any) -> Rows:
+        """The rows of these indices."""
         return jax.tree.map(lambda leaf: leaf[chosen], self)
 
     @property
@@ -59,11 +59,6 @@ class Rows:
         """bool [R, T], True on the tokens of the responses; traceable."""
         ends = self.lengths[..., None]
         return (jnp if isinstance(ends, jax.Array) else np).arange(self.tokens.shape[-1], dtype=np.int32) < ends
-
-
-def joined(parts: Sequence[Rows]) -> Rows:
-    """All their rows, in order."""
-    return parts[0] if len(parts) == 1 else jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def window(rounds: int, rows: int, length: int, *, reference: bool) -> Rows | None:
@@ -81,29 +76,59 @@ def window(rounds: int, rows: int, length: int, *, reference: bool) -> Rows | No
     )
 
 
-def replayed(memory: Rows, round_index: int) -> list[Rows]:
-    """The rows of the rounds before `round_index` that are remembered, the newest round first."""
-    rounds = len(memory)
-    host = jax.tree.map(np.asarray, memory)
-    return [host.take((round_index - age) % rounds) for age in range(1, min(round_index, rounds) + 1)]
+@jax.jit
+def pooled(memory: Rows, fresh: Rows, round_index: jax.Array) -> Rows:
+    """The rows that a round may learn from: its own, then those of the rounds before, the newest round first.
+
+    There are always R · (1 + W) of them; in the first rounds those at the end are empty (`present`).
+    """
+    ages = jnp.arange(1, len(memory) + 1, dtype=jnp.int32)
+    past = memory.take((round_index - ages) % len(memory))
+
+    def join(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.concatenate([_widened(new, old.shape[1:]), old.reshape(-1, *old.shape[2:])])
+
+    return jax.tree.map(join, fresh, past)
 
 
-def remembered(memory: Rows, rows: Rows, round_index: int) -> Rows:
+@jax.jit
+def remembered(memory: Rows, rows: Rows, round_index: jax.Array) -> Rows:
     """The memory with this round's rows in place of its oldest."""
-
-    def write(kept: jax.Array, new: np.ndarray) -> jax.Array:
-        short = [(0, size - have) for size, have in zip(kept.shape[1:], new.shape, strict=True)]
-        return kept.at[round_index % len(kept)].set(jnp.asarray(np.pad(new, short)))
-
-    return jax.tree.map(write, memory, rows)
+    place = round_index % len(memory)
+    return jax.tree.map(lambda kept, new: kept.at[place].set(_widened(new, kept.shape[1:])), memory, rows)
 
 
-def share(key: jax.Array, step: int, parts: int, rows: int) -> np.ndarray:
-    """The rows of a step of `parts` an epoch: all of them, or an equal share of the epoch's own shuffled order."""
-    if parts == 1:
-        return np.arange(rows)
-    epoch, part = divmod(step, parts)
-    return np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), rows)).reshape(parts, -1)[part]
+def _widened(array: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """The array with zeros behind, in this shape."""
+    return jnp.pad(array, [(0, size - have) for size, have in zip(shape, array.shape, strict=True)])
+
+
+def present(round_index: Any, rounds: int, rows: int) -> Any:
+    """How many rows of `pooled` are responses, where each of a round and of `rounds` before gives `rows`."""
+    return (1 + jnp.minimum(jnp.asarray(round_index, jnp.int32), rounds)) * rows
+
+
+@partial(jax.jit, static_argnames=("parts", "capacity"))
+def share(key: jax.Array, step: Any, rows: Any, *, parts: int, capacity: int) -> tuple[jax.Array, jax.Array]:
+    """The rows of a step of `parts` an epoch: an equal share of the epoch's own shuffled order.
+
+    Args:
+        key: of the round.
+        step: int32, from 0; step // parts is its epoch.
+        rows: int32, how many there are, a multiple of `parts`; these come first among the `capacity`.
+
+    Returns:
+        Indices int32 [capacity / parts] and bool of the same shape, True on the share; the others repeat a row.
+    """
+    places = jnp.arange(capacity // parts, dtype=jnp.int32)
+    size = jnp.asarray(rows, jnp.int32) // parts
+    inside = places < size
+    epoch, part = jnp.divmod(jnp.asarray(step, jnp.int32), parts)
+    # An order of so many rows as there are, in a fixed shape: sorted by random bits, the empty rows last.
+    bits = jax.random.bits(jax.random.fold_in(key, epoch), (capacity,), jnp.uint32)
+    empty = jnp.arange(capacity, dtype=jnp.int32) >= rows
+    order = jnp.argsort(jnp.where(empty, jnp.uint32(0xFFFFFFFF), bits), stable=True).astype(jnp.int32)
+    return order[part * size + jnp.where(inside, places, 0)], inside
 
 
 def bucket_rows(count: int, most: int) -> int:
@@ -129,9 +154,8 @@ def prompt_batch(prompts: Sequence[np.ndarray], questions: np.ndarray) -> dict[s
         ids = prompts[int(question)]
         padded[place, : len(ids)], lengths[place] = ids, len(ids)
     if held == 1:
-        return {"prompt": jnp.asarray(padded[0]), "prompt_lengths": jnp.asarray(lengths[0]), "owners": None}
-    owners = None if owners is None else jnp.asarray(owners, jnp.int32)
-    return {"prompt": jnp.asarray(padded), "prompt_lengths": jnp.asarray(lengths), "owners": owners}
+        return {"prompt": padded[0], "prompt_lengths": lengths[0], "owners": None}
+    return {"prompt": padded, "prompt_lengths": lengths, "owners": None if owners is None else owners.astype(np.int32)}
 
 
 def _prompt_shape(prompts: Sequence[np.ndarray], questions: np.ndarray) -> tuple[int, int]:

@@ -45,10 +45,9 @@ from bandit_rft import objectives, signals
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose, as_key
-from llm_bridge.bandits.prompt_arms import PromptArms
 from llm_bridge.bandits.question_arms import QuestionArms, drawn
-from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms
-from llm_bridge.training import defaults, learned_rows, optimizers, plans, scan_learner
+from llm_bridge.bandits.token_arms import TokenQuestionArms
+from llm_bridge.training import defaults, learned_rows, optimizers, scan_learner
 from llm_bridge.training.rounding import warn_of_rounding
 from llm_bridge.training.state import METRICS, FineTuneState
 from llm_bridge.training.update import Update
@@ -240,6 +239,12 @@ class FineTune:
         return (self.clip, self.clip) if isinstance(self.clip, int | float) else self.clip
 
     @property
+    def generates_in_parts(self) -> bool:
+        """Whether the responses of a round are generated in several batches, one after another."""
+        rollouts = self.prompts * (self.rollouts + self.baseline_rollouts)
+        return (self.generation_batch or rollouts) < rollouts
+
+    @property
     def needs_reference(self) -> bool:
         """Whether the reference scores the rollouts of a round."""
         return self.log_kl or self.kl_coefficient > 0 or self.reward_kl_coefficient > 0
@@ -272,7 +277,7 @@ class FineTune:
 
     def bind(
         self,
-        arms: PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms,
+        arms: QuestionArms | TokenQuestionArms,
         *,
         rounds: int | None = None,
         row_capacity: int | None = None,
@@ -300,7 +305,7 @@ class FineTune:
         if max_tokens != self.max_tokens:
             return dataclasses.replace(self, max_tokens=max_tokens).bind(arms, rounds=rounds)
         warn_of_rounding(self)
-        if isinstance(arms, TokenPromptArms | TokenQuestionArms):
+        if isinstance(arms, TokenQuestionArms):
             return scan_learner.bind(self, arms, rounds)
         questions = len(arms.question_tokens)
         group = self.rollouts + self.baseline_rollouts
@@ -327,14 +332,14 @@ class FineTune:
             metrics=lambda state: state.metrics,
         )
 
-    def bind_seeds(self, arms: PromptArms | QuestionArms, *, rounds: int | None, seeds: int) -> Learner | None:
+    def bind_seeds(self, arms: QuestionArms, *, rounds: int | None, seeds: int) -> Learner | None:
         """The learner for many seeds together, all of it traceable; arguments and errors as `bind`.
 
-        None where every seed is better computed by itself: one seed; a model of more than 20 million weights,
-        whose products fill the machine and whose rows without a signal are worth leaving out; micro-batches,
-        mini-batches and replay.
+        None where every seed is better computed by itself: one seed; responses generated in batches, to bound memory;
+        a model of more than 20 million weights, whose products fill the machine, whose gradients of all seeds at one
+        time would not fit its memory, and whose rows without a signal are worth leaving out.
         """
-        if seeds == 1 or self.step_over_kappa is not None or plans.refused(self) is not None:
+        if seeds == 1 or self.step_over_kappa is not None or self.generates_in_parts:
             return None
         if defaults.weights_of(self.model) > _TOGETHER:
             return None
@@ -346,7 +351,7 @@ class FineTune:
         Raises:
             InputError: arms of another kind, too few questions, or responses that do not fit the context.
         """
-        if not isinstance(arms, PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms):
+        if not isinstance(arms, QuestionArms | TokenQuestionArms):
             raise InputError(
                 f"FineTune learns from PromptArms or QuestionArms, not {type(arms).__name__}: give prompts and "
                 "verifiers."

@@ -1,17 +1,19 @@
 """Which rows of a round go through the model, and in which shapes: the plan of an update.
 
-    Planned     on the host: rows that carry no gradient are left out, the others cut into micro-batches of bucketed
-                shapes, with the rows of past rounds that are replayed; numbers that are not finite stop the run here
-    Whole       inside a trace: every row of the round at once, each with a weight that is zero where it carries nothing
+    Traced      every row of the round and of the rounds that are replayed, in fixed shapes: micro-batches of one size,
+                where a row that only fills them, or carries no gradient, has no weight
+    OnHost      rows that carry no gradient are left out, the others cut into micro-batches of bucketed shapes; numbers
+                that are not finite stop the run here
 
-Both give `Update` the same rows, scores and batches, so that what it computes does not depend on the plan.
+Both give `Update` the same rows, scores and steps, so that what it computes does not depend on the plan.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -29,79 +31,25 @@ from llm_bridge.training.state import FineTuneState
 
 if TYPE_CHECKING:
     from llm_bridge.bandits.response_arms import ResponseArms
-    from llm_bridge.sampling.rollouts import Responses, Rollouts
     from llm_bridge.training.learner import FineTune
 
 Array = jax.Array
 PyTree = Any
-Batch = dict[str, Any]  # arrays as `policy_gradient.loss_and_gradient` takes them
+Batch = dict[str, Any]  # arrays as `policy_gradient.loss_and_gradient` takes them, micro-batches stacked: [K, ...]
+Sums = dict[str, Any]
 
 
-class Plan(Protocol):
-    """What `Update` asks for.
+class Traced:
+    """The plan inside a trace; see the head of the file. A loss that is not finite shows as a refused reward in the
+    next round (`token_arms`).
 
     Attributes:
         learned: int [R'], the rows of a round that are learned from.
-        donates: whether a step may overwrite weights.
+        donates: whether a step may overwrite weights; a scan updates its own state in place.
     """
 
-    learned: np.ndarray
-    donates: bool
+    donates = False
 
-    def rewards(self, rewards: Any) -> Any:
-        """The verifier's rewards, float32 [R]."""
-        ...
-
-    def rows(self, state: FineTuneState, responses: Any, rewards: Any) -> Rows:
-        """All rollouts of the round, without signals as yet."""
-        ...
-
-    def scores(self, params: PyTree, rows: Rows) -> tuple[Any, Any]:
-        """float32 [R, T] each, 0 on padding: the log-probabilities at these weights, and at the reference's (None where
-        nothing needs them). Equal weights give equal numbers.
-        """
-        ...
-
-    def check_signal(self, state: FineTuneState, rows: Rows, signal: Any) -> None:
-        """Raises NotFiniteError for a signal that is not finite, where it can be seen."""
-        ...
-
-    def kept(self, rows: Rows, chosen: np.ndarray) -> Rows:
-        """These rows only."""
-        ...
-
-    def pool(self, state: FineTuneState, fresh: Rows) -> Rows:
-        """The rows that a round's steps draw from: the fresh ones, then those of past rounds."""
-        ...
-
-    def batches(self, state: FineTuneState, pool: Rows, step: int) -> tuple[list[Batch], Array | None]:
-        """Micro-batches of a step's rows that carry a gradient; and whether there is any, where that is only known
-        inside the trace (else None, and there are no batches where there is none).
-        """
-        ...
-
-    def check_step(self, state: FineTuneState, pool: Rows, params: PyTree, sums: dict[str, Any]) -> None:
-        """Raises NotFiniteError for a loss or gradient that is not finite, where it can be seen."""
-        ...
-
-    def at_reference(self, params: PyTree) -> Any:
-        """bool scalar, the weights are the reference's, to the bit."""
-        ...
-
-    def count(self, updates: Array) -> Any:
-        """The optimiser steps taken so far."""
-        ...
-
-    def spare(self, params: PyTree) -> PyTree | None:
-        """An earlier gradient whose memory a new one may take."""
-        ...
-
-    def give(self, gradient: PyTree | None) -> None:
-        """A gradient that will not be read again."""
-        ...
-
-
-class _Base:
     def __init__(
         self,
         settings: FineTune,
@@ -114,20 +62,157 @@ class _Base:
         self.group = settings.rollouts + settings.baseline_rollouts
         self.learned = np.flatnonzero(np.arange(settings.prompts * self.group) % self.group < settings.rollouts)
 
+    def rewards(self, rewards: Any) -> Any:
+        """The verifier's rewards, float32 [R]."""
+        return jnp.asarray(rewards).astype(jnp.float32)
+
+    def rows(self, state: FineTuneState, responses: Any, rewards: Any) -> Rows:
+        """All rollouts of the round, their rewards in place of the signals as yet."""
+        questions = responses.questions
+        return Rows(
+            questions=jnp.zeros_like(responses.lengths) if questions is None else questions,
+            tokens=responses.tokens,
+            lengths=responses.lengths,
+            log_probs=responses.log_probs,
+            ref_log_probs=None,
+            signal=rewards,
+        )
+
+    def scores(self, params: PyTree, rows: Rows) -> tuple[Any, Any]:
+        """float32 [R, T] each, 0 on padding: the log-probabilities at these weights, and at the reference's (None where
+        nothing needs them). Equal weights give equal numbers.
+
+        By one loop body: two calls would differ where seeds are vmapped, for the reference's weights are shared by
+        all, and its matrix products are then others than the policy's.
+        """
+        model = self.settings.model
+        places, _ = self._micro_batches(jnp.arange(len(rows), dtype=jnp.int32), jnp.ones(len(rows), bool))
+        chosen = rows.take(places)
+        batches = {**self._asked(chosen.questions, self.group), "tokens": chosen.tokens, "lengths": chosen.lengths}
+
+        def score(own: Array) -> Array:
+            weights = jax.tree.map(partial(jnp.where, own), params, model.params)
+
+            def part(batch: Batch) -> Array:
+                return policy_gradient.token_log_probs(
+                    weights, **batch, temperature=self.numbers["temperature"], graphdef=model.graphdef
+                )
+
+            if len(places) == 1:
+                return part(jax.tree.map(lambda leaf: leaf[0], batches))
+            return jax.lax.map(part, batches).reshape(-1, rows.tokens.shape[1])[: len(rows)]
+
+        policy, reference = jax.lax.map(score, jnp.array([True, False]))
+        return policy, reference if self.settings.needs_reference else None
+
+    def checked_signal(self, state: FineTuneState, rows: Rows, signal: Any) -> Any:
+        """The signal. Raises NotFiniteError where it can be seen not to be finite."""
+        return signal
+
+    def pool(self, state: FineTuneState, fresh: Rows) -> Rows:
+        """The rows that a round's steps draw from: the fresh ones, then those of past rounds."""
+        return fresh if state.window is None else learned_rows.pooled(state.window, fresh, state.round)
+
+    def batches(self, state: FineTuneState, pool: Rows, step: Any) -> tuple[list[tuple[Batch, Any]], Any]:
+        """Micro-batches of a step's rows, those of one shape together with how many they are; and bool, whether any of
+        the rows carries a gradient (on the host there are no micro-batches where none does).
+        """
+        places, inside = self._micro_batches(*self._share(state, len(pool), step))
+        rows = pool.take(places)
+        # A row without a gradient has no weight: as on the host, it counts in no metric.
+        active = inside if self._every_row else inside & (rows.signal != 0)
+        mask = (rows.mask & inside[..., None]).reshape(-1, rows.tokens.shape[-1])
+        weights = self._aggregated(mask, jnp.sum(inside, dtype=jnp.int32)).reshape(rows.tokens.shape)
+        batch = {
+            **self._asked(rows.questions, self.settings.rollouts if self.settings.mini_batches == 1 else 1),
+            "tokens": rows.tokens,
+            "lengths": rows.lengths,
+            "weights": jnp.where(active[..., None], weights, 0.0),
+            "signal": rows.signal,
+            "old_log_probs": rows.log_probs,
+            "ref_log_probs": None if self.objective.kl is None else rows.ref_log_probs,
+            "fresh": places < len(self.learned),
+        }
+        return [(batch, len(places))], jnp.any(active)
+
+    def checked(self, state: FineTuneState, pool: Rows, params: PyTree, sums: Sums) -> Sums:
+        """A step's sums. Raises NotFiniteError for a loss or gradient that can be seen not to be finite."""
+        return sums
+
+    def at_reference(self, params: PyTree) -> Any:
+        """bool scalar, the weights are the reference's, to the bit."""
+        pairs = zip(*map(jax.tree.leaves, (params, self.settings.model.params)), strict=True)
+        return jnp.all(jnp.stack([jnp.array_equal(x, y) for x, y in pairs]))
+
+    def loop(self, step: Callable[[Any, Any], tuple[Any, Sums]], carry: Any, steps: int) -> tuple[Any, Sums]:
+        """What is carried after so many steps, and the sums of each, stacked."""
+        if steps > 1:
+            return jax.lax.scan(step, carry, jnp.arange(steps, dtype=jnp.int32))
+        carry, sums = step(carry, jnp.int32(0))
+        return carry, jax.tree.map(lambda value: value[None], sums)
+
+    def spare(self, params: PyTree) -> PyTree | None:
+        """An earlier gradient whose memory a new one may take."""
+        return None
+
+    def give(self, gradient: PyTree | None) -> None:
+        """A gradient that will not be read again."""
+
     @property
-    def every_row(self) -> bool:
+    def _every_row(self) -> bool:
         """Whether a row without a signal has a gradient all the same, by a KL or an entropy term."""
         return self.objective.kl is not None or self.objective.entropy
 
-    def aggregated(self, mask: Any) -> Array:
-        """float32 [R, T], the weight of every token of a step's rows."""
+    def _aggregated(self, mask: Any, rollouts: Any) -> Array:
+        """float32 [R, T], the weight of every token of a step that has so many rollouts."""
         settings = self.settings
         return objectives.aggregation_weights(
-            jnp.asarray(mask), settings.aggregation, settings.max_tokens, jnp.dtype(jnp.float32)
+            jnp.asarray(mask), settings.aggregation, settings.max_tokens, jnp.dtype(jnp.float32), rollouts=rollouts
         )
 
+    def _share(self, state: FineTuneState, capacity: int, step: Any) -> tuple[Array, Array]:
+        """Which rows of the pool a step takes: indices int32 and whether each is a row, both [capacity / parts]."""
+        settings = self.settings
+        rows = learned_rows.present(state.round, settings.replay, len(self.learned))
+        if settings.mini_batches == 1:
+            every = jnp.arange(capacity, dtype=jnp.int32)
+            return every, every < rows
+        key = jax.random.fold_in(state.key(Purpose.MINI_BATCHES), state.round)
+        return learned_rows.share(key, step, rows, parts=settings.mini_batches, capacity=capacity)
 
-class Planned(_Base):
+    def _micro_batches(self, places: Array, inside: Array) -> tuple[Array, Array]:
+        """Rows [R] cut into micro-batches of one size, both [K, m]; the last is filled up with its last row."""
+        rows = len(places)
+        size = min(self.settings.micro_batch or rows, rows)
+        fill = (0, -rows % size)
+        return jnp.pad(places, fill, mode="edge").reshape(-1, size), jnp.pad(inside, fill).reshape(-1, size)
+
+    def _asked(self, questions: Array, group: int) -> Batch:
+        """The prompts of micro-batches with these questions [K, m], as `policy_gradient` takes them, each once; rows
+        that follow one another have one question in groups of `group`. A lone question's prompt has its own length, as
+        on the host.
+        """
+        rows, settings = questions.shape[1], self.settings
+        held = min(rows, len(self.prompts), settings.prompts * (1 + settings.replay), -(-(rows - 1) // group) + 1)
+        if len(self.prompts) == 1:
+            table, lengths = self.prompts[0][None], np.array([len(self.prompts[0])])
+        else:
+            table, lengths = pad_prompts(self.prompts, len(self.prompts), 0)
+        table, lengths = jnp.asarray(table, jnp.int32), jnp.asarray(lengths, jnp.int32)
+
+        def of_one(asked: Array) -> Batch:
+            owners = None
+            if held == 1:
+                asked = asked[0]
+            elif held < rows:
+                asked, owners = jnp.unique(asked, return_inverse=True, size=held)
+                owners = owners.astype(jnp.int32)
+            return {"prompt": table[asked], "prompt_lengths": lengths[asked], "owners": owners}
+
+        return jax.vmap(of_one)(questions)
+
+
+class OnHost(Traced):
     """See the head of the file. Weights may be updated in place, and gradients' memory is used again."""
 
     donates = True
@@ -136,11 +221,14 @@ class Planned(_Base):
         super().__init__(*given)
         self.memory = GradientMemory()
         self.spare, self.give = self.memory.take, self.memory.give
+        settings, round_of = self.settings, self.settings.prompts * self.group
+        self.most = max(len(self.learned) * (1 + settings.replay) // settings.mini_batches, round_of)
+        self.size = min(settings.micro_batch or self.most, self.most)
 
     def rewards(self, rewards: Any) -> np.ndarray:
         return np.asarray(rewards, np.float32)
 
-    def rows(self, state: FineTuneState, responses: Rollouts, rewards: np.ndarray) -> Rows:
+    def rows(self, state: FineTuneState, responses: Any, rewards: Any) -> Rows:
         want = self.settings.prompts * self.group
         if len(rewards) != want or len(responses.lengths) != want:
             raise InputError(
@@ -161,59 +249,66 @@ class Planned(_Base):
             raise self._not_finite(state, rows, lost, "responses whose log-probabilities are not finite")
         return rows
 
-    def scores(self, params: PyTree, rows: Rows) -> tuple[np.ndarray, np.ndarray | None]:
+    def scores(self, params: PyTree, rows: Rows) -> tuple[Any, Any]:
         reference = self._scores(self.settings.model.params, rows) if self.settings.needs_reference else None
         return self._scores(params, rows), reference
 
-    def check_signal(self, state: FineTuneState, rows: Rows, signal: Array) -> None:
+    def checked_signal(self, state: FineTuneState, rows: Rows, signal: Any) -> np.ndarray:
         found = np.asarray(signal)
         lost = ~np.isfinite(found)
         if lost.any():
             raise self._not_finite(state, rows, lost, f"a learning signal of {found[lost][0]}")
-
-    def kept(self, rows: Rows, chosen: np.ndarray) -> Rows:
-        return Rows(**{**vars(rows), "signal": np.asarray(rows.signal)}).take(chosen)
+        return found
 
     def pool(self, state: FineTuneState, fresh: Rows) -> Rows:
-        past = [] if state.window is None else learned_rows.replayed(state.window, int(state.round))
-        return learned_rows.joined([fresh, *past])
+        return jax.tree.map(np.asarray, super().pool(state, fresh))
 
-    def batches(self, state: FineTuneState, pool: Rows, step: int) -> tuple[list[Batch], None]:
-        key = jax.random.fold_in(state.key(Purpose.MINI_BATCHES), state.round)
-        share = learned_rows.share(key, step, self.settings.mini_batches, len(pool))
+    def batches(self, state: FineTuneState, pool: Rows, step: Any) -> tuple[list[tuple[Batch, Any]], bool]:
+        places, inside = map(np.asarray, self._share(state, len(pool), step))
+        share = places[inside]
         # Weights come from all rows of the step, so leaving some out changes no denominator.
         weights = np.zeros(pool.tokens.shape, np.float32)
-        weights[share] = np.asarray(self.aggregated(pool.mask[share]))
-        chosen = share if self.every_row else share[pool.signal[share] != 0]
+        weights[share] = np.asarray(self._aggregated(pool.mask[share], len(share)))
+        chosen = share if self._every_row else share[pool.signal[share] != 0]
         reference = None if self.objective.kl is None else pool.ref_log_probs
-        batches = []
+        shapes: dict[Any, list[Batch]] = {}
         for places, real, batch in self._padded(pool, chosen):
             width = batch["tokens"].shape[1]
             row_weights = weights[places, :width]
             row_weights[real:] = 0.0
-            batches.append(
-                {
-                    **batch,
-                    "weights": jnp.asarray(row_weights),
-                    "signal": jnp.asarray(pool.signal[places]),
-                    "old_log_probs": jnp.asarray(pool.log_probs[places, :width]),
-                    "ref_log_probs": None if reference is None else jnp.asarray(reference[places, :width]),
-                    "fresh": jnp.asarray(places < len(self.learned)),
-                }
-            )
-        return batches, None
+            batch |= {
+                "weights": row_weights,
+                "signal": pool.signal[places],
+                "old_log_probs": pool.log_probs[places, :width],
+                "ref_log_probs": None if reference is None else reference[places, :width],
+                "fresh": places < len(self.learned),
+            }
+            shapes.setdefault(tuple(map(np.shape, jax.tree.leaves(batch))), []).append(batch)
+        return [(self._stacked(alike), len(alike)) for alike in shapes.values()], len(chosen) > 0
 
-    def check_step(self, state: FineTuneState, pool: Rows, params: PyTree, sums: dict[str, Any]) -> None:
-        loss, norm = (float(value) for value in jax.device_get((sums["loss"], sums["gradient_norm"])))
+    def checked(self, state: FineTuneState, pool: Rows, params: PyTree, sums: Sums) -> Sums:
+        sums = jax.device_get(sums)
+        loss, norm = float(sums["loss"]), float(sums["gradient_norm"])
         if not (math.isfinite(loss) and math.isfinite(norm)):
             what = f"a loss of {loss} and a gradient norm of {norm}"
             raise self._not_finite(state, pool, unsound(pool, self._scores(params, pool)), what)
+        return sums
 
     def at_reference(self, params: PyTree) -> bool:
         return policy_gradient.equal(params, self.settings.model.params)
 
-    def count(self, updates: Array) -> int:
-        return int(updates)
+    def loop(self, step: Callable[[Any, Any], tuple[Any, Sums]], carry: Any, steps: int) -> tuple[Any, Sums]:
+        found = []
+        for index in range(steps):
+            carry, sums = step(carry, index)
+            found.append(sums)
+        return carry, jax.tree.map(lambda *values: np.stack(values), *found)
+
+    def _stacked(self, batches: list[Batch]) -> Batch:
+        """[K, ...] of micro-batches, where K is 1 or the most that a step has: two compilations a shape."""
+        if len(batches) > 1:
+            batches = batches + batches[:1] * (-(-self.most // self.size) - len(batches))
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
 
     def _scores(self, params: PyTree, rows: Rows) -> np.ndarray:
         scores = np.zeros(rows.tokens.shape, np.float32)
@@ -227,133 +322,17 @@ class Planned(_Base):
 
     def _padded(self, rows: Rows, chosen: np.ndarray) -> list[tuple[np.ndarray, int, Batch]]:
         """(indices with padding, rows that are real, arrays of prompts and responses) of each micro-batch."""
-        settings = self.settings
-        most = max(len(self.learned) * (1 + settings.replay) // settings.mini_batches, settings.prompts * self.group)
         found = []
         for places, real, width in learned_rows.padded_batches(
-            rows, chosen, self.prompts, size=min(settings.micro_batch or most, most), widest=rows.tokens.shape[1]
+            rows, chosen, self.prompts, size=self.size, widest=rows.tokens.shape[1]
         ):
             batch = learned_rows.prompt_batch(self.prompts, rows.questions[places])
-            batch["tokens"] = jnp.asarray(rows.tokens[places, :width])
-            batch["lengths"] = jnp.asarray(rows.lengths[places])
-            found.append((places, real, batch))
+            found.append(
+                (places, real, {**batch, "tokens": rows.tokens[places, :width], "lengths": rows.lengths[places]})
+            )
         return found
 
     def _not_finite(self, state: FineTuneState, rows: Rows, lost: np.ndarray, what: str) -> NotFiniteError:
         """The error for the first of these rows; where each row is sound by itself, for the first of all."""
         question, done = int(rows.questions[int(np.argmax(lost))]), int(state.round)
         return NotFiniteError(done, question, opening(self.arms, question), what, sound=done - 1)
-
-
-class Whole(_Base):
-    """See the head of the file. For one step an epoch and no replay (`refused`); a loss that is not finite shows as a
-    refused reward in the next round (`TokenPromptArms.pull`).
-    """
-
-    donates = False  # a scan updates its own state in place
-
-    def rewards(self, rewards: Any) -> Array:
-        return jnp.asarray(rewards).astype(jnp.float32)
-
-    def rows(self, state: FineTuneState, responses: Responses, rewards: Array) -> Rows:
-        questions = responses.questions
-        return Rows(
-            questions=jnp.zeros_like(responses.lengths) if questions is None else questions,
-            tokens=responses.tokens,
-            lengths=responses.lengths,
-            log_probs=responses.log_probs,
-            ref_log_probs=None,
-            signal=rewards,
-        )
-
-    def scores(self, params: PyTree, rows: Rows) -> tuple[Array, Array | None]:
-        """By one loop body: two calls would differ where seeds are vmapped, for the reference's weights are shared by
-        all, and its matrix products are then others than the policy's.
-        """
-        model = self.settings.model
-
-        def score(own: Array) -> Array:
-            weights = jax.tree.map(partial(jnp.where, own), params, model.params)
-            return policy_gradient.token_log_probs(
-                weights,
-                **self._asked(rows),
-                tokens=rows.tokens,
-                lengths=rows.lengths,
-                temperature=self.numbers["temperature"],
-                owners=self._owners(np.arange(len(rows))),
-                graphdef=model.graphdef,
-            )
-
-        policy, reference = jax.lax.map(score, jnp.array([True, False]))
-        return policy, reference if self.settings.needs_reference else None
-
-    def check_signal(self, state: FineTuneState, rows: Rows, signal: Array) -> None:
-        pass
-
-    def kept(self, rows: Rows, chosen: np.ndarray) -> Rows:
-        return rows.take(chosen)
-
-    def pool(self, state: FineTuneState, fresh: Rows) -> Rows:
-        return fresh
-
-    def batches(self, state: FineTuneState, pool: Rows, step: int) -> tuple[list[Batch], Array]:
-        # A row without a gradient has no weight: as on the host, it counts in no metric.
-        active = jnp.ones_like(pool.signal, bool) if self.every_row else pool.signal != 0
-        batch = {
-            **self._asked(pool),
-            "tokens": pool.tokens,
-            "lengths": pool.lengths,
-            "owners": self._owners(self.learned),
-            "weights": jnp.where(active[:, None], self.aggregated(pool.mask), 0.0),
-            "signal": pool.signal,
-            "old_log_probs": pool.log_probs,
-            "ref_log_probs": None if self.objective.kl is None else pool.ref_log_probs,
-            "fresh": jnp.ones_like(pool.signal, bool),
-        }
-        return [batch], jnp.any(active)
-
-    def check_step(self, state: FineTuneState, pool: Rows, params: PyTree, sums: dict[str, Any]) -> None:
-        pass
-
-    def at_reference(self, params: PyTree) -> Array:
-        pairs = zip(*map(jax.tree.leaves, (params, self.settings.model.params)), strict=True)
-        return jnp.all(jnp.stack([jnp.array_equal(x, y) for x, y in pairs]))
-
-    def count(self, updates: Array) -> Array:
-        return updates
-
-    def spare(self, params: PyTree) -> None:
-        return None
-
-    def give(self, gradient: PyTree | None) -> None:
-        pass
-
-    def _owners(self, rows: np.ndarray) -> Array | None:
-        """Which of the round's prompts each of these rows continues; None where there is one prompt."""
-        if self.settings.prompts == 1:
-            return None
-        return jnp.asarray(rows // self.group, jnp.int32)
-
-    def _asked(self, rows: Rows) -> Batch:
-        """The prompts of a round, as `policy_gradient` takes them; a lone question's has its own length, as on the
-        host.
-        """
-        if len(self.prompts) == 1:
-            prompt = jnp.asarray(self.prompts[0], jnp.int32)
-            return {"prompt": prompt, "prompt_lengths": jnp.asarray(prompt.size, jnp.int32)}
-        table, lengths = pad_prompts(self.prompts, len(self.prompts), 0)
-        chosen = rows.questions[:: len(rows) // self.settings.prompts]
-        chosen = chosen[0] if self.settings.prompts == 1 else chosen
-        return {"prompt": jnp.asarray(table)[chosen], "prompt_lengths": jnp.asarray(lengths)[chosen]}
-
-
-def refused(settings: FineTune) -> str | None:
-    """The setting that only the plan of the host has, if there is one."""
-    round_of = settings.prompts * (settings.rollouts + settings.baseline_rollouts)
-    chosen = {
-        "micro_batch": (settings.micro_batch or round_of) < settings.prompts * settings.rollouts,
-        "generation_batch": (settings.generation_batch or round_of) < round_of,
-        "mini_batches": settings.mini_batches > 1,
-        "replay": settings.replay > 0,
-    }
-    return next((name for name, asked in chosen.items() if asked), None)

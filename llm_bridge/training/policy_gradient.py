@@ -81,7 +81,7 @@ def objective_sums(
         The loss, and sums over tokens: "loss"; "kl" (nats, of the term in the loss); "clipped" (tokens where the clip
         stops the gradient, verl's pg_clipfrac before the division; dual clip aside, which verl counts apart);
         "outside" (tokens whose ratio is outside [1 − low, 1 + high], whatever the sign of the signal); "tokens" (how
-        many were scored); and "sampling_gap", the largest |log_probs − old|, which is no sum.
+        many were scored); and "sampler_trainer_gap", the largest |log_probs − old|, which is no sum.
     """
     counted = weights != 0
     # Padding must be neutral before any exponential: an infinite ratio times a zero weight would be NaN.
@@ -115,7 +115,7 @@ def objective_sums(
     gap = jnp.max(jnp.where(own, jnp.abs(log_probs - old), 0.0))
     tokens = jnp.sum(jnp.where(counted, 1.0, 0.0))
     sums = {"loss": loss, "kl": divergence, "clipped": clipped, "outside": outside, "tokens": tokens}
-    return loss, sums | {"sampling_gap": gap}
+    return loss, sums | {"sampler_trainer_gap": gap}
 
 
 @partial(jax.jit, static_argnames=("graphdef",))
@@ -212,10 +212,48 @@ def loss_and_gradient(
     return sums, gradient
 
 
-@partial(jax.jit, donate_argnums=(0,))
-def add(total: PyTree, part: PyTree) -> PyTree:
-    """total + part, in total's memory."""
-    return jax.tree.map(jnp.add, total, part)
+Total = tuple[dict[str, Array], PyTree]
+
+
+@partial(jax.jit, static_argnames=("graphdef", "objective"), donate_argnames="total")
+def accumulated(
+    params: PyTree,
+    batches: dict[str, Any],
+    count: int | Array,
+    total: Total | None,
+    numbers: dict[str, Array],
+    *,
+    graphdef: Any,
+    objective: Objective,
+    at_reference: bool | Array = False,
+) -> Total:
+    """`loss_and_gradient` of several micro-batches of one shape, summed one after another in the memory of one.
+
+    Weights come from all rows of the step, so the sum over micro-batches is the loss of the whole step.
+
+    Args:
+        batches: what `loss_and_gradient` takes of a micro-batch, by name; every array has an axis of K before.
+        count: int32, how many of the K are computed.
+        total: sums and gradient of the step's micro-batches before, which are consumed; None: there is none.
+    """
+
+    def one(index: Any) -> Total:
+        batch = jax.tree.map(lambda leaf: leaf[index], batches)
+        return loss_and_gradient(
+            params, **batch, numbers=numbers, graphdef=graphdef, objective=objective, at_reference=at_reference
+        )
+
+    def add(index: Any, before: Total) -> Total:
+        (sums, gradient), (more, part) = before, one(index)
+        gap = jnp.maximum(sums["sampler_trainer_gap"], more["sampler_trainer_gap"])
+        sums = {name: value + more[name] for name, value in sums.items()} | {"sampler_trainer_gap": gap}
+        return sums, jax.tree.map(jnp.add, gradient, part)
+
+    if total is None:
+        if len(batches["tokens"]) == 1:
+            return one(0)
+        total = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(one, 0))
+    return jax.lax.fori_loop(0, count, add, total)
 
 
 def equal(params: PyTree, others: PyTree) -> bool:

@@ -38,15 +38,14 @@ from bandit_rft.runs.rollouts import write_questions
 from bandit_rft.runs.stopping import StopRequest, say
 from bandit_rft.runs.trees import read_tree, write_tree
 from llm_bridge import verifiers
-from llm_bridge.bandits.prompt_arms import PromptArms
 from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.bandits.response_arms import ResponseArms
 from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms, speaks_tiny
 from llm_bridge.measuring.measure import measure as measure_kappa
 from llm_bridge.measuring.pinned_prompts import keep_prompts
-from llm_bridge.training import defaults, digests, kept_checkpoints, plans
-from llm_bridge.training.asked import PYTHON, AskedQuestion, asked, objects_of, settings_of
+from llm_bridge.training import defaults, digests, kept_checkpoints
 from llm_bridge.training.continuation import Continuation, Words
+from llm_bridge.training.description import PYTHON, RecordedQuestion, objects_of, recorded_questions, settings_of
 from llm_bridge.training.evaluators import Evaluator, evaluators_of, said
 from llm_bridge.training.export import save_pretrained
 from llm_bridge.training.finite import NotFiniteError
@@ -142,7 +141,7 @@ class Run:
 
 
 def finetune(
-    arms: PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms,
+    arms: QuestionArms | TokenQuestionArms,
     learner: FineTune,
     rounds: int,
     seeds: int = 1,
@@ -204,7 +203,7 @@ def finetune(
         raise InputError("FineTune and its arms have different models: give both the same one.")
     evaluators = evaluators_of(evaluate, arms)
     measuring = _measuring(measure, learner)
-    questions = asked(arms)
+    questions = recorded_questions(arms)
     if measuring is not None and len(questions) > 1:
         raise InputError("p0 and kappa are those of one question: leave out measure and step_over_kappa.")
     model = learner.model
@@ -385,7 +384,7 @@ def _resolved(
     resolved = folder.resolved
     rate = learner.learning_rate
     if measuring is not None and "measurement" not in resolved:
-        [question] = asked(arms)
+        [question] = recorded_questions(arms)
         check = question.factory or (lambda answer: verifiers.make(question.verifier, answer))
         assert learner.max_tokens is not None
         with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0", shown=shown) as line:
@@ -442,12 +441,12 @@ def _reach(learner: FineTune, rounds: int) -> str | None:
     return None if moved is None else f"Responses have at most {learner.max_tokens} tokens. {moved}"
 
 
-def _on_the_device(arms: Any, learner: FineTune, questions: Sequence[AskedQuestion]) -> Any:
+def _on_the_device(arms: Any, learner: FineTune, questions: Sequence[RecordedQuestion]) -> Any:
     """The same arms with rewards that the device computes, where their verifier reads tokens; else the arms."""
     strict = all(question.verifier == DEVICE_VERIFIER and question.factory is None for question in questions)
-    if not isinstance(arms, PromptArms | QuestionArms) or not (strict and speaks_tiny(arms.model)):
+    if not isinstance(arms, QuestionArms) or not (strict and speaks_tiny(arms.model)):
         return arms
-    if plans.refused(learner) is not None:
+    if learner.generates_in_parts:
         return arms
     try:
         if len(questions) == 1:
@@ -458,7 +457,7 @@ def _on_the_device(arms: Any, learner: FineTune, questions: Sequence[AskedQuesti
 
 
 def _explained(
-    error: NotFiniteError, words: Words, questions: Sequence[AskedQuestion], checkpoint: Path | None
+    error: NotFiniteError, words: Words, questions: Sequence[RecordedQuestion], checkpoint: Path | None
 ) -> InputError:
     """The error with the user's name of the prompt and the last good checkpoint."""
     kept = "no checkpoint before it is kept" if checkpoint is None else f"the last good checkpoint is {checkpoint}"

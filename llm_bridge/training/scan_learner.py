@@ -5,8 +5,8 @@ takes the gradient with `policy_gradient.loss_and_gradient` and steps with the s
 rounds is gone, so that `bandit_rft.run` can `lax.scan` over rounds and `vmap` over seeds. A test holds the weights of
 the two equal to float32 rounding. Every seed carries its own weights and optimiser state.
 
-Left out: mini- and micro-batches, replay. Weights are updated in place by the scan itself. A loss that is not finite
-shows as a refused reward in the next round (`TokenPromptArms.pull`).
+Left out: batches of generation. Weights are updated in place by the scan itself. A loss that is not finite shows as a
+refused reward in the next round (`TokenQuestionArms.pull`).
 """
 
 from __future__ import annotations
@@ -22,19 +22,17 @@ from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose, as_key
 from llm_bridge.bandits.question_arms import drawn
-from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms
+from llm_bridge.bandits.token_arms import TokenQuestionArms
 from llm_bridge.sampling.generate import pad_prompts, sample_traced
 from llm_bridge.sampling.rollouts import Responses
-from llm_bridge.training import plans
 from llm_bridge.training.state import FineTuneState
 from llm_bridge.training.update import Update
 
 if TYPE_CHECKING:
-    from llm_bridge.bandits.prompt_arms import PromptArms
     from llm_bridge.bandits.question_arms import QuestionArms
     from llm_bridge.training.learner import FineTune
 
-    AnyArms = PromptArms | QuestionArms | TokenPromptArms | TokenQuestionArms
+    AnyArms = QuestionArms | TokenQuestionArms
 
 Array = jax.Array
 
@@ -43,14 +41,13 @@ def bind(settings: FineTune, arms: AnyArms, rounds: int | None = None) -> Learne
     """The learner of these settings on these arms, all of it traceable.
 
     Raises:
-        InputError: settings that only the host loop has (micro-batches, mini-batches, replay), another model than the
-            arms', or a response that does not fit the context.
+        InputError: another model than the arms', a generation_batch smaller than a round, or a response that does not
+            fit the context.
     """
-    name = plans.refused(settings)
-    if name is not None:
+    if settings.generates_in_parts:
         raise InputError(
-            f"{name} is {getattr(settings, name)}, and many seeds take a round at once: leave {name} out, or run the "
-            "seeds one by one."
+            f"generation_batch is {settings.generation_batch}, and a compiled run samples a round at once: leave "
+            "generation_batch out."
         )
     group = settings.rollouts + settings.baseline_rollouts
     if settings.model is not arms.model:

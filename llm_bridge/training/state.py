@@ -25,10 +25,10 @@ METRICS = (
     "entropy",  # nats a token, exact over the vocabulary, at sampling: mean over all tokens of the round's rollouts
     "response_length",  # mean tokens, including the end-of-sequence token
     "truncated",  # share of rollouts stopped by max_tokens
-    "clipped",  # share of all tokens learned from where the clip stops the gradient, in the last epoch: verl's
+    "pg_clipfrac",  # share of all tokens learned from where the clip stops the gradient, in the last epoch: verl's
     # pg_clipfrac, which is the mean of micro-batches' shares and so differs where they have unequal numbers of tokens
     "ratio_outside",  # share of the tokens scored then whose ratio is outside [1 − low, 1 + high]; NaN without a clip
-    "sampling_gap",  # largest |log-probability scored − sampled| of a token: sampler and trainer must agree
+    "sampler_trainer_gap",  # largest |log-probability scored − sampled| of a token: sampler and trainer must agree
     "learning_rate",  # at the round's last step; NaN with an optimiser of one's own
 )
 

@@ -6,8 +6,8 @@
     epochs × mini-batches       of optimiser steps, each on gradients summed over micro-batches
 
 What is computed stands here, once. Which rows go through the passes, in which shapes, is a plan's matter (`plans`): on
-the host, rows that carry no gradient are left out and the others cut into micro-batches; inside a trace every row goes
-in at once. The update is the same, up to the order in which floats are added.
+the host, rows that carry no gradient are left out; inside a trace, where many seeds may be vmapped, they have no
+weight. The update is the same, up to the order in which floats are added.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bandit_rft import objectives, signals
 from llm_bridge.sampling.rollouts import Responses, Rollouts
 from llm_bridge.training import learned_rows, policy_gradient
 from llm_bridge.training.learned_rows import Rows
-from llm_bridge.training.plans import Plan, Planned, Whole
+from llm_bridge.training.plans import OnHost, Traced
 from llm_bridge.training.state import METRICS, FineTuneState
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ class Update:
         # SGD at a fixed step size neither moves on a zero gradient nor counts it.
         self.still_on_zero = settings.optimizer == "sgd" and not callable(self.rate)
         self.report = jax.jit(self._report)
-        self.on_the_host = Planned(settings, arms, self.objective, self.numbers)
-        self.traced = Whole(settings, arms, self.objective, self.numbers)
+        self.on_the_host = OnHost(settings, arms, self.objective, self.numbers)
+        self.traced = Traced(settings, arms, self.objective, self.numbers)
 
     def __call__(self, state: FineTuneState, responses: Rollouts | Responses, rewards: Array) -> FineTuneState:
         plan = self._plan(responses)
@@ -86,12 +87,11 @@ class Update:
         rows = plan.rows(state, responses, given)
         policy, reference = plan.scores(state.params, rows) if settings.scores_policy else (None, None)
         signal, kl = self.signals(given, rows.mask, policy, reference)
-        plan.check_signal(state, rows, signal)
+        signal = plan.checked_signal(state, rows, signal)
         # Of each group the first G are learned from; the others were only there for the signals' baseline.
-        learned = plan.learned
         trained = settings.old_log_probs == "trainer"
         own = {"log_probs": policy if trained else rows.log_probs, "ref_log_probs": reference, "signal": signal}
-        fresh = plan.kept(Rows(**{**vars(rows), **own}), learned)
+        fresh = Rows(**{**vars(rows), **own}).take(plan.learned)
         pool = plan.pool(state, fresh)
         params, opt_state, updates, sums = self._steps(plan, state, pool)
         values = self.report(
@@ -112,10 +112,10 @@ class Update:
             updates=jnp.asarray(updates, jnp.int32),
             metrics=values,
             key_data=state.key_data,
-            window=None if state.window is None else learned_rows.remembered(state.window, fresh, int(state.round)),
+            window=None if state.window is None else learned_rows.remembered(state.window, fresh, state.round),
         )
 
-    def _plan(self, responses: Rollouts | Responses) -> Plan:
+    def _plan(self, responses: Rollouts | Responses) -> Traced:
         return self.traced if isinstance(responses, Responses) else self.on_the_host
 
     def _signals(
@@ -146,77 +146,60 @@ class Update:
         groups = mapped.reshape(settings.prompts, self.group)
         return self.signal(groups).astype(jnp.float32).reshape(-1), kl
 
-    def _steps(self, plan: Plan, state: FineTuneState, pool: Rows) -> tuple[PyTree, PyTree, Any, Sums]:
+    def _steps(self, plan: Traced, state: FineTuneState, pool: Rows) -> tuple[PyTree, PyTree, Any, Sums]:
         """Weights, optimiser state and update count after the round's steps, and the metrics of them."""
         settings = self.settings
-        params, opt_state, updates = state.params, state.opt_state, plan.count(state.updates)
-        total = settings.epochs * settings.mini_batches
-        gap: Any = math.nan
-        last_epoch: list[Sums] = []
-        batches, active = [], None
-        own = False  # weights made in this call may always be overwritten, the caller's only when nothing can fail
-        for step in range(total):
-            if step == 0 or settings.mini_batches > 1:
-                batches, active = plan.batches(state, pool, step)
-            gradient, sums = None, {}
-            if batches:
-                sums, gradient = self._gradient(plan, params, batches)
-                plan.check_step(state, pool, params, sums)
-                if step == 0:
-                    gap = sums["sampling_gap"] if active is None else jnp.where(active, sums["sampling_gap"], jnp.nan)
-            if step >= total - settings.mini_batches:
-                last_epoch.append(sums)
+        parts, total = settings.mini_batches, settings.epochs * settings.mini_batches
+
+        def step(carry: tuple[PyTree, PyTree, Any], index: Any) -> tuple[tuple[PyTree, PyTree, Any], Sums]:
+            params, opt_state, updates = carry
+            batches, active = plan.batches(state, pool, index)
+            sums, gradient = self._gradient(plan, params, batches)
+            sums = plan.checked(state, pool, params, sums)
+            sums["sampler_trainer_gap"] = jnp.where(active, sums["sampler_trainer_gap"], jnp.nan)
             if gradient is None and self.still_on_zero:
-                continue
-            in_place = plan.donates and (own or (step == total - 1 and settings.donate))
+                return carry, sums
+            # Weights made in this call may always be overwritten, the caller's only when nothing can fail any more.
+            own = params is not state.params
+            in_place = plan.donates and (own or (total == 1 and settings.donate))
             move = policy_gradient.step_donated if in_place else policy_gradient.step_kept
             params, opt_state = move(params, opt_state, gradient, optimizer=self.optimizer)
             plan.give(gradient)
-            own = True
             # A zero gradient is no step of plain SGD; inside a trace it is only known there.
-            updates = updates + (active.astype(jnp.int32) if active is not None and self.still_on_zero else 1)
+            moved = jnp.asarray(active, jnp.int32) if self.still_on_zero else 1
+            return (params, opt_state, updates + moved), sums
 
-        def mean(name: str) -> Any:
-            return sum(sums.get(name, 0.0) for sums in last_epoch) / settings.mini_batches
-
-        scored = jnp.maximum(mean("tokens"), 1.0 / settings.mini_batches)
+        carry, sums = plan.loop(step, (state.params, state.opt_state, state.updates), total)
+        last = {name: jnp.sum(values[-parts:]) for name, values in sums.items()}  # of the last epoch
         tokens = jnp.maximum(jnp.sum(pool.mask, dtype=jnp.float32), 1.0)
-        return (
-            params,
-            opt_state,
-            updates,
-            {
-                "loss": mean("loss"),
-                "gradient_norm": mean("gradient_norm"),
-                "clipped": mean("clipped") * settings.mini_batches / tokens,
-                "ratio_outside": math.nan if settings.clip is None else mean("outside") / scored,
-                "sampling_gap": gap,
-            },
-        )
+        metrics = {
+            "loss": last["loss"] / parts,
+            "gradient_norm": last["gradient_norm"] / parts,
+            "pg_clipfrac": last["clipped"] / tokens,
+            "ratio_outside": math.nan if settings.clip is None else last["outside"] / jnp.maximum(last["tokens"], 1.0),
+            "sampler_trainer_gap": sums["sampler_trainer_gap"][0],
+        }
+        return *carry, metrics
 
-    def _gradient(self, plan: Plan, params: PyTree, batches: list[dict[str, Any]]) -> tuple[Sums, PyTree]:
-        """Sums over the micro-batches, the gradient's norm and the tokens among them, and the gradient."""
-        at_reference = False if self.objective.kl is None else plan.at_reference(params)
-        total: Sums = {}
-        gradient = None
-        for batch in batches:
-            sums, part = policy_gradient.loss_and_gradient(
-                params,
-                **batch,
-                numbers=self.numbers,
-                graphdef=self.settings.model.graphdef,
-                objective=self.objective,
-                at_reference=at_reference,
-                reuse=plan.spare(params),
-            )
-            if gradient is None:
-                gradient, total = part, sums
-                continue
-            gradient = policy_gradient.add(gradient, part)
-            plan.give(part)
-            gap = jnp.maximum(total["sampling_gap"], sums["sampling_gap"])
-            total = {name: value + sums[name] for name, value in total.items()} | {"sampling_gap": gap}
-        return total | {"gradient_norm": policy_gradient.norm(gradient)}, gradient
+    def _gradient(self, plan: Traced, params: PyTree, batches: list[tuple[dict[str, Any], Any]]) -> tuple[Sums, PyTree]:
+        """Sums over the micro-batches, the gradient's norm and the tokens among them, and the gradient; zeros and None
+        where there are none.
+        """
+        if not batches:
+            zero = np.float32(0.0)
+            names = ("loss", "kl", "clipped", "outside", "tokens", "sampler_trainer_gap", "gradient_norm")
+            return dict.fromkeys(names, zero), None
+        given = {"numbers": self.numbers, "graphdef": self.settings.model.graphdef, "objective": self.objective}
+        given["at_reference"] = False if self.objective.kl is None else plan.at_reference(params)
+        total = None
+        for batch, count in batches:
+            if total is None and len(batch["tokens"]) == 1:
+                first = jax.tree.map(lambda leaf: leaf[0], batch)
+                total = policy_gradient.loss_and_gradient(params, **first, **given, reuse=plan.spare(params))
+            else:
+                total = policy_gradient.accumulated(params, batch, count, total, **given)
+        sums, gradient = total
+        return sums | {"gradient_norm": policy_gradient.norm(gradient)}, gradient
 
     def _report(
         self,
@@ -256,7 +239,7 @@ class Update:
             **values,
         }
         if trained is not None:
-            found["sampling_gap"] = jnp.max(jnp.where(mask, jnp.abs(trained - sampled), 0.0))
+            found["sampler_trainer_gap"] = jnp.max(jnp.where(mask, jnp.abs(trained - sampled), 0.0))
         return {name: jnp.asarray(found[name], jnp.float32) for name in METRICS}
 
     def _rate_at(self, updates: Any) -> Any:

@@ -33,7 +33,7 @@ class UserFunction:
         by_name.imported(self.name, "verifier")
 
     def __call__(self, text: str) -> Any:
-        """What the function makes of a response; whether it is a finite number is `prompt_arms.score`'s to check."""
+        """What the function makes of a response; whether it is a finite number is `text_rewards.score`'s to check."""
         try:
             return by_name.imported(self.name, "verifier")(text, self.answer)
         except (Exception, SystemExit) as error:

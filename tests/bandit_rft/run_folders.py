@@ -96,7 +96,7 @@ def fine_tuned_seeds(path: Path, *, done: int = ROUNDS, evaluated: tuple[int, ..
         "gradient_norm": rng.random((SEEDS, done)) + 3,
         "kl": np.full((SEEDS, done), np.nan),
         "signal_mean": rewards[:, :, 0] - 0.25,
-        "sampling_gap": np.where(rewards[:, :, 0] > 0, rng.random((SEEDS, done)), np.nan),
+        "sampler_trainer_gap": np.where(rewards[:, :, 0] > 0, rng.random((SEEDS, done)), np.nan),
         "learning_rate": np.full((SEEDS, done), 0.25),
     }
     records = [evaluation(0, name, 13, 64) for name in ("train", "test")]

@@ -18,7 +18,7 @@ from scipy import stats
 from bandit_rft import InputError, arms, learners, run
 from bandit_rft.learners.index import Arm, Setting
 from bandit_rft.learners.kl_ucb import upper_bound
-from bandit_rft.learners.rule import State
+from bandit_rft.learners.tabular_update import State
 from bandit_rft.learners.tsallis_inf import log_probability
 from bandit_rft.rows import Rows
 from tests.bandit_rft import explicit

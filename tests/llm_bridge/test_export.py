@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
 from llm_bridge import load_model
-from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.models import cache
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.training import checkpoints

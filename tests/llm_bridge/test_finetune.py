@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.models.weights import export_tensors
 from tests.llm_bridge import toy
 from tests.llm_bridge.updates import (
@@ -75,7 +75,7 @@ def test_one_round_is_step_size_times_reward_times_torch_score(family):
     bound, state = learner_and_state(PromptArms(small, "hello", early_letter), learning_rate=0.3, rollouts=1)
     rollouts = by_hand(response[None], log_probs.detach().numpy()[None])
     after = bound.update(state, rollouts, jnp.array([0.7], jnp.float32))
-    assert float(after.metrics["sampling_gap"]) < 1e-4
+    assert float(after.metrics["sampler_trainer_gap"]) < 1e-4
     moved = export_tensors(shape, after.params)
     checked = 0
     for name, parameter in theirs.named_parameters():
@@ -120,7 +120,7 @@ def test_temperature_is_that_of_the_sampling_policy(model, arms):
     assert_moved(
         state.params, after.params, reference_gradient(model, model.params, rollouts, [1.0], temperature=0.5), 0.1
     )
-    assert float(after.metrics["sampling_gap"]) < 1e-4
+    assert float(after.metrics["sampler_trainer_gap"]) < 1e-4
 
 
 def test_plain_reinforce_and_ppo_clip_agree_on_policy(model, arms):
@@ -221,7 +221,7 @@ def test_second_epoch_stops_at_the_clip(model, arms):
         moved[epochs, clip] = after
         assert int(after.updates) == epochs
     assert identical(moved[1, 1e-4].params, moved[2, 1e-4].params)
-    assert float(moved[2, 1e-4].metrics["clipped"]) == 1.0
+    assert float(moved[2, 1e-4].metrics["pg_clipfrac"]) == 1.0
     assert not identical(moved[1, 1e-4].params, moved[2, None].params)
 
 

@@ -95,7 +95,9 @@ def test_old_log_probabilities_of_the_trainer_put_every_ratio_at_one(arms):
         found[old] = bound.update(elsewhere(state), rollouts, rewards).metrics
     assert float(found["sampler"]["ratio_outside"]) > 0.1
     assert float(found["trainer"]["ratio_outside"]) == 0.0
-    assert float(found["trainer"]["sampling_gap"]) == pytest.approx(float(found["sampler"]["sampling_gap"]), rel=1e-3)
+    assert float(found["trainer"]["sampler_trainer_gap"]) == pytest.approx(
+        float(found["sampler"]["sampler_trainer_gap"]), rel=1e-3
+    )
 
 
 def test_clipped_tokens_are_a_share_of_all_response_tokens(arms):
@@ -105,7 +107,7 @@ def test_clipped_tokens_are_a_share_of_all_response_tokens(arms):
     rollouts = dataclasses.replace(rollouts, lengths=lengths, log_probs=rollouts.log_probs - np.log(np.float32(2)))
     bound, state = start(arms, rollouts=2, learning_rate=0.1)
     after = bound.update(state, rollouts, jnp.asarray([1, 0], jnp.float32))
-    assert float(after.metrics["clipped"]) == pytest.approx(MAX_TOKENS / (2 * MAX_TOKENS - 1))
+    assert float(after.metrics["pg_clipfrac"]) == pytest.approx(MAX_TOKENS / (2 * MAX_TOKENS - 1))
 
 
 def test_weighted_k3_has_the_gradient_of_the_divergence_itself():

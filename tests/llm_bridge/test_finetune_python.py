@@ -19,7 +19,7 @@ from bandit_rft.runs import read_history
 from bandit_rft.runs.rollouts import rounds_of
 from llm_bridge import Evaluator, FineTune, LanguageModel, PromptArms, QuestionArms, evaluate, finetune, load_model
 from llm_bridge.training import checkpoints, kept_checkpoints
-from llm_bridge.training.asked import digest_of
+from llm_bridge.training.description import digest_of
 from llm_bridge.training.recorder import RunRecorder
 from llm_bridge.training.run import Run
 from tests.bandit_rft import tiny_folder

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bandit_rft import signals
-from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.sampling.rollouts import Rollouts
 from tests.llm_bridge import toy
 from tests.llm_bridge.updates import MAX_TOKENS, assert_moved, identical
@@ -164,8 +164,8 @@ def test_ratios_outside_the_clip_are_counted_on_either_side(arms):
     bound, state = start(arms, learning_rate=0.1)
     after = bound.update(state, rollouts, jnp.ones(1, jnp.float32))
     assert float(after.metrics["ratio_outside"]) == pytest.approx(0.5)
-    assert float(after.metrics["clipped"]) == pytest.approx(0.25)
-    assert float(after.metrics["sampling_gap"]) == pytest.approx(np.log(2), rel=1e-3)
+    assert float(after.metrics["pg_clipfrac"]) == pytest.approx(0.25)
+    assert float(after.metrics["sampler_trainer_gap"]) == pytest.approx(np.log(2), rel=1e-3)
 
 
 def test_mini_batches_step_one_after_the_other(arms):

@@ -84,7 +84,7 @@ def test_a_model_learns_several_questions_under_run(model, arms):
     assert history.rewards.shape == (1, 90, 8)
     assert history.rewards[0, :10].mean() < 0.4
     assert history.rewards[0, -10:].mean() > 0.9
-    assert history.metrics["sampling_gap"][~np.isnan(history.metrics["sampling_gap"])].max() < 1e-3
+    assert history.metrics["sampler_trainer_gap"][~np.isnan(history.metrics["sampler_trainer_gap"])].max() < 1e-3
 
 
 def test_float32_masters_keep_steps_that_bfloat16_weights_round_away(arms):

@@ -9,7 +9,7 @@ import pytest
 
 from bandit_rft import run
 from bandit_rft.errors import InputError
-from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.training import checkpoints, learned_rows, policy_gradient
 from llm_bridge.training import learner as finetune
 from llm_bridge.training.learner import FineTune
@@ -113,7 +113,7 @@ def test_a_model_learns_under_run(model, arms, settings):
     assert before < 0.5
     assert after > 0.9
     assert set(history.metrics) == {*finetune.METRICS, "verifier_timeouts", "verifier_crashes"}
-    assert history.metrics["sampling_gap"][~np.isnan(history.metrics["sampling_gap"])].max() < 1e-3
+    assert history.metrics["sampler_trainer_gap"][~np.isnan(history.metrics["sampler_trainer_gap"])].max() < 1e-3
     assert np.all(np.isfinite(history.metrics["entropy"]))
 
 

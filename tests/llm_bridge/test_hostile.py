@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from llm_bridge import verifiers
-from llm_bridge.bandits.prompt_arms import score
+from llm_bridge.bandits.text_rewards import score
 from llm_bridge.verifiers import pool
 from tests.llm_bridge.hostile import completions
 

@@ -77,12 +77,12 @@ def test_loss_and_gradients_are_verls(aggregation, kl, dual_clip, bonus):
     assert float(sums["loss"]) == float(value)
 
 
-def test_rows_of_an_older_policy_are_left_out_of_the_sampling_gap():
+def test_rows_of_an_older_policy_are_left_out_of_the_sampler_trainer_gap():
     """A replayed row's ratio is no disagreement between sampler and trainer."""
     objective = Objective(clipped=True, dual_clipped=False, kl=None, remat=False)
     log_probs, old = jnp.zeros((2, 1)), jnp.array([[0.1], [3.0]])
     numbers = {"clip_low": jnp.float32(0.2), "clip_high": jnp.float32(0.2)}
     rows = (objective, log_probs, old, None, jnp.ones(2), jnp.ones((2, 1)), numbers)
-    assert float(objective_sums(*rows)[1]["sampling_gap"]) == pytest.approx(3.0)
+    assert float(objective_sums(*rows)[1]["sampler_trainer_gap"]) == pytest.approx(3.0)
     fresh = jnp.array([True, False])
-    assert float(objective_sums(*rows, fresh=fresh)[1]["sampling_gap"]) == pytest.approx(0.1)
+    assert float(objective_sums(*rows, fresh=fresh)[1]["sampler_trainer_gap"]) == pytest.approx(0.1)

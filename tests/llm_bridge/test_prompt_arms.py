@@ -7,7 +7,7 @@ import pytest
 
 from bandit_rft.contract import ArmSet
 from bandit_rft.errors import InputError
-from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.sampling.generate import Rollouts
 from tests.llm_bridge import toy
 

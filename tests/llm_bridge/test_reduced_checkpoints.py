@@ -18,7 +18,7 @@ from tests.llm_bridge.survival import cut_short
 
 
 def a_state(seed: int, optimizer: Any = "adamw") -> Any:
-    from llm_bridge.bandits.prompt_arms import PromptArms
+    from llm_bridge.bandits.question_arms import PromptArms
 
     model = toy.model()
     learner = FineTune(model, max_tokens=4, optimizer=optimizer, learning_rate=1e-3)

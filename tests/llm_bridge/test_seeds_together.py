@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import bandit_rft
-from llm_bridge.bandits.prompt_arms import PromptArms
-from llm_bridge.bandits.question_arms import QuestionArms
+from llm_bridge.bandits.question_arms import PromptArms, QuestionArms
 from llm_bridge.bandits.token_arms import TokenPromptArms
 from llm_bridge.language_model import load_model
 from llm_bridge.training.learner import FineTune
@@ -48,7 +47,7 @@ def test_three_seeds_with_a_text_verifier_are_the_compiled_scan_to_the_bit(model
     np.testing.assert_array_equal(together.rewards, scanned.rewards)
     for one, other in zip(*map(jax.tree.leaves, (together.final_state, scanned.final_state)), strict=True):
         np.testing.assert_array_equal(one, other)
-    apart = dataclasses.replace(learner, micro_batch=1)  # micro-batches are taken of each seed by itself
+    apart = dataclasses.replace(learner, generation_batch=1)  # such batches are generated for each seed by itself
     alone = bandit_rft.run(PromptArms(model, PROMPT, right), apart, 6, seeds=3, key=5)
     assert len(alone.final_state) == 3
     np.testing.assert_array_equal(together.rewards, alone.rewards)
@@ -60,20 +59,52 @@ def test_several_questions_are_each_scored_by_their_own_verifier_in_every_seed(m
     arms = QuestionArms(model, examples, "gsm8k-strict")
     learner = FineTune(model, prompts=2, **SETTINGS)
     together = bandit_rft.run(arms, learner, 4, seeds=2, key=1)
-    alone = bandit_rft.run(arms, dataclasses.replace(learner, micro_batch=1), 4, seeds=2, key=1)
+    alone = bandit_rft.run(arms, dataclasses.replace(learner, generation_batch=1), 4, seeds=2, key=1)
     assert 0 < together.rewards.mean() < 1
     np.testing.assert_array_equal(together.rewards, alone.rewards)
 
 
 def test_a_seed_by_itself_is_a_run_of_its_own_to_the_bit(model):
     """With mini-batches and replay. Catches state, keys or memory that one seed shares with another."""
-    learner = FineTune(model, **{**SETTINGS, "mini_batches": 2, "replay": 1})
+    learner = FineTune(model, **{**SETTINGS, "mini_batches": 2, "replay": 1, "generation_batch": 1})
     verifier = GSM8K(answer=ANSWER, rule="strict")
     both = bandit_rft.run(PromptArms(model, PROMPT, verifier), learner, 3, seeds=2, key=5)
     one = bandit_rft.run(PromptArms(model, PROMPT, verifier), learner, 3, seeds=1, key=5)
     np.testing.assert_array_equal(both.rewards[:1], one.rewards)
     for x, y in zip(*map(jax.tree.leaves, (both.final_state[0], one.final_state)), strict=True):
         np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rollouts": 4, "micro_batch": 3, "aggregation": "token-mean", "baseline_rollouts": 1},
+        {"rollouts": 4, "micro_batch": 1, "replay": 2, "mini_batches": 2, "epochs": 2, "kl_coefficient": 0.1},
+        {"prompts": 2, "rollouts": 3, "micro_batch": 4, "replay": 1, "log_kl": True, "signal": "grpo"},
+        {"prompts": 2, "rollouts": 2, "mini_batches": 2, "replay": 1, "old_log_probs": "trainer"},
+    ],
+    ids=["micro-batches", "everything", "questions", "mini-batches"],
+)
+def test_replay_and_batches_of_many_seeds_are_those_of_each_seed_alone(model, settings):
+    """Fixed shapes under vmap against rows that are left out and buckets on the host: rewards, weights and metrics.
+    Catches empty or padded rows that count in a denominator or a metric, an order of mini-batches that seeds share,
+    a ring that forgets early or late, and rows told of another's question."""
+    examples = [Question("188+690=?\n", "878"), Question("100+200=?\n", "300"), Question("347+285=?\n", "632")]
+    arms = QuestionArms(model, examples[: 1 if "prompts" not in settings else 3], "gsm8k-strict")
+    learner = FineTune(model, **{**SETTINGS, "learning_rate": 0.03, **settings})
+    together = bandit_rft.run(arms, learner, 4, seeds=2, key=1)
+    alone = bandit_rft.run(arms, dataclasses.replace(learner, generation_batch=1), 4, seeds=2, key=1)
+    np.testing.assert_array_equal(together.rewards, alone.rewards)
+    assert isinstance(alone.final_state, tuple)
+    for seed, state in enumerate(alone.final_state):
+        leaves = map(jax.tree.leaves, (together.final_state.params, state.params, model.params))
+        for one, other, before in zip(*leaves, strict=True):
+            moved = float(np.max(np.abs(np.asarray(other) - np.asarray(before))))
+            np.testing.assert_allclose(one[seed], other, rtol=0, atol=2e-3 * moved + 1e-6)
+        assert moved > 2e-5
+        assert int(together.final_state.updates[seed]) == int(state.updates)
+    for name, value in alone.metrics.items():
+        np.testing.assert_allclose(together.metrics[name], value, rtol=2e-3, atol=5e-5, err_msg=name)
 
 
 class Question:

@@ -10,7 +10,7 @@ import pytest
 
 from bandit_rft import run
 from bandit_rft.errors import InputError
-from llm_bridge.bandits.prompt_arms import PromptArms
+from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.bandits.token_arms import Responses, TokenPromptArms
 from llm_bridge.language_model import LanguageModel, load_model
 from llm_bridge.models.decoder import Decoder, rms_norm
@@ -237,7 +237,7 @@ def test_rewards_rise_and_the_model_keeps_its_weights(model, arms):
     history = run(arms, FineTune(model, **(PLAIN | {"learning_rate": 1e-3})), 60, seeds=4, key=0)
     assert history.rewards[:, :10].mean() < 0.7
     assert history.rewards[:, -20:].mean() > 0.85
-    assert np.nanmax(history.metrics["sampling_gap"]) < 1e-3
+    assert np.nanmax(history.metrics["sampler_trainer_gap"]) < 1e-3
     for x, y in zip(jax.tree.leaves(before), jax.tree.leaves(model.params), strict=True):
         np.testing.assert_array_equal(x, y)
 
@@ -259,7 +259,7 @@ def test_arms_and_settings_that_do_not_fit_are_refused(model, arms):
         TokenPromptArms(model, PROMPT, "-4")
     with pytest.raises(InputError, match="context"):
         FineTune(model, max_tokens=120).bind(arms, rounds=1)
-    with pytest.raises(InputError, match="micro_batch"):
-        FineTune(model, **(PLAIN | {"rollouts": 4, "micro_batch": 2})).bind(arms, rounds=1)
+    with pytest.raises(InputError, match="generation_batch"):
+        FineTune(model, **(PLAIN | {"rollouts": 4, "generation_batch": 2})).bind(arms, rounds=1)
     with pytest.raises(InputError, match="different models"):
         FineTune(dataclasses.replace(model, name="other"), **PLAIN).bind(arms, rounds=1)

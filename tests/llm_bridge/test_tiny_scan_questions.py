@@ -105,7 +105,7 @@ def test_what_does_not_fit_is_refused(model, examples):
         TokenQuestionArms(model, [])
     with pytest.raises(InputError, match="draws 6 prompts a round and there are 5"):
         FineTune(model, **(PLAIN | {"prompts": 6})).bind(TokenQuestionArms(model, examples), rounds=1)
-    with pytest.raises(InputError, match="micro_batch"):
-        FineTune(model, **(PLAIN | {"prompts": 2, "rollouts": 2, "micro_batch": 3})).bind(
+    with pytest.raises(InputError, match="generation_batch"):
+        FineTune(model, **(PLAIN | {"prompts": 2, "rollouts": 2, "generation_batch": 3})).bind(
             TokenQuestionArms(model, examples), rounds=1
         )

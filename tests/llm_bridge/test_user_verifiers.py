@@ -9,7 +9,7 @@ import pytest
 
 from bandit_rft.errors import InputError
 from llm_bridge import verifiers
-from llm_bridge.bandits.prompt_arms import score, score_each
+from llm_bridge.bandits.text_rewards import score, score_each
 
 RETURNS = {
     "huge": "10 ** 400",

@@ -1,4 +1,4 @@
-"""What a run in Python was asked, in words: the questions of its arm sets, and objects by name and digest.
+"""The description of a run that its folder holds: the questions of its arm sets, and objects by name and digest.
 
 A run folder says what was done. Numbers and names are written as they are; a function or an object of the user's own
 (verifier, signal, optimiser) by module, qualified name and the SHA-256 of its source and of what it holds.
@@ -20,8 +20,8 @@ import jax
 import numpy as np
 
 from llm_bridge import verifiers
-from llm_bridge.bandits.prompt_arms import VerifierFactory
 from llm_bridge.bandits.response_arms import Prompt, ResponseArms
+from llm_bridge.bandits.text_rewards import VerifierFactory
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.training.learner import FineTune
 
@@ -31,7 +31,7 @@ _LEFT_OUT = ("model", "donate", "clip", "betas")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskedQuestion:
+class RecordedQuestion:
     """A question as a run folder has it.
 
     Attributes:
@@ -64,14 +64,14 @@ def questions_of(arms: ResponseArms) -> list[Any]:
     """An arm set's questions, as `evaluate` takes them: each with its own verifier."""
     return [
         _Measured(prompt=question.encoded, answer=question.answer, verifier=question.factory or question.verifier)
-        for question in asked(arms)
+        for question in recorded_questions(arms)
     ]
 
 
-def asked(arms: ResponseArms) -> list[AskedQuestion]:
+def recorded_questions(arms: ResponseArms) -> list[RecordedQuestion]:
     """An arm set's questions, as its run folder has them."""
     return [
-        AskedQuestion(
+        RecordedQuestion(
             prompt=_messages(example.prompt),
             answer="" if example.answer is None else str(example.answer),
             index=getattr(example, "index", place),
@@ -86,13 +86,17 @@ def _verifier(arms: Any, example: Any, place: int) -> dict[str, Any]:
     """The name of a question's verifier and, where it has none that `make` knows, a factory of it."""
     if not hasattr(arms, "checks"):  # it reads tokens
         return {"verifier": "gsm8k-strict"}
-    rule = getattr(arms, "verifier", None)
-    if rule is None:
-        rule = getattr(example, "verifier", "gsm8k-numeric")
+    rule = _rule(arms, example)
     if isinstance(rule, str):
         return {"verifier": rule}
     check = arms.checks[place]
     return {"verifier": name_of(rule), "factory": lambda answer: check}
+
+
+def _rule(arms: Any, example: Any) -> Any:
+    """The arm set's verifier, or the question's own: a name, or an object of the user's."""
+    rule = getattr(arms, "verifier", None)
+    return getattr(example, "verifier", "gsm8k-numeric") if rule is None else rule
 
 
 def _messages(prompt: Prompt) -> tuple[Mapping[str, str], ...]:
@@ -200,7 +204,7 @@ def objects_of(arms: ResponseArms, learner: FineTune, evaluators: Iterable[tuple
         ("signal", learner.signal),
         ("optimizer", learner.optimizer),
         ("learning_rate", learner.learning_rate),
-        ("verifier", getattr(arms, "verifier", None)),
+        ("verifier", _rule(arms, arms.examples[0])),
         *((f"verifier of evaluation {name}:", verifier) for name, verifier in evaluators),
     ]
     return {f"{name} {name_of(thing)}": digest_of(thing) for name, thing in things if _own(thing)}

@@ -25,7 +25,7 @@ from bandit_rft.pools import ClassPool, ListedPool, Pool
 from bandit_rft.rows import Pulls
 
 
-class Table(ABC):
+class LumpedArms(ABC):
     """C classes of arms; a subclass gives the fields and overrides what differs.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What a tabular learner is made of: the state that it carries, and the `Rule` that its file gives."""
+"""What a tabular learner is made of: the state that it carries, and the `TabularUpdate` that its file gives."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Lesson(NamedTuple):
     then: Callable[[State, jax.Array], State] | None = None
 
 
-class Rule(NamedTuple):
+class TabularUpdate(NamedTuple):
     """One tabular learner.
 
     Attributes:

@@ -296,7 +296,7 @@ def _windowed(signal: str, past: float, now: float, rollouts: int, window: int, 
         advantage = signal_of(signal, scores, **options)[:rollouts]
         along = np.where(scores[:rollouts] > 0, 1 - now, -now)
         total += np.prod(np.where(scores > 0, chance, 1 - chance)) * np.mean(advantage * along)
-    return total / (now * (1 - now))
+    return float(total / (now * (1 - now)))
 
 
 def _second_round(key: int, p: float) -> Measured:

@@ -33,6 +33,13 @@ UNNOTICED: dict[str, str] = {
     "spacing = 2.0 * math.pi * tilt": "the spacing of a sum that is right at any fine spacing",
     # groups of rollouts
     "chunk = max(_MOST_TERMS": "how many sums are held in memory at once",
+    'if signal == "pass_at_k" else 1': "a k that other signals than pass_at_k do not read",
+    "some = np.where(log_q == 0.0": "a guard of the branch that is not taken",
+    "others = np.where(enough, wrong": "a guard of the branch that is not taken",
+    "bend = (self.k - 1)": "the width of panels, which are right at any short width",
+    "return rise + _PANEL / max(1.0": "the width of panels, which are right at any short width",
+    "window / max(window - ddof": "a guard of a window of one score, whose signal is 0",
+    "np.sqrt(np.where(alive, variance": "a guard of the branch that is not taken",
     # classic bounds
     # many arms
     "np.log1p(-np.minimum(share, 0.5))": "a guard of the branch that is not taken",

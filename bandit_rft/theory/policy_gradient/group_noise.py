@@ -123,7 +123,7 @@ def _signals(
         return _best_of_k(rollouts - right, rollouts, k), zero
     share, alive = right / rollouts, right > 0.0
     if signal in ("maxrl", "maxrl_centred"):
-        up = np.where(alive, rollouts / np.where(alive, right, 1.0), 0.0)
+        up = np.where(alive, rollouts / np.maximum(right, 1.0), 0.0)
         return (up, zero) if signal == "maxrl" else (up - alive, -one * alive)
     if signal == "mean_baseline":
         scale = one
@@ -139,7 +139,8 @@ def _signals(
 def _best_of_k(wrong: np.ndarray, rollouts: int, k: int) -> np.ndarray:
     """k C(wrong, k-1) / C(G-1, k-1): k times the share of sets of k - 1 other rollouts that are all wrong."""
     enough = wrong >= k - 1
-    sets = log_binomial(np.where(enough, wrong, k - 1.0), np.asarray(k - 1.0)) - log_binomial(rollouts - 1, k - 1.0)
+    others = np.where(enough, wrong, k - 1.0)
+    sets = log_binomial(others, k - 1.0) - log_binomial(rollouts - 1, k - 1.0)
     return np.where(enough, k * np.exp(sets), 0.0)
 
 

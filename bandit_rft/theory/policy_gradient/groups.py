@@ -12,6 +12,7 @@ from bandit_rft.theory.catalogue import entry
 from bandit_rft.theory.checks import check_probabilities
 
 __all__ = [
+    "ANY",
     "SIGNALS",
     "check_group",
     "check_k",
@@ -24,6 +25,7 @@ __all__ = [
 
 SIGNALS = signals.NAMES
 
+ANY = 0.5  # a p for signals whose multiplier is the same at all
 _MOST_TERMS = 4_000_000  # terms of the sums over k held in memory at once
 
 
@@ -76,7 +78,7 @@ def drift_multiplier(
     k = check_k(signal, rollouts, k)
     if p is None and depends_on_p(signal, rollouts, k):
         raise InputError(f"The drift multiplier of {signal} depends on p: give p.")
-    probability = np.asarray(0.5) if p is None else check_probabilities(p)
+    probability = np.asarray(ANY) if p is None else check_probabilities(p)
     result = multiplier(signal, np.log(probability), np.log1p(-probability), rollouts, ddof, eps, k)
     return float(result) if result.ndim == 0 else result
 
@@ -147,15 +149,9 @@ def log_binomial(rollouts: ArrayLike, k: ArrayLike) -> np.ndarray:
 
 def _constant(signal: str, rollouts: int, eps: float) -> float:
     """M where it does not depend on p."""
-    return {
-        "raw": 1.0,
-        "rloo": 1.0,
-        "psr": 1.0,
-        "nsr": 1.0,
-        "signed": 2.0,
-        "mean_baseline": 1.0 - 1.0 / rollouts,
-        "grpo": 1.0 / (1.0 + eps),
-    }[signal]
+    if signal in ("raw", "rloo", "psr", "nsr"):
+        return 1.0
+    return {"signed": 2.0, "mean_baseline": 1.0 - 1.0 / rollouts, "grpo": 1.0 / (1.0 + eps)}[signal]
 
 
 @entry(

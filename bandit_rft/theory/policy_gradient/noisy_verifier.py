@@ -9,11 +9,9 @@ from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
 from bandit_rft.theory.checks import check_probabilities
-from bandit_rft.theory.policy_gradient.groups import SIGNALS, check_group, check_k, depends_on_p, multiplier
+from bandit_rft.theory.policy_gradient.groups import ANY, SIGNALS, check_group, check_k, depends_on_p, multiplier
 
 __all__ = ["noisy_verifier"]
-
-_ANY = 0.5  # a p for signals whose multiplier is the same at all
 
 
 @entry(
@@ -68,7 +66,7 @@ def noisy_verifier(
     if p is None:
         if depends_on_p(signal, rollouts, k):
             raise InputError(f"The drift multiplier of {signal} depends on p: give p.")
-        probability = np.asarray(_ANY)
+        probability = np.asarray(ANY)
     else:
         probability = check_probabilities(p)
     wrong = 1.0 - probability

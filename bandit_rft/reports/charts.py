@@ -45,7 +45,10 @@ _COLOURS = {
     style.INK: "ink",
     style.GRID: "line",
 }
-_SVG = {"svg.fonttype": "none", "path.simplify_threshold": 0.5}  # text stays text; half a point is not seen
+_SVG: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "path.simplify_threshold": 0.5,
+}  # text stays text; half a point is not seen
 
 Chart = tuple[str, Callable[[Axes], Any]]  # title, and what draws it
 
@@ -117,7 +120,7 @@ def svg(chart: Chart) -> Markup:
     buffer = io.StringIO()
     with (
         style.panels(1, 1, width=3.8, height=2.3) as (figure, axes),
-        matplotlib.rc_context({**_SVG, "svg.hashsalt": title}),
+        matplotlib.rc_context(_SVG | {"svg.hashsalt": title}),
     ):
         draw(axes)
         figure.legend(loc="outside lower center", ncols=2, columnspacing=1.0, handlelength=1.5)

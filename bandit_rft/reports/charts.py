@@ -117,10 +117,11 @@ def svg(chart: Chart) -> Markup:
     forbids them), fonts and outside references; its colours are the page's.
     """
     title, draw = chart
+    options: Any = {**_SVG, "svg.hashsalt": title}
     buffer = io.StringIO()
     with (
         style.panels(1, 1, width=3.8, height=2.3) as (figure, axes),
-        matplotlib.rc_context(_SVG | {"svg.hashsalt": title}),
+        matplotlib.rc_context(options),
     ):
         draw(axes)
         figure.legend(loc="outside lower center", ncols=2, columnspacing=1.0, handlelength=1.5)

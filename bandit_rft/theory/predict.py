@@ -66,7 +66,7 @@ def predict(
     step_size, rounds = arguments.positive("step_size", step_size), arguments.whole("rounds", rounds)
     rollouts = arguments.whole("rollouts", rollouts)
     if signal not in SIGNALS:
-        raise InputError(f"Signal {signal!r} is unknown: choose one of {', '.join(SIGNALS)}.")
+        raise InputError(f"Signal {arguments.shown(signal)} is unknown: choose one of {', '.join(SIGNALS)}.")
     if optimizer not in OPTIMIZERS:
         raise InputError(f"optimizer is {optimizer!r}: choose one of {', '.join(OPTIMIZERS)}.")
     _refuse(summary)
@@ -97,7 +97,7 @@ def _two_numbers(
             "Adam moves each coordinate by its own scale, which p0 and kappa do not hold: theory.adam_jump gives an "
             "isolated success's move and theory.adam_flow the curve once its kappa is known."
         )
-    if signal == "raw" and rollouts == 1:
+    if signal in ("raw", "psr") and rollouts == 1:
         return _one_rollout(summary, step_size, rounds)
     if summary.table and _many_correct(summary):
         raise NoLawError(
@@ -127,7 +127,7 @@ def _tree(
     """The law of the tree."""
     of = f"of {tree.responses} responses" if tree.responses else "of all responses"
     flags = (f"the decisions are those {of}, and their kernel is that of the start",) if tree.responses else ()
-    if (signal, rollouts, optimizer, kl_coefficient) == ("raw", 1, "sgd", 0.0):
+    if signal in ("raw", "psr") and (rollouts, optimizer, kl_coefficient) == (1, "sgd", 0.0):
         found = tree_jump(tree, step_size, rounds)
         why = f"tree_jump: one rollout, raw reward, plain gradient steps; the decisions {of} with their kernel."
     else:

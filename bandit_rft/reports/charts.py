@@ -29,13 +29,13 @@ METRICS: tuple[tuple[tuple[str, ...], str, tuple[float, float] | None], ...] = (
     (("entropy",), "entropy, nats per token", None),
     (("response_length",), "response length, tokens", None),
     (("truncated",), "responses truncated, share", (0.0, 1.0)),
-    (("clipped",), "tokens whose ratio is clipped, share", None),
+    (("pg_clipfrac", "clipped"), "tokens whose ratio is clipped, share", None),
     (("ratio_outside",), "tokens whose ratio is outside the clip, share", None),
     (("dead_groups", "dead_group"), "groups without a signal, share", (0.0, 1.0)),
     (("learning_rate",), "learning rate", None),
     (("verifier_timeouts",), "answers that ran out of the verifier's time", None),
     (("verifier_crashes",), "answers that broke the verifier's worker", None),
-    (("sampling_gap",), "sampler against scorer, largest gap in log-probability", None),
+    (("sampler_trainer_gap", "sampling_gap"), "sampler against scorer, largest gap in log-probability", None),
 )
 # Colours of a figure -> those of the page's style sheet, which differ by day and by night.
 _COLOURS = {

@@ -122,11 +122,13 @@ def test_own_objects_many_seeds_killed_and_continued_end_as_if_never_killed(
 
 
 def test_a_seed_does_not_depend_on_how_many_run_beside_it(model: LanguageModel, tmp_path: Path) -> None:
-    """To the bit where each is computed by itself; evaluations too. Catches keys by place among the seeds."""
+    """The same draws, and weights that differ by rounding: products of several seeds have another shape. Catches keys by
+    place among the seeds.
+    """
     both, one = go(model, tmp_path / "both"), go(model, tmp_path / "one", seeds=1)
     np.testing.assert_array_equal(both.history.rewards[:1], one.history.rewards)
     for x, y in zip(*map(jax.tree.leaves, (both.weights(0), one.weights())), strict=True):
-        np.testing.assert_array_equal(x, y)
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=2e-6)
     ours, alone = ([(e["round"], e["measured"], e["per_question"]) for e in run.evaluations] for run in (both, one))
     assert [e for e, record in zip(ours, both.evaluations, strict=True) if record["seed"] in (None, 0)] == alone
 

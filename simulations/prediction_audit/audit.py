@@ -35,7 +35,7 @@ from simulations.prediction_audit.design import (
 from simulations.prediction_audit.half_times import row
 from simulations.prediction_audit.transfer import transfer
 
-RESULT = "prediction-audit.json"
+RESULT, ROWS, TRANSFER = "prediction-audit.json", "rows.jsonl", "transfer.jsonl"
 
 
 def audit(
@@ -58,46 +58,62 @@ def audit(
         raise InputError(f"--tier is {tier!r}: choose one of {', '.join(TIERS)}.")
     design = TIERS[tier]
     with RunFolder.claim(out, {"command": "prediction-audit", "tier": tier, "key": RUN_KEY}) as folder:
-        started = now()
-        rows = _rows(folder.path, design, progress)
-        moved = _transfers(folder.path, design, progress)
-        result = {"rows": rows, "transfer": moved}
-        write_atomically(folder.path / RESULT, json.dumps(result, indent=1) + "\n")
-        folder.write_manifest(started=started, finished=now())
+        folder.write_manifest(started=now(), key=RUN_KEY, finished=None)
+        asked = _asked(folder.path, design)
+        rows, moved = (_read(folder.path / name) for name in (ROWS, TRANSFER))
+
+        def keep(name: str, results: list[dict[str, Any]], total: int) -> None:
+            with (folder.path / name).open("a") as file:
+                file.write(to_line(results[-1]))
+            # Whole after every result: a study that is cut has a page too, which says how far it came.
+            result = {"asked": len(asked), "rows": rows, "transfer": moved}
+            write_atomically(folder.path / RESULT, json.dumps(result, indent=1) + "\n")
+            progress(len(results), total, results[-1])
+
+        _run(asked, rows, lambda: keep(ROWS, rows, len(asked)))
+        _transfers(folder.path, design, moved, lambda: keep(TRANSFER, moved, len(design.models) * len(design.tasks)))
+        folder.amend_manifest(finished=now())
     return rows
 
 
-def _rows(out: Path, design: Tier, progress: Callable[[int, int, dict[str, Any]], None]) -> list[dict[str, Any]]:
-    path = out / "rows.jsonl"
-    rows = [dict(record) for record in read_lines(path)] if path.exists() else []
-    done = {tuple(record[name] for name in ("model", "task", "question", *NAMED)) for record in rows}
-    models, tasks, conditions = design.models, design.tasks, design.conditions
-    loaded = {name: load_model(name) for name in models}
-    asked = [
-        (name, task, question, condition)
-        for condition in conditions
-        for name in models
-        for task in tasks
+Asked = tuple[LanguageModel, str, int, Condition]
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    return [dict(record) for record in read_lines(path)] if path.exists() else []
+
+
+def _asked(out: Path, design: Tier) -> list[Asked]:
+    """(model, task, question, condition) of every row, in the order in which they are run."""
+    loaded = {name: load_model(name) for name in design.models}
+    return [
+        (loaded[name], task, question, condition)
+        for condition in design.conditions
+        for name in design.models
+        for task in design.tasks
         for place, found in choose(loaded[name], task, out).items()
         if place in condition.bins
         for question in found
     ]
-    kept: dict[tuple[str, str, int], tuple[Measurement, float]] = {}
-    for name, task, question, condition in asked:
-        if (name, task, question, *condition.named) in done:
+
+
+def _run(asked: list[Asked], rows: list[dict[str, Any]], keep: Callable[[], None]) -> None:
+    """Add the rows that are not there yet, and call `keep` after each."""
+    done = {tuple(record[name] for name in ("model", "task", "question", *NAMED)) for record in rows}
+    measured: dict[tuple[str, str, int], tuple[Measurement, float]] = {}
+    for model, task, question, condition in asked:
+        name = (model.name, task, question)
+        if (*name, *condition.named) in done:
             continue
-        if (name, task, question) not in kept:
+        if name not in measured:
             start = time.monotonic()
-            measured = _measured(loaded[name], task, question)
-            kept[name, task, question] = measured, time.monotonic() - start
+            found = _measured(model, task, question)
+            measured[name] = found, time.monotonic() - start
         try:
-            rows.append(row(loaded[name], task, question, condition, *kept[name, task, question]))
+            rows.append(row(model, task, question, condition, *measured[name]))
         except InputError as refused:  # no success in the measurement, or too little of the policy in the tree
-            rows.append(_refused(name, task, question, condition, str(refused)))
-        with path.open("a") as file:
-            file.write(to_line(rows[-1]))
-        progress(len(rows), len(asked), rows[-1])
-    return rows
+            rows.append(_refused(model.name, task, question, condition, str(refused)))
+        keep()
 
 
 def _measured(model: LanguageModel, task: str, question: int) -> Measurement:
@@ -130,19 +146,13 @@ def _refused(model: str, task: str, question: int, condition: Condition, why: st
     }
 
 
-def _transfers(out: Path, design: Tier, progress: Callable[[int, int, dict[str, Any]], None]) -> list[dict[str, Any]]:
-    """Of each model and task, the test curve while the question of the second bin is learnt."""
-    path = out / "transfer.jsonl"
-    found = [dict(record) for record in read_lines(path)] if path.exists() else []
-    done = {(record["model"], record["task"]) for record in found}
+def _transfers(out: Path, design: Tier, moved: list[dict[str, Any]], keep: Callable[[], None]) -> None:
+    """Of each model and task, the test curve while the question of the second bin is learnt; `keep` after each."""
+    done = {(record["model"], record["task"]) for record in moved}
     for name in design.models:
         model = load_model(name)
         for task in design.tasks:
             questions = choose(model, task, out)["0.25"]
-            if (name, task) in done or not questions:
-                continue
-            found.append(transfer(model, task, questions[0]))
-            with path.open("a") as file:
-                file.write(to_line(found[-1]))
-            progress(len(found), len(design.models) * len(design.tasks), found[-1])
-    return found
+            if questions and (name, task) not in done:
+                moved.append(transfer(model, task, questions[0]))
+                keep()

@@ -83,6 +83,7 @@ def page(result: Mapping[str, Any]) -> str:
         "[prediction-audit.json](prediction-audit.json), the rules by which questions, conditions and estimators were",
         "fixed in [the study](../simulations/prediction_audit/__init__.py). Nothing is fitted: each law has what was",
         f"measured on the model before training, {RESPONSES} responses to the question. {SEEDS} seeds each.",
+        *_unfinished(result),
         "",
         "![Half-times, predicted and measured](prediction_half_times.png)",
         "",
@@ -94,6 +95,23 @@ def page(result: Mapping[str, Any]) -> str:
         "seeds, measurement included.",
         f"Measuring (sampling, kappa and the tree) took {cost:.2f} of the time of the run, in the median over rows.",
         "",
+    ]
+    if moved:
+        lines += _test_curves(moved)
+    lines += [
+        "",
+        "## Every run",
+        "",
+        "| model | task | question | learner | p0 | decisions | level | measured [95%] | tree [80%] | chain | H chain "
+        "| flow |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [_line(record) for record in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _test_curves(moved: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = [
         "## Test questions",
         "",
         f"Mean Pass@1 over {TEST_QUESTIONS} test questions while one question is trained by gradient steps of",
@@ -107,16 +125,14 @@ def page(result: Mapping[str, Any]) -> str:
             ", ".join(f"{value:.3f}" for value in record[name]) for name in ("predicted", "measured", "standard_error")
         )
         lines.append(f"| {record['model']} | {record['task']} | {record['rounds']} | {said} | {seen} | {error} |")
-    lines += [
-        "",
-        "## Every run",
-        "",
-        "| model | task | question | learner | p0 | decisions | level | measured [95%] | tree [80%] | chain | H chain "
-        "| flow |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [_line(record) for record in rows]
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def _unfinished(result: Mapping[str, Any]) -> list[str]:
+    missing = result["asked"] - len(result["rows"])
+    if not missing:
+        return []
+    return ["", f"**Not finished: {len(result['rows'])} of {result['asked']} rows have been run.**"]
 
 
 def _line(record: Mapping[str, Any]) -> str:

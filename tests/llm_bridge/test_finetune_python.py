@@ -122,8 +122,8 @@ def test_own_objects_many_seeds_killed_and_continued_end_as_if_never_killed(
 
 
 def test_a_seed_does_not_depend_on_how_many_run_beside_it(model: LanguageModel, tmp_path: Path) -> None:
-    """The same draws, and weights that differ by rounding: products of several seeds have another shape. Catches keys by
-    place among the seeds.
+    """The same draws, and weights that differ by rounding: products of several seeds have another shape. Catches keys
+    by place among the seeds.
     """
     both, one = go(model, tmp_path / "both"), go(model, tmp_path / "one", seeds=1)
     np.testing.assert_array_equal(both.history.rewards[:1], one.history.rewards)

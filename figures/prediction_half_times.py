@@ -16,9 +16,9 @@ NAME = "prediction_half_times"
 RESULT = "prediction-audit.json"
 LAWS = {
     "tree": "tree of decisions",
-    "h_decision_chain": "chain of H equal decisions",
-    "constant_kappa_chain": "chain of one $\\kappa$",
-    "flow": "flow of the mean update",
+    "h_decision_chain": "H equal decisions",
+    "constant_kappa_chain": "one $\\kappa$, the jump chain",
+    "flow": "the mean update's flow",
 }
 _KINDS = {
     ("sgd", 1): ("gradient steps, one rollout", style.BLUE, "o"),

@@ -12,7 +12,7 @@ from bandit_rft.theory.laws.jump_law import ChainCurves
 from bandit_rft.theory.laws.tree_law import LONGEST, TreeJumpLaw, TreeRoundsLaw
 from bandit_rft.theory.policy_gradient.group_flow import pg_group
 from bandit_rft.theory.response_tree import ResponseTree
-from bandit_rft.theory.sequences.tree import rounds_law
+from bandit_rft.theory.sequences.tree import jump_law, rounds_law
 from bandit_rft.theory.summary import Summary
 
 __all__ = ["LAWS", "chain_of_decisions", "mean_curve_time", "times_to"]
@@ -86,7 +86,7 @@ def times_to(
 
     def time(tree: ResponseTree) -> float:
         if signal == "raw" and rollouts == 1:
-            return mean_curve_time(TreeJumpLaw(tree, step_size), level)
+            return mean_curve_time(jump_law(tree, step_size), level)
         return mean_curve_time(rounds_law(tree, step_size, signal, rollouts, ddof=ddof, eps=eps), level)
 
     found = {"constant_kappa_chain": time(chain_of_decisions(summary.p0, summary.kappa))}

@@ -9,6 +9,7 @@ and a language model look the same to it.
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,6 +106,21 @@ class ResponseTree:
         total = np.logaddexp.reduceat(log_prob, self._starts)
         if np.abs(total).max() > 1e-3:
             raise InputError("log_prob does not add up to probability 1 at every decision.")
+
+    @functools.cached_property
+    def _digest(self) -> bytes:
+        parts = (self.node, self.child, self.reward, self.log_prob, self.gram)
+        content = hashlib.sha256(b"" if self.coordinates is None else self.coordinates.tobytes())
+        for part in parts:
+            content.update(part.tobytes())
+        return content.digest()
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the laws on both are the same, which they may then share."""
+        return isinstance(other, ResponseTree) and (self._digest, self.dimension) == (other._digest, other.dimension)
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
 
     @property
     def edges(self) -> int:

@@ -97,8 +97,7 @@ def test_the_first_mean_update_is_the_signal_s_drift(signal: str) -> None:
     """
     tree = dataclasses.replace(several_paths())
     law = theory.sequences.tree.rounds_law(tree, 1e-3, signal, 4, ddof=1, eps=0.0)
-    law.runs = 20_000
-    scores = law.scores(np.array([1]))[:, 0]
+    scores = law.scores(np.array([1]), 20_000)[:, 0]
     after = tree.walks(tree.log_prob + 1e-3 * scores @ tree.gram).path @ tree.leaf_reward
     p = tree.p0
     moved = (after - p) / (p * (1 - p))
@@ -186,3 +185,17 @@ def test_a_tree_of_too_few_responses_is_refused() -> None:
 def test_bad_trees_are_refused_in_a_sentence(change, message) -> None:
     with pytest.raises(InputError, match=message):
         dataclasses.replace(several_paths(), **change)
+
+
+def test_equal_trees_share_one_law() -> None:
+    """A report, a figure and a verdict ask for the law of one run again and again; catches a law drawn anew each time,
+    and one shared by trees that differ.
+    """
+    first, second = several_paths(), several_paths()
+    law = theory.tree_jump(first, 0.5, 10).law
+    assert theory.tree_jump(second, 0.5, 20).law is law
+    assert theory.tree_jump(second, 0.6, 20).law is not law
+    other = dataclasses.replace(first, gram=2 * first.gram)
+    assert theory.tree_jump(other, 0.5, 20).law is not law
+    groups = theory.tree_rounds(first, 0.5, 5, "grpo", 4).law
+    assert theory.tree_rounds(second, 0.5, 9, "grpo", 4).law is groups

@@ -240,15 +240,16 @@ class TreeRoundsLaw:
         """ln of the leaves' probabilities over those at the start, [R, L]."""
         return (walks.log_q - self.tree.log_prob) @ self.tree.paths.T
 
-    def scores(self, at: np.ndarray, generator: np.random.Generator | None = None) -> np.ndarray:
-        """Sum of the updates' mean scores before the rounds `at` (increasing), float64 [runs, len(at), E].
+    def scores(self, at: np.ndarray, runs: int | None = None) -> np.ndarray:
+        """Sum of the updates' mean scores before the rounds `at` (increasing), float64 [runs, len(at), E], of so many
+        runs (None: as many as the law has).
 
         Under plain gradient steps they move the logits of any other tree by η × its cross-kernel with this one.
         """
-        generator = np.random.default_rng(_DRAWN) if generator is None else generator
-        logits, step = np.repeat(self.tree.log_prob[None], self.runs, axis=0), self.move(self.runs)
-        total = np.zeros((self.runs, self.tree.edges))
-        found = np.empty((self.runs, len(at), self.tree.edges))
+        runs, generator = runs or self.runs, np.random.default_rng(_DRAWN)
+        logits, step = np.repeat(self.tree.log_prob[None], runs, axis=0), self.move(runs)
+        total = np.zeros((runs, self.tree.edges))
+        found = np.empty((runs, len(at), self.tree.edges))
 
         def counted(score: np.ndarray) -> np.ndarray:
             nonlocal total

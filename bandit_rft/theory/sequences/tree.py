@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -60,7 +61,7 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
         InputError: an argument out of range.
     """
     rounds = arguments.whole("rounds", rounds, most=LONGEST)
-    law = TreeJumpLaw(_checked(tree), arguments.positive("step_size", step_size))
+    law = jump_law(_checked(tree), arguments.positive("step_size", step_size))
     return chain_prediction("tree_jump", law, rounds, _parameters(tree, step_size=step_size, rounds=rounds))
 
 
@@ -150,33 +151,58 @@ def rounds_law(
     adam: tuple[float, float, float] = (0.9, 0.999, 1e-8),
     kl_coefficient: float = 0.0,
 ) -> TreeRoundsLaw:
-    """The law of `tree_rounds`; raises as that does."""
-    tree = _checked(tree)
+    """The law of `tree_rounds`; raises as that does. Equal arguments give one law, which keeps what it has drawn."""
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
-    step_size = arguments.positive("step_size", step_size)
-    if optimizer == "sgd":
-        kernel = step_size * tree.gram
+    if optimizer not in ("sgd", "adam"):
+        raise InputError(f"optimizer is {arguments.shown(optimizer)}: choose one of sgd, adam.")
+    if optimizer == "adam" and _checked(tree).coordinates is None:
+        raise NoLawError(
+            "Adam moves each weight by its own scale, and this tree holds no scores at single weights: measure it with "
+            "coordinates."
+        )
+    return _rounds_law(
+        _checked(tree),
+        arguments.positive("step_size", step_size),
+        signal,
+        rollouts,
+        ddof,
+        eps,
+        None if optimizer == "sgd" else _adam(adam),
+        arguments.at_least("kl_coefficient", kl_coefficient, 0.0),
+    )
 
-        def move(runs: int) -> Any:
-            del runs
-            return lambda scores: scores @ kernel
 
-    elif optimizer == "adam":
-        if tree.coordinates is None:
-            raise NoLawError(
-                "Adam moves each weight by its own scale, and this tree holds no scores at single weights: measure it "
-                "with coordinates."
-            )
-        beta1, beta2, added = _adam(adam)
+@functools.lru_cache(maxsize=16)
+def _rounds_law(
+    tree: ResponseTree,
+    step_size: float,
+    signal: str,
+    rollouts: int,
+    ddof: int,
+    eps: float,
+    adam: tuple[float, float, float] | None,
+    kl_coefficient: float,
+) -> TreeRoundsLaw:
+    kernel = step_size * tree.gram
+
+    def plain(runs: int) -> Callable[[np.ndarray], np.ndarray]:
+        del runs
+        return lambda scores: scores @ kernel
+
+    move = plain
+    if adam is not None and tree.coordinates is not None:
+        beta1, beta2, added = adam
         move = Adam(
             tree.coordinates, tree.dimension, learning_rate=step_size, beta1=beta1, beta2=beta2, eps=added
         ).stepper
-    else:
-        raise InputError(f"optimizer is {optimizer!r}: choose one of sgd, adam.")
     made = jax.jit(jax.vmap(signals.make(signal, ddof=ddof, eps=eps)))
-    return TreeRoundsLaw(
-        tree, move, made, rollouts, kl_coefficient=arguments.at_least("kl_coefficient", kl_coefficient, 0.0)
-    )
+    return TreeRoundsLaw(tree, move, made, rollouts, kl_coefficient=kl_coefficient)
+
+
+@functools.lru_cache(maxsize=16)
+def jump_law(tree: ResponseTree, step_size: float) -> TreeJumpLaw:
+    """The law of `tree_jump`; equal arguments give one law, which keeps what it has drawn."""
+    return TreeJumpLaw(tree, step_size)
 
 
 @entry(

@@ -157,6 +157,32 @@ CASES = (
     ),
     Case(
         entry="tree_rounds",
+        instance="8 rollouts of grpo, three decisions of shared features, step .2: regret",
+        x=ROUNDS,
+        x_label="round",
+        y_label="cumulative regret (rewards of 8 rollouts a round)",
+        predict=lambda f: f(_tree(FEATURES), 0.2, 41, "grpo", 8, eps=1e-6).regret[AT],
+        measure=lambda key: of_seeds(8 * np.cumsum(1 - _trained(key, 0.2, rollouts=8, signal=_grpo)[0], axis=1)[:, AT]),
+        tolerance=0.02,
+        why=_DRAWN,
+    ),
+    Case(
+        entry="tree_rounds",
+        instance="8 rollouts of grpo, three decisions of shared features, step .2: spread of Pass@1",
+        x=ROUNDS[1:],
+        x_label="round",
+        y_label="standard deviation of Pass@1",
+        predict=lambda f: f(_tree(FEATURES), 0.2, 41, "grpo", 8, eps=1e-6).value_sd[AT[1:]],
+        measure=lambda key: of_seeds(
+            _trained(key, 0.2, seeds=8000, rollouts=8, signal=_grpo)[0][:, AT[1:]]
+            .reshape(40, 200, -1)
+            .std(axis=1, ddof=1)
+        ),
+        tolerance=0.1,
+        why="The spread of 1,024 drawn runs is good to a few per cent.",
+    ),
+    Case(
+        entry="tree_rounds",
         instance="4 signed rollouts with a KL term of weight .5, step .2",
         predict=lambda f: f(_tree(FEATURES), 0.2, 41, "signed", 4, kl_coefficient=0.5).value[AT],
         measure=lambda key: _value(key, 0.2, rollouts=4, signal=lambda r: 2 * r - 1, beta=0.5),

@@ -15,7 +15,7 @@ from bandit_rft.cli.finetune import config_of
 from bandit_rft.cli.finetune_run import learner as learner_of
 from bandit_rft.runs import EVALUATIONS, RunFolder, read_history, read_lines
 from llm_bridge import load_model
-from llm_bridge.bandits.token_arms import TokenPromptArms
+from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms
 from llm_bridge.data import datasets
 from llm_bridge.training import checkpoints
 from llm_bridge.training.finite import NotFiniteError
@@ -52,7 +52,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Counted:
     """An undisturbed run, what it printed, and how often a round of it was traced."""
     folder = tmp_path_factory.mktemp("seeds") / "whole"
     traced = 0
-    pull = TokenPromptArms.pull
+    pull = TokenQuestionArms.pull
 
     def counted(*given: object) -> jax.Array:
         nonlocal traced
@@ -61,7 +61,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Counted:
 
     with pytest.MonkeyPatch.context() as patch:
         said: list[str] = []
-        patch.setattr(TokenPromptArms, "pull", counted)
+        patch.setattr(TokenQuestionArms, "pull", counted)
         patch.setattr("builtins.print", lambda *words, **how: said.extend(map(str, words)))
         assert run(folder) == 0
     return folder, "\n".join(said), traced

@@ -93,7 +93,7 @@ def test_responses_are_those_behind_the_history(run: Path, model: LanguageModel)
     assert [[(r.round, r.seed, r.place) for r in found] for found in rounds] == [
         [(t, seed, place) for seed in range(SEEDS) for place in range(2)] for t in range(ROUNDS)
     ]
-    verifier = GSM8K(answer=arms_of(model).answer, rule="strict")
+    verifier = GSM8K(answer=arms_of(model).examples[0].answer, rule="strict")
     for t, found in enumerate(rounds):
         for rollout in found:
             assert rollout.text is not None

@@ -47,7 +47,17 @@ UNNOTICED: dict[str, str] = {
     **{
         f"{entry}: {part}": "a moment of the spread, which pg_jump_single's own cases see; this entry's see the mean"
         for entry in ("rft_predict", "kappa_fit", "prefix_tree_jump", "ppo_jump_single")
-        for part in ("value_third[t] = deviation**2", "second += deviation * (2.0")
+        for part in ("value_third[t] = np.vdot(deviation**2", "second += deviation * (2.0")
+    },
+    # decisions with a kernel
+    "max(count - have, 32)": "how many successes are drawn at once",
+    "found[:, n] = np.minimum(right.sum(axis=1), 1.0)": "a guard of rounding",
+    "value[:, t] = np.minimum(walks.path @": "a guard of rounding",
+    "tree_rounds: round_ += 1": "Adam's correction of its first rounds: a unit test holds the first step",
+    "tree_rounds: jump = np.divide": "a moment of the spread that no mean shows",
+    **{
+        f"tree_transfer: {part}": "Adam has no part in the transfer of plain gradient steps"
+        for part in ("round_ += 1", "self.beta1", "self.beta2")
     },
     # many prompts
 }

@@ -214,7 +214,7 @@ def jump_law(tree: ResponseTree, step_size: float) -> TreeJumpLaw:
     ),
     source="derived here (docs/derivations.md)",
     units={
-        **_UNITS,
+        **{name: _UNITS[name] for name in ("tree", "step_size")},
         "tests": "(tree, cross-kernel [its edges, the training tree's edges]) of each test question",
         "at": "[N] rounds, increasing",
         "signal": "one of bandit_rft.signals.NAMES",

@@ -94,6 +94,10 @@ def _against(record: Mapping[str, Any], at: Any, value: Any) -> dict[str, Any]:
     return {**estimate, "predicted": predicted, "inside": bool(record["low"] <= predicted <= record["high"])}
 
 
+def _rounds(time: float) -> str:
+    return f"{time:.0f}" if np.isfinite(time) else "none that was looked through"
+
+
 def summary(result: Mapping[str, Any]) -> str:
     """The result in a few lines."""
     if result["law"] is None:
@@ -104,7 +108,7 @@ def summary(result: Mapping[str, Any]) -> str:
         + (f", 80% of runs in [{result['low'][-1]:.3f}, {result['high'][-1]:.3f}]" if result["low"] else ""),
     ]
     if result["half_times"]:
-        said = ", ".join(f"{LAW_NAMES[name]} {time:.0f}" for name, time in result["half_times"].items())
+        said = ", ".join(f"{LAW_NAMES[name]} {_rounds(time)}" for name, time in result["half_times"].items())
         lines.append(f"  rounds until the mean Pass@1 is one half, by law: {said}")
     off = result["last_at_kappa_one_error_off"]
     if off and not result["law"].startswith("tree_"):

@@ -8,6 +8,7 @@ import pytest
 
 from bandit_rft import arms, learners, policies, run, theory, verifiers
 from bandit_rft.errors import InputError, NoLawError
+from bandit_rft.theory.compared import mean_curve_time
 from bandit_rft.theory.response_tree import Branch, ResponseTree, grow
 
 
@@ -199,3 +200,11 @@ def test_equal_trees_share_one_law() -> None:
     assert theory.tree_jump(other, 0.5, 20).law is not law
     groups = theory.tree_rounds(first, 0.5, 5, "grpo", 4).law
     assert theory.tree_rounds(second, 0.5, 9, "grpo", 4).law is groups
+
+
+def test_a_level_that_is_never_reached_is_found_out_in_seconds() -> None:
+    """A policy that a KL term holds at its start: times are infinite, and neither memory nor time is spent on them."""
+    law = theory.tree_rounds(several_paths(), 0.1, 5, "raw", 2, kl_coefficient=50.0).law
+    assert law is not None
+    assert law.mean_hitting_time(0.99) == np.inf
+    assert mean_curve_time(law, 0.99) == np.inf

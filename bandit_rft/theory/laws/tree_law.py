@@ -42,6 +42,8 @@ class TreeJumpLaw:
         step_size: η.
     """
 
+    searched = 20_000  # rounds in which a mean curve's way to a level is looked for
+
     def __init__(self, tree: ResponseTree, step_size: float) -> None:
         self.tree, self.step_size = tree, step_size
         self._table = np.empty((_WALKS, 0))
@@ -178,6 +180,8 @@ class TreeRoundsLaw:
         runs: simulated.
     """
 
+    searched = 4096  # rounds in which the way to a level is looked for: each is simulated in every run
+
     def __init__(
         self,
         tree: ResponseTree,
@@ -272,19 +276,19 @@ class TreeRoundsLaw:
         return ChainCurves(None, value.mean(axis=0), regret.mean(axis=0), np.sqrt(variance), regret.std(axis=0), jump)
 
     def _hits(self, level: float, share: float) -> np.ndarray:
-        """First round at the level of each run, inf where beyond; at least so large a share of runs is there."""
-        rounds = max(64, self._value.shape[1])
+        """First round at the level of each run, inf where it is none of the first `searched`; stops as soon as so large
+        a share of the runs is there.
+        """
+        rounds = min(max(64, self._value.shape[1]), self.searched)
         while True:
             reached = self.values(rounds) >= level
             hit = reached.any(axis=1)
-            if hit.mean() >= share:
+            if hit.mean() >= share or rounds >= self.searched:
                 return np.where(hit, reached.argmax(axis=1), math.inf)
-            if rounds >= LONGEST:
-                return np.where(hit, reached.argmax(axis=1), math.inf)
-            rounds = min(2 * rounds, LONGEST)
+            rounds = min(2 * rounds, self.searched)
 
     def mean_hitting_time(self, level: float) -> float:
-        """The mean over the simulated runs; inf where some have not arrived after 100,000 rounds."""
+        """The mean over the simulated runs; inf where some have not arrived after 4,096 rounds."""
         return float(self._hits(level, 1.0).mean())
 
     def hitting_time_quantile(self, level: float, q: float) -> float:

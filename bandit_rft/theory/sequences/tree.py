@@ -172,7 +172,7 @@ def rounds_law(
     )
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=4)
 def _rounds_law(
     tree: ResponseTree,
     step_size: float,
@@ -199,7 +199,7 @@ def _rounds_law(
     return TreeRoundsLaw(tree, move, made, rollouts, kl_coefficient=kl_coefficient)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=4)
 def jump_law(tree: ResponseTree, step_size: float) -> TreeJumpLaw:
     """The law of `tree_jump`; equal arguments give one law, which keeps what it has drawn."""
     return TreeJumpLaw(tree, step_size)

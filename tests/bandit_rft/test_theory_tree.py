@@ -208,3 +208,15 @@ def test_a_level_that_is_never_reached_is_found_out_in_seconds() -> None:
     assert law is not None
     assert law.mean_hitting_time(0.99) == np.inf
     assert mean_curve_time(law, 0.99) == np.inf
+
+
+def test_many_runs_are_drawn_from_those_that_the_law_has_simulated() -> None:
+    """A verdict asks for thousands of runs: catches new simulations, and rewards of other runs than values."""
+    law = theory.tree_rounds(several_paths(), 0.4, 12, "raw", 2).law
+    assert law is not None
+    found = law.sample(np.random.default_rng(1), 3000, np.arange(12))
+    held = {row.tobytes() for row in law.values(12)}
+    assert all(row.tobytes() in held for row in found.value)
+    rewards = np.diff(found.total_reward, axis=1, prepend=0.0)
+    # The means over 3,000 of 1,024 runs of two rollouts: 5 standard errors.
+    assert np.max(np.abs(rewards.mean(axis=0) - found.value.mean(axis=0))) < 5 * 0.5 / np.sqrt(2 * 1024)

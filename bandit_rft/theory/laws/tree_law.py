@@ -200,7 +200,7 @@ class TreeRoundsLaw:
         self._generator = np.random.default_rng(_DRAWN)
         self._logits = np.repeat(self.tree.log_prob[None], self.runs, axis=0)
         self._step = self.move(self.runs)
-        self._value = np.empty((self.runs, 0))
+        self._value, self._rewarded = np.empty((2, self.runs, 0))
 
     def values(self, rounds: int) -> np.ndarray:
         """p before each round, float64 [runs, rounds].
@@ -211,8 +211,9 @@ class TreeRoundsLaw:
         _check_length(rounds)
         more = rounds - self._value.shape[1]
         if more > 0:
-            found, self._logits, _ = self._play(self._logits, self._step, self._generator, more)
+            found, self._logits, rewarded = self._play(self._logits, self._step, self._generator, more)
             self._value = np.concatenate([self._value, found], axis=1)
+            self._rewarded = np.concatenate([self._rewarded, rewarded], axis=1)
         return self._value[:, :rounds]
 
     def _play(
@@ -296,11 +297,15 @@ class TreeRoundsLaw:
         return float(np.quantile(self._hits(level, q), q, method="inverted_cdf"))
 
     def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
-        """`seeds` new runs."""
+        """`seeds` new runs; more than the law has simulated are drawn from those, with replacement."""
         rounds = int(at[-1]) + 1
         _check_length(rounds)
-        start = np.repeat(self.tree.log_prob[None], seeds, axis=0)
-        value, _, rewarded = self._play(start, self.move(seeds), generator, rounds)
+        if seeds > self.runs:
+            chosen = generator.integers(0, self.runs, seeds)
+            value, rewarded = self.values(rounds)[chosen], self._rewarded[chosen, :rounds]
+        else:
+            start = np.repeat(self.tree.log_prob[None], seeds, axis=0)
+            value, _, rewarded = self._play(start, self.move(seeds), generator, rounds)
         regret = self.rollouts * np.cumsum(1.0 - value, axis=1)
         return Curves(value[:, at], regret[:, at], np.cumsum(rewarded, axis=1)[:, at])
 

@@ -28,25 +28,36 @@ PyTree = Any
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
 
 
+def _hear_no_late_readers() -> None:
+    """From here on, leave unsaid what Orbax's and TensorStore's threads say of a reader or writer that was given up:
+    they may say it at any later time, so that a filter taken away with the error would miss it."""
+    before = sys.unraisablehook
+    if getattr(before, "hears_no_late_readers", False):
+        return
+
+    def hook(found: Any) -> None:
+        code = getattr(found.object, "cr_code", None)  # a reader or writer given up half-way
+        late = "Event loop is closed" in str(found.exc_value)  # one that has nobody left to tell
+        if not late and "orbax" not in getattr(code, "co_filename", ""):
+            before(found)
+
+    hook.hears_no_late_readers = True  # type: ignore[attr-defined]
+    sys.unraisablehook = hook
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without the tracebacks that Orbax, asyncio and TensorStore's threads print of an error that is also raised."""
     logs = [logging.getLogger(name) for name in ("absl", "asyncio")]
-    before, hook = [log.disabled for log in logs], sys.unraisablehook
-
-    def unheard(found: Any) -> None:
-        code = getattr(found.object, "cr_code", None)  # a reader or writer given up half-way
-        late = "Event loop is closed" in str(found.exc_value)  # one that has nobody left to tell
-        if not late and "orbax" not in getattr(code, "co_filename", ""):
-            hook(found)
-
+    before = [log.disabled for log in logs]
     for log in logs:
         log.disabled = True
-    sys.unraisablehook = unheard
     try:
         yield
+    except BaseException:
+        _hear_no_late_readers()
+        raise
     finally:
-        sys.unraisablehook = hook
         for log, disabled in zip(logs, before, strict=True):
             log.disabled = disabled
 

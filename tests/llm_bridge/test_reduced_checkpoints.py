@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -76,6 +78,18 @@ def test_a_part_that_is_small_stays_and_so_does_a_damaged_checkpoint(saved: Path
     cut_short(checkpoints.available(folder)[1])
     assert checkpoints.reduce(folder, "opt_state") > 0
     assert [checkpoints.is_reduced(path) for path in checkpoints.available(folder)] == [True, False]
+
+
+def test_a_reader_that_was_given_up_is_not_heard_of_later_and_other_errors_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a traceback about a closed event loop, printed seconds after a damaged checkpoint was passed over."""
+    heard: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", heard.append)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="damaged"), checkpoint_files.quiet():
+            raise ValueError("damaged")
+    for said in ("Event loop is closed", "another error"):
+        sys.unraisablehook(SimpleNamespace(exc_value=RuntimeError(said), object=None))  # type: ignore[arg-type]
+    assert [str(found.exc_value) for found in heard] == ["another error"]
 
 
 class Killed(BaseException):

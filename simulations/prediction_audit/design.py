@@ -64,6 +64,7 @@ CONDITIONS = (
     Condition("adamw", 3e-4, bins=ALL),
     Condition("sgd", 0.2, "grpo", 8, bins=("0.25",)),
     Condition("sgd", 0.2, "signed", 8, bins=("0.25",)),
+    Condition("sgd", 0.2, "maxrl", 8, bins=("0.25",)),
 )
 
 

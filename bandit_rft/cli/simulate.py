@@ -50,7 +50,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="change a setting (rounds=100, arms.p0=0.1, step_size=1); repeatable (default: none)",
     )
     parser.add_argument(
-        "--tier", default="tiny", help=f"of {PREDICTIONS}: which models are trained (default: tiny, the embedded ones)"
+        "--tier",
+        default="tiny",
+        help=f"of {PREDICTIONS}: tiny, the embedded models, or small, SmolLM2-135M-Instruct (default: tiny)",
     )
     parser.add_argument(
         "--out", metavar="RUN", help="run folder (default: runs/NAME, with a hash where --set is given)"
@@ -129,7 +131,7 @@ def _predictions(arguments: argparse.Namespace) -> int:
     what = f"bandit-rft simulate {PREDICTIONS}"
     study = checkout.load("simulations.prediction_audit.audit", what)
     page = checkout.load("simulations.prediction_audit.page", what)
-    out = Path(arguments.out or f"runs/{PREDICTIONS}")
+    out = Path(arguments.out or f"runs/{PREDICTIONS}" + ("" if arguments.tier == "tiny" else f"-{arguments.tier}"))
 
     def tell(done: int, total: int, row: dict[str, Any]) -> None:
         print(f"{done}/{total} {row['model']}, {row['task']}, question {row['question']}", flush=True)

@@ -20,12 +20,11 @@ from llm_bridge.bandits.question_arms import verifier_of
 from llm_bridge.data import datasets
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.measuring.measure import Measurement, measure
+from simulations.prediction_audit.causes import causes, chosen
 from simulations.prediction_audit.design import (
     COORDINATES,
-    MAX_TOKENS,
     MEASURE_KEY,
     NAMED,
-    RESPONSES,
     RUN_KEY,
     TIERS,
     Condition,
@@ -35,7 +34,7 @@ from simulations.prediction_audit.design import (
 from simulations.prediction_audit.half_times import row
 from simulations.prediction_audit.transfer import transfer
 
-RESULT, ROWS, TRANSFER = "prediction-audit.json", "rows.jsonl", "transfer.jsonl"
+RESULT, ROWS, TRANSFER, CAUSES = "prediction-audit.json", "rows.jsonl", "transfer.jsonl", "causes.jsonl"
 
 
 def audit(
@@ -44,10 +43,10 @@ def audit(
     tier: str = "tiny",
     progress: Callable[[int, int, dict[str, Any]], None] = lambda done, total, row: None,
 ) -> list[dict[str, Any]]:
-    """All rows of a tier, and its test curves; what the folder holds already is not run again.
+    """All rows of a tier, its test curves and the causes of what failed; what the folder has is not run again.
 
     Args:
-        out: run folder, where rows.jsonl and transfer.jsonl grow by a line for each result.
+        out: run folder, where rows.jsonl, transfer.jsonl and causes.jsonl grow by a line for each result.
         tier: one of `TIERS`.
         progress: told (rows done, all, the row).
 
@@ -60,18 +59,21 @@ def audit(
     with RunFolder.claim(out, {"command": "prediction-audit", "tier": tier, "key": RUN_KEY}) as folder:
         folder.write_manifest(started=now(), key=RUN_KEY, finished=None)
         asked = _asked(folder.path, design)
-        rows, moved = (_read(folder.path / name) for name in (ROWS, TRANSFER))
+        rows, moved, why = (_read(folder.path / name) for name in (ROWS, TRANSFER, CAUSES))
 
         def keep(name: str, results: list[dict[str, Any]], total: int) -> None:
             with (folder.path / name).open("a") as file:
                 file.write(to_line(results[-1]))
             # Whole after every result: a study that is cut has a page too, which says how far it came.
-            result = {"asked": len(asked), "rows": rows, "transfer": moved}
+            result = {"asked": len(asked), "rows": rows, "transfer": moved, "causes": why}
             write_atomically(folder.path / RESULT, json.dumps(result, indent=1) + "\n")
             progress(len(results), total, results[-1])
 
-        _run(asked, rows, lambda: keep(ROWS, rows, len(asked)))
-        _transfers(folder.path, design, moved, lambda: keep(TRANSFER, moved, len(design.models) * len(design.tasks)))
+        _run(design, asked, rows, lambda: keep(ROWS, rows, len(asked)))
+        if design.tests is not None:
+            curves = len(design.models) * len(design.tasks)
+            _transfers(folder.path, design, moved, lambda: keep(TRANSFER, moved, curves))
+        _causes(design, rows, why, lambda total: keep(CAUSES, why, total))
         folder.amend_manifest(finished=now())
     return rows
 
@@ -91,13 +93,13 @@ def _asked(out: Path, design: Tier) -> list[Asked]:
         for condition in design.conditions
         for name in design.models
         for task in design.tasks
-        for place, found in choose(loaded[name], task, out).items()
+        for place, found in choose(design, loaded[name], task, out).items()
         if place in condition.bins
         for question in found
     ]
 
 
-def _run(asked: list[Asked], rows: list[dict[str, Any]], keep: Callable[[], None]) -> None:
+def _run(design: Tier, asked: list[Asked], rows: list[dict[str, Any]], keep: Callable[[], None]) -> None:
     """Add the rows that are not there yet, and call `keep` after each."""
     done = {tuple(record[name] for name in ("model", "task", "question", *NAMED)) for record in rows}
     measured: dict[tuple[str, str, int], tuple[Measurement, float]] = {}
@@ -107,16 +109,16 @@ def _run(asked: list[Asked], rows: list[dict[str, Any]], keep: Callable[[], None
             continue
         if name not in measured:
             start = time.monotonic()
-            found = _measured(model, task, question)
+            found = _measured(design, model, task, question)
             measured[name] = found, time.monotonic() - start
         try:
-            rows.append(row(model, task, question, condition, *measured[name]))
+            rows.append(row(design, model, task, question, condition, *measured[name]))
         except InputError as refused:  # no success in the measurement, or too little of the policy in the tree
-            rows.append(_refused(model.name, task, question, condition, str(refused)))
+            rows.append(_refused(design.name, model.name, task, question, condition, str(refused)))
         keep()
 
 
-def _measured(model: LanguageModel, task: str, question: int) -> Measurement:
+def _measured(design: Tier, model: LanguageModel, task: str, question: int) -> Measurement:
     """p0, kappa and the tree; without the scores themselves, which are large and needed for transfer alone."""
     example = datasets.load(task, "train").example(question)
     found = measure(
@@ -124,9 +126,9 @@ def _measured(model: LanguageModel, task: str, question: int) -> Measurement:
         example.prompt,
         verifier_of(None, example),
         key=jax.random.fold_in(as_key(MEASURE_KEY), question),
-        max_tokens=MAX_TOKENS,
-        rollouts=RESPONSES,
-        batch=64,
+        max_tokens=design.max_tokens,
+        rollouts=design.responses,
+        batch=min(64, design.batch),
         standard_error=False,
         tree=True,
         coordinates=COORDINATES,
@@ -135,9 +137,9 @@ def _measured(model: LanguageModel, task: str, question: int) -> Measurement:
     return dataclasses.replace(found, tree=dataclasses.replace(found.tree, features=np.empty((0, 0), np.float32)))
 
 
-def _refused(model: str, task: str, question: int, condition: Condition, why: str) -> dict[str, Any]:
+def _refused(tier: str, model: str, task: str, question: int, condition: Condition, why: str) -> dict[str, Any]:
     return {
-        "tier": "tiny",
+        "tier": tier,
         "model": model,
         "task": task,
         "question": question,
@@ -152,7 +154,21 @@ def _transfers(out: Path, design: Tier, moved: list[dict[str, Any]], keep: Calla
     for name in design.models:
         model = load_model(name)
         for task in design.tasks:
-            questions = choose(model, task, out)["0.25"]
+            questions = choose(design, model, task, out)["0.25"]
             if questions and (name, task) not in done:
-                moved.append(transfer(model, task, questions[0]))
+                moved.append(transfer(design, model, task, questions[0]))
                 keep()
+
+
+def _causes(design: Tier, rows: list[dict[str, Any]], why: list[dict[str, Any]], keep: Callable[[int], None]) -> None:
+    """Of each row that was missed, and of the controls, what the causes would show; `keep` after each."""
+    looked_at = chosen(rows)
+    done = [tuple(record[name] for name in ("model", "task", "question", *NAMED)) for record in why]
+    for record in looked_at:
+        if tuple(record[name] for name in ("model", "task", "question", *NAMED)) in done:
+            continue
+        model = load_model(record["model"])
+        condition = Condition(*(record[name] for name in NAMED))
+        measured = _measured(design, model, record["task"], record["question"])
+        why.append(causes(design, model, record, condition, measured))
+        keep(len(looked_at))

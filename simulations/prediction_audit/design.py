@@ -9,14 +9,13 @@ from typing import Literal
 import numpy as np
 
 from bandit_rft.runs import read_json, to_json, write_atomically
+from llm_bridge.bandits.question_arms import PromptArms, QuestionArms, verifier_of
+from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms, speaks_tiny
 from llm_bridge.data import datasets
+from llm_bridge.data.datasets import Example
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.measuring.evaluate import evaluate
 
-MODELS = ("tiny-llama", "tiny-qwen2", "tiny-olmo2")
-TASKS = ("tiny-addition", "tiny-stories")
-MAX_TOKENS = 32
-SCANNED, SCAN_SAMPLES, RESPONSES, SEEDS = 64, 128, 256, 16
 # Bins of p0, as [low, high): about a half, a quarter, one in twenty, one in a hundred. Below, no run is long enough.
 BINS = {"0.5": (0.35, 0.65), "0.25": (0.15, 0.35), "0.05": (0.03, 0.08), "0.01": (0.005, 0.02)}
 PER_BIN = 1
@@ -28,7 +27,6 @@ DEVELOPED = {
     ("tiny-qwen2", "tiny-stories"): {7, 9},
 }
 COORDINATES = 4096
-TEST_QUESTIONS, TEST_RESPONSES, TEST_SEEDS, TEST_SAMPLES = 24, 64, 8, 32
 BOOTSTRAPS = 40  # law runs behind a stated interval
 MOST_ROUNDS = 3000
 SCAN_KEY, MEASURE_KEY, RUN_KEY = 101, 102, 103
@@ -56,38 +54,104 @@ class Condition:
         return (self.optimizer, self.step, self.signal, self.rollouts)
 
 
-ALL = ("0.5", "0.25", "0.05", "0.01")
-CONDITIONS = (
-    Condition("sgd", 0.2),
-    Condition("sgd", 0.7, bins=ALL),
-    Condition("adamw", 1e-4),
-    Condition("adamw", 3e-4, bins=ALL),
-    Condition("sgd", 0.2, "grpo", 8, bins=("0.25",)),
-    Condition("sgd", 0.2, "signed", 8, bins=("0.25",)),
-    Condition("sgd", 0.2, "maxrl", 8, bins=("0.25",)),
-)
+@dataclass(frozen=True, kw_only=True)
+class Tests:
+    """How the test curve is predicted and measured: test questions, responses to each behind its tree, seeds of the
+    run, and responses to each question behind a measured Pass@1."""
+
+    questions: int
+    responses: int
+    seeds: int
+    samples: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tier:
-    """What a study runs."""
+    """What a study runs, on which models, and with how many draws.
 
+    Attributes:
+        models, tasks, conditions: what is crossed.
+        max_tokens: longest response.
+        scanned, scan_samples: training questions that are looked at, and responses to each, to fill the bins.
+        responses: behind each measurement.
+        seeds: of each run.
+        batch: responses sampled together, to bound memory.
+        tests: of the test curves; None: there are none.
+    """
+
+    name: str
     models: tuple[str, ...]
     tasks: tuple[str, ...]
     conditions: tuple[Condition, ...]
+    max_tokens: int
+    scanned: int
+    scan_samples: int
+    responses: int
+    seeds: int
+    batch: int
+    tests: Tests | None = None
 
 
-TIERS = {"tiny": Tier(MODELS, TASKS, CONDITIONS)}
+ALL = ("0.5", "0.25", "0.05", "0.01")
+TINY = Tier(
+    name="tiny",
+    models=("tiny-llama", "tiny-qwen2", "tiny-olmo2"),
+    tasks=("tiny-addition", "tiny-stories"),
+    conditions=(
+        Condition("sgd", 0.2),
+        Condition("sgd", 0.7, bins=ALL),
+        Condition("adamw", 1e-4),
+        Condition("adamw", 3e-4, bins=ALL),
+        Condition("sgd", 0.2, "grpo", 8, bins=("0.25",)),
+        Condition("sgd", 0.2, "signed", 8, bins=("0.25",)),
+        Condition("sgd", 0.2, "maxrl", 8, bins=("0.25",)),
+    ),
+    max_tokens=32,
+    scanned=64,
+    scan_samples=128,
+    responses=256,
+    seeds=16,
+    batch=512,
+    tests=Tests(questions=24, responses=64, seeds=8, samples=32),
+)
+# A real model: few seeds, and steps at which a run takes minutes. The largest bin tests no law at .7/kappa.
+SMALL = Tier(
+    name="small",
+    models=("smollm2-135m",),
+    tasks=("arithmetic",),
+    conditions=(Condition("sgd", 0.7, bins=("0.05",)), Condition("sgd", 0.2, bins=("0.25", "0.5"))),
+    max_tokens=24,
+    scanned=32,
+    scan_samples=64,
+    responses=128,
+    seeds=4,
+    batch=32,
+)
+TIERS = {tier.name: tier for tier in (TINY, SMALL)}
 
 
-def choose(model: LanguageModel, task: str, folder: Path) -> dict[str, list[int]]:
+def choose(tier: Tier, model: LanguageModel, task: str, folder: Path) -> dict[str, list[int]]:
     """Questions by bin of p0, from the scan, which is kept."""
     path = folder / f"scan-{model.name}-{task}.json"
     data = datasets.load(task, "train")
     if not path.exists():
-        examples = [data.example(index) for index in range(SCANNED)]
-        found = evaluate(model, examples, key=SCAN_KEY, max_tokens=MAX_TOKENS, samples=SCAN_SAMPLES, batch=512)
+        examples = [data.example(index) for index in range(tier.scanned)]
+        found = evaluate(
+            model,
+            examples,
+            key=SCAN_KEY,
+            max_tokens=tier.max_tokens,
+            samples=tier.scan_samples,
+            batch=tier.batch,
+        )
         write_atomically(path, to_json({"successes": [int(right) for right in found.per_question]}))
-    p0 = np.array(read_json(path)["successes"]) / SCAN_SAMPLES
-    free = [index for index in range(SCANNED) if index not in DEVELOPED.get((model.name, task), ())]
+    p0 = np.array(read_json(path)["successes"]) / tier.scan_samples
+    free = [index for index in range(tier.scanned) if index not in DEVELOPED.get((model.name, task), ())]
     return {name: [index for index in free if low <= p0[index] < high][:PER_BIN] for name, (low, high) in BINS.items()}
+
+
+def arms_of(model: LanguageModel, example: Example) -> TokenQuestionArms | QuestionArms:
+    """The responses to one question: rewarded on the device where the model's tokens are read there."""
+    if speaks_tiny(model):
+        return TokenPromptArms(model, example.prompt, example.answer)
+    return PromptArms(model, example.prompt, verifier_of(None, example))

@@ -14,11 +14,10 @@ import bandit_rft
 from bandit_rft import theory
 from bandit_rft.theory import compared
 from llm_bridge import FineTune
-from llm_bridge.bandits.token_arms import TokenPromptArms
 from llm_bridge.data import datasets
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.measuring.measure import Measurement
-from simulations.prediction_audit.design import BOOTSTRAPS, MAX_TOKENS, MOST_ROUNDS, RUN_KEY, SEEDS, Condition
+from simulations.prediction_audit.design import BOOTSTRAPS, MOST_ROUNDS, RUN_KEY, Condition, Tier, arms_of
 
 
 def half_time(rewards: np.ndarray, level: float) -> float:
@@ -73,7 +72,9 @@ def predicted(summary: theory.Summary, condition: Condition, step: float, level:
     return {name: None if value is None or math.isinf(value) else value for name, value in found.items()}
 
 
-def stated(measured: Measurement, condition: Condition, step: float, level: float, rounds: int) -> tuple[float, float]:
+def stated(
+    measured: Measurement, condition: Condition, step: float, level: float, rounds: int, seeds: int
+) -> tuple[float, float]:
     """The tree law's 80% interval of the half-time that so many seeds show, measurement and seeds both uncertain."""
     assert measured.tree is not None
     generator = np.random.default_rng(RUN_KEY)
@@ -86,15 +87,36 @@ def stated(measured: Measurement, condition: Condition, step: float, level: floa
             continue
         summary = dataclasses.replace(measured.summary(), tree=dataclasses.replace(tree, counted=math.nan))
         law: Any = _prediction(summary, condition, step, 1).law
-        drawn = law.sample(generator, SEEDS, at).total_reward
+        drawn = law.sample(generator, seeds, at).total_reward
         rewards = np.diff(drawn, axis=1, prepend=0.0)
         found.append(half_time(rewards[:, :, None], level))
     low, high = np.quantile(found, [0.1, 0.9], method="inverted_cdf")
     return float(low), float(high)
 
 
+def learner_of(tier: Tier, model: LanguageModel, condition: Condition, step: float) -> FineTune:
+    """The minimalist learner: nothing but the signal and the optimiser's step."""
+    return FineTune(
+        model,
+        signal=condition.signal,
+        rollouts=condition.rollouts,
+        learning_rate=step,
+        optimizer=condition.optimizer,
+        max_tokens=tier.max_tokens,
+        kl_coefficient=0.0,
+        gradient_clip=None,
+        weight_decay=0.0,
+    )
+
+
 def row(
-    model: LanguageModel, task: str, question: int, condition: Condition, measured: Measurement, seconds: float
+    tier: Tier,
+    model: LanguageModel,
+    task: str,
+    question: int,
+    condition: Condition,
+    measured: Measurement,
+    seconds: float,
 ) -> dict[str, Any]:
     """Predict, run, and measure one condition on one question."""
     example = datasets.load(task, "train").example(question)
@@ -109,26 +131,15 @@ def row(
     law_seconds = time.monotonic() - start
     longest = max([value for name, value in said.items() if value is not None and name in ("tree", "h_decision_chain")])
     rounds = min(MOST_ROUNDS, max(40, math.ceil(2.2 * longest)))
-    learner = FineTune(
-        model,
-        signal=condition.signal,
-        rollouts=condition.rollouts,
-        learning_rate=step,
-        optimizer=condition.optimizer,
-        max_tokens=MAX_TOKENS,
-        kl_coefficient=0.0,
-        gradient_clip=None,
-        weight_decay=0.0,
-    )
-    arms = TokenPromptArms(model, example.prompt, example.answer)
     start = time.monotonic()
-    rewards = bandit_rft.run(arms, learner, rounds, seeds=SEEDS, key=RUN_KEY + question).rewards
+    learner = learner_of(tier, model, condition, step)
+    rewards = bandit_rft.run(arms_of(model, example), learner, rounds, seeds=tier.seeds, key=RUN_KEY + question).rewards
     took = time.monotonic() - start
     found = half_time(rewards, level)
     low, high = interval(rewards, level)
-    band = stated(measured, condition, step, level, 2 * rounds)
+    band = stated(measured, condition, step, level, 2 * rounds, tier.seeds)
     return {
-        "tier": "tiny",
+        "tier": tier.name,
         "model": model.name,
         "task": task,
         "question": question,
@@ -144,7 +155,7 @@ def row(
         "level": level,
         "measured_half_time": found if math.isfinite(found) else None,
         "interval": [low if math.isfinite(low) else None, high if math.isfinite(high) else None],
-        "successes_at_half_time": float(rewards[:, : int(found)].sum() / SEEDS) if math.isfinite(found) else None,
+        "successes_at_half_time": float(rewards[:, : int(found)].sum() / tier.seeds) if math.isfinite(found) else None,
         "predicted": said,
         "tree_interval_80": [value if math.isfinite(value) else None for value in band],
         "rounds": rounds,

@@ -15,26 +15,18 @@ from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
 from llm_bridge import FineTune
 from llm_bridge.bandits.question_arms import verifier_of
-from llm_bridge.bandits.token_arms import TokenPromptArms
 from llm_bridge.data import datasets
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.measuring.evaluate import evaluate
 from llm_bridge.measuring.response_tree import MeasuredTree, measure_tree
 from llm_bridge.training.state import weights_of_seed
-from simulations.prediction_audit.design import (
-    MAX_TOKENS,
-    MEASURE_KEY,
-    RESPONSES,
-    RUN_KEY,
-    TEST_QUESTIONS,
-    TEST_RESPONSES,
-    TEST_SAMPLES,
-    TEST_SEEDS,
-)
+from simulations.prediction_audit.design import MEASURE_KEY, RUN_KEY, Tier, arms_of
 
 
-def transfer(model: LanguageModel, task: str, question: int) -> dict[str, Any]:
+def transfer(tier: Tier, model: LanguageModel, task: str, question: int) -> dict[str, Any]:
     """Mean Pass@1 on test questions, predicted and measured, before and after a run of one question at .2/kappa."""
+    tests = tier.tests
+    assert tests is not None
     example = datasets.load(task, "train").example(question)
 
     def grown(one: Any, key: int, responses: int) -> MeasuredTree:
@@ -43,51 +35,51 @@ def transfer(model: LanguageModel, task: str, question: int) -> dict[str, Any]:
             one.prompt,
             verifier_of(None, one),
             key=jax.random.fold_in(as_key(MEASURE_KEY), key),
-            max_tokens=MAX_TOKENS,
+            max_tokens=tier.max_tokens,
             rollouts=responses,
-            batch=64,
+            batch=min(64, tier.batch),
             sketched=True,
         )
 
     start = time.monotonic()
-    train = grown(example, question, RESPONSES)
+    train = grown(example, question, tier.responses)
     tree = train.tree()
     tree.refuse()
     step = 0.2 / tree.kappa
     data = datasets.load(task, "test")
-    examples = [data.example(index) for index in range(TEST_QUESTIONS)]
-    tests = []
+    examples = [data.example(index) for index in range(tests.questions)]
+    trees: list[Any] = []
     for place, one in enumerate(examples):
-        measured = grown(one, 10_000 + place, TEST_RESPONSES)
+        measured = grown(one, 10_000 + place, tests.responses)
         try:
-            tests.append((measured.tree(), measured.cross(train)))
+            trees.append((measured.tree(), measured.cross(train)))
         except InputError:  # no decision: this question stays as it is
-            tests.append(None)
+            trees.append(None)
     seconds = time.monotonic() - start
     law = theory.tree_jump(tree, step, 1)
     rounds = math.ceil(2 * law.mean_hitting_time(0.5))
     at = np.array([0, rounds // 2, rounds])
-    said = np.full((len(tests), at.size), np.nan)
-    moving = [place for place, one in enumerate(tests) if one is not None]
-    said[moving] = theory.tree_transfer(tree, [tests[place] for place in moving], step, at)
+    said = np.full((len(trees), at.size), np.nan)
+    moving = [place for place, one in enumerate(trees) if one is not None]
+    said[moving] = theory.tree_transfer(tree, [trees[place] for place in moving], step, at)
     learner = FineTune(
-        model, learning_rate=step, optimizer="sgd", max_tokens=MAX_TOKENS, kl_coefficient=0.0, gradient_clip=None
+        model, learning_rate=step, optimizer="sgd", max_tokens=tier.max_tokens, kl_coefficient=0.0, gradient_clip=None
     )
-    arms = TokenPromptArms(model, example.prompt, example.answer)
-    seen = np.empty((TEST_SEEDS, at.size))
+    arms = arms_of(model, example)
+    seen = np.empty((tests.seeds, at.size))
     for column, length in enumerate(at):
-        weights = [model.params] * TEST_SEEDS
+        weights = [model.params] * tests.seeds
         if length:
-            state = bandit_rft.run(arms, learner, int(length), seeds=TEST_SEEDS, key=RUN_KEY).final_state
-            weights = [weights_of_seed(state, seed) for seed in range(TEST_SEEDS)]
+            state = bandit_rft.run(arms, learner, int(length), seeds=tests.seeds, key=RUN_KEY).final_state
+            weights = [weights_of_seed(state, seed) for seed in range(tests.seeds)]
         for seed, params in enumerate(weights):
             share = evaluate(
                 model,
                 examples,
                 key=jax.random.fold_in(as_key(RUN_KEY), seed),
-                max_tokens=MAX_TOKENS,
-                samples=TEST_SAMPLES,
-                batch=512,
+                max_tokens=tier.max_tokens,
+                samples=tests.samples,
+                batch=tier.batch,
                 params=params,
             )
             seen[seed, column] = share.pass_at_1
@@ -95,7 +87,7 @@ def transfer(model: LanguageModel, task: str, question: int) -> dict[str, Any]:
     fixed = [float(seen[:, 0].mean())] if not moving else []
     predicted_mean = np.nanmean(said, axis=0) if moving else np.full(at.size, fixed[0])
     return {
-        "tier": "tiny",
+        "tier": tier.name,
         "model": model.name,
         "task": task,
         "question": question,
@@ -103,6 +95,6 @@ def transfer(model: LanguageModel, task: str, question: int) -> dict[str, Any]:
         "questions": len(moving),
         "predicted": predicted_mean.tolist(),
         "measured": seen.mean(axis=0).tolist(),
-        "standard_error": (seen.std(axis=0, ddof=1) / math.sqrt(TEST_SEEDS)).tolist(),
+        "standard_error": (seen.std(axis=0, ddof=1) / math.sqrt(tests.seeds)).tolist(),
         "measure_seconds": seconds,
     }

@@ -1,0 +1,108 @@
+"""The study that holds the laws of a run against runs: its estimators, its page, and all of it on a small tier."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bandit_rft.runs import read_json
+from simulations.prediction_audit import audit, causes, design, half_times, page
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def test_the_half_time_of_a_curve_without_noise_is_the_round_at_which_it_is_crossed() -> None:
+    """Catches an index that is off by one, and a level that is never reached read as the last round."""
+    curve = np.linspace(0, 0.9, 10)
+    rewards = np.broadcast_to(curve[None, :, None], (3, 10, 2))
+    assert half_times.half_time(rewards, 0.45) == 5  # .0, .1, .2, .3, .4, .5: the first at or above .45 is round 5
+    assert half_times.half_time(rewards, 0.95) == math.inf
+    assert half_times.interval(rewards, 0.45) == (5, 5)
+
+
+def test_the_half_time_of_noisy_seeds_is_near_that_of_their_mean() -> None:
+    """512 seeds of coin flips around a line that crosses .5 at round 100; false alarm below 1e-3 (spread about 2)."""
+    draw = np.random.default_rng(1)
+    rewards = (draw.random((512, 200, 1)) < np.linspace(0, 1, 200)[None, :, None]).astype(float)
+    assert abs(half_times.half_time(rewards, 0.5) - 100) < 8
+
+
+def a_row(**changed: Any) -> dict[str, Any]:
+    return {
+        "tier": "tiny",
+        "optimizer": "sgd",
+        "signal": "raw",
+        "measured_half_time": 40.0,
+        "successes_at_half_time": 9.0,
+        "predicted": {"tree": 40.0},
+        **changed,
+    }
+
+
+def test_causes_are_looked_for_in_the_missed_rows_and_in_as_many_that_hold() -> None:
+    """Catches controls that are left out, and rows of other regimes or of too few successes among the missed."""
+    late, early = a_row(predicted={"tree": 60.0}), a_row(predicted={"tree": 30.0})
+    others = [
+        a_row(optimizer="adamw", predicted={"tree": 90.0}),
+        a_row(signal="grpo", predicted={"tree": 90.0}),
+        a_row(successes_at_half_time=3.0, predicted={"tree": 90.0}),
+        {"optimizer": "sgd", "signal": "raw", "refused": "nothing was right"},
+    ]
+    good = [a_row(question=place) for place in range(5)]
+    assert causes.chosen([*good, late, *others, early]) == [late, early, *good[:2]]
+
+
+def test_the_page_says_what_its_data_say() -> None:
+    """The committed page is made of the committed data. Catches one that was changed by hand."""
+    data = read_json(DOCS / "prediction-audit.json")
+    said = (DOCS / "prediction-audit.md").read_text()
+    assert page.table(data["rows"]) in said
+    inside, tested = page.covered([record for record in data["rows"] if record["tier"] == "tiny"])
+    assert f"Of {tested} half-times {inside} lie in the 80% interval" in said
+
+
+@pytest.mark.slow
+def test_a_whole_study_on_one_question_and_what_is_done_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = dataclasses.replace(
+        design.TINY,
+        models=("tiny-llama",),
+        tasks=("tiny-addition",),
+        conditions=(design.Condition("sgd", 0.7, bins=("0.25",)), design.Condition("adamw", 3e-4, bins=("0.25",))),
+        scanned=8,
+        scan_samples=32,
+        responses=64,
+        seeds=4,
+        tests=design.Tests(questions=3, responses=32, seeds=2, samples=8),
+    )
+    monkeypatch.setattr(audit, "TIERS", {"tiny": small})
+    monkeypatch.setattr(half_times, "BOOTSTRAPS", 3)
+    told: list[int] = []
+    rows = audit.audit(tmp_path / "run", progress=lambda done, total, row: told.append(done))
+    assert [row["optimizer"] for row in rows] == ["sgd", "adamw"]
+    result = read_json(tmp_path / "run" / audit.RESULT)
+    (curve,) = result["transfer"]
+    assert len(curve["predicted"]) == len(curve["measured"]) == 3
+    assert all(0 <= value <= 1 for value in [*curve["predicted"], *curve["measured"]])
+    before, heard = (tmp_path / "run" / audit.ROWS).read_bytes(), len(told)
+    audit.audit(tmp_path / "run", progress=lambda done, total, row: told.append(done))
+    assert (tmp_path / "run" / audit.ROWS).read_bytes() == before
+    assert len(told) == heard
+
+
+@pytest.mark.slow
+def test_a_missed_row_is_measured_anew_half_way() -> None:
+    tier = dataclasses.replace(design.TINY, responses=64, seeds=4)
+    from llm_bridge import load_model
+
+    model, condition = load_model("tiny-llama"), design.Condition("sgd", 0.7)
+    measured = audit._measured(tier, model, "tiny-addition", 0)
+    row = half_times.row(tier, model, "tiny-addition", 0, condition, measured, 1.0)
+    found = causes.causes(tier, model, row, condition, measured)
+    assert found["remeasured_at"] == max(1, round(row["measured_half_time"] / 2))
+    assert found["kappa_half_way"] > 0
+    assert 0 <= found["unseen"] <= 1

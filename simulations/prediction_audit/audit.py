@@ -116,6 +116,9 @@ def _run(design: Tier, asked: list[Asked], rows: list[dict[str, Any]], keep: Cal
         except InputError as refused:  # no success in the measurement, or too little of the policy in the tree
             rows.append(_refused(design.name, model.name, task, question, condition, str(refused)))
         keep()
+        if len(rows) % 8 == 0:
+            # Compiled programs pile up, and a process may map some 65,000 pieces of memory.
+            jax.clear_caches()
 
 
 def _measured(design: Tier, model: LanguageModel, task: str, question: int) -> Measurement:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
-from bandit_rft.theory.laws.jump_law import ChainCurves
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw, TreeRoundsLaw
 from bandit_rft.theory.policy_gradient.group_flow import pg_group
 from bandit_rft.theory.response_tree import ResponseTree
@@ -42,19 +39,11 @@ def chain_of_decisions(p0: float, kappa: float, decisions: int = 1) -> ResponseT
     )
 
 
-def mean_curve_time(law: TreeJumpLaw | TreeRoundsLaw, level: float) -> float:
+def mean_curve_time(law: TreeJumpLaw | TreeRoundsLaw, level: float, most: int | None = None) -> float:
     """The first round before whose update the mean over runs of Pass@1 is at the level; inf where it is not among the
-    first `law.searched` rounds, so that a run that never arrives costs seconds.
+    first `most` rounds (None: `law.searched`), so that a run that never arrives costs seconds.
     """
-    rounds = 128
-    while True:
-        curves: ChainCurves = law.curves(rounds)
-        reached = curves.value >= level
-        if reached.any():
-            return float(np.argmax(reached))
-        if rounds >= law.searched:
-            return math.inf
-        rounds = min(4 * rounds, law.searched)
+    return law.mean_time(level, law.searched if most is None else most)
 
 
 def times_to(

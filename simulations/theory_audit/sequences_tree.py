@@ -193,7 +193,8 @@ CASES = (
     Case(
         entry="tree_rounds",
         instance="Adam at learning rate .05, one rollout, raw reward",
-        predict=lambda f: f(_tree(FEATURES), 0.05, 41, optimizer="adam").value[AT],
+        # Its float32 sums are equal on two machines to five digits, and no further.
+        predict=lambda f: np.round(f(_tree(FEATURES), 0.05, 41, optimizer="adam").value[AT], 4),
         measure=lambda key: _value(key, 0.05, adam=True),
         tolerance=0.02,
         why=_DRAWN,

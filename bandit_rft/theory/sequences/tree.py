@@ -12,8 +12,9 @@ import numpy as np
 from bandit_rft import arguments, signals
 from bandit_rft.errors import InputError, NoLawError
 from bandit_rft.theory.catalogue import entry
+from bandit_rft.theory.laws.adam_step import Adam
 from bandit_rft.theory.laws.chain import chain_prediction
-from bandit_rft.theory.laws.tree_law import LONGEST, Adam, TreeJumpLaw, TreeRoundsLaw
+from bandit_rft.theory.laws.tree_law import LONGEST, TreeJumpLaw, TreeRoundsLaw
 from bandit_rft.theory.policy_gradient.groups import check_group
 from bandit_rft.theory.prediction import Prediction
 from bandit_rft.theory.response_tree import ResponseTree
@@ -183,18 +184,15 @@ def _rounds_law(
     adam: tuple[float, float, float] | None,
     kl_coefficient: float,
 ) -> TreeRoundsLaw:
-    kernel = step_size * tree.gram
-
-    def plain(runs: int) -> Callable[[np.ndarray], np.ndarray]:
-        del runs
-        return lambda scores: scores @ kernel
-
-    move = plain
-    if adam is not None and tree.coordinates is not None:
+    def move(on: ResponseTree, runs: int) -> Callable[[np.ndarray], np.ndarray]:
+        if adam is None or on.coordinates is None:
+            kernel = step_size * on.gram
+            return lambda scores: scores @ kernel
         beta1, beta2, added = adam
-        move = Adam(
-            tree.coordinates, tree.dimension, learning_rate=step_size, beta1=beta1, beta2=beta2, eps=added
-        ).stepper
+        return Adam(on.coordinates, on.dimension, learning_rate=step_size, beta1=beta1, beta2=beta2, eps=added).stepper(
+            runs
+        )
+
     made = jax.jit(jax.vmap(signals.make(signal, ddof=ddof, eps=eps)))
     return TreeRoundsLaw(tree, move, made, rollouts, kl_coefficient=kl_coefficient)
 

@@ -8,6 +8,7 @@ generator of their own, always the same: that is how they integrate, as others d
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -182,6 +183,7 @@ class TreeRoundsLaw:
         signal: rewards float [runs, G] -> signals [runs, G].
         rollouts: G.
         kl_coefficient: β of a KL term to the start, by its exact gradient.
+        delay: rounds from a response to its reward; its score is taken when the reward is heard.
         runs: simulated.
     """
 
@@ -195,22 +197,30 @@ class TreeRoundsLaw:
         rollouts: int,
         *,
         kl_coefficient: float = 0.0,
+        delay: int = 0,
         runs: int = _RUNS,
     ) -> None:
         self.tree, self.signal, self.rollouts, self.kl_coefficient = tree, signal, rollouts, kl_coefficient
-        self.move, self.runs = move, runs
+        self.move, self.delay, self.runs = move, delay, runs
         self._start()
 
     def on(self, tree: ResponseTree, draws: int) -> TreeRoundsLaw:
         """The same learner's law on another tree, by so many simulated runs."""
         return TreeRoundsLaw(
-            tree, self.move, self.signal, self.rollouts, kl_coefficient=self.kl_coefficient, runs=draws
+            tree,
+            self.move,
+            self.signal,
+            self.rollouts,
+            kl_coefficient=self.kl_coefficient,
+            delay=self.delay,
+            runs=draws,
         )
 
     def _start(self) -> None:
         self._generator = np.random.default_rng(_DRAWN)
         self._logits = np.repeat(self.tree.log_prob[None], self.runs, axis=0)
         self._step = self.move(self.tree, self.runs)
+        self._late: deque[np.ndarray] = deque()
         self._value, self._rewarded = np.empty((2, self.runs, 0))
 
     def values(self, rounds: int) -> np.ndarray:
@@ -222,7 +232,7 @@ class TreeRoundsLaw:
         _check_length(rounds)
         more = rounds - self._value.shape[1]
         if more > 0:
-            found, self._logits, rewarded = self._play(self._logits, self._step, self._generator, more)
+            found, self._logits, rewarded = self._play(self._logits, self._step, self._generator, more, self._late)
             self._value = np.concatenate([self._value, found], axis=1)
             self._rewarded = np.concatenate([self._rewarded, rewarded], axis=1)
         return self._value[:, :rounds]
@@ -233,13 +243,14 @@ class TreeRoundsLaw:
         step: Callable[[np.ndarray], np.ndarray],
         generator: np.random.Generator,
         rounds: int,
+        late: deque[np.ndarray],
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(p before each round [R, T], logits [R, E] after them, mean rewards [R, T])."""
+        """(p before each round [R, T], logits [R, E] after them, mean rewards [R, T]); `late` holds what is unheard."""
         runs, tree = logits.shape[0], self.tree
         value, rewarded = np.empty((2, runs, rounds))
         for t in range(rounds):
             walks = tree.walks(logits)
-            value[:, t] = np.minimum(walks.path @ tree.leaf_reward, 1.0)
+            value[:, t] = np.minimum(walks.path @ tree.leaf_truth, 1.0)
             leaf = _pick(walks.path, generator.random((runs, self.rollouts)))
             rewards = (generator.random((runs, self.rollouts)) < tree.leaf_reward[leaf]).astype(np.float32)
             rewarded[:, t] = rewards.mean(axis=1)
@@ -247,6 +258,9 @@ class TreeRoundsLaw:
             # One row for each run that learns from each leaf: [R, L], so that no [R, G, E] is made.
             onto = np.zeros(walks.path.shape)
             np.add.at(onto, (np.arange(runs)[:, None], leaf), weight)
+            if self.delay:
+                late.append(onto)
+                onto = late.popleft() if len(late) > self.delay else np.zeros_like(onto)
             if self.kl_coefficient:
                 onto -= self.kl_coefficient * walks.path * self._drifted(walks)
             logits = logits + step(onto @ tree.paths - np.exp(walks.log_q) * (onto @ tree.visits))
@@ -272,9 +286,9 @@ class TreeRoundsLaw:
             total = total + score
             return step(score)
 
-        done = 0
+        done, late = 0, deque[np.ndarray]()
         for column, round_ in enumerate(at):
-            _, logits, _ = self._play(logits, counted, generator, int(round_) - done)
+            _, logits, _ = self._play(logits, counted, generator, int(round_) - done, late)
             done, found[:, column] = int(round_), total
         return found
 
@@ -325,7 +339,7 @@ class TreeRoundsLaw:
             value, rewarded = self.values(rounds)[chosen], self._rewarded[chosen, :rounds]
         else:
             start = np.repeat(self.tree.log_prob[None], seeds, axis=0)
-            value, _, rewarded = self._play(start, self.move(self.tree, seeds), generator, rounds)
+            value, _, rewarded = self._play(start, self.move(self.tree, seeds), generator, rounds, deque())
         regret = self.rollouts * np.cumsum(1.0 - value, axis=1)
         return Curves(value[:, at], regret[:, at], np.cumsum(rewarded, axis=1)[:, at])
 

@@ -60,8 +60,11 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
 
     Raises:
         InputError: an argument out of range.
+        NoLawError: a reward that errs; `tree_rounds` has its law.
     """
     rounds = arguments.whole("rounds", rounds, most=LONGEST)
+    if _checked(tree).truth is not None:
+        raise NoLawError("The tree's reward errs, so that successes are not correct responses: take tree_rounds.")
     law = jump_law(_checked(tree), arguments.positive("step_size", step_size))
     return chain_prediction("tree_jump", law, rounds, _parameters(tree, step_size=step_size, rounds=rounds))
 
@@ -72,7 +75,8 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
     assumptions=(
         *_ASSUMPTIONS,
         "Plain gradient ascent, or Adam (where the tree holds scores at sampled coordinates), at a constant step size; "
-        "one update a round on the rollouts of that round; no clipping; signals of whole responses.",
+        "one update a round on the rollouts of one round; no clipping; signals of whole responses.",
+        "Where the reward errs, it does so independently each time.",
     ),
     source="derived here (docs/derivations.md)",
     units={
@@ -85,6 +89,7 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
         "optimizer": "sgd or adam",
         "adam": "beta1, beta2, eps of Adam",
         "kl_coefficient": "beta of a KL term to the start, at least 0",
+        "delay": "rounds from a response to its reward, at least 0; its score is taken when the reward is heard",
     },
     section="F12",
     kind="prediction",
@@ -102,6 +107,7 @@ def tree_rounds(
     optimizer: str = "sgd",
     adam: tuple[float, float, float] = (0.9, 0.999, 1e-8),
     kl_coefficient: float = 0.0,
+    delay: int = 0,
 ) -> Prediction:
     """Training curve under any signal, group size and KL term from the tree of sampled responses; nothing fitted.
 
@@ -125,6 +131,7 @@ def tree_rounds(
         optimizer=optimizer,
         adam=adam,
         kl_coefficient=kl_coefficient,
+        delay=delay,
     )
     parameters = _parameters(
         tree,
@@ -136,6 +143,7 @@ def tree_rounds(
         eps=eps,
         optimizer=optimizer,
         kl_coefficient=kl_coefficient,
+        delay=delay,
     )
     return chain_prediction("tree_rounds", law, rounds, parameters)
 
@@ -151,6 +159,7 @@ def rounds_law(
     optimizer: str = "sgd",
     adam: tuple[float, float, float] = (0.9, 0.999, 1e-8),
     kl_coefficient: float = 0.0,
+    delay: int = 0,
 ) -> TreeRoundsLaw:
     """The law of `tree_rounds`; raises as that does. Equal arguments give one law, which keeps what it has drawn."""
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
@@ -170,6 +179,7 @@ def rounds_law(
         eps,
         None if optimizer == "sgd" else _adam(adam),
         arguments.at_least("kl_coefficient", kl_coefficient, 0.0),
+        arguments.whole("delay", delay, 0),
     )
 
 
@@ -183,6 +193,7 @@ def _rounds_law(
     eps: float,
     adam: tuple[float, float, float] | None,
     kl_coefficient: float,
+    delay: int,
 ) -> TreeRoundsLaw:
     def move(on: ResponseTree, runs: int) -> Callable[[np.ndarray], np.ndarray]:
         if adam is None or on.coordinates is None:
@@ -194,7 +205,7 @@ def _rounds_law(
         )
 
     made = jax.jit(jax.vmap(signals.make(signal, ddof=ddof, eps=eps)))
-    return TreeRoundsLaw(tree, move, made, rollouts, kl_coefficient=kl_coefficient)
+    return TreeRoundsLaw(tree, move, made, rollouts, kl_coefficient=kl_coefficient, delay=delay)
 
 
 @functools.lru_cache(maxsize=4)

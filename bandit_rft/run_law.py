@@ -44,6 +44,7 @@ PLAIN: Mapping[str, Any] = {
     "mini_batches": 1,
 }
 ADAM = {"beta1": 0.9, "beta2": 0.999, "adam_eps": 1e-8}
+CLIP = 0.2  # of runs that do not name it
 # The standard deviation of GRPO's signal in runs that do not name it.
 GRPO = {"ddof": 1, "eps": 1e-6}
 
@@ -121,7 +122,9 @@ class RunLaw:
         """Rounds until the mean Pass@1 is at the level, by each law that applies (`theory.times_to`); empty where none
         does, or the run starts above the level.
         """
-        if self.prediction is None or self._arguments["optimizer"] != "sgd" or self._summary().p0 >= level:
+        if self.prediction is None or self._summary().p0 >= level:
+            return {}
+        if self._arguments["optimizer"] != "sgd" or self._arguments["epochs"] != 1:
             return {}
         settings = {name: self._arguments[name] for name in ("signal", "rollouts", "ddof", "eps")}
         return theory.times_to(self._summary(), step_size=self.step_size, level=level, **settings)
@@ -223,6 +226,7 @@ def _predicted(
             "optimizer": "adam" if config["optimizer"] == "adamw" else config["optimizer"],
             "adam": tuple(config.get(name, value) for name, value in ADAM.items()),
             "kl_coefficient": config["kl_coefficient"],
+            "epochs": config["epochs"],
             "signal": config["signal"],
             "rollouts": config["rollouts"],
             **{name: config.get(name, value) for name, value in GRPO.items()},
@@ -274,9 +278,10 @@ def refuse(config: Mapping[str, Any], tree: theory.ResponseTree | None = None) -
             f"The run's optimiser is {config['optimizer']}, which moves each weight by a scale of its own that p0 and "
             "kappa do not hold: run with --optimizer sgd for a law of the curve, or adamw with --measure and its tree."
         )
-    if config["epochs"] != 1:
+    if config["epochs"] != 1 and (config.get("clip", CLIP) is not None or tree is None):
         raise NoLawError(
-            f"The run takes {config['epochs']} epochs per round, and the laws are of one: run with --epochs 1."
+            f"The run takes {config['epochs']} epochs per round, and the laws are of one, or of a measured tree "
+            "without a clipped ratio: run with --epochs 1, or with --clip none and --measure."
         )
     if config["aggregation"] != "seq-mean-token-sum":
         raise NoLawError(

@@ -37,6 +37,7 @@ def predict(
     eps: float = 0.0,
     adam: tuple[float, float, float] = (0.9, 0.999, 1e-8),
     kl_coefficient: float = 0.0,
+    epochs: int = 1,
 ) -> Prediction:
     """The prediction of the law that applies, chosen by the summary alone: it cannot tell a table from a model.
 
@@ -49,8 +50,8 @@ def predict(
         signal: a name of `bandit_rft.signals`, pass_at_k with k = G. rollouts: G.
         optimizer: "sgd" (plain gradient ascent) or "adam".
         ddof, eps: GRPO's.
-        adam: β1, β2 and ε of Adam. kl_coefficient: β of a KL term to the start. Only the law of the tree knows of both.
-            A table is such a tree, of one decision.
+        adam: β1, β2 and ε of Adam. kl_coefficient: β of a KL term to the start. epochs: steps on each round's
+            responses, without clipping. Only the law of the tree knows of these; a table is a tree of one decision.
 
     Returns:
         The prediction; its `why` says which law was chosen and for what reason, its `flags` what is only approximate.
@@ -72,15 +73,23 @@ def predict(
     if optimizer not in OPTIMIZERS:
         raise InputError(f"optimizer is {optimizer!r}: choose one of {', '.join(OPTIMIZERS)}.")
     _refuse(summary)
-    if summary.table and (optimizer == "adam" or not _alike(summary)):
-        return _table(summary, step_size, rounds, signal, rollouts, ddof, eps, optimizer, adam, kl_coefficient)
+    epochs = arguments.whole("epochs", epochs)
+    if summary.table and (optimizer == "adam" or epochs > 1 or not _alike(summary)):
+        return _table(summary, step_size, rounds, signal, rollouts, ddof, eps, optimizer, adam, kl_coefficient, epochs)
     why_not = ""
     if summary.tree is not None and not summary.table:
         try:
             summary.tree.refuse()
-            return _tree(summary.tree, step_size, rounds, signal, rollouts, ddof, eps, optimizer, adam, kl_coefficient)
+            return _tree(
+                summary.tree, step_size, rounds, signal, rollouts, ddof, eps, optimizer, adam, kl_coefficient, epochs
+            )
         except NoLawError as refused:
             why_not = f"the tree law is left out: {refused}"
+    if epochs > 1:
+        raise NoLawError(
+            f"{epochs} steps on each round's responses have a law here on a tree alone: measure the tree of responses, "
+            "or take one."
+        )
     found = _two_numbers(summary, step_size, rounds, signal, rollouts, optimizer, ddof, eps)
     return replace(found, flags=(*found.flags, why_not)) if why_not else found
 
@@ -122,11 +131,12 @@ def _tree(
     optimizer: str,
     adam: tuple[float, float, float],
     kl_coefficient: float,
+    epochs: int,
 ) -> Prediction:
     """The law of the tree."""
     of = f"of {tree.responses} responses" if tree.responses else "of all responses"
     flags = (f"the decisions are those {of}, and their kernel is that of the start",) if tree.responses else ()
-    if signal in ("raw", "psr") and (rollouts, optimizer, kl_coefficient) == (1, "sgd", 0.0):
+    if signal in ("raw", "psr") and (rollouts, optimizer, kl_coefficient, epochs) == (1, "sgd", 0.0, 1):
         found = tree_jump(tree, step_size, rounds)
         why = f"tree_jump: one rollout, raw reward, plain gradient steps; the decisions {of} with their kernel."
     else:
@@ -141,6 +151,7 @@ def _tree(
             optimizer=optimizer,
             adam=adam,
             kl_coefficient=kl_coefficient,
+            epochs=epochs,
         )
         why = f"tree_rounds: {rollouts} rollouts of the {signal} signal under {optimizer}; the decisions {of} with "
         why += "their kernel."
@@ -189,6 +200,7 @@ def _table(
     optimizer: str,
     adam: tuple[float, float, float],
     kl_coefficient: float,
+    epochs: int,
 ) -> Prediction:
     """The law of a table whose arms are the edges of one decision: logits of their own make its kernel exact."""
     tree = summary.tree
@@ -209,7 +221,7 @@ def _table(
             "fewer arms, or the raw reward of a verifier without false positives."
         )
     exact = "the arms of the table, each with a logit of its own; exact but for the runs that it is averaged over"
-    plain = (rollouts, optimizer, kl_coefficient) == (1, "sgd", 0.0)
+    plain = (rollouts, optimizer, kl_coefficient, epochs) == (1, "sgd", 0.0, 1)
     if signal in ("raw", "psr") and plain and not summary.delay and not _errs(summary):
         found = tree_jump(tree, step_size, rounds)
         return replace(found, why=f"tree_jump: one rollout, raw reward, plain gradient steps; {exact}.")
@@ -225,6 +237,7 @@ def _table(
         adam=adam,
         kl_coefficient=kl_coefficient,
         delay=summary.delay,
+        epochs=epochs,
     )
     late = f", rewards {summary.delay} rounds late" if summary.delay else ""
     errs = ", a verifier that errs" if _errs(summary) else ""

@@ -76,6 +76,7 @@ def _trained(
     bent: bool = False,
     delay: int = 0,
     errs: tuple[float, float] = (1.0, 0.0),
+    epochs: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(Pass@1, that of the test question) before each of 41 rounds, [S, 41] each; the weights themselves are moved."""
     generator = np.random.default_rng(key)
@@ -97,16 +98,22 @@ def _trained(
         leaf, advantage = heard[max(t - delay, 0)]
         if t < delay:
             advantage = np.zeros_like(advantage)
-        for g in range(rollouts):
-            update += advantage[:, g, None] * (PATHS[leaf[:, g]] - VISITS[leaf[:, g]] * np.exp(log_q)) / rollouts
-        if beta:
-            drift = path * ((log_q - _log_q((START @ FEATURES.T)[None])) @ PATHS.T)
-            update -= beta * (drift @ PATHS - np.exp(log_q) * (drift @ VISITS))
-        gradient = (update * np.cos(base) if bent else update) @ FEATURES
-        if adam:
-            first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
-            gradient = first / (1 - 0.9 ** (t + 1)) / (np.sqrt(second / (1 - 0.999 ** (t + 1))) + 1e-8)
-        weights = weights + step * gradient
+        for epoch in range(epochs):
+            if epoch:
+                update = np.zeros((seeds, 9))
+                base = weights @ FEATURES.T
+                log_q = _log_q(np.sin(base) if bent else base)
+                path = np.exp(log_q @ PATHS.T)
+            for g in range(rollouts):
+                update += advantage[:, g, None] * (PATHS[leaf[:, g]] - VISITS[leaf[:, g]] * np.exp(log_q)) / rollouts
+            if beta:
+                drift = path * ((log_q - _log_q((START @ FEATURES.T)[None])) @ PATHS.T)
+                update -= beta * (drift @ PATHS - np.exp(log_q) * (drift @ VISITS))
+            gradient = (update * np.cos(base) if bent else update) @ FEATURES
+            if adam:
+                first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+                gradient = first / (1 - 0.9 ** (t + 1)) / (np.sqrt(second / (1 - 0.999 ** (t + 1))) + 1e-8)
+            weights = weights + step * gradient
     return value, test
 
 
@@ -217,6 +224,15 @@ CASES = (
         instance="4 rollouts of rloo, a verifier of rates .9 and .3 that is heard 3 rounds late, step .5",
         predict=lambda f: f(_tree(FEATURES, errs=(0.9, 0.3)), 0.5, 41, "rloo", 4, delay=3).value[AT],
         measure=lambda key: _value(key, 0.5, rollouts=4, signal=_rloo, delay=3, errs=(0.9, 0.3)),
+        tolerance=0.02,
+        why=_DRAWN,
+        **_PASS,
+    ),
+    Case(
+        entry="tree_rounds",
+        instance="3 epochs on 4 signed rollouts, step .1",
+        predict=lambda f: f(_tree(FEATURES), 0.1, 41, "signed", 4, epochs=3).value[AT],
+        measure=lambda key: _value(key, 0.1, rollouts=4, signal=lambda r: 2 * r - 1, epochs=3),
         tolerance=0.02,
         why=_DRAWN,
         **_PASS,

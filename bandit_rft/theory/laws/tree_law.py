@@ -184,6 +184,7 @@ class TreeRoundsLaw:
         rollouts: G.
         kl_coefficient: β of a KL term to the start, by its exact gradient.
         delay: rounds from a response to its reward; its score is taken when the reward is heard.
+        epochs: steps on the responses of a round, each with the scores of its moment and without an importance ratio.
         runs: simulated.
     """
 
@@ -198,10 +199,11 @@ class TreeRoundsLaw:
         *,
         kl_coefficient: float = 0.0,
         delay: int = 0,
+        epochs: int = 1,
         runs: int = _RUNS,
     ) -> None:
         self.tree, self.signal, self.rollouts, self.kl_coefficient = tree, signal, rollouts, kl_coefficient
-        self.move, self.delay, self.runs = move, delay, runs
+        self.move, self.delay, self.epochs, self.runs = move, delay, epochs, runs
         self._start()
 
     def on(self, tree: ResponseTree, draws: int) -> TreeRoundsLaw:
@@ -213,6 +215,7 @@ class TreeRoundsLaw:
             self.rollouts,
             kl_coefficient=self.kl_coefficient,
             delay=self.delay,
+            epochs=self.epochs,
             runs=draws,
         )
 
@@ -261,9 +264,13 @@ class TreeRoundsLaw:
             if self.delay:
                 late.append(onto)
                 onto = late.popleft() if len(late) > self.delay else np.zeros_like(onto)
-            if self.kl_coefficient:
-                onto -= self.kl_coefficient * walks.path * self._drifted(walks)
-            logits = logits + step(onto @ tree.paths - np.exp(walks.log_q) * (onto @ tree.visits))
+            for epoch in range(self.epochs):
+                if epoch:
+                    walks = tree.walks(logits)
+                pull = onto
+                if self.kl_coefficient:
+                    pull = onto - self.kl_coefficient * walks.path * self._drifted(walks)
+                logits = logits + step(pull @ tree.paths - np.exp(walks.log_q) * (pull @ tree.visits))
         return value, logits, rewarded
 
     def _drifted(self, walks: Walks) -> np.ndarray:

@@ -75,7 +75,7 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
     assumptions=(
         *_ASSUMPTIONS,
         "Plain gradient ascent, or Adam (where the tree holds scores at sampled coordinates), at a constant step size; "
-        "one update a round on the rollouts of one round; no clipping; signals of whole responses.",
+        "each round updates on the rollouts of one round; no clipping; signals of whole responses.",
         "Where the reward errs, it does so independently each time.",
     ),
     source="derived here (docs/derivations.md)",
@@ -90,6 +90,7 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
         "adam": "beta1, beta2, eps of Adam",
         "kl_coefficient": "beta of a KL term to the start, at least 0",
         "delay": "rounds from a response to its reward, at least 0; its score is taken when the reward is heard",
+        "epochs": "steps on the responses of a round, without clipping or importance ratios, at least 1",
     },
     section="F12",
     kind="prediction",
@@ -108,6 +109,7 @@ def tree_rounds(
     adam: tuple[float, float, float] = (0.9, 0.999, 1e-8),
     kl_coefficient: float = 0.0,
     delay: int = 0,
+    epochs: int = 1,
 ) -> Prediction:
     """Training curve under any signal, group size and KL term from the tree of sampled responses; nothing fitted.
 
@@ -132,6 +134,7 @@ def tree_rounds(
         adam=adam,
         kl_coefficient=kl_coefficient,
         delay=delay,
+        epochs=epochs,
     )
     parameters = _parameters(
         tree,
@@ -144,6 +147,7 @@ def tree_rounds(
         optimizer=optimizer,
         kl_coefficient=kl_coefficient,
         delay=delay,
+        epochs=epochs,
     )
     return chain_prediction("tree_rounds", law, rounds, parameters)
 
@@ -160,6 +164,7 @@ def rounds_law(
     adam: tuple[float, float, float] = (0.9, 0.999, 1e-8),
     kl_coefficient: float = 0.0,
     delay: int = 0,
+    epochs: int = 1,
 ) -> TreeRoundsLaw:
     """The law of `tree_rounds`; raises as that does. Equal arguments give one law, which keeps what it has drawn."""
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
@@ -180,6 +185,7 @@ def rounds_law(
         None if optimizer == "sgd" else _adam(adam),
         arguments.at_least("kl_coefficient", kl_coefficient, 0.0),
         arguments.whole("delay", delay, 0),
+        arguments.whole("epochs", epochs),
     )
 
 
@@ -194,6 +200,7 @@ def _rounds_law(
     adam: tuple[float, float, float] | None,
     kl_coefficient: float,
     delay: int,
+    epochs: int,
 ) -> TreeRoundsLaw:
     def move(on: ResponseTree, runs: int) -> Callable[[np.ndarray], np.ndarray]:
         if adam is None or on.coordinates is None:
@@ -205,7 +212,7 @@ def _rounds_law(
         )
 
     made = jax.jit(jax.vmap(signals.make(signal, ddof=ddof, eps=eps)))
-    return TreeRoundsLaw(tree, move, made, rollouts, kl_coefficient=kl_coefficient, delay=delay)
+    return TreeRoundsLaw(tree, move, made, rollouts, kl_coefficient=kl_coefficient, delay=delay, epochs=epochs)
 
 
 @functools.lru_cache(maxsize=4)

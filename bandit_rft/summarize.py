@@ -121,6 +121,8 @@ def _arms(log_mass: np.ndarray, log_count: np.ndarray, right: np.ndarray) -> tup
     A class of n wrong arms that are never reinforced keeps them alike. Its share then moves as that of one arm whose
     logit feels 1/n of its gradient, so that its entry of the kernel is 1/n, at steps of any size.
     """
+    here = np.isfinite(log_mass)  # an arm that is never drawn is learnt by nothing
+    log_mass, log_count, right = log_mass[here], log_count[here], right[here]
     lumped = logsumexp(log_count) > math.log(_MOST_ARMS)
     split = right | (not lumped)
     if logsumexp(np.where(split, log_count, 0.0)) > math.log(_MOST_ARMS) + 1e-9:

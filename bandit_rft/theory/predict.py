@@ -23,6 +23,7 @@ from bandit_rft.theory.summary import Summary
 __all__ = ["predict"]
 
 OPTIMIZERS = ("sgd", "adam")
+_NOT_VERIFIABLE = "Rewards are not 0 or 1 for certain: every law of the curve here is for a verifiable reward."
 
 
 def predict(
@@ -167,7 +168,7 @@ def _refuse(summary: Summary) -> None:
             "and gives the curve of exact gradients for each prompt."
         )
     if not summary.deterministic and not _errs(summary):
-        raise NoLawError("Rewards are not 0 or 1 for certain: every law of the curve here is for a verifiable reward.")
+        raise NoLawError(_NOT_VERIFIABLE)
     if not summary.table and _errs(summary):
         raise NoLawError(
             "The verifier errs: theory.noisy_verifier gives the mean drift, and the curve of rewards that reinforce "
@@ -204,6 +205,8 @@ def _table(
 ) -> Prediction:
     """The law of a table whose arms are the edges of one decision: logits of their own make its kernel exact."""
     tree = summary.tree
+    if tree is None and not summary.deterministic and (summary.log_correct or 0.0) <= math.log(256):
+        raise NoLawError(_NOT_VERIFIABLE)
     if tree is None:
         raise NoLawError(
             "A table with so many correct arms: each success reinforces one of them (a Polya urn). theory.pg_monopoly "

@@ -10,6 +10,7 @@ they cannot contradict each other. The law itself is chosen by `theory.predict` 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ from scipy.optimize import fminbound
 from bandit_rft import theory
 from bandit_rft.errors import InputError, NoLawError
 from bandit_rft.history import History
+from bandit_rft.theory.half_time import HalfTime, half_time
 from bandit_rft.theory.laws.jump_law import JumpLaw
+from bandit_rft.theory.laws.tree_law import TreeJumpLaw, TreeRoundsLaw
 from bandit_rft.theory.response_tree import TreeSample
 
 BAND = 0.8  # share of runs that a drawn band holds
@@ -41,6 +44,7 @@ PLAIN: Mapping[str, Any] = {
     "mini_batches": 1,
 }
 ADAM = {"beta1": 0.9, "beta2": 0.999, "adam_eps": 1e-8}
+CLIP = 0.2  # of runs that do not name it
 # The standard deviation of GRPO's signal in runs that do not name it.
 GRPO = {"ddof": 1, "eps": 1e-6}
 
@@ -60,6 +64,7 @@ class RunLaw:
         fitted_on: rounds at the run's start that kappa was fitted on; 0 where it was measured before the run.
         fallback: where kappa was not measured, the law with kappa fitted on the first rounds: no prediction of those.
         tree: of the responses measured before the run, where it was; its law then stands before that of p0 and kappa.
+        sample: those responses.
     """
 
     prediction: theory.Prediction | None = None
@@ -73,6 +78,7 @@ class RunLaw:
     fitted_on: int = 0
     fallback: RunLaw | None = None
     tree: theory.ResponseTree | None = None
+    sample: TreeSample | None = None
     _arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
@@ -116,10 +122,22 @@ class RunLaw:
         """Rounds until the mean Pass@1 is at the level, by each law that applies (`theory.times_to`); empty where none
         does, or the run starts above the level.
         """
-        if self.prediction is None or self._arguments["optimizer"] != "sgd" or self._summary().p0 >= level:
+        if self.prediction is None or self._summary().p0 >= level:
+            return {}
+        if self._arguments["optimizer"] != "sgd" or self._arguments["epochs"] != 1:
             return {}
         settings = {name: self._arguments[name] for name in ("signal", "rollouts", "ddof", "eps")}
         return theory.times_to(self._summary(), step_size=self.step_size, level=level, **settings)
+
+    @functools.cached_property
+    def half_time(self) -> HalfTime | None:
+        """Rounds to Pass@1 = 1/2 by the tree law, with the error of the measurement and the spread over seeds; None
+        where the law is another one or the run starts above. It takes some seconds.
+        """
+        law = None if self.prediction is None else self.prediction.law
+        if self.sample is None or not isinstance(law, (TreeJumpLaw, TreeRoundsLaw)):
+            return None
+        return half_time(law, self.sample, coverage=BAND)
 
     @property
     def rounds_shown(self) -> np.ndarray:
@@ -161,7 +179,7 @@ def law_of(history: History) -> RunLaw:
     """
     config, measured = history.config, _measurement(history.config)
     try:
-        tree = _tree(history)
+        sample, tree = _tree(history)
         refuse(config, tree)
         successes, responses = _start(measured, history.evaluations)
         step_size = _step_size(config)
@@ -178,7 +196,8 @@ def law_of(history: History) -> RunLaw:
             )
         error = measured.get("kappa_standard_error")
         error = math.nan if error is None else float(error)
-        return _predicted(config, successes, responses, float(kappa), error, step_size, tree=tree)
+        found = _predicted(config, successes, responses, float(kappa), error, step_size, tree=tree)
+        return dataclasses.replace(found, sample=sample)
     except InputError as refused:
         return RunLaw(reason=str(refused))
 
@@ -207,6 +226,7 @@ def _predicted(
             "optimizer": "adam" if config["optimizer"] == "adamw" else config["optimizer"],
             "adam": tuple(config.get(name, value) for name, value in ADAM.items()),
             "kl_coefficient": config["kl_coefficient"],
+            "epochs": config["epochs"],
             "signal": config["signal"],
             "rollouts": config["rollouts"],
             **{name: config.get(name, value) for name, value in GRPO.items()},
@@ -231,14 +251,15 @@ def _fitted(history: History, successes: int, responses: int, step_size: float) 
 _UNKNOWN = theory.Prediction(name="", value=np.zeros(1), regret=np.zeros(1))
 
 
-def _tree(history: History) -> theory.ResponseTree | None:
-    """The tree that was measured before the run; None where there is none, or no decision in it."""
+def _tree(history: History) -> tuple[TreeSample, theory.ResponseTree] | tuple[None, None]:
+    """The responses measured before the run and their tree; None where there are none, or no decision in it."""
     if history.tree is None:
-        return None
+        return None, None
     try:
-        return TreeSample.from_arrays(history.tree).tree()
+        sample = TreeSample.from_arrays(history.tree)
+        return sample, sample.tree()
     except InputError:
-        return None
+        return None, None
 
 
 def refuse(config: Mapping[str, Any], tree: theory.ResponseTree | None = None) -> None:
@@ -257,9 +278,10 @@ def refuse(config: Mapping[str, Any], tree: theory.ResponseTree | None = None) -
             f"The run's optimiser is {config['optimizer']}, which moves each weight by a scale of its own that p0 and "
             "kappa do not hold: run with --optimizer sgd for a law of the curve, or adamw with --measure and its tree."
         )
-    if config["epochs"] != 1:
+    if config["epochs"] != 1 and (config.get("clip", CLIP) is not None or tree is None):
         raise NoLawError(
-            f"The run takes {config['epochs']} epochs per round, and the laws are of one: run with --epochs 1."
+            f"The run takes {config['epochs']} epochs per round, and the laws are of one, or of a measured tree "
+            "without a clipped ratio: run with --epochs 1, or with --clip none and --measure."
         )
     if config["aggregation"] != "seq-mean-token-sum":
         raise NoLawError(

@@ -13,9 +13,12 @@ from scipy import special
 from bandit_rft.arms import Contexts, Noisy, TokenSequences
 from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.errors import InputError
+from bandit_rft.theory.response_tree import ResponseTree
 from bandit_rft.theory.summary import Summary
 
 __all__ = ["summarize"]
+
+_MOST_ARMS = 256  # edges of a table's tree
 
 
 def logsumexp(values: Any) -> float:
@@ -49,8 +52,16 @@ def summarize(arms: Any, learner: Any = None, state: Any = None) -> Summary:
         raise InputError("summarize needs a learner and its state together, or neither for the base policy.")
     if isinstance(arms, Noisy):
         inner = summarize(arms.arms, learner, state)
+        tree = inner.tree
+        if tree is not None:
+            said = arms.false_positive + (arms.true_positive - arms.false_positive) * tree.reward
+            tree = dataclasses.replace(tree, reward=said, truth=tree.reward)
         return dataclasses.replace(
-            inner, true_positive=arms.true_positive, false_positive=arms.false_positive, deterministic=False
+            inner,
+            true_positive=arms.true_positive,
+            false_positive=arms.false_positive,
+            deterministic=False,
+            tree=tree,
         )
     with jax.enable_x64(True):
         if isinstance(arms, LumpedArms):
@@ -88,6 +99,8 @@ def _of_table(table: LumpedArms, state: Any) -> Summary:
     kappa = float(np.sum(np.exp(2 * log_share - log_count)))
     per_arm = log_mass - log_count
     log_counts = np.asarray(table.log_counts)
+    deterministic = bool(np.isin(means, (0.0, 1.0)).all() and table.sigma in (None, 0.0))
+    tree, lumped = _arms(log_mass, log_count, right) if deterministic else (None, False)
     return Summary(
         log_p0=float(log_p),
         kappa=kappa,
@@ -95,9 +108,40 @@ def _of_table(table: LumpedArms, state: Any) -> Summary:
         log_correct=float(logsumexp(log_counts[correct])),
         symmetric=bool(np.ptp(per_arm[right]) < 1e-9 and np.ptp(per_arm[~right]) < 1e-9),
         table=True,
-        deterministic=bool(np.isin(means, (0.0, 1.0)).all() and table.sigma in (None, 0.0)),
+        deterministic=deterministic,
         delay=table.delay,
+        tree=tree,
+        lumped=lumped,
     )
+
+
+def _arms(log_mass: np.ndarray, log_count: np.ndarray, right: np.ndarray) -> tuple[ResponseTree | None, bool]:
+    """(one decision whose edges are the arms, whether classes of wrong arms are one edge each); None: too many arms.
+
+    A class of n wrong arms that are never reinforced keeps them alike. Its share then moves as that of one arm whose
+    logit feels 1/n of its gradient, so that its entry of the kernel is 1/n, at steps of any size.
+    """
+    here = np.isfinite(log_mass)  # an arm that is never drawn is learnt by nothing
+    log_mass, log_count, right = log_mass[here], log_count[here], right[here]
+    lumped = logsumexp(log_count) > math.log(_MOST_ARMS)
+    split = right | (not lumped)
+    if logsumexp(np.where(split, log_count, 0.0)) > math.log(_MOST_ARMS) + 1e-9:
+        return None, lumped
+    number = np.where(split, np.rint(np.exp(np.where(split, log_count, 0.0))), 1).astype(int)
+    log_prob = np.repeat(log_mass - np.where(split, log_count, 0.0), number)
+    log_prob -= logsumexp(log_prob)
+    size = log_prob.size
+    tree = ResponseTree(
+        node=np.zeros(size, int),
+        child=np.full(size, -1),
+        reward=np.repeat(right.astype(np.float64), number),
+        log_prob=log_prob,
+        gram=np.diag(np.repeat(np.exp(np.where(split, 0.0, -log_count)), number)),
+        # An arm's own logit is the one weight that it has, and Adam's step on it is exact; not so on a lumped class.
+        coordinates=None if lumped else np.eye(size, dtype=np.float32),
+        dimension=0 if lumped else size,
+    )
+    return tree, lumped
 
 
 def _of_rows(table: LumpedArms, state: Any, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from typing import Any
 from bandit_rft import theory
 from bandit_rft.errors import InputError
 from bandit_rft.runs import MANIFEST, read_json, to_json, write_atomically
+from bandit_rft.theory.catalogue import UNCONFIRMED
 from simulations.theory_audit.audit import RESULT
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,7 +99,7 @@ def _entry(entry: theory.Entry, records: Sequence[Mapping[str, Any]]) -> list[st
         f"Source: {entry.source}.".replace("..", "."),
     ]
     if not entry.confirmed:
-        lines.append("The constant is quoted from memory and was not confirmed in the source.")
+        lines.append(UNCONFIRMED)
     return lines
 
 

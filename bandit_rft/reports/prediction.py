@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ def predict(folder: Path) -> dict[str, Any]:
     Returns:
         "law": the law's name, or None with "reason"; p0, kappa and step size with their sources; the curve "value" at
         rounds "at", with the band of 80% of runs where the law of a run is known; "half_times", rounds to Pass@1 = 1/2
-        by each law that applies; "caveats"; the "verdict" on the rewards so far, of all seeds; and "evaluations", each
+        by each law that applies; "half_time", that of the tree law with the error of the measurement and the spread
+        over seeds (null where no tree was measured or the run starts above one half; an end beyond what was looked
+        through is null); "caveats"; the "verdict" on the rewards so far, of all seeds; and "evaluations", each
         training Pass@1 estimated after round 0 (of many seeds their mean) beside the curve's.
 
     Raises:
@@ -61,6 +64,8 @@ def predict(folder: Path) -> dict[str, Any]:
             "kappa_standard_error": error,
             "step_size": law.step_size,
             "half_times": law.half_times(),
+            "half_time": None if law.half_time is None else dataclasses.asdict(law.half_time),
+            "half_time_sentence": None if law.half_time is None else law.half_time.sentence(),
             "rounds": found.rounds,
             "at": at.tolist(),
             "value": found.value.tolist(),
@@ -107,6 +112,8 @@ def summary(result: Mapping[str, Any]) -> str:
         f"Pass@1 predicted after {result['rounds'] - 1} updates: {result['value'][-1]:.3f}"
         + (f", 80% of runs in [{result['low'][-1]:.3f}, {result['high'][-1]:.3f}]" if result["low"] else ""),
     ]
+    if result["half_time_sentence"]:
+        lines.append(f"  {result['half_time_sentence']}")
     if result["half_times"]:
         said = ", ".join(f"{LAW_NAMES[name]} {_rounds(time)}" for name, time in result["half_times"].items())
         lines.append(f"  rounds until the mean Pass@1 is one half, by law: {said}")

@@ -35,7 +35,8 @@ def of_finetune(history: History, law: RunLaw) -> Theory:
         return Theory(sentence=law.sentence())
     # The verdict is on the rounds that there are: the same law, cut.
     verdict = _verdict(history, law.shown.at(history.rounds))
-    return Theory(sentence=law.sentence(), caveats=law.shown.caveats, verdict=verdict)
+    sentence = law.sentence() if law.half_time is None else f"{law.sentence()} By it: {law.half_time.sentence()}."
+    return Theory(sentence=sentence, caveats=law.shown.caveats, verdict=verdict)
 
 
 def of_simulation(history: History) -> Theory:

@@ -26,8 +26,8 @@ class Bound:
         trivial: float64 [N], what holds anyway: T times the largest gap above (regret), 0 below.
         cap: float64 [N], what the quantity cannot exceed, T times the largest gap: a lower bound stays below it; None
             where it is unknown.
-        confirmed: whether the constants were read in the source or derived here. Where False they are quoted from
-            memory: the shape is the source's, the constant may not be.
+        confirmed: whether the constants were read in the source or derived here. Where False the shape is the source's
+            and the constant may not be, so that `compare` tests nothing.
         asymptotic: whether the source claims it only as T → ∞; a finite run then cannot refute it.
         flags: assumptions that the arguments break; the bound is then a number without a theorem.
         assumptions, formula, source: as in the catalogue.
@@ -78,7 +78,7 @@ class Bound:
         said = f"vacuous (the theorem's own number is {self.uncapped[-1]:.6g})" if self.vacuous else "not vacuous"
         lines = [f"{self.name}: {self.quantity} after {self.rounds} rounds {sign} {self.value[-1]:.6g}, {said}"]
         if not self.confirmed:
-            lines.append("  the constant is quoted from memory and was not confirmed in the source")
+            lines.append("  constant not confirmed against the paper: a comparison with it is no test")
         if self.asymptotic:
             lines.append("  asymptotic: claimed as T goes to infinity, no finite run can refute it")
         return "\n".join([*lines, *(f"  outside its assumptions: {flag}" for flag in self.flags)])

@@ -11,7 +11,10 @@ from typing import Any, TypeVar
 
 from bandit_rft.errors import InputError
 
-__all__ = ["Entry", "about", "catalogue", "describe", "entry"]
+__all__ = ["UNCONFIRMED", "Entry", "about", "catalogue", "describe", "entry"]
+
+# Said of an entry whose constant was neither derived here nor read in the source: its shape alone is the source's.
+UNCONFIRMED = "Constant not confirmed against the paper: a comparison with it is no test."
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -127,5 +130,5 @@ def describe(name: str) -> str:
     lines += [f"  - {assumption}" for assumption in found.assumptions]
     lines += ["", "Source", f"  {found.source}"]
     if not found.confirmed:
-        lines += ["  The constant is quoted from memory and was not confirmed in the source."]
+        lines += [f"  {UNCONFIRMED}"]
     return "\n".join(lines)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
-from bandit_rft.theory.laws.jump_law import ChainCurves
+from bandit_rft.signals import SUCCESSES_ONLY
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw, TreeRoundsLaw
 from bandit_rft.theory.policy_gradient.group_flow import pg_group
 from bandit_rft.theory.response_tree import ResponseTree
@@ -42,19 +40,11 @@ def chain_of_decisions(p0: float, kappa: float, decisions: int = 1) -> ResponseT
     )
 
 
-def mean_curve_time(law: TreeJumpLaw | TreeRoundsLaw, level: float) -> float:
+def mean_curve_time(law: TreeJumpLaw | TreeRoundsLaw, level: float, most: int | None = None) -> float:
     """The first round before whose update the mean over runs of Pass@1 is at the level; inf where it is not among the
-    first `law.searched` rounds, so that a run that never arrives costs seconds.
+    first `most` rounds (None: `law.searched`), so that a run that never arrives costs seconds.
     """
-    rounds = 128
-    while True:
-        curves: ChainCurves = law.curves(rounds)
-        reached = curves.value >= level
-        if reached.any():
-            return float(np.argmax(reached))
-        if rounds >= law.searched:
-            return math.inf
-        rounds = min(4 * rounds, law.searched)
+    return law.mean_time(level, law.searched if most is None else most)
 
 
 def times_to(
@@ -87,12 +77,13 @@ def times_to(
         raise InputError(f"level is {level} and Pass@1 is {summary.p0:.3f} at the start: give a level above it.")
 
     def time(tree: ResponseTree) -> float:
-        if signal == "raw" and rollouts == 1:
+        if signal == "raw" and rollouts == 1 and tree.truth is None and not summary.delay:
             return mean_curve_time(jump_law(tree, step_size), level)
-        return mean_curve_time(rounds_law(tree, step_size, signal, rollouts, ddof=ddof, eps=eps), level)
+        law = rounds_law(tree, step_size, signal, rollouts, ddof=ddof, eps=eps, delay=summary.delay)
+        return mean_curve_time(law, level)
 
     found = {"constant_kappa_chain": time(chain_of_decisions(summary.p0, summary.kappa))}
-    if summary.tree is not None:
+    if summary.tree is not None and (signal in SUCCESSES_ONLY or not summary.lumped):
         decisions = max(1, round(summary.tree.decisions))
         found["tree"] = time(summary.tree)
         found["h_decision_chain"] = time(chain_of_decisions(summary.p0, summary.kappa, decisions))

@@ -9,6 +9,7 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError, NoLawError
+from bandit_rft.signals import SUCCESSES_ONLY
 from bandit_rft.theory.policy_gradient.group_flow import pg_group
 from bandit_rft.theory.policy_gradient.groups import SIGNALS
 from bandit_rft.theory.policy_gradient.softmax import pg_jump_single
@@ -22,6 +23,7 @@ from bandit_rft.theory.summary import Summary
 __all__ = ["predict"]
 
 OPTIMIZERS = ("sgd", "adam")
+_NOT_VERIFIABLE = "Rewards are not 0 or 1 for certain: every law of the curve here is for a verifiable reward."
 
 
 def predict(
@@ -36,6 +38,7 @@ def predict(
     eps: float = 0.0,
     adam: tuple[float, float, float] = (0.9, 0.999, 1e-8),
     kl_coefficient: float = 0.0,
+    epochs: int = 1,
 ) -> Prediction:
     """The prediction of the law that applies, chosen by the summary alone: it cannot tell a table from a model.
 
@@ -48,7 +51,8 @@ def predict(
         signal: a name of `bandit_rft.signals`, pass_at_k with k = G. rollouts: G.
         optimizer: "sgd" (plain gradient ascent) or "adam".
         ddof, eps: GRPO's.
-        adam: β1, β2 and ε of Adam. kl_coefficient: β of a KL term to the start. Only the law of the tree knows of both.
+        adam: β1, β2 and ε of Adam. kl_coefficient: β of a KL term to the start. epochs: steps on each round's
+            responses, without clipping. Only the law of the tree knows of these; a table is a tree of one decision.
 
     Returns:
         The prediction; its `why` says which law was chosen and for what reason, its `flags` what is only approximate.
@@ -70,13 +74,23 @@ def predict(
     if optimizer not in OPTIMIZERS:
         raise InputError(f"optimizer is {optimizer!r}: choose one of {', '.join(OPTIMIZERS)}.")
     _refuse(summary)
+    epochs = arguments.whole("epochs", epochs)
+    if summary.table and (optimizer == "adam" or epochs > 1 or not _alike(summary)):
+        return _table(summary, step_size, rounds, signal, rollouts, ddof, eps, optimizer, adam, kl_coefficient, epochs)
     why_not = ""
-    if summary.tree is not None:
+    if summary.tree is not None and not summary.table:
         try:
             summary.tree.refuse()
-            return _tree(summary.tree, step_size, rounds, signal, rollouts, ddof, eps, optimizer, adam, kl_coefficient)
+            return _tree(
+                summary.tree, step_size, rounds, signal, rollouts, ddof, eps, optimizer, adam, kl_coefficient, epochs
+            )
         except NoLawError as refused:
             why_not = f"the tree law is left out: {refused}"
+    if epochs > 1:
+        raise NoLawError(
+            f"{epochs} steps on each round's responses have a law here on a tree alone: measure the tree of responses, "
+            "or take one."
+        )
     found = _two_numbers(summary, step_size, rounds, signal, rollouts, optimizer, ddof, eps)
     return replace(found, flags=(*found.flags, why_not)) if why_not else found
 
@@ -99,11 +113,6 @@ def _two_numbers(
         )
     if signal in ("raw", "psr") and rollouts == 1:
         return _one_rollout(summary, step_size, rounds)
-    if summary.table and _many_correct(summary):
-        raise NoLawError(
-            "A table with several correct arms: kappa depends on which of them the sampled successes reinforce, and no "
-            "law here gives that curve under groups of rollouts."
-        )
     found = pg_group(signal, summary.p0, step_size, rounds, rollouts, kappa=summary.kappa, ddof=ddof, eps=eps)
     return replace(
         found,
@@ -123,11 +132,12 @@ def _tree(
     optimizer: str,
     adam: tuple[float, float, float],
     kl_coefficient: float,
+    epochs: int,
 ) -> Prediction:
     """The law of the tree."""
     of = f"of {tree.responses} responses" if tree.responses else "of all responses"
     flags = (f"the decisions are those {of}, and their kernel is that of the start",) if tree.responses else ()
-    if signal in ("raw", "psr") and (rollouts, optimizer, kl_coefficient) == (1, "sgd", 0.0):
+    if signal in ("raw", "psr") and (rollouts, optimizer, kl_coefficient, epochs) == (1, "sgd", 0.0, 1):
         found = tree_jump(tree, step_size, rounds)
         why = f"tree_jump: one rollout, raw reward, plain gradient steps; the decisions {of} with their kernel."
     else:
@@ -142,6 +152,7 @@ def _tree(
             optimizer=optimizer,
             adam=adam,
             kl_coefficient=kl_coefficient,
+            epochs=epochs,
         )
         why = f"tree_rounds: {rollouts} rollouts of the {signal} signal under {optimizer}; the decisions {of} with "
         why += "their kernel."
@@ -156,29 +167,91 @@ def _refuse(summary: Summary) -> None:
             "Several prompts share their parameters: theory.contexts_flow takes the summary's prompt_success and gram, "
             "and gives the curve of exact gradients for each prompt."
         )
-    if (summary.true_positive, summary.false_positive) != (1.0, 0.0):
+    if not summary.deterministic and not _errs(summary):
+        raise NoLawError(_NOT_VERIFIABLE)
+    if not summary.table and _errs(summary):
         raise NoLawError(
-            "The verifier errs: theory.noisy_verifier gives the mean drift, and no law here gives the curve of sampled "
-            "rewards that reinforce wrong arms."
+            "The verifier errs: theory.noisy_verifier gives the mean drift, and the curve of rewards that reinforce "
+            "wrong responses has a law here for tables alone."
         )
-    if not summary.deterministic:
-        raise NoLawError("Rewards are not 0 or 1 for certain: every law of the curve here is for a verifiable reward.")
-    if summary.delay:
+    if not summary.table and summary.delay:
         raise NoLawError(
             f"Rewards come {summary.delay} rounds late, after the policy has moved: theory.pg_delayed gives the curve "
-            "of small steps or large groups, and no law here that of single rollouts at a step of any size."
+            "of small steps or large groups; single rollouts at a step of any size have a law here for tables alone."
         )
+
+
+def _errs(summary: Summary) -> bool:
+    return (summary.true_positive, summary.false_positive) != (1.0, 0.0)
+
+
+def _alike(summary: Summary) -> bool:
+    """Whether a table is one correct arm among wrong ones that are alike, and rewards are true and heard at once."""
+    return summary.symmetric and not (_many_correct(summary) or _errs(summary) or summary.delay)
+
+
+def _table(
+    summary: Summary,
+    step_size: float,
+    rounds: int,
+    signal: str,
+    rollouts: int,
+    ddof: int,
+    eps: float,
+    optimizer: str,
+    adam: tuple[float, float, float],
+    kl_coefficient: float,
+    epochs: int,
+) -> Prediction:
+    """The law of a table whose arms are the edges of one decision: logits of their own make its kernel exact."""
+    tree = summary.tree
+    if tree is None and not summary.deterministic and (summary.log_correct or 0.0) <= math.log(256):
+        raise NoLawError(_NOT_VERIFIABLE)
+    if tree is None:
+        raise NoLawError(
+            "A table with so many correct arms: each success reinforces one of them (a Polya urn). theory.pg_monopoly "
+            "gives the mean time to learn, and the curve has a law here up to 256 correct arms."
+        )
+    if optimizer == "adam" and summary.lumped:
+        raise NoLawError(
+            "Adam moves each arm by a scale of its own, and the law of a table follows 256 arms at most: "
+            "theory.adam_jump gives an isolated success's move and theory.adam_flow the curve once its kappa is known."
+        )
+    if summary.lumped and (signal not in SUCCESSES_ONLY or summary.false_positive > 0):
+        moves = "the verifier pays for wrong arms" if summary.false_positive > 0 else f"{signal} moves wrong arms"
+        raise NoLawError(
+            f"Wrong arms do not stay alike where {moves}, and the law of such a table follows 256 arms at most: take "
+            "fewer arms, or the raw reward of a verifier without false positives."
+        )
+    exact = "the arms of the table, each with a logit of its own; exact but for the runs that it is averaged over"
+    plain = (rollouts, optimizer, kl_coefficient, epochs) == (1, "sgd", 0.0, 1)
+    if signal in ("raw", "psr") and plain and not summary.delay and not _errs(summary):
+        found = tree_jump(tree, step_size, rounds)
+        return replace(found, why=f"tree_jump: one rollout, raw reward, plain gradient steps; {exact}.")
+    found = tree_rounds(
+        tree,
+        step_size,
+        rounds,
+        signal,
+        rollouts,
+        ddof=ddof,
+        eps=eps,
+        optimizer=optimizer,
+        adam=adam,
+        kl_coefficient=kl_coefficient,
+        delay=summary.delay,
+        epochs=epochs,
+    )
+    late = f", rewards {summary.delay} rounds late" if summary.delay else ""
+    errs = ", a verifier that errs" if _errs(summary) else ""
+    why = f"tree_rounds: {rollouts} rollouts of the {signal} signal under {optimizer}{late}{errs}; {exact}."
+    return replace(found, why=why)
 
 
 def _one_rollout(summary: Summary, step_size: float, rounds: int) -> Prediction:
-    if summary.table and summary.symmetric and not _many_correct(summary):
+    if summary.table:
         found = pg_jump_single(summary.p0, step_size, rounds, log_arms=summary.log_arms)
         return replace(found, why="pg_jump_single: one correct arm in a table, one rollout, raw reward; exact.")
-    if summary.table and _many_correct(summary):
-        raise NoLawError(
-            "A table with several correct arms: each success reinforces one of them (a Polya urn). theory.pg_monopoly "
-            "gives the mean time to learn; no law here gives the curve."
-        )
     odds = summary.position_log_odds
     if odds is not None and summary.vocabulary_size is not None and np.ptp(odds) <= 1e-9:
         found = prefix_tree_jump(summary.vocabulary_size, odds.size, step_size, rounds, p0=summary.p0)

@@ -56,6 +56,7 @@ class ResponseTree:
         pruned: share of the correct ones that end in a pruned branch.
         coordinates: float32 [E, J], the edges' scores at J weights drawn at random, for Adam; or None.
         dimension: D, all weights that those stand for.
+        truth: float64 [E], mean of what `reward` says with errors, which Pass@1 and regret count; None: the reward.
 
     Raises:
         InputError: shapes that do not fit, or edges that make no tree.
@@ -71,6 +72,7 @@ class ResponseTree:
     pruned: float = 0.0
     coordinates: np.ndarray | None = None
     dimension: int = 0
+    truth: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         node, child = np.asarray(self.node, np.int64), np.asarray(self.child, np.int64)
@@ -109,7 +111,8 @@ class ResponseTree:
 
     @functools.cached_property
     def _digest(self) -> bytes:
-        parts = (self.node, self.child, self.reward, self.log_prob, self.gram)
+        truth = self.reward if self.truth is None else np.asarray(self.truth, np.float64)
+        parts = (self.node, self.child, self.reward, self.log_prob, self.gram, truth)
         content = hashlib.sha256(b"" if self.coordinates is None else self.coordinates.tobytes())
         for part in parts:
             content.update(part.tobytes())
@@ -141,6 +144,11 @@ class ResponseTree:
     def leaf_reward(self) -> np.ndarray:
         """float64 [L]."""
         return self.reward[self.leaves]
+
+    @functools.cached_property
+    def leaf_truth(self) -> np.ndarray:
+        """float64 [L]."""
+        return self.leaf_reward if self.truth is None else np.asarray(self.truth, np.float64)[self.leaves]
 
     @functools.cached_property
     def paths(self) -> np.ndarray:

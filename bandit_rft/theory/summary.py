@@ -37,6 +37,8 @@ class Summary:
         prompt_success: float64 [B], p of each prompt where there are several; p0 is then their mean. Else None.
         gram: float64 [B, B], inner products of the prompts' gradient gaps, or None.
         tree: the decisions of sampled responses with their kernel, where they were measured; p0 and κ are then beside.
+            Of a table its arms, if there are not too many, or if its wrong arms can be lumped.
+        lumped: whether all wrong arms of such a class are one edge: exact as long as none of them is reinforced.
     """
 
     log_p0: float
@@ -55,6 +57,7 @@ class Summary:
     prompt_success: np.ndarray | None = None
     gram: np.ndarray | None = None
     tree: ResponseTree | None = None
+    lumped: bool = False
 
     def __post_init__(self) -> None:
         if not arguments.number("log_p0", self.log_p0) < 0.0 or math.isinf(self.log_p0):

@@ -9,6 +9,7 @@ import pytest
 from bandit_rft import arms, learners, policies, run, theory, verifiers
 from bandit_rft.errors import InputError, NoLawError
 from bandit_rft.theory.compared import mean_curve_time
+from bandit_rft.theory.laws.adam_step import Adam
 from bandit_rft.theory.response_tree import Branch, ResponseTree, grow
 
 
@@ -134,7 +135,23 @@ def test_adam_s_first_step_has_the_size_of_the_learning_rate() -> None:
     law = theory.sequences.tree.rounds_law(tree, 1e-3, "raw", 1, ddof=1, eps=0.0, optimizer="adam")
     update = np.zeros((1, 9))
     update[0, 0] = 1.0
-    np.testing.assert_allclose(law.move(1)(update)[0, 0], 1e-3 * np.abs(scores[0]).sum(), rtol=1e-3)
+    np.testing.assert_allclose(law.move(tree, 1)(update)[0, 0], 1e-3 * np.abs(scores[0]).sum(), rtol=1e-3)
+
+
+def test_adam_s_steps_are_those_of_the_textbook() -> None:
+    """Twelve rounds, some without any success, against Adam written out on the weights; catches a padded edge that
+    moves, a moment that is not carried on, and corrections of the wrong round.
+    """
+    generator = np.random.default_rng(0)
+    scores = generator.standard_normal((9, 40))
+    step = Adam(scores, 80, learning_rate=0.01, beta1=0.8, beta2=0.9, eps=1e-3).stepper(5)
+    first, second = np.zeros((2, 5, 40))
+    for t in range(1, 13):
+        update = generator.standard_normal((5, 9)) * (generator.random((5, 1)) < 0.4)
+        gradient = update @ scores
+        first, second = 0.8 * first + 0.2 * gradient, 0.9 * second + 0.1 * gradient**2
+        direction = first / (1 - 0.8**t) / (np.sqrt(second / (1 - 0.9**t)) + 1e-3)
+        np.testing.assert_allclose(step(update), 0.01 * 2 * direction @ scores.T, rtol=1e-4, atol=1e-5)
 
 
 def test_a_tree_grown_of_all_responses_is_the_policy() -> None:

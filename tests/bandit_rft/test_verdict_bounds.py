@@ -54,6 +54,10 @@ def test_what_cannot_be_tested_says_so() -> None:
     asymptotic = compare(record, bound(np.full(50, 1e-3), asymptotic=True))
     assert (asymptotic.tested, asymptotic.agrees) == (False, True)
     assert "asymptotic" in asymptotic.line()
+    unread = compare(record, bound(np.full(50, 1e-3), confirmed=False))
+    assert (unread.tested, unread.agrees) == (False, True)
+    assert "NOT TESTED" in unread.report()
+    assert "not confirmed against the paper" in unread.report()
     assert not compare(Record(0.5, 0.1, seeds=1), bound(np.full(50, 1e-3))).tested
     with pytest.raises(InputError, match="simple regret"):
         compare(record, bound(np.ones(50), quantity="simple regret"))

@@ -53,11 +53,10 @@ UNNOTICED: dict[str, str] = {
     "max(count - have, 32)": "how many successes are drawn at once",
     "found[:, n] = np.minimum(right.sum(axis=1), 1.0)": "a guard of rounding",
     "value[:, t] = np.minimum(walks.path @": "a guard of rounding",
-    "tree_rounds: round_ += 1": "Adam's correction of its first rounds: a unit test holds the first step",
     "tree_rounds: jump = np.divide": "a moment of the spread that no mean shows",
     **{
         f"tree_transfer: {part}": "Adam has no part in the transfer of plain gradient steps"
-        for part in ("round_ += 1", "self.beta1", "self.beta2")
+        for part in ("decay1 = decay2", "first = beta1", "second = beta2", "direction = first")
     },
     # many prompts
 }

@@ -5,4 +5,6 @@ far_rounds.py       the same at very many rounds (far_scores.py and far_states.p
 geometric_waits.py  sums of independent geometric waits: hitting times
 chain.py            from a chain to a prediction
 curve_law.py        from a curve to a prediction
+tree_law.py         policy gradient on a tree of decisions: by successes, and by rounds
+adam_step.py        Adam on such a tree
 """

@@ -8,6 +8,7 @@ generator of their own, always the same: that is how they integrate, as others d
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -17,12 +18,13 @@ from bandit_rft.theory.laws.jump_law import ChainCurves, chain_moments, chain_sa
 from bandit_rft.theory.prediction import Curves
 from bandit_rft.theory.response_tree import ResponseTree, Walks
 
-__all__ = ["LONGEST", "Adam", "TreeJumpLaw", "TreeRoundsLaw"]
+__all__ = ["LONGEST", "TreeJumpLaw", "TreeRoundsLaw"]
 
 _WALKS = 256  # random sequences of successes that the jump law averages over
-_WAITS = 64  # draws of the waits of each, for quantiles
+_WAITS = 16_384  # draws of the waits, for quantiles, spread over the walks
 _RUNS = 1024  # simulated runs behind the law by rounds
 _MOST_STATES = 200_000
+_TRIM = 1e-20  # probability below which a state is left out
 LONGEST = 100_000  # rounds that are stepped through
 _DRAWN = np.random.SeedSequence(12)
 
@@ -40,15 +42,20 @@ class TreeJumpLaw:
     Args:
         tree: the policy at the start.
         step_size: η.
+        walks: random paths.
     """
 
     searched = 20_000  # rounds in which a mean curve's way to a level is looked for
 
-    def __init__(self, tree: ResponseTree, step_size: float) -> None:
-        self.tree, self.step_size = tree, step_size
-        self._table = np.empty((_WALKS, 0))
-        self._logits = np.repeat(tree.log_prob[None], _WALKS, axis=0)
+    def __init__(self, tree: ResponseTree, step_size: float, *, walks: int = _WALKS) -> None:
+        self.tree, self.step_size, self._walks = tree, step_size, walks
+        self._table = np.empty((walks, 0))
+        self._logits = np.repeat(tree.log_prob[None], walks, axis=0)
         self._generator = np.random.default_rng(_DRAWN)
+
+    def on(self, tree: ResponseTree, draws: int) -> TreeJumpLaw:
+        """The same learner's law on another tree, a mean over so many walks."""
+        return TreeJumpLaw(tree, self.step_size, walks=draws)
 
     def success(self, count: int) -> np.ndarray:
         """p after 0 .. count - 1 successes, float64 [walks, count]."""
@@ -81,6 +88,29 @@ class TreeJumpLaw:
         found = chain_moments(success, 1.0 - success, rounds)
         return ChainCurves(None, found.value, np.cumsum(found.gap), found.value_sd, found.regret_sd, found.value_jump)
 
+    def mean_time(self, level: float, most: int) -> float:
+        """First round of the first `most` at which the mean over runs of p is at the level, else inf: the recursion of
+        `curves` for the mean alone, that ends when it is there.
+        """
+        states = 64
+        success, state = self.success(states), np.zeros((self._walks, states + 1))
+        state[:, 0] = 1.0 / self._walks
+        low, high = 0, 1
+        for t in range(most):
+            if high > states:
+                state = np.pad(state, ((0, 0), (0, states)))
+                states *= 2
+                success = self.success(states)
+            p, live = success[:, low:high], state[:, low:high]
+            if np.vdot(live, p) >= level:
+                return float(t)
+            moving = live * p
+            live -= moving
+            state[:, low + 1 : high + 1] += moving
+            high += state[:, high].max() >= _TRIM
+            low += state[:, low].max() < _TRIM and low < high - 1
+        return math.inf
+
     def _before(self, level: float) -> np.ndarray:
         """p of the states below the level, float64 [walks, N], and NaN where a walk is already there."""
         count = 64
@@ -101,14 +131,28 @@ class TreeJumpLaw:
 
     def hitting_time_quantile(self, level: float, q: float) -> float:
         """By 16,384 draws of the waits."""
-        states = self._before(level)
-        times = np.zeros((_WAITS, states.shape[0]))
+        return float(np.quantile(self._waited(self._before(level)), q, method="inverted_cdf"))
+
+    def hits(self, level: float, within: int, share: float = 1.0) -> np.ndarray:
+        """First round at the level of 16,384 drawn runs, inf where it is none of the first `within`."""
+        del share
+        success = self.success(within + 1)
+        below = np.maximum.accumulate(success, axis=1) < level
+        times = self._waited(np.where(below, success, np.nan))
+        return np.where(times < within, times, math.inf)
+
+    def _waited(self, states: np.ndarray) -> np.ndarray:
+        """Sums of geometric waits in the states [walks, N], NaN where a walk has none; [draws, walks]."""
+        draws = max(1, _WAITS // self._walks)
+        times = np.zeros((draws, states.shape[0]))
         generator = np.random.default_rng(_DRAWN)
         for column in range(states.shape[1]):
             p = states[:, column]
             live = np.flatnonzero(np.isfinite(p))
-            times[:, live] += np.ceil(np.log1p(-generator.random((_WAITS, live.size))) / np.log1p(-p[live]))
-        return float(np.quantile(times, q, method="inverted_cdf"))
+            if not live.size:
+                break
+            times[:, live] += np.ceil(np.log1p(-generator.random((draws, live.size))) / np.log1p(-p[live]))
+        return times
 
     def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
         """`seeds` independent runs, each along a path of its own."""
@@ -129,54 +173,18 @@ class TreeJumpLaw:
         del rewards
 
 
-class Adam:
-    """Adam's step on the linearised policy, from the scores' entries at some coordinates.
-
-    Args:
-        coordinates: float32 [E, J], the edges' scores at J coordinates drawn at random from all D.
-        dimension: D; a sum over the J is scaled by D/J.
-        learning_rate, beta1, beta2, eps: Adam's.
-    """
-
-    def __init__(
-        self,
-        coordinates: np.ndarray,
-        dimension: int,
-        *,
-        learning_rate: float,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-8,
-    ) -> None:
-        self.coordinates, self.scale = coordinates, dimension / coordinates.shape[1]
-        self.learning_rate, self.beta1, self.beta2, self.eps = learning_rate, beta1, beta2, eps
-
-    def stepper(self, runs: int) -> Callable[[np.ndarray], np.ndarray]:
-        """From mean scores u [runs, E] to the logits' move [runs, E], with the moments of so many runs kept inside."""
-        first, second = np.zeros((2, runs, self.coordinates.shape[1]), np.float32)
-        round_ = 0
-
-        def move(scores: np.ndarray) -> np.ndarray:
-            nonlocal first, second, round_
-            round_ += 1
-            gradient = scores.astype(np.float32) @ self.coordinates
-            first = self.beta1 * first + (1 - self.beta1) * gradient
-            second = self.beta2 * second + (1 - self.beta2) * gradient**2
-            direction = (first / (1 - self.beta1**round_)) / (np.sqrt(second / (1 - self.beta2**round_)) + self.eps)
-            return self.learning_rate * self.scale * (direction @ self.coordinates.T)
-
-        return move
-
-
 class TreeRoundsLaw:
     """Any signal and number of rollouts, by simulated rounds of the policy on the tree: 1,024 runs of it.
 
     Args:
         tree: the policy at the start.
-        move: for so many runs, a function from the mean update score [runs, E] to the move of the logits [runs, E].
+        move: for a tree and so many runs, a function from the mean update score [runs, E] to the move of the logits
+            [runs, E].
         signal: rewards float [runs, G] -> signals [runs, G].
         rollouts: G.
         kl_coefficient: β of a KL term to the start, by its exact gradient.
+        delay: rounds from a response to its reward; its score is taken when the reward is heard.
+        epochs: steps on the responses of a round, each with the scores of its moment and without an importance ratio.
         runs: simulated.
     """
 
@@ -185,21 +193,37 @@ class TreeRoundsLaw:
     def __init__(
         self,
         tree: ResponseTree,
-        move: Callable[[int], Callable[[np.ndarray], np.ndarray]],
+        move: Callable[[ResponseTree, int], Callable[[np.ndarray], np.ndarray]],
         signal: Callable[[np.ndarray], np.ndarray],
         rollouts: int,
         *,
         kl_coefficient: float = 0.0,
+        delay: int = 0,
+        epochs: int = 1,
         runs: int = _RUNS,
     ) -> None:
         self.tree, self.signal, self.rollouts, self.kl_coefficient = tree, signal, rollouts, kl_coefficient
-        self.move, self.runs = move, runs
+        self.move, self.delay, self.epochs, self.runs = move, delay, epochs, runs
         self._start()
+
+    def on(self, tree: ResponseTree, draws: int) -> TreeRoundsLaw:
+        """The same learner's law on another tree, by so many simulated runs."""
+        return TreeRoundsLaw(
+            tree,
+            self.move,
+            self.signal,
+            self.rollouts,
+            kl_coefficient=self.kl_coefficient,
+            delay=self.delay,
+            epochs=self.epochs,
+            runs=draws,
+        )
 
     def _start(self) -> None:
         self._generator = np.random.default_rng(_DRAWN)
         self._logits = np.repeat(self.tree.log_prob[None], self.runs, axis=0)
-        self._step = self.move(self.runs)
+        self._step = self.move(self.tree, self.runs)
+        self._late: deque[np.ndarray] = deque()
         self._value, self._rewarded = np.empty((2, self.runs, 0))
 
     def values(self, rounds: int) -> np.ndarray:
@@ -211,7 +235,7 @@ class TreeRoundsLaw:
         _check_length(rounds)
         more = rounds - self._value.shape[1]
         if more > 0:
-            found, self._logits, rewarded = self._play(self._logits, self._step, self._generator, more)
+            found, self._logits, rewarded = self._play(self._logits, self._step, self._generator, more, self._late)
             self._value = np.concatenate([self._value, found], axis=1)
             self._rewarded = np.concatenate([self._rewarded, rewarded], axis=1)
         return self._value[:, :rounds]
@@ -222,13 +246,14 @@ class TreeRoundsLaw:
         step: Callable[[np.ndarray], np.ndarray],
         generator: np.random.Generator,
         rounds: int,
+        late: deque[np.ndarray],
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(p before each round [R, T], logits [R, E] after them, mean rewards [R, T])."""
+        """(p before each round [R, T], logits [R, E] after them, mean rewards [R, T]); `late` holds what is unheard."""
         runs, tree = logits.shape[0], self.tree
         value, rewarded = np.empty((2, runs, rounds))
         for t in range(rounds):
             walks = tree.walks(logits)
-            value[:, t] = np.minimum(walks.path @ tree.leaf_reward, 1.0)
+            value[:, t] = np.minimum(walks.path @ tree.leaf_truth, 1.0)
             leaf = _pick(walks.path, generator.random((runs, self.rollouts)))
             rewards = (generator.random((runs, self.rollouts)) < tree.leaf_reward[leaf]).astype(np.float32)
             rewarded[:, t] = rewards.mean(axis=1)
@@ -236,9 +261,16 @@ class TreeRoundsLaw:
             # One row for each run that learns from each leaf: [R, L], so that no [R, G, E] is made.
             onto = np.zeros(walks.path.shape)
             np.add.at(onto, (np.arange(runs)[:, None], leaf), weight)
-            if self.kl_coefficient:
-                onto -= self.kl_coefficient * walks.path * self._drifted(walks)
-            logits = logits + step(onto @ tree.paths - np.exp(walks.log_q) * (onto @ tree.visits))
+            if self.delay:
+                late.append(onto)
+                onto = late.popleft() if len(late) > self.delay else np.zeros_like(onto)
+            for epoch in range(self.epochs):
+                if epoch:
+                    walks = tree.walks(logits)
+                pull = onto
+                if self.kl_coefficient:
+                    pull = onto - self.kl_coefficient * walks.path * self._drifted(walks)
+                logits = logits + step(pull @ tree.paths - np.exp(walks.log_q) * (pull @ tree.visits))
         return value, logits, rewarded
 
     def _drifted(self, walks: Walks) -> np.ndarray:
@@ -252,7 +284,7 @@ class TreeRoundsLaw:
         Under plain gradient steps they move the logits of any other tree by η × its cross-kernel with this one.
         """
         runs, generator = runs or self.runs, np.random.default_rng(_DRAWN)
-        logits, step = np.repeat(self.tree.log_prob[None], runs, axis=0), self.move(runs)
+        logits, step = np.repeat(self.tree.log_prob[None], runs, axis=0), self.move(self.tree, runs)
         total = np.zeros((runs, self.tree.edges))
         found = np.empty((runs, len(at), self.tree.edges))
 
@@ -261,9 +293,9 @@ class TreeRoundsLaw:
             total = total + score
             return step(score)
 
-        done = 0
+        done, late = 0, deque[np.ndarray]()
         for column, round_ in enumerate(at):
-            _, logits, _ = self._play(logits, counted, generator, int(round_) - done)
+            _, logits, _ = self._play(logits, counted, generator, int(round_) - done, late)
             done, found[:, column] = int(round_), total
         return found
 
@@ -276,25 +308,34 @@ class TreeRoundsLaw:
         jump = np.divide((np.abs(deviation) ** 3).mean(axis=0), variance, out=np.zeros(rounds), where=variance > 1e-300)
         return ChainCurves(None, value.mean(axis=0), regret.mean(axis=0), np.sqrt(variance), regret.std(axis=0), jump)
 
-    def _hits(self, level: float, share: float) -> np.ndarray:
-        """First round at the level of each run, inf where it is none of the first `searched`; stops as soon as so large
-        a share of the runs is there.
+    def mean_time(self, level: float, most: int) -> float:
+        """First round of the first `most` at which the mean over runs of p is at the level, else inf."""
+        rounds = min(max(32, self._value.shape[1]), most)
+        while True:
+            reached = self.values(rounds).mean(axis=0) >= level
+            if reached.any() or rounds >= most:
+                return float(np.argmax(reached)) if reached.any() else math.inf
+            rounds = min(math.ceil(1.5 * rounds), most)
+
+    def hits(self, level: float, within: int, share: float = 1.0) -> np.ndarray:
+        """First round at the level of each run, inf where it is none of the first `within`, or none before so large a
+        share of the runs is there: no round beyond is simulated.
         """
-        rounds = min(max(64, self._value.shape[1]), self.searched)
+        rounds = min(max(32, self._value.shape[1]), within)
         while True:
             reached = self.values(rounds) >= level
             hit = reached.any(axis=1)
-            if hit.mean() >= share or rounds >= self.searched:
+            if hit.mean() >= share or rounds >= within:
                 return np.where(hit, reached.argmax(axis=1), math.inf)
-            rounds = min(2 * rounds, self.searched)
+            rounds = min(math.ceil(1.5 * rounds), within)
 
     def mean_hitting_time(self, level: float) -> float:
         """The mean over the simulated runs; inf where some have not arrived after 4,096 rounds."""
-        return float(self._hits(level, 1.0).mean())
+        return float(self.hits(level, self.searched).mean())
 
     def hitting_time_quantile(self, level: float, q: float) -> float:
         """Of the simulated runs."""
-        return float(np.quantile(self._hits(level, q), q, method="inverted_cdf"))
+        return float(np.quantile(self.hits(level, self.searched, q), q, method="inverted_cdf"))
 
     def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
         """`seeds` new runs; more than the law has simulated are drawn from those, with replacement."""
@@ -305,7 +346,7 @@ class TreeRoundsLaw:
             value, rewarded = self.values(rounds)[chosen], self._rewarded[chosen, :rounds]
         else:
             start = np.repeat(self.tree.log_prob[None], seeds, axis=0)
-            value, _, rewarded = self._play(start, self.move(seeds), generator, rounds)
+            value, _, rewarded = self._play(start, self.move(self.tree, seeds), generator, rounds, deque())
         regret = self.rollouts * np.cumsum(1.0 - value, axis=1)
         return Curves(value[:, at], regret[:, at], np.cumsum(rewarded, axis=1)[:, at])
 

@@ -12,8 +12,9 @@ import numpy as np
 from bandit_rft import arguments, signals
 from bandit_rft.errors import InputError, NoLawError
 from bandit_rft.theory.catalogue import entry
+from bandit_rft.theory.laws.adam_step import Adam
 from bandit_rft.theory.laws.chain import chain_prediction
-from bandit_rft.theory.laws.tree_law import LONGEST, Adam, TreeJumpLaw, TreeRoundsLaw
+from bandit_rft.theory.laws.tree_law import LONGEST, TreeJumpLaw, TreeRoundsLaw
 from bandit_rft.theory.policy_gradient.groups import check_group
 from bandit_rft.theory.prediction import Prediction
 from bandit_rft.theory.response_tree import ResponseTree
@@ -59,8 +60,11 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
 
     Raises:
         InputError: an argument out of range.
+        NoLawError: a reward that errs; `tree_rounds` has its law.
     """
     rounds = arguments.whole("rounds", rounds, most=LONGEST)
+    if _checked(tree).truth is not None:
+        raise NoLawError("The tree's reward errs, so that successes are not correct responses: take tree_rounds.")
     law = jump_law(_checked(tree), arguments.positive("step_size", step_size))
     return chain_prediction("tree_jump", law, rounds, _parameters(tree, step_size=step_size, rounds=rounds))
 
@@ -71,7 +75,8 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
     assumptions=(
         *_ASSUMPTIONS,
         "Plain gradient ascent, or Adam (where the tree holds scores at sampled coordinates), at a constant step size; "
-        "one update a round on the rollouts of that round; no clipping; signals of whole responses.",
+        "each round updates on the rollouts of one round; no clipping; signals of whole responses.",
+        "Where the reward errs, it does so independently each time.",
     ),
     source="derived here (docs/derivations.md)",
     units={
@@ -84,6 +89,8 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
         "optimizer": "sgd or adam",
         "adam": "beta1, beta2, eps of Adam",
         "kl_coefficient": "beta of a KL term to the start, at least 0",
+        "delay": "rounds from a response to its reward, at least 0; its score is taken when the reward is heard",
+        "epochs": "steps on the responses of a round, without clipping or importance ratios, at least 1",
     },
     section="F12",
     kind="prediction",
@@ -101,6 +108,8 @@ def tree_rounds(
     optimizer: str = "sgd",
     adam: tuple[float, float, float] = (0.9, 0.999, 1e-8),
     kl_coefficient: float = 0.0,
+    delay: int = 0,
+    epochs: int = 1,
 ) -> Prediction:
     """Training curve under any signal, group size and KL term from the tree of sampled responses; nothing fitted.
 
@@ -124,6 +133,8 @@ def tree_rounds(
         optimizer=optimizer,
         adam=adam,
         kl_coefficient=kl_coefficient,
+        delay=delay,
+        epochs=epochs,
     )
     parameters = _parameters(
         tree,
@@ -135,6 +146,8 @@ def tree_rounds(
         eps=eps,
         optimizer=optimizer,
         kl_coefficient=kl_coefficient,
+        delay=delay,
+        epochs=epochs,
     )
     return chain_prediction("tree_rounds", law, rounds, parameters)
 
@@ -150,6 +163,8 @@ def rounds_law(
     optimizer: str = "sgd",
     adam: tuple[float, float, float] = (0.9, 0.999, 1e-8),
     kl_coefficient: float = 0.0,
+    delay: int = 0,
+    epochs: int = 1,
 ) -> TreeRoundsLaw:
     """The law of `tree_rounds`; raises as that does. Equal arguments give one law, which keeps what it has drawn."""
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
@@ -169,6 +184,8 @@ def rounds_law(
         eps,
         None if optimizer == "sgd" else _adam(adam),
         arguments.at_least("kl_coefficient", kl_coefficient, 0.0),
+        arguments.whole("delay", delay, 0),
+        arguments.whole("epochs", epochs),
     )
 
 
@@ -182,21 +199,20 @@ def _rounds_law(
     eps: float,
     adam: tuple[float, float, float] | None,
     kl_coefficient: float,
+    delay: int,
+    epochs: int,
 ) -> TreeRoundsLaw:
-    kernel = step_size * tree.gram
-
-    def plain(runs: int) -> Callable[[np.ndarray], np.ndarray]:
-        del runs
-        return lambda scores: scores @ kernel
-
-    move = plain
-    if adam is not None and tree.coordinates is not None:
+    def move(on: ResponseTree, runs: int) -> Callable[[np.ndarray], np.ndarray]:
+        if adam is None or on.coordinates is None:
+            kernel = step_size * on.gram
+            return lambda scores: scores @ kernel
         beta1, beta2, added = adam
-        move = Adam(
-            tree.coordinates, tree.dimension, learning_rate=step_size, beta1=beta1, beta2=beta2, eps=added
-        ).stepper
+        return Adam(on.coordinates, on.dimension, learning_rate=step_size, beta1=beta1, beta2=beta2, eps=added).stepper(
+            runs
+        )
+
     made = jax.jit(jax.vmap(signals.make(signal, ddof=ddof, eps=eps)))
-    return TreeRoundsLaw(tree, move, made, rollouts, kl_coefficient=kl_coefficient)
+    return TreeRoundsLaw(tree, move, made, rollouts, kl_coefficient=kl_coefficient, delay=delay, epochs=epochs)
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,0 +1,77 @@
+"""Adam's step on a linearised policy, in float32 and compiled: the law by rounds takes one in each of its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["Adam"]
+
+Array = jax.Array
+
+_EDGES = 16  # trees are padded to multiples of so many edges: those of resampled responses then share compiled code
+
+
+class Adam:
+    """Adam's step on the linearised policy, from the scores' entries at some coordinates.
+
+    Args:
+        coordinates: float32 [E, J], the edges' scores at J coordinates drawn at random from all D.
+        dimension: D; a sum over the J is scaled by D/J.
+        learning_rate, beta1, beta2, eps: Adam's.
+    """
+
+    def __init__(
+        self,
+        coordinates: np.ndarray,
+        dimension: int,
+        *,
+        learning_rate: float,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+    ) -> None:
+        self.coordinates, self.scale = coordinates, dimension / coordinates.shape[1]
+        self.learning_rate, self.beta1, self.beta2, self.eps = learning_rate, beta1, beta2, eps
+
+    def stepper(self, runs: int) -> Callable[[np.ndarray], np.ndarray]:
+        """From mean scores u [runs, E] to the logits' move [runs, E], with the moments of so many runs kept inside."""
+        edges, weights = self.coordinates.shape
+        padding = -edges % _EDGES
+        coordinates = jnp.asarray(np.pad(np.asarray(self.coordinates, np.float32), ((0, padding), (0, 0))))
+        first, second = (jnp.zeros((runs, weights), jnp.float32) for _ in range(2))
+        decay1 = decay2 = 1.0
+
+        def move(scores: np.ndarray) -> np.ndarray:
+            nonlocal first, second, decay1, decay2
+            decay1, decay2 = decay1 * self.beta1, decay2 * self.beta2
+            padded = jnp.asarray(np.pad(scores.astype(np.float32), ((0, 0), (0, padding))))
+            settings = [np.float32(one) for one in (self.beta1, self.beta2, self.eps, decay1, decay2)]
+            first, second, moved = _step(first, second, padded, coordinates, *settings)
+            return self.learning_rate * self.scale * np.asarray(moved, np.float64)[:, :edges]
+
+        return move
+
+
+@partial(jax.jit, donate_argnums=(0, 1))
+def _step(
+    first: Array,
+    second: Array,
+    scores: Array,
+    coordinates: Array,
+    beta1: Array,
+    beta2: Array,
+    eps: Array,
+    decay1: Array,
+    decay2: Array,
+) -> tuple[Array, Array, Array]:
+    """Both moments [R, J] after a gradient of scores [R, E], and the edges' move [R, E] for a learning rate of 1."""
+    gradient = scores @ coordinates
+    first = beta1 * first + (1 - beta1) * gradient
+    second = beta2 * second + (1 - beta2) * gradient**2
+    direction = first / (1 - decay1) / (jnp.sqrt(second / (1 - decay2)) + eps)
+    return first, second, direction @ coordinates.T

@@ -59,5 +59,6 @@ def run(arguments: argparse.Namespace) -> int:
 
         record = study.reproduce(work, out, processes=arguments.jobs, tell=tell)
     print(table.terminal(record))
-    print(f"Table: {out / 'claims.md'}")
+    if work.whole:
+        print(f"Table: {out / 'claims.md'}")
     return 0

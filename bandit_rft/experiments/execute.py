@@ -8,11 +8,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+import jax
+
 from bandit_rft.experiments.outcomes import Outcome, Results
 from bandit_rft.experiments.tier import Job, Tier
 from bandit_rft.runs import to_json, write_atomically
 
 OUTCOME = "outcome.npz"
+# Runs of a process between clearings of its compiled programs: a system lets a process map some 65,000 pieces of memory,
+# and a hundred runs of different shapes use them up.
+_KEPT = 8
+_since_cleared = 0
 
 # (runs done, runs in all, the newest, its seconds)
 Progress = Callable[[int, int, Job, float], None]
@@ -77,4 +83,9 @@ def _one(tier: Tier, job: Job, out: Path) -> float:
     described = {"tier": tier.name, "setting": job.setting.to_json(), "unit": job.unit.name, "place": job.unit.place}
     write_atomically(folder / "setting.json", to_json(described | {"seeds": tier.seeds, "rounds": tier.rounds}))
     tier.run(job.setting, job.unit, folder).write(folder / OUTCOME)
+    global _since_cleared
+    _since_cleared += 1
+    if _since_cleared == _KEPT:
+        jax.clear_caches()
+        _since_cleared = 0
     return time.monotonic() - start

@@ -29,11 +29,13 @@ class Plan:
         tier: as it will be run, its seeds replaced where asked.
         claims: that are judged.
         experiments: whose runs they need.
+        whole: whether these are all claims that the tier can decide.
     """
 
     tier: Any
     claims: Sequence[Claim]
     experiments: Sequence[Experiment]
+    whole: bool
 
     def text(self, done: int | None = None, jobs: Sequence[Job] | None = None, processes: int = 1) -> str:
         """How many runs, how long and how much disk: of the jobs, or of what is counted without choosing questions."""
@@ -83,7 +85,7 @@ def planned(tier: str, *, only: Sequence[str] = (), seeds: int | None = None, qu
     kept = [claim for claim in wanted or known.values() if tier in claim.tiers]
     experiments = list(dict.fromkeys(id(one) for claim in kept for one in claim.experiments))
     by_id = {id(one): one for claim in kept for one in claim.experiments}
-    return Plan(chosen, kept, [by_id[key] for key in experiments])
+    return Plan(chosen, kept, [by_id[key] for key in experiments], whole=not only)
 
 
 def reproduce(
@@ -115,8 +117,9 @@ def reproduce(
         results = execute(work.tier, jobs, folder.path, processes=processes, progress=tell)
         judged = judge_all(work.claims, results)
         record = record_of(work, judged)
-        write_atomically(folder.path / RESULT, to_json(record))
-        write_atomically(folder.path / "claims.md", table.markdown([record]))
+        if work.whole:  # some claims alone share no correction with the others, and are no table of the tier
+            write_atomically(folder.path / RESULT, to_json(record))
+            write_atomically(folder.path / "claims.md", table.markdown([record]))
         folder.amend_manifest(finished=now())
     return record
 

@@ -68,7 +68,6 @@ def terminal(record: Mapping[str, Any]) -> str:
     for claim in record["claims"]:
         lines.append(f"{claim['id']}: {claim['verdict']}. {claim['statement']}")
         for label, one in claim["strata"].items():
-            lines.append(
-                f"    {label}: {number(one['effect'])} {interval(one['interval'])}, {one['units']} units, {one['verdict']}"
-            )
+            shown = f"{number(one['effect'])} {interval(one['interval'])}"
+            lines.append(f"    {label}: {shown}, {one['units']} units, {one['verdict']}")
     return "\n".join(lines)

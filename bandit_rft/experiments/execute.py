@@ -15,8 +15,8 @@ from bandit_rft.experiments.tier import Job, Tier
 from bandit_rft.runs import to_json, write_atomically
 
 OUTCOME = "outcome.npz"
-# Runs of a process between clearings of its compiled programs: a system lets a process map some 65,000 pieces of memory,
-# and a hundred runs of different shapes use them up.
+# Runs of a process between clearings of its compiled programs: a process may map some 65,000 pieces of memory, and a
+# hundred runs of different shapes use them up.
 _KEPT = 8
 _since_cleared = 0
 

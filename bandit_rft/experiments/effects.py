@@ -15,6 +15,8 @@ from scipy import stats
 
 from bandit_rft.errors import InputError
 
+MOST_UNITS = 100_000  # more than that are no advice
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -59,10 +61,17 @@ class Effect:
         if not math.isfinite(self.standard_error) or not distance > 0:
             return None
         spread = self.standard_error * math.sqrt(self.units)
-        for units in range(max(2, self.units), 100_000):
-            if spread / math.sqrt(units) * stats.t.ppf((1 + confidence) / 2, units - 1) <= distance:
-                return units
-        return None
+
+        def wide(units: int) -> bool:
+            return spread / math.sqrt(units) * float(stats.t.ppf((1 + confidence) / 2, units - 1)) > distance
+
+        low, high = max(2, self.units), MOST_UNITS
+        if wide(high):
+            return None
+        while low < high:  # the half-width falls as units are added
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if wide(middle) else (low, middle)
+        return low
 
 
 def mean_effect(values: Sequence[float] | np.ndarray) -> Effect:

@@ -17,7 +17,7 @@ LAYERS = {
         {"signals", "objectives", "verifiers"}, {"policies"}, {"arms"}, {"learners"},
         {"history"}, {"loop"},
         {"regret"}, {"theory"}, {"summarize", "verdict"}, {"runs"}, {"run_law"},
-        {"sweep"}, {"presets"}, {"plots"}, {"reports"},
+        {"sweep", "experiments"}, {"presets"}, {"plots"}, {"reports"},
         {"cli"},  # the composition root: it alone may import anything
     ],
     "llm_bridge": [

@@ -18,7 +18,19 @@ from bandit_rft.errors import InputError, ModelWarning, SweepWarning
 from bandit_rft.runs import stopping
 
 COMMANDS = (
-    *("demo", "simulate", "theory", "finetune", "evaluate", "measure", "predict", "show", "report", "export"),
+    *(
+        "demo",
+        "simulate",
+        "theory",
+        "finetune",
+        "evaluate",
+        "measure",
+        "predict",
+        "show",
+        "report",
+        "export",
+        "reproduce",
+    ),
     *("figures", "models"),
 )
 

@@ -1,0 +1,64 @@
+"""`bandit-rft reproduce`: the papers' claims, judged by runs at a tier."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from bandit_rft.cli.options import count
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's parser."""
+    parser = subparsers.add_parser(
+        "reproduce",
+        help="judge the papers' claims by runs, from tables to large models",
+        description="Plan the runs that the claims of a tier need, run what is missing, judge each claim with its "
+        "interval, and write the table. Killed, the same command goes on.",
+    )
+    parser.add_argument(
+        "--tier",
+        default="simulation",
+        help="simulation (tables, a minute), tiny (embedded models, hours), small (SmolLM2-135M-Instruct) or paper (1 "
+        "billion weights, a GPU) (default: simulation)",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="CLAIM",
+        help="judge this claim alone, such as A3; repeatable (default: all)",
+    )
+    parser.add_argument("--seeds", type=count, help="of each run (default: the tier's)")
+    parser.add_argument("--jobs", type=count, default=1, help="runs side by side, each in its process (default: 1)")
+    parser.add_argument("--quick", action="store_true", help="of --tier tiny, a part of an hour or two (default: off)")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and run nothing (default: off)")
+    parser.add_argument("--out", metavar="RUN", help="run folder (default: runs/reproduce-TIER)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plan, run, judge, and print the table."""
+    from bandit_rft.cli import checkout
+    from bandit_rft.runs.progress import ProgressLine
+
+    study = checkout.load("simulations.reproduction.reproduce", "bandit-rft reproduce")
+    table = checkout.load("simulations.reproduction.table", "bandit-rft reproduce")
+    work = study.planned(arguments.tier, only=arguments.only, seeds=arguments.seeds, quick=arguments.quick)
+    if arguments.dry_run:
+        print(work.text(processes=arguments.jobs))
+        return 0
+    out = Path(arguments.out or f"runs/reproduce-{work.tier.name}")
+    start = time.monotonic()
+    with ProgressLine(f"reproducing {work.tier.name}", unit="runs", quantity="seconds of the newest") as line:
+
+        def tell(done: int, total: int, job: Any, seconds: float) -> None:
+            line(done, total, seconds, time.monotonic() - start)
+
+        record = study.reproduce(work, out, processes=arguments.jobs, tell=tell)
+    print(table.terminal(record))
+    if work.whole:
+        print(f"Table: {out / 'claims.md'}")
+    return 0

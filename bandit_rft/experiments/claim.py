@@ -1,0 +1,183 @@
+"""A claim, registered before its runs, and the judgement of it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bandit_rft.errors import InputError
+from bandit_rft.experiments.effects import Effect, holm
+from bandit_rft.experiments.experiment import Experiment
+from bandit_rft.experiments.outcomes import Results
+
+Direction = Literal["above", "below", "within"]
+LEVEL = 0.05  # family-wise, over all claims that are judged together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A statement with the test that decides on it.
+
+    Attributes:
+        id: such as "A3"; unique.
+        statement: what is claimed, as a sentence.
+        source: who claims it.
+        experiments: whose runs it needs.
+        effect: what `measure` gives, with its unit, as a phrase.
+        measure: outcomes -> the effect by stratum (the crossed values, in words).
+        direction: "above" or "below" the threshold, or "within" the margin around 0.
+        threshold: of "above" and "below".
+        margin: effects of at most this size count as none; None: every effect counts.
+        expected: what theory predicts for the effect by stratum, or None where no law holds.
+        tiers: those at which it can be decided.
+
+    Raises:
+        InputError: "within" without a margin, or a margin that is not positive.
+    """
+
+    id: str
+    statement: str
+    source: str
+    experiments: tuple[Experiment, ...]
+    effect: str
+    measure: Callable[[Results], Mapping[str, Effect]]
+    direction: Direction
+    threshold: float = 0.0
+    margin: float | None = None
+    expected: Callable[[], Mapping[str, float]] | None = None
+    tiers: tuple[str, ...] = ("simulation", "tiny", "small", "paper")
+
+    def __post_init__(self) -> None:
+        if self.margin is None and self.direction == "within":
+            raise InputError(f"Claim {self.id} says within, and no margin: give one.")
+        if self.margin is not None and not self.margin > 0:
+            raise InputError(f"Claim {self.id} has the margin {self.margin}: give a number above 0.")
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a claim's file: a result that was judged by another text of it is void."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """The verdict on a claim, or on one stratum of it.
+
+    Attributes:
+        verdict: "supported", "refuted", "equivalent" (of no more than the margin), "mixed" (strata differ) or
+            "underpowered".
+        effect, interval: the estimate with its 95% interval; None for a claim of several strata.
+        p_value: adjusted, of the verdict's own test; None where it is underpowered or mixed.
+        needed: units that would decide an underpowered one, were the estimate and the spread to stay; None otherwise.
+        expected: what theory predicts, or None.
+        strata: by name, of a whole claim.
+    """
+
+    verdict: str
+    effect: Effect | None = None
+    interval: tuple[float, float] | None = None
+    p_value: float | None = None
+    needed: int | None = None
+    expected: float | None = None
+    strata: Mapping[str, Judgement] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        found: dict[str, Any] = {"verdict": self.verdict}
+        if self.effect is not None and self.interval is not None:
+            found |= {
+                "effect": self.effect.value,
+                "interval": [end if math.isfinite(end) else None for end in self.interval],
+                "units": self.effect.units,
+            }
+        found |= {
+            name: value for name in ("p_value", "needed", "expected") if (value := getattr(self, name)) is not None
+        }
+        if self.strata is not None:
+            found["strata"] = {name: one.to_json() for name, one in self.strata.items()}
+        return found
+
+
+def _tests(claim: Claim, effect: Effect) -> dict[str, float]:
+    """verdict -> one-sided p-value of the test that would give it."""
+    found: dict[str, float] = {}
+    if claim.direction == "above":
+        found = {"supported": effect.above(claim.threshold), "refuted": effect.below(claim.threshold)}
+    elif claim.direction == "below":
+        found = {"supported": effect.below(claim.threshold), "refuted": effect.above(claim.threshold)}
+    if claim.margin is not None:
+        # Two one-sided tests (Schuirmann 1987): beyond neither end of the margin.
+        found["equivalent"] = max(effect.above(-claim.margin), effect.below(claim.margin))
+        if claim.direction == "within":
+            found["refuted"] = 2 * min(effect.above(claim.margin), effect.below(-claim.margin))
+    return found
+
+
+def judge_all(claims: Sequence[Claim], results: Results) -> dict[str, Judgement]:
+    """By claim, its judgement; the level of 5% is kept over all tests of all of them (Holm)."""
+    measured = {claim.id: claim.measure(results) for claim in claims}
+    tests = [
+        (claim.id, stratum, verdict, p)
+        for claim in claims
+        for stratum, effect in measured[claim.id].items()
+        for verdict, p in _tests(claim, effect).items()
+    ]
+    adjusted = holm([p for *_, p in tests])
+    decided: dict[tuple[str, str], dict[str, float]] = {}
+    for (name, stratum, verdict, _), p in zip(tests, adjusted, strict=True):
+        if p < LEVEL:
+            decided.setdefault((name, stratum), {})[verdict] = p
+    found = {}
+    for claim in claims:
+        expected = {} if claim.expected is None else claim.expected()
+        strata = {
+            stratum: _stratum(claim, effect, decided.get((claim.id, stratum), {}), expected.get(stratum))
+            for stratum, effect in measured[claim.id].items()
+        }
+        if not strata:
+            raise InputError(f"Claim {claim.id} has no effect to judge: run its experiments first.")
+        found[claim.id] = _whole(strata)
+    return found
+
+
+def judge(claim: Claim, results: Results) -> Judgement:
+    """The judgement of one claim alone."""
+    return judge_all([claim], results)[claim.id]
+
+
+def _stratum(claim: Claim, effect: Effect, decided: Mapping[str, float], expected: float | None) -> Judgement:
+    # What is smaller than the margin counts as nothing, even where it is surely not 0.
+    verdict = next((name for name in ("equivalent", "supported", "refuted") if name in decided), "underpowered")
+    needed = None
+    if verdict == "underpowered":
+        away = [abs(effect.value - claim.threshold)] if claim.direction != "within" else []
+        if claim.margin is not None:
+            away.append(abs(abs(effect.value) - claim.margin))
+        needed = effect.units_needed(max(away))
+    return Judgement(
+        verdict=verdict,
+        effect=effect,
+        interval=effect.interval(),
+        p_value=decided.get(verdict),
+        needed=needed,
+        expected=expected,
+    )
+
+
+def _whole(strata: Mapping[str, Judgement]) -> Judgement:
+    if len(strata) == 1:
+        only = next(iter(strata.values()))
+        return Judgement(**{**vars(only), "strata": dict(strata)})
+    verdicts = {one.verdict for one in strata.values()}
+    known = verdicts - {"underpowered"}
+    if len(known) > 1:
+        verdict = "mixed"
+    elif len(verdicts) == 1:
+        (verdict,) = verdicts
+    else:
+        verdict = "underpowered"
+    return Judgement(verdict=verdict, strata=dict(strata))

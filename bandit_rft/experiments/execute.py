@@ -1,0 +1,91 @@
+"""Runs what is missing of a plan, in this process or in several side by side."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import jax
+
+from bandit_rft.experiments.outcomes import Outcome, Results
+from bandit_rft.experiments.tier import Job, Tier
+from bandit_rft.runs import to_json, write_atomically
+
+OUTCOME = "outcome.npz"
+# Runs of a process between clearings of its compiled programs: a process may map some 65,000 pieces of memory, and a
+# hundred runs of different shapes use them up.
+_KEPT = 8
+_since_cleared = 0
+
+# (runs done, runs in all, the newest, its seconds)
+Progress = Callable[[int, int, Job, float], None]
+
+
+def folder_of(out: Path, job: Job) -> Path:
+    """Where a run's files are, under the folder of the whole."""
+    return out / "runs" / job.digest
+
+
+def missing(out: Path, jobs: Sequence[Job]) -> list[Job]:
+    """The runs that have no outcome yet."""
+    return [job for job in jobs if not (folder_of(out, job) / OUTCOME).exists()]
+
+
+def execute(
+    tier: Tier, jobs: Sequence[Job], out: Path, *, processes: int = 1, progress: Progress | None = None
+) -> Results:
+    """Run what is missing, and read all outcomes.
+
+    Args:
+        tier: it must be picklable where processes > 1.
+        jobs: of `plan`.
+        out: a folder; runs/DIGEST holds each run. Killed, the same call goes on.
+        processes: runs side by side, each in a process of its own; the outcomes do not depend on it.
+        progress: told after each run.
+
+    Raises:
+        InputError: of a run that cannot be made; those that were done stay.
+    """
+    todo = missing(out, jobs)
+    done = 0
+
+    def tell(job: Job, seconds: float) -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, len(todo), job, seconds)
+
+    if processes == 1:
+        for job in todo:
+            tell(job, _one(tier, job, out))
+    elif todo:
+        # Spawned, not forked: JAX holds threads, which a fork would lose.
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+            running: dict[Future[float], Job] = {pool.submit(_one, tier, job, out): job for job in todo}
+            try:
+                for future in as_completed(running):
+                    tell(running[future], future.result())
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    found = {(job.setting, job.unit.name): Outcome.read(folder_of(out, job) / OUTCOME) for job in jobs}
+    return Results(found, tier.levels)
+
+
+def _one(tier: Tier, job: Job, out: Path) -> float:
+    """Run one job into its folder; returns its seconds."""
+    start = time.monotonic()
+    folder = folder_of(out, job)
+    folder.mkdir(parents=True, exist_ok=True)
+    described = {"tier": tier.name, "setting": job.setting.to_json(), "unit": job.unit.name, "place": job.unit.place}
+    write_atomically(folder / "setting.json", to_json(described | {"seeds": tier.seeds, "rounds": tier.rounds}))
+    tier.run(job.setting, job.unit, folder).write(folder / OUTCOME)
+    global _since_cleared
+    _since_cleared += 1
+    if _since_cleared == _KEPT:
+        jax.clear_caches()
+        _since_cleared = 0
+    return time.monotonic() - start

@@ -1,0 +1,122 @@
+"""What is run: a run's design choices, and experiments that change one of them at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bandit_rft.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One run's design choices. As it stands it is the minimalist configuration of arXiv 2601.14599.
+
+    Attributes:
+        signal: of `bandit_rft.signals`.
+        rollouts: responses per question and round that are learned from, G.
+        extra_rollouts: more, which enter the signal's mean and spread alone.
+        reward_wrong: reward of a wrong response; -1: negative rewards.
+        questions: per round, B, all different.
+        score_window: last scores of a question that give its mean and spread; None: this round's.
+        optimizer: "sgd", whose step is in units of 1/kappa, or "adamw", whose step is the learning rate.
+        step: of the optimiser.
+        p0: bin of the training question's Pass@1 before training, by the tier's name for it.
+        model: the base model, or on a table the kind of policy.
+        task: where the questions come from.
+    """
+
+    signal: str = "raw"
+    rollouts: int = 1
+    extra_rollouts: int = 0
+    reward_wrong: float = 0.0
+    questions: int = 1
+    score_window: int | None = None
+    optimizer: str = "sgd"
+    step: float = 0.2
+    p0: str = "0.25"
+    model: str = ""
+    task: str = ""
+
+    @property
+    def pulls(self) -> int:
+        """Responses that are generated each round."""
+        return self.questions * (self.rollouts + self.extra_rollouts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return dataclasses.asdict(self)
+
+
+# By factor, its levels at a tier; each changes fields of `Setting` that go together.
+Levels = Mapping[str, tuple[Mapping[str, Any], ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A question about design choices, as conditions that are compared; the same object at every tier.
+
+    Attributes:
+        name: short; claims name it.
+        question: what it asks, as a sentence.
+        base: the setting that all conditions start from.
+        conditions: name -> the fields of `Setting` that it changes.
+        strata: factors, such as "optimiser", at whose levels every condition is run, and its answer given apart.
+        pooled: factors, such as "base model", at whose levels every condition is run, and its answer given together.
+
+    What levels a factor has is the tier's to say; one that it does not know has a single level that changes nothing.
+
+    Raises:
+        InputError: no condition, or a field that `Setting` lacks.
+    """
+
+    name: str
+    question: str
+    conditions: Mapping[str, Mapping[str, Any]]
+    base: Setting = Setting()
+    strata: tuple[str, ...] = ()
+    pooled: tuple[str, ...] = ("base model", "task")
+
+    def __post_init__(self) -> None:
+        if not self.conditions:
+            raise InputError(f"Experiment {self.name} has no condition: give at least one.")
+        known = {entry.name for entry in dataclasses.fields(Setting)}
+        strange = sorted({name for changes in self.conditions.values() for name in changes} - known)
+        if strange:
+            raise InputError(
+                f"Experiment {self.name} changes {strange[0]!r}, which no setting has: choose of "
+                f"{', '.join(sorted(known))}."
+            )
+
+    def setting(self, condition: str, level: Mapping[str, Any] | None = None) -> Setting:
+        """The setting of a condition at a level of the factors; what it changes itself goes before.
+
+        Raises:
+            InputError: no such condition.
+        """
+        if condition not in self.conditions:
+            raise InputError(
+                f"Experiment {self.name} has no condition {condition!r}: choose of {', '.join(self.conditions)}."
+            )
+        return dataclasses.replace(self.base, **{**(level or {}), **self.conditions[condition]})
+
+    def settings(self, levels: Levels) -> list[Setting]:
+        """Of every condition at every level, each once."""
+        found = [
+            self.setting(name, stratum | pool)
+            for stratum in combined(levels, self.strata)
+            for pool in combined(levels, self.pooled)
+            for name in self.conditions
+        ]
+        return list(dict.fromkeys(found))
+
+
+def combined(levels: Levels, factors: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Every combination of the factors' levels, as fields of `Setting`."""
+    return [
+        {name: value for level in chosen for name, value in level.items()}
+        for chosen in itertools.product(*(levels.get(factor, ({},)) for factor in factors))
+    ]

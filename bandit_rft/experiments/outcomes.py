@@ -1,0 +1,162 @@
+"""What a run showed, as arrays that claims are judged by."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandit_rft.errors import InputError
+from bandit_rft.experiments.effects import Effect, difference, mean_effect
+from bandit_rft.experiments.experiment import Experiment, Levels, Setting, combined
+from bandit_rft.runs import write_atomically
+
+_ARRAYS = ("train", "evaluated", "test")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """The course of S seeds of one setting on one unit.
+
+    Attributes:
+        train: float64 [S, T], Pass@1 on what is trained: exact on a table, the round's mean reward on a model.
+        evaluated: int64 [E], updates done before each evaluation on test questions; empty where there are none.
+        test: float64 [S, E], Pass@1 on the test questions.
+        noise: variance of an entry of `test` that comes from drawing its responses and questions alone, not from the
+            run: binomial, p(1 - p)/n.
+        p0: Pass@1 before training, of fresh responses.
+        pulls: responses generated in a round.
+    """
+
+    train: np.ndarray
+    evaluated: np.ndarray
+    test: np.ndarray
+    p0: float
+    pulls: int
+    noise: float = 0.0
+
+    def write(self, path: Path) -> None:
+        """As an .npz file, whole or not at all."""
+        buffer = io.BytesIO()
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
+        np.savez_compressed(buffer, p0=self.p0, pulls=self.pulls, noise=self.noise, **arrays)
+        write_atomically(path, buffer.getvalue())
+
+    @classmethod
+    def read(cls, path: Path) -> Outcome:
+        """What `write` wrote. Raises InputError where it is something else."""
+        try:
+            with np.load(path, allow_pickle=False) as held:
+                numbers = {"p0": float(held["p0"]), "pulls": int(held["pulls"]), "noise": float(held["noise"])}
+                return cls(**{name: held[name] for name in _ARRAYS}, **numbers)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path} is no outcome of a run: remove its folder, and it is run again.") from error
+
+    def final_train(self, last: int = 20) -> np.ndarray:
+        """float64 [S], mean training Pass@1 of the last rounds."""
+        return self.train[:, -last:].mean(axis=1)
+
+    def final_test(self) -> np.ndarray:
+        """float64 [S], test Pass@1 after the last round; NaN where it was not measured."""
+        return self.test[:, -1] if self.evaluated.size else np.full(self.train.shape[0], np.nan)
+
+    def gain(self) -> np.ndarray:
+        """float64 [S], test Pass@1 after the last round less that before the first."""
+        return self.final_test() - (self.test[:, 0] if self.evaluated.size else np.nan)
+
+    def largest_drop(self) -> np.ndarray:
+        """float64 [S], of test Pass@1 from a running maximum."""
+        if not self.evaluated.size:
+            return np.full(self.train.shape[0], np.nan)
+        return (np.maximum.accumulate(self.test, axis=1) - self.test).max(axis=1)
+
+    def collapsed(self) -> np.ndarray:
+        """bool [S]: test Pass@1 ends below its start by two standard errors of the evaluations."""
+        return self.gain() < -2 * np.sqrt(2 * self.noise)
+
+    def learnt(self, level: float = 0.5) -> np.ndarray:
+        """bool [S]: training Pass@1 ends above a level."""
+        return self.final_train() > level
+
+    def seed_variance(self) -> float:
+        """Variance over seeds of the final test Pass@1 without that of its evaluation; at least 0."""
+        return max(0.0, float(self.final_test().var(ddof=1)) - self.noise)
+
+
+Statistic = Callable[[Outcome], np.ndarray]
+
+
+class Results:
+    """The outcomes of a tier's runs, by setting and unit.
+
+    Args:
+        found: (setting, unit) -> outcome.
+        levels: of the tier.
+    """
+
+    def __init__(self, found: Mapping[tuple[Setting, str], Outcome], levels: Levels) -> None:
+        self._found, self._levels = dict(found), levels
+
+    def strata(self, experiment: Experiment) -> dict[str, dict[str, Any]]:
+        """label -> fields of `Setting`, of the combinations of the experiment's strata."""
+        return {
+            ", ".join(f"{name} {value}" for name, value in fields.items()) or "all": fields
+            for fields in combined(self._levels, experiment.strata)
+        }
+
+    def outcomes(self, experiment: Experiment, condition: str, stratum: Mapping[str, Any]) -> dict[str, Outcome]:
+        """unit -> outcome of a condition, over all pooled levels; empty where the tier has no unit for it."""
+        settings = {
+            experiment.setting(condition, {**pool, **stratum}) for pool in combined(self._levels, experiment.pooled)
+        }
+        return {unit: outcome for (setting, unit), outcome in self._found.items() if setting in settings}
+
+    def values(
+        self, experiment: Experiment, condition: str, stratum: Mapping[str, Any], statistic: Statistic
+    ) -> np.ndarray:
+        """float64, one number per unit: the mean over its seeds. With a single unit, its seeds are the units."""
+        found = self.outcomes(experiment, condition, stratum)
+        return _by_unit([np.asarray(statistic(one), np.float64) for one in found.values()])
+
+    def level(self, experiment: Experiment, condition: str, statistic: Statistic) -> dict[str, Effect]:
+        """By stratum, the mean of a statistic; strata that the tier has no unit for are left out."""
+        return _effects(
+            {
+                label: self.values(experiment, condition, stratum, statistic)
+                for label, stratum in self.strata(experiment).items()
+            }
+        )
+
+    def paired(self, experiment: Experiment, condition: str, control: str, statistic: Statistic) -> dict[str, Effect]:
+        """By stratum, the mean of condition minus control on the same unit with the same seeds."""
+        found = {}
+        for label, stratum in self.strata(experiment).items():
+            left, right = (self.outcomes(experiment, name, stratum) for name in (condition, control))
+            both = [(left[unit], right[unit]) for unit in left if unit in right]
+            found[label] = _by_unit(
+                [np.asarray(statistic(a), np.float64) - np.asarray(statistic(b), np.float64) for a, b in both]
+            )
+        return _effects(found)
+
+    def apart(self, experiment: Experiment, condition: str, control: str, statistic: Statistic) -> dict[str, Effect]:
+        """By stratum, the mean of condition less that of control, whose units are different ones."""
+        found = {}
+        for label, stratum in self.strata(experiment).items():
+            left, right = (self.values(experiment, name, stratum, statistic) for name in (condition, control))
+            if np.isfinite(left).any() and np.isfinite(right).any():
+                found[label] = difference(left, right)
+        return found
+
+
+def _effects(values: Mapping[str, np.ndarray]) -> dict[str, Effect]:
+    return {label: mean_effect(of_units) for label, of_units in values.items() if np.isfinite(of_units).any()}
+
+
+def _by_unit(values: Sequence[np.ndarray]) -> np.ndarray:
+    if len(values) == 1:
+        return values[0]
+    return np.array([np.mean(of_seeds) for of_seeds in values])

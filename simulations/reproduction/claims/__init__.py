@@ -1,0 +1,33 @@
+"""One claim a file, each with its test, written before the runs that decide on it: to add one is to add a file.
+
+A file defines `CLAIM`. Changing it voids the result that was judged by it, since results carry its digest.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from bandit_rft.errors import InputError
+from bandit_rft.experiments import Claim, digest_of
+
+HERE = Path(__file__).parent
+
+
+def claims() -> dict[str, Claim]:
+    """id -> claim, of every file in this folder, in the order of their names."""
+    found: dict[str, Claim] = {}
+    for path in sorted(HERE.glob("[!_]*.py")):
+        claim = importlib.import_module(f"{__name__}.{path.stem}").CLAIM
+        if claim.id in found:
+            raise InputError(f"Two claims are called {claim.id}: give {path.name} another id.")
+        found[claim.id] = claim
+    return found
+
+
+def digests() -> dict[str, str]:
+    """id -> digest of the claim's file."""
+    return {
+        importlib.import_module(f"{__name__}.{path.stem}").CLAIM.id: digest_of(path)
+        for path in sorted(HERE.glob("[!_]*.py"))
+    }

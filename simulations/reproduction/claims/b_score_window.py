@@ -1,0 +1,15 @@
+"""B: the last eight scores of a question in place of a group of eight; only the newest response is learned from."""
+
+from bandit_rft.experiments import Claim, Outcome
+from simulations.reproduction.experiments import score_window
+
+CLAIM = Claim(
+    id="B window",
+    statement="One rollout with a window of its question's last 8 scores does as well as a group of 8.",
+    source="arXiv 2601.22532",
+    experiments=(score_window,),
+    effect="training Pass@1, mean of the last 20 rounds, window less group",
+    measure=lambda results: results.paired(score_window, "GRPO, window of 8", "GRPO, 8 rollouts", Outcome.final_train),
+    direction="within",
+    margin=0.03,
+)

@@ -1,0 +1,118 @@
+"""The experiments: from the minimalist configuration upwards, one design choice at a time.
+
+Each condition is compared with a parent that differs from it in one choice; a group-normalised signal needs a group, so
+its parent is the raw reward of a group of the same size: what isolates the signal.
+"""
+
+from __future__ import annotations
+
+from bandit_rft.experiments import Experiment, Setting
+
+MINIMALIST = Setting()
+G = 8  # rollouts of a group, where one is needed
+
+minimalist = Experiment(
+    name="minimalist",
+    question="What does one example, one rollout per round and the raw reward achieve?",
+    conditions={"minimalist": {}},
+    strata=("world", "optimiser"),
+)
+advantage = Experiment(
+    name="advantage",
+    question="Does a group-normalised advantage change training, generalisation or their stability?",
+    conditions={
+        "raw, one rollout": {},
+        "raw, 8 rollouts": {"rollouts": G},
+        "GRPO, 8 rollouts": {"rollouts": G, "signal": "grpo"},
+    },
+    strata=("world", "optimiser"),
+)
+rollouts = Experiment(
+    name="rollouts",
+    question="Do more rollouts per round help, at equal rounds?",
+    conditions={
+        "raw, 1": {},
+        "raw, 4": {"rollouts": 4},
+        "raw, 8": {"rollouts": G},
+        "raw, 16": {"rollouts": 16},
+        "GRPO, 4": {"rollouts": 4, "signal": "grpo"},
+        "GRPO, 8": {"rollouts": G, "signal": "grpo"},
+        "GRPO, 16": {"rollouts": 16, "signal": "grpo"},
+    },
+    strata=("world", "optimiser"),
+)
+reward_design = Experiment(
+    name="reward design",
+    question="Does a reward of -1 for wrong responses make training fail?",
+    conditions={"wrong earns 0": {}, "wrong earns -1": {"reward_wrong": -1.0}},
+    strata=("world", "optimiser", "difficulty"),
+)
+difficulty = Experiment(
+    name="difficulty",
+    question="Do extremely hard examples fail to generalise?",
+    conditions={"p0 about .25": {"p0": "0.25"}, "p0 about .01": {"p0": "0.01"}},
+    strata=("world", "optimiser"),
+)
+base_model = Experiment(
+    name="base model",
+    question="How much of the result is the base model's?",
+    conditions={"minimalist": {}},
+    strata=("optimiser", "base model"),
+    pooled=("task",),
+)
+extra_samples = Experiment(
+    name="extra samples",
+    question="Do more samples for the baseline alone replace rollouts to learn from?",
+    conditions={
+        "raw, one rollout": {},
+        "GRPO, 1 and 7 more": {"signal": "grpo", "extra_rollouts": 7},
+        "GRPO, 8 rollouts": {"rollouts": G, "signal": "grpo"},
+    },
+    strata=("world", "optimiser"),
+)
+score_window = Experiment(
+    name="score window",
+    question="Do the last scores of a question replace a group?",
+    conditions={
+        "raw, one rollout": {},
+        "GRPO, window of 8": {"signal": "grpo", "score_window": 8},
+        "GRPO, 8 rollouts": {"rollouts": G, "signal": "grpo"},
+    },
+    strata=("world", "optimiser"),
+)
+group_sizes = Experiment(
+    name="group sizes",
+    question="Does the mean path of GRPO depend on the size of its groups?",
+    conditions={
+        f"p0 = .{p0[2:]}, G = {g}": {"signal": "grpo", "rollouts": g, "p0": p0, "step": 0.2}
+        for p0 in ("0.02", "0.25")
+        for g in (2, 16, 64)
+    },
+    strata=("world",),
+)
+exponents = Experiment(
+    name="exponents",
+    question="What exponent has the sigmoid that is fitted to a mean reward curve?",
+    conditions={
+        "raw": {"p0": "0.05", "step": 0.2},
+        "GRPO, 8 rollouts": {"p0": "0.05", "step": 0.2, "signal": "grpo", "rollouts": G},
+        "MaxRL, 8 rollouts": {"p0": "0.05", "step": 0.2, "signal": "maxrl_centred", "rollouts": G},
+    },
+    strata=("world",),
+)
+
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        minimalist,
+        advantage,
+        rollouts,
+        reward_design,
+        difficulty,
+        base_model,
+        extra_samples,
+        score_window,
+        group_sizes,
+        exponents,
+    )
+}

@@ -1,0 +1,242 @@
+"""Settings on language models: which questions they are trained on, how, and what is measured along the rounds.
+
+Questions are chosen by a rule that was written before any run: of the first `scanned` training questions, each with
+`scan_samples` responses, the first `per_bin` whose share of right ones lies in the bin. Their p0 is then measured again
+with fresh responses, because a share that was looked at is biased towards its bin.
+
+The step of "sgd" is in units of 1/kappa, where kappa is the median over the questions of the bin at a quarter: one step
+for a model and task, as one would choose it, so that a harder question is not given a larger one.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from bandit_rft.errors import InputError
+from bandit_rft.experiments import Outcome, Setting, Unit
+from bandit_rft.keys import as_key
+from bandit_rft.runs import read_json, to_json, write_atomically
+from llm_bridge import FineTune, LanguageModel, QuestionArms, finetune, load_model, measure
+from llm_bridge.bandits.question_arms import verifier_of
+from llm_bridge.bandits.token_arms import TokenQuestionArms, speaks_tiny
+from llm_bridge.data import datasets
+from llm_bridge.measuring.evaluate import evaluate
+from llm_bridge.training.evaluators import Evaluator
+
+# [low, high) of the share of right responses in the scan, by a bin's name.
+BINS = {
+    "0.5": (0.35, 0.65),
+    "0.25": (0.15, 0.35),
+    "0.05": (0.03, 0.08),
+    "0.01": (0.005, 0.02),
+    "0.001": (0.0, 0.002),
+}
+MEDIUM = "0.25"
+SCAN_KEY, AGAIN_KEY, KAPPA_KEY, RUN_KEY = 401, 402, 403, 404
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageTier:
+    """Models, tasks and sizes of a study.
+
+    Attributes:
+        models, tasks: what "base model" and "task" range over; names as `load_model` and `datasets.load` take them.
+        bins: of "difficulty", names of `BINS`.
+        optimisers: (optimizer, step) of "optimiser".
+        seeds, rounds: of each run.
+        per_bin: questions of each bin of each model and task.
+        scanned, scan_samples: training questions that are scanned, and responses to each.
+        fresh: responses behind a chosen question's p0 and kappa.
+        pool: training questions that a setting of several per round draws from.
+        test_questions: evaluated with one response each, as the papers do; 0: none.
+        evaluate_every: rounds between those evaluations.
+        max_tokens: longest response.
+        batch: responses sampled together in scans and evaluations.
+        load, learn: more for `load_model` and for `FineTune`.
+        seconds_a_round: (of a seed's round, and of each of its pulls), CPU-seconds, measured.
+    """
+
+    name: str
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    bins: tuple[str, ...]
+    optimisers: tuple[tuple[str, float], ...]
+    seeds: int
+    rounds: int
+    per_bin: int
+    scanned: int
+    scan_samples: int
+    fresh: int
+    max_tokens: int
+    test_questions: int
+    evaluate_every: int
+    batch: int
+    seconds_a_round: tuple[float, float]
+    pool: int = 128
+    load: Mapping[str, Any] = field(default_factory=dict)
+    learn: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 1
+
+    @property
+    def levels(self) -> Mapping[str, tuple[Mapping[str, Any], ...]]:
+        """Of the factors that experiments name."""
+        return {
+            "base model": tuple({"model": model} for model in self.models),
+            "task": tuple({"task": task} for task in self.tasks),
+            "optimiser": tuple({"optimizer": name, "step": step} for name, step in self.optimisers),
+            "difficulty": tuple({"p0": name} for name in self.bins),
+        }
+
+    def planned(self, setting: Setting) -> int:
+        """How many units a setting has, where every bin is filled."""
+        if setting.questions > 1:
+            return int(setting.optimizer != "sgd")
+        return self.per_bin if setting.p0 in self.bins else 0
+
+    def units(self, setting: Setting, folder: Path) -> Sequence[Unit]:
+        """The questions of the setting's bin; of several questions per round, their pool (there kappa, and with it the
+        step of "sgd", is not defined, and there are none)."""
+        if not self.planned(setting):
+            return ()
+        named = f"{setting.model}, {setting.task}"
+        if setting.questions > 1:
+            return (Unit(f"{named}, questions 0 to {max(self.pool, setting.questions) - 1}"),)
+        found = self.chosen(setting.model, setting.task, folder)["bins"].get(setting.p0, {})
+        return [Unit(f"{named}, question {place}", int(place)) for place in found]
+
+    def chosen(self, name: str, task: str, folder: Path) -> dict[str, Any]:
+        """{"bins": bin -> {question: p0}, "kappa": of the bin at a quarter}, from the scan, which `folder` keeps.
+
+        Raises:
+            InputError: no question of the bin at a quarter, so that there is no step for "sgd".
+        """
+        path = folder / f"questions-{name.replace('/', '--')}-{task}.json"
+        if path.exists():
+            return read_json(path)
+        model = _loaded(name, tuple(sorted(self.load.items())))
+        data = datasets.load(task, "train")
+        sampled: dict[str, Any] = {"max_tokens": self.max_tokens, "batch": self.batch}
+        examples = [data.example(place) for place in range(min(self.scanned, len(data)))]
+        scan = evaluate(model, examples, key=SCAN_KEY, samples=self.scan_samples, **sampled)
+        shares = np.asarray(scan.per_question) / self.scan_samples
+        places = {
+            name: [place for place, share in enumerate(shares) if low <= share < high][: self.per_bin]
+            for name, (low, high) in BINS.items()
+            if name in {*self.bins, MEDIUM}
+        }
+        if not places[MEDIUM]:
+            raise InputError(
+                f"{name} on {task} has no question with p0 from {BINS[MEDIUM][0]} to {BINS[MEDIUM][1]} among the first "
+                f"{len(examples)}: scan more of them."
+            )
+        wanted = sorted({place for some in places.values() for place in some})
+        again = evaluate(
+            model, [examples[place] for place in wanted], key=AGAIN_KEY, samples=self.fresh, **sampled
+        ).per_question
+        p0 = dict(zip(wanted, (np.asarray(again) / self.fresh).tolist(), strict=True))
+        kappas = [self._kappa(model, examples[place], place) for place in places[MEDIUM]]
+        found = {
+            "bins": {name: {str(place): p0[place] for place in some} for name, some in places.items()},
+            "kappa": float(np.median(kappas)),
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, to_json(found))
+        return found
+
+    def _kappa(self, model: LanguageModel, example: Any, place: int) -> float:
+        return measure(
+            model,
+            example.prompt,
+            verifier_of(None, example),
+            key=jax.random.fold_in(as_key(KAPPA_KEY), place),
+            max_tokens=self.max_tokens,
+            rollouts=self.fresh,
+            batch=min(64, self.batch),
+            standard_error=False,
+        ).kappa
+
+    def run(self, setting: Setting, unit: Unit, folder: Path) -> Outcome:
+        """Fine-tune and evaluate, all seeds at once. What is left in the folder is the history and the responses: the
+        checkpoints of a run that is done are removed."""
+        model = _loaded(setting.model, tuple(sorted(self.load.items())))
+        data, test = datasets.load(setting.task, "train"), datasets.load(setting.task, "test")
+        several = setting.questions > 1
+        size = max(self.pool, setting.questions) if several else 1
+        examples = [data.example(unit.place + offset) for offset in range(size)]
+        arms = (TokenQuestionArms if speaks_tiny(model) else QuestionArms)(model, examples)
+        # folder is runs/DIGEST of the whole study, which keeps the scan.
+        chosen = {} if several else self.chosen(setting.model, setting.task, folder.parents[1])
+        step = setting.step / chosen["kappa"] if setting.optimizer == "sgd" else setting.step
+        tests = [test.example(place) for place in range(min(self.test_questions, len(test)))]
+        given: dict[str, Any] = {
+            "kl_coefficient": 0.0,
+            "gradient_clip": None,
+            "weight_decay": 0.0,
+            "max_tokens": self.max_tokens,
+            **self.learn,
+        }
+        learner = FineTune(
+            model,
+            signal=setting.signal,
+            prompts=setting.questions,
+            rollouts=setting.rollouts,
+            baseline_rollouts=setting.extra_rollouts,
+            reward_wrong=setting.reward_wrong,
+            optimizer=setting.optimizer,
+            learning_rate=step,
+            **({} if setting.score_window is None else {"window": setting.score_window}),
+            **given,
+        )
+        evaluators = [Evaluator("test", tests, every=self.evaluate_every, samples=1, batch=self.batch)] if tests else []
+        done = finetune(
+            arms,
+            learner,
+            self.rounds,
+            seeds=self.seeds,
+            key=RUN_KEY,
+            out=folder / "run",
+            evaluate=evaluators,
+            checkpoint_every=self.evaluate_every,
+            shown=False,
+        )
+        evaluated, seen = _curves(done.evaluations, self.seeds)
+        outcome = Outcome(
+            train=done.history.rewards.mean(axis=2),
+            evaluated=evaluated,
+            test=seen,
+            p0=math.nan if several else chosen["bins"][setting.p0][str(unit.place)],
+            pulls=setting.pulls,
+            noise=float((seen[:, -1] * (1 - seen[:, -1])).mean() / len(tests)) if tests else 0.0,
+        )
+        shutil.rmtree(folder / "run" / "checkpoints", ignore_errors=True)
+        return outcome
+
+    def seconds(self, setting: Setting) -> float:
+        """CPU-seconds, from costs that were measured once."""
+        fixed, each = self.seconds_a_round
+        return self.rounds * self.seeds * (fixed + each * setting.pulls)
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(name: str, how: tuple[tuple[str, Any], ...]) -> LanguageModel:
+    return load_model(name, **dict(how))
+
+
+def _curves(records: Sequence[Mapping[str, Any]], seeds: int) -> tuple[np.ndarray, np.ndarray]:
+    """(rounds [E], test Pass@1 [S, E]); before the first round one evaluation stands for all seeds."""
+    tests = [record for record in records if record["measured"] == "test"]
+    rounds = sorted({record["round"] for record in tests})
+    seen = np.full((seeds, len(rounds)), np.nan)
+    for record in tests:
+        seed = record.get("seed")
+        seen[slice(None) if seed is None else seed, rounds.index(record["round"])] = record["pass_at_1"]
+    return np.array(rounds, np.int64), seen

@@ -1,0 +1,171 @@
+"""Plans the runs of a tier, runs what is missing, judges the claims, and writes the table."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bandit_rft.errors import InputError
+from bandit_rft.experiments import Claim, Experiment, Job, Judgement, execute, judge_all, plan
+from bandit_rft.experiments.execute import missing
+from bandit_rft.runs import RunFolder, now, to_json, write_atomically
+from simulations.reproduction import table
+from simulations.reproduction.claims import claims, digests
+from simulations.reproduction.tiers import QUICKER, TIERS
+
+RESULT = "claims.json"
+MEGABYTES = 3.0  # that a run of an embedded model leaves: history and responses, compressed not at all
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        tier: as it will be run, its seeds replaced where asked.
+        claims: that are judged.
+        experiments: whose runs they need.
+        whole: whether these are all claims that the tier can decide.
+    """
+
+    tier: Any
+    claims: Sequence[Claim]
+    experiments: Sequence[Experiment]
+    whole: bool
+
+    def text(self, done: int | None = None, jobs: Sequence[Job] | None = None, processes: int = 1) -> str:
+        """How many runs, how long and how much disk: of the jobs, or of what is counted without choosing questions."""
+        if jobs is None:
+            settings = {setting for one in self.experiments for setting in one.settings(self.tier.levels)}
+            counts = {setting: self.tier.planned(setting) for setting in settings}
+            number = sum(counts.values())
+            seconds = sum(count * self.tier.seconds(setting) for setting, count in counts.items())
+        else:
+            number, seconds = len(jobs), sum(self.tier.seconds(job.setting) for job in jobs)
+        hours = seconds / 3600
+        lines = [
+            f"tier {self.tier.name}: {len(self.claims)} claims, {len(self.experiments)} experiments, {number} runs of "
+            f"{self.tier.seeds} seeds x {self.tier.rounds} rounds",
+            f"about {hours:.1f} device-hours, {hours / processes:.1f} with --jobs {processes}; about "
+            f"{number * MEGABYTES / 1000:.1f} GB",
+        ]
+        if done:
+            lines.append(f"{done} runs are done already")
+        return "\n".join(lines)
+
+
+def planned(tier: str, *, only: Sequence[str] = (), seeds: int | None = None, quick: bool = False) -> Plan:
+    """The claims of a tier, and the experiments that they need.
+
+    Raises:
+        InputError: no such tier or claim, a claim that the tier cannot decide, or seeds below 2.
+    """
+    if tier not in TIERS:
+        raise InputError(f"--tier is {tier!r}: choose one of {', '.join(TIERS)}.")
+    if quick and tier not in QUICKER:
+        raise InputError(f"--quick is for --tier {' and '.join(QUICKER)}: leave it out.")
+    chosen: Any = (QUICKER if quick else TIERS)[tier]
+    if seeds is not None:
+        if seeds < 2:
+            raise InputError(f"--seeds is {seeds}: give at least 2, so that their spread is known.")
+        chosen = dataclasses.replace(chosen, seeds=seeds)
+    known = claims()
+    wanted = []
+    for name in only:
+        found = [claim for key, claim in known.items() if name in (key, key.split()[0])]
+        if not found:
+            raise InputError(f"--only is {name!r}: choose of {', '.join(known)}.")
+        if not any(tier in claim.tiers for claim in found):
+            raise InputError(f"Claim {name} cannot be decided at tier {tier}: choose {' or '.join(found[0].tiers)}.")
+        wanted += found
+    kept = [claim for claim in wanted or known.values() if tier in claim.tiers]
+    experiments = list(dict.fromkeys(id(one) for claim in kept for one in claim.experiments))
+    by_id = {id(one): one for claim in kept for one in claim.experiments}
+    return Plan(chosen, kept, [by_id[key] for key in experiments], whole=not only)
+
+
+def reproduce(
+    work: Plan,
+    out: Path,
+    *,
+    processes: int = 1,
+    tell: Callable[[int, int, Job, float], None] | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Run what is missing and judge; returns the record that is written to claims.json.
+
+    Args:
+        work: of `planned`.
+        out: run folder of the whole.
+        processes: runs side by side.
+        tell: progress over runs.
+        say: given the plan before it is run.
+
+    Raises:
+        InputError: a folder of another plan, or a run that cannot be made.
+    """
+    config = {"command": "reproduce", "tier": work.tier.name, "seeds": work.tier.seeds, "key": "by tier"}
+    with RunFolder.claim(out, config) as folder:
+        folder.write_manifest(started=now(), key="by tier", finished=None)
+        jobs = plan(work.tier, work.experiments, folder.path)
+        todo = missing(folder.path, jobs)
+        say(work.text(len(jobs) - len(todo), jobs, processes))
+        results = execute(work.tier, jobs, folder.path, processes=processes, progress=tell)
+        judged = judge_all(work.claims, results)
+        record = record_of(work, judged)
+        if work.whole:  # some claims alone share no correction with the others, and are no table of the tier
+            write_atomically(folder.path / RESULT, to_json(record))
+            write_atomically(folder.path / "claims.md", table.markdown([record]))
+        folder.amend_manifest(finished=now())
+    return record
+
+
+def record_of(work: Plan, judged: Mapping[str, Judgement]) -> dict[str, Any]:
+    """Plain values: the design, and each claim with its judgement and the digest of the file it was judged by."""
+    by = digests()
+    return {
+        "tier": work.tier.name,
+        "seeds": work.tier.seeds,
+        "rounds": work.tier.rounds,
+        "claims": [
+            {
+                "id": claim.id,
+                "statement": claim.statement,
+                "source": claim.source,
+                "effect": claim.effect,
+                "direction": claim.direction,
+                "threshold": claim.threshold,
+                "margin": claim.margin,
+                "digest": by[claim.id],
+                **judged[claim.id].to_json(),
+            }
+            for claim in work.claims
+        ],
+    }
+
+
+def void(record: Mapping[str, Any]) -> list[str]:
+    """Ids of claims whose file has changed since they were judged, or is gone."""
+    by = digests()
+    return [claim["id"] for claim in record["claims"] if by.get(claim["id"]) != claim["digest"]]
+
+
+def main() -> None:
+    """docs/claims.md and .json from the run folders of one or more tiers.
+
+    python -m simulations.reproduction.reproduce runs/reproduce-simulation runs/reproduce-tiny
+    """
+    from bandit_rft.runs import read_json
+
+    records = [read_json(Path(name) / RESULT) for name in sys.argv[1:]]
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    write_atomically(docs / "claims.json", to_json({"tiers": records}))
+    write_atomically(docs / "claims.md", table.markdown(records))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The table of claims, as Markdown and for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+HEAD = """# Claims, judged
+
+Made by `bandit-rft reproduce --tier simulation` and the other tiers named below, then
+`python -m simulations.reproduction.reproduce runs/reproduce-simulation …`. Every claim and its test stand in a file of
+[simulations/reproduction/claims](../simulations/reproduction/claims), written before the runs that judge it; a verdict
+carries the digest of that file, and is void where the file has changed since.
+
+A verdict is *supported*, *refuted*, *equivalent* (of no more than the margin that was fixed beforehand), *mixed* (the
+strata differ) or *underpowered*, with 95% intervals (Student's t over questions, on tables over seeds); the level of 5%
+is kept over all tests of a tier (Holm).
+"""
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or a dash."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def interval(ends: Sequence[float | None]) -> str:
+    """[low, high], unbounded ends as dashes."""
+    return f"[{number(ends[0])}, {number(ends[1])}]"
+
+
+def test_of(claim: Mapping[str, Any]) -> str:
+    """The test in words."""
+    margin = "" if claim["margin"] is None else f"; within ±{claim['margin']:g} counts as none"
+    if claim["direction"] == "within":
+        return f"within ±{claim['margin']:g}"
+    return f"{claim['direction']} {claim['threshold']:g}{margin}"
+
+
+def markdown(records: Sequence[Mapping[str, Any]]) -> str:
+    """docs/claims.md, of one record for each tier."""
+    lines = [HEAD]
+    for record in records:
+        lines += [
+            f"## Tier {record['tier']}: {record['seeds']} seeds, {record['rounds']} rounds",
+            "",
+            "| claim | statement | test | stratum | effect [95%] | units | verdict |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        for claim in record["claims"]:
+            head = f"| {claim['id']} | {claim['statement']} ({claim['source']}) | {claim['effect']}: {test_of(claim)} |"
+            if len(claim["strata"]) > 1:
+                lines.append(f"{head} all | | | **{claim['verdict']}** |")
+                head = "| | | |"
+            for label, one in claim["strata"].items():
+                needed = f", {one['needed']} units needed" if one.get("needed") else ""
+                bold = one["verdict"] if head == "| | | |" else f"**{one['verdict']}**"
+                lines.append(
+                    f"{head} {label} | {number(one['effect'])} {interval(one['interval'])} | {one['units']} | "
+                    f"{bold}{needed} |"
+                )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def terminal(record: Mapping[str, Any]) -> str:
+    """A line for each claim and stratum."""
+    lines = []
+    for claim in record["claims"]:
+        lines.append(f"{claim['id']}: {claim['verdict']}. {claim['statement']}")
+        for label, one in claim["strata"].items():
+            shown = f"{number(one['effect'])} {interval(one['interval'])}"
+            lines.append(f"    {label}: {shown}, {one['units']} units, {one['verdict']}")
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""The simulation tier: settings on tables of 10^100 arms and on log-linear token policies, in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandit_rft import arms, learners, policies, run, summarize, verifiers
+from bandit_rft.errors import InputError
+from bandit_rft.experiments import Outcome, Setting, Unit
+
+TABLE, TOKENS = "table", "token policy"
+KEY = 301
+P0 = {"0.25": 0.25, "0.05": 0.05, "0.02": 0.02, "0.01": 0.01, "0.002": 0.002}
+
+
+@dataclass(frozen=True)
+class SimulationTier:
+    """Needles among 10^100 arms, and sequences of four tokens of 1,000 whose positions share one softmax.
+
+    Every seed is a unit of its own; there are no test questions, and no AdamW.
+    """
+
+    seeds: int = 256
+    rounds: int = 400
+    name: str = "simulation"
+    version: int = 1
+
+    @property
+    def levels(self) -> Mapping[str, tuple[Mapping[str, Any], ...]]:
+        """Steps are in units of 1/kappa."""
+        return {
+            "world": ({"model": TABLE}, {"model": TOKENS}),
+            "optimiser": ({"optimizer": "sgd", "step": 0.2}, {"optimizer": "sgd", "step": 0.7}),
+            "difficulty": ({"p0": "0.25"}, {"p0": "0.05"}, {"p0": "0.01"}),
+        }
+
+    def planned(self, setting: Setting) -> int:
+        """How many units a setting has: one, or none where the learner of its world lacks what it asks for."""
+        plain = setting.score_window is None and not setting.extra_rollouts
+        return int(setting.optimizer == "sgd" and setting.questions == 1 and (plain or setting.model != TOKENS))
+
+    def units(self, setting: Setting, folder: Path) -> Sequence[Unit]:
+        """One: seeds differ, the instance does not."""
+        del folder
+        return (Unit(setting.model or TABLE),) if self.planned(setting) else ()
+
+    def run(self, setting: Setting, unit: Unit, folder: Path) -> Outcome:
+        """In this process; nothing is kept but the outcome."""
+        del folder
+        p0 = P0.get(setting.p0)
+        if p0 is None:
+            raise InputError(f"p0 is {setting.p0!r}: the simulation tier has {', '.join(P0)}.")
+        if unit.name == TOKENS:
+            made: Any = arms.TokenSequences(1000, 4, verifiers.Needle((7, 7, 7, 7)), policy=policies.LogLinear(), p0=p0)
+        else:
+            made = arms.Needle(log10_arms=100, p0=p0)
+        summary = summarize(made)
+        learner = learners.SoftmaxPolicyGradient(
+            step_size=setting.step / summary.kappa,
+            signal=_signal(setting),
+            rollouts=setting.rollouts,
+            extra_rollouts=setting.extra_rollouts,
+            window=setting.score_window,
+        )
+        history = run(made, learner, self.rounds, seeds=self.seeds, key=KEY)
+        empty = np.zeros(0, np.int64)
+        return Outcome(
+            train=history.value,
+            evaluated=empty,
+            test=np.zeros((self.seeds, 0)),
+            p0=p0,
+            pulls=setting.pulls,
+        )
+
+    def seconds(self, setting: Setting) -> float:
+        """About a hundredth of a second for a round of 256 seeds."""
+        return 2 + 0.01 * self.rounds * (self.seeds / 256) * (1 + setting.pulls / 8)
+
+
+def _signal(setting: Setting) -> str:
+    """Negative rewards are the signal "signed"; a signal that is centred does not feel them."""
+    if setting.reward_wrong == 0 or setting.signal != "raw":
+        return setting.signal
+    if setting.reward_wrong == -1:
+        return "signed"
+    raise InputError(f"reward_wrong is {setting.reward_wrong}: the simulation tier has 0 and -1.")

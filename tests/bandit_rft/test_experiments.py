@@ -1,0 +1,239 @@
+"""Experiments and claims: their statistics against SciPy, verdicts on made-up outcomes, and runs that are kept."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bandit_rft.errors import InputError
+from bandit_rft.experiments import (
+    Claim,
+    Effect,
+    Experiment,
+    Outcome,
+    Results,
+    Setting,
+    Unit,
+    difference,
+    execute,
+    holm,
+    judge,
+    judge_all,
+    mean_effect,
+    plan,
+    wilson,
+)
+
+advantage = Experiment(
+    name="advantage",
+    question="Does it help?",
+    conditions={"raw": {}, "grpo": {"signal": "grpo", "rollouts": 8}},
+    strata=("optimiser",),
+)
+
+
+def an_outcome(test: float = 0.5, train: float = 0.9, seeds: int = 4, seed: int = 0) -> Outcome:
+    draw = np.random.default_rng(seed)
+    curve = np.column_stack([np.full(seeds, 0.2), np.full(seeds, test)]) + draw.normal(0, 0.001, (seeds, 2))
+    return Outcome(train=np.full((seeds, 30), train), evaluated=np.array([0, 30]), test=curve, p0=0.2, pulls=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class MadeUp:
+    """A tier whose outcomes are a formula; at module level, so that other processes find it."""
+
+    seeds: int = 4
+    rounds: int = 30
+    name: str = "made up"
+    version: int = 1
+
+    @property
+    def levels(self) -> Mapping[str, tuple[Mapping[str, Any], ...]]:
+        return {
+            "optimiser": ({"optimizer": "sgd"}, {"optimizer": "adamw"}),
+            "base model": ({"model": "a"}, {"model": "b"}),
+        }
+
+    def planned(self, setting: Setting) -> int:
+        return 3
+
+    def units(self, setting: Setting, folder: Path) -> Sequence[Unit]:
+        return [Unit(f"{setting.model} {place}", place) for place in range(3)]
+
+    def run(self, setting: Setting, unit: Unit, folder: Path) -> Outcome:
+        (folder / "ran").write_text((folder / "ran").read_text() + "again" if (folder / "ran").exists() else "once")
+        gain = {"sgd": 0.1, "adamw": -0.1}[setting.optimizer] if setting.signal == "grpo" else 0.0
+        return an_outcome(0.5 + gain + 0.01 * unit.place, seed=unit.place)
+
+    def seconds(self, setting: Setting) -> float:
+        return 1.0
+
+
+def a_claim(**changed: Any) -> Claim:
+    return Claim(
+        **{
+            "id": "X",
+            "statement": "GRPO helps.",
+            "source": "a test",
+            "experiments": (advantage,),
+            "effect": "final test Pass@1",
+            "measure": lambda results: results.paired(advantage, "grpo", "raw", Outcome.final_test),
+            "direction": "above",
+            **changed,
+        }
+    )
+
+
+def test_effects_are_students_and_welchs_as_scipy_has_them() -> None:
+    draw = np.random.default_rng(0)
+    one, other = draw.normal(0.3, 1, 12), draw.normal(0, 2, 7)
+    found, known = mean_effect(one), stats.ttest_1samp(one, 0.1)
+    assert found.interval() == pytest.approx(tuple(known.confidence_interval(0.95)))
+    assert min(found.above(0.1), found.below(0.1)) * 2 == pytest.approx(known.pvalue)
+    apart, welch = difference(one, other), stats.ttest_ind(one, other, equal_var=False)
+    assert apart.interval() == pytest.approx(tuple(welch.confidence_interval(0.95)))
+    assert min(apart.above(0), apart.below(0)) * 2 == pytest.approx(welch.pvalue)
+    assert wilson(3, 10) == pytest.approx(tuple(stats.binomtest(3, 10).proportion_ci(method="wilson")))
+
+
+def test_one_unit_says_nothing_of_others_and_nothing_measured_is_refused() -> None:
+    """Catches a question alone that is read as certain."""
+    lone = mean_effect([0.5])
+    assert lone.interval() == (-math.inf, math.inf)
+    assert lone.above(0) == 1
+    assert mean_effect([0.5, math.nan, 0.7]).units == 2
+    with pytest.raises(InputError, match="no unit with a finite number"):
+        mean_effect([math.nan])
+
+
+def test_holm_steps_down_and_never_falls() -> None:
+    """Worked by hand: sorted .01, .02, .03, .5 times 4, 3, 2, 1, each at least the one before."""
+    assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx([0.06, 0.04, 0.5, 0.06])
+    assert holm([]) == []
+
+
+def test_the_units_that_are_needed_make_the_interval_that_short() -> None:
+    effect = Effect(0.02, 0.03, 3, 4)
+    needed = effect.units_needed(0.02)
+    assert needed is not None
+    spread = 0.03 * 2
+
+    def reach(units: int) -> float:
+        return spread / math.sqrt(units) * float(stats.t.ppf(0.975, units - 1))
+
+    assert reach(needed) <= 0.02 < reach(needed - 1)
+
+
+def test_conditions_are_run_at_every_level_once_and_claims_share_them() -> None:
+    tier, again = MadeUp(), Experiment(name="again", question="?", conditions={"raw": {}}, strata=("optimiser",))
+    jobs = plan(tier, [advantage, again], Path("nowhere"))
+    assert len(jobs) == 2 * 2 * 2 * 3  # conditions, optimisers, models, questions: the second experiment adds none
+    assert len({job.digest for job in jobs}) == len(jobs)
+    other = plan(dataclasses.replace(tier, seeds=5), [advantage], Path("nowhere"))
+    assert not {job.digest for job in jobs} & {job.digest for job in other}
+
+
+def test_a_field_that_no_setting_has_is_refused() -> None:
+    with pytest.raises(InputError, match="changes 'rolouts', which no setting has"):
+        Experiment(name="typo", question="?", conditions={"more": {"rolouts": 8}})
+
+
+def test_what_is_done_is_not_run_again_and_processes_change_nothing(tmp_path: Path) -> None:
+    tier = MadeUp()
+    jobs = plan(tier, [advantage], tmp_path)
+    alone = execute(tier, jobs, tmp_path / "one")
+    told: list[int] = []
+    execute(tier, jobs, tmp_path / "one", progress=lambda done, total, job, seconds: told.append(done))
+    assert told == []
+    assert {path.read_text() for path in (tmp_path / "one").rglob("ran")} == {"once"}
+    several = execute(tier, jobs[:2], tmp_path / "two", processes=2)
+    for job in jobs[:2]:
+        key = job.setting, job.unit.name
+        np.testing.assert_array_equal(several._found[key].test, alone._found[key].test)
+
+
+def the_results(tmp_path: Path) -> Results:
+    tier = MadeUp()
+    return execute(tier, plan(tier, [advantage], tmp_path), tmp_path)
+
+
+def test_strata_that_differ_make_a_mixed_verdict_with_both_effects(tmp_path: Path) -> None:
+    """GRPO adds .1 under sgd and takes .1 under adamw, on six questions of two models. Catches strata that are pooled,
+    questions of one model that stand for both, and a pairing of different questions."""
+    judged = judge(a_claim(), the_results(tmp_path))
+    assert judged.verdict == "mixed"
+    assert judged.strata is not None
+    verdicts = {label: one.verdict for label, one in judged.strata.items()}
+    assert verdicts == {"optimizer sgd": "supported", "optimizer adamw": "refuted"}
+    sgd = judged.strata["optimizer sgd"].effect
+    assert sgd is not None
+    assert sgd.units == 6
+    assert sgd.value == pytest.approx(0.1, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("direction", "threshold", "margin", "values", "verdict"),
+    [
+        ("above", 0.0, None, [0.1, 0.11, 0.12, 0.1], "supported"),
+        ("above", 0.0, None, [-0.1, -0.11, -0.12, -0.1], "refuted"),
+        ("above", 0.0, None, [0.3, -0.2, 0.1, -0.1], "underpowered"),
+        ("below", 0.0, None, [-0.1, -0.11, -0.12, -0.1], "supported"),
+        ("above", 0.0, 0.03, [0.01, 0.011, 0.012, 0.01], "equivalent"),
+        ("within", 0.0, 0.03, [0.01, -0.01, 0.005, 0.0], "equivalent"),
+        ("within", 0.0, 0.03, [0.2, 0.21, 0.19, 0.2], "refuted"),
+        ("within", 0.0, 0.03, [0.2, -0.21, 0.1, -0.2], "underpowered"),
+    ],
+)
+def test_a_verdict_by_direction(
+    direction: Any, threshold: float, margin: float | None, values: list[float], verdict: str
+) -> None:
+    claim = a_claim(
+        direction=direction, threshold=threshold, margin=margin, measure=lambda _: {"all": mean_effect(values)}
+    )
+    judged = judge(claim, Results({}, {}))
+    assert judged.verdict == verdict
+    assert (judged.needed is not None) == (verdict == "underpowered")
+
+
+def test_the_error_of_five_percent_is_kept_over_all_claims() -> None:
+    """200 families of 8 true nulls: the share with any decision is .05, below .11 but for one in 1e4 runs."""
+    draw, wrong = np.random.default_rng(5), 0
+    for _ in range(200):
+        noise = draw.normal(size=(8, 6))
+        claims = [
+            a_claim(id=str(i), measure=lambda _, row=row: {"all": mean_effect(row)}) for i, row in enumerate(noise)
+        ]
+        wrong += any(one.verdict != "underpowered" for one in judge_all(claims, Results({}, {})).values())
+    # Each claim is tested to both sides: 16 tests, of which at most 8 can be small.
+    assert 0 < wrong / 200 < 0.11
+
+
+def test_a_margin_is_needed_to_say_within() -> None:
+    with pytest.raises(InputError, match="says within, and no margin"):
+        a_claim(direction="within")
+
+
+def test_collapse_and_drops_are_those_of_the_curve() -> None:
+    curve = np.array([[0.2, 0.6, 0.3, 0.4], [0.3, 0.1, 0.05, 0.02]])
+    outcome = Outcome(
+        train=np.zeros((2, 5)), evaluated=np.array([0, 1, 2, 3]), test=curve, p0=0.2, pulls=1, noise=0.001
+    )
+    np.testing.assert_allclose(outcome.largest_drop(), [0.3, 0.28])
+    np.testing.assert_array_equal(outcome.collapsed(), [False, True])
+    assert outcome.seed_variance() == pytest.approx(np.var([0.4, 0.02], ddof=1) - 0.001)
+
+
+def test_an_outcome_is_read_as_it_was_written_and_a_broken_one_is_refused(tmp_path: Path) -> None:
+    outcome = an_outcome()
+    outcome.write(tmp_path / "outcome.npz")
+    found = Outcome.read(tmp_path / "outcome.npz")
+    np.testing.assert_array_equal(found.test, outcome.test)
+    assert (found.p0, found.pulls) == (0.2, 1)
+    (tmp_path / "outcome.npz").write_bytes(b"PK half of it")
+    with pytest.raises(InputError, match="is no outcome of a run"):
+        Outcome.read(tmp_path / "outcome.npz")

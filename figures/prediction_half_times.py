@@ -13,6 +13,7 @@ from bandit_rft.runs import read_json
 from figures import sweeps
 
 NAME = "prediction_half_times"
+STUDY = "bandit-rft simulate prediction-audit"
 RESULT = "prediction-audit.json"
 LAWS = {
     "tree": "tree of decisions",

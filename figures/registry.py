@@ -12,6 +12,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.plots import finetune, finetune_prediction, needle_regret, seed_bands
 from bandit_rft.runs import CONFIG, read_json
 from figures import (
+    claims,
     correct_arms,
     drift_multipliers,
     hitting_times,
@@ -49,13 +50,14 @@ _STUDIES = {
     drift_multipliers: "the drift of each signal against the size of the group",
     hitting_times: "the first round with Pass@1 of a half, over seeds, against the exact law",
     prediction_half_times: "half-times of fine-tuning runs, predicted and measured, by law",
+    claims: "the papers' claims, each effect with its interval, threshold and margin",
     takeover: "the time until one of m correct arms takes over, against the urn's law",
 }
 
 
 def _of_study(module: Any, summary: str) -> Entry:
     return Entry(
-        summary=f"{summary} (simulations.{module.NAME})",
+        summary=f"{summary} ({getattr(module, 'STUDY', f'simulations.{module.NAME}')})",
         accepts=module.accepts,
         draw=lambda runs, out: [module.draw(run, out) for run in runs],
     )

@@ -15,6 +15,8 @@ carries the digest of that file, and is void where the file has changed since.
 A verdict is *supported*, *refuted*, *equivalent* (of no more than the margin that was fixed beforehand), *mixed* (the
 strata differ) or *underpowered*, with 95% intervals (Student's t over questions, on tables over seeds); the level of 5%
 is kept over all tests of a tier (Holm).
+
+![Effects, thresholds and margins at the simulation tier](claims.png)
 """
 
 

@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,12 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from bandit_rft.errors import InputError
+from bandit_rft.runs import CONFIG, read_json, seeds_of
+from bandit_rft.settings.finetune import config_of
 from llm_bridge.language_model import DTYPES, LanguageModel
 from llm_bridge.models.weights import tensors
+from llm_bridge.training import checkpoints
+from llm_bridge.training.pinned_model import load_pinned
 
 # Bytes of tensors in one file, as transformers' own default; a larger tensor has a file of its own.
 SHARD_BYTES = 5_000_000_000
@@ -96,6 +100,52 @@ def save_pretrained(
             "folder."
         ) from error
     return folder
+
+
+def export_run(
+    run: str | Path, out: str | Path, dtype: str | None = None, round: int | None = None, seed: int | None = None
+) -> str:
+    """Write the weights of a run folder's checkpoint, and return a sentence on what was written.
+
+    Args:
+        run: a folder of `bandit-rft finetune` or `llm_bridge.finetune`.
+        out, dtype: as `save_pretrained` takes them.
+        round: of the checkpoint; None: the newest.
+        seed: of a run of several seeds, from 0.
+
+    Raises:
+        InputError: as `save_pretrained`; no run, no such round or seed, or a seed that is not named.
+    """
+    # What can be refused without the model is refused before it is loaded.
+    folder = Path(run)
+    config = _config_of(folder)
+    seeds = seeds_of(folder, seed)
+    if seeds is not None and seed is None:
+        raise InputError(f"{folder} holds {seeds} seeds: name the one to export with --seed, 0 to {seeds - 1}.")
+    refuse_occupied(Path(out).expanduser())
+    saved = folder / "checkpoints"
+    checkpoints.require(saved, round)
+    model = load_pinned(folder, config)
+    which = config["model"] if seeds is None else f"Seed {seed} of {config['model']}"
+    part = seed if seeds is not None else None
+    done, params = checkpoints.load_part(saved, "params", model.params, round=round, seed=part)
+    written = save_pretrained(model, out, params, dtype=dtype)
+    size = sum(file.stat().st_size for file in written.iterdir())
+    return f"{which} after {done} rounds: {size / 1e6:.0f} MB in {written}"
+
+
+def _config_of(folder: Path) -> Mapping[str, Any]:
+    """The configuration of a fine-tuning run, made by the command or in Python.
+
+    Raises:
+        InputError: the folder is none of a fine-tuning run, or damaged.
+    """
+    path = folder / CONFIG
+    saved = read_json(path) if path.exists() else {}
+    names = ("model", "dtype", "param_dtype")
+    if saved.get("python") is True and all(isinstance(saved.get(name), str) for name in names):
+        return {name: saved[name] for name in names}
+    return config_of(str(folder), {}).to_json()
 
 
 def refuse_occupied(folder: Path) -> None:

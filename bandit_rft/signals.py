@@ -1,5 +1,7 @@
 """Signals: G rewards of a round in, G learning signals out. Tables and LLMs call the same functions.
 
+A signal is what the field calls the advantage: the factor of ∇ log π(response) in the policy gradient.
+
 | name | signal of rollout g | source |
 | --- | --- | --- |
 | raw | r_g | arXiv 2601.14599, the minimalist configuration |

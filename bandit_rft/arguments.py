@@ -17,6 +17,16 @@ from bandit_rft.errors import InputError
 _MOST = 2**62  # beyond it int64 is near its end
 
 
+def is_whole(value: Any) -> bool:
+    """Whether a value of JSON is a whole number written as one: neither true nor 1.0."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number, NaN and infinity included."""
+    return isinstance(value, float) or is_whole(value)
+
+
 def whole(name: str, value: Any, least: int = 1, most: int | None = _MOST) -> int:
     """An int from `least` to `most` (None: of any size); a whole float passes. Raises InputError."""
     number = None

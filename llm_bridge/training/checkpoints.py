@@ -33,7 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from bandit_rft.errors import InputError
+from bandit_rft.errors import InputError, reason
 from llm_bridge.training import checkpoint_files
 
 PyTree = Any
@@ -122,9 +122,9 @@ def load_latest(
             except InputError:
                 raise
             except Exception as error:  # Orbax and TensorStore raise many types for damaged files
-                reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
+                said = f"{type(error).__name__}: {reason(error)}"
             gc.collect()  # of what Orbax leaves behind, while nobody listens
-        tell(f"Checkpoint {path} is damaged ({reason}): trying the one before it.")
+        tell(f"Checkpoint {path} is damaged ({said}): trying the one before it.")
     if found:
         raise InputError(
             f"Every checkpoint in {folder} is damaged: remove the folder to start over, or restore it from a copy."
@@ -154,8 +154,7 @@ def load_part(
         except InputError:
             raise
         except Exception as error:  # as in `load_latest`
-            reason = (str(error).strip().splitlines() or [""])[0][:200]
-            _LOG.warning("Checkpoint %s is damaged (%s: %s).", path, type(error).__name__, reason)
+            _LOG.warning("Checkpoint %s is damaged (%s: %s).", path, type(error).__name__, reason(error))
     which = "Every checkpoint" if round is None else f"The checkpoint of round {round}"
     raise InputError(f"{which} in {folder} is damaged: restore it from a copy.")
 

@@ -24,8 +24,10 @@ from bandit_rft.errors import InputError
 from bandit_rft.runs import CONFIG, read_json, seeds_of
 from bandit_rft.settings.finetune import config_of
 from llm_bridge.language_model import DTYPES, LanguageModel
+from llm_bridge.models.config_values import write_json
 from llm_bridge.models.weights import tensors
 from llm_bridge.training import checkpoints
+from llm_bridge.training.checkpoint_files import sync
 from llm_bridge.training.pinned_model import load_pinned
 
 # Bytes of tensors in one file, as transformers' own default; a larger tensor has a file of its own.
@@ -80,20 +82,20 @@ def save_pretrained(
         temporary.mkdir()
         try:
             config, generation = model.config.to_values(stored)
-            _write_json(temporary / "config.json", config)
+            write_json(temporary / "config.json", config)
             _write_tokenizer(model, temporary)
             ends = {"eos_token_id": generation["eos_token_id"]}  # of all files of the source, where a response ended
-            _write_json(temporary / "generation_config.json", generation | _sampling_settings(model) | ends)
+            write_json(temporary / "generation_config.json", generation | _sampling_settings(model) | ends)
             _write_weights(tensors(model.config, params, dtype), temporary, shard_bytes, stored)
             mode = (temporary / "config.json").stat().st_mode & 0o777  # what the user's umask leaves
             for file in temporary.iterdir():
                 os.chmod(file, mode)  # safetensors writes 0600
-                _flush(file)
+                sync(file)
             os.replace(temporary, folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        _flush(folder.parent)
+        sync(folder.parent)
     except OSError as error:
         raise InputError(
             f"{folder} cannot be written ({error.strerror or error}): make room or access there, or choose another "
@@ -184,7 +186,7 @@ def _write_weights(pairs: Iterator[tuple[str, np.ndarray]], folder: Path, shard_
     for place, (path, names) in enumerate(parts, 1):
         renamed = path.rename(folder / f"model-{place:05d}-of-{len(parts):05d}.safetensors")
         listed |= dict.fromkeys(names, renamed.name)
-    _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": listed})
+    write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": listed})
 
 
 def _write_tokenizer(model: LanguageModel, folder: Path) -> None:
@@ -208,15 +210,3 @@ def _sampling_settings(model: LanguageModel) -> dict[str, Any]:
         return {}
     values = json.loads(path.read_text(encoding="utf-8"))
     return {name: value for name, value in values.items() if name != "transformers_version"}
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

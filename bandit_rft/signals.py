@@ -173,7 +173,9 @@ def check_k(k: int | None, rollouts: int) -> int:
         return rollouts
     k = arguments.whole("k", k)
     if k > rollouts:
-        raise InputError(f"pass_at_k has k = {k} and {rollouts} rollouts a group: give at least as many rollouts as k.")
+        raise InputError(
+            f"pass_at_k has k = {k} and {rollouts} rollouts per group: give at least as many rollouts as k."
+        )
     return k
 
 

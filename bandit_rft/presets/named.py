@@ -46,7 +46,7 @@ _ALL = (
         ),
     ),
     Preset(
-        question="GRPO with eight rollouts a round on the needle: what does the group's normalisation buy?",
+        question="GRPO with eight rollouts per round on the needle: what does the group's normalisation buy?",
         config=Simulation(
             name="grpo", arms=_NEEDLE, learner={**_SOFTMAX, "signal": "grpo", "rollouts": 8}, rounds=200, seeds=256
         ),

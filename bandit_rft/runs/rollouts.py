@@ -245,7 +245,7 @@ def pieces(text: str) -> list[tuple[str, bool]]:
     zero-width marks, line separators, unassigned and private characters and lone surrogates; newlines stay, tabs become
     four spaces.
     """
-    found: list[tuple[str, bool]] = []
+    parts: list[tuple[str, bool]] = []
     plain: list[str] = []
     for character in text:
         if character == "\n" or (character.isprintable() and unicodedata.category(character) != "Co"):
@@ -256,12 +256,12 @@ def pieces(text: str) -> list[tuple[str, bool]]:
             plain.append(" ")
         else:
             if plain:
-                found.append(("".join(plain), False))
+                parts.append(("".join(plain), False))
                 plain = []
-            found.append((_escape(character), True))
+            parts.append((_escape(character), True))
     if plain:
-        found.append(("".join(plain), False))
-    return found
+        parts.append(("".join(plain), False))
+    return parts
 
 
 def printable(text: str) -> str:

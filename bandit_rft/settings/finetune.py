@@ -42,8 +42,8 @@ _checkpoints = partial(option, group="checkpoints")
 
 def places(text: str) -> int | tuple[int, ...]:
     """One place, or several with commas between them."""
-    found = tuple(whole(part.strip()) for part in text.split(","))
-    return found[0] if len(found) == 1 else found
+    several = tuple(whole(part.strip()) for part in text.split(","))
+    return several[0] if len(several) == 1 else several
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,21 +120,21 @@ def places_of(text: str, length: int | None = None) -> list[int]:
     Raises:
         InputError: nothing is named, or a range does not say where it stops and the length is unknown.
     """
-    found: dict[int, None] = {}
+    places: dict[int, None] = {}
     for part in text.split(",") if re.fullmatch(_RANGES, text) else ():
         start, colon, rest = part.partition(":")
         stop, _, step = rest.partition(":")
         if not colon:
-            found[int(part)] = None
+            places[int(part)] = None
             continue
         if not stop and length is None:
             raise InputError(f"--indices has the range {part!r}: say where it stops, such as {start or 0}:128.")
         last = length if not stop else int(stop) if length is None else min(int(stop), length)
-        found |= dict.fromkeys(range(int(start or 0), last or 0, int(step or 1)))
-    if not found:
+        places |= dict.fromkeys(range(int(start or 0), last or 0, int(step or 1)))
+    if not places:
         of = "" if length is None else f" of the {length}"
         raise InputError(f"--indices {text[:40]!r} names no question{of}: give START:STOP, such as 0:200, or 3,17,42.")
-    return list(found)
+    return list(places)
 
 
 def number(text: str) -> float:

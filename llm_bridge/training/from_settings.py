@@ -115,12 +115,12 @@ def learner(config: FineTuneConfig, model: LanguageModel) -> FineTune:
 def evaluators(config: FineTuneConfig, examples: Sequence[Any], test: Sequence[Any]) -> list[Evaluator]:
     """The `Evaluator`s of a configuration: on training and on test questions."""
     most, common = max(config.ks), {"ks": config.ks, "verifier": config.verifier, "batch": config.evaluation_batch}
-    found = []
+    entries = []
     if config.train_samples:
         shown = examples[: config.train_questions]
         samples = max(-(-config.train_samples // len(shown)), most)
-        found.append(Evaluator("train", shown, every=config.evaluate_every, samples=samples, **common))
+        entries.append(Evaluator("train", shown, every=config.evaluate_every, samples=samples, **common))
     if test:
         every = config.evaluate_every if config.test_every is None else config.test_every or None
-        found.append(Evaluator("test", test, every=every, samples=most, **common))
-    return found
+        entries.append(Evaluator("test", test, every=every, samples=most, **common))
+    return entries

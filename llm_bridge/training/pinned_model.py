@@ -44,8 +44,8 @@ def load_pinned(folder: str | Path, config: FineTuneConfig | Mapping[str, Any]) 
 def _recorded(folder: Path, name: str) -> dict[str, Any] | None:
     """What the folder's manifest says of the model; None where there is no run, or one that recorded no revision."""
     path = folder / MANIFEST
-    found = read_json(path).get("model") if path.is_file() else None
-    if not isinstance(found, dict) or not {"name", "source", "revision"} <= found.keys() or found["revision"] is None:
+    recorded = read_json(path).get("model") if path.is_file() else None
+    if not isinstance(recorded, dict) or not {"name", "source"} <= recorded.keys() or recorded.get("revision") is None:
         return None
     # A folder of another model is refused by the run folder itself, with a better sentence.
-    return found if str(found["name"]).partition("@")[0] == name.partition("@")[0] else None
+    return recorded if str(recorded["name"]).partition("@")[0] == name.partition("@")[0] else None

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from bandit_rft.errors import InputError
 
 _MOST = 2**62  # beyond it int64 is near its end
+
+
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Whether a value of JSON is a whole number written as one: neither true nor 1.0."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value of JSON is a number, NaN and infinity included."""
+    return isinstance(value, float) or is_whole(value)
 
 
 def whole(name: str, value: Any, least: int = 1, most: int | None = _MOST) -> int:

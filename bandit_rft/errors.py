@@ -35,3 +35,9 @@ class SweepWarning(UserWarning):
 
 class ModelWarning(UserWarning):
     """A model that loads or trains, but not as one may think; the sentence says what differs and what to do."""
+
+
+def reason(error: BaseException) -> str:
+    """What somebody else's error says, in one line of at most 200 characters; its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")

@@ -142,7 +142,7 @@ class ListedPool:
     Attributes:
         arms: K. capacity: N, the most arms that are ever taken.
         fixed_mean: float64 [K], the arms' means where they are the same for every seed: they then stay out of the
-            state, which would hold them once a seed.
+            state, which would hold them once per seed.
     """
 
     arms: int

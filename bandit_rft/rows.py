@@ -4,7 +4,7 @@ If a learner's update and the reward law commute with permutations of the arms i
 one class that share one learner statistic are interchangeable: they are one **row** with a multiplicity, and an arm's
 identity inside its row is uniform. Two arms or 10^100000, memory and time are set by the arms touched.
 
-    rows = Rows.of(log_counts, capacity)    one row a class, before anything is pulled
+    rows = Rows.of(log_counts, capacity)    one row per class, before anything is pulled
     pulls = draw(key, rows, log_weight, G)  G independent draws; two draws of one arm are recognised as one arm
     rows, place = split(rows, pulls, keep)  the pulled arms leave their rows; `place` is where each now lives
 

@@ -1,5 +1,7 @@
 """Signals: G rewards of a round in, G learning signals out. Tables and LLMs call the same functions.
 
+A signal is what the field calls the advantage: the factor of ∇ log π(response) in the policy gradient.
+
 | name | signal of rollout g | source |
 | --- | --- | --- |
 | raw | r_g | arXiv 2601.14599, the minimalist configuration |
@@ -171,7 +173,9 @@ def check_k(k: int | None, rollouts: int) -> int:
         return rollouts
     k = arguments.whole("k", k)
     if k > rollouts:
-        raise InputError(f"pass_at_k has k = {k} and {rollouts} rollouts a group: give at least as many rollouts as k.")
+        raise InputError(
+            f"pass_at_k has k = {k} and {rollouts} rollouts per group: give at least as many rollouts as k."
+        )
     return k
 
 

@@ -42,7 +42,7 @@ REQUIREMENTS = {
     "mabby": ("mabby==0.1.2",),
     "mabwiser": ("mabwiser==2.7.4",),
 }
-# The floor set for this project: our pulls a second over the fastest peer's, by algorithm and K.
+# The floor set for this project: our pulls per second over the fastest peer's, by algorithm and K.
 WANTED = 20.0
 WANTED_THOMPSON = {10: 5.0, 1_000: 5.0, 100_000: 300.0}
 MEMORY_WANTED = {"peak_gib": 2.0, "seconds": 60.0}
@@ -107,7 +107,7 @@ def line(cell: dict[str, Any]) -> str:
     if "pulls_a_second" not in cell:
         return f"{head} {cell.get('failed', 'absent')}"
     made = cell["repeats"][0]["pulls"]
-    return f"{head} {cell['pulls_a_second']:>12,.0f} pulls a second ({made:,} made{when})"
+    return f"{head} {cell['pulls_a_second']:>12,.0f} pulls per second ({made:,} made{when})"
 
 
 # ---------------------------------------------------------------------------------------------------------------- ours
@@ -202,7 +202,7 @@ def show(rows: list[dict[str, Any]]) -> None:
             f"{row['ratio']:>10.1f}{row['wanted']:>8.0f}"
         )
     if rows:
-        print("pulls a second; w: the peer's rate once every arm has been pulled")
+        print("pulls per second; w: the peer's rate once every arm has been pulled")
 
 
 def arguments() -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""Decoding speed against transformers: tokens a second, same weights, same machine, one run.
+"""Decoding speed against transformers: tokens per second, same weights, same machine, one run.
 
     python benchmarks/decode.py [--model smollm2-135m] [--batches 1 8 32] [--tokens 64] [--repeats 3] [--out FILE.json]
 
@@ -29,7 +29,7 @@ from llm_bridge import load_model
 from llm_bridge.models import hub
 
 PROMPT = "Tell me a long story about a fox that learns to count."
-# The floor set for this project: our tokens a second over transformers', by batch size.
+# The floor set for this project: our tokens per second over transformers', by batch size.
 WANTED = {1: 2.0, 8: 2.0, 32: 1.0}
 
 

@@ -76,24 +76,24 @@ FIGURES: Mapping[str, Entry] = MappingProxyType(
             draw=lambda runs, out: [needle_regret.draw(runs, out)],
         ),
         seed_bands.NAME: Entry(
-            summary="single runs of the minimalist configuration and the law's bands; one figure a run",
+            summary="single runs of the minimalist configuration and the law's bands; one figure per run",
             accepts=seed_bands.accepts,
             draw=lambda runs, out: [seed_bands.draw(run, _own(out, run, runs)) for run in runs],
         ),
         finetune.NAME: Entry(
-            summary="a fine-tuning run of one seed or many: reward and Pass@1 beside its law; one figure a run",
+            summary="a fine-tuning run of one seed or many: reward and Pass@1 beside its law; one figure per run",
             accepts=finetune.accepts,
             draw=lambda runs, out: [finetune.draw(run, _own(out, run, runs)) for run in runs],
         ),
         finetune_prediction.NAME: Entry(
-            summary="a fine-tuning run beside the law that bandit-rft predict chose for it; one figure a run",
+            summary="a fine-tuning run beside the law that bandit-rft predict chose for it; one figure per run",
             accepts=finetune_prediction.accepts,
             draw=lambda runs, out: [
                 finetune_prediction.draw(run, _own(out, run, runs)) for run in runs if finetune_prediction.ready(run)
             ],
         ),
         theory_entries.NAME: Entry(
-            summary="the theory's entries, prediction against simulation; one figure an entry (theory-audit)",
+            summary="the theory's entries, prediction against simulation; one figure per entry (theory-audit)",
             accepts=theory_entries.accepts,
             draw=lambda runs, out: [path for run in runs for path in theory_entries.draw(run, out)],
         ),

@@ -35,6 +35,6 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
             axes.set_ylim(0, 0.08 if scaled else 1)
         panels[0].legend(loc="upper left")
         panels[1].set_xscale("log", base=2)
-        panels[1].set_xlabel("rollouts a round, 2048 pulls in all")
+        panels[1].set_xlabel("rollouts per round, 2048 pulls in all")
         figure.align_ylabels()
         return style.save(figure, sweeps.target(run, out, NAME), runs={"sweep": Path(run)})

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft.errors import InputError, ModelWarning
+from bandit_rft.errors import InputError, ModelWarning, reason
 from bandit_rft.keys import Key, as_key, row_keys
 from llm_bridge.models import chat_template
 from llm_bridge.models.compilation_cache import use_compilation_cache
@@ -108,8 +108,7 @@ class LanguageModel:
             ids = self.tokenizer.encode(text, add_special_tokens=False) if template else self.tokenizer.encode(text)
         except Exception as error:  # half of a surrogate pair, say; tokenizers raise bare exceptions
             raise InputError(
-                f"The tokenizer of {self.name} refuses the prompt ({chat_template.reason(error)}): give it as plain "
-                "Unicode text."
+                f"The tokenizer of {self.name} refuses the prompt ({reason(error)}): give it as plain Unicode text."
             ) from None
         if not ids:
             raise InputError("The prompt has no tokens: give at least one character that the tokenizer knows.")
@@ -344,8 +343,7 @@ def _tokenizer(folder: Path) -> Any:
         return (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(folder)
     except Exception as error:  # a broken tokenizer.json raises a bare Exception
         raise InputError(
-            f"{folder} has no usable tokenizer ({chat_template.reason(error)}): put its tokenizer.json beside the "
-            "weights."
+            f"{folder} has no usable tokenizer ({reason(error)}): put its tokenizer.json beside the weights."
         ) from None
 
 

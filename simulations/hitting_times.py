@@ -2,7 +2,7 @@
 
     python -m simulations.hitting_times --out runs/hitting-times
 
-One correct arm among 10^100, p0 = .05, one rollout a round, the raw reward, three step sizes. 1/p0 = 20 rounds is a
+One correct arm among 10^100, p0 = .05, one rollout per round, the raw reward, three step sizes. 1/p0 = 20 rounds is a
 floor that no step size beats, and the larger the step the nearer the spread comes to an exponential law's.
 """
 

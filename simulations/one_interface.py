@@ -40,7 +40,7 @@ class World:
 
 
 def study(world: World, *, gain: float = 0.2, rounds: int = 100, seeds: int = 16, key: int = 0) -> Verdict:
-    """Predict a run of one rollout a round, the raw reward and plain gradient steps of gain/kappa; run it; compare."""
+    """Predict, run and compare: one rollout per round, the raw reward, plain gradient steps of gain/kappa."""
     step = gain / world.summary.kappa
     prediction = theory.predict(world.summary, step_size=step, rounds=rounds)
     history = bandit_rft.run(world.arms, world.learner(step), rounds, seeds=seeds, key=key)

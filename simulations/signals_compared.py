@@ -2,7 +2,7 @@
 
     python -m simulations.signals_compared --out runs/signals-compared
 
-One correct arm among 10^100, p0 = .05, 2048 pulls in all, so that G rollouts a round leave 2048/G rounds. Two ways of
+One correct arm among 10^100, p0 = .05, 2048 pulls in all, so that G rollouts per round leave 2048/G rounds. Two ways of
 setting the step: η = .5 a round whatever G is, and η = .5 G, which keeps the sum of a round's signals at one rollout's
 weight. A group of one is the raw reward for leave-one-out and GRPO alike.
 """

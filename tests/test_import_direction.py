@@ -17,12 +17,12 @@ LAYERS = {
         {"signals", "objectives", "verifiers"}, {"policies"}, {"arms"}, {"learners"},
         {"history"}, {"loop"},
         {"regret"}, {"theory"}, {"summarize", "verdict"}, {"runs"}, {"run_law"},
-        {"sweep", "experiments"}, {"presets"}, {"plots"}, {"reports"},
+        {"sweep", "experiments"}, {"presets", "settings"}, {"plots"}, {"reports"},
         {"cli"},  # the composition root: it alone may import anything
     ],
     "llm_bridge": [
         {"models"}, {"sampling"}, {"verifiers"}, {"tiny"}, {"data"}, {"language_model"}, {"bandits"}, {"measuring"},
-        {"training"},
+        {"training"}, {"demo"},
     ],
 }  # fmt: skip
 MAY_IMPORT = {

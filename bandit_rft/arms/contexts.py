@@ -46,7 +46,7 @@ class Contexts:
     Args:
         vocabulary_size: V, from 2.
         length: H, from 1.
-        verifiers: B verifiers, one a prompt.
+        verifiers: B verifiers, one per prompt.
         kernel: [B, B] inner products of the prompts' features, symmetric and positive semi-definite; None is the
             identity (independent prompts).
         batch: "one" draws one prompt a round, evenly, and G rollouts of it; "all" takes every prompt each round, G
@@ -79,7 +79,9 @@ class Contexts:
     ) -> None:
         require_shape(vocabulary_size, length)
         if not 1 <= len(verifiers) <= LARGEST_DENSE_PROMPTS:
-            raise InputError(f"There are {len(verifiers)} verifiers: give one a prompt, 1 to {LARGEST_DENSE_PROMPTS}.")
+            raise InputError(
+                f"There are {len(verifiers)} verifiers: give one per prompt, 1 to {LARGEST_DENSE_PROMPTS}."
+            )
         for verifier in verifiers:
             verifier.check(vocabulary_size, length)
         if batch not in ("one", "all"):
@@ -130,7 +132,7 @@ def _checked_kernel(kernel: Sequence[Sequence[float]] | np.ndarray, prompts: int
     matrix = np.asarray(kernel, dtype=np.float64)
     if matrix.shape != (prompts, prompts) or not np.all(np.isfinite(matrix)):
         raise InputError(
-            f"The kernel has shape {matrix.shape}: give finite numbers, {prompts} × {prompts}, one row a prompt."
+            f"The kernel has shape {matrix.shape}: give finite numbers, {prompts} × {prompts}, one row per prompt."
         )
     scale = max(1.0, float(np.abs(matrix).max()))
     if np.abs(matrix - matrix.T).max() > 1e-9 * scale or np.linalg.eigvalsh((matrix + matrix.T) / 2)[0] < -1e-9 * scale:

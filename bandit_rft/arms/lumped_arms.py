@@ -3,7 +3,7 @@ from seed to seed or change with time.
 
     world = table.start(key)            what this seed's instance is (empty for a fixed table)
     table.class_means(world)            [C] true mean of each class now
-    world = table.advance(world)        once a round, after the pulls
+    world = table.advance(world)        once per round, after the pulls
     table.best(world)                   the best mean now, where it differs by seed or round
 
 Rewards are Bernoulli where `sigma` is None, else the mean plus sigma times a standard normal (sigma 0: deterministic).

@@ -1,5 +1,7 @@
 """`bandit-rft`: the composition root. It parses, dispatches, and turns errors into one sentence and an exit code.
 
+Each command is a module of this package with HELP, DESCRIPTION, perhaps EPILOG, `options(parser)` and `run(arguments)`.
+
 Exit codes: 0 done, 2 bad input (one sentence on standard error), 130 interrupted (SIGINT), 143 stopped (SIGTERM); a
 fine-tuning run has then saved what was done.
 """
@@ -18,20 +20,8 @@ from bandit_rft.errors import InputError, ModelWarning, SweepWarning
 from bandit_rft.runs import stopping
 
 COMMANDS = (
-    *(
-        "demo",
-        "simulate",
-        "theory",
-        "finetune",
-        "evaluate",
-        "measure",
-        "predict",
-        "show",
-        "report",
-        "export",
-        "reproduce",
-    ),
-    *("figures", "models"),
+    *("demo", "simulate", "theory", "finetune", "evaluate", "measure", "predict", "show", "report", "export"),
+    *("figures", "models", "reproduce"),
 )
 
 
@@ -51,8 +41,15 @@ def parser() -> argparse.ArgumentParser:
         prog="bandit-rft", description="Reinforcement fine-tuning as bandit learning: theory, simulation, real models."
     )
     subparsers = root.add_subparsers(metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        import_module(f"bandit_rft.cli.{command}").add(subparsers)
+    for name in COMMANDS:
+        command = import_module(f"bandit_rft.cli.{name}")
+        epilog = getattr(command, "EPILOG", None)
+        form = argparse.HelpFormatter if epilog is None else argparse.RawDescriptionHelpFormatter
+        own = subparsers.add_parser(
+            name, help=command.HELP, description=command.DESCRIPTION, epilog=epilog, formatter_class=form
+        )
+        command.options(own)
+        own.set_defaults(command=command)
     return root
 
 
@@ -61,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parsed = parser().parse_args(arguments)
         with _warnings_as_sentences():
-            return parsed.run(parsed)
+            return parsed.command.run(parsed)
     except InputError as error:
         from bandit_rft.runs.rollouts import printable
 

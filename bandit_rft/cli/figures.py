@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+HELP = "regenerate figures from saved runs, in a checkout of the repository"
+DESCRIPTION = (
+    "Regenerate figures from saved results only. The figures' code is in figures/ of the repository: the command needs "
+    "a checkout of it."
+)
 
-def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser."""
-    parser = subparsers.add_parser(
-        "figures",
-        help="regenerate figures from saved runs, in a checkout of the repository",
-        description="Regenerate figures from saved results only. The figures' code is in figures/ of the repository: "
-        "the command needs a checkout of it.",
-    )
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument("names", metavar="NAME", nargs="*", help="figures (default: every one that the runs allow)")
     parser.add_argument(
         "--run",
@@ -25,7 +25,6 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--out", metavar="FOLDER", help="where the PNGs go (default: figures/ of the run, or beside the runs)"
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+HELP = "the theory's overlay of a fine-tuning run, from its measured p0 and kappa"
+DESCRIPTION = (
+    "Predict a fine-tuning run's Pass@1 from p0 and kappa measured before it, without a fitted parameter, and hold its "
+    "rewards against that; or say why no law applies."
+)
 
-def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser."""
-    parser = subparsers.add_parser(
-        "predict",
-        help="the theory's overlay of a fine-tuning run, from its measured p0 and kappa",
-        description="Predict a fine-tuning run's Pass@1 from p0 and kappa measured before it, without a fitted "
-        "parameter, and hold its rewards against that; or say why no law applies.",
-    )
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument(
         "run_folder", metavar="RUN", help="run folder of bandit-rft finetune, of one seed or many, finished or not"
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

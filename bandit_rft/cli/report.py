@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import argparse
 
+HELP = "one self-contained report.html of a run"
+DESCRIPTION = (
+    "Write a run's report: curves, theory where it applies, evaluations, rollouts to read and the configuration, in "
+    "one HTML file that needs no network and runs no script."
+)
 
-def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser."""
-    parser = subparsers.add_parser(
-        "report",
-        help="one self-contained report.html of a run",
-        description="Write a run's report: curves, theory where it applies, evaluations, rollouts to read and the "
-        "configuration, in one HTML file that needs no network and runs no script.",
-    )
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument(
         "run_folder", metavar="RUN", help="run folder of bandit-rft finetune (finished or not) or simulate"
     )
     parser.add_argument("--out", metavar="FILE", help="the file (default: report.html in the run folder)")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

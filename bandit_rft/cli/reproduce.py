@@ -7,17 +7,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bandit_rft.cli.options import count
+from bandit_rft.settings.options import count
+
+HELP = "judge the papers' claims by runs, from tables to large models"
+DESCRIPTION = (
+    "Plan the runs that the claims of a tier need, run what is missing, judge each claim with its interval, and write "
+    "the table. Killed, the same command goes on."
+)
 
 
-def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser."""
-    parser = subparsers.add_parser(
-        "reproduce",
-        help="judge the papers' claims by runs, from tables to large models",
-        description="Plan the runs that the claims of a tier need, run what is missing, judge each claim with its "
-        "interval, and write the table. Killed, the same command goes on.",
-    )
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument(
         "--tier",
         default="simulation",
@@ -36,7 +36,6 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--quick", action="store_true", help="of --tier tiny, a part of an hour or two (default: off)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and run nothing (default: off)")
     parser.add_argument("--out", metavar="RUN", help="run folder (default: runs/reproduce-TIER)")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

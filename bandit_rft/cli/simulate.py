@@ -10,7 +10,9 @@ from bandit_rft.errors import InputError
 
 AUDIT, PREDICTIONS = "theory-audit", "prediction-audit"
 
-_EPILOG = """a TOML file:
+HELP = "simulate a learner on up to 10^100000 arms and hold it against theory"
+DESCRIPTION = "Simulate a learner on a table of arms, print regret and Pass@1, and compare with theory."
+EPILOG = """a TOML file:
   rounds = 400          # T
   seeds = 512           # independent repetitions
   key = 0               # seed of all random draws
@@ -25,15 +27,8 @@ _EPILOG = """a TOML file:
 """
 
 
-def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's parser."""
-    parser = subparsers.add_parser(
-        "simulate",
-        help="simulate a learner on up to 10^100000 arms and hold it against theory",
-        description="Simulate a learner on a table of arms, print regret and Pass@1, and compare with theory.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument(
         "source",
         metavar="NAME|FILE",
@@ -57,44 +52,29 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--out", metavar="RUN", help="run folder (default: runs/NAME, with a hash where --set is given)"
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate and print the summary, or list the presets."""
-    from bandit_rft.presets.named import PRESETS, preset
-
-    if arguments.source is None:
-        width = max(map(len, PRESETS))
-        for name, entry in PRESETS.items():
-            print(f"{name:<{width}}  {entry.question}")
-        print(
-            f"{AUDIT:<{width}}  Does simulation agree with each entry of the theory? (in a checkout; --set only=NAME)"
-        )
-        print(
-            f"{PREDICTIONS:<{width}}  Does a real run's half-time agree with each law's? (in a checkout; about 2 hours)"
-        )
-        return 0
-    if arguments.source == AUDIT:
-        return _audit(arguments)
-    if arguments.source == PREDICTIONS:
-        return _predictions(arguments)
-    from bandit_rft.presets.config import read
+    if arguments.source in _STUDIES:
+        return _STUDIES[arguments.source](arguments)
+    from bandit_rft.presets.named import PRESETS, configuration, default_folder
     from bandit_rft.presets.simulate import simulate
-    from bandit_rft.runs import config_hash
     from bandit_rft.runs.progress import ProgressLine
 
-    is_file = arguments.source not in PRESETS and (
-        Path(arguments.source).suffix in (".toml", ".json") or Path(arguments.source).exists()
-    )
-    config = (read(arguments.source) if is_file else preset(arguments.source)).with_settings(arguments.settings)
-    out = arguments.out
-    if out is None:
-        suffix = f"-{config_hash(config.to_json())[:8]}" if arguments.settings else ""
-        out = Path("runs") / f"{config.name}{suffix}"
+    if arguments.source is None:
+        questions = {name: entry.question for name, entry in PRESETS.items()} | {
+            AUDIT: "Does simulation agree with each entry of the theory? (in a checkout; --set only=NAME)",
+            PREDICTIONS: "Does a real run's half-time agree with each law's? (in a checkout; about 2 hours)",
+        }
+        width = max(map(len, questions))
+        for name, question in questions.items():
+            print(f"{name:<{width}}  {question}")
+        return 0
+    config = configuration(arguments.source).with_settings(arguments.settings)
+    out = arguments.out or default_folder(config, changed=bool(arguments.settings))
     with ProgressLine(f"simulating {config.name}") as line:
-        outcome = simulate(config, out, progress=line if line.active else None)
-    print(outcome.summary())
+        print(simulate(config, out, progress=line if line.active else None).summary())
     print(f"Run folder: {out}")
     return 0
 
@@ -139,3 +119,6 @@ def _predictions(arguments: argparse.Namespace) -> int:
     print(page.table(study.audit(out, tier=arguments.tier, progress=tell)))
     print(f"Run folder: {out}")
     return 0
+
+
+_STUDIES = {AUDIT: _audit, PREDICTIONS: _predictions}

@@ -1,4 +1,8 @@
-"""Learners, one a file: the index or update equation and its source on top, and one frozen factory with `bind`."""
+"""Learners, one per file: the index or update equation and its source on top, and one frozen factory with `bind`.
+
+The three that are based on runs of successes share `run_based`. Token policies learn by `token_policy_gradient`, which
+`SoftmaxPolicyGradient` chooses by itself; language models by `llm_bridge.FineTune`.
+"""
 
 from bandit_rft.learners.epsilon_greedy import EpsilonGreedy
 from bandit_rft.learners.exp3 import EXP3

@@ -23,7 +23,7 @@ from bandit_rft.rows import Pulls
 
 @dataclass(frozen=True)
 class EpsilonGreedy:
-    """ε-greedy on a table; starts from ignorance and ignores the arm set's base policy. One pull a round.
+    """ε-greedy on a table; starts from ignorance and ignores the arm set's base policy. One pull per round.
 
     Args:
         epsilon: ε ≥ 0; at most 1 where decay is 0.

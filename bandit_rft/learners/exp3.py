@@ -32,7 +32,7 @@ FORMS = ("gain", "loss")
 
 @dataclass(frozen=True)
 class EXP3:
-    """EXP3 on a table, for rewards in [0, 1]; starts from equal weights and ignores the base policy. One pull a round.
+    """EXP3 on a table, for rewards in [0, 1]; starts from equal weights, not from the base policy. One pull per round.
 
     Args:
         form: "gain" or "loss".

@@ -20,7 +20,7 @@ from bandit_rft.rows import Rows
 
 @dataclass(frozen=True)
 class ExploreThenCommit(IndexLearner):
-    """Explore-then-commit on a table; ignores the arm set's base policy. One pull a round.
+    """Explore-then-commit on a table; ignores the arm set's base policy. One pull per round.
 
     Args:
         pulls_per_arm: m ≥ 1.

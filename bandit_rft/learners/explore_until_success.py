@@ -28,7 +28,7 @@ class ExploreUntilSuccess:
     Args:
         replacement: True draws every arm afresh from the base policy; False never draws an arm twice (after the last
             one it starts over).
-        rollouts: G, pulls a round; with several successes in a round the first is kept. Without replacement G must be
+        rollouts: G, pulls per round; with several successes in a round the first is kept. Without replacement G must be
             1.
 
     Raises:

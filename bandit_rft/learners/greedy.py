@@ -20,7 +20,7 @@ from bandit_rft.rows import Rows
 
 @dataclass(frozen=True)
 class Greedy(IndexLearner):
-    """Greedy on a table; starts from ignorance and ignores the arm set's base policy. One pull a round.
+    """Greedy on a table; starts from ignorance and ignores the arm set's base policy. One pull per round.
 
     Args:
         initial_value: what an arm is taken to be worth before its first pull. Infinity, the default and the paper's,

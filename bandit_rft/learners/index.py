@@ -1,6 +1,6 @@
 """What the index learners share: pull the arm of the largest index, ties uniform over arms.
 
-An index learner starts from ignorance and ignores the base policy of the arm set; one pull a round. A subclass gives
+An index learner starts from ignorance and ignores the base policy of the arm set; one pull per round. A subclass gives
 the index; what an arm's rewards leave behind is `Counts` unless it says otherwise.
 """
 

@@ -21,7 +21,7 @@ NEWTON_STEPS = 12  # from Pinsker's bound the error falls below 1e-12 within the
 
 @dataclass(frozen=True)
 class KLUCB(IndexLearner):
-    """KL-UCB on a table; starts from ignorance and ignores the arm set's base policy. One pull a round.
+    """KL-UCB on a table; starts from ignorance and ignores the arm set's base policy. One pull per round.
 
     Args:
         c: weight of ln ln t, at least 0.

@@ -18,7 +18,7 @@ from bandit_rft.rows import Rows
 
 @dataclass(frozen=True)
 class MOSS(IndexLearner):
-    """MOSS on a table; starts from ignorance and ignores the arm set's base policy. One pull a round.
+    """MOSS on a table; starts from ignorance and ignores the arm set's base policy. One pull per round.
 
     The horizon is the run's number of rounds. Left out: the anytime version.
     """

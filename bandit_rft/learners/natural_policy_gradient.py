@@ -27,7 +27,7 @@ class NaturalPolicyGradient:
     Args:
         step_size: η > 0.
         signal: as in `SoftmaxPolicyGradient`.
-        rollouts: G, pulls a round.
+        rollouts: G, pulls per round.
         ddof: GRPO's degrees of freedom, 1 (sample) or 0 (population).
         eps: GRPO's term beside the standard deviation.
         k: of "pass_at_k", from 1 to rollouts; None: all rollouts.

@@ -40,10 +40,10 @@ class SoftmaxPolicyGradient:
         step_size: η > 0, per round (the round's G rollouts are averaged).
         signal: a name of `bandit_rft.signals` ("mean_baseline" is Dr.GRPO's), "running_baseline" (r − the mean of all
             rewards of earlier rounds, 0 before the first), or a function [G] -> [G].
-        rollouts: G, pulls a round.
+        rollouts: G, pulls per round.
         ddof: GRPO's degrees of freedom, 1 (sample) or 0 (population).
         eps: GRPO's term beside the standard deviation.
-        extra_rollouts: pulls a round that serve the baseline alone. With "mean_baseline" the baseline is their mean;
+        extra_rollouts: pulls per round that serve the baseline alone. With "mean_baseline" the baseline is their mean;
             with "rloo" the mean of all other pulls of the round, theirs included; with "grpo", "maxrl" and
             "maxrl_centred" the signal is that of all pulls, and the drift that of a group of them all.
         clip: ε of PPO's ratio clip, or None for none.

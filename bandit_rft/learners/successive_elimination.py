@@ -22,7 +22,7 @@ from bandit_rft.rows import Pulls, relative_weight
 
 @dataclass(frozen=True)
 class SuccessiveElimination:
-    """Successive elimination on a table; starts from ignorance and ignores the base policy. One pull a round.
+    """Successive elimination on a table; starts from ignorance and ignores the base policy. One pull per round.
 
     The largest lower bound is remembered once reached, which is what "for good" means: a dropped arm is not pulled, so
     its upper bound stays below it. Rewards are taken to lie in [0, 1] (or to be 1/2-sub-Gaussian). Where that fails, or

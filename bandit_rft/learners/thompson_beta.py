@@ -25,7 +25,7 @@ class ThompsonBeta(IndexLearner):
     """Thompson sampling for rewards in [0, 1] on a table; starts from ignorance and ignores the arm set's base policy.
 
     The probability of each arm has no closed form: `Info.value` is None and the pulled arm's true mean stands in for
-    it. One pull a round. A reward strictly between 0 and 1 counts as that much of a success.
+    it. One pull per round. A reward strictly between 0 and 1 counts as that much of a success.
     """
 
     untouched_first: ClassVar[bool] = False

@@ -23,7 +23,7 @@ from bandit_rft.sampling_normal import best_normal
 
 @dataclass(frozen=True)
 class ThompsonGaussian(IndexLearner):
-    """Gaussian Thompson sampling on a table; starts from ignorance and ignores the base policy. One pull a round.
+    """Gaussian Thompson sampling on a table; starts from ignorance and ignores the base policy. One pull per round.
 
     Args:
         sigma: σ > 0, the standard deviation that the learner believes rewards to have.

@@ -45,7 +45,7 @@ def bind(
         arms: `TokenSequences` or `Contexts`.
         step_size: η > 0, per round.
         signal: a name of `bandit_rft.signals` or a function [G] -> [G]; over the rollouts of one prompt.
-        rollouts: G, responses a prompt and round.
+        rollouts: G, responses per prompt and round.
         ddof, eps: GRPO's (see `signals.grpo`). k: of pass_at_k; None: G.
         rounds: T; it sizes the lazily grown parts of the policy.
         row_capacity: rollouts that may move tokens that no verifier names; None takes the most that the run can need.

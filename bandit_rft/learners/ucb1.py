@@ -17,7 +17,7 @@ from bandit_rft.learners.index import RootIndexLearner
 
 @dataclass(frozen=True)
 class UCB1(RootIndexLearner):
-    """UCB1 on a table; starts from ignorance and ignores the arm set's base policy. One pull a round.
+    """UCB1 on a table; starts from ignorance and ignores the arm set's base policy. One pull per round.
 
     With K ≥ the number of rounds it only sweeps fresh arms, as every index learner does.
     """

@@ -18,7 +18,7 @@ from bandit_rft.learners.index import RootIndexLearner
 
 @dataclass(frozen=True)
 class UCB(RootIndexLearner):
-    """UCB(α) on a table; starts from ignorance and ignores the arm set's base policy. One pull a round.
+    """UCB(α) on a table; starts from ignorance and ignores the arm set's base policy. One pull per round.
 
     Args:
         alpha: α > 0. Logarithmic regret for rewards in [0, 1] is proved for α > 2.

@@ -23,7 +23,7 @@ from bandit_rft.rows import Rows
 
 @dataclass(frozen=True)
 class UCBF(IndexLearner):
-    """UCB-F on a table; starts from ignorance and ignores the arm set's base policy. One pull a round.
+    """UCB-F on a table; starts from ignorance and ignores the arm set's base policy. One pull per round.
 
     Args:
         beta: β > 0.

@@ -20,7 +20,7 @@ from bandit_rft.rows import Rows
 
 @dataclass(frozen=True)
 class UCBV(IndexLearner):
-    """UCB-V on a table; starts from ignorance and ignores the arm set's base policy. One pull a round.
+    """UCB-V on a table; starts from ignorance and ignores the arm set's base policy. One pull per round.
 
     Args:
         zeta: ζ > 0; the paper's logarithmic bound wants more than 1.

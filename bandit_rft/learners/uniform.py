@@ -18,7 +18,7 @@ from bandit_rft.rows import Pulls, relative_weight
 
 @dataclass(frozen=True)
 class Uniform:
-    """Draws an arm uniformly each round; ignores the arm set's base policy. One pull a round."""
+    """Draws an arm uniformly each round; ignores the arm set's base policy. One pull per round."""
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:
         """The learner on a table of arms; no arm ever leaves its row. Raises InputError where `arms` is no table."""

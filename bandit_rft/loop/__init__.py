@@ -45,7 +45,7 @@ def run(
     recorder: Recorder | None = None,
     progress: Progress | None = None,
 ) -> History:
-    """Let `learner` pull `arms` for `rounds` rounds, once a seed.
+    """Let `learner` pull `arms` for `rounds` rounds, once per seed.
 
     Args:
         arms: what can be pulled: `bandit_rft.arms`, or an LLM's prompt (`llm_bridge.PromptArms`).

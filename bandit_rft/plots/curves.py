@@ -108,15 +108,15 @@ def pass_at_1(
     axes.set_ylabel("Pass@1")
     if np.isfinite(history.value).all():
         return bands(axes, np.arange(history.rounds), history.value, colour=colour, label=label, width=width)
-    found = means(history.evaluations, measured)
-    if not found:
+    evaluations = means(history.evaluations, measured)
+    if not evaluations:
         raise InputError(f"The history holds no evaluation of {measured} and no exact Pass@1: draw its rewards.")
     if history.seeds > 1:
         own = [e for e in history.evaluations if e["measured"] == measured and e.get("seed") is not None]
         points = [e["round"] for e in own], [e["pass_at_1"] for e in own]
         axes.plot(*points, ".", color=colour, markersize=2.5, alpha=0.5)
     rounds, value, low, high = (
-        np.asarray([getattr(one, name) for one in found]) for name in ("round", "value", "low", "high")
+        np.asarray([getattr(one, name) for one in evaluations]) for name in ("round", "value", "low", "high")
     )
     axes.errorbar(
         rounds,
@@ -182,7 +182,7 @@ def pass_at_1_by_seed(
 
 def prediction(
     axes: Axes,
-    found: Prediction,
+    law: Prediction,
     *,
     quantity: str = "value",
     coverage: Sequence[float] = (),
@@ -194,7 +194,7 @@ def prediction(
 
     Args:
         axes: drawn on.
-        found: the prediction.
+        law: the prediction.
         quantity: "value" (Pass@1 before each round) or "regret" (after each).
         coverage: shares of runs, each drawn as a band of the value where the law of a run is known.
         colour: of all of it.
@@ -206,28 +206,28 @@ def prediction(
     """
     if quantity not in ("value", "regret"):
         raise InputError(f"quantity is {quantity!r}: choose value or regret.")
-    at = np.arange(found.rounds) if found.at is None else found.at
-    if quantity == "value" and found.law is not None:
+    at = np.arange(law.rounds) if law.at is None else law.at
+    if quantity == "value" and law.law is not None:
         for share in coverage:
-            low, high = found.value_band(share)
+            low, high = law.value_band(share)
             said = f"{share:.0%} of the law's runs"
             axes.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0, label=said)
     how: dict[str, Any] = {"color": colour, "linestyle": DASHED, "linewidth": 1.0} | line
     after = 1 if quantity == "regret" else 0
-    axes.plot(at + after, getattr(found, quantity), label=found.name if label is None else label, **how)
+    axes.plot(at + after, getattr(law, quantity), label=law.name if label is None else label, **how)
     return axes
 
 
-def bound(axes: Axes, found: Bound, *, colour: str = style.GREY, label: str | None = None, **line: Any) -> Axes:
+def bound(axes: Axes, curve: Bound, *, colour: str = style.GREY, label: str | None = None, **line: Any) -> Axes:
     """A bound laid over, after each round that it is known at: capped at what holds without the theorem.
 
     Args:
         axes: drawn on.
-        found: the bound.
+        curve: the bound.
         colour: of the line.
         label: for the legend; by default the bound's name and kind.
         line: how it is drawn, as matplotlib takes it.
     """
     how: dict[str, Any] = {"color": colour, "linestyle": DOTTED, "linewidth": 1.0} | line
-    axes.plot(found.at, found.value, label=f"{found.name}, {found.kind} bound" if label is None else label, **how)
+    axes.plot(curve.at, curve.value, label=f"{curve.name}, {curve.kind} bound" if label is None else label, **how)
     return axes

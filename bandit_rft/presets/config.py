@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bandit_rft import arms, by_name, learners, policies, verifiers
+from bandit_rft import arguments, arms, by_name, learners, policies, verifiers
 from bandit_rft.contract import ArmSet, LearnerFactory
 from bandit_rft.errors import InputError
 
@@ -129,11 +129,7 @@ def from_values(values: Mapping[str, Any], where: str) -> Simulation:
             raise InputError(f"{where} has the unknown field {name!r}: choose among {', '.join(known)}.")
         if name in _TABLES and not isinstance(value, Mapping):
             raise InputError(f"{where} gives {name} as {value!r}: make it a table with a type and its arguments.")
-        if (
-            name in _COUNTS
-            and (isinstance(value, bool) or not isinstance(value, int))
-            and not (name == "row_capacity" and value is None)
-        ):
+        if name in _COUNTS and not arguments.is_whole(value) and not (name == "row_capacity" and value is None):
             raise InputError(f"{where} gives {name} as {value!r}: make it a whole number.")
     for table in _TABLES:
         if table not in values:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from bandit_rft.errors import InputError
-from bandit_rft.presets.config import Simulation
+from bandit_rft.presets.config import Simulation, read
+from bandit_rft.runs import config_hash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ _ALL = (
         ),
     ),
     Preset(
-        question="GRPO with eight rollouts a round on the needle: what does the group's normalisation buy?",
+        question="GRPO with eight rollouts per round on the needle: what does the group's normalisation buy?",
         config=Simulation(
             name="grpo", arms=_NEEDLE, learner={**_SOFTMAX, "signal": "grpo", "rollouts": 8}, rounds=200, seeds=256
         ),
@@ -87,3 +89,18 @@ def preset(name: str, **changes: object) -> Simulation:
     if name not in PRESETS:
         raise InputError(f"There is no simulation {name!r}: choose one of {', '.join(PRESETS)}, or give a TOML file.")
     return dataclasses.replace(PRESETS[name].config, **changes)  # type: ignore[arg-type]
+
+
+def configuration(source: str) -> Simulation:
+    """The configuration of a preset, or that of a TOML file, a run folder or its config.json.
+
+    Raises:
+        InputError: no such preset or file, or one that is not a simulation's.
+    """
+    is_file = source not in PRESETS and (Path(source).suffix in (".toml", ".json") or Path(source).exists())
+    return read(source) if is_file else preset(source)
+
+
+def default_folder(config: Simulation, *, changed: bool) -> Path:
+    """runs/NAME, with a hash of a preset or file whose settings were changed."""
+    return Path("runs") / (f"{config.name}-{config_hash(config.to_json())[:8]}" if changed else config.name)

@@ -120,7 +120,7 @@ def predict(config: Simulation) -> tuple[theory.Prediction | None, str]:
         return None, "the catalogue's exact laws are for Needle arms (deterministic rewards 0 and 1)"
     if isinstance(learner, SoftmaxPolicyGradient):
         if arms.optimal != 1 or learner.signal != "raw" or learner.rollouts != 1 or not learner.plain:
-            return None, "the exact jump chain is for one optimal arm, the raw reward and one rollout a round"
+            return None, "the exact jump chain is for one optimal arm, the raw reward and one rollout per round"
         found = theory.pg_jump_single(arms.p0, learner.step_size, config.rounds, log_arms=arms.log_arms)
         return found, ""
     if isinstance(learner, ExploreUntilSuccess):

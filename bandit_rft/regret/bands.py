@@ -108,7 +108,7 @@ def bayesian_regret(
     kind: str = "pointwise",
     own_instances: bool | None = None,
 ) -> Band:
-    """Bayesian regret: the mean over instances drawn from the prior, one a seed, with its band (Lattimore and
+    """Bayesian regret: the mean over instances drawn from the prior, one per seed, with its band (Lattimore and
     Szepesvári 2020, ch. 34.1). The band covers both the draw of the instances and the learner's own randomness.
 
     Args:

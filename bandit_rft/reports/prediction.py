@@ -46,16 +46,16 @@ def predict(folder: Path) -> dict[str, Any]:
     result: dict[str, Any] = {"law": None, "reason": law.reason or None, "rounds_done": history.rounds}
     result["sentence"] = law.sentence()
     if law.prediction is not None:
-        found, at, band = law.prediction, law.rounds_shown, law.band
+        prediction, at, band = law.prediction, law.rounds_shown, law.band
         verdict = compare(history, law.at(history.rounds))
         error = law.kappa_standard_error
         sides = [kappa for kappa in (law.kappa - error, law.kappa + error) if kappa > 0]
         result |= {
-            "law": found.name,
-            "why": found.why,
-            "formula": found.formula,
-            "source": found.source,
-            "assumptions": list(found.assumptions),
+            "law": prediction.name,
+            "why": prediction.why,
+            "formula": prediction.formula,
+            "source": prediction.source,
+            "assumptions": list(prediction.assumptions),
             "caveats": list(law.caveats),
             "p0": law.p0,
             "p0_successes": law.successes,
@@ -66,14 +66,14 @@ def predict(folder: Path) -> dict[str, Any]:
             "half_times": law.half_times(),
             "half_time": None if law.half_time is None else dataclasses.asdict(law.half_time),
             "half_time_sentence": None if law.half_time is None else law.half_time.sentence(),
-            "rounds": found.rounds,
+            "rounds": prediction.rounds,
             "at": at.tolist(),
-            "value": found.value.tolist(),
+            "value": prediction.value.tolist(),
             "low": None if band is None else band[0].tolist(),
             "high": None if band is None else band[1].tolist(),
             # What kappa's own error is worth: the last round's Pass@1 one standard error to either side.
-            "last_at_kappa_one_error_off": [float(law.at(found.rounds, kappa).value[-1]) for kappa in sides],
-            "evaluations": [_against(record, at, found.value) for record in _later(history.evaluations)],
+            "last_at_kappa_one_error_off": [float(law.at(prediction.rounds, kappa).value[-1]) for kappa in sides],
+            "evaluations": [_against(record, at, prediction.value) for record in _later(history.evaluations)],
             "verdict": {
                 name: getattr(verdict, name)
                 for name in ("agrees", "tested", "max_z", "threshold", "false_alarm", "quantity", "round", "observed")

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.runs.files import dumps, explain_disk_errors, loads, write_atomically
 
@@ -42,10 +43,10 @@ def read_lines(path: Path, fields: Fields = MappingProxyType({})) -> list[dict[s
 def has_fields(record: Mapping[str, Any], fields: Fields) -> bool:
     """Whether the record holds these fields, each of its type."""
 
+    checks = {float: arguments.is_number, int: arguments.is_whole}
+
     def fits(value: Any, kind: type) -> bool:
-        if kind is float:
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+        return checks[kind](value) if kind in checks else isinstance(value, kind)
 
     return all(name in record and fits(record[name], kind) for name, kind in fields.items())
 

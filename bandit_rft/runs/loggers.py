@@ -68,9 +68,9 @@ def check(names: Sequence[str]) -> None:
     for name in names:
         if name not in LOGGERS:
             raise InputError(f"There is no logger {name!r}: choose {' or '.join(LOGGERS)}.")
-        found = find_spec(LOGGERS[name])
+        spec = find_spec(LOGGERS[name])
         # Without an origin it is a mere folder of that name, such as the wandb/ that W&B makes where it runs.
-        if found is None or found.origin is None:
+        if spec is None or spec.origin is None:
             raise InputError(
                 f"--log {name} needs {LOGGERS[name]}, which is not installed: "
                 f"pip install {LOGGERS[name]}, or leave the option out."
@@ -264,7 +264,7 @@ def evaluated(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
             values[f"{name}/{key}"] = [record.get(key) for record in own]
         for k in own[0].get("pass_at_k", {}):
             values[f"{name}/pass_at_{k}"] = [record.get("pass_at_k", {}).get(k) for record in own]
-    return {name: sum(found) / len(found) for name, found in values.items() if all(map(_known, found))}
+    return {name: sum(series) / len(series) for name, series in values.items() if all(map(_known, series))}
 
 
 def _known(value: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.runs.files import read_json
@@ -24,12 +25,12 @@ _MOST_ROUNDS = 10**8
 
 
 def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_ROUNDS
+    return arguments.is_whole(value) and 0 <= value <= _MOST_ROUNDS
 
 
 def _number(value: Any) -> bool:
     try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return arguments.is_number(value) and math.isfinite(value)
     except OverflowError:  # a whole number beyond the largest float
         return False
 

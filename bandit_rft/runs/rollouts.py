@@ -9,6 +9,7 @@ The texts are a model's, or a stranger's folder's: whoever shows them passes the
 from __future__ import annotations
 
 import unicodedata
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,59 @@ def rounds_of(folder: str | Path, seed: int | None = None) -> Iterator[list[Roll
             except _UNFIT:
                 raise damaged(number, path) from None
             yield rollouts
+
+
+def selected(
+    folder: str | Path,
+    *,
+    questions: Mapping[int, Mapping[str, Any]],
+    round: int | None = None,
+    last: int | None = None,
+    seed: int | None = None,
+    question: int | None = None,
+    right: bool | None = None,
+) -> list[Rollout]:
+    """Responses of one round, or of the newest rounds that hold any such response.
+
+    Args:
+        folder: the run folder.
+        questions: of the run, as `read_questions` returns them.
+        round: from 0; None: the newest ones.
+        last: how many of those; None: one.
+        seed: of a run of many seeds this one only.
+        question: an index of the data; only the responses to it.
+        right: only responses with a reward above 0 (True), or only the others (False).
+
+    Raises:
+        InputError: as `rounds_of`; no such round or question, or no such response.
+    """
+    folder = Path(folder)
+    places = {place for place, record in questions.items() if record.get("index") == question}
+    if question is not None and not places:
+        raise InputError(
+            f"{folder} names no training question {question}: leave out the index of --question to see which."
+        )
+    kept: deque[list[Rollout]] = deque(maxlen=1 if round is not None else last or 1)
+    done = 0
+    for rollouts in rounds_of(folder, seed):
+        done = rollouts[0].round + 1 if rollouts else done + 1
+        chosen = [
+            rollout
+            for rollout in rollouts
+            if right in (None, rollout.right) and (question is None or rollout.question in places)
+        ]
+        if chosen and round in (None, chosen[0].round):
+            kept.append(chosen)
+    if not done:
+        raise InputError(f"{folder} holds no history yet: let the run do at least one round.")
+    if round is not None and round >= done:
+        raise InputError(f"{folder} has no round {round}: it has rounds 0 to {done - 1} so far.")
+    if not kept:
+        where = f"Round {round} of {folder}" if round is not None else str(folder)
+        raise InputError(
+            f"{where} has no such response in {done} rounds: leave out --right, --wrong or the --question's index."
+        )
+    return [rollout for rollouts in kept for rollout in rollouts]
 
 
 def responses_record(
@@ -191,7 +245,7 @@ def pieces(text: str) -> list[tuple[str, bool]]:
     zero-width marks, line separators, unassigned and private characters and lone surrogates; newlines stay, tabs become
     four spaces.
     """
-    found: list[tuple[str, bool]] = []
+    parts: list[tuple[str, bool]] = []
     plain: list[str] = []
     for character in text:
         if character == "\n" or (character.isprintable() and unicodedata.category(character) != "Co"):
@@ -202,12 +256,12 @@ def pieces(text: str) -> list[tuple[str, bool]]:
             plain.append(" ")
         else:
             if plain:
-                found.append(("".join(plain), False))
+                parts.append(("".join(plain), False))
                 plain = []
-            found.append((_escape(character), True))
+            parts.append((_escape(character), True))
     if plain:
-        found.append(("".join(plain), False))
-    return found
+        parts.append(("".join(plain), False))
+    return parts
 
 
 def printable(text: str) -> str:

@@ -142,7 +142,7 @@ def _check(
         )
     if rewards.shape[2] != prediction.rollouts:
         raise InputError(
-            f"The history has {rewards.shape[2]} rollouts a round and {prediction.name} was made for "
+            f"The history has {rewards.shape[2]} rollouts per round and {prediction.name} was made for "
             f"{prediction.rollouts}: use the same number."
         )
     if best_mean is not None and not np.allclose(best_mean, 1.0, rtol=1e-6):

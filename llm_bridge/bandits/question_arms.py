@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
 
 
-def verifier_of(asked: str | VerifierFactory | None, question: Question) -> Verifier:
+def verifier_of(verifier: str | VerifierFactory | None, question: Question) -> Verifier:
     """The question's verifier: by name, by a function of its answer, or (None) the one that the question names.
 
     Raises:
@@ -36,7 +36,7 @@ def verifier_of(asked: str | VerifierFactory | None, question: Question) -> Veri
     """
     if isinstance(question, LonePrompt) and question.verifier is not None:
         return question.verifier
-    rule = getattr(question, "verifier", "gsm8k-numeric") if asked is None else asked
+    rule = getattr(question, "verifier", "gsm8k-numeric") if verifier is None else verifier
     return verifiers.make(rule, question.answer) if isinstance(rule, str) else rule(question.answer)
 
 
@@ -86,11 +86,11 @@ class QuestionArms(ResponseArms):
         if isinstance(arms, Responses):
             tokens, shape = np.asarray(arms.tokens), arms.lengths.shape
             texts = self.model.texts(tokens.reshape(-1, tokens.shape[-1]), np.asarray(arms.lengths).reshape(-1))
-            asked = np.zeros(shape, np.int32) if arms.questions is None else np.asarray(arms.questions)
+            questions = np.zeros(shape, np.int32) if arms.questions is None else np.asarray(arms.questions)
         else:
             texts = [text for own in arms for text in own.text]
-            asked = np.stack([self.questions_of(own) for own in arms])
-        return score_each([self.checks[question] for question in asked.reshape(-1)], texts).reshape(asked.shape)
+            questions = np.stack([self.questions_of(own) for own in arms])
+        return score_each([self.checks[question] for question in questions.reshape(-1)], texts).reshape(questions.shape)
 
     def generate(
         self,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
 
 Prompt = str | Sequence[Mapping[str, str]]
+MAX_TOKENS = 256  # of a response, unless the user says otherwise
 
 
 class Question(Protocol):
@@ -112,3 +113,12 @@ def check_fit(model: LanguageModel, questions: Sequence[np.ndarray], max_tokens:
                 f"{which} has {tokens.size} tokens, which with {max_tokens} tokens of response exceeds the "
                 f"context of {context} of {model.name}: shorten the prompt or lower max_tokens."
             )
+
+
+def longest_response(model: LanguageModel, prompts: Sequence[np.ndarray]) -> int:
+    """The longest response, in tokens: 256, or what the model's context leaves after the longest of these prompts.
+
+    At least 1, so that a prompt which leaves nothing is refused where prompts are checked.
+    """
+    longest = max((len(prompt) for prompt in prompts), default=0)
+    return max(1, min(MAX_TOKENS, model.config.max_positions - longest))

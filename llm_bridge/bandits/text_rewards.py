@@ -35,7 +35,7 @@ def score_each(checks: Sequence[Verifier], text: Sequence[str]) -> np.ndarray:
     """Rewards [G] float32 of G responses, each by its own verifier.
 
     A verifier of the worker processes (`verifiers.Pooled`) checks its responses side by side, and one that has `many`
-    (texts -> rewards) is given all of its responses at once; any other is called once a response, in order.
+    (texts -> rewards) is given all of its responses at once; any other is called once per response, in order.
 
     Raises:
         InputError: a reward that is not a finite number, naming the verifier and the rollout.

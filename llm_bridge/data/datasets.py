@@ -120,25 +120,25 @@ class Dataset:
         Raises:
             InputError: no such index, or no row of them can be used.
         """
-        found: list[Example] = []
+        examples: list[Example] = []
         refused: list[RowError] = []
         looked = 0
         for place in places:
-            if most is not None and len(found) >= most:
+            if most is not None and len(examples) >= most:
                 break
             looked += 1
             try:
-                found.append(self.example(place))
+                examples.append(self.example(place))
             except RowError as error:
                 refused.append(error)
-        if refused and not found:
+        if refused and not examples:
             raise InputError(f"None of the {looked} chosen rows can be used: {refused[0]}.")
         if refused:
             tell(
                 f"{len(refused)} of {looked} rows of {self.where} ({self.split}) cannot be used and are left out: "
                 f"{refused[0]}" + (", and so on" if len(refused) > 1 else "")
             )
-        return found
+        return examples
 
     def example(self, index: int) -> Example:
         """The example at `index`, counted from 0.
@@ -279,17 +279,21 @@ def _read(source: str, split: str, files: list[Path], columns: Columns, tell: Te
 
     def read(index: int) -> Example:
         row = rows.row(index, layout.columns)
-        found = question_of(row, layout, source, index, where)
+        question = question_of(row, layout, source, index, where)
         name = str(row.get("data_source") or source)
-        if found.assumed and (name, found.verifier) not in assumed:
-            assumed.add((name, found.verifier))
-            kind = "numbers" if found.verifier == NUMERIC else "no plain numbers"
+        if question.assumed and (name, question.verifier) not in assumed:
+            assumed.add((name, question.verifier))
+            kind = "numbers" if question.verifier == NUMERIC else "no plain numbers"
             tell(
                 f"The data source {printable(name[:80])!r} is unknown: its answers that are {kind} are checked by "
-                f"{found.verifier}. Choose another with --verifier."
+                f"{question.verifier}. Choose another with --verifier."
             )
         return Example(
-            prompt=found.prompt, ground_truth=found.answer, index=index, data_source=name, verifier=found.verifier
+            prompt=question.prompt,
+            ground_truth=question.answer,
+            index=index,
+            data_source=name,
+            verifier=question.verifier,
         )
 
     return Dataset(source=source, split=split, where=where, length=rows.length, read=read)

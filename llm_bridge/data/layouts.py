@@ -29,6 +29,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from llm_bridge import verifiers
 from llm_bridge.verifiers.boxed import last_boxed
@@ -287,9 +288,7 @@ def _as_text(value: Any, column: str, index: int, where: str) -> str | None:
         return None
     if isinstance(value, str):
         return value
-    if (isinstance(value, int) and not isinstance(value, bool)) or (
-        isinstance(value, float | Decimal) and math.isfinite(value)
-    ):
+    if arguments.is_whole(value) or (isinstance(value, float | Decimal) and math.isfinite(value)):
         exact = Decimal(repr(value) if isinstance(value, float) else value)
         whole = exact.adjusted() < _LONGEST_NUMBER and exact == exact.to_integral()
         plain = str(int(exact)) if whole else format(exact, "f") if exact.adjusted() > -_LONGEST_NUMBER else ""

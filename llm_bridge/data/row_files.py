@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from bandit_rft.errors import InputError
+from bandit_rft.errors import InputError, reason
 
 SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 LONGEST_LINE = 1 << 24  # bytes of a line of JSON
@@ -122,7 +122,7 @@ class _JsonArray:
         try:
             found = json.loads(_whole(path), parse_constant=float)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path} is not readable JSON ({_first_line(error)}): give a list of rows.") from None
+            raise InputError(f"{path} is not readable JSON ({reason(error)}): give a list of rows.") from None
         if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
             raise InputError(f"{path} is not a list of rows with named columns: give one, or a row per line.")
         self._rows, self.length = found, len(found)
@@ -154,7 +154,7 @@ class _Csv:
                 if cells:
                     self._rows.append(cells)
         except (csv.Error, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is not readable CSV ({_first_line(error)}): write it in UTF-8.") from None
+            raise InputError(f"{path} is not readable CSV ({reason(error)}): write it in UTF-8.") from None
         self.length = len(self._rows)
 
     def row(self, index: int, columns: Sequence[str]) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is not readable JSON ({_first_line(error)}): mend the line.") from None
+        raise InputError(f"{where} is not readable JSON ({reason(error)}): mend the line.") from None
     if not isinstance(found, dict):
         raise InputError(f"{where} holds a {type(found).__name__}: give an object with named columns per line.")
     return found
@@ -186,7 +186,3 @@ def _whole(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}): check the file.") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:80]

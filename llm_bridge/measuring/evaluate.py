@@ -70,7 +70,7 @@ class Evaluation:
 
     Attributes:
         pass_at_1: share of correct responses.
-        low, high: interval at `confidence`. One question, or one sample a question: Wilson's. Several samples of
+        low, high: interval at `confidence`. One question, or one sample per question: Wilson's. Several samples of
             several questions: samples of a question are alike, so the question is the unit: Wilson's interval at the
             effective number of samples, N divided by the variance inflation that the spread between questions shows. It
             covers both the drawing of the questions and of the samples.

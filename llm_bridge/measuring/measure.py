@@ -20,9 +20,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -31,9 +30,8 @@ import jax.numpy as jnp
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Key
 from bandit_rft.theory import Summary
-from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.bandits.text_rewards import Verifier
-from llm_bridge.measuring.evaluate import wilson
+from llm_bridge.measuring.evaluate import Progress, wilson
 from llm_bridge.measuring.gap_estimate import GapEstimate
 from llm_bridge.measuring.response_tree import MeasuredTree, tree_of
 from llm_bridge.measuring.sampled import sampled
@@ -117,7 +115,7 @@ def measure(
     key: Key,
     max_tokens: int,
     rollouts: int = 64,
-    batch: int = 8,
+    batch: int = 32,
     temperature: float = 1.0,
     params: PyTree = None,
     standard_error: bool = True,
@@ -125,7 +123,7 @@ def measure(
     remat: bool = False,
     tree: bool = False,
     coordinates: int = 0,
-    progress: Callable[[int, int, float, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Measurement:
     """Measure p0 and κ from fresh rollouts, and the tree of their decisions.
 
@@ -150,67 +148,44 @@ def measure(
     Raises:
         InputError: rollouts or batch below 1, or a prompt that does not fit the model's context.
     """
-    if rollouts < 1 or batch < 1:
-        raise InputError(f"Measurement got rollouts = {rollouts} and batch = {batch}: give at least 1 of each.")
-    arms = PromptArms(model, prompt, verifier)
-    arms.check_fits(max_tokens)
-    params = model.params if params is None else params
-    start_time = time.monotonic()
-    total = rollouts * (3 if tree else 2)
-
-    def tell(done: int, total: int, value: float) -> None:
-        if progress is not None:
-            progress(done, total, value, time.monotonic() - start_time)
-
-    found = sampled(
+    sample = sampled(
         model,
-        arms.prompt_tokens,
+        prompt,
         verifier,
+        what="Measurement",
         key=key,
+        max_tokens=max_tokens,
         rollouts=rollouts,
         batch=batch,
-        max_tokens=max_tokens,
         temperature=temperature,
         params=params,
-        tell=lambda done, share: tell(done, total, share),
+        phases=3 if tree else 2,
+        progress=progress,
     )
-    responses, successes, share = found.responses, found.successes, found.successes / rollouts
-    # The vectors to come are each as large as the model: its decoding copy makes room for one of them.
-    model.release_decoding_weights()
+    how: dict[str, Any] = {
+        "params": sample.params,
+        "temperature": temperature,
+        "remat": remat,
+        "batch": min(batch, rollouts),
+    }
     gap = GapEstimate(
-        model=model,
-        params=params,
-        prompt=jnp.asarray(arms.prompt_tokens),
-        responses=responses,
-        temperature=temperature,
-        remat=remat,
-        batch=min(batch, rollouts),
-        max_tokens=max_tokens,
-    ).estimate(standard_error, lambda seen: tell(rollouts + seen, total, share))
+        model=model, prompt=jnp.asarray(sample.prompt), responses=sample.responses, max_tokens=max_tokens, **how
+    ).estimate(standard_error, lambda seen: sample.tell(1, seen, rollouts))
     grown = None
     if tree:
-        grown = tree_of(
-            model,
-            arms.prompt_tokens,
-            responses,
-            params=params,
-            temperature=temperature,
-            coordinates=coordinates,
-            remat=remat,
-            batch=min(batch, rollouts),
-            tell=lambda done, all: tell(2 * rollouts + rollouts * done // all, total, share),
-        )
-    low, high = wilson(successes, rollouts, confidence)
+        tell = partial(sample.tell, 2)
+        grown = tree_of(model, sample.prompt, sample.responses, coordinates=coordinates, tell=tell, **how)
+    low, high = wilson(sample.successes, rollouts, confidence)
     return Measurement(
-        p0=share,
+        p0=sample.share,
         p0_low=low,
         p0_high=high,
         confidence=confidence,
-        successes=successes,
+        successes=sample.successes,
         rollouts=rollouts,
-        mean_length=found.total_length / rollouts,
-        truncated=found.truncated / rollouts,
-        distinct=len(responses),
+        mean_length=sample.total_length / rollouts,
+        truncated=sample.truncated / rollouts,
+        distinct=len(sample.responses),
         tree=grown,
         **gap,
     )

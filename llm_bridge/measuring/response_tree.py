@@ -11,7 +11,6 @@ to F numbers, which keeps inner products up to a relative error of 1/√F of the
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,11 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft.errors import InputError
-from bandit_rft.keys import Key
 from bandit_rft.theory import ResponseTree
 from bandit_rft.theory.response_tree import Branch, TreeSample, grow
-from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.bandits.text_rewards import Verifier
 from llm_bridge.measuring.sampled import Response, sampled
 from llm_bridge.sampling import scoring
@@ -72,69 +68,38 @@ def measure_tree(
     prompt: Prompt,
     verifier: Verifier,
     *,
-    key: Key,
-    max_tokens: int,
-    rollouts: int = 64,
-    batch: int = 32,
-    temperature: float = 1.0,
-    params: PyTree = None,
     coordinates: int = 0,
     memory: int = MEMORY,
     sketched: bool | None = None,
     remat: bool = False,
-    progress: Callable[[int, int, float, float], None] | None = None,
+    **sampling: Any,
 ) -> MeasuredTree:
     """Sample responses to a prompt and measure the tree of their decisions.
 
     Args:
-        model, prompt, verifier, key, max_tokens, rollouts, batch, temperature, params, remat: as `measure` takes them;
-            the same key samples the same responses.
+        model, prompt, verifier, remat: as `measure` takes them.
         coordinates: weights drawn at random at which scores are kept for laws of Adam; 0: none.
         memory: bytes that exact scores may take, K × D × 4; above, they are sketched.
         sketched: whether they are, whatever their size; None: by `memory`. Trees that are to be compared need the same.
-        progress: told (done, all, p̂0 so far, seconds).
+        sampling: key, max_tokens, rollouts, batch, temperature, params and progress, as `measure` takes them; the same
+            key samples the same responses.
 
     Raises:
         InputError: a count below 1, or a prompt that does not fit the model's context.
     """
-    if rollouts < 1 or batch < 1:
-        raise InputError(f"A tree got rollouts = {rollouts} and batch = {batch}: give at least 1 of each.")
-    arms = PromptArms(model, prompt, verifier)
-    arms.check_fits(max_tokens)
-    params = model.params if params is None else params
-    start = time.monotonic()
-
-    def tell(done: int, total: int, share: float) -> None:
-        if progress is not None:
-            progress(done, total, share, time.monotonic() - start)
-
-    found = sampled(
-        model,
-        arms.prompt_tokens,
-        verifier,
-        key=key,
-        rollouts=rollouts,
-        batch=batch,
-        max_tokens=max_tokens,
-        temperature=temperature,
-        params=params,
-        tell=lambda done, share: tell(done, 2 * rollouts, share),
-    )
-    model.release_decoding_weights()
+    sample = sampled(model, prompt, verifier, what="A tree", phases=2, **sampling)
     return tree_of(
         model,
-        arms.prompt_tokens,
-        found.responses,
-        params=params,
-        temperature=temperature,
+        sample.prompt,
+        sample.responses,
+        params=sample.params,
+        temperature=sampling.get("temperature", 1.0),
         coordinates=coordinates,
         memory=memory,
         sketched=sketched,
         remat=remat,
-        batch=batch,
-        tell=lambda done, total: tell(
-            rollouts + rollouts * done // total, 2 * rollouts, found.successes / found.rollouts
-        ),
+        batch=sampling.get("batch", 32),
+        tell=partial(sample.tell, 1),
     )
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bandit_rft.errors import InputError
 from bandit_rft.keys import Key, as_key, row_keys
+from llm_bridge.bandits.question_arms import PromptArms
+from llm_bridge.bandits.response_arms import Prompt
 from llm_bridge.bandits.text_rewards import Verifier, score
+from llm_bridge.measuring.evaluate import Progress
 
 if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
@@ -29,43 +33,78 @@ class Sampled:
     """Rollouts of one prompt.
 
     Attributes:
+        prompt: int32 [P].
         responses: the distinct ones.
         successes, rollouts: counts. total_length: their tokens. truncated: how many were stopped by the token limit.
+        params: the weights that sampled them.
+        progress: called with (done, total, share correct, seconds); `total` counts the rollouts once per phase.
+        phases: of the work; sampling is the first.
+        start: seconds, monotonic.
     """
 
+    prompt: np.ndarray
     responses: list[Response]
     successes: int
     rollouts: int
     total_length: int
     truncated: int
+    params: Any
+    progress: Progress | None
+    phases: int
+    start: float
+
+    @property
+    def share(self) -> float:
+        """p̂0, the share of correct rollouts."""
+        return self.successes / self.rollouts
+
+    def tell(self, phase: int, done: int, total: int) -> None:
+        """Report that `done` of `total` steps of a later phase, counted from 1, are done."""
+        if self.progress is not None:
+            at = phase * self.rollouts + self.rollouts * done // total
+            self.progress(at, self.phases * self.rollouts, self.share, time.monotonic() - self.start)
 
 
 def sampled(
     model: LanguageModel,
-    prompt: np.ndarray,
+    prompt: Prompt,
     verifier: Verifier,
     *,
+    what: str,
     key: Key,
-    rollouts: int,
-    batch: int,
     max_tokens: int,
-    temperature: float,
-    params: Any,
-    tell: Callable[[int, float], None] = lambda done, share: None,
+    rollouts: int = 64,
+    batch: int = 32,
+    temperature: float = 1.0,
+    params: Any = None,
+    phases: int = 1,
+    progress: Progress | None = None,
 ) -> Sampled:
-    """Sample and score; response g draws from fold_in(key, g), whatever the batch.
+    """Sample and score; response g draws from fold_in(key, g), whatever the batch. Arguments as `measure` takes them.
 
     Args:
-        model, params: whose responses. prompt: int [P]. verifier: text -> reward; correct where it exceeds ½.
-        key: a whole number or a JAX key. rollouts: n. batch: generated together. tell: told (done, share correct).
+        what: needs the responses, as the subject of an error.
+        phases: of the work for `progress`, sampling included.
+
+    Raises:
+        InputError: rollouts or batch below 1, or a prompt that does not fit the model's context.
     """
+    if rollouts < 1 or batch < 1:
+        raise InputError(f"{what} got rollouts = {rollouts} and batch = {batch}: give at least 1 of each.")
+    arms = PromptArms(model, prompt, verifier)
+    arms.check_fits(max_tokens)
+    params = model.params if params is None else params
     counts: dict[bytes, int] = {}
     verdicts: dict[bytes, bool] = {}
-    successes, done, total_length, truncated = 0, 0, 0, 0
+    successes, done, total_length, truncated, start = 0, 0, 0, 0, time.monotonic()
     keys = row_keys(as_key(key), np.arange(rollouts))
     while done < rollouts:
         some = model.sample_rows(
-            [prompt], keys[done : done + batch], max_tokens=max_tokens, temperature=temperature, params=params
+            [arms.prompt_tokens],
+            keys[done : done + batch],
+            max_tokens=max_tokens,
+            temperature=temperature,
+            params=params,
         )
         correct = score(verifier, some.text) > 0.5
         lengths = np.asarray(some.lengths)
@@ -77,8 +116,12 @@ def sampled(
         total_length += int(lengths.sum())
         truncated += int(np.sum(np.asarray(some.truncated)))
         done += len(lengths)
-        tell(done, successes / done)
+        if progress is not None:
+            progress(done, phases * rollouts, successes / done, time.monotonic() - start)
+    # The vectors to come are each as large as the model: its decoding copy makes room for one of them.
+    model.release_decoding_weights()
     return Sampled(
+        prompt=arms.prompt_tokens,
         responses=[
             Response(tokens=np.frombuffer(tokens, np.int32), correct=verdicts[tokens], count=count)
             for tokens, count in counts.items()
@@ -87,4 +130,8 @@ def sampled(
         rollouts=rollouts,
         total_length=total_length,
         truncated=truncated,
+        params=params,
+        progress=progress,
+        phases=phases,
+        start=start,
     )

@@ -84,7 +84,7 @@ def scan(
     """
     key = as_key(key)
     for index, example in examples:
-        found = evaluate(
+        evaluation = evaluate(
             model,
             [example],
             key=jax.random.fold_in(key, index),
@@ -94,16 +94,16 @@ def scan(
             temperature=temperature,
             batch=batch,
         )
-        low, high = wilson(found.successes, found.samples, confidence)
+        low, high = wilson(evaluation.successes, evaluation.samples, confidence)
         yield Row(
             index=index,
-            p0=found.pass_at_1,
+            p0=evaluation.pass_at_1,
             low=low,
             high=high,
-            successes=found.successes,
-            samples=found.samples,
-            truncated=found.truncated,
-            mean_length=found.mean_length,
+            successes=evaluation.successes,
+            samples=evaluation.samples,
+            truncated=evaluation.truncated,
+            mean_length=evaluation.mean_length,
         )
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from bandit_rft.errors import InputError
+from bandit_rft.errors import InputError, reason
 
 if TYPE_CHECKING:
     import jinja2
@@ -134,12 +134,6 @@ def render(
         ) from None
     finally:
         random.setstate(drawn)
-
-
-def reason(error: BaseException) -> str:
-    """What an error says, in one line of at most 200 characters; its type where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")
 
 
 @lru_cache(maxsize=8)

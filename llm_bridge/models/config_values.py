@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from llm_bridge.models.families import FAMILIES, Llama3Scaling
 
@@ -31,6 +32,11 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{path} does not hold a JSON object: fetch the checkpoint again.")
     return values
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a file of a checkpoint, in a folder that is renamed into place once it is whole."""
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 class _Values:
@@ -64,7 +70,7 @@ class _Values:
         value = default if value is None else value
         if value is None:
             raise InputError(f"config.json of {self.source} has no '{name}': take a complete checkpoint folder.")
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not arguments.is_number(value):
             raise self.wrong(name, "no number")
         return value
 
@@ -72,7 +78,7 @@ class _Values:
         """Token ids: none, one or a list of them."""
         value = self.values.get(name)
         found = [] if value is None else value if isinstance(value, list) else [value]
-        if any(isinstance(v, bool) or not isinstance(v, int) or not -1 <= v <= _LARGEST for v in found):
+        if any(not arguments.is_whole(v) or not -1 <= v <= _LARGEST for v in found):
             raise self.wrong(name, "no token id, nor a list of them")
         return tuple(found)
 

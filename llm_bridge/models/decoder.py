@@ -198,8 +198,8 @@ class Decoder(nnx.Module):
                 values = v[0, :, part].reshape(v.shape[1], batch, -1, size).transpose(1, 0, 2, 3)
                 return q[0, part].reshape(batch, -1, heads, size), keys, values
 
-            asked, keys, values = pieces(slice(0, split), held)
-            prompt = attend(asked, (keys, values, prompt_causal))
+            queries, keys, values = pieces(slice(0, split), held)
+            prompt = attend(queries, (keys, values, prompt_causal))
             answered, *own = pieces(slice(split, None), rows)
             read = _of_rows(keys, owners), _of_rows(values, owners), visible
             response = attend(answered, read, (own[0], own[1], causal))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 
 _ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
@@ -64,7 +65,7 @@ def config_of(
 
     def number(key: str, default: float | None = None) -> float:
         value = metadata.get(f"{architecture}.{key}", default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        if not arguments.is_number(value) or not math.isfinite(value) or value <= 0:
             said = "no" if value is None else "an unusable"
             raise InputError(
                 f"{where} has {said} value for {architecture}.{key}: the file is damaged or of another kind."

@@ -23,6 +23,7 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 from llm_bridge.models import gguf_tokenizer
+from llm_bridge.models.config_values import write_json
 from llm_bridge.models.gguf_config import config_of, llama3_factors, sources_of
 
 __all__ = ["llama3_factors", "unpermute", "write_folder"]
@@ -105,8 +106,8 @@ def write_folder(gguf_path: Path, folder: Path, *, progress: Progress = lambda m
     _write_safetensors(
         folder / "model.safetensors", {name: shapes[source] for name, source in sources.items()}, arrays()
     )
-    _write_json(folder / "config.json", config)
-    _write_json(folder / "generation_config.json", generation)
+    write_json(folder / "config.json", config)
+    write_json(folder / "generation_config.json", generation)
 
 
 def unpermute(weights: np.ndarray, heads: int) -> np.ndarray:
@@ -144,7 +145,3 @@ def _write_safetensors(path: Path, shapes: dict[str, tuple[int, ...]], arrays: I
             file.write(np.ascontiguousarray(array, dtype="<f4").data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2), encoding="utf-8")

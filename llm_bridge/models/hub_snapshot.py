@@ -55,7 +55,7 @@ def snapshot(repository: str, revision: str | None, *, kind: Literal["model", "d
     import huggingface_hub
     from huggingface_hub import errors
 
-    asked = repository if revision is None else f"{repository}@{revision}"
+    wanted = repository if revision is None else f"{repository}@{revision}"
     name, here, page = {
         "model": ("model", "a local folder", f"https://huggingface.co/{repository}"),
         "dataset": ("data set", "a local parquet file", f"https://huggingface.co/datasets/{repository}"),
@@ -84,7 +84,7 @@ def snapshot(repository: str, revision: str | None, *, kind: Literal["model", "d
                 f"{page}, then {_LOG_IN}."
             ) from error
         raise InputError(
-            f"{asked} is neither {here} nor cached, and the Hugging Face hub cannot be reached "
+            f"{wanted} is neither {here} nor cached, and the Hugging Face hub cannot be reached "
             f"({type(error).__name__}): connect to the network, or give {here}."
         ) from error
 

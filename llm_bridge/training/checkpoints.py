@@ -33,7 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from bandit_rft.errors import InputError
+from bandit_rft.errors import InputError, reason
 from llm_bridge.training import checkpoint_files
 
 PyTree = Any
@@ -86,11 +86,11 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
     target = folder / f"{_PREFIX}{round:08d}"
     with _explained(folder, round):
         _write(target, header, {str(i): leaf for i, leaf in enumerate(leaves) if leaf.size})
-    found = available(folder)
-    place = found.index(target) + 1
+    present = available(folder)
+    place = present.index(target) + 1
     # Later ones are damaged, else the run would have gone on from them; counted as the newest they would displace good
     # ones.
-    for old in (*found[:place][:-keep], *found[place:]):
+    for old in (*present[:place][:-keep], *present[place:]):
         shutil.rmtree(old, ignore_errors=True)
     return target
 
@@ -114,18 +114,18 @@ def load_latest(
             rather than silently starting over).
     """
     folder = Path(folder).absolute()
-    found = available(folder)
-    for path in reversed(found):
+    present = available(folder)
+    for path in reversed(present):
         with checkpoint_files.quiet():
             try:
                 return _load(path, like, finished)
             except InputError:
                 raise
             except Exception as error:  # Orbax and TensorStore raise many types for damaged files
-                reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
+                said = f"{type(error).__name__}: {reason(error)}"
             gc.collect()  # of what Orbax leaves behind, while nobody listens
-        tell(f"Checkpoint {path} is damaged ({reason}): trying the one before it.")
-    if found:
+        tell(f"Checkpoint {path} is damaged ({said}): trying the one before it.")
+    if present:
         raise InputError(
             f"Every checkpoint in {folder} is damaged: remove the folder to start over, or restore it from a copy."
         )
@@ -154,8 +154,7 @@ def load_part(
         except InputError:
             raise
         except Exception as error:  # as in `load_latest`
-            reason = (str(error).strip().splitlines() or [""])[0][:200]
-            _LOG.warning("Checkpoint %s is damaged (%s: %s).", path, type(error).__name__, reason)
+            _LOG.warning("Checkpoint %s is damaged (%s: %s).", path, type(error).__name__, reason(error))
     which = "Every checkpoint" if round is None else f"The checkpoint of round {round}"
     raise InputError(f"{which} in {folder} is damaged: restore it from a copy.")
 
@@ -227,11 +226,11 @@ def available(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         return []
-    found: dict[int, Path] = {}
+    by_round: dict[int, Path] = {}
     for path in sorted(folder.glob(f"{_PREFIX}*")):  # the reduced one comes second, and counts where it stands alone
         if _NAME.fullmatch(path.name) and path.is_dir():
-            found.setdefault(round_of(path), path)
-    return [found[round] for round in sorted(found)]
+            by_round.setdefault(round_of(path), path)
+    return [by_round[round] for round in sorted(by_round)]
 
 
 def require(folder: str | Path, round: int | None = None) -> list[Path]:
@@ -240,16 +239,16 @@ def require(folder: str | Path, round: int | None = None) -> list[Path]:
     Raises:
         InputError: there is none.
     """
-    found = available(folder)
-    if not found:
+    present = available(folder)
+    if not present:
         raise InputError(f"{folder} holds no checkpoint: let the run go on until it writes one.")
     if round is None:
-        return found
-    rounds = [round_of(path) for path in found]
+        return present
+    rounds = [round_of(path) for path in present]
     if round not in rounds:
         kept = ", ".join(map(str, rounds))
         raise InputError(f"{folder} holds no checkpoint of round {round}: choose among {kept}.")
-    return [found[rounds.index(round)]]
+    return [present[rounds.index(round)]]
 
 
 def round_of(checkpoint: Path) -> int:
@@ -337,8 +336,8 @@ def _read(path: Path, like: dict[int, Any]) -> dict[int, Any]:
     target = {str(place): leaf for place, leaf in like.items()}
     with ocp.PyTreeCheckpointer() as reader:
         placement = ocp.checkpoint_utils.construct_restore_args(target)
-        asked = ocp.args.PyTreeRestore(item=target, restore_args=placement, partial_restore=True)
-        values = reader.restore(path / "state", args=asked)
+        restoring = ocp.args.PyTreeRestore(item=target, restore_args=placement, partial_restore=True)
+        values = reader.restore(path / "state", args=restoring)
     return {place: values[str(place)] for place in like}
 
 
@@ -413,5 +412,5 @@ def _load_part(path: Path, part: str, like: PyTree, seed: int | None) -> tuple[i
     for place, entry in entries:
         if checkpoint_files.crc32(values[place]) != entry["crc32"]:
             raise OSError(f"{entry['name']} differs from what was written")
-    found = [jnp.asarray(values[place][seed]) if stacked else values[place] for place, _ in entries]
-    return int(header["round"]), jax.tree.unflatten(tree, found)
+    leaves = [jnp.asarray(values[place][seed]) if stacked else values[place] for place, _ in entries]
+    return int(header["round"]), jax.tree.unflatten(tree, leaves)

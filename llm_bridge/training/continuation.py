@@ -101,10 +101,10 @@ class Continuation:
         return kept
 
     def _refuse_change(self, folder: Path, before: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
-        found = digests.first_difference(before, self.digests)
-        if found is None:
+        difference = digests.first_difference(before, self.digests)
+        if difference is None:
             return
-        kind, which = found
+        kind, which = difference
         if kind in ("training", "test"):
             data = self.words.training if kind == "training" else self.words.test
             place = self.places[which] if kind == "training" and isinstance(which, int) else which
@@ -122,8 +122,8 @@ class Continuation:
 
 def _resolved(saved: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the saved run made of options that were left open."""
-    found = saved.get("resolved")
-    return found if isinstance(found, Mapping) else {}
+    resolved = saved.get("resolved")
+    return resolved if isinstance(resolved, Mapping) else {}
 
 
 def _begun(folder: Path, saved: Mapping[str, Any]) -> bool:
@@ -159,16 +159,16 @@ def _refuse_rounds(folder: Path, saved: Mapping[str, Any], rounds: int, words: W
             f"{saved['schedule']} spreads the learning rate: with {option} {rounds} it is another run, so choose "
             f"another {out}."
         )
-    found = checkpoints.available(folder / "checkpoints")
-    if not found:
+    kept = checkpoints.available(folder / "checkpoints")
+    if not kept:
         return
-    done = checkpoints.round_of(found[-1])
+    done = checkpoints.round_of(kept[-1])
     if rounds < done:
         raise InputError(
             f"{folder} has done {done} rounds, more than {option} {rounds}: give at least {done}, or choose another "
             f"{out}."
         )
-    if rounds > done and checkpoints.is_reduced(found[-1]):
+    if rounds > done and checkpoints.is_reduced(kept[-1]):
         raise InputError(
             f"{folder} keeps the weights of its last round and not the optimiser's state, so that it cannot go on to "
             f"{option} {rounds}: begin another run with these weights (bandit-rft export), or repeat it with "

@@ -12,30 +12,21 @@ Nothing in between was tuned: 6.5e-6 for 135 million weights is the law's, no fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from bandit_rft.errors import InputError
+from llm_bridge.bandits.response_arms import longest_response
 
 if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
 
-MAX_TOKENS = 256
 SMALL, LARGE = (1e6, 3e-4), (1.5e9, 1e-6)  # (weights, learning rate)
 # Fewer rounds than so many at the default rate are hardly seen in Pass@1.
 FEW_ROUNDS = 10
-
-
-def max_tokens(model: LanguageModel, prompts: Sequence[np.ndarray]) -> int:
-    """The longest response, in tokens: 256, or what the model's context leaves after the longest of these prompts.
-
-    At least 1, so that a prompt which leaves nothing is refused where prompts are checked.
-    """
-    longest = max((len(prompt) for prompt in prompts), default=0)
-    return max(1, min(MAX_TOKENS, model.config.max_positions - longest))
+max_tokens = longest_response
 
 
 def weights_of(model: LanguageModel) -> int:

@@ -119,10 +119,10 @@ def digest_of(thing: Any) -> str:
     byte code stands in. Left out: what is called by a global name, and a `LanguageModel`, whose files have digests of
     their own.
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for piece in _pieces(thing, set()):
-        found.update(len(piece).to_bytes(8, "little") + piece)
-    return found.hexdigest()
+        digest.update(len(piece).to_bytes(8, "little") + piece)
+    return digest.hexdigest()
 
 
 def _pieces(thing: Any, seen: set[int]) -> Iterator[bytes]:
@@ -181,16 +181,16 @@ def _content(cell: CellType) -> Any:
 
 def settings_of(learner: FineTune) -> dict[str, Any]:
     """A learner's settings under the names of config.json; what is no plain value by name."""
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for entry in dataclasses.fields(learner):
         if entry.init and entry.name not in _LEFT_OUT:
             value = getattr(learner, entry.name)
             plain = value is None or isinstance(value, bool | int | float | str)
-            found[_RENAMED.get(entry.name, entry.name)] = value if plain else name_of(value)
+            settings[_RENAMED.get(entry.name, entry.name)] = value if plain else name_of(value)
     low, high = learner.clip_limits or (None, None)
-    found["clip"], found["clip_high"] = low, None if high == low else high
-    found["beta1"], found["beta2"] = learner.betas
-    return found
+    settings["clip"], settings["clip_high"] = low, None if high == low else high
+    settings["beta1"], settings["beta2"] = learner.betas
+    return settings
 
 
 def objects_of(arms: ResponseArms, learner: FineTune, evaluators: Iterable[tuple[str, Any]] = ()) -> dict[str, str]:

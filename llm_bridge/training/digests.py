@@ -24,7 +24,7 @@ _MODEL_FILES = (".json", ".jinja", ".model", ".safetensors", ".txt")
 _SHORT = 8  # hexadecimal digits of each question's own digest: they only find the one that the whole one has missed
 
 
-class Asked(Protocol):
+class DigestedQuestion(Protocol):
     """A question with the name of its verifier."""
 
     @property
@@ -39,7 +39,7 @@ class Asked(Protocol):
 
 def of_run(
     model: LanguageModel,
-    training: Sequence[Asked],
+    training: Sequence[DigestedQuestion],
     test: Sequence[Any],
     verifier: str | None,
     objects: Mapping[str, str],
@@ -76,17 +76,17 @@ def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple
     None where all is alike, as far as both have it.
     """
     for kind in ("training", "test"):
-        held, found = before.get(kind), now.get(kind)
-        if not isinstance(held, Mapping) or not isinstance(found, Mapping) or held == found:
+        held, current = before.get(kind), now.get(kind)
+        if not isinstance(held, Mapping) or not isinstance(current, Mapping) or held == current:
             continue
-        old, new = str(held.get("each")), str(found.get("each"))
+        old, new = str(held.get("each")), str(current.get("each"))
         places = [at // _SHORT for at in range(0, len(new), _SHORT) if old[at : at + _SHORT] != new[at : at + _SHORT]]
         return kind, places[0] if len(old) == len(new) and places else None
     for kind in ("verifier", "model", "objects"):
-        held, found = before.get(kind), now.get(kind)
-        if not isinstance(held, Mapping) or not isinstance(found, Mapping):
+        held, current = before.get(kind), now.get(kind)
+        if not isinstance(held, Mapping) or not isinstance(current, Mapping):
             continue
-        differing = sorted(name for name in {*held, *found} if held.get(name) != found.get(name))
+        differing = sorted(name for name in {*held, *current} if held.get(name) != current.get(name))
         if differing:
             return kind, None if differing[0] == _REVISION else differing[0]
     return None
@@ -127,8 +127,8 @@ def _of_questions(examples: Iterable[Any], verifier: str | None) -> dict[str, st
         rule = name.rpartition(":")[2] if _is_function(name) else name
         prompt = example.prompt
         messages = prompt if isinstance(prompt, str) else [dict(message) for message in prompt]
-        asked = [messages, example.answer, rule]
-        each.append(hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest())
+        content = [messages, example.answer, rule]
+        each.append(hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest())
     whole = hashlib.sha256("".join(each).encode()).hexdigest()
     return {"sha256": whole, "each": "".join(digest[:_SHORT] for digest in each)}
 

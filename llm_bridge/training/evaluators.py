@@ -117,7 +117,7 @@ class Evaluator:
             label = f"{called} Pass@1 after {done} rounds" + ("" if seed is None else f" of seed {seed}")
             draws = jax.random.fold_in(self.key(key), done)
             with ProgressLine(label, unit="responses", quantity="Pass@1", shown=shown) as line:
-                found = evaluation.evaluate(
+                result = evaluation.evaluate(
                     model,
                     self.examples,
                     key=draws if seed is None else jax.random.fold_in(draws, seed),
@@ -129,8 +129,8 @@ class Evaluator:
                     params=params,
                     progress=line,
                 )
-            record = {**dataclasses.asdict(found), "per_question": found.per_question.tolist()}
-            return {**record, "pass_at_k": {str(k): found.pass_at(k) for k in self.ks}}
+            record = {**dataclasses.asdict(result), "per_question": result.per_question.tolist()}
+            return {**record, "pass_at_k": {str(k): result.pass_at(k) for k in self.ks}}
 
         return measure
 
@@ -143,28 +143,28 @@ def evaluators_of(entries: Iterable[Any], arms: ResponseArms) -> list[Evaluator]
     Raises:
         InputError: something else, or a name given twice.
     """
-    found: list[Evaluator] = []
+    evaluators: list[Evaluator] = []
     if isinstance(entries, str | ResponseArms | Evaluator) or not isinstance(entries, Iterable):
         raise InputError("evaluate is no list: give one, such as [arms].")
     for entry in entries:
         if isinstance(entry, Evaluator):
-            found.append(entry)
+            evaluators.append(entry)
         elif isinstance(entry, ResponseArms):
-            found.append(Evaluator("train" if entry is arms else "test", questions_of(entry)))
+            evaluators.append(Evaluator("train" if entry is arms else "test", questions_of(entry)))
         elif isinstance(entry, Iterable) and not isinstance(entry, str):
-            found.append(Evaluator("test", list(entry)))
+            evaluators.append(Evaluator("test", list(entry)))
         else:
             raise InputError(
                 f"evaluate has an entry of type {type(entry).__name__}: give an Evaluator, an arm set, or a list of "
                 "examples."
             )
-    names = [entry.name for entry in found]
+    names = [entry.name for entry in evaluators]
     for name in names:
         if names.count(name) > 1:
             raise InputError(
                 f"evaluate has two entries called {name!r}: give each a name, as Evaluator(name, examples)."
             )
-    return found
+    return evaluators
 
 
 def said(records: Sequence[dict[str, Any]], rounds: int) -> str:

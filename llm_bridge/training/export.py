@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,14 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from bandit_rft.errors import InputError
+from bandit_rft.runs import CONFIG, read_json, seeds_of
+from bandit_rft.settings.finetune import config_of
 from llm_bridge.language_model import DTYPES, LanguageModel
+from llm_bridge.models.config_values import write_json
 from llm_bridge.models.weights import tensors
+from llm_bridge.training import checkpoints
+from llm_bridge.training.checkpoint_files import sync
+from llm_bridge.training.pinned_model import load_pinned
 
 # Bytes of tensors in one file, as transformers' own default; a larger tensor has a file of its own.
 SHARD_BYTES = 5_000_000_000
@@ -76,26 +82,72 @@ def save_pretrained(
         temporary.mkdir()
         try:
             config, generation = model.config.to_values(stored)
-            _write_json(temporary / "config.json", config)
+            write_json(temporary / "config.json", config)
             _write_tokenizer(model, temporary)
             ends = {"eos_token_id": generation["eos_token_id"]}  # of all files of the source, where a response ended
-            _write_json(temporary / "generation_config.json", generation | _sampling_settings(model) | ends)
+            write_json(temporary / "generation_config.json", generation | _sampling_settings(model) | ends)
             _write_weights(tensors(model.config, params, dtype), temporary, shard_bytes, stored)
             mode = (temporary / "config.json").stat().st_mode & 0o777  # what the user's umask leaves
             for file in temporary.iterdir():
                 os.chmod(file, mode)  # safetensors writes 0600
-                _flush(file)
+                sync(file)
             os.replace(temporary, folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        _flush(folder.parent)
+        sync(folder.parent)
     except OSError as error:
         raise InputError(
             f"{folder} cannot be written ({error.strerror or error}): make room or access there, or choose another "
             "folder."
         ) from error
     return folder
+
+
+def export_run(
+    run: str | Path, out: str | Path, dtype: str | None = None, round: int | None = None, seed: int | None = None
+) -> str:
+    """Write the weights of a run folder's checkpoint, and return a sentence on what was written.
+
+    Args:
+        run: a folder of `bandit-rft finetune` or `llm_bridge.finetune`.
+        out, dtype: as `save_pretrained` takes them.
+        round: of the checkpoint; None: the newest.
+        seed: of a run of several seeds, from 0.
+
+    Raises:
+        InputError: as `save_pretrained`; no run, no such round or seed, or a seed that is not named.
+    """
+    # What can be refused without the model is refused before it is loaded.
+    folder = Path(run)
+    config = _config_of(folder)
+    seeds = seeds_of(folder, seed)
+    if seeds is not None and seed is None:
+        raise InputError(f"{folder} holds {seeds} seeds: name the one to export with --seed, 0 to {seeds - 1}.")
+    refuse_occupied(Path(out).expanduser())
+    saved = folder / "checkpoints"
+    checkpoints.require(saved, round)
+    model = load_pinned(folder, config)
+    which = config["model"] if seeds is None else f"Seed {seed} of {config['model']}"
+    part = seed if seeds is not None else None
+    done, params = checkpoints.load_part(saved, "params", model.params, round=round, seed=part)
+    written = save_pretrained(model, out, params, dtype=dtype)
+    size = sum(file.stat().st_size for file in written.iterdir())
+    return f"{which} after {done} rounds: {size / 1e6:.0f} MB in {written}"
+
+
+def _config_of(folder: Path) -> Mapping[str, Any]:
+    """The configuration of a fine-tuning run, made by the command or in Python.
+
+    Raises:
+        InputError: the folder is none of a fine-tuning run, or damaged.
+    """
+    path = folder / CONFIG
+    saved = read_json(path) if path.exists() else {}
+    names = ("model", "dtype", "param_dtype")
+    if saved.get("python") is True and all(isinstance(saved.get(name), str) for name in names):
+        return {name: saved[name] for name in names}
+    return config_of(str(folder), {}).to_json()
 
 
 def refuse_occupied(folder: Path) -> None:
@@ -134,7 +186,7 @@ def _write_weights(pairs: Iterator[tuple[str, np.ndarray]], folder: Path, shard_
     for place, (path, names) in enumerate(parts, 1):
         renamed = path.rename(folder / f"model-{place:05d}-of-{len(parts):05d}.safetensors")
         listed |= dict.fromkeys(names, renamed.name)
-    _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": listed})
+    write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": listed})
 
 
 def _write_tokenizer(model: LanguageModel, folder: Path) -> None:
@@ -158,15 +210,3 @@ def _sampling_settings(model: LanguageModel) -> dict[str, Any]:
         return {}
     values = json.loads(path.read_text(encoding="utf-8"))
     return {name: value for name, value in values.items() if name != "transformers_version"}
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

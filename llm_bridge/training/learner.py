@@ -101,7 +101,7 @@ class FineTune:
             needs it already. The latter does not correct for what sampler and trainer differ by.
         dual_clip: c > 1 bounds the surrogate of negative signals; None: no bound (verl's clip_ratio_c: 3 by default).
         epochs: passes over the round's rollouts; from the second step on, ratios leave 1 and the clip can bind.
-        mini_batches: optimiser steps an epoch, each on an equal share of the rollouts in shuffled order (verl:
+        mini_batches: optimiser steps per epoch, each on an equal share of the rollouts in shuffled order (verl:
             train_batch_size / ppo_mini_batch_size). Aggregation is within a share.
         replay: past rounds whose rollouts are learned from again, with importance ratios against the policy that
             sampled them and the signals of then; without a clip the ratio stands unclipped. KL and entropy terms are
@@ -216,7 +216,7 @@ class FineTune:
             raise InputError(f"FineTune has clip = {self.clip}: give a number of at least 0, or None for REINFORCE.")
         if self.prompts * self.rollouts % self.mini_batches:
             raise InputError(
-                f"{self.prompts * self.rollouts} rollouts a round cannot be cut into mini_batches = "
+                f"{self.prompts * self.rollouts} rollouts per round cannot be cut into mini_batches = "
                 f"{self.mini_batches} of one size: give a divisor."
             )
         if self.learning_rate is not None:

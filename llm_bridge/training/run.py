@@ -214,11 +214,11 @@ def finetune(
     arms.check_fits(longest)
     learner = dataclasses.replace(learner, max_tokens=longest)
     learner.longest(arms)
-    said_config = _config(config, arms, learner, rounds, key, evaluators, measuring)
-    said_config |= {"max_tokens": longest, "seeds": seeds}
+    settings = _config(config, arms, learner, rounds, key, evaluators, measuring)
+    settings |= {"max_tokens": longest, "seeds": seeds}
     for name, value in (("checkpoint_every", checkpoint_every), ("keep_checkpoints", keep_checkpoints)):
-        said_config[name] = arguments.whole(name, value)
-    said_config["keep_optimizer"] = bool(keep_optimizer)
+        settings[name] = arguments.whole(name, value)
+    settings["keep_optimizer"] = bool(keep_optimizer)
 
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
@@ -234,7 +234,7 @@ def finetune(
             digests=digests.of_run(model, questions, test, words.verifier, objects_of(arms, learner, verifiers_of)),
         )
         defaults_of = {"seeds": 1, **words.defaults}
-        folder = stack.enter_context(RunFolder.claim(place, said_config, defaults=defaults_of, continues=begun))
+        folder = stack.enter_context(RunFolder.claim(place, settings, defaults=defaults_of, continues=begun))
         source = model.source.to_json() if model.source is not None else None
         folder.write_manifest(
             started=now(),
@@ -317,12 +317,12 @@ def finetune(
         )
 
 
-def _measuring(asked_for: bool | int | Measuring | None, learner: FineTune) -> Measuring | None:
-    if isinstance(asked_for, Measuring):
-        return asked_for
-    if asked_for is None or asked_for is False:
+def _measuring(measure: bool | int | Measuring | None, learner: FineTune) -> Measuring | None:
+    if isinstance(measure, Measuring):
+        return measure
+    if measure is None or measure is False:
         return None if learner.step_over_kappa is None else Measuring()
-    return Measuring() if asked_for is True else Measuring(arguments.whole("measure", asked_for))
+    return Measuring() if measure is True else Measuring(arguments.whole("measure", measure))
 
 
 def _config(

@@ -20,9 +20,9 @@ METRICS = (
     "dead_groups",  # share of the round's prompts whose every signal is zero: nothing to learn from them
     "loss",  # of the last epoch, mean of its steps, each before it moves; 0 where no rollout carried a gradient
     "gradient_norm",  # Euclidean, before clipping; of the last epoch, mean of its steps
-    "kl",  # nats a response, k1/k2/k3 to the reference at sampling, both as the trainer scores them; NaN where no term
+    "kl",  # nats per response, k1/k2/k3 to the reference at sampling, as the trainer scores both; NaN where no term
     # needs it and log_kl is off
-    "entropy",  # nats a token, exact over the vocabulary, at sampling: mean over all tokens of the round's rollouts
+    "entropy",  # nats per token, exact over the vocabulary, at sampling: mean over all tokens of the round's rollouts
     "response_length",  # mean tokens, including the end-of-sequence token
     "truncated",  # share of rollouts stopped by max_tokens
     "pg_clipfrac",  # share of all tokens learned from where the clip stops the gradient, in the last epoch: verl's

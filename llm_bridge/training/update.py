@@ -121,7 +121,7 @@ class Update:
     def _signals(
         self, rewards: Array, inside: Array, policy: Array | None, reference: Array | None
     ) -> tuple[Array, Array]:
-        """Signals float32 [R] of all rollouts, and the KL to the reference in nats a response; traceable.
+        """Signals float32 [R] of all rollouts, and the KL to the reference in nats per response; traceable.
 
         The KL penalty in the reward is verl's for outcome rewards: token_level_rewards = scores − β · kld, summed over
         the response before the advantage is estimated, kld between the trainer's scores of policy and reference.

@@ -150,7 +150,7 @@ CASES = (
         measure=lambda key: _trained(key, spread=False, beta2=0.998, p0=0.2),
         tolerance=0.02,
         inside=False,
-        why="sigma falls with 1-p: a spread that is constant is THEORY.md's form, which a table does not meet.",
+        why="sigma falls with 1-p: the entry assumes a constant spread, which a table does not have.",
     ),
     Case(
         entry="adam_flow",

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from bandit_rft.cli import main
-from bandit_rft.cli.finetune import config_of
 from bandit_rft.runs import read_history, read_lines
+from bandit_rft.settings.finetune import config_of
 from llm_bridge.training import checkpoints, kept_checkpoints
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge.survival import outcome

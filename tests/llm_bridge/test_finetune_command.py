@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from bandit_rft.cli import main
-from bandit_rft.cli.finetune_config import FineTuneConfig
 from bandit_rft.errors import InputError
 from bandit_rft.runs.rollouts import rounds_of
+from bandit_rft.settings.finetune import FineTuneConfig
 from llm_bridge.training.learner import FineTune
 from llm_bridge.training.recorder import RunRecorder
 from tests.bandit_rft import tiny_folder

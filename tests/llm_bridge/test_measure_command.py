@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bandit_rft.cli import main
-from bandit_rft.cli.options import places_of as places
 from bandit_rft.errors import InputError
+from bandit_rft.settings.options import places_of as places
 from llm_bridge import load_model, measure, verifiers
 from llm_bridge.data import datasets
 from llm_bridge.measuring import scan

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from bandit_rft.cli import main
-from bandit_rft.cli.finetune_config import FineTuneConfig
-from bandit_rft.cli.finetune_questions import test_examples as examples_of_tests
-from bandit_rft.cli.finetune_questions import training_questions
 from bandit_rft.errors import InputError
 from bandit_rft.runs import read_json, read_lines
+from bandit_rft.settings.finetune import FineTuneConfig
 from llm_bridge import evaluate, load_model
 from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.data import datasets
+from llm_bridge.data.named_questions import test_examples as examples_of_tests
+from llm_bridge.data.named_questions import training_questions
 from llm_bridge.verifiers import GSM8K, MathVerify
 
 ROWS = [

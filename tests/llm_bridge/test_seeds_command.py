@@ -11,14 +11,14 @@ import pytest
 
 import bandit_rft
 from bandit_rft.cli import main
-from bandit_rft.cli.finetune import config_of
-from bandit_rft.cli.finetune_run import learner as learner_of
 from bandit_rft.runs import EVALUATIONS, RunFolder, read_history, read_lines
+from bandit_rft.settings.finetune import config_of
 from llm_bridge import load_model
 from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms
 from llm_bridge.data import datasets
 from llm_bridge.training import checkpoints
 from llm_bridge.training.finite import NotFiniteError
+from llm_bridge.training.from_settings import learner as learner_of
 from llm_bridge.training.recorder import RunRecorder
 from tests.llm_bridge.survival import cut_short, fill_lines, flip_a_byte, litter, outcome
 

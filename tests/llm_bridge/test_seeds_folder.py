@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from bandit_rft.cli import main
-from bandit_rft.cli.finetune import config_of
-from bandit_rft.cli.finetune_run import learner as learner_of
 from bandit_rft.runs import read_history, read_lines
 from bandit_rft.runs.rollouts import rounds_of
+from bandit_rft.settings.finetune import config_of
 from llm_bridge import LanguageModel, load_model
 from llm_bridge.bandits.token_arms import TokenPromptArms
 from llm_bridge.data import datasets
 from llm_bridge.training import checkpoints
+from llm_bridge.training.from_settings import learner as learner_of
 from llm_bridge.training.state import weights_of_seed
 from llm_bridge.verifiers import GSM8K
 from tests.llm_bridge.checkpoints import torch_logits, torch_model

@@ -5,20 +5,24 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from bandit_rft import signals
-from bandit_rft.cli.options import (
+from bandit_rft.errors import InputError
+from bandit_rft.runs import CONFIG, read_json
+from bandit_rft.settings.options import (
+    build,
     count,
     moment,
     option,
     places_of,
     ranges,
+    run_name,
     seed,
     whole,
     yes_or_no,
 )
-from bandit_rft.errors import InputError
 
 SIGNALS = signals.NAMES
 DTYPES = ("float32", "bfloat16")
@@ -38,8 +42,8 @@ _checkpoints = partial(option, group="checkpoints")
 
 def places(text: str) -> int | tuple[int, ...]:
     """One place, or several with commas between them."""
-    found = tuple(whole(part.strip()) for part in text.split(","))
-    return found[0] if len(found) == 1 else found
+    several = tuple(whole(part.strip()) for part in text.split(","))
+    return several[0] if len(several) == 1 else several
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,3 +289,47 @@ def parse_ks(text: str) -> list[int]:
     if not ks or ks[0] < 1:
         raise InputError(f"--k is {text!r}: give whole numbers of at least 1, such as 1,8.")
     return ks
+
+
+def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
+    """The configuration of a saved file (or of the defaults) with these options; of a run of many seeds, each seed's.
+
+    Raises:
+        InputError: the file is missing, of another command, or has unknown fields.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        path = Path(file) / CONFIG if Path(file).is_dir() else Path(file)
+        if not path.exists():
+            raise InputError(f"There is no {path}: name a run folder of bandit-rft finetune, or its {CONFIG}.")
+        values = read_json(path)
+        resolved = values.pop("resolved", None)
+        given_anew = {"model", "optimizer", "learning_rate", "step_over_kappa"} & options.keys()
+        if isinstance(resolved, dict) and not given_anew and values.get("step_over_kappa") is None:
+            values["learning_rate"] = values.get("learning_rate") or resolved.get("learning_rate")
+        values.pop("seeds", None)  # no part of one seed's settings: --seeds says how many run now
+        if values.pop("command", None) != "finetune":
+            raise InputError(
+                f"{path} is not the configuration of a fine-tuning run: name a run folder of bandit-rft finetune."
+            )
+        if values.pop("python", False):
+            raise InputError(
+                f"{path} is of a run that was made in Python, whose objects it names and does not hold: continue it "
+                "there, by llm_bridge.finetune(..., out=...)."
+            )
+        if "prompt" in options:
+            values.update(data=None, index=0, indices=None)
+        if "data" in options:
+            values.update(prompt=None, answer=None)
+        for one, other, unset in (("indices", "index", 0), ("index", "indices", None)):
+            if one in options:
+                values[other] = unset
+    return build(FineTuneConfig, {**values, **options}, file or "The command line")
+
+
+def default_folder(config: FineTuneConfig, seeds: int) -> str:
+    """runs/MODEL-DATA-INDEX-HASH, and the seeds where there are several: the same for the same options."""
+    listed = "-".join(map(str, config.places)) if len(config.places) <= 4 else "several"
+    what = (config.indices or listed)[:40] if config.data else ""
+    name = run_name("", config.model, config.data or "prompt", what, config.to_json())
+    return name + (f"-{seeds}-seeds" if seeds > 1 else "")

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bandit_rft.errors import InputError
-
-if TYPE_CHECKING:
-    from bandit_rft.cli.finetune_config import FineTuneConfig
-    from llm_bridge import LanguageModel
+from bandit_rft.runs import MANIFEST, read_json
+from bandit_rft.settings.finetune import FineTuneConfig
+from llm_bridge.language_model import LanguageModel, load_model
+from llm_bridge.measuring.pinned_prompts import prompt_date
 
 
 def load_pinned(folder: str | Path, config: FineTuneConfig | Mapping[str, Any]) -> LanguageModel:
@@ -24,9 +24,6 @@ def load_pinned(folder: str | Path, config: FineTuneConfig | Mapping[str, Any]) 
     Raises:
         InputError: the model cannot be had, or its file is no longer the one that the run began with.
     """
-    from llm_bridge import load_model
-    from llm_bridge.measuring.pinned_prompts import prompt_date
-
     given = config if isinstance(config, Mapping) else config.to_json()
     requested = str(given["model"])
     recorded, name = _recorded(Path(folder), requested), requested
@@ -46,11 +43,9 @@ def load_pinned(folder: str | Path, config: FineTuneConfig | Mapping[str, Any]) 
 
 def _recorded(folder: Path, name: str) -> dict[str, Any] | None:
     """What the folder's manifest says of the model; None where there is no run, or one that recorded no revision."""
-    from bandit_rft.runs import MANIFEST, read_json
-
     path = folder / MANIFEST
-    found = read_json(path).get("model") if path.is_file() else None
-    if not isinstance(found, dict) or not {"name", "source", "revision"} <= found.keys() or found["revision"] is None:
+    recorded = read_json(path).get("model") if path.is_file() else None
+    if not isinstance(recorded, dict) or not {"name", "source"} <= recorded.keys() or recorded.get("revision") is None:
         return None
     # A folder of another model is refused by the run folder itself, with a better sentence.
-    return found if str(found["name"]).partition("@")[0] == name.partition("@")[0] else None
+    return recorded if str(recorded["name"]).partition("@")[0] == name.partition("@")[0] else None

@@ -1,17 +1,26 @@
-"""A fine-tuning configuration as objects, run by `llm_bridge.finetune`, and what is printed at its end."""
+"""What `bandit-rft finetune` does with its settings: objects for `llm_bridge.finetune`, figure, report and summary."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bandit_rft.cli.finetune_config import FineTuneConfig
-
-if TYPE_CHECKING:
-    from llm_bridge import LanguageModel
-    from llm_bridge.training.run import Run
+from bandit_rft.plots import finetune as figure
+from bandit_rft.runs import explain_disk_errors, loggers
+from bandit_rft.settings.finetune import FineTuneConfig
+from llm_bridge import verifiers
+from llm_bridge.bandits.question_arms import QuestionArms, verifier_of
+from llm_bridge.data import datasets
+from llm_bridge.data.named_questions import test_examples, training_data, training_questions
+from llm_bridge.language_model import LanguageModel
+from llm_bridge.training import run as training
+from llm_bridge.training.continuation import Words
+from llm_bridge.training.evaluators import Evaluator
+from llm_bridge.training.learner import FineTune
+from llm_bridge.training.pinned_model import load_pinned
+from llm_bridge.training.run import Run
 
 # Fields that name a path, and the digest that tells whether what it leads to is the same.
 _PATHS = {"model": "model", "data": "training", "test_data": "test", "verifier": "verifier"}
@@ -38,16 +47,6 @@ def finetune(
         InputError: whatever is wrong with model, data, options or folder.
     """
     # Everything that can be refused without the model is refused before it is loaded.
-    from bandit_rft.cli.finetune_questions import test_examples, training_data, training_questions
-    from bandit_rft.cli.pinned_model import load_pinned
-    from bandit_rft.plots import finetune as figure
-    from bandit_rft.runs import explain_disk_errors, loggers
-    from llm_bridge import QuestionArms, verifiers
-    from llm_bridge.bandits.question_arms import verifier_of
-    from llm_bridge.data import datasets
-    from llm_bridge.training import run as training
-    from llm_bridge.training.continuation import Words
-
     loggers.check(log)
     before = verifiers.counts()
     tell_once = datasets.once(config.verifier)
@@ -105,27 +104,23 @@ def finetune(
     return run
 
 
-def learner(config: FineTuneConfig, model: LanguageModel) -> Any:
+def learner(config: FineTuneConfig, model: LanguageModel) -> FineTune:
     """The `FineTune` of a configuration."""
-    from llm_bridge import FineTune
-
     names = {field.name for field in dataclasses.fields(FineTune)}
     same = {name: value for name, value in vars(config).items() if name in names - {"model", "clip"}}
     betas = (config.beta1, config.beta2)
     return FineTune(model, prompts=config.prompts_per_round, clip=config.clip_limits, betas=betas, **same)
 
 
-def evaluators(config: FineTuneConfig, examples: Sequence[Any], test: Sequence[Any]) -> list[Any]:
+def evaluators(config: FineTuneConfig, examples: Sequence[Any], test: Sequence[Any]) -> list[Evaluator]:
     """The `Evaluator`s of a configuration: on training and on test questions."""
-    from llm_bridge import Evaluator
-
     most, common = max(config.ks), {"ks": config.ks, "verifier": config.verifier, "batch": config.evaluation_batch}
-    found = []
+    entries = []
     if config.train_samples:
         shown = examples[: config.train_questions]
         samples = max(-(-config.train_samples // len(shown)), most)
-        found.append(Evaluator("train", shown, every=config.evaluate_every, samples=samples, **common))
+        entries.append(Evaluator("train", shown, every=config.evaluate_every, samples=samples, **common))
     if test:
         every = config.evaluate_every if config.test_every is None else config.test_every or None
-        found.append(Evaluator("test", test, every=every, samples=most, **common))
-    return found
+        entries.append(Evaluator("test", test, every=every, samples=most, **common))
+    return entries

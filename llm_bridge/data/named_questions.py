@@ -1,23 +1,16 @@
-"""The training and test questions that a fine-tuning configuration names."""
+"""The questions that settings name: those of `finetune`, `evaluate` or `measure`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from bandit_rft.settings.finetune import FineTuneConfig
+from bandit_rft.settings.questions import EvaluateConfig, MeasureConfig
+from llm_bridge.data import datasets
+from llm_bridge.data.datasets import Dataset, Example, Tell
 
-if TYPE_CHECKING:
-    from bandit_rft.cli.finetune_config import FineTuneConfig
-    from llm_bridge.data.datasets import Dataset, Example, Tell
 
-
-def training_data(config: Any, tell: Tell) -> Dataset:
-    """The data that a configuration names: of `finetune` (its training questions), `evaluate` or `measure`.
-
-    Args:
-        config: with data, split, template, prompt_column and answer_column.
-        tell: as `datasets.load` takes it.
-    """
-    from llm_bridge.data import datasets
-
+def training_data(config: FineTuneConfig | EvaluateConfig | MeasureConfig, tell: Tell) -> Dataset:
+    """The data of the questions, of `finetune` those to train on; `tell` as `datasets.load` takes it."""
+    assert config.data is not None
     columns = {"prompt_column": config.prompt_column, "answer_column": config.answer_column}
     return datasets.load(config.data, config.split, template=config.template, tell=tell, **columns)
 
@@ -35,8 +28,6 @@ def training_questions(data: Dataset, config: FineTuneConfig) -> list[Example]:
 
 def test_examples(config: FineTuneConfig, tell: Tell) -> list[Example]:
     """The first --test-questions of the test data that can be used; an empty list without test questions."""
-    from llm_bridge.data import datasets
-
     if config.test_source is None:
         return []
     # The named columns are those of --data; other data have their own.

@@ -1,0 +1,1 @@
+"""Settings of `finetune`, `evaluate` and `measure`: frozen dataclasses that make options, help and config.json."""

@@ -1,0 +1,163 @@
+"""Options from the fields of a frozen configuration: one source for names, types, defaults, help and config.json."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bandit_rft.errors import InputError
+
+Config = TypeVar("Config")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    type: Callable[[str], Any] | None = None,
+    none: bool | None = None,
+    choices: Sequence[str] | None = None,
+    metavar: str | None = None,
+    group: str | None = None,
+) -> Any:
+    """A dataclass field that is also an option `--its-name`.
+
+    Args:
+        default: its value where the option is not given.
+        help: what it is, with its unit.
+        type: text -> value; raises ArgumentTypeError with what it wants. None: a float field's number, or the text.
+        none: whether the text "none" means None; by default where the default is None.
+        choices: the values allowed.
+        metavar: what stands for the value in the help; by default as the type says.
+        group: title of the help's group that it stands in.
+    """
+    optional = default is None if none is None else none
+    metadata = {"help": help, "type": type, "none": optional, "choices": choices, "metavar": metavar, "group": group}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def shared(config: type, name: str, **changed: Any) -> Any:
+    """An option of another configuration, as it is there but for what is changed (as `option` names it)."""
+    [entry] = [entry for entry in dataclasses.fields(config) if entry.name == name]
+    return option(**{"default": entry.default, **entry.metadata, **changed})
+
+
+def build(config: type[Config], values: Mapping[str, Any], where: str) -> Config:
+    """The configuration of these values.
+
+    Raises:
+        InputError: a field that the configuration lacks.
+    """
+    known = [entry.name for entry in dataclasses.fields(config)]  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            raise InputError(f"{where} has the unknown field {name!r}: choose among {', '.join(known)}.")
+    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def run_name(command: str, model: str, data: str, what: str, config: Mapping[str, Any]) -> str:
+    """runs/COMMAND-MODEL-DATA-WHAT-HASH (an empty part is left out), the same for the same configuration."""
+    from bandit_rft.runs import config_hash
+
+    named = Path(model).stem if "/" in model else model
+    parts = (command, named, Path(data).stem, what, config_hash(config)[:8])
+    return str(Path("runs") / re.sub(r"[^\w.-]+", "_", "-".join(filter(None, parts))))
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1."""
+    number = whole(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"give a whole number of at least 1, not {text!r}")
+    return number
+
+
+def whole(text: str) -> int:
+    """A whole number of at least 0; 1_000 and 1e3 are understood."""
+    try:
+        value = float(text)
+        number = int(text) if text.isdecimal() else int(value)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"give a whole number, not {text!r}") from None
+    if number < 0 or (not text.isdecimal() and value != number):
+        raise argparse.ArgumentTypeError(f"give a whole number of at least 0, not {text!r}")
+    return number
+
+
+def seed(text: str) -> int:
+    """A whole number from 0 to 2^63 − 1, as keys of random draws are."""
+    number = whole(text)
+    if number >= 2**63:
+        raise argparse.ArgumentTypeError(f"give a whole number below 2^63, not {text!r}")
+    return number
+
+
+_RANGES = r"(\d*:\d*(:[1-9]\d*)?|\d+)(,(\d*:\d*(:[1-9]\d*)?|\d+))*"
+
+
+def ranges(text: str) -> str:
+    """Places and ranges START:STOP or START:STOP:STEP with commas between them, such as 0:128,300:310,512."""
+    if not re.fullmatch(_RANGES, text.replace(" ", "")):
+        raise argparse.ArgumentTypeError(
+            f"give places and ranges START:STOP with commas between them, such as 0:128,300:310,512, not {text!r}"
+        )
+    return text.replace(" ", "")
+
+
+def places_of(text: str, length: int | None = None) -> list[int]:
+    """The places that `ranges` names, each once, in order.
+
+    Args:
+        text: as `ranges` takes it.
+        length: of the data; ranges are cut off at it, as slices are. None: a range must say where it stops.
+
+    Raises:
+        InputError: nothing is named, or a range does not say where it stops and the length is unknown.
+    """
+    places: dict[int, None] = {}
+    for part in text.split(",") if re.fullmatch(_RANGES, text) else ():
+        start, colon, rest = part.partition(":")
+        stop, _, step = rest.partition(":")
+        if not colon:
+            places[int(part)] = None
+            continue
+        if not stop and length is None:
+            raise InputError(f"--indices has the range {part!r}: say where it stops, such as {start or 0}:128.")
+        last = length if not stop else int(stop) if length is None else min(int(stop), length)
+        places |= dict.fromkeys(range(int(start or 0), last or 0, int(step or 1)))
+    if not places:
+        of = "" if length is None else f" of the {length}"
+        raise InputError(f"--indices {text[:40]!r} names no question{of}: give START:STOP, such as 0:200, or 3,17,42.")
+    return list(places)
+
+
+def number(text: str) -> float:
+    """A finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"give a finite number, not {text!r}")
+    return value
+
+
+def moment(text: str) -> str:
+    """A date, or a date and time, as ISO 8601 writes it with both."""
+    try:
+        return datetime.datetime.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"give a date such as 2026-11-28, not {text!r}") from None
+
+
+def yes_or_no(text: str) -> bool:
+    """The words yes and no."""
+    if text.lower() not in ("yes", "no"):
+        raise argparse.ArgumentTypeError(f"give yes or no, not {text!r}")
+    return text.lower() == "yes"

@@ -1,0 +1,178 @@
+"""What `bandit-rft evaluate` and `bandit-rft measure` do with their settings, printed and written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bandit_rft.runs import CONFIG, RunFolder, now, read_json, to_json, write_atomically
+from bandit_rft.runs.progress import ProgressLine
+from bandit_rft.settings.options import places_of, run_name
+from bandit_rft.settings.questions import EvaluateConfig, MeasureConfig
+from llm_bridge import verifiers
+from llm_bridge.bandits.question_arms import verifier_of
+from llm_bridge.bandits.response_arms import longest_response
+from llm_bridge.data import datasets
+from llm_bridge.data.datasets import Dataset, Example
+from llm_bridge.data.named_questions import training_data
+from llm_bridge.language_model import LanguageModel, load_model
+from llm_bridge.measuring import evaluate as evaluation
+from llm_bridge.measuring import folders
+from llm_bridge.measuring import scan as scanning
+from llm_bridge.measuring.pinned_prompts import prompt_date
+
+
+def evaluate(config: EvaluateConfig, out: str | Path | None = None) -> None:
+    """Evaluate, print, and write the numbers to the JSON file `out`, where there is one.
+
+    Raises:
+        InputError: whatever is wrong with model, data, verifier or file.
+    """
+    data = training_data(config, datasets.once(config.verifier))
+    if config.index is not None:
+        examples = [data.example(config.index)]
+    else:
+        examples = data.usable(range(len(data)), most=config.questions)
+    # Nothing is trained: no need of masters.
+    model = load_model(config.model, config.dtype, param_dtype=config.dtype, prompt_date=config.prompt_date)
+    # Numbers instead of none, so that the file names those that were used.
+    max_tokens = config.max_tokens or longest_response(model, [model.encode(example.prompt) for example in examples])
+    samples = config.samples or max(config.ks)
+    before = verifiers.counts()
+    with ProgressLine("evaluating", unit="responses", quantity="Pass@1") as line:
+        result = evaluation.evaluate(
+            model,
+            examples,
+            key=config.key,
+            max_tokens=max_tokens,
+            verifier=config.verifier,
+            samples=samples,
+            temperature=config.temperature,
+            batch=config.batch,
+            progress=line,
+        )
+    counted = verifiers.counts().since(before)
+    print(
+        f"{config.model} on {config.data} ({config.split}): {result.questions} questions, {samples} responses "
+        f"each\nPass@1 {result.pass_at_1:.4f}, 95% interval {result.low:.4f} to {result.high:.4f} "
+        f"({result.successes} of {result.samples} responses right)",
+        *(f"pass@{k} {result.pass_at(k):.4f}" for k in config.ks if k > 1),
+        f"response length {result.mean_length:.1f} tokens, {result.truncated:.1%} stopped by --max-tokens {max_tokens}",
+        *filter(None, [counted.said()]),
+        sep="\n",
+    )
+    if out is not None:
+        numbers = {
+            "asked": dataclasses.asdict(config) | {"max_tokens": max_tokens, "samples": samples},
+            "pass_at_1": result.pass_at_1,
+            "interval": [result.low, result.high],
+            "pass_at_k": {str(k): result.pass_at(k) for k in config.ks},
+            "successes": result.successes,
+            "responses": result.samples,
+            "per_question": result.per_question.tolist(),
+            "truncated": result.truncated,
+            "mean_length": result.mean_length,
+            "data_revision": data.revision,
+            "prompt_date": model.prompt_date.isoformat(),
+            "verifier_counts": dataclasses.asdict(counted),
+        }
+        write_atomically(Path(out), to_json(json.loads(json.dumps(numbers))))
+
+
+def measure(config: MeasureConfig, out: str | Path | None = None, wanted: float | None = None) -> None:
+    """Measure one question, or scan many, in a run folder that continues it, and print the result.
+
+    Args:
+        config: what to measure.
+        out: the run folder; None: one in runs/ whose name is made of the settings.
+        wanted: of a scan, the p0 to which the nearest questions are named.
+
+    Raises:
+        InputError: whatever is wrong with model, data, verifier or folder.
+    """
+    data = training_data(config, datasets.once(config.verifier))
+    chosen = data.usable(places_of(config.indices, len(data))) if config.scan else [data.example(config.index)]
+    for example in chosen:  # what is wrong with a verifier is said before the model is loaded
+        verifier_of(config.verifier, example)
+    defaults = {entry.name: entry.default for entry in dataclasses.fields(MeasureConfig)}
+    what = "scan" if config.scan else str(config.index)
+    out = Path(out or run_name("measure", config.model, config.data, what, config.to_json()))
+    before = verifiers.counts()
+
+    @cache
+    def model() -> LanguageModel:  # not needed where the folder holds everything already
+        # A scan differentiates nothing: no need of masters.
+        stored = config.dtype if config.scan else "float32"
+        date = prompt_date(out, config.prompt_date)
+        return load_model(config.model, config.dtype, param_dtype=stored, prompt_date=date)
+
+    fits = config.max_tokens or (read_json(out / CONFIG).get("max_tokens") if (out / CONFIG).is_file() else None)
+    if not isinstance(fits, int):
+        fits = longest_response(model(), [model().encode(example.prompt) for example in chosen])
+    config = dataclasses.replace(config, max_tokens=fits)
+    with RunFolder.claim(out, config.to_json(), defaults=defaults) as folder:
+        folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision)
+        if config.scan:
+            _scan(config, data, chosen, folder, wanted, model)
+        else:
+            _measure(config, chosen[0], folder, model)
+        counted = verifiers.counts().since(before)
+        folder.amend_manifest(finished=now(), verifier_counts=dataclasses.asdict(counted))
+        if counted.said():
+            print(counted.said())
+        print(f"Run folder: {folder.path}")
+
+
+def _measure(config: MeasureConfig, example: Example, folder: RunFolder, model: Callable[[], LanguageModel]) -> None:
+    record = folders.measurement_of(folder)
+    if record is None:
+        record = folders.measure_into(
+            folder,
+            model(),
+            example,
+            key=config.key,
+            verifier=config.verifier,
+            rollouts=config.rollouts,
+            standard_error=config.error,
+            tree=config.tree,
+            remat=config.remat,
+            **_sampling(config),
+        )
+    print(folders.summary(record, f"{config.model} on question {config.index} of {config.data} ({config.split})"))
+
+
+def _sampling(config: MeasureConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in ("max_tokens", "batch", "temperature", "confidence")}
+
+
+def _scan(
+    config: MeasureConfig,
+    data: Dataset,
+    chosen: list[Example],
+    folder: RunFolder,
+    wanted: float | None,
+    model: Callable[[], LanguageModel],
+) -> None:
+    if config.shortest is not None:
+        places = set(scanning.shortest(data, [example.index for example in chosen], config.shortest))
+        chosen = [example for example in chosen if example.index in places]
+    rows = folders.scanned_rows(folder)
+    if {example.index for example in chosen} - {row.index for row in rows}:
+        settings = {"key": config.key, "samples": config.samples, "verifier": config.verifier, **_sampling(config)}
+        rows = folders.scan_into(folder, model(), chosen, rows, **settings)
+    folders.write_tables(folder, rows, config.confidence)
+    never, always = sum(row.successes == 0 for row in rows), sum(row.successes == row.samples for row in rows)
+    mean = sum(row.successes for row in rows) / sum(row.samples for row in rows)
+    print(
+        f"{config.model} on {len(rows)} questions of {config.data} ({config.split}), {config.samples} responses each: "
+        f"{never} never right, {always} always, mean p0 {mean:.3f}"
+    )
+    if wanted is not None:
+        best = scanning.nearest(rows, wanted)
+        print(f"Nearest to p0 = {wanted:g}: question {best[0].index} (by log-odds, as all of these):")
+        print(scanning.as_markdown(best[:5], config.confidence), end="")
+    print(f"Table: {folder.path / 'table.csv'} and table.md")

@@ -6,8 +6,8 @@ Each workload below is run with its piece and without it, in turns and in changi
 machine slows both; what compiles is run once before, unless compilation is what is measured. Told is the median of the
 ratios of the pairs, without over with, and a 95 % interval of that median (bootstrap over the pairs), in seconds on the
 clock and in processor seconds of all threads. A piece earns its place where the median on the clock is at least 1.10
-and the lower end of its interval above 1.05; what did not is deleted, and stands with its ratio in `benchmarks/README.md`. The workloads
-named "first" compile in every run. All of them take some ten minutes.
+and the lower end of its interval above 1.05; what did not is deleted, and stands with its ratio in
+`benchmarks/README.md`. The workloads named "first" compile in every run. All of them take some ten minutes.
 """
 
 from __future__ import annotations

@@ -113,12 +113,10 @@ WORKLOADS = {
     "ucb1": Workload("random_bits", simulation(learners.UCB1()), without_random_bits),
     "thompson": Workload("random_bits", simulation(learners.ThompsonBeta(), rounds=2000), without_random_bits),
     "softmax": Workload("random_bits", simulation(learners.SoftmaxPolicyGradient(step_size=0.1)), without_random_bits),
-    "ucb1-first": Workload(
-        "random_bits", simulation(learners.UCB1(), rounds=100_000, cold=True), without_random_bits, 7
-    ),
+    "ucb1-first": Workload("random_bits", simulation(learners.UCB1(), cold=True), without_random_bits, 7),
     "softmax-first": Workload(
         "random_bits",
-        simulation(learners.SoftmaxPolicyGradient(step_size=0.1), rounds=100_000, cold=True),
+        simulation(learners.SoftmaxPolicyGradient(step_size=0.1), cold=True),
         without_random_bits,
         7,
     ),

@@ -3,6 +3,9 @@
 On a CPU JAX computes Threefry-2x32 as a loop of five steps, each of a dozen small operations: five calls a round (two
 splits, a fold and two uniforms) are most of a round at ten arms. Written out, a call is one fused operation. On other
 backends JAX writes it out itself.
+
+Without it, 10^4 rounds of 64 seeds at ten arms take 1.6 times as long by UCB1 or softmax, and 1.1 times by Thompson
+sampling, once compiled; it compiles in the same time (`python benchmarks/own_code.py ucb1 softmax thompson`).
 """
 
 from __future__ import annotations

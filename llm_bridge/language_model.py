@@ -22,7 +22,7 @@ from bandit_rft.keys import Key, as_key, row_keys
 from llm_bridge.models import chat_template
 from llm_bridge.models.compilation_cache import use_compilation_cache
 from llm_bridge.models.config import DecoderConfig
-from llm_bridge.models.decoding_weights import LastPrepared, transposed_is_faster
+from llm_bridge.models.decoding_weights import LastPrepared
 from llm_bridge.models.weights import abstract_decoder, load_params, untied_where_heads_differ
 from llm_bridge.sampling.buckets import bucket
 from llm_bridge.sampling.generate import SMALLEST_PROMPT, Rollouts, sample
@@ -245,7 +245,7 @@ class LanguageModel:
         sampled = sample(
             self.graphdef,
             params,
-            self._prepared.weights(self.graphdef, params, transposed=transposed_is_faster(len(row_keys), max_tokens)),
+            self._prepared.weights(self.graphdef, params),
             self.config,
             list(prompts),
             row_keys=row_keys,

@@ -9,9 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,6 +21,7 @@ import numpy as np
 from bandit_rft.contract import ArmSet, Learner, LearnerFactory
 from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
+from bandit_rft.loop.executables import executable
 from bandit_rft.loop.groups import number_of_groups, shard, split, whole
 from bandit_rft.loop.one_round import INIT_FOLD, Progress, check_rewards, one_round
 from bandit_rft.loop.recorder import MOST_ROUNDS, Recorder, recorded_chunks
@@ -100,29 +99,8 @@ class _Compiled:
         shape = (keys.shape, str(keys.dtype), length if isinstance(length, int) else None)
         if shape not in self._ready:
             lowered = (self.chunk if isinstance(length, int) else self.part).lower(values, keys, state, start, length)
-            self._ready[shape] = _executable(lowered, jax.tree.structure(state))
+            self._ready[shape] = executable(lowered, jax.tree.structure(state))
         return self._ready[shape]
-
-
-_EXECUTABLES: OrderedDict[Any, Callable] = OrderedDict()
-_MOST_EXECUTABLES = 64
-
-
-def _executable(lowered: Any, structure: Any) -> Callable:
-    """The lowered chunk compiled, or what an equal one was compiled to.
-
-    Means, sizes and base policies stand in the state, so that tables of one shape lower to one text. Where JAX leaves
-    large constants out of the text, two texts may be equal and their functions not: nothing is then shared.
-    """
-    if getattr(jax.config, "jax_use_simplified_jaxpr_constants", False):
-        return lowered.compile()
-    text = (hashlib.sha256(lowered.as_text().encode()).hexdigest(), structure)
-    if text not in _EXECUTABLES:
-        _EXECUTABLES[text] = lowered.compile()
-    _EXECUTABLES.move_to_end(text)
-    while len(_EXECUTABLES) > _MOST_EXECUTABLES:
-        _EXECUTABLES.popitem(last=False)
-    return _EXECUTABLES[text]
 
 
 class _Structure:

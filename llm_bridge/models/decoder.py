@@ -3,8 +3,7 @@
 The block is a pure function (`block`) over one layer's weights, so that the whole-sequence forward
 (`Decoder.__call__`), the scorer that fine-tuning differentiates (`Decoder.response_states`) and cached decoding
 (`llm_bridge.sampling.decoding`) share one code path and differ only in what a query may attend to. Projections are
-stored [in, out] (x @ W), the layout in which XLA's products on a CPU are the quickest from two rows on; a lone row is
-decoded with transposed copies (`llm_bridge.models.decoding_weights`).
+stored [in, out] (x @ W), the layout in which XLA's products on a CPU are the quickest.
 
 Sources: RMSNorm, Zhang & Sennrich 2019; rotary embedding in the half-split form, Su et al. 2021; grouped-query
 attention, Ainslie et al. 2023; SwiGLU, Shazeer 2020; the parameterisation is that of Hugging Face transformers, whose

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import jax
@@ -59,8 +58,6 @@ def block(
     x: Array,
     rope: tuple[Array, Array],
     attention: Callable[[Array, Array, Array], tuple[Array, Any]],
-    *,
-    transposed: bool = False,
 ) -> tuple[Array, Any]:
     """One decoder layer on x [B, T, D].
 
@@ -72,22 +69,21 @@ def block(
         rope: `rope_table` at x's positions.
         attention: (q [B, T, H, d], k [B, KV, d, T], v [B, KV, T, d]) -> (output like q, anything): the caller decides
             what is attended to and what is kept.
-        transposed: the layer's matrices are [out, in].
 
     Returns:
         The new residual stream and the second value of `attention`.
     """
-    family, times = config.family, partial(matmul, transposed=transposed)
+    family = config.family
     rows, length, _ = x.shape
     q_size, kv_size = config.heads * config.head_dim, config.kv_heads * config.head_dim
     y = rms_norm(config, x, layer["attention_norm"]) if family.norm_first else x
     if "qkv" in layer:
-        fused = times(y, layer["qkv"])
+        fused = matmul(y, layer["qkv"])
         if "qkv_bias" in layer:
             fused = fused + layer["qkv_bias"].astype(x.dtype)
         q, k, v = jnp.split(fused, [q_size, q_size + kv_size], axis=-1)
     else:
-        q, k, v = (times(y, layer[name]) for name in "qkv")
+        q, k, v = (matmul(y, layer[name]) for name in "qkv")
         if family.projection_bias:
             q, k, v = (part + layer[f"{name}_bias"].astype(x.dtype) for name, part in (("q", q), ("k", k), ("v", v)))
     if family.projection_norm:
@@ -96,12 +92,12 @@ def block(
     k = rotate(k.reshape(rows, length, config.kv_heads, config.head_dim), rope, wide=family.wide).transpose(0, 2, 3, 1)
     v = v.reshape(rows, length, config.kv_heads, config.head_dim).transpose(0, 2, 1, 3)
     mixed, kept = attention(q, k, v)
-    y = times(mixed.reshape(rows, length, q_size), layer["o"])
+    y = matmul(mixed.reshape(rows, length, q_size), layer["o"])
     x = x + (y if family.norm_first else rms_norm(config, y, layer["attention_norm"]))
     y = rms_norm(config, x, layer["mlp_norm"]) if family.norm_first else x
     if "gate_up" in layer:
-        gate, up = jnp.split(times(y, layer["gate_up"]), 2, axis=-1)
+        gate, up = jnp.split(matmul(y, layer["gate_up"]), 2, axis=-1)
     else:
-        gate, up = times(y, layer["gate"]), times(y, layer["up"])
-    y = times(jax.nn.silu(gate) * up, layer["down"])
+        gate, up = matmul(y, layer["gate"]), matmul(y, layer["up"])
+    y = matmul(jax.nn.silu(gate) * up, layer["down"])
     return x + (y if family.norm_first else rms_norm(config, y, layer["mlp_norm"])), kept

@@ -168,7 +168,7 @@ def decode(
                 prompt, response = (prefix.keys[i], prefix.values[i], in_prompt), (state.keys[i], state.values[i], past)
                 return attend(q, prompt, response, (k, v, itself)), (k, v)
 
-            x, kept = block(config, layer, x, rope, attention, transposed=weights.transposed)
+            x, kept = block(config, layer, x, rope, attention)
             new.append(kept)
         logits = weights.logits(rms_norm(config, x[:, 0], weights.final_norm))
         drawn = _drawn(logits, row_keys, state.step, temperature, greedy)

@@ -5,7 +5,7 @@ is the policy that `llm_bridge.sampling.scoring` scores; the first end-of-text t
 
 How it is fast:
 - Weights are unstacked, q/k/v and gate/up fused, once per parameter set (`decoding_weights.prepare`): slicing the stack
-  inside the loop would copy every weight for every token. For a lone row on a CPU they are transposed.
+  inside the loop would copy every weight for every token.
 - The prompt's keys and values are a piece of their own, computed once and read by all rollouts; all rows write their
   response's keys and values at the same slot, so that the cache is updated in place, whatever the prompts' lengths.
 - Prompt, row and cache sizes are bucketed (`llm_bridge.sampling.buckets`); the cache starts small and grows by

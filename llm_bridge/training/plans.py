@@ -25,7 +25,6 @@ from bandit_rft.keys import Purpose
 from llm_bridge.sampling.generate import pad_prompts
 from llm_bridge.training import learned_rows, policy_gradient
 from llm_bridge.training.finite import NotFiniteError, opening, unsound
-from llm_bridge.training.gradient_memory import GradientMemory
 from llm_bridge.training.learned_rows import Rows
 from llm_bridge.training.state import FineTuneState
 
@@ -151,13 +150,6 @@ class Traced:
         carry, sums = step(carry, jnp.int32(0))
         return carry, jax.tree.map(lambda value: value[None], sums)
 
-    def spare(self, params: PyTree) -> PyTree | None:
-        """An earlier gradient whose memory a new one may take."""
-        return None
-
-    def give(self, gradient: PyTree | None) -> None:
-        """A gradient that will not be read again."""
-
     @property
     def _every_row(self) -> bool:
         """Whether a row without a signal has a gradient all the same, by a KL or an entropy term."""
@@ -213,14 +205,12 @@ class Traced:
 
 
 class OnHost(Traced):
-    """See the head of the file. Weights may be updated in place, and gradients' memory is used again."""
+    """See the head of the file. Weights may be updated in place."""
 
     donates = True
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self.memory = GradientMemory()
-        self.spare, self.give = self.memory.take, self.memory.give
         settings, round_of = self.settings, self.settings.prompts * self.group
         self.most = max(len(self.learned) * (1 + settings.replay) // settings.mini_batches, round_of)
         self.size = min(settings.micro_batch or self.most, self.most)

@@ -140,8 +140,7 @@ def token_log_probs(
     )
 
 
-# What is donated is not read (`keep_unused`): its memory alone is wanted.
-@partial(jax.jit, static_argnames=("graphdef", "objective"), donate_argnames="reuse", keep_unused=True)
+@partial(jax.jit, static_argnames=("graphdef", "objective"))
 def loss_and_gradient(
     params: PyTree,
     prompt: Array,
@@ -159,7 +158,6 @@ def loss_and_gradient(
     graphdef: Any,
     objective: Objective,
     at_reference: bool | Array = False,
-    reuse: PyTree | None = None,
 ) -> tuple[dict[str, Array], PyTree]:
     """`objective_sums` of a micro-batch at these weights, and the loss's gradient in them.
 
@@ -174,10 +172,7 @@ def loss_and_gradient(
         at_reference: bool scalar, the weights are the reference's. The KL term is then exactly zero, and so is the
             gradient of k2 and k3; the rounding between two programs would be a gradient that AdamW blows up to full
             steps.
-        reuse: an earlier gradient, which is consumed: the new one takes its memory. (On a CPU, asking the system for
-            the pages anew costs a fifth of the pass.)
     """
-    del reuse
 
     def loss_of(params: PyTree) -> tuple[Array, dict[str, Array]]:
         score = scoring.token_statistics if objective.entropy else scoring.token_log_probs

@@ -164,7 +164,6 @@ class Update:
             in_place = plan.donates and (own or (total == 1 and settings.donate))
             move = policy_gradient.step_donated if in_place else policy_gradient.step_kept
             params, opt_state = move(params, opt_state, gradient, optimizer=self.optimizer)
-            plan.give(gradient)
             # A zero gradient is no step of plain SGD; inside a trace it is only known there.
             moved = jnp.asarray(active, jnp.int32) if self.still_on_zero else 1
             return (params, opt_state, updates + moved), sums
@@ -195,7 +194,7 @@ class Update:
         for batch, count in batches:
             if total is None and len(batch["tokens"]) == 1:
                 first = jax.tree.map(lambda leaf: leaf[0], batch)
-                total = policy_gradient.loss_and_gradient(params, **first, **given, reuse=plan.spare(params))
+                total = policy_gradient.loss_and_gradient(params, **first, **given)
             else:
                 total = policy_gradient.accumulated(params, batch, count, total, **given)
         sums, gradient = total

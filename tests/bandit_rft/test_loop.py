@@ -12,7 +12,7 @@ import pytest
 
 from bandit_rft import InputError, RowCapacityError, UnknownOptimumError, arms, learners, run
 from bandit_rft.history import History
-from bandit_rft.loop import scan, store
+from bandit_rft.loop import executables, scan, store
 from bandit_rft.regret import band, regret_band
 
 LEARNERS = [
@@ -133,6 +133,38 @@ def test_a_compiled_scan_is_shared_by_its_text_and_its_state(monkeypatch: pytest
     monkeypatch.setattr(scan, "number_of_groups", lambda seeds: 2)
     first, second = (run(kind([0.2, 0.7]), learners.UCB1(), 10, seeds=4, key=0) for kind in (arms.Bernoulli, Other))
     np.testing.assert_array_equal(first.rewards, second.rewards)
+
+
+def test_sweeping_p0_compiles_one_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a p0 that stands in the program's text, not in its state: each point would compile anew."""
+    monkeypatch.setattr(scan, "number_of_groups", lambda seeds: 2)
+    programs = []
+    keep = lambda lowered, tree: programs.append(executables.executable(lowered, tree)) or programs[-1]  # noqa: E731
+    monkeypatch.setattr(scan, "executable", keep)
+    for p0 in (0.1, 0.3):
+        run(arms.Needle(log10_arms=2, p0=p0), LEARNERS[0], 10, seeds=4, key=0)
+    assert programs[0] is programs[1]
+
+
+@pytest.mark.parametrize(("backend", "compilations"), [("cpu", 1), ("gpu", 2)])
+def test_equal_texts_are_compiled_once_and_only_on_a_cpu(monkeypatch, backend: str, compilations: int) -> None:
+    """Catches a cache that shares nothing, and one that holds programs on an accelerator."""
+    compiled = []
+
+    class Lowered:
+        def as_text(self):
+            return "one text"
+
+        def compile(self):
+            compiled.append(1)
+            return len(compiled)
+
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    executables.forget()
+    first, second = (executables.executable(Lowered(), "a tree") for _ in range(2))
+    assert len(compiled) == compilations
+    assert (first == second) == (compilations == 1)
+    executables.forget()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -45,6 +45,13 @@ def test_other_keys_are_left_alone() -> None:
         assert quick(key) is key
 
 
+def test_accelerators_have_jaxs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches our form where JAX writes the generator out itself."""
+    key = jax.random.key(0)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert quick(key) is key
+
+
 def test_a_key_in_a_final_state_is_jaxs_own_again() -> None:
     tree = {"key": quick(jax.random.key(3)), "number": jnp.ones(2)}
     assert jax.random.key_impl(plain(tree)["key"]) == "threefry2x32"

@@ -307,8 +307,8 @@ def test_entropy_by_enumeration(temperature: float) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_lone_row_and_a_batch_sample_one_policy_with_its_entropy(tmp_path: Path, family: str) -> None:
-    """A lone row decodes with transposed weights on a CPU, a batch does not. Catches a matrix that one of them turns
-    wrongly, and an entropy of another step or another temperature than the token's; torch's logits are the oracle."""
+    """Catches a matrix that is fused or turned wrongly, and an entropy of another step or another temperature than the
+    token's; torch's logits are the oracle."""
     folder, temperature = save(tmp_path, family), 0.7
     ours, theirs = load_model(str(folder)), torch_model(folder)
     settings = {"max_tokens": 40, "key": 2, "temperature": temperature, "ignore_eos": True}

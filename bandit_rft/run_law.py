@@ -39,6 +39,9 @@ PLAIN: Mapping[str, Any] = {
     "reward_kl_coefficient": 0.0,
     "entropy_coefficient": 0.0,
     "mini_batches": 1,
+    "signal_k": None,
+    "window": None,
+    "normalise": "group",
 }
 ADAM = {"beta1": 0.9, "beta2": 0.999, "adam_eps": 1e-8}
 # The standard deviation of GRPO's signal in runs that do not name it.

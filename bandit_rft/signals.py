@@ -18,13 +18,13 @@ from the raw reward, and `mean_baseline` gives 0: the mean of one reward is that
 counts on it. And a group whose rewards are equal but for rounding has the signal exactly 0 under the last three of
 them, where verl's is the rounding left of the mean, divided by eps and a spread of the same size.
 
-Each takes rewards [G] float and returns [G] of the same dtype. Left out: baselines that carry state from round to
-round.
+Each takes rewards [G] float and returns [G] of the same dtype. Beyond a group's own rewards go `windowed` (mean and
+spread of a prompt's newest scores) and `batch_normalised` (spread of all groups of a round).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -122,6 +122,33 @@ def windowed(
     return centred / (jnp.sqrt(jnp.where(dead, jnp.ones_like(variance), variance)) + eps)
 
 
+def slid(rewards: jax.Array, past: jax.Array, seen: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(past, seen) of a window after this round's rewards [G]; arguments as `windowed` takes them."""
+    size = past.shape[0]
+    scores = jnp.concatenate([rewards[::-1], past])[:size]
+    return scores, jnp.minimum(seen + rewards.shape[0], size)
+
+
+def batch_normalised(rewards: jax.Array, *, ddof: int = 1, eps: float = 1e-6) -> jax.Array:
+    """(r − mean of its group) / (std of all rewards of the round + eps): GRPO with the batch's standard deviation.
+
+    TRL's scale_rewards="batch" (eps 1e-4) and Lite PPO's advantage (arXiv 2508.08221). REINFORCE++-baseline (arXiv
+    2501.03262) divides by the spread of the centred rewards instead.
+
+    Args:
+        rewards: [B, G] float, B groups.
+        ddof, eps: as in `grpo`.
+
+    Returns:
+        [B, G]; exact zeros for a dead group.
+    """
+    every = rewards.reshape(-1)
+    dead = _dead(every)
+    variance = jnp.sum((every - jnp.mean(every)) ** 2) / max(every.shape[0] - ddof, 1)
+    spread = jnp.sqrt(jnp.where(dead, jnp.ones_like(variance), variance)) + eps
+    return jax.vmap(_centred)(rewards) / spread
+
+
 def maxrl(rewards: jax.Array) -> jax.Array:
     """r / mean(r): the round's update is the mean score of its correct rollouts. A group whose mean is not positive
     has the signal 0.
@@ -183,6 +210,73 @@ def psr(rewards: jax.Array) -> jax.Array:
 def nsr(rewards: jax.Array) -> jax.Array:
     """r − 1, for rewards in [0, 1]: a correct response teaches nothing, a wrong one is pushed down."""
     return rewards - 1
+
+
+NORMALISATIONS = ("group", "batch")
+
+
+def _shown(signal: str | Signal) -> str:
+    return arguments.shown(signal) if isinstance(signal, str) else "a function"
+
+
+def check_own_k(k: int | None, signal: str | Signal, group: int, name: str = "k") -> None:
+    """Raises InputError for a k of a signal that has none, or outside 1 to the group's rollouts."""
+    if k is None:
+        return
+    k = arguments.whole(name, k)
+    if signal != "pass_at_k":
+        raise InputError(f"{name} is {k} and the signal is {_shown(signal)}, which has no k: leave it out.")
+    if k > group:
+        raise InputError(f"{name} is {k} and a group has {group} rollouts: give at least as many rollouts.")
+
+
+def check_window(
+    window: int | None, signal: str | Signal, rollouts: int, extra: int, names: Mapping[str, str] | None = None
+) -> None:
+    """Raises InputError for a window of scores below a round's rollouts, or one that the signal has no use for.
+
+    Args:
+        window: W, or None for none.
+        signal, rollouts, extra: of the learner; extra rollouts serve the baseline alone.
+        names: how the user calls the arguments, by "window" and "extra".
+    """
+    if window is None:
+        return
+    said = {"window": "window", "extra": "extra_rollouts"} | dict(names or {})
+    arguments.whole(said["window"], window, rollouts)
+    if signal not in ("mean_baseline", "grpo") or extra:
+        raise InputError(f"A window of scores is for mean_baseline and grpo without {said['extra']}.")
+
+
+def check_normalise(
+    normalise: str, signal: str | Signal, group: int, window: int | None, names: Mapping[str, str] | None = None
+) -> None:
+    """Raises InputError for an unknown normalisation, or one of the batch where the signal has no spread of it.
+
+    Args:
+        normalise: one of `NORMALISATIONS`.
+        signal, window: of the learner.
+        group: rollouts of a group, those for the baseline alone included.
+        names: how the user calls the arguments, by "normalise" and "window".
+    """
+    said = {"normalise": "normalise", "window": "window"} | dict(names or {})
+    if normalise not in NORMALISATIONS:
+        known = " or ".join(NORMALISATIONS)
+        raise InputError(f"{said['normalise']} is {arguments.shown(normalise)}: give {known}.")
+    if normalise == "group":
+        return
+    if signal != "grpo":
+        raise InputError(
+            f"{said['normalise']} {normalise} is of grpo's standard deviation, and the signal is "
+            f"{_shown(signal)}: choose grpo, or leave it out."
+        )
+    if window is not None:
+        raise InputError(f"A window of scores has a spread of its own: leave out {said['window']}, or the batch's.")
+    if group == 1:
+        raise InputError(
+            f"{said['normalise']} {normalise} takes a group's mean away, and a group of one is its own mean: give at "
+            "least 2 rollouts."
+        )
 
 
 NAMES = ("raw", "signed", "mean_baseline", "rloo", "grpo", "maxrl", "maxrl_centred", "pass_at_k", "psr", "nsr")

@@ -91,10 +91,7 @@ class SoftmaxPolicyGradient:
                 f"extra_rollouts feed a baseline, which signal {arguments.shown(self.signal)} has not: use "
                 f"{', '.join(_OF_OTHERS[:-1])} or {_OF_OTHERS[-1]}."
             )
-        if self.window is not None:
-            arguments.whole("window", self.window, self.rollouts)
-            if self.signal not in ("mean_baseline", "grpo") or self.extra_rollouts:
-                raise InputError("A window of scores is for mean_baseline and grpo without extra_rollouts.")
+        signals.check_window(self.window, self.signal, self.rollouts, self.extra_rollouts)
         if self.signal != "running_baseline":
             self._own_signal()
             if self.signal == "pass_at_k":
@@ -164,8 +161,7 @@ class SoftmaxPolicyGradient:
             past, seen = state.memory["scores"], state.memory["scores_seen"]
             normalised = self.signal == "grpo"
             signal = signals.windowed(rewards, past, seen, normalised=normalised, ddof=self.ddof, eps=self.eps)
-            scores = jnp.concatenate([rewards[::-1], past])[: past.shape[0]]  # the newest first
-            return signal, {"scores": scores, "scores_seen": jnp.minimum(seen + self.rollouts, past.shape[0])}
+            return signal, dict(zip(("scores", "scores_seen"), signals.slid(rewards, past, seen), strict=True))
         if self.extra_rollouts == 0:
             return self._own_signal()(rewards), None
         own, extra = rewards[: self.rollouts], rewards[self.rollouts :]

@@ -49,7 +49,7 @@ def bind(settings: FineTune, arms: AnyArms, rounds: int | None = None) -> Learne
             f"generation_batch is {settings.generation_batch}, and a compiled run samples a round at once: leave "
             "generation_batch out."
         )
-    group = settings.rollouts + settings.baseline_rollouts
+    group = settings.group
     if settings.model is not arms.model:
         raise InputError("FineTune and its arms have different models: give both the same one.")
     max_tokens = settings.max_tokens
@@ -76,7 +76,7 @@ def bind(settings: FineTune, arms: AnyArms, rounds: int | None = None) -> Learne
         return Responses(*sampled, questions=chosen[owners] if questions > 1 else None), Info(value=None)
 
     return Learner(
-        init=_single_precision(lambda key: settings._init(key, rounds)),
+        init=_single_precision(lambda key: settings._init(key, rounds, questions)),
         act=_single_precision(act),
         update=_single_precision(Update(settings, arms, rounds)),
         rollouts=settings.prompts * group,

@@ -42,6 +42,7 @@ PLAIN: Mapping[str, Any] = {
     "signal_k": None,
     "window": None,
     "normalise": "group",
+    "dynamic_sampling": 0,
 }
 ADAM = {"beta1": 0.9, "beta2": 0.999, "adam_eps": 1e-8}
 # The standard deviation of GRPO's signal in runs that do not name it.

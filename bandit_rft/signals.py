@@ -49,7 +49,7 @@ def signed(rewards: jax.Array) -> jax.Array:
     return 2 * rewards - 1
 
 
-def _dead(rewards: jax.Array) -> jax.Array:
+def dead(rewards: jax.Array) -> jax.Array:
     """bool scalar: the rewards [G] are equal, but for rounding of their own size. Of float32 rewards near 1 those are
     that differ by less than 5e-7; all others have verl's signals.
     """
@@ -59,7 +59,7 @@ def _dead(rewards: jax.Array) -> jax.Array:
 
 def _centred(rewards: jax.Array) -> jax.Array:
     """r − mean(r); exactly 0 for a dead group, where the mean's own rounding would be left."""
-    return jnp.where(_dead(rewards), jnp.zeros_like(rewards), rewards - jnp.mean(rewards))
+    return jnp.where(dead(rewards), jnp.zeros_like(rewards), rewards - jnp.mean(rewards))
 
 
 def mean_baseline(rewards: jax.Array) -> jax.Array:
@@ -91,7 +91,7 @@ def grpo(rewards: jax.Array, *, ddof: int = 1, eps: float = 1e-6) -> jax.Array:
     centred = _centred(rewards)
     # Rounding of the mean must not read as spread: a dead group is recognised by its rewards, not by its std.
     variance = jnp.sum(centred**2) / (rollouts - ddof)
-    return centred / (jnp.sqrt(jnp.where(_dead(rewards), jnp.ones_like(variance), variance)) + eps)
+    return centred / (jnp.sqrt(jnp.where(dead(rewards), jnp.ones_like(variance), variance)) + eps)
 
 
 def windowed(
@@ -113,13 +113,13 @@ def windowed(
     held = jnp.arange(scores.shape[0], dtype=seen.dtype) < rewards.shape[0] + seen
     count = jnp.sum(held.astype(rewards.dtype))
     scores = jnp.where(held, scores, rewards[0])
-    dead = _dead(scores)
+    equal = dead(scores)
     mean = jnp.sum(jnp.where(held, scores, 0)) / count
-    centred = jnp.where(dead, jnp.zeros_like(rewards), rewards - mean)
+    centred = jnp.where(equal, jnp.zeros_like(rewards), rewards - mean)
     if not normalised:
         return centred
     variance = jnp.sum(jnp.where(held, scores - mean, 0) ** 2) / jnp.maximum(count - ddof, 1)
-    return centred / (jnp.sqrt(jnp.where(dead, jnp.ones_like(variance), variance)) + eps)
+    return centred / (jnp.sqrt(jnp.where(equal, jnp.ones_like(variance), variance)) + eps)
 
 
 def slid(rewards: jax.Array, past: jax.Array, seen: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -143,9 +143,9 @@ def batch_normalised(rewards: jax.Array, *, ddof: int = 1, eps: float = 1e-6) ->
         [B, G]; exact zeros for a dead group.
     """
     every = rewards.reshape(-1)
-    dead = _dead(every)
+    equal = dead(every)
     variance = jnp.sum((every - jnp.mean(every)) ** 2) / max(every.shape[0] - ddof, 1)
-    spread = jnp.sqrt(jnp.where(dead, jnp.ones_like(variance), variance)) + eps
+    spread = jnp.sqrt(jnp.where(equal, jnp.ones_like(variance), variance)) + eps
     return jax.vmap(_centred)(rewards) / spread
 
 
@@ -279,10 +279,45 @@ def check_normalise(
         )
 
 
+def check_dynamic_sampling(
+    most: int,
+    signal: str | Signal,
+    group: int,
+    window: int | None,
+    names: Mapping[str, str] | None = None,
+) -> None:
+    """Raises InputError for dynamic sampling where a group of equal rewards teaches, or every group is one.
+
+    Args:
+        most: further draws of a round, at least 0.
+        signal, window: of the learner.
+        group: rollouts of a group, those for the baseline alone included.
+        names: how the user calls the arguments, by "dynamic_sampling" and "window".
+    """
+    said = {"dynamic_sampling": "dynamic_sampling", "window": "window"} | dict(names or {})
+    if not arguments.whole(said["dynamic_sampling"], most, 0, 2**20):
+        return
+    if signal not in CENTRED:
+        raise InputError(
+            f"{said['dynamic_sampling']} draws groups again that teach nothing, and under {_shown(signal)} a group of "
+            f"equal rewards teaches: choose {', '.join(CENTRED[:-1])} or {CENTRED[-1]}."
+        )
+    if window is not None:
+        raise InputError(
+            f"Against a window of scores a group of equal rewards teaches: leave out {said['window']} or "
+            f"{said['dynamic_sampling']}."
+        )
+    if group == 1:
+        raise InputError(f"{said['dynamic_sampling']} would draw every group of one again: give at least 2 rollouts.")
+
+
 NAMES = ("raw", "signed", "mean_baseline", "rloo", "grpo", "maxrl", "maxrl_centred", "pass_at_k", "psr", "nsr")
 
 # Of rewards that are nowhere negative, a reward of 0 has the signal 0 under these.
 SUCCESSES_ONLY = ("raw", "psr", "maxrl", "pass_at_k")
+
+# A group of two or more equal rewards has the signal 0 under these.
+CENTRED = ("mean_baseline", "rloo", "grpo", "maxrl_centred")
 
 
 def make(name: str | Signal, *, ddof: int = 1, eps: float = 1e-6, k: int | None = None) -> Signal:

@@ -24,6 +24,7 @@ SIGNALS = signals.NAMES
 DTYPES = ("float32", "bfloat16")
 ESTIMATORS = ("k1", "k2", "k3")
 _SPELT = {"extra": "--baseline-rollouts", "window": "--window", "normalise": "--normalise"}
+_SPELT |= {"dynamic_sampling": "--dynamic-sampling"}
 AGGREGATIONS = ("seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean", "token-mean", "token-sum")
 
 # The groups of the help.
@@ -105,6 +106,9 @@ class FineTuneConfig:
         "group",
         "grpo's standard deviation: of each prompt's rewards, or of the whole round's batch of rewards",
         choices=signals.NORMALISATIONS,
+    )
+    dynamic_sampling: int = _reward(
+        0, "how often a round draws prompts again, at most, whose responses all earned the same; 0: never", type=whole
     )
     reward_right: float = _reward(1.0, "reward to learn from where the verifier says 1")
     reward_wrong: float = _reward(0.0, "reward to learn from where the verifier says 0; -1: negative rewards")
@@ -253,6 +257,7 @@ class FineTuneConfig:
         signals.check_own_k(self.signal_k, self.signal, group, "--signal-k")
         signals.check_window(self.window, self.signal, self.rollouts, self.baseline_rollouts, _SPELT)
         signals.check_normalise(self.normalise, self.signal, group, self.window, _SPELT)
+        signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, group, self.window, _SPELT)
         if self.clip is None and self.clip_high is not None:
             raise InputError("--clip none has no bound above: leave out --clip-high, or give --clip a number.")
         self.ks  # noqa: B018 - read here, so that a wrong one is refused before anything is loaded

@@ -54,6 +54,8 @@ class SoftmaxPolicyGradient:
         k: of "pass_at_k", from 1 to rollouts; None: all rollouts.
         window: W, the newest scores, this round's among them, whose mean (and spread) "mean_baseline" and "grpo" take;
             None: this round's alone.
+        dynamic_sampling: draw a group whose rewards are all equal again, up to so many times a round (DAPO, arXiv
+            2503.14476, which draws another prompt instead); the metric "pulls" counts them all.
 
     Raises:
         InputError: an argument outside its range, an unknown signal, extra_rollouts with another signal; on binding to
@@ -75,6 +77,7 @@ class SoftmaxPolicyGradient:
     kl_coefficient: float = 0.0
     k: int | None = None
     window: int | None = None
+    dynamic_sampling: int = 0
 
     traced: ClassVar[tuple[str, ...]] = ("step_size",)
 
@@ -92,6 +95,8 @@ class SoftmaxPolicyGradient:
                 f"{', '.join(_OF_OTHERS[:-1])} or {_OF_OTHERS[-1]}."
             )
         signals.check_window(self.window, self.signal, self.rollouts, self.extra_rollouts)
+        group = self.rollouts + self.extra_rollouts
+        signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, group, self.window)
         if self.signal != "running_baseline":
             self._own_signal()
             if self.signal == "pass_at_k":
@@ -101,7 +106,7 @@ class SoftmaxPolicyGradient:
     def plain(self) -> bool:
         """Whether each round is one step on its own pulls, by a signal of its own rewards alone."""
         alone = self.extra_rollouts == 0 and self.signal != "running_baseline" and self.window is None
-        return self._one_step and alone
+        return self._one_step and alone and not self.dynamic_sampling
 
     @property
     def _one_step(self) -> bool:
@@ -144,6 +149,7 @@ class SoftmaxPolicyGradient:
             rollouts=self.rollouts + self.extra_rollouts,
             delayable=self._one_step,
             classes_split=tabular.classes_split(table, self.signal),
+            redraws=self.dynamic_sampling,
         )
         return tabular.bind(arms, rule, name="SoftmaxPolicyGradient", rounds=rounds, row_capacity=row_capacity)
 

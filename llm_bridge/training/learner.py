@@ -47,7 +47,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose, as_key
 from llm_bridge.bandits.question_arms import QuestionArms, drawn
 from llm_bridge.bandits.token_arms import TokenQuestionArms
-from llm_bridge.training import defaults, learned_rows, optimizers, scan_learner, score_window
+from llm_bridge.training import defaults, dynamic_sampling, learned_rows, optimizers, scan_learner, score_window
 from llm_bridge.training.rounding import warn_of_rounding
 from llm_bridge.training.state import METRICS, FineTuneState
 from llm_bridge.training.update import Update
@@ -116,6 +116,9 @@ class FineTune:
             the signal of their own round. It allows no baseline_rollouts.
         normalise: what GRPO's signal is divided by: "group", the standard deviation of the prompt's own rewards, or
             "batch", that of all rewards of the round (TRL: scale_rewards; its "none" is the signal "mean_baseline").
+        dynamic_sampling: draw groups of a round whose rewards are all equal again, up to so many times; the metrics
+            "pulls" and "tokens" count all draws. DAPO (arXiv 2503.14476) draws other prompts in their place; here it is
+            the same prompt. Rewards are the verifier's, without a KL penalty.
         weight_decay, betas, adam_eps: AdamW's.
         micro_batch: rollouts per forward and backward pass, to bound memory; None: all at once. Same gradient.
         generation_batch: rollouts sampled together, to bound memory; None: all. Every row draws from its own key, by
@@ -161,6 +164,7 @@ class FineTune:
     k: int | None = None
     window: int | None = None
     normalise: Literal["group", "batch"] = "group"
+    dynamic_sampling: int = 0
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     adam_eps: float = 1e-8
@@ -175,6 +179,7 @@ class FineTune:
         names = {"extra": "baseline_rollouts"}
         signals.check_window(self.window, self.signal, self.rollouts, self.baseline_rollouts, names)
         signals.check_normalise(self.normalise, self.signal, self.group, self.window)
+        signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, self.group, self.window)
         for name, least in (
             *((name, 1) for name in ("prompts", "rollouts", "epochs", "mini_batches")),
             *((name, 0) for name in ("baseline_rollouts", "replay", "warmup_rounds", "kl_coefficient")),
@@ -332,15 +337,7 @@ class FineTune:
             chosen = np.zeros(1, np.int32)
             if questions > 1:
                 chosen = np.asarray(drawn(state.key(Purpose.QUESTION_ORDER), state.round, questions, self.prompts))
-            rollouts = arms.generate(
-                np.repeat(chosen, group),
-                max_tokens=max_tokens,
-                key=key,
-                temperature=self.temperature,
-                params=state.params,
-                batch=self.generation_batch,
-            )
-            return rollouts, Info(value=None)
+            return self.generated(arms, key, state, np.repeat(chosen, group)), Info(value=None)
 
         return Learner(
             init=lambda key: self._init(key, rounds, questions),
@@ -348,16 +345,38 @@ class FineTune:
             update=Update(self, arms, rounds),
             rollouts=self.prompts * group,
             metrics=lambda state: state.metrics,
+            redraws=dynamic_sampling.on_the_host(self, arms),
+        )
+
+    def generated(
+        self,
+        arms: QuestionArms,
+        key: Array,
+        state: FineTuneState,
+        questions: np.ndarray,
+        rows: np.ndarray | None = None,
+    ) -> Rollouts:
+        """A response to each of these questions by the state's weights; `rows` as `QuestionArms.generate` takes it."""
+        assert self.max_tokens is not None
+        return arms.generate(
+            questions,
+            max_tokens=self.max_tokens,
+            key=key,
+            temperature=self.temperature,
+            params=state.params,
+            batch=self.generation_batch,
+            rows=rows,
         )
 
     def bind_seeds(self, arms: QuestionArms, *, rounds: int | None, seeds: int) -> Learner | None:
         """The learner for many seeds together, all of it traceable; arguments and errors as `bind`.
 
         None where every seed is better computed by itself: one seed; responses generated in batches, to bound memory;
+        dynamic sampling, which draws few groups again and as many rounds as one seed needs;
         a model of more than 20 million weights, whose products fill the machine, whose gradients of all seeds at one
         time would not fit its memory, and whose rows without a signal are worth leaving out.
         """
-        if seeds == 1 or self.step_over_kappa is not None or self.generates_in_parts:
+        if seeds == 1 or self.step_over_kappa is not None or self.generates_in_parts or self.dynamic_sampling:
             return None
         if defaults.weights_of(self.model) > _TOGETHER:
             return None

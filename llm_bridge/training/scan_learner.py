@@ -25,6 +25,7 @@ from llm_bridge.bandits.question_arms import drawn
 from llm_bridge.bandits.token_arms import TokenQuestionArms
 from llm_bridge.sampling.generate import pad_prompts, sample_traced
 from llm_bridge.sampling.rollouts import Responses
+from llm_bridge.training import dynamic_sampling
 from llm_bridge.training.state import FineTuneState
 from llm_bridge.training.update import Update
 
@@ -81,6 +82,7 @@ def bind(settings: FineTune, arms: AnyArms, rounds: int | None = None) -> Learne
         update=_single_precision(Update(settings, arms, rounds)),
         rollouts=settings.prompts * group,
         metrics=lambda state: state.metrics,
+        redraws=dynamic_sampling.traced(settings, _single_precision(act)),
     )
 
 

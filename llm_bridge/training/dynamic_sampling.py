@@ -4,8 +4,8 @@
     traced          every row is generated again, in the one shape there is, and those of dead groups are taken; the
                     loop ends with the last dead group of all seeds
 
-Row g of a further draw has that draw's own key with g folded in, on either way, so that both draw the same responses, but
-for rounding.
+Row g of a further draw has that draw's own key with g folded in, on either way: both draw the same responses, but for
+rounding.
 """
 
 from __future__ import annotations

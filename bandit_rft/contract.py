@@ -45,6 +45,26 @@ def no_metrics(state: PyTree) -> dict[str, Array]:
     return {}
 
 
+class Redraws(NamedTuple):
+    """How a learner has groups drawn again that teach nothing (dynamic sampling; `loop.redraws`). B groups a round.
+
+    Attributes:
+        most: further draws of a round at most.
+        dead: rewards [R] -> bool [B], the groups to draw again.
+        again: (key, state, arms, dead) -> arms drawn anew.
+        cost: (arms, dead) -> what drawing these groups cost, sums by name: "pulls" and, of responses, "tokens". None in
+            place of `dead`: all groups.
+        merged: (dead, (arms, rewards), (arms, rewards) drawn anew) -> both with the dead groups' in place. None: every
+            row was drawn anew, and those of dead groups are taken, of arrays [R, ...].
+    """
+
+    most: int
+    dead: Callable[[Array], Array]
+    again: Callable[[Array, PyTree, PyTree, Array], PyTree]
+    cost: Callable[[PyTree, Any], dict[str, Any]]
+    merged: Callable[[Any, tuple[PyTree, Any], tuple[PyTree, Any]], tuple[PyTree, Any]] | None = None
+
+
 class Learner(NamedTuple):
     """A learner bound to an arm set: pure functions over a frozen state. All hyper-parameters are closed over.
 
@@ -57,6 +77,8 @@ class Learner(NamedTuple):
         overflowed: state -> bool, whether the row capacity was exceeded (the run then stops).
         metrics: state -> scalars by name, read after `update` (loss, gradient norm, …).
         notes: sentences that whoever reads the history must know (K ≥ T under an index that sweeps fresh arms, say).
+        redraws: how groups that teach nothing are drawn again within a round; None: they are not. A round's metrics
+            then hold what all its draws cost, and `update` gets the last draw of every group.
     """
 
     init: Callable[[Array], PyTree]
@@ -66,6 +88,7 @@ class Learner(NamedTuple):
     overflowed: Callable[[PyTree], Array | bool] | None = None
     metrics: Callable[[PyTree], Mapping[str, Array]] = no_metrics
     notes: tuple[str, ...] = ()
+    redraws: Redraws | None = None
 
 
 @runtime_checkable

@@ -63,8 +63,14 @@ class History:
     def rollouts(self) -> int:
         return self.rewards.shape[2]
 
+    @property
+    def pulls(self) -> np.ndarray | int:
+        """Pulls of each round, all draws of groups that were drawn again included: G, or float64 [S, T]."""
+        return self.metrics.get("pulls", self.rollouts)
+
     def regret(self, kind: str = "pseudo") -> np.ndarray:
-        """Cumulative regret, float64 [S, T]; every one of the round's G pulls counts.
+        """Cumulative regret, float64 [S, T]; every one of the round's G pulls counts. Of groups that were drawn again
+        only the last draw's arms and rewards are kept, so that "pseudo" alone counts all.
 
         Args:
             kind: "pseudo": Σ G (best mean − value), the policy's own expected loss given the past, never negative;
@@ -74,15 +80,19 @@ class History:
 
         Raises:
             UnknownOptimumError: the best mean is unknown.
-            InputError: another kind.
+            InputError: another kind, or one that reads pulls that were not kept.
         """
+        if kind in ("pulled", "realised") and "pulls" in self.metrics:
+            raise InputError(
+                f"Regret kind {kind!r} reads every pull, and groups that were drawn again are not kept: use pseudo."
+            )
         if self.best_mean is None or self.pulled_mean is None:
             raise UnknownOptimumError(
                 "The best arm's mean is unknown for this arm set: report rewards and Pass@1 instead of regret."
             )
         best = np.broadcast_to(self.best_mean, self.value.shape)
         if kind == "pseudo":
-            loss = self.rollouts * np.maximum(best - self.value, 0.0)
+            loss = self.pulls * np.maximum(best - self.value, 0.0)
         elif kind == "pulled":
             loss = np.maximum(best[..., None] - self.pulled_mean, 0.0).sum(axis=-1)
         elif kind == "realised":

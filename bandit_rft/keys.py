@@ -8,6 +8,7 @@ Where randomness comes from, key by key; `Purpose` lists every constant that is 
     base key = as_key(key)                the key of a run, with its purposes folded in (evaluations, a measurement)
     seed key = fold_in(base key, s)       of seed s of the run
     round    = fold_in(seed key, r)       split into the learner's draw and the arms' rewards
+    fold_in(round, FURTHER_DRAW)          of groups drawn again; the draw's number follows, and is split like a round
     state    = fold_in(seed key, INITIAL_STATE)      of the learner's initial state; an LLM's learner keeps this key
     fold_in(state, QUESTION_ORDER or MINI_BATCHES)   and folds the epoch or the round into that
 """
@@ -47,6 +48,8 @@ class Purpose(IntEnum):
     MEASUREMENT = 2**31 + 3  # responses from which p0 and kappa are measured
     QUESTION_CHOICE = 2**31 + 4  # responses by which the demo chooses its question
     OWN_EVALUATION = 2**31 + 5  # responses of an evaluation of the user's; its name, rounds done and the seed follow
+    # Folded into a round's key, which is split beside.
+    FURTHER_DRAW = 2**31 + 6  # groups that are drawn again within the round; the number of the draw is folded in after
     # Folded into a seed's key, beside the numbers of its rounds.
     INITIAL_STATE = 2**32 - 1  # the learner's state before the first round
 

@@ -42,6 +42,10 @@ PLAIN: Mapping[str, Any] = {
     "reward_kl_coefficient": 0.0,
     "entropy_coefficient": 0.0,
     "mini_batches": 1,
+    "signal_k": None,
+    "window": None,
+    "normalise": "group",
+    "dynamic_sampling": 0,
 }
 ADAM = {"beta1": 0.9, "beta2": 0.999, "adam_eps": 1e-8}
 CLIP = 0.2  # of runs that do not name it

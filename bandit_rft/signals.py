@@ -20,13 +20,13 @@ from the raw reward, and `mean_baseline` gives 0: the mean of one reward is that
 counts on it. And a group whose rewards are equal but for rounding has the signal exactly 0 under the last three of
 them, where verl's is the rounding left of the mean, divided by eps and a spread of the same size.
 
-Each takes rewards [G] float and returns [G] of the same dtype. Left out: baselines that carry state from round to
-round.
+Each takes rewards [G] float and returns [G] of the same dtype. Beyond a group's own rewards go `windowed` (mean and
+spread of a prompt's newest scores) and `batch_normalised` (spread of all groups of a round).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +51,7 @@ def signed(rewards: jax.Array) -> jax.Array:
     return 2 * rewards - 1
 
 
-def _dead(rewards: jax.Array) -> jax.Array:
+def dead(rewards: jax.Array) -> jax.Array:
     """bool scalar: the rewards [G] are equal, but for rounding of their own size. Of float32 rewards near 1 those are
     that differ by less than 5e-7; all others have verl's signals.
     """
@@ -61,7 +61,7 @@ def _dead(rewards: jax.Array) -> jax.Array:
 
 def _centred(rewards: jax.Array) -> jax.Array:
     """r − mean(r); exactly 0 for a dead group, where the mean's own rounding would be left."""
-    return jnp.where(_dead(rewards), jnp.zeros_like(rewards), rewards - jnp.mean(rewards))
+    return jnp.where(dead(rewards), jnp.zeros_like(rewards), rewards - jnp.mean(rewards))
 
 
 def mean_baseline(rewards: jax.Array) -> jax.Array:
@@ -93,7 +93,7 @@ def grpo(rewards: jax.Array, *, ddof: int = 1, eps: float = 1e-6) -> jax.Array:
     centred = _centred(rewards)
     # Rounding of the mean must not read as spread: a dead group is recognised by its rewards, not by its std.
     variance = jnp.sum(centred**2) / (rollouts - ddof)
-    return centred / (jnp.sqrt(jnp.where(_dead(rewards), jnp.ones_like(variance), variance)) + eps)
+    return centred / (jnp.sqrt(jnp.where(dead(rewards), jnp.ones_like(variance), variance)) + eps)
 
 
 def windowed(
@@ -115,13 +115,40 @@ def windowed(
     held = jnp.arange(scores.shape[0], dtype=seen.dtype) < rewards.shape[0] + seen
     count = jnp.sum(held.astype(rewards.dtype))
     scores = jnp.where(held, scores, rewards[0])
-    dead = _dead(scores)
+    equal = dead(scores)
     mean = jnp.sum(jnp.where(held, scores, 0)) / count
-    centred = jnp.where(dead, jnp.zeros_like(rewards), rewards - mean)
+    centred = jnp.where(equal, jnp.zeros_like(rewards), rewards - mean)
     if not normalised:
         return centred
     variance = jnp.sum(jnp.where(held, scores - mean, 0) ** 2) / jnp.maximum(count - ddof, 1)
-    return centred / (jnp.sqrt(jnp.where(dead, jnp.ones_like(variance), variance)) + eps)
+    return centred / (jnp.sqrt(jnp.where(equal, jnp.ones_like(variance), variance)) + eps)
+
+
+def slid(rewards: jax.Array, past: jax.Array, seen: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(past, seen) of a window after this round's rewards [G]; arguments as `windowed` takes them."""
+    size = past.shape[0]
+    scores = jnp.concatenate([rewards[::-1], past])[:size]
+    return scores, jnp.minimum(seen + rewards.shape[0], size)
+
+
+def batch_normalised(rewards: jax.Array, *, ddof: int = 1, eps: float = 1e-6) -> jax.Array:
+    """(r − mean of its group) / (std of all rewards of the round + eps): GRPO with the batch's standard deviation.
+
+    TRL's scale_rewards="batch" (eps 1e-4) and Lite PPO's advantage (arXiv 2508.08221). REINFORCE++-baseline (arXiv
+    2501.03262) divides by the spread of the centred rewards instead.
+
+    Args:
+        rewards: [B, G] float, B groups.
+        ddof, eps: as in `grpo`.
+
+    Returns:
+        [B, G]; exact zeros for a dead group.
+    """
+    every = rewards.reshape(-1)
+    equal = dead(every)
+    variance = jnp.sum((every - jnp.mean(every)) ** 2) / max(every.shape[0] - ddof, 1)
+    spread = jnp.sqrt(jnp.where(equal, jnp.ones_like(variance), variance)) + eps
+    return jax.vmap(_centred)(rewards) / spread
 
 
 def maxrl(rewards: jax.Array) -> jax.Array:
@@ -189,10 +216,112 @@ def nsr(rewards: jax.Array) -> jax.Array:
     return rewards - 1
 
 
+NORMALISATIONS = ("group", "batch")
+
+
+def _shown(signal: str | Signal) -> str:
+    return arguments.shown(signal) if isinstance(signal, str) else "a function"
+
+
+def check_own_k(k: int | None, signal: str | Signal, group: int, name: str = "k") -> None:
+    """Raises InputError for a k of a signal that has none, or outside 1 to the group's rollouts."""
+    if k is None:
+        return
+    k = arguments.whole(name, k)
+    if signal != "pass_at_k":
+        raise InputError(f"{name} is {k} and the signal is {_shown(signal)}, which has no k: leave it out.")
+    if k > group:
+        raise InputError(f"{name} is {k} and a group has {group} rollouts: give at least as many rollouts.")
+
+
+def check_window(
+    window: int | None, signal: str | Signal, rollouts: int, extra: int, names: Mapping[str, str] | None = None
+) -> None:
+    """Raises InputError for a window of scores below a round's rollouts, or one that the signal has no use for.
+
+    Args:
+        window: W, or None for none.
+        signal, rollouts, extra: of the learner; extra rollouts serve the baseline alone.
+        names: how the user calls the arguments, by "window" and "extra".
+    """
+    if window is None:
+        return
+    said = {"window": "window", "extra": "extra_rollouts"} | dict(names or {})
+    arguments.whole(said["window"], window, rollouts)
+    if signal not in ("mean_baseline", "grpo") or extra:
+        raise InputError(f"A window of scores is for mean_baseline and grpo without {said['extra']}.")
+
+
+def check_normalise(
+    normalise: str, signal: str | Signal, group: int, window: int | None, names: Mapping[str, str] | None = None
+) -> None:
+    """Raises InputError for an unknown normalisation, or one of the batch where the signal has no spread of it.
+
+    Args:
+        normalise: one of `NORMALISATIONS`.
+        signal, window: of the learner.
+        group: rollouts of a group, those for the baseline alone included.
+        names: how the user calls the arguments, by "normalise" and "window".
+    """
+    said = {"normalise": "normalise", "window": "window"} | dict(names or {})
+    if normalise not in NORMALISATIONS:
+        known = " or ".join(NORMALISATIONS)
+        raise InputError(f"{said['normalise']} is {arguments.shown(normalise)}: give {known}.")
+    if normalise == "group":
+        return
+    if signal != "grpo":
+        raise InputError(
+            f"{said['normalise']} {normalise} is of grpo's standard deviation, and the signal is "
+            f"{_shown(signal)}: choose grpo, or leave it out."
+        )
+    if window is not None:
+        raise InputError(f"A window of scores has a spread of its own: leave out {said['window']}, or the batch's.")
+    if group == 1:
+        raise InputError(
+            f"{said['normalise']} {normalise} takes a group's mean away, and a group of one is its own mean: give at "
+            "least 2 rollouts."
+        )
+
+
+def check_dynamic_sampling(
+    most: int,
+    signal: str | Signal,
+    group: int,
+    window: int | None,
+    names: Mapping[str, str] | None = None,
+) -> None:
+    """Raises InputError for dynamic sampling where a group of equal rewards teaches, or every group is one.
+
+    Args:
+        most: further draws of a round, at least 0.
+        signal, window: of the learner.
+        group: rollouts of a group, those for the baseline alone included.
+        names: how the user calls the arguments, by "dynamic_sampling" and "window".
+    """
+    said = {"dynamic_sampling": "dynamic_sampling", "window": "window"} | dict(names or {})
+    if not arguments.whole(said["dynamic_sampling"], most, 0, 2**20):
+        return
+    if signal not in CENTRED:
+        raise InputError(
+            f"{said['dynamic_sampling']} draws groups again that teach nothing, and under {_shown(signal)} a group of "
+            f"equal rewards teaches: choose {', '.join(CENTRED[:-1])} or {CENTRED[-1]}."
+        )
+    if window is not None:
+        raise InputError(
+            f"Against a window of scores a group of equal rewards teaches: leave out {said['window']} or "
+            f"{said['dynamic_sampling']}."
+        )
+    if group == 1:
+        raise InputError(f"{said['dynamic_sampling']} would draw every group of one again: give at least 2 rollouts.")
+
+
 NAMES = ("raw", "signed", "mean_baseline", "rloo", "grpo", "maxrl", "maxrl_centred", "pass_at_k", "psr", "nsr")
 
 # Of rewards that are nowhere negative, a reward of 0 has the signal 0 under these.
 SUCCESSES_ONLY = ("raw", "psr", "maxrl", "pass_at_k")
+
+# A group of two or more equal rewards has the signal 0 under these.
+CENTRED = ("mean_baseline", "rloo", "grpo", "maxrl_centred")
 
 
 def make(name: str | Signal, *, ddof: int = 1, eps: float = 1e-6, k: int | None = None) -> Signal:

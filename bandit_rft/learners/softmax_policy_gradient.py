@@ -54,12 +54,15 @@ class SoftmaxPolicyGradient:
         k: of "pass_at_k", from 1 to rollouts; None: all rollouts.
         window: W, the newest scores, this round's among them, whose mean (and spread) "mean_baseline" and "grpo" take;
             None: this round's alone.
+        dynamic_sampling: draw a group whose rewards are all equal again, up to so many times a round (DAPO, arXiv
+            2503.14476, which draws another prompt instead); the metric "pulls" counts them all.
 
     Raises:
         InputError: an argument outside its range, an unknown signal, extra_rollouts with another signal; on binding to
             token sequences, any argument after eps but k.
 
-    Left out: momentum and adaptive step sizes; extra_rollouts to kl_coefficient on token sequences.
+    Left out: momentum and adaptive step sizes; extra_rollouts to kl_coefficient, window and dynamic_sampling on token
+    sequences and contexts; GRPO by the spread of a batch of groups (`FineTune` has it; a table's round is one group).
     """
 
     step_size: float
@@ -75,6 +78,7 @@ class SoftmaxPolicyGradient:
     kl_coefficient: float = 0.0
     k: int | None = None
     window: int | None = None
+    dynamic_sampling: int = 0
 
     traced: ClassVar[tuple[str, ...]] = ("step_size",)
 
@@ -91,10 +95,9 @@ class SoftmaxPolicyGradient:
                 f"extra_rollouts feed a baseline, which signal {arguments.shown(self.signal)} has not: use "
                 f"{', '.join(_OF_OTHERS[:-1])} or {_OF_OTHERS[-1]}."
             )
-        if self.window is not None:
-            arguments.whole("window", self.window, self.rollouts)
-            if self.signal not in ("mean_baseline", "grpo") or self.extra_rollouts:
-                raise InputError("A window of scores is for mean_baseline and grpo without extra_rollouts.")
+        signals.check_window(self.window, self.signal, self.rollouts, self.extra_rollouts)
+        group = self.rollouts + self.extra_rollouts
+        signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, group, self.window)
         if self.signal != "running_baseline":
             self._own_signal()
             if self.signal == "pass_at_k":
@@ -104,7 +107,7 @@ class SoftmaxPolicyGradient:
     def plain(self) -> bool:
         """Whether each round is one step on its own pulls, by a signal of its own rewards alone."""
         alone = self.extra_rollouts == 0 and self.signal != "running_baseline" and self.window is None
-        return self._one_step and alone
+        return self._one_step and alone and not self.dynamic_sampling
 
     @property
     def _one_step(self) -> bool:
@@ -147,6 +150,7 @@ class SoftmaxPolicyGradient:
             rollouts=self.rollouts + self.extra_rollouts,
             delayable=self._one_step,
             classes_split=tabular.classes_split(table, self.signal),
+            redraws=self.dynamic_sampling,
         )
         return tabular.bind(arms, rule, name="SoftmaxPolicyGradient", rounds=rounds, row_capacity=row_capacity)
 
@@ -164,8 +168,7 @@ class SoftmaxPolicyGradient:
             past, seen = state.memory["scores"], state.memory["scores_seen"]
             normalised = self.signal == "grpo"
             signal = signals.windowed(rewards, past, seen, normalised=normalised, ddof=self.ddof, eps=self.eps)
-            scores = jnp.concatenate([rewards[::-1], past])[: past.shape[0]]  # the newest first
-            return signal, {"scores": scores, "scores_seen": jnp.minimum(seen + self.rollouts, past.shape[0])}
+            return signal, dict(zip(("scores", "scores_seen"), signals.slid(rewards, past, seen), strict=True))
         if self.extra_rollouts == 0:
             return self._own_signal()(rewards), None
         own, extra = rewards[: self.rollouts], rewards[self.rollouts :]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ import numpy as np
 from bandit_rft import arguments, signals
 from bandit_rft import rows as row_table
 from bandit_rft.arms.lumped_arms import LumpedArms
-from bandit_rft.contract import Info, Learner
+from bandit_rft.contract import Info, Learner, Redraws
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
 from bandit_rft.learners.tabular_update import State, TabularUpdate
@@ -104,6 +105,22 @@ def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity
         rollouts=rollouts,
         overflowed=lambda state: state.rows.overflowed,
         notes=_sweep_note(table, rule, name, rounds),
+        redraws=None if rule.redraws == 0 else _redraws(rule, act),
+    )
+
+
+def _redraws(rule: TabularUpdate, act: Callable[[jax.Array, State], tuple[row_table.Pulls, Info]]) -> Redraws:
+    """A round is one group. Pulls that are drawn again leave no trace: no arm leaves its row for them."""
+
+    def cost(pulls: row_table.Pulls, dead: jax.Array | None) -> dict[str, jax.Array]:
+        del pulls, dead
+        return {"pulls": jnp.int32(rule.rollouts)}
+
+    return Redraws(
+        most=rule.redraws,
+        dead=lambda rewards: signals.dead(rewards)[None],
+        again=lambda key, state, pulls, dead: act(key, state)[0],
+        cost=cost,
     )
 
 
@@ -126,6 +143,8 @@ def _layout(table: LumpedArms, rule: TabularUpdate, name: str, rounds: int, row_
             )
         if by_class or table.moving:
             raise InputError(f"{name} cannot be confined to a subsample of {type(table).__name__}: its rows are fixed.")
+    if table.delay and rule.redraws:
+        raise InputError(f"{name} has to hear of a reward to draw again: give it arms without delay.")
     if table.delay and not rule.delayable:
         raise InputError(f"{name} has to hear of a reward in the round of its pull: give it arms without delay.")
     if table.reservoir and by_class:

@@ -75,6 +75,7 @@ class TabularUpdate(NamedTuple):
         sweeps: whether it pulls every arm that it has not heard of before any that it has.
         delayable: whether its update makes sense of rewards that come late. Not where it divides by the probability
             that the arm had when it was pulled, or counts on having heard of every pull.
+        redraws: how often a round is drawn again, at most, while its rewards are all equal.
     """
 
     weight: Callable[[jax.Array, State], jax.Array]
@@ -89,3 +90,4 @@ class TabularUpdate(NamedTuple):
     subsample: int | None = None
     sweeps: bool = False
     delayable: bool = True
+    redraws: int = 0

@@ -80,12 +80,12 @@ class Each:
     def _round(self, keys: jax.Array, round_index: int, states: Any) -> list[tuple[Any, dict[str, Any], Any]]:
         """As `one_round` of each seed, but that the rewards of all are asked for at once."""
         draws = [round_keys(key, round_index) for key in keys]
-        acted = [self.bound.act(act_key, own) for (act_key, _), own in zip(draws, states, strict=True)]
+        acted = [self.bound.act(act_key, own) for (act_key, *_), own in zip(draws, states, strict=True)]
         pulled = [arms for arms, _ in acted]
-        rewards = self.arms.pull_seeds(jnp.stack([pull_key for _, pull_key in draws]), pulled)  # type: ignore[attr-defined]
+        rewards = self.arms.pull_seeds(jnp.stack([pull_key for _, pull_key, _ in draws]), pulled)  # type: ignore[attr-defined]
         return [
-            (*after_pull(self.arms, self.bound, own, arms, info, reward), arms)
-            for own, (arms, info), reward in zip(states, acted, rewards, strict=True)
+            after_pull(self.arms, self.bound, round_key, own, arms, info, reward)
+            for (*_, round_key), own, (arms, info), reward in zip(draws, states, acted, rewards, strict=True)
         ]
 
 
@@ -107,7 +107,7 @@ class Together:
         return jax.jit(jax.vmap(lambda key: self.bound.init(jax.random.fold_in(key, INIT_FOLD))))(keys)
 
     def round(self, keys: jax.Array, round_index: int, state: Any) -> tuple[Any, dict[str, Any], Any, bool]:
-        act_keys, pull_keys = self.keys(keys, jnp.asarray(round_index, jnp.int32))
+        act_keys, pull_keys, _ = self.keys(keys, jnp.asarray(round_index, jnp.int32))
         pulled = self.act(act_keys, state)
         rewards = np.asarray(self.arms.pull_seeds(pull_keys, pulled))
         state = self.update(state, pulled, jnp.asarray(rewards))

@@ -51,8 +51,12 @@ def regret_curve(history: History, kind: str = "pseudo", *, level: float | np.nd
         hint = "quantile_level(arms, q)" if kind == "quantile" else "a mean reward that is good enough"
         raise InputError(f"Regret kind {kind!r} needs a level: give level={hint}.")
     target = _broadcast(level, history, "level")
+    if kind == "satisficing" and "pulls" in history.metrics:
+        raise InputError(
+            "Satisficing regret reads every pull, and groups that were drawn again are not kept: use quantile."
+        )
     if kind == "quantile":
-        loss = history.rollouts * (target - _value(history))
+        loss = history.pulls * (target - _value(history))
     else:
         if history.pulled_mean is None:
             raise UnknownOptimumError(

@@ -27,6 +27,8 @@ from bandit_rft.settings.options import (
 SIGNALS = signals.NAMES
 DTYPES = ("float32", "bfloat16")
 ESTIMATORS = ("k1", "k2", "k3")
+_SPELT = {"extra": "--baseline-rollouts", "window": "--window", "normalise": "--normalise"}
+_SPELT |= {"dynamic_sampling": "--dynamic-sampling"}
 AGGREGATIONS = ("seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean", "token-mean", "token-sum")
 
 # The groups of the help.
@@ -96,6 +98,22 @@ class FineTuneConfig:
     signal: str = _reward("raw", "learning signal made of a prompt's rewards", choices=SIGNALS)
     ddof: int = _reward(1, "of grpo's standard deviation: 1 sample (verl), 0 population", type=whole)
     eps: float = _reward(1e-6, "added to grpo's standard deviation")
+    signal_k: int | None = _reward(None, "k of pass_at_k; none: all responses of a prompt", type=count, metavar="K")
+    window: int | None = _reward(
+        None,
+        "scores of a question, the newest of this round and of earlier ones, whose mean and spread mean_baseline and "
+        "grpo take; none: this round's",
+        type=count,
+        metavar="W",
+    )
+    normalise: str = _reward(
+        "group",
+        "grpo's standard deviation: of each prompt's rewards, or of the whole round's batch of rewards",
+        choices=signals.NORMALISATIONS,
+    )
+    dynamic_sampling: int = _reward(
+        0, "how often a round draws prompts again, at most, whose responses all earned the same; 0: never", type=whole
+    )
     reward_right: float = _reward(1.0, "reward to learn from where the verifier says 1")
     reward_wrong: float = _reward(0.0, "reward to learn from where the verifier says 0; -1: negative rewards")
     prompts_per_round: int = _sampling(1, "questions drawn each round, B, all different", type=count)
@@ -239,6 +257,11 @@ class FineTuneConfig:
             )
         if self.measures and len(self.places) > 1:
             raise InputError("p0 and kappa are those of one question: leave out --measure, or name one with --index.")
+        group = self.rollouts + self.baseline_rollouts
+        signals.check_own_k(self.signal_k, self.signal, group, "--signal-k")
+        signals.check_window(self.window, self.signal, self.rollouts, self.baseline_rollouts, _SPELT)
+        signals.check_normalise(self.normalise, self.signal, group, self.window, _SPELT)
+        signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, group, self.window, _SPELT)
         if self.clip is None and self.clip_high is not None:
             raise InputError("--clip none has no bound above: leave out --clip-high, or give --clip a number.")
         self.ks  # noqa: B018 - read here, so that a wrong one is refused before anything is loaded

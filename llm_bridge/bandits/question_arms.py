@@ -101,6 +101,7 @@ class QuestionArms(ResponseArms):
         temperature: float,
         params: Any = None,
         batch: int | None = None,
+        rows: np.ndarray | None = None,
     ) -> Rollouts:
         """One response to each of these questions, repeats welcome; a question that is alone is read once.
 
@@ -109,13 +110,14 @@ class QuestionArms(ResponseArms):
             max_tokens, temperature, params: as `LanguageModel.generate` takes them.
             key: row g draws from fold_in(key, g), whatever the batch.
             batch: responses sampled together, to bound memory; None: all.
+            rows: int [R], the numbers g of the responses; None: from 0 on.
         """
 
-        def sample(rows: np.ndarray, keys: np.ndarray) -> Rollouts:
-            prompts = [self.question_tokens[question] for question in rows]
+        def sample(asked: np.ndarray, keys: np.ndarray) -> Rollouts:
+            prompts = [self.question_tokens[question] for question in asked]
             return self.model.sample_rows(prompts, keys, max_tokens=max_tokens, temperature=temperature, params=params)
 
-        sampled = in_batches(sample, questions, key, batch)
+        sampled = in_batches(sample, questions, key, batch, rows)
         fields = {field.name: getattr(sampled, field.name) for field in dataclasses.fields(Rollouts)}
         return QuestionRollouts(**fields, questions=np.asarray(questions, np.int32))
 
@@ -176,10 +178,16 @@ def _part_of_order(key: jax.Array, epoch: jax.Array, place: jax.Array, *, questi
 
 
 def in_batches(
-    sample: Callable[[np.ndarray, np.ndarray], Rollouts], rows: np.ndarray, key: Key, batch: int | None
+    sample: Callable[[np.ndarray, np.ndarray], Rollouts],
+    rows: np.ndarray,
+    key: Key,
+    batch: int | None,
+    numbers: np.ndarray | None = None,
 ) -> Rollouts:
-    """`sample(rows, their keys)` a batch at a time, joined. A row's key is fold_in(key, its number among all rows)."""
-    keys = row_keys(as_key(key), np.arange(len(rows)))
+    """`sample(rows, their keys)` a batch at a time, joined. A row's key is fold_in(key, its number; by default its
+    place among all rows).
+    """
+    keys = row_keys(as_key(key), np.arange(len(rows)) if numbers is None else numbers)
     size = batch or len(rows)
     parts = [sample(rows[at : at + size], keys[at : at + size]) for at in range(0, len(rows), size)]
     if len(parts) == 1:

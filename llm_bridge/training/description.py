@@ -26,7 +26,7 @@ from llm_bridge.language_model import LanguageModel
 from llm_bridge.training.learner import FineTune
 
 PYTHON = "python"  # in config.json: the run was made from Python objects, which the file names but does not hold
-_RENAMED = {"prompts": "prompts_per_round"}
+_RENAMED = {"prompts": "prompts_per_round", "k": "signal_k"}
 _LEFT_OUT = ("model", "donate", "clip", "betas")
 
 
@@ -191,6 +191,15 @@ def settings_of(learner: FineTune) -> dict[str, Any]:
     settings["clip"], settings["clip_high"] = low, None if high == low else high
     settings["beta1"], settings["beta2"] = learner.betas
     return settings
+
+
+def default_settings() -> dict[str, Any]:
+    """What `settings_of` says of settings that a folder of an older version may lack: they were as the defaults are."""
+    return {
+        _RENAMED.get(entry.name, entry.name): entry.default
+        for entry in dataclasses.fields(FineTune)
+        if entry.init and entry.name not in _LEFT_OUT and entry.default is not dataclasses.MISSING
+    }
 
 
 def objects_of(arms: ResponseArms, learner: FineTune, evaluators: Iterable[tuple[str, Any]] = ()) -> dict[str, str]:

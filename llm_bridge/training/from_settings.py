@@ -107,9 +107,10 @@ def finetune(
 def learner(config: FineTuneConfig, model: LanguageModel) -> FineTune:
     """The `FineTune` of a configuration."""
     names = {field.name for field in dataclasses.fields(FineTune)}
-    same = {name: value for name, value in vars(config).items() if name in names - {"model", "clip"}}
+    same = {name: value for name, value in vars(config).items() if name in names - {"model", "clip", "k"}}
     betas = (config.beta1, config.beta2)
-    return FineTune(model, prompts=config.prompts_per_round, clip=config.clip_limits, betas=betas, **same)
+    same |= {"prompts": config.prompts_per_round, "clip": config.clip_limits, "betas": betas, "k": config.signal_k}
+    return FineTune(model, **same)
 
 
 def evaluators(config: FineTuneConfig, examples: Sequence[Any], test: Sequence[Any]) -> list[Evaluator]:

@@ -47,7 +47,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose, as_key
 from llm_bridge.bandits.question_arms import QuestionArms, drawn
 from llm_bridge.bandits.token_arms import TokenQuestionArms
-from llm_bridge.training import defaults, learned_rows, optimizers, scan_learner
+from llm_bridge.training import defaults, dynamic_sampling, learned_rows, optimizers, scan_learner, score_window
 from llm_bridge.training.rounding import warn_of_rounding
 from llm_bridge.training.state import METRICS, FineTuneState
 from llm_bridge.training.update import Update
@@ -110,6 +110,15 @@ class FineTune:
             "seq-mean-token-sum-norm" divides by max_tokens.
         gradient_clip: bound on the gradient's Euclidean norm; None: no bound (the theory's update).
         ddof, eps: of the GRPO signal's standard deviation.
+        k: of "pass_at_k", from 1 to rollouts; None: all rollouts, those for the baseline included.
+        window: W, the newest scores of a question, this round's among them, whose mean (and spread) "mean_baseline" and
+            "grpo" take; None: this round's alone. Only this round's rollouts are learned from, and those replayed keep
+            the signal of their own round. It allows no baseline_rollouts.
+        normalise: what GRPO's signal is divided by: "group", the standard deviation of the prompt's own rewards, or
+            "batch", that of all rewards of the round (TRL: scale_rewards; its "none" is the signal "mean_baseline").
+        dynamic_sampling: draw groups of a round whose rewards are all equal again, up to so many times; the metrics
+            "pulls" and "tokens" count all draws. DAPO (arXiv 2503.14476) draws other prompts in their place; here it is
+            the same prompt. Rewards are the verifier's, without a KL penalty.
         weight_decay, betas, adam_eps: AdamW's.
         micro_batch: rollouts per forward and backward pass, to bound memory; None: all at once. Same gradient.
         generation_batch: rollouts sampled together, to bound memory; None: all. Every row draws from its own key, by
@@ -152,6 +161,10 @@ class FineTune:
     gradient_clip: float | None = 1.0
     ddof: int = 1
     eps: float = 1e-6
+    k: int | None = None
+    window: int | None = None
+    normalise: Literal["group", "batch"] = "group"
+    dynamic_sampling: int = 0
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     adam_eps: float = 1e-8
@@ -162,6 +175,11 @@ class FineTune:
 
     def __post_init__(self) -> None:
         signals.make(self.signal, ddof=self.ddof, eps=self.eps)
+        signals.check_own_k(self.k, self.signal, self.group)
+        names = {"extra": "baseline_rollouts"}
+        signals.check_window(self.window, self.signal, self.rollouts, self.baseline_rollouts, names)
+        signals.check_normalise(self.normalise, self.signal, self.group, self.window)
+        signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, self.group, self.window)
         for name, least in (
             *((name, 1) for name in ("prompts", "rollouts", "epochs", "mini_batches")),
             *((name, 0) for name in ("baseline_rollouts", "replay", "warmup_rounds", "kl_coefficient")),
@@ -239,9 +257,14 @@ class FineTune:
         return (self.clip, self.clip) if isinstance(self.clip, int | float) else self.clip
 
     @property
+    def group(self) -> int:
+        """Rollouts of a prompt and round, those for the baseline alone included."""
+        return self.rollouts + self.baseline_rollouts
+
+    @property
     def generates_in_parts(self) -> bool:
         """Whether the responses of a round are generated in several batches, one after another."""
-        rollouts = self.prompts * (self.rollouts + self.baseline_rollouts)
+        rollouts = self.prompts * self.group
         return (self.generation_batch or rollouts) < rollouts
 
     @property
@@ -308,38 +331,52 @@ class FineTune:
         if isinstance(arms, TokenQuestionArms):
             return scan_learner.bind(self, arms, rounds)
         questions = len(arms.question_tokens)
-        group = self.rollouts + self.baseline_rollouts
+        group = self.group
 
         def act(key: Array, state: FineTuneState) -> tuple[Rollouts, Info]:
             chosen = np.zeros(1, np.int32)
             if questions > 1:
                 chosen = np.asarray(drawn(state.key(Purpose.QUESTION_ORDER), state.round, questions, self.prompts))
-            rollouts = arms.generate(
-                np.repeat(chosen, group),
-                max_tokens=max_tokens,
-                key=key,
-                temperature=self.temperature,
-                params=state.params,
-                batch=self.generation_batch,
-            )
-            return rollouts, Info(value=None)
+            return self.generated(arms, key, state, np.repeat(chosen, group)), Info(value=None)
 
         return Learner(
-            init=lambda key: self._init(key, rounds),
+            init=lambda key: self._init(key, rounds, questions),
             act=act,
             update=Update(self, arms, rounds),
             rollouts=self.prompts * group,
             metrics=lambda state: state.metrics,
+            redraws=dynamic_sampling.on_the_host(self, arms),
+        )
+
+    def generated(
+        self,
+        arms: QuestionArms,
+        key: Array,
+        state: FineTuneState,
+        questions: np.ndarray,
+        rows: np.ndarray | None = None,
+    ) -> Rollouts:
+        """A response to each of these questions by the state's weights; `rows` as `QuestionArms.generate` takes it."""
+        assert self.max_tokens is not None
+        return arms.generate(
+            questions,
+            max_tokens=self.max_tokens,
+            key=key,
+            temperature=self.temperature,
+            params=state.params,
+            batch=self.generation_batch,
+            rows=rows,
         )
 
     def bind_seeds(self, arms: QuestionArms, *, rounds: int | None, seeds: int) -> Learner | None:
         """The learner for many seeds together, all of it traceable; arguments and errors as `bind`.
 
         None where every seed is better computed by itself: one seed; responses generated in batches, to bound memory;
+        dynamic sampling, which draws few groups again and as many rounds as one seed needs;
         a model of more than 20 million weights, whose products fill the machine, whose gradients of all seeds at one
         time would not fit its memory, and whose rows without a signal are worth leaving out.
         """
-        if seeds == 1 or self.step_over_kappa is not None or self.generates_in_parts:
+        if seeds == 1 or self.step_over_kappa is not None or self.generates_in_parts or self.dynamic_sampling:
             return None
         if defaults.weights_of(self.model) > _TOGETHER:
             return None
@@ -366,7 +403,7 @@ class FineTune:
             )
         return fits
 
-    def _init(self, key: Array, rounds: int | None) -> FineTuneState:
+    def _init(self, key: Array, rounds: int | None, questions: int) -> FineTuneState:
         """The model's weights, copied so that in-place updates leave the model alone; and a key of the run's own."""
         assert self.max_tokens is not None
         params = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), self.model.params)
@@ -383,4 +420,5 @@ class FineTune:
                 self.max_tokens,
                 reference=self.needs_reference,
             ),
+            scores=score_window.start(questions, self.window, self.rollouts),
         )

@@ -240,7 +240,11 @@ class RunRecorder:
         """
         seconds = max(self.clock() - self._began, 1e-9)
         rounds = slice(self._start, history.rounds)
-        tokens = round(float(history.metrics["response_length"][:, rounds].sum()) * history.rollouts)
+        metrics = history.metrics
+        if "tokens" in metrics:  # groups were drawn again
+            tokens = round(float(metrics["tokens"][:, rounds].sum()))
+        else:
+            tokens = round(float(metrics["response_length"][:, rounds].sum()) * history.rollouts)
         self._writers[TIMINGS].write(
             {
                 "from": self._start,

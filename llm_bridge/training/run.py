@@ -45,7 +45,14 @@ from llm_bridge.measuring.measure import measure as measure_kappa
 from llm_bridge.measuring.pinned_prompts import keep_prompts
 from llm_bridge.training import defaults, digests, kept_checkpoints
 from llm_bridge.training.continuation import Continuation, Words
-from llm_bridge.training.description import PYTHON, RecordedQuestion, objects_of, recorded_questions, settings_of
+from llm_bridge.training.description import (
+    PYTHON,
+    RecordedQuestion,
+    default_settings,
+    objects_of,
+    recorded_questions,
+    settings_of,
+)
 from llm_bridge.training.evaluators import Evaluator, evaluators_of, said
 from llm_bridge.training.export import save_pretrained
 from llm_bridge.training.finite import NotFiniteError
@@ -233,7 +240,7 @@ def finetune(
             rules=[question.verifier for question in questions],
             digests=digests.of_run(model, questions, test, words.verifier, objects_of(arms, learner, verifiers_of)),
         )
-        defaults_of = {"seeds": 1, **words.defaults}
+        defaults_of = {"seeds": 1, **default_settings(), **words.defaults}
         folder = stack.enter_context(RunFolder.claim(place, settings, defaults=defaults_of, continues=begun))
         source = model.source.to_json() if model.source is not None else None
         folder.write_manifest(

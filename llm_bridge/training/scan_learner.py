@@ -25,6 +25,7 @@ from llm_bridge.bandits.question_arms import drawn
 from llm_bridge.bandits.token_arms import TokenQuestionArms
 from llm_bridge.sampling.generate import pad_prompts, sample_traced
 from llm_bridge.sampling.rollouts import Responses
+from llm_bridge.training import dynamic_sampling
 from llm_bridge.training.state import FineTuneState
 from llm_bridge.training.update import Update
 
@@ -49,7 +50,7 @@ def bind(settings: FineTune, arms: AnyArms, rounds: int | None = None) -> Learne
             f"generation_batch is {settings.generation_batch}, and a compiled run samples a round at once: leave "
             "generation_batch out."
         )
-    group = settings.rollouts + settings.baseline_rollouts
+    group = settings.group
     if settings.model is not arms.model:
         raise InputError("FineTune and its arms have different models: give both the same one.")
     max_tokens = settings.max_tokens
@@ -76,11 +77,12 @@ def bind(settings: FineTune, arms: AnyArms, rounds: int | None = None) -> Learne
         return Responses(*sampled, questions=chosen[owners] if questions > 1 else None), Info(value=None)
 
     return Learner(
-        init=_single_precision(lambda key: settings._init(key, rounds)),
+        init=_single_precision(lambda key: settings._init(key, rounds, questions)),
         act=_single_precision(act),
         update=_single_precision(Update(settings, arms, rounds)),
         rollouts=settings.prompts * group,
         metrics=lambda state: state.metrics,
+        redraws=dynamic_sampling.traced(settings, _single_precision(act)),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from llm_bridge.training.learned_rows import Rows
+from llm_bridge.training.score_window import Scores
 
 Array = jax.Array
 PyTree = Any
@@ -35,7 +36,7 @@ METRICS = (
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["params", "opt_state", "round", "updates", "metrics", "key_data", "window"],
+    data_fields=["params", "opt_state", "round", "updates", "metrics", "key_data", "window", "scores"],
     meta_fields=[],
 )
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class FineTuneState:
         metrics: float32 scalars of the last round, by the names in `METRICS`; NaN before the first.
         key_data: uint32 [2], the run's own key, from which a round's questions and mini-batches are drawn by `fold_in`.
         window: the rows of the last rounds, for replay; None where nothing is replayed.
+        scores: the newest scores of every question; None without a window of scores.
     """
 
     params: PyTree
@@ -59,6 +61,7 @@ class FineTuneState:
     metrics: dict[str, Array]
     key_data: Array | None = None
     window: Rows | None = None
+    scores: Scores | None = None
 
     def key(self, purpose: int) -> Array:
         """The run's key for a purpose, one of `bandit_rft.keys.Purpose`."""

@@ -13,6 +13,7 @@ weight. The update is the same, up to the order in which floats are added.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -21,9 +22,10 @@ import numpy as np
 
 from bandit_rft import objectives, signals
 from llm_bridge.sampling.rollouts import Responses, Rollouts
-from llm_bridge.training import learned_rows, policy_gradient
+from llm_bridge.training import learned_rows, policy_gradient, score_window
 from llm_bridge.training.learned_rows import Rows
 from llm_bridge.training.plans import OnHost, Traced
+from llm_bridge.training.score_window import Scores
 from llm_bridge.training.state import METRICS, FineTuneState
 
 if TYPE_CHECKING:
@@ -48,8 +50,12 @@ class Update:
         rounds: int | None,
     ) -> None:
         self.settings = settings
-        self.group = settings.rollouts + settings.baseline_rollouts
-        self.signal = jax.vmap(signals.make(settings.signal, ddof=settings.ddof, eps=settings.eps))
+        self.group = settings.group
+        spread = {"ddof": settings.ddof, "eps": settings.eps}
+        if settings.normalise == "batch":
+            self.signal = partial(signals.batch_normalised, **spread)
+        else:
+            self.signal = jax.vmap(signals.make(settings.signal, **spread, k=settings.k))
         self.signals = jax.jit(self._signals)
         self.optimizer = settings.transformation(rounds)
         self.rate = settings.rate(rounds)
@@ -86,7 +92,7 @@ class Update:
         given = plan.rewards(rewards)
         rows = plan.rows(state, responses, given)
         policy, reference = plan.scores(state.params, rows) if settings.scores_policy else (None, None)
-        signal, kl = self.signals(given, rows.mask, policy, reference)
+        signal, kl, scores = self.signals(given, rows.mask, policy, reference, rows.questions, state.scores)
         signal = plan.checked_signal(state, rows, signal)
         # Of each group the first G are learned from; the others were only there for the signals' baseline.
         trained = settings.old_log_probs == "trainer"
@@ -113,15 +119,23 @@ class Update:
             metrics=values,
             key_data=state.key_data,
             window=None if state.window is None else learned_rows.remembered(state.window, fresh, state.round),
+            scores=scores,
         )
 
     def _plan(self, responses: Rollouts | Responses) -> Traced:
         return self.traced if isinstance(responses, Responses) else self.on_the_host
 
     def _signals(
-        self, rewards: Array, inside: Array, policy: Array | None, reference: Array | None
-    ) -> tuple[Array, Array]:
-        """Signals float32 [R] of all rollouts, and the KL to the reference in nats per response; traceable.
+        self,
+        rewards: Array,
+        inside: Array,
+        policy: Array | None,
+        reference: Array | None,
+        questions: Array,
+        scores: Scores | None,
+    ) -> tuple[Array, Array, Scores | None]:
+        """Signals float32 [R] of all rollouts, the KL to the reference in nats per response, and the window of scores
+        after the round; traceable.
 
         The KL penalty in the reward is verl's for outcome rewards: token_level_rewards = scores − β · kld, summed over
         the response before the advantage is estimated, kld between the trainer's scores of policy and reference.
@@ -131,6 +145,7 @@ class Update:
             inside: bool [R, T], True on the tokens of the responses.
             policy, reference: float32 [R, T], log-probabilities of both by `policy_gradient.token_log_probs` in equal
                 shapes; None without a reference.
+            questions: int32 [R]. scores: of the rounds before; None without a window.
         """
         settings = self.settings
         mapped = settings.reward_wrong + (settings.reward_right - settings.reward_wrong) * rewards
@@ -144,7 +159,12 @@ class Update:
             if settings.reward_kl_coefficient > 0:
                 mapped = mapped - settings.reward_kl_coefficient * divergence(settings.reward_kl)
         groups = mapped.reshape(settings.prompts, self.group)
-        return self.signal(groups).astype(jnp.float32).reshape(-1), kl
+        if scores is None:
+            return self.signal(groups).astype(jnp.float32).reshape(-1), kl, None
+        asked = jnp.asarray(questions, jnp.int32).reshape(groups.shape)[:, 0]
+        spread = {"normalised": settings.signal == "grpo", "ddof": settings.ddof, "eps": settings.eps}
+        signal, scores = score_window.signals_of(scores, asked, groups, **spread)
+        return signal.reshape(-1), kl, scores
 
     def _steps(self, plan: Traced, state: FineTuneState, pool: Rows) -> tuple[PyTree, PyTree, Any, Sums]:
         """Weights, optimiser state and update count after the round's steps, and the metrics of them."""

@@ -83,12 +83,17 @@ def go(model: LanguageModel, out: Path | None, *, rounds: int = ROUNDS, seeds: i
     return finetune(arms, learner, rounds, seeds, 3, out, evaluate=evaluated, checkpoint_every=2, shown=False)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"signal": "grpo", "window": 5}, {"signal": "rloo", "dynamic_sampling": 2}],
+    ids=["own-objects", "window", "dynamic-sampling"],
+)
 def test_own_objects_many_seeds_killed_and_continued_end_as_if_never_killed(
-    model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
-    """An own verifier, signal and optimiser, replay and mini-batches, two seeds. Catches a seed's state that is lost or
-    shared, evaluations made twice, and what the same call finds done."""
-    whole = go(model, tmp_path / "whole")
+    """An own verifier, signal and optimiser, replay and mini-batches, two seeds; a window of scores; groups drawn
+    again. Catches a seed's state that is lost or shared, evaluations made twice, and what the same call finds done."""
+    whole = go(model, tmp_path / "whole", **settings)
     assert whole.history.rewards.shape == (2, ROUNDS, 4)
     assert set(np.unique(whole.history.rewards)) <= {0.0, 1.0}
     assert not np.array_equal(whole.history.rewards[0], whole.history.rewards[1])
@@ -104,10 +109,10 @@ def test_own_objects_many_seeds_killed_and_continued_end_as_if_never_killed(
         # A round at a time, however fast they are: the third is written when it is killed, and has no checkpoint.
         patch.setattr(RunRecorder, "chunk_end", lambda self, done: chunk_end(self, done) and done + 1)
         with pytest.raises(KeyboardInterrupt):
-            go(model, tmp_path / "cut")
+            go(model, tmp_path / "cut", **settings)
     assert read_history(tmp_path / "cut").rounds == 3
     assert [checkpoints.round_of(path) for path in checkpoints.available(tmp_path / "cut" / "checkpoints")] == [2]
-    cut = go(model, tmp_path / "cut")
+    cut = go(model, tmp_path / "cut", **settings)
     assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
     for one, other in zip(*map(jax.tree.leaves, (cut.history.final_state, whole.history.final_state)), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -116,9 +121,23 @@ def test_own_objects_many_seeds_killed_and_continued_end_as_if_never_killed(
     last = [(ROUNDS, name, seed) for name in ("train", "held out") for seed in (0, 1)]
     assert found == [(0, "train", None), (0, "held out", None), *held, *last]
     assert cut.evaluations[0]["samples"] == 66  # 22 of each question: at least 64 in all
-    again = go(model, tmp_path / "cut")
+    again = go(model, tmp_path / "cut", **settings)
     np.testing.assert_array_equal(again.history.rewards, whole.history.rewards)
     np.testing.assert_array_equal(read_history(tmp_path / "cut").rewards, whole.history.rewards)
+
+
+def test_a_folder_of_a_version_without_a_setting_goes_on_as_by_its_default(
+    model: LanguageModel, tmp_path: Path
+) -> None:
+    """Catches a setting added since then that is asked of an older folder, which says nothing of it."""
+    before = go(model, tmp_path / "run", rounds=2, seeds=1)
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    for name in ("normalise", "dynamic_sampling", "window", "signal_k"):
+        del config[name]
+    path.write_text(json.dumps(config))
+    again = go(model, tmp_path / "run", rounds=2, seeds=1)
+    np.testing.assert_array_equal(again.history.rewards, before.history.rewards)
 
 
 def test_a_seed_does_not_depend_on_how_many_run_beside_it(model: LanguageModel, tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ def examples():
 SETTINGS = {
     "one-prompt": {"learning_rate": 1e-3, "signal": "signed"},
     "two-prompts": {"learning_rate": 1e-3, "prompts": 2, "rollouts": 2, "signal": "rloo"},
+    "window": {"learning_rate": 3e-3, "prompts": 2, "rollouts": 2, "signal": "grpo", "window": 5, "reward_wrong": -1.0},
+    "batch": {"learning_rate": 3e-3, "prompts": 2, "rollouts": 2, "signal": "grpo", "normalise": "batch"},
     "every-term": {
         "learning_rate": 3e-3,
         "prompts": 3,
@@ -53,7 +55,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize(
-    "name", ["two-prompts", *(pytest.param(name, marks=pytest.mark.slow) for name in ("one-prompt", "every-term"))]
+    "name", ["two-prompts", *(pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS if name != "two-prompts")]
 )
 def test_scan_equals_host_round_by_round(model, examples, name):
     """The same questions, responses, rewards by the text verifier, metrics and weights as the host's learner. Catches

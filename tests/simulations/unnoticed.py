@@ -40,6 +40,8 @@ UNNOTICED: dict[str, str] = {
     "return rise + _PANEL / max(1.0": "the width of panels, which are right at any short width",
     "window / max(window - ddof": "a guard of a window of one score, whose signal is 0",
     "np.sqrt(np.where(alive, variance": "a guard of the branch that is not taken",
+    "dynamic_sampling_drift: return k * np.exp": "a signal under which dead groups teach: it is refused",
+    'dynamic_sampling_drift: return {"signed"': "a signal, or a group of one, that is refused",
     # classic bounds
     # many arms
     "np.log1p(-np.minimum(share, 0.5))": "a guard of the branch that is not taken",

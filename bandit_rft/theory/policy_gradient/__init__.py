@@ -8,6 +8,7 @@ published_rates.py   rates as papers state them
 groups.py            what a signal's normalisation does to the mean update of a group of rollouts
 group_flow.py        the flow of that mean update; grpo_flow.py: very large groups in closed form
 group_noise.py       the noise of that update
+dynamic_sampling.py  the drift where dead groups are drawn again
 score_window.py      the drift where mean and spread are those of a window of scores
 noisy_verifier.py    what a verifier that errs leaves of the drift
 clipped.py           PPO's clip
@@ -26,6 +27,7 @@ from bandit_rft.theory.policy_gradient.constant_step import (
     two_arm_step_threshold,
 )
 from bandit_rft.theory.policy_gradient.delayed import pg_delayed
+from bandit_rft.theory.policy_gradient.dynamic_sampling import dynamic_sampling_drift
 from bandit_rft.theory.policy_gradient.entropy import entropy_rate, symmetric_entropy
 from bandit_rft.theory.policy_gradient.gradient_norm import gradient_norm
 from bandit_rft.theory.policy_gradient.group_flow import pg_group
@@ -56,6 +58,7 @@ __all__ = [
     "cold_start_floor",
     "dead_group_probability",
     "drift_multiplier",
+    "dynamic_sampling_drift",
     "entropy_rate",
     "exact_gradient_gap",
     "gradient_norm",

@@ -35,10 +35,11 @@ def draw(run: str | Path, out: str | Path | None = None) -> Path:
     height = 0.13 * sum(rows) + 0.62 * len(rows)
     shape = {"height_ratios": [0.13 * number + 0.3 for number in rows]}
     with style.panels(len(claims), 1, width=2 * style.COLUMN, height=height, gridspec_kw=shape) as (figure, axes):
-        for panel, claim in zip(np.atleast_1d(axes), claims, strict=True):
+        panels = np.atleast_1d(axes)
+        for panel, claim in zip(panels, claims, strict=True):
             _claim(panel, claim)
         marks = [
-            panel.plot([], [], marker, color=colour, label=name, markersize=4)[0]
+            panels[0].plot([], [], marker, color=colour, label=name, markersize=4)[0]
             for name, (colour, marker) in _VERDICTS.items()
         ]
         figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))

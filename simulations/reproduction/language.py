@@ -178,6 +178,7 @@ class LanguageTier:
         step = setting.step / chosen["kappa"] if setting.optimizer == "sgd" else setting.step
         tests = [test.example(place) for place in range(min(self.test_questions, len(test)))]
         given: dict[str, Any] = {
+            "optimizer": setting.optimizer,
             "kl_coefficient": 0.0,
             "gradient_clip": None,
             "weight_decay": 0.0,
@@ -191,9 +192,8 @@ class LanguageTier:
             rollouts=setting.rollouts,
             baseline_rollouts=setting.extra_rollouts,
             reward_wrong=setting.reward_wrong,
-            optimizer=setting.optimizer,
             learning_rate=step,
-            **({} if setting.score_window is None else {"window": setting.score_window}),
+            window=setting.score_window,
             **given,
         )
         evaluators = [Evaluator("test", tests, every=self.evaluate_every, samples=1, batch=self.batch)] if tests else []

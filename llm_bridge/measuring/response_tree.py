@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft.theory import ResponseTree
+from bandit_rft.errors import InputError
+from bandit_rft.theory import ResponseTree, forest
 from bandit_rft.theory.response_tree import Branch, TreeSample, grow
 from llm_bridge.bandits.text_rewards import Verifier
 from llm_bridge.measuring.sampled import Response, sampled
@@ -61,6 +62,22 @@ class MeasuredTree:
         between = _products(self.features, train.features)
         own, other = (one.sample.rows(one.sample.grown()) for one in (self, train))
         return own @ between @ other.T
+
+
+def forest_of(measured: Sequence[MeasuredTree]) -> ResponseTree:
+    """The tree of several questions of one model, drawn with equal chances (`theory.forest`), with the kernel between
+    them: its laws are those of a batch of questions.
+
+    Raises:
+        InputError: no question in whose responses there is a decision.
+    """
+    trees: list[ResponseTree | float] = []
+    for one in measured:
+        try:
+            trees.append(one.tree())
+        except InputError:  # every response takes the same path
+            trees.append(float(np.average(one.sample.rewards, weights=one.sample.counts)))
+    return forest(trees, lambda i, j: measured[i].cross(measured[j]))
 
 
 def measure_tree(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,7 @@ from simulations.prediction_audit.design import (
     Tier,
     choose,
 )
-from simulations.prediction_audit.half_times import row
+from simulations.prediction_audit.half_times import foretold, row
 from simulations.prediction_audit.transfer import transfer
 
 RESULT, ROWS, TRANSFER, CAUSES = "prediction-audit.json", "rows.jsonl", "transfer.jsonl", "causes.jsonl"
@@ -175,3 +176,37 @@ def _causes(design: Tier, rows: list[dict[str, Any]], why: list[dict[str, Any]],
         measured = _measured(design, model, record["task"], record["question"])
         why.append(causes(design, model, record, condition, measured))
         keep(len(looked_at))
+
+
+def predict_again(out: Path) -> None:
+    """Predict every row of a run folder anew, by the laws as they are now; what the runs showed stays as it is.
+
+    Raises:
+        InputError: a row's tree is measured anew and is another one: its run has to be made anew.
+    """
+    rows = _read(out / ROWS)
+    kept = {tuple(record[name] for name in ("model", "task", "question")): record["tier"] for record in rows}
+    for (name, task, question), tier in kept.items():
+        design, model, measured = TIERS[tier], load_model(name), None
+        for record in rows:
+            if "refused" in record or (record["model"], record["task"], record["question"]) != (name, task, question):
+                continue
+            measured = measured or _measured(design, model, task, question)
+            tree = measured.summary().tree
+            assert tree is not None
+            if abs(tree.p0 - record["p0"]) > 1e-4 * tree.p0:
+                raise InputError(f"Question {question} of {name} has p0 {tree.p0} and had {record['p0']}: run it anew.")
+            condition = Condition(*(record[field] for field in NAMED))
+            record |= foretold(
+                measured, condition, record["step_size"], record["level"], record["rounds"], design.seeds
+            )
+        print(f"{name}, {task}, question {question}", flush=True)
+        jax.clear_caches()
+    write_atomically(out / ROWS, "".join(map(to_line, rows)))
+    whole = json.loads((out / RESULT).read_text()) | {"rows": rows}
+    write_atomically(out / RESULT, json.dumps(whole, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    # python -m simulations.prediction_audit.audit runs/prediction-audit: after a law has changed
+    predict_again(Path(sys.argv[1]))

@@ -109,6 +109,17 @@ def learner_of(tier: Tier, model: LanguageModel, condition: Condition, step: flo
     )
 
 
+def foretold(
+    measured: Measurement, condition: Condition, step: float, level: float, rounds: int, seeds: int
+) -> dict[str, Any]:
+    """What the laws say of a row whose run is of so many rounds: its fields `predicted` and `tree_interval_80`."""
+    low, high = stated(measured, condition, step, level, 2 * rounds, seeds)
+    return {
+        "predicted": predicted(measured.summary(), condition, step, level),
+        "tree_interval_80": [value if math.isfinite(value) else None for value in (low, high)],
+    }
+
+
 def row(
     tier: Tier,
     model: LanguageModel,
@@ -137,7 +148,6 @@ def row(
     took = time.monotonic() - start
     found = half_time(rewards, level)
     low, high = interval(rewards, level)
-    band = stated(measured, condition, step, level, 2 * rounds, tier.seeds)
     return {
         "tier": tier.name,
         "model": model.name,
@@ -156,8 +166,7 @@ def row(
         "measured_half_time": found if math.isfinite(found) else None,
         "interval": [low if math.isfinite(low) else None, high if math.isfinite(high) else None],
         "successes_at_half_time": float(rewards[:, : int(found)].sum() / tier.seeds) if math.isfinite(found) else None,
-        "predicted": said,
-        "tree_interval_80": [value if math.isfinite(value) else None for value in band],
+        **foretold(measured, condition, step, level, rounds, tier.seeds),
         "rounds": rounds,
         "run_seconds": took,
         "measure_seconds": seconds,

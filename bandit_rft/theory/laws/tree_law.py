@@ -61,11 +61,19 @@ class TreeJumpLaw:
         """p after 0 .. count - 1 successes, float64 [walks, count]."""
         have = self._table.shape[1]
         if have < count:
-            more, self._logits = self._advance(self._logits, self._generator, max(count - have, 32))
+            more, self._logits = self._advance(self._logits, self._balanced, max(count - have, 32))
             self._table = np.concatenate([self._table, more], axis=1)
         return self._table[:, :count]
 
-    def _advance(self, logits: np.ndarray, generator: np.random.Generator, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    def _balanced(self, walks: int) -> np.ndarray:
+        """Uniform [W], one in each W-th of (0, 1) in random order (a Latin hypercube, McKay, Beckman and Conover 1979):
+        so the walks' successes are as likely as they should be, where independent ones are so up to 1/√W.
+        """
+        return (self._generator.permutation(walks) + self._generator.random(walks)) / walks
+
+    def _advance(
+        self, logits: np.ndarray, uniform: Callable[[int], np.ndarray], steps: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """(p before each of so many successes [W, steps], logits [W, E] after them)."""
         found = np.empty((logits.shape[0], steps))
         kernel = self.step_size * self.tree.gram
@@ -73,7 +81,7 @@ class TreeJumpLaw:
             walks = self.tree.walks(logits)
             right = walks.path * self.tree.leaf_reward
             found[:, n] = np.minimum(right.sum(axis=1), 1.0)
-            leaf = _pick(right, generator.random((logits.shape[0], 1)))[:, 0]
+            leaf = _pick(right, uniform(logits.shape[0])[:, None])[:, 0]
             logits = logits + self.tree.score(walks, leaf) @ kernel
         return found, logits
 
@@ -158,7 +166,7 @@ class TreeJumpLaw:
         """`seeds` independent runs, each along a path of its own."""
         _check_length(int(at[-1]) + 1)
         start = np.repeat(self.tree.log_prob[None], seeds, axis=0)
-        success, _ = self._advance(start, generator, int(at[-1]) + 2)
+        success, _ = self._advance(start, generator.random, int(at[-1]) + 2)
         return chain_sample(success, 1.0 - success, generator, seeds, at)
 
     def value_quantile(self, q: float, at: np.ndarray) -> np.ndarray:

@@ -55,8 +55,8 @@ def shared() -> theory.ResponseTree:
 
 
 def test_one_question_per_round_follows_the_jump_law_of_the_forest() -> None:
-    """Within four standard errors, of which the law's are some .004 (256 walks): a false alarm in 5,000. Catches a kernel
-    between questions that is left out: without it the curve is off by far more."""
+    """Within four standard errors, of which the law's are some .004 (256 walks): a false alarm in 5,000. Catches a
+    kernel between questions that is left out: without it the curve is off by far more."""
     seen, error = trained(1, lambda reward: reward)
     said = theory.tree_jump(shared(), STEP, max(ROUNDS) + 1).value[list(ROUNDS)]
     assert said[0] == pytest.approx(seen[0])

@@ -9,6 +9,7 @@ from bandit_rft import arms, learners, objectives, policies, regret, signals, th
 from bandit_rft.errors import InputError, NoLawError, RowCapacityError, SweepWarning, UnknownOptimumError
 from bandit_rft.history import History
 from bandit_rft.loop import run
+from bandit_rft.planning import Plan, plan
 from bandit_rft.summarize import summarize
 from bandit_rft.sweep import sweep
 from bandit_rft.verdict import Verdict, compare
@@ -19,6 +20,7 @@ __all__ = [
     "History",
     "InputError",
     "NoLawError",
+    "Plan",
     "RowCapacityError",
     "SweepWarning",
     "UnknownOptimumError",
@@ -28,6 +30,7 @@ __all__ = [
     "compare",
     "learners",
     "objectives",
+    "plan",
     "policies",
     "regret",
     "run",

@@ -1,0 +1,56 @@
+"""`bandit-rft plan`: rounds, responses, groups that teach nothing and seeds, before a run is paid for."""
+
+from __future__ import annotations
+
+import argparse
+
+from bandit_rft.settings.options import count
+
+HELP = "what a run will take: rounds to a level, dead groups, responses, seeds to tell two designs apart"
+DESCRIPTION = (
+    "Plan a fine-tuning run of plain gradient steps from p0 and kappa (bandit-rft measure gives both): every number is "
+    "a law of the theory, named."
+)
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--p0", type=float, required=True, help="Pass@1 before training, between 0 and 1")
+    parser.add_argument("--kappa", type=float, required=True, help="squared gradient gap, as bandit-rft measure says")
+    parser.add_argument("--signal", default="raw", metavar="NAME", help="learning signal (default: raw)")
+    parser.add_argument("--rollouts", type=count, default=1, metavar="G", help="responses per round (default: 1)")
+    parser.add_argument("--step-size", type=float, required=True, metavar="E", help="of the gradient step")
+    parser.add_argument("--level", type=float, default=0.8, metavar="L", help="Pass@1 to reach (default: 0.8)")
+    parser.add_argument(
+        "--decisions", type=count, default=1, metavar="H", help="equal decisions in a correct response (default: 1)"
+    )
+    parser.add_argument("--budget", type=count, metavar="N", help="responses that can be paid for (default: not asked)")
+    parser.add_argument("--tokens", type=float, metavar="N", help="mean length of a response (default: not asked)")
+    parser.add_argument(
+        "--against", type=_design, metavar="SIGNAL:G", help="another design to be told apart, such as grpo:8"
+    )
+    parser.add_argument("--seeds", type=count, metavar="N", help="of each of the two designs (default: not asked)")
+    parser.add_argument("--json", action="store_true", help="print JSON (default: lines to read)")
+    parser.add_argument("--figure", metavar="FILE", help="write a PNG of the predicted curve (default: none)")
+
+
+def _design(text: str) -> tuple[str, int]:
+    signal, colon, rollouts = text.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError(f"{text!r} is no design: give SIGNAL:G, such as grpo:8")
+    return signal, count(rollouts)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plan and print."""
+    from bandit_rft import planning
+    from bandit_rft.runs import dumps
+
+    given = {name: value for name, value in vars(arguments).items() if name not in ("command", "json", "figure")}
+    found = planning.plan(**given)
+    print(dumps(found.to_json(), indent=1) if arguments.json else found.report())
+    if arguments.figure:
+        from bandit_rft.plots import plan_curve
+
+        print(f"Figure: {plan_curve.draw(found, arguments.figure)}")
+    return 0

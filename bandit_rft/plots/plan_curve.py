@@ -1,0 +1,33 @@
+"""The curve that a plan expects, with the band of single runs, and the round at which it is at the level."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from bandit_rft.errors import InputError
+from bandit_rft.planning import COVERAGE, Plan
+from bandit_rft.plots import curves, style
+
+
+def draw(plan: Plan, path: str | Path) -> Path:
+    """Write the PNG; returns its path.
+
+    Raises:
+        InputError: another ending than .png, or a level that is never reached.
+    """
+    target = Path(path)
+    if target.suffix != ".png":
+        raise InputError(f"--figure is {str(path)!r}: give a name that ends in .png.")
+    mean = plan.rounds_to_level.mean
+    if mean is None:
+        raise InputError(f"Pass@1 = {plan.level:g} is not reached, so there is no curve to it: lower --level.")
+    law = plan.prediction(math.ceil(1.6 * mean) + 2)
+    with style.panels(1, 1, height=2.4) as (figure, axes):
+        curves.prediction(axes, law, coverage=(COVERAGE,), label=f"mean, {COVERAGE:.0%} of runs ({plan.law})")
+        axes.plot(mean, plan.level, "o", color=style.VERMILION, markersize=4)
+        axes.set(xlabel="round", ylabel="Pass@1", ylim=(0, 1.02))
+        axes.set_title(f"{plan.signal}, {plan.rollouts} rollouts: {mean:.0f} rounds to {plan.level:g}")
+        axes.legend(loc="lower right")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return style.save(figure, target, runs={})

@@ -1,0 +1,106 @@
+"""A plan's numbers against exact laws, simulated tables and a power computed by hand."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bandit_rft import InputError, arms, learners, plan, run, theory
+from bandit_rft.cli import main
+
+
+def test_the_plan_of_one_rollout_is_the_exact_chain() -> None:
+    """Of a table among 10^100 arms kappa is 1. Catches a level that is read before the update instead of after."""
+    found = plan(p0=0.1, kappa=1.0, step_size=0.4, level=0.8)
+    exact = theory.pg_jump_single(p0=0.1, step_size=0.4, rounds=400, kappa=1.0)
+    assert found.rounds_to_level.mean == float(np.argmax(np.asarray(exact.value) >= 0.8))
+    assert found.law == "tree_jump"
+    assert found.pulls == found.rounds_to_level.mean
+
+
+def test_a_group_s_times_are_those_of_simulated_seeds() -> None:
+    """512 seeds of GRPO in groups of 4 on a needle; the mean curve's time within two rounds, and 80% of single runs
+    inside the band, within four standard errors of that share."""
+    found = plan(p0=0.1, kappa=1.0, signal="grpo", rollouts=4, step_size=0.3, level=0.8)
+    learner = learners.SoftmaxPolicyGradient(step_size=0.3, signal="grpo", rollouts=4)
+    history = run(arms.Needle(log10_arms=100, p0=0.1), learner, 120, seeds=512, key=0)
+    times, low, high = found.rounds_to_level.mean, found.rounds_to_level.low, found.rounds_to_level.high
+    assert times is not None
+    assert low is not None
+    assert high is not None
+    assert abs(times - np.argmax(history.value.mean(axis=0) >= 0.8)) <= 2
+    first = np.argmax(history.value >= 0.8, axis=1)
+    share = ((first >= low) & (first <= high)).mean()
+    assert abs(share - 0.8) < 4 * math.sqrt(0.8 * 0.2 / 512) + 0.04  # rounds are whole: the ends hold some of the mass
+
+
+def test_a_run_at_two_generations_is_told_before_it_is_paid_for() -> None:
+    """p = .18, G = 2: seven of ten groups are dead. By hand: .82² + .18²."""
+    found = plan(p0=0.18, kappa=40.0, signal="grpo", rollouts=2, step_size=0.005)
+    assert found.dead_group_probability == pytest.approx(0.82**2 + 0.18**2)
+    assert found.idle_probability == pytest.approx(found.dead_group_probability)
+    raw = plan(p0=0.18, kappa=40.0, rollouts=2, step_size=0.005)
+    assert raw.idle_probability == pytest.approx(0.82**2)
+
+
+def test_the_cheapest_costs_no_more_than_any_other() -> None:
+    found = plan(p0=0.1, kappa=2.0, step_size=0.1, level=0.7)
+    assert found.cheapest is not None
+    for signal, rollouts in (("raw", 1), ("grpo", 2), ("grpo", 8), ("maxrl_centred", 16), ("signed", 4)):
+        law = theory.pg_group(signal, 0.1, 0.1, 1, rollouts, kappa=2.0, eps=1e-6)
+        assert found.cheapest.pulls <= law.mean_hitting_time(0.7) * rollouts + 1e-9
+
+
+def test_the_power_is_that_of_a_z_test_on_the_laws_moments() -> None:
+    found = plan(p0=0.18, kappa=1.0, step_size=0.2, level=0.7, against=("grpo", 4), seeds=3).against
+    assert found is not None
+    shift = abs(found.difference) * math.sqrt(3) / found.spread
+    assert found.power == pytest.approx(stats.norm.sf(1.959964 - shift) + stats.norm.cdf(-1.959964 - shift), abs=1e-5)
+    assert found.seeds_for_80 is not None
+    alike = plan(p0=0.18, kappa=1.0, step_size=0.2, level=0.7, against=("raw", 1), seeds=4).against
+    assert alike is not None
+    assert alike.power == pytest.approx(0.05)
+    assert alike.seeds_for_80 is None
+
+
+def test_a_budget_buys_what_the_curve_says() -> None:
+    found = plan(p0=0.1, kappa=1.0, step_size=0.4, level=0.8, budget=50)
+    assert found.budget is not None
+    exact = theory.pg_jump_single(p0=0.1, step_size=0.4, rounds=51, kappa=1.0)
+    assert found.budget["mean"] == pytest.approx(float(np.asarray(exact.value)[50]), abs=1e-6)
+    assert found.budget["low"] <= found.budget["mean"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"p0": 1.2}, "p0"),
+        ({"level": 0.05}, "give a level above p0"),
+        ({"kappa": -1.0}, "kappa"),
+        ({"step_size": 0.0}, "step_size"),
+        ({"signal": "ppo"}, "ppo"),
+        ({"rollouts": 0}, "rollouts"),
+        ({"budget": 0}, "budget"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(changed, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        plan(**{"p0": 0.1, "kappa": 1.0, "step_size": 0.1, **changed})
+
+
+def test_the_command_prints_json_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["plan", "--p0", "0.18", "--kappa", "40", "--signal", "grpo", "--rollouts", "2", "--step-size", "0.005"]
+    assert main([*given, "--level", "0.8", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert {"dead_group_probability", "rounds_to_level", "pulls", "law", "cheapest"} <= set(said)
+    assert set(said["rounds_to_level"]) == {"mean", "low", "high"}
+    assert not any(name.startswith("_") for name in said)
+    assert main([*given, "--figure", str(tmp_path / "plan.png"), "--budget", "300", "--against", "raw:2"]) == 0
+    assert (tmp_path / "plan.png").stat().st_size > 5000
+    assert "tree_rounds" in capsys.readouterr().out
+    assert main(["plan", "--p0", "2", "--kappa", "1", "--step-size", "1"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert main([*given, "--against", "grpo"]) == 2

@@ -30,7 +30,7 @@ def accepts(config: Mapping[str, Any]) -> bool:
 
 def draw(run: str | Path, out: str | Path | None = None) -> Path:
     """Draw the judged claims of a run folder; returns the PNG's path."""
-    claims = read_json(Path(run) / RESULT)["claims"]
+    claims = [claim for claim in read_json(Path(run) / RESULT)["claims"] if claim["strata"]]
     rows = [len(claim["strata"]) for claim in claims]
     height = 0.13 * sum(rows) + 0.62 * len(rows)
     shape = {"height_ratios": [0.13 * number + 0.3 for number in rows]}

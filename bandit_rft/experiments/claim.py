@@ -68,8 +68,8 @@ class Judgement:
     """The verdict on a claim, or on one stratum of it.
 
     Attributes:
-        verdict: "supported", "refuted", "equivalent" (of no more than the margin), "mixed" (strata differ) or
-            "underpowered".
+        verdict: "supported", "refuted", "equivalent" (of no more than the margin), "mixed" (strata differ),
+            "underpowered", or "untested": the tier has nothing that it could be measured on.
         effect, interval: the estimate with its 95% interval; None for a claim of several strata.
         p_value: adjusted, of the verdict's own test; None where it is underpowered or mixed.
         needed: units that would decide an underpowered one, were the estimate and the spread to stay; None otherwise.
@@ -138,8 +138,6 @@ def judge_all(claims: Sequence[Claim], results: Results) -> dict[str, Judgement]
             stratum: _stratum(claim, effect, decided.get((claim.id, stratum), {}), expected.get(stratum))
             for stratum, effect in measured[claim.id].items()
         }
-        if not strata:
-            raise InputError(f"Claim {claim.id} has no effect to judge: run its experiments first.")
         found[claim.id] = _whole(strata)
     return found
 
@@ -169,6 +167,8 @@ def _stratum(claim: Claim, effect: Effect, decided: Mapping[str, float], expecte
 
 
 def _whole(strata: Mapping[str, Judgement]) -> Judgement:
+    if not strata:
+        return Judgement(verdict="untested", strata={})
     if len(strata) == 1:
         only = next(iter(strata.values()))
         return Judgement(**{**vars(only), "strata": dict(strata)})

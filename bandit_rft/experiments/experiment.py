@@ -20,7 +20,8 @@ class Setting:
         rollouts: responses per question and round that are learned from, G.
         extra_rollouts: more, which enter the signal's mean and spread alone.
         reward_wrong: reward of a wrong response; -1: negative rewards.
-        questions: per round, B, all different.
+        pool: training questions, one in the minimalist configuration.
+        questions: of them per round, B, all different.
         score_window: last scores of a question that give its mean and spread; None: this round's.
         optimizer: "sgd", whose step is in units of 1/kappa, or "adamw", whose step is the learning rate.
         step: of the optimiser.
@@ -33,6 +34,7 @@ class Setting:
     rollouts: int = 1
     extra_rollouts: int = 0
     reward_wrong: float = 0.0
+    pool: int = 1
     questions: int = 1
     score_window: int | None = None
     optimizer: str = "sgd"

@@ -80,6 +80,26 @@ score_window = Experiment(
     },
     strata=("world", "optimiser"),
 )
+batch = Experiment(
+    name="batch",
+    question="Does a larger batch of questions help, at equal rounds?",
+    conditions={
+        "8 questions": {"pool": 128, "questions": 8},
+        "32 questions": {"pool": 128, "questions": 32},
+    },
+    strata=("optimiser",),
+)
+budget_split = Experiment(
+    name="budget split",
+    question="How is a budget of 32 responses per round best split into questions and rollouts?",
+    conditions={
+        "1 x 32": {"pool": 128, "questions": 1, "rollouts": 32, "signal": "grpo"},
+        "4 x 8": {"pool": 128, "questions": 4, "rollouts": 8, "signal": "grpo"},
+        "16 x 2": {"pool": 128, "questions": 16, "rollouts": 2, "signal": "grpo"},
+        "32 x 1": {"pool": 128, "questions": 32, "rollouts": 1, "signal": "grpo"},
+    },
+    strata=("optimiser",),
+)
 group_sizes = Experiment(
     name="group sizes",
     question="Does the mean path of GRPO depend on the size of its groups?",
@@ -112,6 +132,8 @@ EXPERIMENTS = {
         base_model,
         extra_samples,
         score_window,
+        batch,
+        budget_split,
         group_sizes,
         exponents,
     )

@@ -56,7 +56,6 @@ class LanguageTier:
         per_bin: questions of each bin of each model and task.
         scanned, scan_samples: training questions that are scanned, and responses to each.
         fresh: responses behind a chosen question's p0 and kappa.
-        pool: training questions that a setting of several per round draws from.
         test_questions: evaluated with one response each, as the papers do; 0: none.
         evaluate_every: rounds between those evaluations.
         max_tokens: longest response.
@@ -81,7 +80,6 @@ class LanguageTier:
     evaluate_every: int
     batch: int
     seconds_a_round: tuple[float, float]
-    pool: int = 128
     load: Mapping[str, Any] = field(default_factory=dict)
     learn: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
@@ -98,18 +96,18 @@ class LanguageTier:
 
     def planned(self, setting: Setting) -> int:
         """How many units a setting has, where every bin is filled."""
-        if setting.questions > 1:
+        if setting.pool > 1:
             return int(setting.optimizer != "sgd")
         return self.per_bin if setting.p0 in self.bins else 0
 
     def units(self, setting: Setting, folder: Path) -> Sequence[Unit]:
-        """The questions of the setting's bin; of several questions per round, their pool (there kappa, and with it the
-        step of "sgd", is not defined, and there are none)."""
+        """The questions of the setting's bin; or the pool of several questions, which are the first of the training
+        split, whatever their difficulty (kappa, and with it the step of "sgd", is not defined there: it has none)."""
         if not self.planned(setting):
             return ()
         named = f"{setting.model}, {setting.task}"
-        if setting.questions > 1:
-            return (Unit(f"{named}, questions 0 to {max(self.pool, setting.questions) - 1}"),)
+        if setting.pool > 1:
+            return (Unit(f"{named}, questions 0 to {setting.pool - 1}"),)
         found = self.chosen(setting.model, setting.task, folder)["bins"].get(setting.p0, {})
         return [Unit(f"{named}, question {place}", int(place)) for place in found]
 
@@ -169,9 +167,8 @@ class LanguageTier:
         checkpoints of a run that is done are removed."""
         model = _loaded(setting.model, tuple(sorted(self.load.items())))
         data, test = datasets.load(setting.task, "train"), datasets.load(setting.task, "test")
-        several = setting.questions > 1
-        size = max(self.pool, setting.questions) if several else 1
-        examples = [data.example(unit.place + offset) for offset in range(size)]
+        several = setting.pool > 1
+        examples = [data.example(unit.place + offset) for offset in range(setting.pool)]
         arms = (TokenQuestionArms if speaks_tiny(model) else QuestionArms)(model, examples)
         # folder is runs/DIGEST of the whole study, which keeps the scan.
         chosen = {} if several else self.chosen(setting.model, setting.task, folder.parents[1])

@@ -13,8 +13,8 @@ Made by `bandit-rft reproduce --tier simulation` and the other tiers named below
 carries the digest of that file, and is void where the file has changed since.
 
 A verdict is *supported*, *refuted*, *equivalent* (of no more than the margin that was fixed beforehand), *mixed* (the
-strata differ) or *underpowered*, with 95% intervals (Student's t over questions, on tables over seeds); the level of 5%
-is kept over all tests of a tier (Holm).
+strata differ), *underpowered* or *untested* (the tier has nothing to measure it on), with 95% intervals (Student's t
+over questions, on tables over seeds); the level of 5% is kept over all tests of a tier (Holm).
 
 ![Effects, thresholds and margins at the simulation tier](claims.png)
 """
@@ -50,7 +50,7 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
         ]
         for claim in record["claims"]:
             head = f"| {claim['id']} | {claim['statement']} ({claim['source']}) | {claim['effect']}: {test_of(claim)} |"
-            if len(claim["strata"]) > 1:
+            if len(claim["strata"]) != 1:
                 lines.append(f"{head} all | | | **{claim['verdict']}** |")
                 head = "| | | |"
             for label, one in claim["strata"].items():

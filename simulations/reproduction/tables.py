@@ -42,7 +42,7 @@ class SimulationTier:
     def planned(self, setting: Setting) -> int:
         """How many units a setting has: one, or none where the learner of its world lacks what it asks for."""
         plain = setting.score_window is None and not setting.extra_rollouts
-        return int(setting.optimizer == "sgd" and setting.questions == 1 and (plain or setting.model != TOKENS))
+        return int(setting.optimizer == "sgd" and setting.pool == 1 and (plain or setting.model != TOKENS))
 
     def units(self, setting: Setting, folder: Path) -> Sequence[Unit]:
         """One: seeds differ, the instance does not."""

@@ -213,6 +213,11 @@ def test_the_error_of_five_percent_is_kept_over_all_claims() -> None:
     assert 0 < wrong / 200 < 0.11
 
 
+def test_a_claim_that_nothing_could_be_measured_for_is_untested() -> None:
+    """Catches a quick tier of one model that ends in an error once its hours are over."""
+    assert judge(a_claim(measure=lambda _: {}), Results({}, {})).verdict == "untested"
+
+
 def test_a_margin_is_needed_to_say_within() -> None:
     with pytest.raises(InputError, match="says within, and no margin"):
         a_claim(direction="within")

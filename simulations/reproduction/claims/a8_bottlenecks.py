@@ -1,0 +1,39 @@
+"""A8: advantage and number of rollouts are not the key bottlenecks; the base model is (A7)."""
+
+import math
+
+from bandit_rft.experiments import Claim, Effect, Outcome, Results, difference
+from simulations.reproduction.experiments import advantage, base_model
+
+
+def measure(results: Results) -> dict[str, Effect]:
+    """By optimiser, the gain of the best base model less that of the worst, less the size of the advantage's effect."""
+    spread: dict[str, list] = {}
+    for stratum in results.strata(base_model).values():
+        values = results.values(base_model, "minimalist", stratum, Outcome.gain)
+        if values.size:
+            spread.setdefault(f"optimizer {stratum['optimizer']}, step {stratum['step']}", []).append(values)
+    found = {}
+    paired = results.paired(advantage, "GRPO, 8 rollouts", "raw, 8 rollouts", Outcome.final_test)
+    for label, effect in paired.items():
+        some = sorted(spread.get(label, []), key=lambda values: values.mean())
+        if len(some) < 2:
+            continue
+        models = difference(some[-1], some[0])
+        error = math.hypot(models.standard_error, effect.standard_error)
+        freedom = min(models.freedom, effect.freedom)
+        found[label] = Effect(models.value - abs(effect.value), error, freedom, models.units)
+    return found
+
+
+CLAIM = Claim(
+    id="A8",
+    statement="The advantage function matters less to test Pass@1 than the base model does.",
+    source="arXiv 2601.14599",
+    experiments=(advantage, base_model),
+    effect="gain of the best base model less that of the worst, less the size of GRPO's effect",
+    measure=measure,
+    direction="above",
+    threshold=0.0,
+    tiers=("tiny", "paper"),
+)

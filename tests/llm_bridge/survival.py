@@ -114,6 +114,12 @@ def cut_short(checkpoint: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
+def cut_all_short(checkpoint: Path) -> None:
+    """Half of each of its data files is gone: no array is whole, wherever Orbax put it."""
+    for file in [path for path in (checkpoint / "state").rglob("*") if path.is_file() and path.parent.name == "d"]:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
 def flip_a_byte(checkpoint: Path) -> None:
     """In the header: one array's name, so that the checkpoint looks like another model's."""
     path = checkpoint / "meta.json"
@@ -144,9 +150,17 @@ class Command:
             time.sleep(0.002)
 
     def wait_for_rounds(self, number: int) -> None:
-        """Until this process has written so many rounds of the history."""
-        before = self.written()
-        self.wait_until(lambda: self.written() != before)
+        """Until this process has written so many rounds of the history. It first cuts off what stands there since the
+        last checkpoint, which is no round of it."""
+        least = self.written()
+
+        def grows() -> bool:
+            nonlocal least
+            now = self.written()
+            least = min(least, now)
+            return now > least
+
+        self.wait_until(grows)
         target = self.written() + number - 1
         self.wait_until(lambda: self.written() >= target)
 

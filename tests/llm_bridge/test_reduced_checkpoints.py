@@ -16,7 +16,7 @@ from bandit_rft.errors import InputError
 from llm_bridge.training import checkpoint_files, checkpoints, kept_checkpoints
 from llm_bridge.training.learner import FineTune
 from tests.llm_bridge import toy
-from tests.llm_bridge.survival import cut_short
+from tests.llm_bridge.survival import cut_all_short
 
 
 def a_state(seed: int, optimizer: Any = "adamw") -> Any:
@@ -75,7 +75,7 @@ def test_a_part_that_is_small_stays_and_so_does_a_damaged_checkpoint(saved: Path
     folder = Path(shutil.copytree(saved, tmp_path / "checkpoints"))
     assert checkpoints.reduce(folder, "opt_state", least=10**9) == 0
     assert not any(checkpoints.is_reduced(path) for path in checkpoints.available(folder))
-    cut_short(checkpoints.available(folder)[1])
+    cut_all_short(checkpoints.available(folder)[1])
     assert checkpoints.reduce(folder, "opt_state") > 0
     assert [checkpoints.is_reduced(path) for path in checkpoints.available(folder)] == [True, False]
 

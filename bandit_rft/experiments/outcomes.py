@@ -60,6 +60,10 @@ class Outcome:
         """float64 [S], mean training Pass@1 of the last rounds."""
         return self.train[:, -last:].mean(axis=1)
 
+    def mean_train(self) -> np.ndarray:
+        """float64 [S], mean training Pass@1 over all rounds: how soon it is learnt, also where every run is learnt."""
+        return self.train.mean(axis=1)
+
     def final_test(self) -> np.ndarray:
         """float64 [S], test Pass@1 after the last round; NaN where it was not measured."""
         return self.test[:, -1] if self.evaluated.size else np.full(self.train.shape[0], np.nan)

@@ -8,13 +8,14 @@ from pathlib import Path
 from bandit_rft.errors import InputError
 from bandit_rft.planning import COVERAGE, Plan
 from bandit_rft.plots import curves, style
+from bandit_rft.runs import explain_disk_errors
 
 
 def draw(plan: Plan, path: str | Path) -> Path:
     """Write the PNG; returns its path.
 
     Raises:
-        InputError: another ending than .png, or a level that is never reached.
+        InputError: another ending than .png, or a level that is never reached, or a place that cannot be written.
     """
     target = Path(path)
     if target.suffix != ".png":
@@ -29,5 +30,6 @@ def draw(plan: Plan, path: str | Path) -> Path:
         axes.set(xlabel="round", ylabel="Pass@1", ylim=(0, 1.02))
         axes.set_title(f"{plan.signal}, {plan.rollouts} rollouts: {mean:.0f} rounds to {plan.level:g}")
         axes.legend(loc="lower right")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return style.save(figure, target, runs={})
+        with explain_disk_errors(target, any_error=True):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return style.save(figure, target, runs={})

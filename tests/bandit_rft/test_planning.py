@@ -104,3 +104,7 @@ def test_the_command_prints_json_and_draws(tmp_path: Path, capsys: pytest.Captur
     assert main(["plan", "--p0", "2", "--kappa", "1", "--step-size", "1"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert main([*given, "--against", "grpo"]) == 2
+    capsys.readouterr()
+    (tmp_path / "file").touch()
+    assert main([*given, "--figure", str(tmp_path / "file" / "plan.png")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -2,24 +2,19 @@
 
 import math
 
-from bandit_rft.experiments import Claim, Effect, Outcome, Results, difference
+from bandit_rft.experiments import Claim, Effect, Outcome, Results
+from simulations.reproduction.claims.a7_base_model import widest
 from simulations.reproduction.experiments import advantage, base_model
 
 
 def measure(results: Results) -> dict[str, Effect]:
     """By optimiser, the gain of the best base model less that of the worst, less the size of the advantage's effect."""
-    spread: dict[str, list] = {}
-    for stratum in results.strata(base_model).values():
-        values = results.values(base_model, "minimalist", stratum, Outcome.gain)
-        if values.size:
-            spread.setdefault(f"optimizer {stratum['optimizer']}, step {stratum['step']}", []).append(values)
     found = {}
     paired = results.paired(advantage, "GRPO, 8 rollouts", "raw, 8 rollouts", Outcome.final_test)
-    for label, effect in paired.items():
-        some = sorted(spread.get(label, []), key=lambda values: values.mean())
-        if len(some) < 2:
+    for label, models in widest(results).items():
+        if label not in paired:
             continue
-        models = difference(some[-1], some[0])
+        effect = paired[label]
         error = math.hypot(models.standard_error, effect.standard_error)
         freedom = min(models.freedom, effect.freedom)
         found[label] = Effect(models.value - abs(effect.value), error, freedom, models.units)

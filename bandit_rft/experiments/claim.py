@@ -58,9 +58,9 @@ class Claim:
             raise InputError(f"Claim {self.id} has the margin {self.margin}: give a number above 0.")
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 of a claim's file: a result that was judged by another text of it is void."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def digest_of(*paths: Path) -> str:
+    """SHA-256 of a claim's files, its own and those that it takes a measure of: a result of other text is void."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ A file defines `CLAIM`. Changing it voids the result that was judged by it, sinc
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 
 from bandit_rft.errors import InputError
@@ -26,8 +27,10 @@ def claims() -> dict[str, Claim]:
 
 
 def digests() -> dict[str, str]:
-    """id -> digest of the claim's file."""
-    return {
-        importlib.import_module(f"{__name__}.{path.stem}").CLAIM.id: digest_of(path)
-        for path in sorted(HERE.glob("[!_]*.py"))
-    }
+    """id -> digest of the claim's file, and of the claims' files that it imports a measure of."""
+    found = {}
+    for path in sorted(HERE.glob("[!_]*.py")):
+        taken = re.findall(rf"^from {re.escape(__name__)}\.(\w+) import", path.read_text(), re.MULTILINE)
+        files = [path, *(HERE / f"{name}.py" for name in sorted(taken))]
+        found[importlib.import_module(f"{__name__}.{path.stem}").CLAIM.id] = digest_of(*files)
+    return found

@@ -30,7 +30,7 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO,
 
 def _hear_no_late_readers() -> None:
     """From here on, leave unsaid what Orbax's and TensorStore's threads say of a reader or writer that was given up:
-    they may say it at any later time, so that a filter taken away with the error would miss it."""
+    they may say it before its error is raised, and at any later time."""
     before = sys.unraisablehook
     if getattr(before, "hears_no_late_readers", False):
         return
@@ -50,13 +50,11 @@ def quiet() -> Iterator[None]:
     """Without the tracebacks that Orbax, asyncio and TensorStore's threads print of an error that is also raised."""
     logs = [logging.getLogger(name) for name in ("absl", "asyncio")]
     before = [log.disabled for log in logs]
+    _hear_no_late_readers()
     for log in logs:
         log.disabled = True
     try:
         yield
-    except BaseException:
-        _hear_no_late_readers()
-        raise
     finally:
         for log, disabled in zip(logs, before, strict=True):
             log.disabled = disabled

@@ -23,7 +23,7 @@ from llm_bridge.training.description import digest_of
 from llm_bridge.training.recorder import RunRecorder
 from llm_bridge.training.run import Run
 from tests.bandit_rft import tiny_folder
-from tests.llm_bridge.survival import outcome
+from tests.llm_bridge.survival import assert_same_outcome
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 ROUNDS = 5
@@ -113,7 +113,7 @@ def test_own_objects_many_seeds_killed_and_continued_end_as_if_never_killed(
     assert read_history(tmp_path / "cut").rounds == 3
     assert [checkpoints.round_of(path) for path in checkpoints.available(tmp_path / "cut" / "checkpoints")] == [2]
     cut = go(model, tmp_path / "cut", **settings)
-    assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
+    assert_same_outcome(tmp_path / "cut", tmp_path / "whole")
     for one, other in zip(*map(jax.tree.leaves, (cut.history.final_state, whole.history.final_state)), strict=True):
         np.testing.assert_array_equal(one, other)
     found = [(e["round"], e["measured"], e["seed"]) for e in cut.evaluations]

@@ -20,7 +20,7 @@ from llm_bridge.training import checkpoints
 from llm_bridge.training.finite import NotFiniteError
 from llm_bridge.training.from_settings import learner as learner_of
 from llm_bridge.training.recorder import RunRecorder
-from tests.llm_bridge.survival import cut_short, fill_lines, flip_a_byte, litter, outcome
+from tests.llm_bridge.survival import assert_same_outcome, cut_short, fill_lines, flip_a_byte, litter
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 SEEDS, ROUNDS, RATE = 2, 9, 0.001
@@ -133,7 +133,7 @@ def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_it_leads_to_the_
         said = capsys.readouterr().err.splitlines()
         assert [line.split(" is damaged")[0][-14:] for line in said[:-1]] == [p.name for p in found[: -newest - 1 : -1]]
         assert said[-1] == f"bandit-rft: The run continues after round {done}; rounds {done + 1} to 9 are done again."
-        assert outcome(tmp_path / name) == outcome(whole[0])
+        assert_same_outcome(tmp_path / name, whole[0])
         assert not litter(tmp_path / name)
 
 
@@ -150,7 +150,7 @@ def test_a_disk_that_fills_up_ends_in_a_sentence_and_the_run_goes_on_when_there_
     ), said
     assert not litter(tmp_path / "cut")
     assert run(tmp_path / "cut") == 0
-    assert outcome(tmp_path / "cut") == outcome(whole[0])
+    assert_same_outcome(tmp_path / "cut", whole[0])
 
 
 def test_numbers_that_are_not_finite_stop_with_round_seed_and_last_good_checkpoint(

@@ -20,7 +20,7 @@ from llm_bridge.training.from_settings import learner as learner_of
 from llm_bridge.training.state import weights_of_seed
 from llm_bridge.verifiers import GSM8K
 from tests.llm_bridge.checkpoints import torch_logits, torch_model
-from tests.llm_bridge.survival import outcome
+from tests.llm_bridge.survival import assert_same_outcome
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 SEEDS, ROUNDS = 2, 5
@@ -131,7 +131,7 @@ def test_timings_have_a_line_a_chunk_and_are_cut_where_a_run_continues(run: Path
     assert again[: len(kept)] == kept
     assert [line["from"] for line in again] == [0, *(line["to"] for line in again[:-1])]
     assert again[-1]["to"] == ROUNDS
-    assert outcome(tmp_path / "cut") == outcome(run)
+    assert_same_outcome(tmp_path / "cut", run)
 
 
 @pytest.mark.parametrize(

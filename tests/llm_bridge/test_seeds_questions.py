@@ -12,7 +12,7 @@ from llm_bridge.bandits.question_arms import drawn
 from llm_bridge.data import datasets
 from llm_bridge.training.recorder import RunRecorder
 from llm_bridge.verifiers import GSM8K
-from tests.llm_bridge.survival import outcome
+from tests.llm_bridge.survival import assert_same_outcome
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 SEEDS, ROUNDS, PLACES = 2, 6, (1, 4, 7)
@@ -83,7 +83,7 @@ def test_it_continues_to_the_same_bits(run: Path, tmp_path: Path, monkeypatch: p
         patch.setattr(RunRecorder, "record", stopped)
         assert main([*RUN, str(tmp_path / "run")]) == 130
     assert main([*RUN, str(tmp_path / "run")]) == 0
-    assert outcome(tmp_path / "run") == outcome(run)
+    assert_same_outcome(tmp_path / "run", run)
 
 
 def test_a_verifier_of_texts_gives_the_rewards_that_the_device_computes(run: Path, tmp_path: Path) -> None:

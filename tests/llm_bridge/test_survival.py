@@ -1,7 +1,7 @@
 """A fine-tuning run against a full disk and damaged checkpoints, within one process and on random weights.
 
-Each comparison is to the bit with a run that was never disturbed (`survival.outcome`). What ends the process is in
-test_survival_kills.py, numbers that are not finite in test_survival_numbers.py.
+Each comparison is to the bit with a run that was never disturbed (`survival.assert_same_outcome`). What ends the process
+is in test_survival_kills.py, numbers that are not finite in test_survival_numbers.py.
 """
 
 import errno
@@ -21,11 +21,11 @@ from llm_bridge.training import checkpoints
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge.survival import (
     ROOT,
+    assert_same_outcome,
     cut_short,
     fill_lines,
     flip_a_byte,
     litter,
-    outcome,
     remove_meta,
     run,
     sentence,
@@ -94,7 +94,7 @@ def test_a_disk_that_fills_up_at_any_file_ends_in_a_sentence_and_the_run_goes_on
         for lines in (tmp_path / "cut").glob("*.jsonl"):
             assert lines.read_bytes()[-1:] in (b"", b"\n"), "half a line"
     assert run(model, "cut") == 0
-    assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
+    assert_same_outcome(tmp_path / "cut", tmp_path / "whole")
     assert (tmp_path / "cut" / "figures" / "finetune.png").exists()
 
 
@@ -115,7 +115,7 @@ def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_it_leads_to_the_
         assert [line.split(" is damaged")[0][-14:] for line in said[:-1]] == [p.name for p in found[: -newest - 1 : -1]]
         done = 6 if newest == 1 else 4
         assert said[-1] == f"bandit-rft: The run continues after round {done}; rounds {done + 1} to 7 are done again."
-        assert outcome(tmp_path / name) == outcome(tmp_path / "whole")
+        assert_same_outcome(tmp_path / name, tmp_path / "whole")
         assert checkpoints.round_of(checkpoints.available(Path(name) / "checkpoints")[-1]) == 7
     for path in checkpoints.available(Path("a") / "checkpoints"):
         remove_meta(path)

@@ -80,15 +80,21 @@ def test_a_part_that_is_small_stays_and_so_does_a_damaged_checkpoint(saved: Path
     assert [checkpoints.is_reduced(path) for path in checkpoints.available(folder)] == [True, False]
 
 
-def test_a_reader_that_was_given_up_is_not_heard_of_later_and_other_errors_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches a traceback about a closed event loop, printed seconds after a damaged checkpoint was passed over."""
+def test_a_reader_that_was_given_up_is_never_heard_of_and_other_errors_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a traceback about a closed event loop, printed before a damaged checkpoint's error is raised, or seconds
+    after it was passed over."""
     heard: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", heard.append)
+
+    def say(words: str) -> None:
+        sys.unraisablehook(SimpleNamespace(exc_value=RuntimeError(words), object=None))  # type: ignore[arg-type]
+
     for _ in range(2):
         with pytest.raises(ValueError, match="damaged"), checkpoint_files.quiet():
+            say("Event loop is closed")
             raise ValueError("damaged")
-    for said in ("Event loop is closed", "another error"):
-        sys.unraisablehook(SimpleNamespace(exc_value=RuntimeError(said), object=None))  # type: ignore[arg-type]
+    say("Event loop is closed")
+    say("another error")
     assert [str(found.exc_value) for found in heard] == ["another error"]
 
 

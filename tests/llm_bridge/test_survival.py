@@ -1,7 +1,7 @@
 """A fine-tuning run against a full disk and damaged checkpoints, within one process and on random weights.
 
-Each comparison is to the bit with a run that was never disturbed (`survival.assert_same_outcome`). What ends the process
-is in test_survival_kills.py, numbers that are not finite in test_survival_numbers.py.
+Each comparison is to the bit with a run that was never disturbed (`survival.assert_same_outcome`). What ends the
+process is in test_survival_kills.py, numbers that are not finite in test_survival_numbers.py.
 """
 
 import errno

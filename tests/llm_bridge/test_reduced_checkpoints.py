@@ -89,10 +89,13 @@ def test_a_reader_that_was_given_up_is_never_heard_of_and_other_errors_are(monke
     def say(words: str) -> None:
         sys.unraisablehook(SimpleNamespace(exc_value=RuntimeError(words), object=None))  # type: ignore[arg-type]
 
+    def read() -> None:
+        say("Event loop is closed")
+        raise ValueError("damaged")
+
     for _ in range(2):
         with pytest.raises(ValueError, match="damaged"), checkpoint_files.quiet():
-            say("Event loop is closed")
-            raise ValueError("damaged")
+            read()
     say("Event loop is closed")
     say("another error")
     assert [str(found.exc_value) for found in heard] == ["another error"]

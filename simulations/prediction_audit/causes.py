@@ -13,6 +13,7 @@ that its sample showed. Of rows that it misses by more than a quarter, and of as
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -48,10 +49,14 @@ def missed(record: dict[str, Any]) -> float | None:
 
 
 def chosen(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that are missed, and as many of the others, in their order."""
+    """The rows that are missed, and as many of the others: the first ones of the study. In turn one of these and one of
+    those, the shortest runs first, so that a study that is cut has both."""
     tests = [(record, ratio) for record in rows if (ratio := missed(record)) is not None]
     failed = [record for record, ratio in tests if abs(ratio) > MISSED]
-    return failed + [record for record, ratio in tests if abs(ratio) <= MISSED][: len(failed)]
+    controls = [record for record, ratio in tests if abs(ratio) <= MISSED][: len(failed)]
+    by_length = [sorted(group, key=lambda record: record["measured_half_time"]) for group in (failed, controls)]
+    pairs = itertools.zip_longest(*by_length)
+    return [record for pair in pairs for record in pair if record is not None]
 
 
 def unseen(measured: Measurement) -> float:

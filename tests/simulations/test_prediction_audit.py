@@ -43,8 +43,9 @@ def a_row(**changed: Any) -> dict[str, Any]:
 
 
 def test_causes_are_looked_for_in_the_missed_rows_and_in_as_many_that_hold() -> None:
-    """Catches controls that are left out, and rows of other regimes or of too few successes among the missed."""
-    late, early = a_row(predicted={"tree": 60.0}), a_row(predicted={"tree": 30.0})
+    """Catches controls that are left out or all come last, and rows of other regimes or of too few successes among the
+    missed."""
+    late, early = a_row(measured_half_time=60.0), a_row(measured_half_time=30.0)
     others = [
         a_row(optimizer="adamw", predicted={"tree": 90.0}),
         a_row(signal="grpo", predicted={"tree": 90.0}),
@@ -52,7 +53,7 @@ def test_causes_are_looked_for_in_the_missed_rows_and_in_as_many_that_hold() -> 
         {"optimizer": "sgd", "signal": "raw", "refused": "nothing was right"},
     ]
     good = [a_row(question=place) for place in range(5)]
-    assert causes.chosen([*good, late, *others, early]) == [late, early, *good[:2]]
+    assert causes.chosen([*good, late, *others, early]) == [early, good[0], late, good[1]]
 
 
 def test_the_page_says_what_its_data_say() -> None:

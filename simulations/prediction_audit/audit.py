@@ -160,7 +160,11 @@ def _transfers(out: Path, design: Tier, moved: list[dict[str, Any]], keep: Calla
         for task in design.tasks:
             questions = choose(design, model, task, out)["0.25"]
             if questions and (name, task) not in done:
-                moved.append(transfer(design, model, task, questions[0]))
+                try:
+                    moved.append(transfer(design, model, task, questions[0]))
+                except InputError as refused:  # too little of the policy in the tree
+                    named = {"tier": design.name, "model": name, "task": task, "question": questions[0]}
+                    moved.append({**named, "refused": str(refused)})
                 keep()
 
 

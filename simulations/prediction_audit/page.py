@@ -136,6 +136,9 @@ def _test_curves(moved: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             "| --- | --- | --- | --- | --- | --- |",
         )
         for record in records:
+            if "refused" in record:
+                yield f"| {record['model']} | {record['task']} | refused: {record['refused']} | | | |"
+                continue
             said, seen, error = (
                 ", ".join(f"{value:.3f}" for value in record[key])
                 for key in ("predicted", "measured", "standard_error")

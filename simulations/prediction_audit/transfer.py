@@ -24,7 +24,13 @@ from simulations.prediction_audit.design import MEASURE_KEY, RUN_KEY, Tier, arms
 
 
 def transfer(tier: Tier, model: LanguageModel, task: str, question: int) -> dict[str, Any]:
-    """Mean Pass@1 on test questions, predicted and measured, before and after a run of one question at .2/kappa."""
+    """Mean Pass@1 on test questions, predicted and measured, before and after a run of one question at .2/kappa.
+
+    Test questions whose responses all take one path have no decision that could move: they are left out of both means.
+
+    Raises:
+        InputError: the question's tree has no law, or no test question has a decision.
+    """
     tests = tier.tests
     assert tests is not None
     example = datasets.load(task, "train").example(question)
@@ -59,9 +65,10 @@ def transfer(tier: Tier, model: LanguageModel, task: str, question: int) -> dict
     law = theory.tree_jump(tree, step, 1)
     rounds = math.ceil(2 * law.mean_hitting_time(0.5))
     at = np.array([0, rounds // 2, rounds])
-    said = np.full((len(trees), at.size), np.nan)
     moving = [place for place, one in enumerate(trees) if one is not None]
-    said[moving] = theory.tree_transfer(tree, [trees[place] for place in moving], step, at)
+    if not moving:
+        raise InputError("No test question has responses that differ: measure with more responses.")
+    said = theory.tree_transfer(tree, [trees[place] for place in moving], step, at)
     learner = FineTune(
         model, learning_rate=step, optimizer="sgd", max_tokens=tier.max_tokens, kl_coefficient=0.0, gradient_clip=None
     )
@@ -82,10 +89,7 @@ def transfer(tier: Tier, model: LanguageModel, task: str, question: int) -> dict
                 batch=tier.batch,
                 params=params,
             )
-            seen[seed, column] = share.pass_at_1
-    # Questions whose responses take one path stand as they were measured; they are the same before and after.
-    fixed = [float(seen[:, 0].mean())] if not moving else []
-    predicted_mean = np.nanmean(said, axis=0) if moving else np.full(at.size, fixed[0])
+            seen[seed, column] = np.mean(share.per_question[moving]) / share.samples_per_question
     return {
         "tier": tier.name,
         "model": model.name,
@@ -93,7 +97,7 @@ def transfer(tier: Tier, model: LanguageModel, task: str, question: int) -> dict
         "question": question,
         "rounds": at.tolist(),
         "questions": len(moving),
-        "predicted": predicted_mean.tolist(),
+        "predicted": np.mean(said, axis=0).tolist(),
         "measured": seen.mean(axis=0).tolist(),
         "standard_error": (seen.std(axis=0, ddof=1) / math.sqrt(tests.seeds)).tolist(),
         "measure_seconds": seconds,

@@ -30,6 +30,8 @@ class Outcome:
             run: binomial, p(1 - p)/n.
         p0: Pass@1 before training, of fresh responses.
         pulls: responses generated in a round.
+        correct_arms: float64 [S], how many correct arms the last policy spreads over, 1 / sum of the squares of their
+            shares among the correct; NaN where it is not known. None stands for that.
     """
 
     train: np.ndarray
@@ -38,11 +40,14 @@ class Outcome:
     p0: float
     pulls: int
     noise: float = 0.0
+    correct_arms: np.ndarray | None = None
 
     def write(self, path: Path) -> None:
         """As an .npz file, whole or not at all."""
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
+        if self.correct_arms is not None:
+            arrays["correct_arms"] = self.correct_arms
         np.savez_compressed(buffer, p0=self.p0, pulls=self.pulls, noise=self.noise, **arrays)
         write_atomically(path, buffer.getvalue())
 
@@ -52,7 +57,8 @@ class Outcome:
         try:
             with np.load(path, allow_pickle=False) as held:
                 numbers = {"p0": float(held["p0"]), "pulls": int(held["pulls"]), "noise": float(held["noise"])}
-                return cls(**{name: held[name] for name in _ARRAYS}, **numbers)
+                more = {"correct_arms": held["correct_arms"]} if "correct_arms" in held else {}
+                return cls(**{name: held[name] for name in _ARRAYS}, **numbers, **more)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path} is no outcome of a run: remove its folder, and it is run again.") from error
 
@@ -85,6 +91,10 @@ class Outcome:
     def learnt(self, level: float = 0.5) -> np.ndarray:
         """bool [S]: training Pass@1 ends above a level."""
         return self.final_train() > level
+
+    def diversity(self) -> np.ndarray:
+        """float64 [S], the effective number of correct arms after the last round; NaN where it is not known."""
+        return np.full(self.train.shape[0], np.nan) if self.correct_arms is None else self.correct_arms
 
     def seed_variance(self) -> float:
         """Variance over seeds of the final test Pass@1 without that of its evaluation; at least 0."""

@@ -110,6 +110,28 @@ group_sizes = Experiment(
     },
     strata=("world",),
 )
+# A step size of .5 on 20 correct among 200 arms, where kappa is 1/20 + 1/180 = 1/18.
+SMALL = {"model": "200 arms", "p0": "0.1", "step": 0.5 / 18}
+diversity = Experiment(
+    name="diversity",
+    question="Do successes alone and failures alone leave the same policy, as their mean updates are the same?",
+    conditions={
+        "successes alone": {**SMALL, "signal": "psr"},
+        "failures alone": {**SMALL, "signal": "nsr"},
+        "successes alone, 64 rollouts": {**SMALL, "signal": "psr", "rollouts": 64},
+        "failures alone, 64 rollouts": {**SMALL, "signal": "nsr", "rollouts": 64},
+    },
+    pooled=(),
+)
+failures_alone = Experiment(
+    name="failures alone",
+    question="Can failures alone teach where there are 10^100 or 10^12 wrong responses?",
+    conditions={
+        "successes alone": {"signal": "psr", "step": 0.2},
+        "failures alone": {"signal": "nsr", "step": 0.2},
+    },
+    strata=("world", "difficulty"),
+)
 exponents = Experiment(
     name="exponents",
     question="What exponent has the sigmoid that is fitted to a mean reward curve?",
@@ -135,6 +157,8 @@ EXPERIMENTS = {
         batch,
         budget_split,
         group_sizes,
+        diversity,
+        failures_alone,
         exponents,
     )
 }

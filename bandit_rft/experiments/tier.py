@@ -31,7 +31,7 @@ class Tier(Protocol):
 
     Attributes:
         name: of the tier.
-        seeds: of each run.
+        seeds: of a run, unless `seeds_of` says otherwise.
         rounds: of each run.
         levels: of the factors that experiments cross.
         version: raised when the same settings would be run differently; part of each run's digest.
@@ -42,6 +42,10 @@ class Tier(Protocol):
     rounds: int
     levels: Levels
     version: int
+
+    def seeds_of(self, setting: Setting) -> int:
+        """Seeds of a run of this setting."""
+        ...
 
     def planned(self, setting: Setting) -> int:
         """How many units a setting has, without choosing them."""
@@ -78,7 +82,7 @@ def digest(tier: Tier, setting: Setting, unit: Unit) -> str:
     whole = {
         "tier": tier.name,
         "version": tier.version,
-        "seeds": tier.seeds,
+        "seeds": tier.seeds_of(setting),
         "rounds": tier.rounds,
         "setting": setting.to_json(),
         "unit": [unit.name, unit.place],

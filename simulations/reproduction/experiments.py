@@ -30,14 +30,19 @@ advantage = Experiment(
 rollouts = Experiment(
     name="rollouts",
     question="Do more rollouts per round help, at equal rounds?",
+    conditions={"raw, 1": {}, "raw, 16": {"rollouts": 16}},
+    strata=("world", "optimiser"),
+)
+group_rollouts = Experiment(
+    name="rollouts of a group",
+    question="What do more rollouts of a group buy, at equal rounds and at equal pulls?",
     conditions={
-        "raw, 1": {},
         "raw, 4": {"rollouts": 4},
-        "raw, 8": {"rollouts": G},
         "raw, 16": {"rollouts": 16},
         "GRPO, 4": {"rollouts": 4, "signal": "grpo"},
-        "GRPO, 8": {"rollouts": G, "signal": "grpo"},
         "GRPO, 16": {"rollouts": 16, "signal": "grpo"},
+        "MaxRL, 4": {"rollouts": 4, "signal": "maxrl"},
+        "MaxRL, 16": {"rollouts": 16, "signal": "maxrl"},
     },
     strata=("world", "optimiser"),
 )
@@ -149,6 +154,7 @@ EXPERIMENTS = {
         minimalist,
         advantage,
         rollouts,
+        group_rollouts,
         reward_design,
         difficulty,
         base_model,

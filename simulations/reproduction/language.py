@@ -40,8 +40,25 @@ BINS = {
     "0.01": (0.005, 0.02),
     "0.001": (0.0, 0.002),
 }
-MEDIUM = "0.25"
+MEDIUM, HARD = "0.25", ("0.01", "0.001")
 SCAN_KEY, AGAIN_KEY, KAPPA_KEY, RUN_KEY = 401, 402, 403, 404
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """CPU- or device-seconds, measured once.
+
+    Attributes:
+        run: of a run, its compilation among it.
+        round: of a seed's round.
+        pull: of each of its responses, generated and learned from.
+        response: of an evaluation's response.
+    """
+
+    run: float
+    round: float
+    pull: float
+    response: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +70,7 @@ class LanguageTier:
         bins: of "difficulty", names of `BINS`.
         optimisers: (optimizer, step) of "optimiser".
         seeds, rounds: of each run.
+        hard_seeds: of the runs on questions of `HARD` bins, where some seeds learn and others do not.
         per_bin: questions of each bin of each model and task.
         scanned, scan_samples: training questions that are scanned, and responses to each.
         fresh: responses behind a chosen question's p0 and kappa.
@@ -61,7 +79,7 @@ class LanguageTier:
         max_tokens: longest response.
         batch: responses sampled together in scans and evaluations.
         load, learn: more for `load_model` and for `FineTune`.
-        seconds_a_round: (of a seed's round, and of each of its pulls), CPU-seconds, measured.
+        cost: what is counted for a plan.
     """
 
     name: str
@@ -79,7 +97,8 @@ class LanguageTier:
     test_questions: int
     evaluate_every: int
     batch: int
-    seconds_a_round: tuple[float, float]
+    cost: Cost
+    hard_seeds: int = 0
     load: Mapping[str, Any] = field(default_factory=dict)
     learn: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
@@ -198,14 +217,14 @@ class LanguageTier:
             arms,
             learner,
             self.rounds,
-            seeds=self.seeds,
+            seeds=self.seeds_of(setting),
             key=RUN_KEY,
             out=folder / "run",
             evaluate=evaluators,
             checkpoint_every=self.evaluate_every,
             shown=False,
         )
-        evaluated, seen = _curves(done.evaluations, self.seeds)
+        evaluated, seen = _curves(done.evaluations, self.seeds_of(setting))
         outcome = Outcome(
             train=done.history.rewards.mean(axis=2),
             evaluated=evaluated,
@@ -217,10 +236,23 @@ class LanguageTier:
         shutil.rmtree(folder / "run" / "checkpoints", ignore_errors=True)
         return outcome
 
+    def seeds_of(self, setting: Setting) -> int:
+        """More of them on hard questions."""
+        hard = setting.pool == 1 and setting.p0 in HARD
+        return max(self.seeds, self.hard_seeds) if hard else self.seeds
+
     def seconds(self, setting: Setting) -> float:
         """CPU-seconds, from costs that were measured once."""
-        fixed, each = self.seconds_a_round
-        return self.rounds * self.seeds * (fixed + each * setting.pulls)
+        cost, seeds = self.cost, self.seeds_of(setting)
+        evaluations = -(-self.rounds // self.evaluate_every) * seeds + 1  # before the first round all seeds are one
+        rounds = self.rounds * seeds * (cost.round + cost.pull * setting.pulls)
+        return cost.run + rounds + cost.response * evaluations * self.test_questions
+
+    def scan_seconds(self) -> float:
+        """CPU-seconds, of choosing the questions of every model and task."""
+        bins = len({*self.bins, MEDIUM})
+        responses = self.scanned * self.scan_samples + 2 * bins * self.per_bin * self.fresh
+        return len(self.models) * len(self.tasks) * (self.cost.run + self.cost.response * responses)
 
 
 @functools.lru_cache(maxsize=2)

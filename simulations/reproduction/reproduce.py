@@ -15,7 +15,7 @@ from bandit_rft.experiments.execute import missing
 from bandit_rft.runs import RunFolder, now, to_json, write_atomically
 from simulations.reproduction import table
 from simulations.reproduction.claims import claims, digests
-from simulations.reproduction.tiers import QUICKER, TIERS
+from simulations.reproduction.tiers import QUICK_CLAIMS, QUICKER, TIERS
 
 RESULT = "claims.json"
 MEGABYTES = 3.0  # that a run of an embedded model leaves: history and responses, compressed not at all
@@ -44,6 +44,7 @@ class Plan:
             counts = {setting: self.tier.planned(setting) for setting in settings}
             number = sum(counts.values())
             seconds = sum(count * self.tier.seconds(setting) for setting, count in counts.items())
+            seconds += self.tier.scan_seconds()
         else:
             number, seconds = len(jobs), sum(self.tier.seconds(job.setting) for job in jobs)
         hours = seconds / 3600
@@ -83,6 +84,10 @@ def planned(tier: str, *, only: Sequence[str] = (), seeds: int | None = None, qu
             raise InputError(f"Claim {name} cannot be decided at tier {tier}: choose {' or '.join(found[0].tiers)}.")
         wanted += found
     kept = [claim for claim in wanted or known.values() if tier in claim.tiers]
+    if quick:
+        kept = [claim for claim in kept if claim.id in QUICK_CLAIMS]
+        if not kept:
+            raise InputError(f"--quick judges {', '.join(QUICK_CLAIMS)}: leave --quick out, or choose --only of these.")
     experiments = list(dict.fromkeys(id(one) for claim in kept for one in claim.experiments))
     by_id = {id(one): one for claim in kept for one in claim.experiments}
     return Plan(chosen, kept, [by_id[key] for key in experiments], whole=not only)

@@ -46,6 +46,11 @@ class SimulationTier:
             "difficulty": ({"p0": "0.25"}, {"p0": "0.05"}, {"p0": "0.01"}),
         }
 
+    def seeds_of(self, setting: Setting) -> int:
+        """As many everywhere."""
+        del setting
+        return self.seeds
+
     def planned(self, setting: Setting) -> int:
         """How many units a setting has: one, or none where the learner of its world lacks what it asks for."""
         plain = setting.score_window is None and not setting.extra_rollouts
@@ -95,6 +100,10 @@ class SimulationTier:
     def seconds(self, setting: Setting) -> float:
         """About a hundredth of a second for a round of 256 seeds."""
         return 2 + 0.01 * self.rounds_of(setting) * (self.seeds / 256) * (1 + setting.pulls / 8)
+
+    def scan_seconds(self) -> float:
+        """Nothing has to be chosen."""
+        return 0.0
 
 
 def effective_correct(state: Any) -> np.ndarray:

@@ -59,6 +59,9 @@ class MadeUp:
             "base model": ({"model": "a"}, {"model": "b"}),
         }
 
+    def seeds_of(self, setting: Setting) -> int:
+        return self.seeds
+
     def planned(self, setting: Setting) -> int:
         return 3
 

@@ -2,15 +2,18 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bandit_rft.errors import InputError
-from bandit_rft.experiments import Setting, plan
+from bandit_rft.experiments import Setting, Unit, plan
+from bandit_rft.experiments.tier import digest
 from bandit_rft.runs import read_json
 from simulations.reproduction import reproduce, table, tiers
 from simulations.reproduction.claims import claims, digests
+from simulations.reproduction.tables import effective_correct
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -45,12 +48,44 @@ def test_what_is_counted_before_is_what_is_planned(tmp_path: Path) -> None:
         ({"tier": "tiny", "only": ["A9"]}, "--only is 'A9': choose of"),
         ({"tier": "simulation", "only": ["A6"]}, "Claim A6 cannot be decided at tier simulation"),
         ({"tier": "paper", "quick": True}, "--quick is for --tier tiny"),
+        ({"tier": "tiny", "quick": True, "only": ["A7"]}, "--quick judges A1 test, .*: leave --quick out"),
         ({"tier": "tiny", "seeds": 1}, "--seeds is 1: give at least 2"),
     ],
 )
 def test_what_cannot_be_planned_is_refused_in_a_sentence(given: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         reproduce.planned(**given)
+
+
+def test_the_quick_size_is_counted_to_fit_an_hour_on_two_cores() -> None:
+    """Catches a condition added to a claim of the quick size that no longer fits."""
+    work = reproduce.planned("tiny", quick=True)
+    settings = {setting for one in work.experiments for setting in one.settings(work.tier.levels)}
+    seconds = sum(work.tier.planned(setting) * work.tier.seconds(setting) for setting in settings)
+    assert (seconds + work.tier.scan_seconds()) / 2 < 0.75 * 3600
+
+
+def test_hard_questions_have_more_seeds_and_only_their_runs_are_other_ones(tmp_path: Path) -> None:
+    """Catches seeds that a run has and its digest does not."""
+    few, many = (dataclasses.replace(tiers.TINY, hard_seeds=number) for number in (0, 32))
+    unit = Unit("a question", 3)
+    for p0, seeds in (("0.25", 8), ("0.01", 32)):
+        setting = Setting(p0=p0)
+        assert many.seeds_of(setting) == seeds
+        assert (digest(few, setting, unit) == digest(many, setting, unit)) == (p0 == "0.25")
+
+
+def test_the_effective_number_of_correct_arms_is_that_of_every_arm_written_out() -> None:
+    """Rows of 3, 1 and 10^300 arms against a sum over arms, and against equal shares. Catches wrong arms that are counted,
+    a multiplicity left out, and counts beyond a float's range."""
+
+    def found(logit: list[float], arms: list[float], kind: list[int]) -> float:
+        rows = SimpleNamespace(log_multiplicity=np.log([arms]), class_index=np.array([kind]))
+        return float(effective_correct(SimpleNamespace(statistic={"logit": np.array([logit])}, rows=rows))[0])
+
+    shares = np.exp([0.5] * 3 + [2.0])
+    assert found([0.5, 2.0, 9.0], [3, 1, 5], [0, 0, 1]) == pytest.approx(shares.sum() ** 2 / (shares**2).sum())
+    assert found([-3.0, 0.0], [1e300, 7], [0, 1]) == pytest.approx(1e300)
 
 
 def test_only_takes_a_claim_with_all_its_halves() -> None:

@@ -16,6 +16,7 @@ from bandit_rft.experiments.experiment import Experiment, Levels, Setting, combi
 from bandit_rft.runs import write_atomically
 
 _ARRAYS = ("train", "evaluated", "test")
+_OPTIONAL = ("correct_arms", "right")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,6 +29,8 @@ class Outcome:
         test: float64 [S, E], Pass@1 on the test questions.
         noise: variance of an entry of `test` that comes from drawing its responses and questions alone, not from the
             run: binomial, p(1 - p)/n.
+        right: float64 [S, Q], share of right responses to each test question at the last evaluation; None where that
+            is not known.
         p0: Pass@1 before training, of fresh responses.
         pulls: responses generated in a round.
         correct_arms: float64 [S], how many correct arms the last policy spreads over, 1 / sum of the squares of their
@@ -41,13 +44,13 @@ class Outcome:
     pulls: int
     noise: float = 0.0
     correct_arms: np.ndarray | None = None
+    right: np.ndarray | None = None
 
     def write(self, path: Path) -> None:
         """As an .npz file, whole or not at all."""
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
-        if self.correct_arms is not None:
-            arrays["correct_arms"] = self.correct_arms
+        arrays |= {name: value for name in _OPTIONAL if (value := getattr(self, name)) is not None}
         np.savez_compressed(buffer, p0=self.p0, pulls=self.pulls, noise=self.noise, **arrays)
         write_atomically(path, buffer.getvalue())
 
@@ -57,8 +60,8 @@ class Outcome:
         try:
             with np.load(path, allow_pickle=False) as held:
                 numbers = {"p0": float(held["p0"]), "pulls": int(held["pulls"]), "noise": float(held["noise"])}
-                more = {"correct_arms": held["correct_arms"]} if "correct_arms" in held else {}
-                return cls(**{name: held[name] for name in _ARRAYS}, **numbers, **more)
+                names = [*_ARRAYS, *(name for name in _OPTIONAL if name in held)]
+                return cls(**{name: held[name] for name in names}, **numbers)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path} is no outcome of a run: remove its folder, and it is run again.") from error
 
@@ -96,9 +99,22 @@ class Outcome:
         """float64 [S], the effective number of correct arms after the last round; NaN where it is not known."""
         return np.full(self.train.shape[0], np.nan) if self.correct_arms is None else self.correct_arms
 
+    def evaluation_variance(self) -> float:
+        """Variance of a final test Pass@1 that its evaluation alone makes.
+
+        Of two crossed factors, seed and test question: what is left of each share of right responses without its seed's
+        mean and its question's, over the questions. All seeds answer the same questions, so that what these differ by
+        is no part of it, as it is of the binomial `noise`, which stands in where single questions are not known.
+        """
+        if self.right is None:
+            return self.noise
+        seeds, questions = self.right.shape
+        left = self.right - self.right.mean(axis=0) - self.right.mean(axis=1, keepdims=True) + self.right.mean()
+        return float((left**2).sum() / ((seeds - 1) * (questions - 1)) / questions)
+
     def seed_variance(self) -> float:
         """Variance over seeds of the final test Pass@1 without that of its evaluation; at least 0."""
-        return max(0.0, float(self.final_test().var(ddof=1)) - self.noise)
+        return max(0.0, float(self.final_test().var(ddof=1)) - self.evaluation_variance())
 
 
 Statistic = Callable[[Outcome], np.ndarray]

@@ -232,6 +232,7 @@ class LanguageTier:
             p0=math.nan if several else chosen["bins"][setting.p0][str(unit.place)],
             pulls=setting.pulls,
             noise=float((seen[:, -1] * (1 - seen[:, -1])).mean() / len(tests)) if tests else 0.0,
+            right=_last_answers(done.evaluations, self.seeds_of(setting)) if tests else None,
         )
         shutil.rmtree(folder / "run" / "checkpoints", ignore_errors=True)
         return outcome
@@ -253,6 +254,18 @@ class LanguageTier:
         bins = len({*self.bins, MEDIUM})
         responses = self.scanned * self.scan_samples + 2 * bins * self.per_bin * self.fresh
         return len(self.models) * len(self.tasks) * (self.cost.run + self.cost.response * responses)
+
+
+def _last_answers(records: Sequence[Mapping[str, Any]], seeds: int) -> np.ndarray:
+    """float64 [S, Q], share of right responses to each test question after the last round."""
+    tests = [record for record in records if record["measured"] == "test"]
+    last = max(record["round"] for record in tests)
+    found = {
+        record.get("seed"): np.asarray(record["per_question"]) / record["samples_per_question"]
+        for record in tests
+        if record["round"] == last
+    }
+    return np.stack([found[seed] if seed in found else found[None] for seed in range(seeds)])
 
 
 @functools.lru_cache(maxsize=2)

@@ -16,6 +16,7 @@ TINY = LanguageTier(
     bins=("0.5", "0.25", "0.05", "0.01", "0.001"),
     optimisers=(("sgd", 0.2), ("adamw", 3e-4)),
     seeds=8,
+    hard_seeds=32,
     rounds=200,
     per_bin=4,
     scanned=256,

@@ -76,8 +76,8 @@ def test_hard_questions_have_more_seeds_and_only_their_runs_are_other_ones(tmp_p
 
 
 def test_the_effective_number_of_correct_arms_is_that_of_every_arm_written_out() -> None:
-    """Rows of 3, 1 and 10^300 arms against a sum over arms, and against equal shares. Catches wrong arms that are counted,
-    a multiplicity left out, and counts beyond a float's range."""
+    """Rows of 3, 1 and 10^300 arms against a sum over arms, and against equal shares. Catches wrong arms that are
+    counted, a multiplicity left out, and counts beyond a float's range."""
 
     def found(logit: list[float], arms: list[float], kind: list[int]) -> float:
         rows = SimpleNamespace(log_multiplicity=np.log([arms]), class_index=np.array([kind]))

@@ -81,11 +81,43 @@ class Outcome:
         """float64 [S], test Pass@1 after the last round less that before the first."""
         return self.final_test() - (self.test[:, 0] if self.evaluated.size else np.nan)
 
+    def test_after(self, pulls: float) -> np.ndarray:
+        """float64 [S], test Pass@1 once so many responses were generated, on the line between the evaluations around;
+        NaN where the run has not so many."""
+        rounds = pulls / self.pulls
+        if not self.evaluated.size or rounds > self.evaluated[-1]:
+            return np.full(self.train.shape[0], np.nan)
+        return np.array([np.interp(rounds, self.evaluated, of_seed) for of_seed in self.test])
+
+    def rounds_to_half(self) -> np.ndarray:
+        """float64 [S], log2 of the first round with a training Pass@1 of one half or more; of the run's length where
+        there is none."""
+        reached = self.train >= 0.5
+        first = np.where(reached.any(axis=1), reached.argmax(axis=1), self.train.shape[1])
+        return np.log2(np.maximum(first, 1))
+
     def largest_drop(self) -> np.ndarray:
         """float64 [S], of test Pass@1 from a running maximum."""
         if not self.evaluated.size:
             return np.full(self.train.shape[0], np.nan)
         return (np.maximum.accumulate(self.test, axis=1) - self.test).max(axis=1)
+
+    def largest_training_drop(self) -> np.ndarray:
+        """float64 [S], of training Pass@1 from a running maximum; for curves that are exact, as those of tables."""
+        return (np.maximum.accumulate(self.train, axis=1) - self.train).max(axis=1)
+
+    def below_half(self) -> np.ndarray:
+        """float64 [S], share of the rounds in which test Pass@1 is below half of its running maximum, each evaluation
+        standing for the rounds since the one before; NaN where it was not measured."""
+        if self.evaluated.size < 2:
+            return np.full(self.train.shape[0], np.nan)
+        below = self.test < np.maximum.accumulate(self.test, axis=1) / 2
+        rounds = np.diff(self.evaluated)
+        return below[:, 1:] @ rounds / rounds.sum()
+
+    def generalised(self) -> np.ndarray:
+        """bool [S]: test Pass@1 ends above its start by two standard errors of the evaluations."""
+        return self.gain() > 2 * np.sqrt(2 * self.noise)
 
     def collapsed(self) -> np.ndarray:
         """bool [S]: test Pass@1 ends below its start by two standard errors of the evaluations."""
@@ -118,6 +150,7 @@ class Outcome:
 
 
 Statistic = Callable[[Outcome], np.ndarray]
+Shares = Mapping[str, Mapping[str, Mapping[str, tuple[int, int]]]]  # stratum -> condition -> unit -> (seeds, of seeds)
 
 
 class Results:
@@ -145,10 +178,27 @@ class Results:
         }
         return {unit: outcome for (setting, unit), outcome in self._found.items() if setting in settings}
 
+    def shares(self, experiment: Experiment, statistic: Statistic) -> dict[str, dict[str, dict[str, tuple[int, int]]]]:
+        """By stratum, condition and unit, how many seeds have a statistic of 1 rather than 0, and how many there are.
+
+        Unit by unit, because the seeds of one question say nothing of another.
+        """
+        found: dict[str, dict[str, dict[str, tuple[int, int]]]] = {}
+        for label, stratum in self.strata(experiment).items():
+            for condition in experiment.conditions:
+                outcomes = self.outcomes(experiment, condition, stratum)
+                if outcomes:
+                    counts = {unit: np.asarray(statistic(one)) for unit, one in outcomes.items()}
+                    found.setdefault(label, {})[condition] = {
+                        unit: (int(seeds.sum()), seeds.size) for unit, seeds in counts.items()
+                    }
+        return found
+
     def values(
         self, experiment: Experiment, condition: str, stratum: Mapping[str, Any], statistic: Statistic
     ) -> np.ndarray:
-        """float64, one number per unit: the mean over its seeds. With a single unit, its seeds are the units."""
+        """float64, one number per unit: the mean over its seeds that have one. With a single unit, its seeds are the
+        units."""
         found = self.outcomes(experiment, condition, stratum)
         return _by_unit([np.asarray(statistic(one), np.float64) for one in found.values()])
 
@@ -189,4 +239,5 @@ def _effects(values: Mapping[str, np.ndarray]) -> dict[str, Effect]:
 def _by_unit(values: Sequence[np.ndarray]) -> np.ndarray:
     if len(values) == 1:
         return values[0]
-    return np.array([np.mean(of_seeds) for of_seeds in values])
+    known = [of_seeds[np.isfinite(of_seeds)] for of_seeds in values]
+    return np.array([of_seeds.mean() if of_seeds.size else np.nan for of_seeds in known])

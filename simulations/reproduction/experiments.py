@@ -46,11 +46,31 @@ group_rollouts = Experiment(
     },
     strata=("world", "optimiser"),
 )
+# Where a group of 16 rarely holds more than one success; of GRPO at a p0 that it leaves within the rounds.
+_GRPO, _MAXRL = ({"signal": name, "p0": p0, "step": 0.4} for name, p0 in (("grpo", "0.01"), ("maxrl", "0.002")))
+rare_groups = Experiment(
+    name="rollouts where successes are rare",
+    question="How do the rounds until half is right fall with the rollouts of a group?",
+    conditions={
+        "GRPO, 4": {**_GRPO, "rollouts": 4},
+        "GRPO, 16": {**_GRPO, "rollouts": 16},
+        "MaxRL, 4": {**_MAXRL, "rollouts": 4},
+        "MaxRL, 16": {**_MAXRL, "rollouts": 16},
+    },
+    strata=("world",),
+)
 reward_design = Experiment(
     name="reward design",
     question="Does a reward of -1 for wrong responses make training fail?",
     conditions={"wrong earns 0": {}, "wrong earns -1": {"reward_wrong": -1.0}},
     strata=("world", "optimiser", "difficulty"),
+)
+hard_rewards = Experiment(
+    name="reward design on a hard question",
+    question="Does a reward of -1 for wrong responses keep seeds from learning a hard question?",
+    base=Setting(p0="0.01"),
+    conditions={"wrong earns 0": {}, "wrong earns -1": {"reward_wrong": -1.0}},
+    strata=("world", "optimiser"),
 )
 difficulty = Experiment(
     name="difficulty",
@@ -155,7 +175,9 @@ EXPERIMENTS = {
         advantage,
         rollouts,
         group_rollouts,
+        rare_groups,
         reward_design,
+        hard_rewards,
         difficulty,
         base_model,
         extra_samples,

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bandit_rft.errors import InputError
-from bandit_rft.experiments import Claim, Experiment, Job, Judgement, execute, judge_all, plan
+from bandit_rft.experiments import Claim, Experiment, Job, Judgement, Results, execute, judge_all, plan, wilson
 from bandit_rft.experiments.execute import missing
+from bandit_rft.experiments.outcomes import Shares
 from bandit_rft.runs import RunFolder, now, to_json, write_atomically
 from simulations.reproduction import table
 from simulations.reproduction.claims import claims, digests
@@ -121,7 +122,7 @@ def reproduce(
         say(work.text(len(jobs) - len(todo), jobs, processes))
         results = execute(work.tier, jobs, folder.path, processes=processes, progress=tell)
         judged = judge_all(work.claims, results)
-        record = record_of(work, judged)
+        record = record_of(work, judged, results)
         if work.whole:  # some claims alone share no correction with the others, and are no table of the tier
             write_atomically(folder.path / RESULT, to_json(record))
             write_atomically(folder.path / "claims.md", table.markdown([record]))
@@ -129,8 +130,8 @@ def reproduce(
     return record
 
 
-def record_of(work: Plan, judged: Mapping[str, Judgement]) -> dict[str, Any]:
-    """Plain values: the design, and each claim with its judgement and the digest of the file it was judged by."""
+def record_of(work: Plan, judged: Mapping[str, Judgement], results: Results) -> dict[str, Any]:
+    """Plain values: the design, and each claim with its judgement and the digest of what it was judged by."""
     by = digests()
     return {
         "tier": work.tier.name,
@@ -147,14 +148,26 @@ def record_of(work: Plan, judged: Mapping[str, Judgement]) -> dict[str, Any]:
                 "margin": claim.margin,
                 "digest": by[claim.id],
                 **judged[claim.id].to_json(),
+                **({} if claim.shares is None else {"shares": _with_wilson(claim.shares(results))}),
             }
             for claim in work.claims
         ],
     }
 
 
+def _with_wilson(shares: Shares) -> dict[str, Any]:
+    """stratum -> condition -> unit -> [seeds, of seeds, Wilson's 95% interval]."""
+    return {
+        label: {
+            condition: {unit: [*counts, *wilson(*counts)] for unit, counts in units.items()}
+            for condition, units in conditions.items()
+        }
+        for label, conditions in shares.items()
+    }
+
+
 def void(record: Mapping[str, Any]) -> list[str]:
-    """Ids of claims whose file has changed since they were judged, or is gone."""
+    """Ids of claims whose file or experiments have changed since they were judged, or are gone."""
     by = digests()
     return [claim["id"] for claim in record["claims"] if by.get(claim["id"]) != claim["digest"]]
 

@@ -61,6 +61,21 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
                     f"{bold}{needed} |"
                 )
         lines.append("")
+        shares = [claim for claim in record["claims"] if claim.get("shares")]
+        if shares:
+            lines += [
+                "Shares of seeds, with Wilson's 95% intervals, one question or table after the other:",
+                "",
+                "| claim | stratum | condition | seeds |",
+                "| --- | --- | --- | --- |",
+            ]
+        for claim in shares:
+            for label, conditions in claim["shares"].items():
+                for condition, units in conditions.items():
+                    said = "; ".join(f"{k} of {n} [{low:.2f}, {high:.2f}]" for k, n, low, high in units.values())
+                    lines.append(f"| {claim['id']} | {label} | {condition} | {said} |")
+        if shares:
+            lines.append("")
     return "\n".join(lines)
 
 

@@ -49,7 +49,23 @@ QUICK = LanguageTier(
     batch=512,
     cost=TINY_COST,
 )
-QUICK_CLAIMS = ("A1 test", "A1 training", "A2", "A3 stability", "A3 test", "A4", "A5", "A6", "D4")
+QUICK_CLAIMS = (
+    "A1 test",
+    "A1 training",
+    "A2",
+    "A3 below half",
+    "A3 collapse",
+    "A3 spread",
+    "A3 stability",
+    "A3 test",
+    "A4",
+    "A5",
+    "A5 hard",
+    "A6",
+    "A6 learnt",
+    "A6 share",
+    "D4",
+)
 SMALL = LanguageTier(
     name="small",
     models=("smollm2-135m",),

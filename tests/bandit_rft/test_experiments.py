@@ -257,6 +257,30 @@ def test_the_seeds_spread_is_found_below_that_of_the_evaluation() -> None:
     assert np.mean(binomial) < known**2 - 4 * error
 
 
+def test_stability_is_counted_in_rounds_and_pulls() -> None:
+    """Evaluations after 0, 10 and 40 rounds. Catches evaluations that are counted alike whatever rounds they stand for,
+    and rounds that are taken for pulls."""
+    test = np.array([[0.1, 0.8, 0.3], [0.1, 0.02, 0.4]])
+    outcome = Outcome(
+        train=np.array([[0.2, 0.6], [0.1, 0.2]]), evaluated=np.array([0, 10, 40]), test=test, p0=0.1, pulls=4
+    )
+    np.testing.assert_allclose(outcome.below_half(), [30 / 40, 10 / 40])
+    np.testing.assert_allclose(outcome.test_after(100), [0.55, 0.21])
+    assert np.isnan(outcome.test_after(161)).all()
+    np.testing.assert_allclose(outcome.rounds_to_half(), [0.0, 1.0])
+    falling = dataclasses.replace(outcome, train=np.array([[0.1, 0.7, 0.4], [0.1, 0.2, 0.3]]))
+    np.testing.assert_allclose(falling.largest_training_drop(), [0.3, 0.0])
+
+
+def test_shares_are_counted_for_each_question(tmp_path: Path) -> None:
+    """Catches seeds of several questions that are pooled as if they were independent."""
+    found = the_results(tmp_path).shares(advantage, lambda outcome: outcome.final_test() > 0.505)
+    assert set(found) == {"optimizer sgd", "optimizer adamw"}
+    assert found["optimizer sgd"]["grpo"]["a 0"] == (4, 4)
+    assert found["optimizer adamw"]["grpo"]["b 2"] == (0, 4)
+    assert found["optimizer sgd"]["raw"]["a 2"] == (4, 4)
+
+
 def test_an_outcome_is_read_as_it_was_written_and_a_broken_one_is_refused(tmp_path: Path) -> None:
     outcome = dataclasses.replace(an_outcome(), right=np.eye(4))
     outcome.write(tmp_path / "outcome.npz")

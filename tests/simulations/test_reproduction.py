@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from bandit_rft.errors import InputError
-from bandit_rft.experiments import Setting, Unit, plan
+from bandit_rft.experiments import Setting, Unit, digest_of, plan
 from bandit_rft.experiments.tier import digest
 from bandit_rft.runs import read_json
+from simulations.reproduction import claims as claims_module
 from simulations.reproduction import reproduce, table, tiers
 from simulations.reproduction.claims import claims, digests
 from simulations.reproduction.tables import effective_correct
@@ -89,7 +90,13 @@ def test_the_effective_number_of_correct_arms_is_that_of_every_arm_written_out()
 
 
 def test_only_takes_a_claim_with_all_its_halves() -> None:
-    assert [claim.id for claim in reproduce.planned("tiny", only=["A3"]).claims] == ["A3 stability", "A3 test"]
+    assert [claim.id for claim in reproduce.planned("tiny", only=["A3"]).claims] == [
+        "A3 below half",
+        "A3 collapse",
+        "A3 spread",
+        "A3 stability",
+        "A3 test",
+    ]
 
 
 def test_a_table_runs_as_its_setting_says(tmp_path: Path) -> None:
@@ -117,6 +124,19 @@ def test_a_result_is_void_once_its_claim_is_changed() -> None:
     assert reproduce.void(record) == []
     record["claims"][0]["digest"] = "0" * 64
     assert reproduce.void(record) == [record["claims"][0]["id"]]
+
+
+def test_a_result_is_void_once_a_condition_of_its_experiments_is_changed() -> None:
+    """Catches a digest of the claim's own text alone, and one that a claim's measures at second hand do not enter."""
+    claim = claims()["A4"]
+    (experiment,) = claim.experiments
+    other = dataclasses.replace(experiment, conditions={**experiment.conditions, "raw, 16": {"rollouts": 17}})
+    same = dataclasses.replace(experiment, question="Put otherwise?")
+    here = [Path(claims_module.__file__).parent / "a4_test.py"]
+    assert digest_of(here, [experiment]) == digests()["A4"] == digest_of(here, [same])
+    assert digest_of(here, [other]) != digests()["A4"]
+    third = {path.name for path in claims_module._taken(here[0].with_name("a8_rollouts.py"))}
+    assert third == {"a8_bottlenecks.py", "a7_base_model.py"}
 
 
 def test_the_committed_table_is_that_of_its_data_and_of_todays_claims() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ from bandit_rft.errors import InputError
 from bandit_rft.experiments import Claim, Experiment, Job, Judgement, Results, execute, judge_all, plan, wilson
 from bandit_rft.experiments.execute import missing
 from bandit_rft.experiments.outcomes import Shares
+from bandit_rft.experiments.variance import components
 from bandit_rft.runs import RunFolder, now, to_json, write_atomically
 from simulations.reproduction import table
 from simulations.reproduction.claims import claims, digests
 from simulations.reproduction.tiers import QUICK_CLAIMS, QUICKER, TIERS
 
 RESULT = "claims.json"
+SPLIT = ("advantage", "difficulty")  # experiments whose conditions' variances are split
 MEGABYTES = 3.0  # that a run of an embedded model leaves: history and responses, compressed not at all
 
 
@@ -152,7 +155,25 @@ def record_of(work: Plan, judged: Mapping[str, Judgement], results: Results) -> 
             }
             for claim in work.claims
         ],
+        "variance": _variance(work.experiments, results),
     }
+
+
+def _variance(experiments: Sequence[Experiment], results: Results) -> list[dict[str, Any]]:
+    """Of each condition of `SPLIT` with test questions, the components of the variance of final test Pass@1."""
+    found = []
+    for experiment in experiments:
+        for label, stratum in results.strata(experiment).items() if experiment.name in SPLIT else ():
+            for condition in experiment.conditions:
+                outcomes = list(results.outcomes(experiment, condition, stratum).values())
+                if len(outcomes) < 2 or not all(one.evaluated.size for one in outcomes):
+                    continue
+                split = {
+                    name: [effect.value, *(end if math.isfinite(end) else None for end in effect.interval())]
+                    for name, effect in components(outcomes).items()
+                }
+                found.append({"condition": condition, "stratum": label, "questions": len(outcomes), **split})
+    return found
 
 
 def _with_wilson(shares: Shares) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Tier(Protocol):
     Attributes:
         name: of the tier.
         seeds: of a run, unless `seeds_of` says otherwise.
-        rounds: of each run.
+        rounds: of a run, unless `rounds_of` says otherwise.
         levels: of the factors that experiments cross.
         version: raised when the same settings would be run differently; part of each run's digest.
     """
@@ -45,6 +45,10 @@ class Tier(Protocol):
 
     def seeds_of(self, setting: Setting) -> int:
         """Seeds of a run of this setting."""
+        ...
+
+    def rounds_of(self, setting: Setting) -> int:
+        """Rounds of a run of this setting."""
         ...
 
     def planned(self, setting: Setting) -> int:
@@ -83,7 +87,7 @@ def digest(tier: Tier, setting: Setting, unit: Unit) -> str:
         "tier": tier.name,
         "version": tier.version,
         "seeds": tier.seeds_of(setting),
-        "rounds": tier.rounds,
+        "rounds": tier.rounds_of(setting),
         "setting": setting.to_json(),
         "unit": [unit.name, unit.place],
     }

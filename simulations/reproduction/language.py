@@ -242,6 +242,11 @@ class LanguageTier:
         hard = setting.pool == 1 and setting.p0 in HARD
         return max(self.seeds, self.hard_seeds) if hard else self.seeds
 
+    def rounds_of(self, setting: Setting) -> int:
+        """As many everywhere."""
+        del setting
+        return self.rounds
+
     def seconds(self, setting: Setting) -> float:
         """CPU-seconds, from costs that were measured once."""
         cost, seeds = self.cost, self.seeds_of(setting)

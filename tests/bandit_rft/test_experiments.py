@@ -62,6 +62,9 @@ class MadeUp:
     def seeds_of(self, setting: Setting) -> int:
         return self.seeds
 
+    def rounds_of(self, setting: Setting) -> int:
+        return self.rounds
+
     def planned(self, setting: Setting) -> int:
         return 3
 

@@ -16,7 +16,7 @@ from bandit_rft.experiments.experiment import Experiment, Levels, Setting, combi
 from bandit_rft.runs import write_atomically
 
 _ARRAYS = ("train", "evaluated", "test")
-_OPTIONAL = ("correct_arms", "right")
+_OPTIONAL = ("correct_arms", "right", "train_once")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,6 +33,8 @@ class Outcome:
             is not known.
         p0: Pass@1 before training, of fresh responses.
         pulls: responses generated in a round.
+        train_once: float64 [S, E], share of right responses when each training question is answered once at an
+            evaluation; None where it is not.
         correct_arms: float64 [S], how many correct arms the last policy spreads over, 1 / sum of the squares of their
             shares among the correct; NaN where it is not known. None stands for that.
     """
@@ -45,6 +47,7 @@ class Outcome:
     noise: float = 0.0
     correct_arms: np.ndarray | None = None
     right: np.ndarray | None = None
+    train_once: np.ndarray | None = None
 
     def write(self, path: Path) -> None:
         """As an .npz file, whole or not at all."""
@@ -163,6 +166,10 @@ class Results:
 
     def __init__(self, found: Mapping[tuple[Setting, str], Outcome], levels: Levels) -> None:
         self._found, self._levels = dict(found), levels
+
+    def every(self) -> list[Outcome]:
+        """All outcomes, in the order of the plan."""
+        return list(self._found.values())
 
     def strata(self, experiment: Experiment) -> dict[str, dict[str, Any]]:
         """label -> fields of `Setting`, of the combinations of the experiment's strata."""

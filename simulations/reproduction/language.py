@@ -10,6 +10,7 @@ for a model and task, as one would choose it, so that a harder question is not g
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import shutil
@@ -41,6 +42,7 @@ BINS = {
     "0.001": (0.0, 0.002),
 }
 MEDIUM, HARD = "0.25", ("0.01", "0.001")
+TEST_FILES = {"gsm8k": 1319, "math": 5000}  # questions
 SCAN_KEY, AGAIN_KEY, KAPPA_KEY, RUN_KEY = 401, 402, 403, 404
 
 
@@ -74,7 +76,9 @@ class LanguageTier:
         per_bin: questions of each bin of each model and task.
         scanned, scan_samples: training questions that are scanned, and responses to each.
         fresh: responses behind a chosen question's p0 and kappa.
-        test_questions: evaluated with one response each, as the papers do; 0: none.
+        test_questions: evaluated with one response each; 0: none.
+        train_once: whether one response to each training question is drawn when the test questions are, as the papers
+            do: of one question it is one coin.
         evaluate_every: rounds between those evaluations.
         max_tokens: longest response.
         batch: responses sampled together in scans and evaluations.
@@ -99,6 +103,7 @@ class LanguageTier:
     batch: int
     cost: Cost
     hard_seeds: int = 0
+    train_once: bool = False
     load: Mapping[str, Any] = field(default_factory=dict)
     learn: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
@@ -212,7 +217,10 @@ class LanguageTier:
             window=setting.score_window,
             **given,
         )
-        evaluators = [Evaluator("test", tests, every=self.evaluate_every, samples=1, batch=self.batch)] if tests else []
+        once: dict[str, Any] = {"every": self.evaluate_every, "samples": 1, "batch": self.batch}
+        evaluators = [Evaluator("test", tests, **once)] if tests else []
+        if self.train_once:
+            evaluators.append(Evaluator("train", examples, **once))
         done = finetune(
             arms,
             learner,
@@ -224,7 +232,7 @@ class LanguageTier:
             checkpoint_every=self.evaluate_every,
             shown=False,
         )
-        evaluated, seen = _curves(done.evaluations, self.seeds_of(setting))
+        evaluated, seen = _curves(done.evaluations, "test", self.seeds_of(setting))
         outcome = Outcome(
             train=done.history.rewards.mean(axis=2),
             evaluated=evaluated,
@@ -232,6 +240,7 @@ class LanguageTier:
             p0=math.nan if several else chosen["bins"][setting.p0][str(unit.place)],
             pulls=setting.pulls,
             noise=float((seen[:, -1] * (1 - seen[:, -1])).mean() / len(tests)) if tests else 0.0,
+            train_once=_curves(done.evaluations, "train", self.seeds_of(setting))[1] if self.train_once else None,
             right=_last_answers(done.evaluations, self.seeds_of(setting)) if tests else None,
         )
         shutil.rmtree(folder / "run" / "checkpoints", ignore_errors=True)
@@ -252,7 +261,23 @@ class LanguageTier:
         cost, seeds = self.cost, self.seeds_of(setting)
         evaluations = -(-self.rounds // self.evaluate_every) * seeds + 1  # before the first round all seeds are one
         rounds = self.rounds * seeds * (cost.round + cost.pull * setting.pulls)
-        return cost.run + rounds + cost.response * evaluations * self.test_questions
+        each = self.test_size(setting.task) + (setting.pool if self.train_once else 0)
+        return cost.run + rounds + cost.response * evaluations * each
+
+    def test_size(self, task: str) -> int:
+        """Test questions that are evaluated, as a plan counts them."""
+        return min(self.test_questions, TEST_FILES.get(task, self.test_questions))
+
+    def one_sample(self) -> LanguageTier:
+        """The same with the papers' metric: one response at temperature 1 to every question of the training and of the
+        test file, before training and every 100 rounds. Of a task whose questions are generated, as many as MATH's."""
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}-one-sample",
+            test_questions=max(TEST_FILES.values()),
+            train_once=True,
+            evaluate_every=100,
+        )
 
     def scan_seconds(self) -> float:
         """CPU-seconds, of choosing the questions of every model and task."""
@@ -278,9 +303,9 @@ def _loaded(name: str, how: tuple[tuple[str, Any], ...]) -> LanguageModel:
     return load_model(name, **dict(how))
 
 
-def _curves(records: Sequence[Mapping[str, Any]], seeds: int) -> tuple[np.ndarray, np.ndarray]:
-    """(rounds [E], test Pass@1 [S, E]); before the first round one evaluation stands for all seeds."""
-    tests = [record for record in records if record["measured"] == "test"]
+def _curves(records: Sequence[Mapping[str, Any]], name: str, seeds: int) -> tuple[np.ndarray, np.ndarray]:
+    """(rounds [E], Pass@1 [S, E]) of an evaluator; before the first round one evaluation stands for all seeds."""
+    tests = [record for record in records if record["measured"] == name]
     rounds = sorted({record["round"] for record in tests})
     seen = np.full((seeds, len(rounds)), np.nan)
     for record in tests:

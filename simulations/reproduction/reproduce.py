@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bandit_rft.errors import InputError
 from bandit_rft.experiments import Claim, Experiment, Job, Judgement, Results, execute, judge_all, plan, wilson
 from bandit_rft.experiments.execute import missing
@@ -63,8 +65,10 @@ class Plan:
         return "\n".join(lines)
 
 
-def planned(tier: str, *, only: Sequence[str] = (), seeds: int | None = None, quick: bool = False) -> Plan:
-    """The claims of a tier, and the experiments that they need.
+def planned(
+    tier: str, *, only: Sequence[str] = (), seeds: int | None = None, quick: bool = False, one_sample: bool = False
+) -> Plan:
+    """The claims of a tier, and the experiments that they need; with `one_sample` measured as the papers do.
 
     Raises:
         InputError: no such tier or claim, a claim that the tier cannot decide, or seeds below 2.
@@ -78,6 +82,10 @@ def planned(tier: str, *, only: Sequence[str] = (), seeds: int | None = None, qu
         if seeds < 2:
             raise InputError(f"--seeds is {seeds}: give at least 2, so that their spread is known.")
         chosen = dataclasses.replace(chosen, seeds=seeds)
+    if one_sample:
+        if tier == "simulation":
+            raise InputError("--one-sample is of test questions, which --tier simulation has not: leave it out.")
+        chosen = chosen.one_sample()
     known = claims()
     wanted = []
     for name in only:
@@ -156,7 +164,14 @@ def record_of(work: Plan, judged: Mapping[str, Judgement], results: Results) -> 
             for claim in work.claims
         ],
         "variance": _variance(work.experiments, results),
+        "metric": _metric(results),
     }
+
+
+def _metric(results: Results) -> dict[str, Any] | None:
+    """{"error": of one point of test Pass@1, from its responses and questions alone, the median over runs}."""
+    noise = [one.noise for one in results.every() if one.evaluated.size]
+    return None if not noise else {"error": float(np.sqrt(np.median(noise)))}
 
 
 def _variance(experiments: Sequence[Experiment], results: Results) -> list[dict[str, Any]]:

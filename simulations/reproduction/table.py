@@ -45,6 +45,7 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
         lines += [
             f"## Tier {record['tier']}: {record['seeds']} seeds, {record['rounds']} rounds",
             "",
+            *_metric(record),
             "| claim | statement | test | stratum | effect [95%] | units | verdict |",
             "| --- | --- | --- | --- | --- | --- | --- |",
         ]
@@ -63,6 +64,13 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
         lines.append("")
         lines += _shares(record) + _variance(record)
     return "\n".join(lines)
+
+
+def _metric(record: Mapping[str, Any]) -> list[str]:
+    if not record.get("metric"):
+        return []
+    said = f"±{1.96 * record['metric']['error']:.3f}"
+    return [f"A single point of test Pass@1, one response to each question, is known to {said} (95%, binomial).", ""]
 
 
 def _shares(record: Mapping[str, Any]) -> list[str]:

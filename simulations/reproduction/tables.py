@@ -94,7 +94,9 @@ class SimulationTier:
 
     def rounds_of(self, setting: Setting) -> int:
         """The tier's, or more of them where little is right at first, or many arms are."""
-        longer = LONGER_SMALL_TABLE if setting.model == SMALL_TABLE else LONGER.get(setting.p0, 1)
+        longer = LONGER.get(setting.p0, 1)
+        if setting.model == SMALL_TABLE and setting.rollouts == 1:  # of groups only the first rounds are compared
+            longer = LONGER_SMALL_TABLE
         return self.rounds * longer
 
     def seconds(self, setting: Setting) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bandit_rft.errors import InputError
-from bandit_rft.experiments import Setting, Unit, digest_of, plan
+from bandit_rft.experiments import Outcome, Setting, Unit, digest_of, plan
 from bandit_rft.experiments.tier import digest
 from bandit_rft.runs import read_json
 from simulations.reproduction import claims as claims_module
@@ -49,6 +49,7 @@ def test_what_is_counted_before_is_what_is_planned(tmp_path: Path) -> None:
         ({"tier": "tiny", "only": ["A9"]}, "--only is 'A9': choose of"),
         ({"tier": "simulation", "only": ["A6"]}, "Claim A6 cannot be decided at tier simulation"),
         ({"tier": "paper", "quick": True}, "--quick is for --tier tiny"),
+        ({"tier": "simulation", "one_sample": True}, "--one-sample is of test questions"),
         ({"tier": "tiny", "quick": True, "only": ["A7"]}, "--quick judges A1 test, .*: leave --quick out"),
         ({"tier": "tiny", "seeds": 1}, "--seeds is 1: give at least 2"),
     ],
@@ -64,6 +65,18 @@ def test_the_quick_size_is_counted_to_fit_an_hour_on_two_cores() -> None:
     settings = {setting for one in work.experiments for setting in one.settings(work.tier.levels)}
     seconds = sum(work.tier.planned(setting) * work.tier.seconds(setting) for setting in settings)
     assert (seconds + work.tier.scan_seconds()) / 2 < 0.75 * 3600
+
+
+def test_the_papers_metric_is_one_response_to_every_question_each_hundred_rounds() -> None:
+    """Catches an option that leaves the tier's own sizes, and runs of two metrics that share a folder."""
+    ours, theirs = reproduce.planned("paper").tier, reproduce.planned("paper", one_sample=True).tier
+    assert theirs.name != ours.name
+    assert (theirs.train_once, theirs.evaluate_every) == (True, 100)
+    assert [theirs.test_size(task) for task in theirs.tasks] == [1319, 5000]
+    setting = Setting(task="math")
+    unit = Unit("a question", 3)
+    assert theirs.seconds(setting) > ours.seconds(setting)
+    assert digest(theirs, setting, unit) != digest(ours, setting, unit)
 
 
 def test_hard_questions_have_more_seeds_and_only_their_runs_are_other_ones(tmp_path: Path) -> None:
@@ -163,6 +176,7 @@ def test_an_embedded_model_from_its_scan_to_a_verdict(tmp_path: Path) -> None:
         fresh=64,
         test_questions=20,
         evaluate_every=5,
+        train_once=True,
     )
     whole = reproduce.planned("tiny", only=["A1"], quick=True)
     work = dataclasses.replace(whole, tier=tier, whole=True)
@@ -171,4 +185,9 @@ def test_an_embedded_model_from_its_scan_to_a_verdict(tmp_path: Path) -> None:
     assert first == again
     assert [claim["id"] for claim in first["claims"]] == ["A1 test", "A1 training"]
     assert not list((tmp_path / "out").rglob("checkpoints"))
+    outcome = Outcome.read(next((tmp_path / "out").rglob("outcome.npz")))
+    assert outcome.right is not None
+    np.testing.assert_allclose(outcome.right.mean(axis=1), outcome.final_test())
+    assert outcome.train_once is not None
+    assert set(np.unique(outcome.train_once)) <= {0.0, 1.0}  # of one question, a coin
     assert (tmp_path / "out" / "claims.md").exists()

@@ -150,6 +150,7 @@ def record_of(work: Plan, judged: Mapping[str, Judgement], results: Results) -> 
         "rounds": work.tier.rounds,
         "claims": [
             {
+                **judged[claim.id].to_json(),  # before the claim's own words: of a single stratum it has an effect, too
                 "id": claim.id,
                 "statement": claim.statement,
                 "source": claim.source,
@@ -158,7 +159,6 @@ def record_of(work: Plan, judged: Mapping[str, Judgement], results: Results) -> 
                 "threshold": claim.threshold,
                 "margin": claim.margin,
                 "digest": by[claim.id],
-                **judged[claim.id].to_json(),
                 **({} if claim.shares is None else {"shares": _with_wilson(claim.shares(results))}),
             }
             for claim in work.claims

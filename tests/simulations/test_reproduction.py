@@ -152,6 +152,12 @@ def test_a_result_is_void_once_a_condition_of_its_experiments_is_changed() -> No
     assert third == {"a8_bottlenecks.py", "a7_base_model.py"}
 
 
+def test_a_claim_of_one_stratum_keeps_the_words_of_its_effect() -> None:
+    """Catches the number of the only stratum in the place of what it is a number of."""
+    held = {claim["id"]: claim for record in read_json(DOCS / "claims.json")["tiers"] for claim in record["claims"]}
+    assert held["D1 drift"]["effect"] == claims()["D1 drift"].effect
+
+
 def test_the_committed_table_is_that_of_its_data_and_of_todays_claims() -> None:
     """Catches a page changed by hand, and a claim changed after it was judged."""
     held = read_json(DOCS / "claims.json")["tiers"]

@@ -12,7 +12,7 @@ from bandit_rft.experiments import Outcome, Setting, Unit, digest_of, plan
 from bandit_rft.experiments.tier import digest
 from bandit_rft.runs import read_json
 from simulations.reproduction import claims as claims_module
-from simulations.reproduction import reproduce, table, tiers
+from simulations.reproduction import findings, reproduce, table, tiers
 from simulations.reproduction.claims import claims, digests
 from simulations.reproduction.tables import effective_correct
 
@@ -150,6 +150,25 @@ def test_a_result_is_void_once_a_condition_of_its_experiments_is_changed() -> No
     assert digest_of(here, [other]) != digests()["A4"]
     third = {path.name for path in claims_module._taken(here[0].with_name("a8_rollouts.py"))}
     assert third == {"a8_bottlenecks.py", "a7_base_model.py"}
+
+
+def test_the_findings_are_those_of_the_committed_claims() -> None:
+    """Catches a number of the page that the table no longer has."""
+    held = read_json(DOCS / "claims.json")["tiers"]
+    assert findings.page(held, findings.TEXT.read_text()) == (DOCS / "findings.md").read_text()
+
+
+def test_a_finding_takes_its_number_by_name_and_one_that_is_not_there_is_refused() -> None:
+    record = {
+        "tier": "simulation",
+        "claims": [{"id": "X", "verdict": "mixed", "strata": {"all": {"effect": 0.5, "interval": [0.25, None]}}}],
+    }
+    made = findings.page([record], "It is [[simulation: X: all]], [[simulation: X]].\n")
+    assert made.startswith("It is 0.500 [0.250, –], *mixed*.\n")
+    assert "mixed at tier simulation: X." in made
+    for name in ("simulation: Y", "tiny: X: all", "simulation: X: none", "X"):
+        with pytest.raises(InputError, match=r"which claims\.json has not"):
+            findings.page([record], f"[[{name}]]")
 
 
 def test_a_claim_of_one_stratum_keeps_the_words_of_its_effect() -> None:

@@ -121,7 +121,9 @@ def effective_correct(state: Any) -> np.ndarray:
     # In logarithms: a row may hold more arms than a float can count.
     top = np.where(np.isfinite(log_arms), logit, -np.inf).max(axis=-1, keepdims=True)
     above = np.where(np.isfinite(log_arms), logit - top, 0.0)
-    return np.exp(2 * logsumexp(log_arms + above, axis=-1) - logsumexp(log_arms + 2 * above, axis=-1))
+    total = np.asarray(logsumexp(log_arms + above, axis=-1))
+    squares = np.asarray(logsumexp(log_arms + 2 * above, axis=-1))
+    return np.exp(2 * total - squares)
 
 
 def _signal(setting: Setting) -> str:

@@ -13,6 +13,7 @@ from bandit_rft.plots import finetune, finetune_prediction, needle_regret, seed_
 from bandit_rft.runs import CONFIG, read_json
 from figures import (
     claims,
+    conditions,
     correct_arms,
     drift_multipliers,
     hitting_times,
@@ -96,6 +97,12 @@ FIGURES: Mapping[str, Entry] = MappingProxyType(
             summary="the theory's entries, prediction against simulation; one figure per entry (theory-audit)",
             accepts=theory_entries.accepts,
             draw=lambda runs, out: [path for run in runs for path in theory_entries.draw(run, out)],
+        ),
+        conditions.NAME: Entry(
+            summary="training and test Pass@1 by design choice; one figure for each model, task and optimiser "
+            "(bandit-rft reproduce)",
+            accepts=conditions.accepts,
+            draw=lambda runs, out: [path for run in runs for path in conditions.draw(run, _own(out, run, runs))],
         ),
     }
     | {module.NAME: _of_study(module, summary) for module, summary in _STUDIES.items()}

@@ -33,7 +33,17 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", type=count, help="of each run (default: the tier's)")
     parser.add_argument("--jobs", type=count, default=1, help="runs side by side, each in its process (default: 1)")
-    parser.add_argument("--quick", action="store_true", help="of --tier tiny, a part of an hour or two (default: off)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="of --tier tiny, the core claims in less than an hour on two cores (default: off)",
+    )
+    parser.add_argument(
+        "--one-sample",
+        action="store_true",
+        help="measure Pass@1 as the papers do: one response to every question of the training and of the test file, "
+        "every 100 rounds (default: off, a fixed number of test questions, more often)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and run nothing (default: off)")
     parser.add_argument("--out", metavar="RUN", help="run folder (default: runs/reproduce-TIER)")
 
@@ -45,7 +55,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     study = checkout.load("simulations.reproduction.reproduce", "bandit-rft reproduce")
     table = checkout.load("simulations.reproduction.table", "bandit-rft reproduce")
-    work = study.planned(arguments.tier, only=arguments.only, seeds=arguments.seeds, quick=arguments.quick)
+    work = study.planned(
+        arguments.tier,
+        only=arguments.only,
+        seeds=arguments.seeds,
+        quick=arguments.quick,
+        one_sample=arguments.one_sample,
+    )
     if arguments.dry_run:
         print(work.text(processes=arguments.jobs))
         return 0

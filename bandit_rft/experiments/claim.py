@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any, Literal
 from bandit_rft.errors import InputError
 from bandit_rft.experiments.effects import Effect, holm
 from bandit_rft.experiments.experiment import Experiment
-from bandit_rft.experiments.outcomes import Results
+from bandit_rft.experiments.outcomes import Results, Shares
 
 Direction = Literal["above", "below", "within"]
 LEVEL = 0.05  # family-wise, over all claims that are judged together
@@ -33,6 +34,8 @@ class Claim:
         threshold: of "above" and "below".
         margin: effects of at most this size count as none; None: every effect counts.
         expected: what theory predicts for the effect by stratum, or None where no law holds.
+        shares: outcomes -> by stratum, condition and unit, (seeds of which something holds, seeds), shown with Wilson's
+            intervals beside the verdict; None: the effect is no share.
         tiers: those at which it can be decided.
 
     Raises:
@@ -49,6 +52,7 @@ class Claim:
     threshold: float = 0.0
     margin: float | None = None
     expected: Callable[[], Mapping[str, float]] | None = None
+    shares: Callable[[Results], Shares] | None = None
     tiers: tuple[str, ...] = ("simulation", "tiny", "small", "paper")
 
     def __post_init__(self) -> None:
@@ -58,9 +62,14 @@ class Claim:
             raise InputError(f"Claim {self.id} has the margin {self.margin}: give a number above 0.")
 
 
-def digest_of(*paths: Path) -> str:
-    """SHA-256 of a claim's files, its own and those that it takes a measure of: a result of other text is void."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+def digest_of(paths: Sequence[Path], experiments: Sequence[Experiment]) -> str:
+    """SHA-256 of a claim's files, its own and those that it takes a measure of, and of its experiments as data.
+
+    A result of other text, or of other conditions, is void.
+    """
+    texts = [path.read_text() for path in paths]
+    whole = {"files": texts, "experiments": [one.to_json() for one in experiments]}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

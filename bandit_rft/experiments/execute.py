@@ -81,7 +81,8 @@ def _one(tier: Tier, job: Job, out: Path) -> float:
     folder = folder_of(out, job)
     folder.mkdir(parents=True, exist_ok=True)
     described = {"tier": tier.name, "setting": job.setting.to_json(), "unit": job.unit.name, "place": job.unit.place}
-    write_atomically(folder / "setting.json", to_json(described | {"seeds": tier.seeds, "rounds": tier.rounds}))
+    described |= {"seeds": tier.seeds_of(job.setting), "rounds": tier.rounds_of(job.setting)}
+    write_atomically(folder / "setting.json", to_json(described))
     tier.run(job.setting, job.unit, folder).write(folder / OUTCOME)
     global _since_cleared
     _since_cleared += 1

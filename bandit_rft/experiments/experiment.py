@@ -105,6 +105,16 @@ class Experiment:
             )
         return dataclasses.replace(self.base, **{**(level or {}), **self.conditions[condition]})
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: all that decides what is run, and what is compared with what."""
+        return {
+            "name": self.name,
+            "base": self.base.to_json(),
+            "conditions": {name: dict(changes) for name, changes in self.conditions.items()},
+            "strata": list(self.strata),
+            "pooled": list(self.pooled),
+        }
+
     def settings(self, levels: Levels) -> list[Setting]:
         """Of every condition at every level, each once."""
         found = [

@@ -16,6 +16,7 @@ from bandit_rft.experiments.experiment import Experiment, Levels, Setting, combi
 from bandit_rft.runs import write_atomically
 
 _ARRAYS = ("train", "evaluated", "test")
+_OPTIONAL = ("correct_arms", "right", "train_once")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,8 +29,14 @@ class Outcome:
         test: float64 [S, E], Pass@1 on the test questions.
         noise: variance of an entry of `test` that comes from drawing its responses and questions alone, not from the
             run: binomial, p(1 - p)/n.
+        right: float64 [S, Q], share of right responses to each test question at the last evaluation; None where that
+            is not known.
         p0: Pass@1 before training, of fresh responses.
         pulls: responses generated in a round.
+        train_once: float64 [S, E], share of right responses when each training question is answered once at an
+            evaluation; None where it is not.
+        correct_arms: float64 [S], how many correct arms the last policy spreads over, 1 / sum of the squares of their
+            shares among the correct; NaN where it is not known. None stands for that.
     """
 
     train: np.ndarray
@@ -38,11 +45,15 @@ class Outcome:
     p0: float
     pulls: int
     noise: float = 0.0
+    correct_arms: np.ndarray | None = None
+    right: np.ndarray | None = None
+    train_once: np.ndarray | None = None
 
     def write(self, path: Path) -> None:
         """As an .npz file, whole or not at all."""
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
+        arrays |= {name: value for name in _OPTIONAL if (value := getattr(self, name)) is not None}
         np.savez_compressed(buffer, p0=self.p0, pulls=self.pulls, noise=self.noise, **arrays)
         write_atomically(path, buffer.getvalue())
 
@@ -52,7 +63,8 @@ class Outcome:
         try:
             with np.load(path, allow_pickle=False) as held:
                 numbers = {"p0": float(held["p0"]), "pulls": int(held["pulls"]), "noise": float(held["noise"])}
-                return cls(**{name: held[name] for name in _ARRAYS}, **numbers)
+                names = [*_ARRAYS, *(name for name in _OPTIONAL if name in held)]
+                return cls(**{name: held[name] for name in names}, **numbers)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path} is no outcome of a run: remove its folder, and it is run again.") from error
 
@@ -72,11 +84,43 @@ class Outcome:
         """float64 [S], test Pass@1 after the last round less that before the first."""
         return self.final_test() - (self.test[:, 0] if self.evaluated.size else np.nan)
 
+    def test_after(self, pulls: float) -> np.ndarray:
+        """float64 [S], test Pass@1 once so many responses were generated, on the line between the evaluations around;
+        NaN where the run has not so many."""
+        rounds = pulls / self.pulls
+        if not self.evaluated.size or rounds > self.evaluated[-1]:
+            return np.full(self.train.shape[0], np.nan)
+        return np.array([np.interp(rounds, self.evaluated, of_seed) for of_seed in self.test])
+
+    def rounds_to_half(self) -> np.ndarray:
+        """float64 [S], log2 of the first round with a training Pass@1 of one half or more; of the run's length where
+        there is none."""
+        reached = self.train >= 0.5
+        first = np.where(reached.any(axis=1), reached.argmax(axis=1), self.train.shape[1])
+        return np.log2(np.maximum(first, 1))
+
     def largest_drop(self) -> np.ndarray:
         """float64 [S], of test Pass@1 from a running maximum."""
         if not self.evaluated.size:
             return np.full(self.train.shape[0], np.nan)
         return (np.maximum.accumulate(self.test, axis=1) - self.test).max(axis=1)
+
+    def largest_training_drop(self) -> np.ndarray:
+        """float64 [S], of training Pass@1 from a running maximum; for curves that are exact, as those of tables."""
+        return (np.maximum.accumulate(self.train, axis=1) - self.train).max(axis=1)
+
+    def below_half(self) -> np.ndarray:
+        """float64 [S], share of the rounds in which test Pass@1 is below half of its running maximum, each evaluation
+        standing for the rounds since the one before; NaN where it was not measured."""
+        if self.evaluated.size < 2:
+            return np.full(self.train.shape[0], np.nan)
+        below = self.test < np.maximum.accumulate(self.test, axis=1) / 2
+        rounds = np.diff(self.evaluated)
+        return below[:, 1:] @ rounds / rounds.sum()
+
+    def generalised(self) -> np.ndarray:
+        """bool [S]: test Pass@1 ends above its start by two standard errors of the evaluations."""
+        return self.gain() > 2 * np.sqrt(2 * self.noise)
 
     def collapsed(self) -> np.ndarray:
         """bool [S]: test Pass@1 ends below its start by two standard errors of the evaluations."""
@@ -86,12 +130,30 @@ class Outcome:
         """bool [S]: training Pass@1 ends above a level."""
         return self.final_train() > level
 
+    def diversity(self) -> np.ndarray:
+        """float64 [S], the effective number of correct arms after the last round; NaN where it is not known."""
+        return np.full(self.train.shape[0], np.nan) if self.correct_arms is None else self.correct_arms
+
+    def evaluation_variance(self) -> float:
+        """Variance of a final test Pass@1 that its evaluation alone makes.
+
+        Of two crossed factors, seed and test question: what is left of each share of right responses without its seed's
+        mean and its question's, over the questions. All seeds answer the same questions, so that what these differ by
+        is no part of it, as it is of the binomial `noise`, which stands in where single questions are not known.
+        """
+        if self.right is None:
+            return self.noise
+        seeds, questions = self.right.shape
+        left = self.right - self.right.mean(axis=0) - self.right.mean(axis=1, keepdims=True) + self.right.mean()
+        return float((left**2).sum() / ((seeds - 1) * (questions - 1)) / questions)
+
     def seed_variance(self) -> float:
         """Variance over seeds of the final test Pass@1 without that of its evaluation; at least 0."""
-        return max(0.0, float(self.final_test().var(ddof=1)) - self.noise)
+        return max(0.0, float(self.final_test().var(ddof=1)) - self.evaluation_variance())
 
 
 Statistic = Callable[[Outcome], np.ndarray]
+Shares = Mapping[str, Mapping[str, Mapping[str, tuple[int, int]]]]  # stratum -> condition -> unit -> (seeds, of seeds)
 
 
 class Results:
@@ -104,6 +166,10 @@ class Results:
 
     def __init__(self, found: Mapping[tuple[Setting, str], Outcome], levels: Levels) -> None:
         self._found, self._levels = dict(found), levels
+
+    def every(self) -> list[Outcome]:
+        """All outcomes, in the order of the plan."""
+        return list(self._found.values())
 
     def strata(self, experiment: Experiment) -> dict[str, dict[str, Any]]:
         """label -> fields of `Setting`, of the combinations of the experiment's strata."""
@@ -119,10 +185,27 @@ class Results:
         }
         return {unit: outcome for (setting, unit), outcome in self._found.items() if setting in settings}
 
+    def shares(self, experiment: Experiment, statistic: Statistic) -> dict[str, dict[str, dict[str, tuple[int, int]]]]:
+        """By stratum, condition and unit, how many seeds have a statistic of 1 rather than 0, and how many there are.
+
+        Unit by unit, because the seeds of one question say nothing of another.
+        """
+        found: dict[str, dict[str, dict[str, tuple[int, int]]]] = {}
+        for label, stratum in self.strata(experiment).items():
+            for condition in experiment.conditions:
+                outcomes = self.outcomes(experiment, condition, stratum)
+                if outcomes:
+                    counts = {unit: np.asarray(statistic(one)) for unit, one in outcomes.items()}
+                    found.setdefault(label, {})[condition] = {
+                        unit: (int(seeds.sum()), seeds.size) for unit, seeds in counts.items()
+                    }
+        return found
+
     def values(
         self, experiment: Experiment, condition: str, stratum: Mapping[str, Any], statistic: Statistic
     ) -> np.ndarray:
-        """float64, one number per unit: the mean over its seeds. With a single unit, its seeds are the units."""
+        """float64, one number per unit: the mean over its seeds that have one. With a single unit, its seeds are the
+        units."""
         found = self.outcomes(experiment, condition, stratum)
         return _by_unit([np.asarray(statistic(one), np.float64) for one in found.values()])
 
@@ -163,4 +246,5 @@ def _effects(values: Mapping[str, np.ndarray]) -> dict[str, Effect]:
 def _by_unit(values: Sequence[np.ndarray]) -> np.ndarray:
     if len(values) == 1:
         return values[0]
-    return np.array([np.mean(of_seeds) for of_seeds in values])
+    known = [of_seeds[np.isfinite(of_seeds)] for of_seeds in values]
+    return np.array([of_seeds.mean() if of_seeds.size else np.nan for of_seeds in known])

@@ -31,8 +31,8 @@ class Tier(Protocol):
 
     Attributes:
         name: of the tier.
-        seeds: of each run.
-        rounds: of each run.
+        seeds: of a run, unless `seeds_of` says otherwise.
+        rounds: of a run, unless `rounds_of` says otherwise.
         levels: of the factors that experiments cross.
         version: raised when the same settings would be run differently; part of each run's digest.
     """
@@ -42,6 +42,14 @@ class Tier(Protocol):
     rounds: int
     levels: Levels
     version: int
+
+    def seeds_of(self, setting: Setting) -> int:
+        """Seeds of a run of this setting."""
+        ...
+
+    def rounds_of(self, setting: Setting) -> int:
+        """Rounds of a run of this setting."""
+        ...
 
     def planned(self, setting: Setting) -> int:
         """How many units a setting has, without choosing them."""
@@ -78,8 +86,8 @@ def digest(tier: Tier, setting: Setting, unit: Unit) -> str:
     whole = {
         "tier": tier.name,
         "version": tier.version,
-        "seeds": tier.seeds,
-        "rounds": tier.rounds,
+        "seeds": tier.seeds_of(setting),
+        "rounds": tier.rounds_of(setting),
         "setting": setting.to_json(),
         "unit": [unit.name, unit.place],
     }

@@ -75,7 +75,7 @@ def panels(
         yield figure, figure.subplots(rows, columns, **options)
 
 
-def save(figure: Figure, path: Path, *, runs: Mapping[str, Path], dpi: int = DPI) -> Path:
+def save(figure: Figure, path: Path, *, runs: Mapping[str, Path], dpi: int = DPI, vector: bool = False) -> Path:
     """Write the PNG, whole or not at all, with its origin in its metadata and in manifest.json beside it.
 
     Args:
@@ -83,6 +83,7 @@ def save(figure: Figure, path: Path, *, runs: Mapping[str, Path], dpi: int = DPI
         path: *.png.
         runs: the run folders it was drawn from, by their role in the figure.
         dpi: dots per inch.
+        vector: whether to write a PDF of the same name beside it, for print.
     """
     origin = {
         "command": command_line(),
@@ -95,6 +96,12 @@ def save(figure: Figure, path: Path, *, runs: Mapping[str, Path], dpi: int = DPI
     with explain_disk_errors(path, any_error=True):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, picture.getvalue())
+    if vector:
+        drawing = io.BytesIO()
+        # Without a date: the same figure is the same file.
+        named = {"Title": path.stem, "Keywords": json.dumps(origin, sort_keys=True), "CreationDate": None}
+        figure.savefig(drawing, format="pdf", metadata=named)
+        write_atomically(path.with_suffix(".pdf"), drawing.getvalue())
     manifest = path.parent / "manifest.json"
     entries = read_json(manifest) if manifest.exists() else {}
     entries[path.name] = {**origin, "sha256": hashlib.sha256(picture.getvalue()).hexdigest()}

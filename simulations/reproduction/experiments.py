@@ -30,22 +30,47 @@ advantage = Experiment(
 rollouts = Experiment(
     name="rollouts",
     question="Do more rollouts per round help, at equal rounds?",
+    conditions={"raw, 1": {}, "raw, 16": {"rollouts": 16}},
+    strata=("world", "optimiser"),
+)
+group_rollouts = Experiment(
+    name="rollouts of a group",
+    question="What do more rollouts of a group buy, at equal rounds and at equal pulls?",
     conditions={
-        "raw, 1": {},
         "raw, 4": {"rollouts": 4},
-        "raw, 8": {"rollouts": G},
         "raw, 16": {"rollouts": 16},
         "GRPO, 4": {"rollouts": 4, "signal": "grpo"},
-        "GRPO, 8": {"rollouts": G, "signal": "grpo"},
         "GRPO, 16": {"rollouts": 16, "signal": "grpo"},
+        "MaxRL, 4": {"rollouts": 4, "signal": "maxrl"},
+        "MaxRL, 16": {"rollouts": 16, "signal": "maxrl"},
     },
     strata=("world", "optimiser"),
+)
+# Where a group of 16 rarely holds more than one success; of GRPO at a p0 that it leaves within the rounds.
+_GRPO, _MAXRL = ({"signal": name, "p0": p0, "step": 0.4} for name, p0 in (("grpo", "0.01"), ("maxrl", "0.002")))
+rare_groups = Experiment(
+    name="rollouts where successes are rare",
+    question="How do the rounds until half is right fall with the rollouts of a group?",
+    conditions={
+        "GRPO, 4": {**_GRPO, "rollouts": 4},
+        "GRPO, 16": {**_GRPO, "rollouts": 16},
+        "MaxRL, 4": {**_MAXRL, "rollouts": 4},
+        "MaxRL, 16": {**_MAXRL, "rollouts": 16},
+    },
+    strata=("world",),
 )
 reward_design = Experiment(
     name="reward design",
     question="Does a reward of -1 for wrong responses make training fail?",
     conditions={"wrong earns 0": {}, "wrong earns -1": {"reward_wrong": -1.0}},
     strata=("world", "optimiser", "difficulty"),
+)
+hard_rewards = Experiment(
+    name="reward design on a hard question",
+    question="Does a reward of -1 for wrong responses keep seeds from learning a hard question?",
+    base=Setting(p0="0.01"),
+    conditions={"wrong earns 0": {}, "wrong earns -1": {"reward_wrong": -1.0}},
+    strata=("world", "optimiser"),
 )
 difficulty = Experiment(
     name="difficulty",
@@ -110,6 +135,28 @@ group_sizes = Experiment(
     },
     strata=("world",),
 )
+# A step size of .5 on 20 correct among 200 arms, where kappa is 1/20 + 1/180 = 1/18.
+SMALL = {"model": "200 arms", "p0": "0.1", "step": 0.5 / 18}
+diversity = Experiment(
+    name="diversity",
+    question="Do successes alone and failures alone leave the same policy, as their mean updates are the same?",
+    conditions={
+        "successes alone": {**SMALL, "signal": "psr"},
+        "failures alone": {**SMALL, "signal": "nsr"},
+        "successes alone, 64 rollouts": {**SMALL, "signal": "psr", "rollouts": 64},
+        "failures alone, 64 rollouts": {**SMALL, "signal": "nsr", "rollouts": 64},
+    },
+    pooled=(),
+)
+failures_alone = Experiment(
+    name="failures alone",
+    question="Can failures alone teach where there are 10^100 or 10^12 wrong responses?",
+    conditions={
+        "successes alone": {"signal": "psr", "step": 0.2},
+        "failures alone": {"signal": "nsr", "step": 0.2},
+    },
+    strata=("world", "difficulty"),
+)
 exponents = Experiment(
     name="exponents",
     question="What exponent has the sigmoid that is fitted to a mean reward curve?",
@@ -127,7 +174,10 @@ EXPERIMENTS = {
         minimalist,
         advantage,
         rollouts,
+        group_rollouts,
+        rare_groups,
         reward_design,
+        hard_rewards,
         difficulty,
         base_model,
         extra_samples,
@@ -135,6 +185,8 @@ EXPERIMENTS = {
         batch,
         budget_split,
         group_sizes,
+        diversity,
+        failures_alone,
         exponents,
     )
 }

@@ -10,6 +10,7 @@ for a model and task, as one would choose it, so that a harder question is not g
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import shutil
@@ -40,8 +41,26 @@ BINS = {
     "0.01": (0.005, 0.02),
     "0.001": (0.0, 0.002),
 }
-MEDIUM = "0.25"
+MEDIUM, HARD = "0.25", ("0.01", "0.001")
+TEST_FILES = {"gsm8k": 1319, "math": 5000}  # questions
 SCAN_KEY, AGAIN_KEY, KAPPA_KEY, RUN_KEY = 401, 402, 403, 404
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """CPU- or device-seconds, measured once.
+
+    Attributes:
+        run: of a run, its compilation among it.
+        round: of a seed's round.
+        pull: of each of its responses, generated and learned from.
+        response: of an evaluation's response.
+    """
+
+    run: float
+    round: float
+    pull: float
+    response: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +72,18 @@ class LanguageTier:
         bins: of "difficulty", names of `BINS`.
         optimisers: (optimizer, step) of "optimiser".
         seeds, rounds: of each run.
+        hard_seeds: of the runs on questions of `HARD` bins, where some seeds learn and others do not.
         per_bin: questions of each bin of each model and task.
         scanned, scan_samples: training questions that are scanned, and responses to each.
         fresh: responses behind a chosen question's p0 and kappa.
-        test_questions: evaluated with one response each, as the papers do; 0: none.
+        test_questions: evaluated with one response each; 0: none.
+        train_once: whether one response to each training question is drawn when the test questions are, as the papers
+            do: of one question it is one coin.
         evaluate_every: rounds between those evaluations.
         max_tokens: longest response.
         batch: responses sampled together in scans and evaluations.
         load, learn: more for `load_model` and for `FineTune`.
-        seconds_a_round: (of a seed's round, and of each of its pulls), CPU-seconds, measured.
+        cost: what is counted for a plan.
     """
 
     name: str
@@ -79,7 +101,9 @@ class LanguageTier:
     test_questions: int
     evaluate_every: int
     batch: int
-    seconds_a_round: tuple[float, float]
+    cost: Cost
+    hard_seeds: int = 0
+    train_once: bool = False
     load: Mapping[str, Any] = field(default_factory=dict)
     learn: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
@@ -193,19 +217,22 @@ class LanguageTier:
             window=setting.score_window,
             **given,
         )
-        evaluators = [Evaluator("test", tests, every=self.evaluate_every, samples=1, batch=self.batch)] if tests else []
+        once: dict[str, Any] = {"every": self.evaluate_every, "samples": 1, "batch": self.batch}
+        evaluators = [Evaluator("test", tests, **once)] if tests else []
+        if self.train_once:
+            evaluators.append(Evaluator("train", examples, **once))
         done = finetune(
             arms,
             learner,
             self.rounds,
-            seeds=self.seeds,
+            seeds=self.seeds_of(setting),
             key=RUN_KEY,
             out=folder / "run",
             evaluate=evaluators,
             checkpoint_every=self.evaluate_every,
             shown=False,
         )
-        evaluated, seen = _curves(done.evaluations, self.seeds)
+        evaluated, seen = _curves(done.evaluations, "test", self.seeds_of(setting))
         outcome = Outcome(
             train=done.history.rewards.mean(axis=2),
             evaluated=evaluated,
@@ -213,14 +240,62 @@ class LanguageTier:
             p0=math.nan if several else chosen["bins"][setting.p0][str(unit.place)],
             pulls=setting.pulls,
             noise=float((seen[:, -1] * (1 - seen[:, -1])).mean() / len(tests)) if tests else 0.0,
+            train_once=_curves(done.evaluations, "train", self.seeds_of(setting))[1] if self.train_once else None,
+            right=_last_answers(done.evaluations, self.seeds_of(setting)) if tests else None,
         )
         shutil.rmtree(folder / "run" / "checkpoints", ignore_errors=True)
         return outcome
 
+    def seeds_of(self, setting: Setting) -> int:
+        """More of them on hard questions."""
+        hard = setting.pool == 1 and setting.p0 in HARD
+        return max(self.seeds, self.hard_seeds) if hard else self.seeds
+
+    def rounds_of(self, setting: Setting) -> int:
+        """As many everywhere."""
+        del setting
+        return self.rounds
+
     def seconds(self, setting: Setting) -> float:
         """CPU-seconds, from costs that were measured once."""
-        fixed, each = self.seconds_a_round
-        return self.rounds * self.seeds * (fixed + each * setting.pulls)
+        cost, seeds = self.cost, self.seeds_of(setting)
+        evaluations = -(-self.rounds // self.evaluate_every) * seeds + 1  # before the first round all seeds are one
+        rounds = self.rounds * seeds * (cost.round + cost.pull * setting.pulls)
+        each = self.test_size(setting.task) + (setting.pool if self.train_once else 0)
+        return cost.run + rounds + cost.response * evaluations * each
+
+    def test_size(self, task: str) -> int:
+        """Test questions that are evaluated, as a plan counts them."""
+        return min(self.test_questions, TEST_FILES.get(task, self.test_questions))
+
+    def one_sample(self) -> LanguageTier:
+        """The same with the papers' metric: one response at temperature 1 to every question of the training and of the
+        test file, before training and every 100 rounds. Of a task whose questions are generated, as many as MATH's."""
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}-one-sample",
+            test_questions=max(TEST_FILES.values()),
+            train_once=True,
+            evaluate_every=100,
+        )
+
+    def scan_seconds(self) -> float:
+        """CPU-seconds, of choosing the questions of every model and task."""
+        bins = len({*self.bins, MEDIUM})
+        responses = self.scanned * self.scan_samples + 2 * bins * self.per_bin * self.fresh
+        return len(self.models) * len(self.tasks) * (self.cost.run + self.cost.response * responses)
+
+
+def _last_answers(records: Sequence[Mapping[str, Any]], seeds: int) -> np.ndarray:
+    """float64 [S, Q], share of right responses to each test question after the last round."""
+    tests = [record for record in records if record["measured"] == "test"]
+    last = max(record["round"] for record in tests)
+    found = {
+        record.get("seed"): np.asarray(record["per_question"]) / record["samples_per_question"]
+        for record in tests
+        if record["round"] == last
+    }
+    return np.stack([found[seed] if seed in found else found[None] for seed in range(seeds)])
 
 
 @functools.lru_cache(maxsize=2)
@@ -228,9 +303,9 @@ def _loaded(name: str, how: tuple[tuple[str, Any], ...]) -> LanguageModel:
     return load_model(name, **dict(how))
 
 
-def _curves(records: Sequence[Mapping[str, Any]], seeds: int) -> tuple[np.ndarray, np.ndarray]:
-    """(rounds [E], test Pass@1 [S, E]); before the first round one evaluation stands for all seeds."""
-    tests = [record for record in records if record["measured"] == "test"]
+def _curves(records: Sequence[Mapping[str, Any]], name: str, seeds: int) -> tuple[np.ndarray, np.ndarray]:
+    """(rounds [E], Pass@1 [S, E]) of an evaluator; before the first round one evaluation stands for all seeds."""
+    tests = [record for record in records if record["measured"] == name]
     rounds = sorted({record["round"] for record in tests})
     seen = np.full((seeds, len(rounds)), np.nan)
     for record in tests:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bandit_rft.errors import InputError
-from bandit_rft.experiments import Claim, Experiment, Job, Judgement, execute, judge_all, plan
+from bandit_rft.experiments import Claim, Experiment, Job, Judgement, Results, execute, judge_all, plan, wilson
 from bandit_rft.experiments.execute import missing
+from bandit_rft.experiments.outcomes import Shares
+from bandit_rft.experiments.variance import components
 from bandit_rft.runs import RunFolder, now, to_json, write_atomically
 from simulations.reproduction import table
 from simulations.reproduction.claims import claims, digests
-from simulations.reproduction.tiers import QUICKER, TIERS
+from simulations.reproduction.tiers import QUICK_CLAIMS, QUICKER, TIERS
 
 RESULT = "claims.json"
+SPLIT = ("advantage", "difficulty")  # experiments whose conditions' variances are split
 MEGABYTES = 3.0  # that a run of an embedded model leaves: history and responses, compressed not at all
 
 
@@ -44,6 +50,7 @@ class Plan:
             counts = {setting: self.tier.planned(setting) for setting in settings}
             number = sum(counts.values())
             seconds = sum(count * self.tier.seconds(setting) for setting, count in counts.items())
+            seconds += self.tier.scan_seconds()
         else:
             number, seconds = len(jobs), sum(self.tier.seconds(job.setting) for job in jobs)
         hours = seconds / 3600
@@ -58,8 +65,10 @@ class Plan:
         return "\n".join(lines)
 
 
-def planned(tier: str, *, only: Sequence[str] = (), seeds: int | None = None, quick: bool = False) -> Plan:
-    """The claims of a tier, and the experiments that they need.
+def planned(
+    tier: str, *, only: Sequence[str] = (), seeds: int | None = None, quick: bool = False, one_sample: bool = False
+) -> Plan:
+    """The claims of a tier, and the experiments that they need; with `one_sample` measured as the papers do.
 
     Raises:
         InputError: no such tier or claim, a claim that the tier cannot decide, or seeds below 2.
@@ -73,6 +82,10 @@ def planned(tier: str, *, only: Sequence[str] = (), seeds: int | None = None, qu
         if seeds < 2:
             raise InputError(f"--seeds is {seeds}: give at least 2, so that their spread is known.")
         chosen = dataclasses.replace(chosen, seeds=seeds)
+    if one_sample:
+        if tier == "simulation":
+            raise InputError("--one-sample is of test questions, which --tier simulation has not: leave it out.")
+        chosen = chosen.one_sample()
     known = claims()
     wanted = []
     for name in only:
@@ -83,6 +96,10 @@ def planned(tier: str, *, only: Sequence[str] = (), seeds: int | None = None, qu
             raise InputError(f"Claim {name} cannot be decided at tier {tier}: choose {' or '.join(found[0].tiers)}.")
         wanted += found
     kept = [claim for claim in wanted or known.values() if tier in claim.tiers]
+    if quick:
+        kept = [claim for claim in kept if claim.id in QUICK_CLAIMS]
+        if not kept:
+            raise InputError(f"--quick judges {', '.join(QUICK_CLAIMS)}: leave --quick out, or choose --only of these.")
     experiments = list(dict.fromkeys(id(one) for claim in kept for one in claim.experiments))
     by_id = {id(one): one for claim in kept for one in claim.experiments}
     return Plan(chosen, kept, [by_id[key] for key in experiments], whole=not only)
@@ -116,7 +133,7 @@ def reproduce(
         say(work.text(len(jobs) - len(todo), jobs, processes))
         results = execute(work.tier, jobs, folder.path, processes=processes, progress=tell)
         judged = judge_all(work.claims, results)
-        record = record_of(work, judged)
+        record = record_of(work, judged, results)
         if work.whole:  # some claims alone share no correction with the others, and are no table of the tier
             write_atomically(folder.path / RESULT, to_json(record))
             write_atomically(folder.path / "claims.md", table.markdown([record]))
@@ -124,8 +141,8 @@ def reproduce(
     return record
 
 
-def record_of(work: Plan, judged: Mapping[str, Judgement]) -> dict[str, Any]:
-    """Plain values: the design, and each claim with its judgement and the digest of the file it was judged by."""
+def record_of(work: Plan, judged: Mapping[str, Judgement], results: Results) -> dict[str, Any]:
+    """Plain values: the design, and each claim with its judgement and the digest of what it was judged by."""
     by = digests()
     return {
         "tier": work.tier.name,
@@ -133,6 +150,7 @@ def record_of(work: Plan, judged: Mapping[str, Judgement]) -> dict[str, Any]:
         "rounds": work.tier.rounds,
         "claims": [
             {
+                **judged[claim.id].to_json(),  # before the claim's own words: of a single stratum it has an effect, too
                 "id": claim.id,
                 "statement": claim.statement,
                 "source": claim.source,
@@ -141,15 +159,51 @@ def record_of(work: Plan, judged: Mapping[str, Judgement]) -> dict[str, Any]:
                 "threshold": claim.threshold,
                 "margin": claim.margin,
                 "digest": by[claim.id],
-                **judged[claim.id].to_json(),
+                **({} if claim.shares is None else {"shares": _with_wilson(claim.shares(results))}),
             }
             for claim in work.claims
         ],
+        "variance": _variance(work.experiments, results),
+        "metric": _metric(results),
+    }
+
+
+def _metric(results: Results) -> dict[str, Any] | None:
+    """{"error": of one point of test Pass@1, from its responses and questions alone, the median over runs}."""
+    noise = [one.noise for one in results.every() if one.evaluated.size]
+    return None if not noise else {"error": float(np.sqrt(np.median(noise)))}
+
+
+def _variance(experiments: Sequence[Experiment], results: Results) -> list[dict[str, Any]]:
+    """Of each condition of `SPLIT` with test questions, the components of the variance of final test Pass@1."""
+    found = []
+    for experiment in experiments:
+        for label, stratum in results.strata(experiment).items() if experiment.name in SPLIT else ():
+            for condition in experiment.conditions:
+                outcomes = list(results.outcomes(experiment, condition, stratum).values())
+                if len(outcomes) < 2 or not all(one.evaluated.size for one in outcomes):
+                    continue
+                split = {
+                    name: [effect.value, *(end if math.isfinite(end) else None for end in effect.interval())]
+                    for name, effect in components(outcomes).items()
+                }
+                found.append({"condition": condition, "stratum": label, "questions": len(outcomes), **split})
+    return found
+
+
+def _with_wilson(shares: Shares) -> dict[str, Any]:
+    """stratum -> condition -> unit -> [seeds, of seeds, Wilson's 95% interval]."""
+    return {
+        label: {
+            condition: {unit: [*counts, *wilson(*counts)] for unit, counts in units.items()}
+            for condition, units in conditions.items()
+        }
+        for label, conditions in shares.items()
     }
 
 
 def void(record: Mapping[str, Any]) -> list[str]:
-    """Ids of claims whose file has changed since they were judged, or is gone."""
+    """Ids of claims whose file or experiments have changed since they were judged, or are gone."""
     by = digests()
     return [claim["id"] for claim in record["claims"] if by.get(claim["id"]) != claim["digest"]]
 

@@ -45,6 +45,7 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
         lines += [
             f"## Tier {record['tier']}: {record['seeds']} seeds, {record['rounds']} rounds",
             "",
+            *_metric(record),
             "| claim | statement | test | stratum | effect [95%] | units | verdict |",
             "| --- | --- | --- | --- | --- | --- | --- |",
         ]
@@ -61,7 +62,50 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
                     f"{bold}{needed} |"
                 )
         lines.append("")
+        lines += _shares(record) + _variance(record)
     return "\n".join(lines)
+
+
+def _metric(record: Mapping[str, Any]) -> list[str]:
+    if not record.get("metric"):
+        return []
+    said = f"±{1.96 * record['metric']['error']:.3f}"
+    return [f"A single point of test Pass@1, one response to each question, is known to {said} (95%, binomial).", ""]
+
+
+def _shares(record: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for claim in record["claims"]:
+        for label, conditions in claim.get("shares", {}).items():
+            for condition, units in conditions.items():
+                said = "; ".join(f"{k} of {n} [{low:.2f}, {high:.2f}]" for k, n, low, high in units.values())
+                lines.append(f"| {claim['id']} | {label} | {condition} | {said} |")
+    if not lines:
+        return []
+    head = "Shares of seeds, with Wilson's 95% intervals, one question or table after the other:"
+    return [head, "", "| claim | stratum | condition | seeds |", "| --- | --- | --- | --- |", *lines, ""]
+
+
+def _variance(record: Mapping[str, Any]) -> list[str]:
+    if not record.get("variance"):
+        return []
+    lines = [
+        "Variance of final test Pass@1, in units of 10^-4, by where it comes from: the training question, the training "
+        "seed, and the evaluation's own responses (random effects; `bandit_rft.experiments.variance`), with 95% "
+        "intervals over questions. An estimate below 0 says that there is nothing to be seen.",
+        "",
+        "| condition | stratum | questions | question | seed | evaluation |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in record["variance"]:
+        split = " | ".join(_scaled(one[name]) for name in ("question", "seed", "evaluation"))
+        lines.append(f"| {one['condition']} | {one['stratum']} | {one['questions']} | {split} |")
+    return [*lines, ""]
+
+
+def _scaled(values: Sequence[float | None]) -> str:
+    value, low, high = ("–" if value is None else f"{1e4 * value:.2f}" for value in values)
+    return f"{value} [{low}, {high}]"
 
 
 def terminal(record: Mapping[str, Any]) -> str:

@@ -1,26 +1,33 @@
-"""The simulation tier: settings on tables of 10^100 arms and on log-linear token policies, in seconds."""
+"""The simulation tier: settings on tables of arms, 10^100 or 200, and on log-linear token policies, in seconds."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from bandit_rft import arms, learners, policies, run, summarize, verifiers
 from bandit_rft.errors import InputError
 from bandit_rft.experiments import Outcome, Setting, Unit
 
-TABLE, TOKENS = "table", "token policy"
+TABLE, TOKENS, SMALL_TABLE = "table", "token policy", "200 arms"
+SMALL_ARMS, SMALL_CORRECT = 200, 20  # of the small table
 KEY = 301
-P0 = {"0.25": 0.25, "0.05": 0.05, "0.02": 0.02, "0.01": 0.01, "0.002": 0.002}
+P0 = {"0.25": 0.25, "0.1": 0.1, "0.05": 0.05, "0.02": 0.02, "0.01": 0.01, "0.002": 0.002}
+# Times the tier's rounds, where a policy takes longer.
+LONGER = {"0.002": 4}
+LONGER_SMALL_TABLE = 5
 
 
 @dataclass(frozen=True)
 class SimulationTier:
-    """Needles among 10^100 arms, and sequences of four tokens of 1,000 whose positions share one softmax.
+    """Needles among 10^100 arms, and sequences of four tokens of 1,000 whose positions share one softmax; where a
+    setting asks for it, 20 correct among 200 arms.
 
     Every seed is a unit of its own; there are no test questions, and no AdamW.
     """
@@ -38,6 +45,11 @@ class SimulationTier:
             "optimiser": ({"optimizer": "sgd", "step": 0.2}, {"optimizer": "sgd", "step": 0.7}),
             "difficulty": ({"p0": "0.25"}, {"p0": "0.05"}, {"p0": "0.01"}),
         }
+
+    def seeds_of(self, setting: Setting) -> int:
+        """As many everywhere."""
+        del setting
+        return self.seeds
 
     def planned(self, setting: Setting) -> int:
         """How many units a setting has: one, or none where the learner of its world lacks what it asks for."""
@@ -57,6 +69,8 @@ class SimulationTier:
             raise InputError(f"p0 is {setting.p0!r}: the simulation tier has {', '.join(P0)}.")
         if unit.name == TOKENS:
             made: Any = arms.TokenSequences(1000, 4, verifiers.Needle((7, 7, 7, 7)), policy=policies.LogLinear(), p0=p0)
+        elif unit.name == SMALL_TABLE:
+            made = arms.Needle(log10_arms=math.log10(SMALL_ARMS), optimal=SMALL_CORRECT, p0=p0)
         else:
             made = arms.Needle(log10_arms=100, p0=p0)
         summary = summarize(made)
@@ -67,7 +81,7 @@ class SimulationTier:
             extra_rollouts=setting.extra_rollouts,
             window=setting.score_window,
         )
-        history = run(made, learner, self.rounds, seeds=self.seeds, key=KEY)
+        history = run(made, learner, self.rounds_of(setting), seeds=self.seeds, key=KEY)
         empty = np.zeros(0, np.int64)
         return Outcome(
             train=history.value,
@@ -75,11 +89,41 @@ class SimulationTier:
             test=np.zeros((self.seeds, 0)),
             p0=p0,
             pulls=setting.pulls,
+            correct_arms=None if unit.name == TOKENS else effective_correct(history.final_state),
         )
+
+    def rounds_of(self, setting: Setting) -> int:
+        """The tier's, or more of them where little is right at first, or many arms are."""
+        longer = LONGER.get(setting.p0, 1)
+        if setting.model == SMALL_TABLE and setting.rollouts == 1:  # of groups only the first rounds are compared
+            longer = LONGER_SMALL_TABLE
+        return self.rounds * longer
 
     def seconds(self, setting: Setting) -> float:
         """About a hundredth of a second for a round of 256 seeds."""
-        return 2 + 0.01 * self.rounds * (self.seeds / 256) * (1 + setting.pulls / 8)
+        return 2 + 0.01 * self.rounds_of(setting) * (self.seeds / 256) * (1 + setting.pulls / 8)
+
+    def scan_seconds(self) -> float:
+        """Nothing has to be chosen."""
+        return 0.0
+
+
+def effective_correct(state: Any) -> np.ndarray:
+    """float64 [S], 1 / sum of squared shares of the correct arms among themselves, of a softmax on a table.
+
+    Args:
+        state: final state of all seeds, `tabular_update.State` with a leading axis; class 0 is the correct one.
+    """
+    logit = np.asarray(state.statistic["logit"], np.float64)
+    log_arms = np.asarray(state.rows.log_multiplicity, np.float64)
+    correct = np.asarray(state.rows.class_index) == 0
+    log_arms = np.where(correct, log_arms, -np.inf)
+    # In logarithms: a row may hold more arms than a float can count.
+    top = np.where(np.isfinite(log_arms), logit, -np.inf).max(axis=-1, keepdims=True)
+    above = np.where(np.isfinite(log_arms), logit - top, 0.0)
+    total = np.asarray(logsumexp(log_arms + above, axis=-1))
+    squares = np.asarray(logsumexp(log_arms + 2 * above, axis=-1))
+    return np.exp(2 * total - squares)
 
 
 def _signal(setting: Setting) -> str:

@@ -2,15 +2,19 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bandit_rft.errors import InputError
-from bandit_rft.experiments import Setting, plan
+from bandit_rft.experiments import Outcome, Setting, Unit, digest_of, plan
+from bandit_rft.experiments.tier import digest
 from bandit_rft.runs import read_json
-from simulations.reproduction import reproduce, table, tiers
+from simulations.reproduction import claims as claims_module
+from simulations.reproduction import findings, reproduce, table, tiers
 from simulations.reproduction.claims import claims, digests
+from simulations.reproduction.tables import effective_correct
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -45,6 +49,8 @@ def test_what_is_counted_before_is_what_is_planned(tmp_path: Path) -> None:
         ({"tier": "tiny", "only": ["A9"]}, "--only is 'A9': choose of"),
         ({"tier": "simulation", "only": ["A6"]}, "Claim A6 cannot be decided at tier simulation"),
         ({"tier": "paper", "quick": True}, "--quick is for --tier tiny"),
+        ({"tier": "simulation", "one_sample": True}, "--one-sample is of test questions"),
+        ({"tier": "tiny", "quick": True, "only": ["A7"]}, "--quick judges A1 test, .*: leave --quick out"),
         ({"tier": "tiny", "seeds": 1}, "--seeds is 1: give at least 2"),
     ],
 )
@@ -53,8 +59,57 @@ def test_what_cannot_be_planned_is_refused_in_a_sentence(given: dict, message: s
         reproduce.planned(**given)
 
 
+def test_the_quick_size_is_counted_to_fit_an_hour_on_two_cores() -> None:
+    """Catches a condition added to a claim of the quick size that no longer fits."""
+    work = reproduce.planned("tiny", quick=True)
+    settings = {setting for one in work.experiments for setting in one.settings(work.tier.levels)}
+    seconds = sum(work.tier.planned(setting) * work.tier.seconds(setting) for setting in settings)
+    assert (seconds + work.tier.scan_seconds()) / 2 < 0.75 * 3600
+
+
+def test_the_papers_metric_is_one_response_to_every_question_each_hundred_rounds() -> None:
+    """Catches an option that leaves the tier's own sizes, and runs of two metrics that share a folder."""
+    ours, theirs = reproduce.planned("paper").tier, reproduce.planned("paper", one_sample=True).tier
+    assert theirs.name != ours.name
+    assert (theirs.train_once, theirs.evaluate_every) == (True, 100)
+    assert [theirs.test_size(task) for task in theirs.tasks] == [1319, 5000]
+    setting = Setting(task="math")
+    unit = Unit("a question", 3)
+    assert theirs.seconds(setting) > ours.seconds(setting)
+    assert digest(theirs, setting, unit) != digest(ours, setting, unit)
+
+
+def test_hard_questions_have_more_seeds_and_only_their_runs_are_other_ones(tmp_path: Path) -> None:
+    """Catches seeds that a run has and its digest does not."""
+    few, many = (dataclasses.replace(tiers.TINY, hard_seeds=number) for number in (0, 32))
+    unit = Unit("a question", 3)
+    for p0, seeds in (("0.25", 8), ("0.01", 32)):
+        setting = Setting(p0=p0)
+        assert many.seeds_of(setting) == seeds
+        assert (digest(few, setting, unit) == digest(many, setting, unit)) == (p0 == "0.25")
+
+
+def test_the_effective_number_of_correct_arms_is_that_of_every_arm_written_out() -> None:
+    """Rows of 3, 1 and 10^300 arms against a sum over arms, and against equal shares. Catches wrong arms that are
+    counted, a multiplicity left out, and counts beyond a float's range."""
+
+    def found(logit: list[float], arms: list[float], kind: list[int]) -> float:
+        rows = SimpleNamespace(log_multiplicity=np.log([arms]), class_index=np.array([kind]))
+        return float(effective_correct(SimpleNamespace(statistic={"logit": np.array([logit])}, rows=rows))[0])
+
+    shares = np.exp([0.5] * 3 + [2.0])
+    assert found([0.5, 2.0, 9.0], [3, 1, 5], [0, 0, 1]) == pytest.approx(shares.sum() ** 2 / (shares**2).sum())
+    assert found([-3.0, 0.0], [1e300, 7], [0, 1]) == pytest.approx(1e300)
+
+
 def test_only_takes_a_claim_with_all_its_halves() -> None:
-    assert [claim.id for claim in reproduce.planned("tiny", only=["A3"]).claims] == ["A3 stability", "A3 test"]
+    assert [claim.id for claim in reproduce.planned("tiny", only=["A3"]).claims] == [
+        "A3 below half",
+        "A3 collapse",
+        "A3 spread",
+        "A3 stability",
+        "A3 test",
+    ]
 
 
 def test_a_table_runs_as_its_setting_says(tmp_path: Path) -> None:
@@ -84,6 +139,44 @@ def test_a_result_is_void_once_its_claim_is_changed() -> None:
     assert reproduce.void(record) == [record["claims"][0]["id"]]
 
 
+def test_a_result_is_void_once_a_condition_of_its_experiments_is_changed() -> None:
+    """Catches a digest of the claim's own text alone, and one that a claim's measures at second hand do not enter."""
+    claim = claims()["A4"]
+    (experiment,) = claim.experiments
+    other = dataclasses.replace(experiment, conditions={**experiment.conditions, "raw, 16": {"rollouts": 17}})
+    same = dataclasses.replace(experiment, question="Put otherwise?")
+    here = [Path(claims_module.__file__).parent / "a4_test.py"]
+    assert digest_of(here, [experiment]) == digests()["A4"] == digest_of(here, [same])
+    assert digest_of(here, [other]) != digests()["A4"]
+    third = {path.name for path in claims_module._taken(here[0].with_name("a8_rollouts.py"))}
+    assert third == {"a8_bottlenecks.py", "a7_base_model.py"}
+
+
+def test_the_findings_are_those_of_the_committed_claims() -> None:
+    """Catches a number of the page that the table no longer has."""
+    held = read_json(DOCS / "claims.json")["tiers"]
+    assert findings.page(held, findings.TEXT.read_text()) == (DOCS / "findings.md").read_text()
+
+
+def test_a_finding_takes_its_number_by_name_and_one_that_is_not_there_is_refused() -> None:
+    record = {
+        "tier": "simulation",
+        "claims": [{"id": "X", "verdict": "mixed", "strata": {"all": {"effect": 0.5, "interval": [0.25, None]}}}],
+    }
+    made = findings.page([record], "It is [[simulation: X: all]], [[simulation: X]].\n")
+    assert made.startswith("It is 0.500 [0.250, –], *mixed*.\n")
+    assert "mixed at tier simulation: X." in made
+    for name in ("simulation: Y", "tiny: X: all", "simulation: X: none", "X"):
+        with pytest.raises(InputError, match=r"which claims\.json has not"):
+            findings.page([record], f"[[{name}]]")
+
+
+def test_a_claim_of_one_stratum_keeps_the_words_of_its_effect() -> None:
+    """Catches the number of the only stratum in the place of what it is a number of."""
+    held = {claim["id"]: claim for record in read_json(DOCS / "claims.json")["tiers"] for claim in record["claims"]}
+    assert held["D1 drift"]["effect"] == claims()["D1 drift"].effect
+
+
 def test_the_committed_table_is_that_of_its_data_and_of_todays_claims() -> None:
     """Catches a page changed by hand, and a claim changed after it was judged."""
     held = read_json(DOCS / "claims.json")["tiers"]
@@ -108,6 +201,7 @@ def test_an_embedded_model_from_its_scan_to_a_verdict(tmp_path: Path) -> None:
         fresh=64,
         test_questions=20,
         evaluate_every=5,
+        train_once=True,
     )
     whole = reproduce.planned("tiny", only=["A1"], quick=True)
     work = dataclasses.replace(whole, tier=tier, whole=True)
@@ -116,4 +210,9 @@ def test_an_embedded_model_from_its_scan_to_a_verdict(tmp_path: Path) -> None:
     assert first == again
     assert [claim["id"] for claim in first["claims"]] == ["A1 test", "A1 training"]
     assert not list((tmp_path / "out").rglob("checkpoints"))
+    outcome = Outcome.read(next((tmp_path / "out").rglob("outcome.npz")))
+    assert outcome.right is not None
+    np.testing.assert_allclose(outcome.right.mean(axis=1), outcome.final_test())
+    assert outcome.train_once is not None
+    assert set(np.unique(outcome.train_once)) <= {0.0, 1.0}  # of one question, a coin
     assert (tmp_path / "out" / "claims.md").exists()

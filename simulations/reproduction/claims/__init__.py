@@ -27,10 +27,22 @@ def claims() -> dict[str, Claim]:
 
 
 def digests() -> dict[str, str]:
-    """id -> digest of the claim's file, and of the claims' files that it imports a measure of."""
+    """id -> digest of all that a claim's verdict rests on: its file, the claims' files that it takes a measure of, and
+    theirs, and its experiments."""
     found = {}
     for path in sorted(HERE.glob("[!_]*.py")):
-        taken = re.findall(rf"^from {re.escape(__name__)}\.(\w+) import", path.read_text(), re.MULTILINE)
-        files = [path, *(HERE / f"{name}.py" for name in sorted(taken))]
-        found[importlib.import_module(f"{__name__}.{path.stem}").CLAIM.id] = digest_of(*files)
+        claim = importlib.import_module(f"{__name__}.{path.stem}").CLAIM
+        found[claim.id] = digest_of([path, *sorted(_taken(path) - {path})], claim.experiments)
+    return found
+
+
+def _taken(path: Path) -> set[Path]:
+    """The claims' files that one takes something of, at any number of removes."""
+    found: set[Path] = set()
+    left = [path]
+    while left:
+        names = re.findall(rf"^from {re.escape(__name__)}\.(\w+) import", left.pop().read_text(), re.MULTILINE)
+        new = {HERE / f"{name}.py" for name in names} - found
+        found |= new
+        left += new
     return found

@@ -1,7 +1,6 @@
 """Predictable GRPO (arXiv 2606.30789): the mean path does not depend on the group size. Here G p is large."""
 
-from bandit_rft.experiments import Claim
-from simulations.reproduction.claims.d2_small_groups import rounds_to_half
+from bandit_rft.experiments import Claim, Outcome
 from simulations.reproduction.experiments import group_sizes
 
 CLAIM = Claim(
@@ -10,7 +9,7 @@ CLAIM = Claim(
     source="Predictable GRPO, arXiv 2606.30789",
     experiments=(group_sizes,),
     effect="log2 of the rounds to Pass@1 = .5, G = 16 less G = 64",
-    measure=lambda results: results.apart(group_sizes, "p0 = .25, G = 16", "p0 = .25, G = 64", rounds_to_half),
+    measure=lambda results: results.apart(group_sizes, "p0 = .25, G = 16", "p0 = .25, G = 64", Outcome.rounds_to_half),
     direction="within",
     margin=0.2,
     tiers=("simulation",),

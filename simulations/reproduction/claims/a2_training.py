@@ -1,0 +1,34 @@
+"""A2 on training: how soon one half is right differs from seed to seed, as the exact law of single runs says.
+
+The test was fixed when its runs had been made for A1 already, and before this measure of them was looked at.
+"""
+
+import numpy as np
+
+from bandit_rft.experiments import Claim, Effect, Outcome, Results, mean_effect
+from simulations.reproduction.experiments import minimalist
+
+BLOCKS = 16  # of seeds, each with a spread of its own: the units
+
+
+def measure(results: Results) -> dict[str, Effect]:
+    """Standard deviation over a block's seeds."""
+    found = {}
+    for label, stratum in results.strata(minimalist).items():
+        for outcome in results.outcomes(minimalist, "minimalist", stratum).values():
+            blocks = np.array_split(Outcome.rounds_to_half(outcome), BLOCKS)
+            found[label] = mean_effect([block.std(ddof=1) for block in blocks])
+    return found
+
+
+CLAIM = Claim(
+    id="A2 training",
+    statement="Training under the minimalist configuration is random: seeds differ in how soon half is right.",
+    source="arXiv 2601.14599",
+    experiments=(minimalist,),
+    effect="standard deviation over seeds of log2 of the rounds to Pass@1 = .5",
+    measure=measure,
+    direction="above",
+    threshold=0.1,
+    tiers=("simulation",),
+)

@@ -41,7 +41,7 @@ from bandit_rft.theory.bounds import (
 )
 from bandit_rft.theory.catalogue import Entry, catalogue, describe
 from bandit_rft.theory.compared import times_to
-from bandit_rft.theory.forests import forest
+from bandit_rft.theory.forests import ForestSample, forest
 from bandit_rft.theory.many_arms import (
     ManyArmedExponents,
     ReservoirExponents,
@@ -159,6 +159,7 @@ __all__ = [
     "explore_then_commit_bound",
     "explore_then_commit_regret",
     "explore_until_success",
+    "ForestSample",
     "forest",
     "fresh_arm_sweep",
     "gradient_norm",

@@ -382,50 +382,39 @@ def test_a_step_over_kappa_is_for_finetune_alone(model: LanguageModel) -> None:
         bandit_rft.run(PromptArms(model, "2+2=?", has("7")), learner, 1)
 
 
-def _several(out: Path, rounds: int, seeds: int, responses: int) -> Run:
+@pytest.mark.slow
+def test_several_questions_learn_as_their_trees_say(tmp_path: Path) -> None:
+    """Two of three questions a round, groups of four. Catches a law of one question that is taken for theirs, a kernel
+    between questions that is missing, a step that is counted per question, and trees that the folder does not give
+    back.
+
+    The mean of 16 seeds' last ten rounds is within .1 of the law: the measurement's own error is some .04, that of the
+    mean .015, a false alarm in a hundred of other keys; this one is fixed.
+    """
     embedded = load_model("tiny-llama")
-    arms = QuestionArms(embedded, [datasets.load("tiny-addition", "train").example(place) for place in (3, 7, 8)])
+    arms = QuestionArms(embedded, [datasets.load("tiny-addition", "train").example(place) for place in (0, 7, 8)])
     learner = FineTune(
         embedded,
         signal="rloo",
         rollouts=4,
         prompts=2,
         optimizer="sgd",
-        learning_rate=0.004,
+        learning_rate=0.003,
         kl_coefficient=0.0,
         gradient_clip=None,
-        max_tokens=16,
+        max_tokens=32,
     )
-    return finetune(arms, learner, rounds=rounds, seeds=seeds, measure=responses, shown=False, out=out)
-
-
-def test_several_questions_have_a_law_from_their_trees(tmp_path: Path) -> None:
-    """Two of three questions a round, groups of four. Catches a law of one question that is taken for theirs, and trees
-    that the folder does not give back.
-    """
-    run = _several(tmp_path / "run", 3, 2, 32)
+    run = finetune(arms, learner, rounds=50, seeds=16, measure=128, shown=False, out=tmp_path / "run")
     law = run.predict()
     assert law.prediction is not None, law.reason
     assert law.prediction.name == "tree_rounds"
     assert "2 of 3 questions a round" in law.sentence()
     assert law.band is not None
+    late, first = run.history.rewards[:, 40:].mean(), run.history.rewards[:, :5].mean()
+    assert late > first + 0.1
+    assert abs(late - law.prediction.value[40:50].mean()) < 0.1
     again = law_of(read_history(tmp_path / "run"))
     assert again.prediction is not None
     np.testing.assert_array_equal(again.prediction.value, law.prediction.value)
     assert main(["predict", str(tmp_path / "run")]) == 0
     assert run.report().is_file()
-
-
-@pytest.mark.slow
-def test_several_questions_learn_as_their_trees_say(tmp_path: Path) -> None:
-    """Catches a kernel between questions that is missing, and a step that is counted per question.
-
-    The mean of 16 seeds' last twenty rounds is within .08 of the law: the measurement's own error is some .03, that of
-    the mean .015, a false alarm in a hundred of other keys; this one is fixed.
-    """
-    run = _several(tmp_path / "run", 60, 16, 128)
-    law = run.predict()
-    assert law.prediction is not None, law.reason
-    late, first = run.history.rewards[:, 40:].mean(), run.history.rewards[:, :5].mean()
-    assert late > first + 0.1
-    assert abs(late - law.prediction.value[40:60].mean()) < 0.08

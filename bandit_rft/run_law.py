@@ -167,10 +167,11 @@ class RunLaw:
             instead = f" Instead: {self.fallback.sentence()}" if self.fallback else ""
             return f"No law applies: {self.reason}{instead}"
         if self.by_tree and self.tree is not None:
-            drawn = 1 if self._arguments["questions"] else 0  # the forest's first decision draws the question
+            # A forest's first decision draws the question.
+            decisions = self.tree.decisions - (1 if self._arguments["questions"] else 0)
             return (
                 f"{self.prediction.why} p0 = {self.p0:.4f} by the tree ({self.successes} of {self.responses} "
-                f"responses before the run), kappa = {self.tree.kappa:.4g} at the start, {self.tree.decisions - drawn:.1f} "
+                f"responses before the run), kappa = {self.tree.kappa:.4g} at the start, {decisions:.1f} "
                 f"decisions in a correct response, step size {self.step_size:.4g}."
             )
         error = f" ± {self.kappa_standard_error:.2g}" if math.isfinite(self.kappa_standard_error) else ""

@@ -206,7 +206,9 @@ class FineTuneConfig:
     evaluation_batch: int = _evaluation(
         32, "responses generated together in evaluations, to limit memory; no draw changes", type=count
     )
-    measure: bool = _evaluation(False, "measure p0 and kappa before the run, for the theory's overlay; up to 16 questions")
+    measure: bool = _evaluation(
+        False, "measure p0 and kappa before the run, for the theory's overlay; up to 16 questions"
+    )
     measure_rollouts: int = _evaluation(64, "responses behind that measurement", type=count)
     measure_tree: bool | None = _evaluation(
         None,

@@ -90,7 +90,9 @@ class MeasureConfig(_Questions):
         if len(set(self.places)) < len(self.places):
             raise InputError(f"--index names a question twice in {self.index}: name each once.")
         if len(self.places) > 1 and not self.tree and not self.scan:
-            raise InputError("kappa is that of one question: add --tree for the law of several, or --scan for their p0.")
+            raise InputError(
+                "kappa is that of one question: add --tree for the law of several, or --scan for their p0."
+            )
 
     @property
     def places(self) -> tuple[int, ...]:

@@ -181,9 +181,7 @@ def _tree(
     return replace(found, why=why, flags=(*found.flags, *flags))
 
 
-def _forest(
-    summary: Summary, step_size: float, rounds: int, signal: str, rollouts: int, **settings: Any
-) -> Prediction:
+def _forest(summary: Summary, step_size: float, rounds: int, signal: str, rollouts: int, **settings: Any) -> Prediction:
     """The law of several questions, which is that of their trees: p0 and κ of a mean over questions have none."""
     tree, questions = summary.tree, settings["questions"]
     if tree is None:

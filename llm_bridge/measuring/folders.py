@@ -33,8 +33,8 @@ from llm_bridge.bandits.response_arms import Question
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.measuring.measure import measure
 from llm_bridge.measuring.pinned_prompts import keep_prompts
-from llm_bridge.measuring.several import measure_several
 from llm_bridge.measuring.scan import FIELDS, Row, as_csv, as_markdown, scan
+from llm_bridge.measuring.several import measure_several
 
 RESULT = "measurement.json"
 _RESAMPLES = 100  # behind the standard errors of a tree's numbers

@@ -98,7 +98,9 @@ def measure(config: MeasureConfig, out: str | Path | None = None, wanted: float 
     if not config.scan:
         check_count(len(config.places), "--index")
     data = training_data(config, datasets.once(config.verifier))
-    chosen = data.usable(places_of(config.indices, len(data))) if config.scan else [data.example(at) for at in config.places]
+    chosen = (
+        data.usable(places_of(config.indices, len(data))) if config.scan else [data.example(at) for at in config.places]
+    )
     for example in chosen:  # what is wrong with a verifier is said before the model is loaded
         verifier_of(config.verifier, example)
     defaults = {entry.name: entry.default for entry in dataclasses.fields(MeasureConfig)}

@@ -20,7 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft.errors import InputError
 from bandit_rft.theory import ForestSample, ResponseTree
 from bandit_rft.theory.response_tree import Branch, TreeSample, grow
 from llm_bridge.bandits.text_rewards import Verifier

@@ -411,9 +411,7 @@ def _resolved(
         with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0", shown=shown) as line:
             how["progress"] = line
             if len(questions) > 1:
-                resolved["measurement"], sample = measure_several(
-                    learner.model, questions, standard_error=False, **how
-                )
+                resolved["measurement"], sample = measure_several(learner.model, questions, standard_error=False, **how)
             else:
                 tree, error = _with_tree(measuring, learner), measuring.standard_error
                 found = measure_kappa(learner.model, *questions[0], tree=tree, standard_error=error, **how)

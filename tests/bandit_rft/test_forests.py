@@ -113,7 +113,9 @@ def test_rounds_of_different_questions_with_groups_follow_the_law_by_rounds() ->
             arm = (draw.random((seeds, rollouts, 1)) > own.cumsum(axis=1)[:, None]).sum(axis=2).clip(0, 3)
             reward = RIGHT[which[:, None], arm]
             spread = reward.std(axis=1, ddof=1, keepdims=True)
-            signal = np.where(spread > 0, (reward - reward.mean(axis=1, keepdims=True)) / np.where(spread, spread, 1), 0)
+            signal = np.where(
+                spread > 0, (reward - reward.mean(axis=1, keepdims=True)) / np.where(spread, spread, 1), 0
+            )
             score = FEATURES[which[:, None], arm] - np.einsum("sa,saw->sw", own, FEATURES[which])[:, None]
             move += (signal[..., None] * score).sum(axis=1) / (2 * rollouts)
         weights = weights + STEP * move

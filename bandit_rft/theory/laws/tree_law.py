@@ -288,7 +288,7 @@ class TreeRoundsLaw:
         rounds: int,
         between: _Between,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(p before each round [R, T], logits [R, E] after them, mean rewards [R, T]); `between` is what rounds hand on."""
+        """(p before each round [R, T], logits [R, E] after them, mean rewards [R, T]); `between` is handed on."""
         runs, tree, late = logits.shape[0], self.tree, between.late
         value, rewarded = np.empty((2, runs, rounds))
         for t in range(rounds):

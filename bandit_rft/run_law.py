@@ -22,6 +22,8 @@ from scipy.optimize import fminbound
 from bandit_rft import theory
 from bandit_rft.errors import InputError, NoLawError
 from bandit_rft.history import History
+from bandit_rft.theory.compared import mean_curve_time
+from bandit_rft.theory.forests import ForestSample, sample_of
 from bandit_rft.theory.half_time import HalfTime, half_time
 from bandit_rft.theory.laws.jump_law import JumpLaw
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw, TreeRoundsLaw
@@ -82,7 +84,7 @@ class RunLaw:
     fitted_on: int = 0
     fallback: RunLaw | None = None
     tree: theory.ResponseTree | None = None
-    sample: TreeSample | None = None
+    sample: TreeSample | ForestSample | None = None
     _arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
@@ -128,6 +130,9 @@ class RunLaw:
         """
         if self.prediction is None or self._summary().p0 >= level:
             return {}
+        if self._arguments["questions"]:  # p0 and kappa of a mean over questions have no law
+            law: Any = self.prediction.law
+            return {"tree": mean_curve_time(law, level)}
         if self._arguments["optimizer"] != "sgd" or self._arguments["epochs"] != 1:
             return {}
         settings = {name: self._arguments[name] for name in ("signal", "rollouts", "ddof", "eps")}
@@ -162,9 +167,11 @@ class RunLaw:
             instead = f" Instead: {self.fallback.sentence()}" if self.fallback else ""
             return f"No law applies: {self.reason}{instead}"
         if self.by_tree and self.tree is not None:
+            # A forest's first decision draws the question.
+            decisions = self.tree.decisions - (1 if self._arguments["questions"] else 0)
             return (
                 f"{self.prediction.why} p0 = {self.p0:.4f} by the tree ({self.successes} of {self.responses} "
-                f"responses before the run), kappa = {self.tree.kappa:.4g} at the start, {self.tree.decisions:.1f} "
+                f"responses before the run), kappa = {self.tree.kappa:.4g} at the start, {decisions:.1f} "
                 f"decisions in a correct response, step size {self.step_size:.4g}."
             )
         error = f" ± {self.kappa_standard_error:.2g}" if math.isfinite(self.kappa_standard_error) else ""
@@ -185,6 +192,8 @@ def law_of(history: History) -> RunLaw:
     try:
         sample, tree = _tree(history)
         refuse(config, tree)
+        if _several(config) and not isinstance(sample, ForestSample):
+            raise NoLawError("The tree that was measured is of one question, and the run has several: measure anew.")
         successes, responses = _start(measured, history.evaluations)
         step_size = _step_size(config)
         if not measured:
@@ -201,7 +210,8 @@ def law_of(history: History) -> RunLaw:
         error = measured.get("kappa_standard_error")
         error = math.nan if error is None else float(error)
         found = _predicted(config, successes, responses, float(kappa), error, step_size, tree=tree)
-        return dataclasses.replace(found, sample=sample)
+        never = _never_right(sample) if isinstance(sample, ForestSample) else ()
+        return dataclasses.replace(found, sample=sample, caveats=(*found.caveats, *never))
     except InputError as refused:
         return RunLaw(reason=str(refused))
 
@@ -233,6 +243,7 @@ def _predicted(
             "epochs": config["epochs"],
             "signal": config["signal"],
             "rollouts": config["rollouts"],
+            "questions": int(config.get("prompts_per_round") or 1) if _several(config) else 0,
             **{name: config.get(name, value) for name, value in GRPO.items()},
         },
     )
@@ -255,12 +266,12 @@ def _fitted(history: History, successes: int, responses: int, step_size: float) 
 _UNKNOWN = theory.Prediction(name="", value=np.zeros(1), regret=np.zeros(1))
 
 
-def _tree(history: History) -> tuple[TreeSample, theory.ResponseTree] | tuple[None, None]:
+def _tree(history: History) -> tuple[TreeSample | ForestSample, theory.ResponseTree] | tuple[None, None]:
     """The responses measured before the run and their tree; None where there are none, or no decision in it."""
     if history.tree is None:
         return None, None
     try:
-        sample = TreeSample.from_arrays(history.tree)
+        sample = sample_of(history.tree)
         return sample, sample.tree()
     except InputError:
         return None, None
@@ -268,8 +279,11 @@ def _tree(history: History) -> tuple[TreeSample, theory.ResponseTree] | tuple[No
 
 def refuse(config: Mapping[str, Any], tree: theory.ResponseTree | None = None) -> None:
     """Raises NoLawError where the run's update is none that a law of a single prompt describes."""
-    if config.get("indices") or isinstance(config["index"], list):
-        raise NoLawError("The run draws from several questions, and the laws are of one: run with one --index.")
+    if _several(config) and tree is None:
+        raise NoLawError(
+            "The run draws from several questions, whose law is that of the trees of their responses: run with "
+            "--measure, or with one --index."
+        )
     for name, plain in PLAIN.items():
         if config.get(name, plain) != plain:
             raise NoLawError(
@@ -292,6 +306,16 @@ def refuse(config: Mapping[str, Any], tree: theory.ResponseTree | None = None) -
             f"The run's loss is averaged as {config['aggregation']}, and kappa is that of whole responses: run with "
             "--aggregation seq-mean-token-sum."
         )
+
+
+def _several(config: Mapping[str, Any]) -> bool:
+    return bool(config.get("indices")) or isinstance(config["index"], list)
+
+
+def _never_right(sample: ForestSample) -> tuple[str, ...]:
+    count = sum(not any(one.rewards) for one in sample.samples)
+    of = len(sample.samples)
+    return (f"no response to {count} of the {of} questions was right, and the law lets them stay so",) if count else ()
 
 
 def _measurement(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,12 +12,13 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 from bandit_rft.runs.files import write_atomically
+from bandit_rft.theory.forests import ForestSample
 from bandit_rft.theory.response_tree import TreeSample
 
 TREE = "tree.npz"
 
 
-def write_tree(folder: Path, sample: TreeSample) -> dict[str, str]:
+def write_tree(folder: Path, sample: TreeSample | ForestSample) -> dict[str, str]:
     """Write the sample; returns what config.json keeps of it: the file's name and SHA-256."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **sample.arrays())  # pyright: ignore[reportArgumentType]

@@ -206,7 +206,9 @@ class FineTuneConfig:
     evaluation_batch: int = _evaluation(
         32, "responses generated together in evaluations, to limit memory; no draw changes", type=count
     )
-    measure: bool = _evaluation(False, "measure p0 and kappa before the run, for the theory's overlay")
+    measure: bool = _evaluation(
+        False, "measure p0 and kappa before the run, for the theory's overlay; up to 16 questions"
+    )
     measure_rollouts: int = _evaluation(64, "responses behind that measurement", type=count)
     measure_tree: bool | None = _evaluation(
         None,
@@ -255,8 +257,10 @@ class FineTuneConfig:
                 f"--prompts-per-round is {self.prompts_per_round} and there are {len(self.places)} training questions: "
                 "name more with --indices, or draw fewer."
             )
-        if self.measures and len(self.places) > 1:
-            raise InputError("p0 and kappa are those of one question: leave out --measure, or name one with --index.")
+        if self.step_over_kappa is not None and len(self.places) > 1:
+            raise InputError("kappa is that of one question: leave out --step-over-kappa, or name one with --index.")
+        if self.measures and self.measure_tree is False and len(self.places) > 1:
+            raise InputError("Several questions have a law on their trees alone: leave out --measure-tree no.")
         group = self.rollouts + self.baseline_rollouts
         signals.check_own_k(self.signal_k, self.signal, group, "--signal-k")
         signals.check_window(self.window, self.signal, self.rollouts, self.baseline_rollouts, _SPELT)

@@ -69,7 +69,9 @@ class MeasureConfig(_Questions):
         InputError: values that do not go together.
     """
 
-    index: int = _same("index", help="the question's place in its split, from 0", type=whole)
+    index: int | tuple[int, ...] = _same(
+        "index", help="the question's place in its split, from 0; with --tree several: 3,7,11"
+    )
     rollouts: int = _same("measure_rollouts", help="responses behind p0 and kappa", group="sampling")
     error: bool = _same("measure_error", group="sampling")
     tree: bool = option(False, "also the tree of those responses' decisions, for the law of a run", group="sampling")
@@ -85,6 +87,17 @@ class MeasureConfig(_Questions):
     def __post_init__(self) -> None:
         if not 0.0 < self.confidence < 1.0:
             raise InputError(f"--confidence is {self.confidence}: give a number between 0 and 1, such as 0.95.")
+        if len(set(self.places)) < len(self.places):
+            raise InputError(f"--index names a question twice in {self.index}: name each once.")
+        if len(self.places) > 1 and not self.tree and not self.scan:
+            raise InputError(
+                "kappa is that of one question: add --tree for the law of several, or --scan for their p0."
+            )
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The measured questions' places in their split."""
+        return (self.index,) if isinstance(self.index, int) else self.index
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, complete."""

@@ -41,7 +41,7 @@ from bandit_rft.theory.bounds import (
 )
 from bandit_rft.theory.catalogue import Entry, catalogue, describe
 from bandit_rft.theory.compared import times_to
-from bandit_rft.theory.forests import forest
+from bandit_rft.theory.forests import ForestSample, forest
 from bandit_rft.theory.many_arms import (
     ManyArmedExponents,
     ReservoirExponents,
@@ -127,6 +127,7 @@ __all__ = [
     "ContextsPrediction",
     "Curves",
     "Entry",
+    "ForestSample",
     "Law",
     "ManyArmedExponents",
     "Prediction",

@@ -13,6 +13,7 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.theory.compared import mean_curve_time
+from bandit_rft.theory.forests import ForestSample
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw, TreeRoundsLaw
 from bandit_rft.theory.response_tree import TreeSample
 
@@ -60,7 +61,7 @@ class HalfTime:
 
 
 def half_time(
-    law: TreeJumpLaw | TreeRoundsLaw, sample: TreeSample, *, level: float = 0.5, coverage: float = 0.8
+    law: TreeJumpLaw | TreeRoundsLaw, sample: TreeSample | ForestSample, *, level: float = 0.5, coverage: float = 0.8
 ) -> HalfTime | None:
     """The law's time to the level with both its uncertainties.
 
@@ -96,7 +97,9 @@ def half_time(
     )
 
 
-def _resampled(law: TreeJumpLaw | TreeRoundsLaw, sample: TreeSample, level: float, followed: int) -> list[float]:
+def _resampled(
+    law: TreeJumpLaw | TreeRoundsLaw, sample: TreeSample | ForestSample, level: float, followed: int
+) -> list[float]:
     """The times of trees of as many responses, drawn from these with replacement."""
     generator = np.random.default_rng(0)
     found = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,7 @@ def predict(
     adam: tuple[float, float, float] = (0.9, 0.999, 1e-8),
     kl_coefficient: float = 0.0,
     epochs: int = 1,
+    questions: int = 0,
 ) -> Prediction:
     """The prediction of the law that applies, chosen by the summary alone: it cannot tell a table from a model.
 
@@ -53,6 +55,8 @@ def predict(
         ddof, eps: GRPO's.
         adam: β1, β2 and ε of Adam. kl_coefficient: β of a KL term to the start. epochs: steps on each round's
             responses, without clipping. Only the law of the tree knows of these; a table is a tree of one decision.
+        questions: B, of which each round takes so many, G rollouts each, where the summary's tree is a forest
+            (`theory.forest`); 0: one question.
 
     Returns:
         The prediction; its `why` says which law was chosen and for what reason, its `flags` what is only approximate.
@@ -73,10 +77,26 @@ def predict(
         raise InputError(f"Signal {arguments.shown(signal)} is unknown: choose one of {', '.join(SIGNALS)}.")
     if optimizer not in OPTIMIZERS:
         raise InputError(f"optimizer is {optimizer!r}: choose one of {', '.join(OPTIMIZERS)}.")
+    questions = arguments.whole("questions", questions, 0)
     _refuse(summary)
     epochs = arguments.whole("epochs", epochs)
     if summary.table and (optimizer == "adam" or epochs > 1 or not _alike(summary)):
         return _table(summary, step_size, rounds, signal, rollouts, ddof, eps, optimizer, adam, kl_coefficient, epochs)
+    if questions:
+        return _forest(
+            summary,
+            step_size,
+            rounds,
+            signal,
+            rollouts,
+            questions=questions,
+            ddof=ddof,
+            eps=eps,
+            optimizer=optimizer,
+            adam=adam,
+            kl_coefficient=kl_coefficient,
+            epochs=epochs,
+        )
     why_not = ""
     if summary.tree is not None and not summary.table:
         try:
@@ -158,6 +178,26 @@ def _tree(
         why += "their kernel."
         if optimizer == "adam":
             flags += ("Adam's step is summed over weights drawn at random, and over linearised log-probabilities",)
+    return replace(found, why=why, flags=(*found.flags, *flags))
+
+
+def _forest(summary: Summary, step_size: float, rounds: int, signal: str, rollouts: int, **settings: Any) -> Prediction:
+    """The law of several questions, which is that of their trees: p0 and κ of a mean over questions have none."""
+    tree, questions = summary.tree, settings["questions"]
+    if tree is None:
+        raise NoLawError(
+            "Several questions have a law here on the trees of their responses alone, which were not measured: measure "
+            "them, or take one question."
+        )
+    tree.refuse()
+    found = tree_rounds(tree, step_size, rounds, signal, rollouts, **settings)
+    flags = (f"the decisions are those of {tree.responses} responses, and their kernel is that of the start",)
+    if settings["optimizer"] == "adam":
+        flags += ("Adam's step is summed over weights drawn at random, and over linearised log-probabilities",)
+    why = (
+        f"tree_rounds: {questions} of {int((tree.node == 0).sum())} questions a round, {rollouts} rollouts each of the "
+        f"{signal} signal under {settings['optimizer']}; the decisions of {tree.responses} responses with their kernel."
+    )
     return replace(found, why=why, flags=(*found.flags, *flags))
 
 

@@ -163,6 +163,11 @@ class ResponseTree:
         return found
 
     @functools.cached_property
+    def root_of_leaf(self) -> np.ndarray:
+        """int [L], the edge of the root that the path to the leaf takes."""
+        return self.paths[:, self.node == 0].argmax(axis=1)
+
+    @functools.cached_property
     def visits(self) -> np.ndarray:
         """float64 [L, E], 1 where the path to the leaf meets the edge's decision, whether it takes the edge or not."""
         met = np.add.reduceat(self.paths, self._starts, axis=1)

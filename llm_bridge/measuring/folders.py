@@ -26,6 +26,7 @@ from bandit_rft.runs import (
 )
 from bandit_rft.runs.progress import ProgressLine
 from bandit_rft.runs.trees import write_tree
+from bandit_rft.theory import ForestSample
 from bandit_rft.theory.response_tree import TreeSample
 from llm_bridge.bandits.question_arms import verifier_of
 from llm_bridge.bandits.response_arms import Question
@@ -33,6 +34,7 @@ from llm_bridge.language_model import LanguageModel
 from llm_bridge.measuring.measure import measure
 from llm_bridge.measuring.pinned_prompts import keep_prompts
 from llm_bridge.measuring.scan import FIELDS, Row, as_csv, as_markdown, scan
+from llm_bridge.measuring.several import measure_several
 
 RESULT = "measurement.json"
 _RESAMPLES = 100  # behind the standard errors of a tree's numbers
@@ -64,18 +66,19 @@ def measurement_of(folder: RunFolder) -> dict[str, Any] | None:
 def measure_into(
     folder: RunFolder,
     model: LanguageModel,
-    question: Question,
+    questions: Sequence[Question],
     *,
     key: int,
     verifier: str | None,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Measure p0 and kappa of one question and write measurement.json; returns its record.
+    """Measure p0 and kappa of one question, or of several with their trees, and write measurement.json; returns its
+    record.
 
     Args:
         folder: the run folder, claimed.
         model: whose policy is measured.
-        question: with its prompt and its answer.
+        questions: each with its prompt and its answer.
         key: a whole number. A fine-tuning run of the same key gets the same numbers from its own measurement.
         verifier: for all questions; None: each question's own.
         settings: as `measure` takes them.
@@ -83,24 +86,23 @@ def measure_into(
     Raises:
         InputError: as `measure`; or the folder began with other prompts.
     """
-    keep_prompts(folder, model, [model.encode(question.prompt)])
+    keep_prompts(folder, model, [model.encode(question.prompt) for question in questions])
+    asked = [(question.prompt, verifier_of(verifier, question)) for question in questions]
+    settings["key"] = jax.random.fold_in(as_key(key, "--key"), Purpose.MEASUREMENT)
     with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0") as line:
-        measurement = measure(
-            model,
-            question.prompt,
-            verifier_of(verifier, question),
-            key=jax.random.fold_in(as_key(key, "--key"), Purpose.MEASUREMENT),
-            progress=line,
-            **settings,
-        )
-    record = measurement.to_json()
-    if measurement.tree is not None:
-        record["tree"] = write_tree(folder.path, measurement.tree.sample) | _about(measurement.tree.sample)
+        if len(asked) > 1:
+            several = {name: value for name, value in settings.items() if name != "tree"} | {"standard_error": False}
+            record, sample = measure_several(model, asked, progress=line, **several)
+        else:
+            measurement = measure(model, *asked[0], progress=line, **settings)
+            record, sample = measurement.to_json(), None if measurement.tree is None else measurement.tree.sample
+    if sample is not None:
+        record["tree"] = write_tree(folder.path, sample) | _about(sample)
     write_atomically(folder.path / RESULT, to_json(record))
     return read_json(folder.path / RESULT)
 
 
-def _about(sample: TreeSample) -> dict[str, Any]:
+def _about(sample: TreeSample | ForestSample) -> dict[str, Any]:
     """The tree's numbers, each with the standard error of a bootstrap over the responses."""
     try:
         tree = sample.tree()

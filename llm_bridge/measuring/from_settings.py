@@ -24,6 +24,7 @@ from llm_bridge.measuring import evaluate as evaluation
 from llm_bridge.measuring import folders
 from llm_bridge.measuring import scan as scanning
 from llm_bridge.measuring.pinned_prompts import prompt_date
+from llm_bridge.measuring.several import check_count
 
 
 def evaluate(config: EvaluateConfig, out: str | Path | None = None) -> None:
@@ -94,12 +95,16 @@ def measure(config: MeasureConfig, out: str | Path | None = None, wanted: float 
     Raises:
         InputError: whatever is wrong with model, data, verifier or folder.
     """
+    if not config.scan:
+        check_count(len(config.places), "--index")
     data = training_data(config, datasets.once(config.verifier))
-    chosen = data.usable(places_of(config.indices, len(data))) if config.scan else [data.example(config.index)]
+    chosen = (
+        data.usable(places_of(config.indices, len(data))) if config.scan else [data.example(at) for at in config.places]
+    )
     for example in chosen:  # what is wrong with a verifier is said before the model is loaded
         verifier_of(config.verifier, example)
     defaults = {entry.name: entry.default for entry in dataclasses.fields(MeasureConfig)}
-    what = "scan" if config.scan else str(config.index)
+    what = "scan" if config.scan else "_".join(map(str, config.places))
     out = Path(out or run_name("measure", config.model, config.data, what, config.to_json()))
     before = verifiers.counts()
 
@@ -119,7 +124,7 @@ def measure(config: MeasureConfig, out: str | Path | None = None, wanted: float 
         if config.scan:
             _scan(config, data, chosen, folder, wanted, model)
         else:
-            _measure(config, chosen[0], folder, model)
+            _measure(config, chosen, folder, model)
         counted = verifiers.counts().since(before)
         folder.amend_manifest(finished=now(), verifier_counts=dataclasses.asdict(counted))
         if counted.said():
@@ -127,13 +132,15 @@ def measure(config: MeasureConfig, out: str | Path | None = None, wanted: float 
         print(f"Run folder: {folder.path}")
 
 
-def _measure(config: MeasureConfig, example: Example, folder: RunFolder, model: Callable[[], LanguageModel]) -> None:
+def _measure(
+    config: MeasureConfig, examples: list[Example], folder: RunFolder, model: Callable[[], LanguageModel]
+) -> None:
     record = folders.measurement_of(folder)
     if record is None:
         record = folders.measure_into(
             folder,
             model(),
-            example,
+            examples,
             key=config.key,
             verifier=config.verifier,
             rollouts=config.rollouts,
@@ -142,7 +149,9 @@ def _measure(config: MeasureConfig, example: Example, folder: RunFolder, model: 
             remat=config.remat,
             **_sampling(config),
         )
-    print(folders.summary(record, f"{config.model} on question {config.index} of {config.data} ({config.split})"))
+    name = "question" if len(examples) == 1 else "questions"
+    which = f"{name} {', '.join(map(str, config.places))}"
+    print(folders.summary(record, f"{config.model} on {which} of {config.data} ({config.split})"))
 
 
 def _sampling(config: MeasureConfig) -> dict[str, Any]:

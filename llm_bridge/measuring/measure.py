@@ -123,6 +123,7 @@ def measure(
     remat: bool = False,
     tree: bool = False,
     coordinates: int = 0,
+    sketched: bool | None = None,
     progress: Progress | None = None,
 ) -> Measurement:
     """Measure p0 and κ from fresh rollouts, and the tree of their decisions.
@@ -141,7 +142,7 @@ def measure(
         confidence: of the interval for p0.
         remat: recompute activations in the backward passes, to bound memory.
         tree: also the tree of these responses' decisions, for `theory.tree_jump`; one backward pass for each branch.
-        coordinates: of the tree, as `measure_tree` takes them.
+        coordinates, sketched: of the tree, as `measure_tree` takes them.
         progress: called with (done, all, p̂0 so far, seconds) while sampling and while differentiating (each counts
             as one per rollout).
 
@@ -174,7 +175,8 @@ def measure(
     grown = None
     if tree:
         tell = partial(sample.tell, 2)
-        grown = tree_of(model, sample.prompt, sample.responses, coordinates=coordinates, tell=tell, **how)
+        how |= {"coordinates": coordinates, "sketched": sketched}
+        grown = tree_of(model, sample.prompt, sample.responses, tell=tell, **how)
     low, high = wilson(sample.successes, rollouts, confidence)
     return Measurement(
         p0=sample.share,

@@ -20,8 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft.errors import InputError
-from bandit_rft.theory import ResponseTree, forest
+from bandit_rft.theory import ForestSample, ResponseTree
 from bandit_rft.theory.response_tree import Branch, TreeSample, grow
 from llm_bridge.bandits.text_rewards import Verifier
 from llm_bridge.measuring.sampled import Response, sampled
@@ -71,13 +70,17 @@ def forest_of(measured: Sequence[MeasuredTree]) -> ResponseTree:
     Raises:
         InputError: no question in whose responses there is a decision.
     """
-    trees: list[ResponseTree | float] = []
-    for one in measured:
-        try:
-            trees.append(one.tree())
-        except InputError:  # every response takes the same path
-            trees.append(float(np.average(one.sample.rewards, weights=one.sample.counts)))
-    return forest(trees, lambda i, j: measured[i].cross(measured[j]))
+    return forest_sample(measured).tree()
+
+
+def forest_sample(measured: Sequence[MeasuredTree]) -> ForestSample:
+    """The responses to several questions of one model with the kernel between their branches, for a file and for the
+    bootstrap.
+    """
+    between = {
+        (i, j): _products(measured[i].features, measured[j].features) for i in range(len(measured)) for j in range(i)
+    }
+    return ForestSample(tuple(one.sample for one in measured), between)
 
 
 def measure_tree(

@@ -21,6 +21,7 @@ import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ from llm_bridge.bandits.response_arms import ResponseArms
 from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms, speaks_tiny
 from llm_bridge.measuring.measure import measure as measure_kappa
 from llm_bridge.measuring.pinned_prompts import keep_prompts
+from llm_bridge.measuring.several import check_count, measure_several
 from llm_bridge.training import defaults, digests, kept_checkpoints
 from llm_bridge.training.continuation import Continuation, Words
 from llm_bridge.training.description import (
@@ -177,7 +179,8 @@ def finetune(
         evaluate: what Pass@1 is measured on before, between and after the rounds: each an `Evaluator`, an arm set (the
             run's own: "train"; another: "test") or a list of examples ("test").
         measure: measure p0 and kappa of the one question before the run, for `Run.predict`: True (64 responses), how
-            many responses, or `Measuring`. A learner's `step_over_kappa` measures in any case.
+            many responses, or `Measuring`; of up to 16 questions each with its tree. A learner's `step_over_kappa`
+            measures in any case.
         log: "tensorboard", "wandb", or objects of `bandit_rft.runs.loggers.Logger`.
         config: more for config.json, plain JSON values beside what the arguments say: they stand there with the module
             and name of what is no plain value, and such a folder is continued by this call, not from its file alone.
@@ -212,7 +215,7 @@ def finetune(
     measuring = _measuring(measure, learner)
     questions = recorded_questions(arms)
     if measuring is not None and len(questions) > 1:
-        raise InputError("p0 and kappa are those of one question: leave out measure and step_over_kappa.")
+        _check_several(measuring, learner, len(questions), words)
     model = learner.model
     tested = [[model.encode(question.prompt) for question in entry.examples] for entry in evaluators]
     longest = learner.max_tokens or defaults.max_tokens(
@@ -391,28 +394,31 @@ def _resolved(
     resolved = folder.resolved
     rate = learner.learning_rate
     if measuring is not None and "measurement" not in resolved:
-        [question] = recorded_questions(arms)
-        check = question.factory or (lambda answer: verifiers.make(question.verifier, answer))
+        questions = [
+            (question.encoded, (question.factory or partial(verifiers.make, question.verifier))(question.answer))
+            for question in recorded_questions(arms)
+        ]
         assert learner.max_tokens is not None
+        how: dict[str, Any] = {
+            "key": jax.random.fold_in(key, Purpose.MEASUREMENT),
+            "max_tokens": learner.max_tokens,
+            "rollouts": measuring.rollouts,
+            "batch": measuring.batch,
+            "temperature": learner.temperature,
+            "remat": learner.remat,
+            "coordinates": ADAM_COORDINATES if learner.optimizer == "adamw" else 0,
+        }
         with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0", shown=shown) as line:
-            measured = measure_kappa(
-                learner.model,
-                question.encoded,
-                check(question.answer),
-                key=jax.random.fold_in(key, Purpose.MEASUREMENT),
-                max_tokens=learner.max_tokens,
-                rollouts=measuring.rollouts,
-                batch=measuring.batch,
-                temperature=learner.temperature,
-                standard_error=measuring.standard_error,
-                remat=learner.remat,
-                tree=_with_tree(measuring, learner),
-                coordinates=ADAM_COORDINATES if learner.optimizer == "adamw" else 0,
-                progress=line,
-            )
-        resolved["measurement"] = measured.to_json()
-        if measured.tree is not None:
-            resolved["tree"] = write_tree(folder.path, measured.tree.sample)
+            how["progress"] = line
+            if len(questions) > 1:
+                resolved["measurement"], sample = measure_several(learner.model, questions, standard_error=False, **how)
+            else:
+                tree, error = _with_tree(measuring, learner), measuring.standard_error
+                found = measure_kappa(learner.model, *questions[0], tree=tree, standard_error=error, **how)
+                resolved["measurement"] = found.to_json()
+                sample = None if found.tree is None else found.tree.sample
+        if sample is not None:
+            resolved["tree"] = write_tree(folder.path, sample)
     if learner.step_over_kappa is not None:
         found = resolved["measurement"]
         kappa = found["kappa"]
@@ -430,6 +436,15 @@ def _resolved(
     folder.resolve(**resolved)
     folder.amend_manifest(resolved=resolved)
     return dataclasses.replace(learner, learning_rate=rate, step_over_kappa=None)
+
+
+def _check_several(measuring: Measuring, learner: FineTune, questions: int, words: Words) -> None:
+    """Raises InputError where several questions cannot be measured as asked."""
+    if learner.step_over_kappa is not None:
+        raise InputError(f"kappa is that of one question: leave out {words.option('step_over_kappa')}.")
+    if measuring.tree is False:
+        raise InputError("Several questions have a law on their trees alone: measure with the tree, or not at all.")
+    check_count(questions, words.option("measure"))
 
 
 def _with_tree(measuring: Measuring, learner: FineTune) -> bool:

@@ -36,6 +36,7 @@ from simulations.prediction_audit.half_times import foretold, row
 from simulations.prediction_audit.transfer import transfer
 
 RESULT, ROWS, TRANSFER, CAUSES = "prediction-audit.json", "rows.jsonl", "transfer.jsonl", "causes.jsonl"
+CURVES = "curves.jsonl"  # of each row, how many responses of each seed and round were right
 
 
 def audit(
@@ -47,7 +48,7 @@ def audit(
     """All rows of a tier, its test curves and the causes of what failed; what the folder has is not run again.
 
     Args:
-        out: run folder, where rows.jsonl, transfer.jsonl and causes.jsonl grow by a line for each result.
+        out: run folder, where rows.jsonl, curves.jsonl, transfer.jsonl and causes.jsonl grow by a line for each result.
         tier: one of `TIERS`.
         progress: told (rows done, all, the row).
 
@@ -70,7 +71,15 @@ def audit(
             write_atomically(folder.path / RESULT, json.dumps(result, indent=1) + "\n")
             progress(len(results), total, results[-1])
 
-        _run(design, asked, rows, lambda: keep(ROWS, rows, len(asked)))
+        def keep_row() -> None:
+            right = rows[-1].pop("right", None)
+            if right is not None:
+                named = {name: rows[-1][name] for name in ("model", "task", "question", *NAMED)}
+                with (folder.path / CURVES).open("a") as file:
+                    file.write(to_line(named | {"right": right}))
+            keep(ROWS, rows, len(asked))
+
+        _run(design, asked, rows, keep_row)
         if design.tests is not None:
             curves = len(design.models) * len(design.tasks)
             _transfers(folder.path, design, moved, lambda: keep(TRANSFER, moved, curves))

@@ -19,6 +19,9 @@ from llm_bridge.language_model import LanguageModel
 from llm_bridge.measuring.measure import Measurement
 from simulations.prediction_audit.design import BOOTSTRAPS, MOST_ROUNDS, RUN_KEY, Condition, Tier, arms_of
 
+LATE = 0.75  # of Pass@1, where one half is too near or comes too soon
+FEW = 5  # successes, below which a half-time tests no law
+
 
 def half_time(rewards: np.ndarray, level: float) -> float:
     """The round at which the mean reward over seeds, made monotone, is at the level; inf where it is never.
@@ -43,7 +46,12 @@ def interval(rewards: np.ndarray, level: float, draws: int = 400) -> tuple[float
 
 def level_of(p0: float) -> float:
     """Of Pass@1: one half, and three quarters from where one half is too near."""
-    return 0.5 if p0 < 0.35 else 0.75
+    return 0.5 if p0 < 0.35 else LATE
+
+
+def successes(rewards: np.ndarray, time: float) -> float:
+    """How many a seed had before that round; NaN where there is none. Rewards [S, T, G]."""
+    return float(rewards[:, : int(time)].sum() / rewards.shape[0]) if math.isfinite(time) else math.nan
 
 
 def _prediction(summary: theory.Summary, condition: Condition, step: float, rounds: int) -> theory.Prediction:
@@ -129,24 +137,41 @@ def row(
     measured: Measurement,
     seconds: float,
 ) -> dict[str, Any]:
-    """Predict, run, and measure one condition on one question."""
+    """Predict, run, and measure one condition on one question.
+
+    The level is one half, or three quarters where p0 is large; and, once the run is seen, where one half came before so
+    few successes that it tests no law. Then the same run is made as long as that level needs: same key, same first
+    rounds. The field "right" holds how many of each seed's responses of a round were right, [S, T].
+    """
     example = datasets.load(task, "train").example(question)
     summary = measured.summary()
     tree = summary.tree
     assert tree is not None
     tree.refuse()
     step = condition.step / tree.kappa if condition.optimizer == "sgd" else condition.step
+    learner, law_seconds, took = learner_of(tier, model, condition, step), 0.0, 0.0
+
+    def seen(level: float) -> tuple[np.ndarray, float]:
+        nonlocal law_seconds, took
+        start = time.monotonic()
+        said = predicted(summary, condition, step, level)
+        law_seconds += time.monotonic() - start
+        longest = max(
+            [value for name, value in said.items() if value is not None and name in ("tree", "h_decision_chain")]
+        )
+        rounds = min(MOST_ROUNDS, max(40, math.ceil(2.2 * longest)))
+        start = time.monotonic()
+        key = RUN_KEY + question
+        rewards = bandit_rft.run(arms_of(model, example), learner, rounds, seeds=tier.seeds, key=key).rewards
+        took += time.monotonic() - start
+        return rewards, half_time(rewards, level)
+
     level = level_of(tree.p0)
-    start = time.monotonic()
-    said = predicted(summary, condition, step, level)
-    law_seconds = time.monotonic() - start
-    longest = max([value for name, value in said.items() if value is not None and name in ("tree", "h_decision_chain")])
-    rounds = min(MOST_ROUNDS, max(40, math.ceil(2.2 * longest)))
-    start = time.monotonic()
-    learner = learner_of(tier, model, condition, step)
-    rewards = bandit_rft.run(arms_of(model, example), learner, rounds, seeds=tier.seeds, key=RUN_KEY + question).rewards
-    took = time.monotonic() - start
-    found = half_time(rewards, level)
+    rewards, found = seen(level)
+    if level < LATE and successes(rewards, found) < FEW:
+        level = LATE
+        rewards, found = seen(level)
+    rounds = rewards.shape[1]
     low, high = interval(rewards, level)
     return {
         "tier": tier.name,
@@ -165,10 +190,11 @@ def row(
         "level": level,
         "measured_half_time": found if math.isfinite(found) else None,
         "interval": [low if math.isfinite(low) else None, high if math.isfinite(high) else None],
-        "successes_at_half_time": float(rewards[:, : int(found)].sum() / tier.seeds) if math.isfinite(found) else None,
+        "successes_at_half_time": successes(rewards, found) if math.isfinite(found) else None,
         **foretold(measured, condition, step, level, rounds, tier.seeds),
         "rounds": rounds,
         "run_seconds": took,
         "measure_seconds": seconds,
         "law_seconds": law_seconds,
+        "right": rewards.sum(axis=2).astype(int).tolist(),
     }

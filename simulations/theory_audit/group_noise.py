@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
+import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft import arms, learners, run
+from bandit_rft import arms, learners, run, signals
 from simulations.theory_audit.case import Case, Measured, exact, joined, of_seeds
 from simulations.theory_audit.explicit_groups import all_updates, symmetric_policy
 
@@ -92,6 +94,7 @@ MOMENT_CASES = (
 )
 
 _DIFFUSE = (0.02, 0.1, 0.25, 0.5, 0.8)
+_KAPPA = 0.3
 
 
 def _snr2(p: float, baseline: float, optimal: int, number: int) -> float:
@@ -131,7 +134,39 @@ def _signed_over_raw(key: int) -> Measured:
     return Measured(*np.asarray(parts).T)
 
 
+def _group_snr2(name: str, p: float, group: int, k: int | None) -> float:
+    """|E u|^2 / E |u|^2 over every vector of a group's rewards, from mean products of scores of norm 1."""
+    made = signals.make(name, eps=0.0, k=k)
+    inner = _KAPPA * np.array([[p * p, -p * (1 - p)], [-p * (1 - p), (1 - p) ** 2]])
+    mean, square = np.zeros(2), 0.0
+    for rewards in itertools.product((0, 1), repeat=group):
+        weight = p ** sum(rewards) * (1 - p) ** (group - sum(rewards))
+        signal = np.asarray(made(jnp.asarray(rewards, jnp.float32)), np.float64) / group
+        products = inner[np.ix_(rewards, rewards)]
+        np.fill_diagonal(products, 1.0)
+        square += weight * signal @ products @ signal
+        # The mean update in units of the mean scores of wrong and of correct answers.
+        mean += weight * np.bincount(rewards, signal, 2)
+    return float(mean @ inner @ mean / square)
+
+
+def _group_snr_case(name: str, group: int, k: int | None = None) -> Case:
+    return Case(
+        entry="snr2",
+        instance=f"{name}, G = {group}" + (f", k = {k}" if k else "") + ", every vector of rewards",
+        x=_DIFFUSE,
+        x_label="p",
+        y_label="squared signal-to-noise ratio",
+        predict=lambda f: [f(p, _KAPPA, signal=name, rollouts=group, k=k) for p in _DIFFUSE],
+        measure=lambda key: exact([_group_snr2(name, p, group, k) for p in _DIFFUSE]),
+        tolerance=1e-5,
+        why="Signals are computed in float32.",
+    )
+
+
 SNR_CASES = (
+    *(_group_snr_case(name, 4) for name in ("rloo", "grpo", "maxrl", "maxrl_centred", "psr", "nsr")),
+    _group_snr_case("pass_at_k", 4, 3),
     _snr_case("raw reward", lambda p: 0.0),
     _snr_case("mean baseline", lambda p: p),
     _snr_case("signed reward", lambda p: 0.5),

@@ -136,3 +136,45 @@ def test_the_fit_finds_the_gain_that_made_the_rewards():
             run[t] = generator.random() < 1 / (1 + math.exp(-logits[int(run.sum())]))
     assert np.median([fit_gain(0.2, run) for run in runs]) == pytest.approx(0.5, rel=0.15)
     assert fit_gain(0.2, runs) == pytest.approx(0.5, rel=0.1)
+
+
+def several(**changes) -> RunLaw:
+    """The law of a run that draws two of three questions a round, GRPO on groups of four."""
+    samples = tuple(drawn(np.random.default_rng(place), 200) for place in range(3))
+    between = {(i, j): 0.2 * samples[i].kernel[:, : len(samples[j].branches)] for i in range(3) for j in range(i)}
+    forest = theory.ForestSample(samples, between)
+    config = {"index": [1, 2, 5], "prompts_per_round": 2, "signal": "grpo", "rollouts": 4, "rounds": 20, **changes}
+    return law_of(
+        History(
+            rewards=np.ones((1, 10, 8)),
+            value=np.full((1, 10), np.nan),
+            pulled_mean=None,
+            best_mean=None,
+            config={**CONFIG, **config},
+            evaluations=(),
+            tree=forest.arrays(),
+        )
+    )
+
+
+def test_several_questions_with_trees_have_a_law_with_its_band_and_half_time(monkeypatch):
+    """Catches a forest that its file does not give back, and the law of one question in its place."""
+    monkeypatch.setattr("bandit_rft.theory.half_time.RESAMPLES", 4)
+    found = several()
+    assert found.prediction is not None, found.reason
+    assert found.prediction.name == "tree_rounds"
+    assert found.prediction.parameters["questions"] == 2
+    assert "2 of 3 questions a round" in found.sentence()
+    assert found.band is not None
+    assert np.all(found.band[0] <= found.band[1])
+    times = found.half_times()
+    assert list(times) == ["tree"]
+    assert found.half_time is not None
+    assert found.half_time.time == times["tree"]
+    assert 0 < found.half_time.low <= found.half_time.high
+
+
+def test_several_questions_whose_update_has_no_law_say_why():
+    found = several(dynamic_sampling=3)
+    assert found.prediction is None
+    assert "dynamic_sampling = 3" in found.reason

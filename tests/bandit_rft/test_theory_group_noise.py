@@ -110,6 +110,20 @@ def test_snr2_is_the_limit_of_the_moments():
             assert theory.snr2(p, 1e-9 + 5e-10, baseline) == pytest.approx(ratio, rel=1e-6)
 
 
+@pytest.mark.parametrize(("signal", "baseline"), [("raw", 0.0), ("psr", 0.0), ("signed", 0.5), ("nsr", 1.0)])
+def test_snr2_of_a_group_of_one_is_that_of_its_baseline(signal, baseline):
+    """Catches traces of other scores than those of norm 1."""
+    p = np.array([0.05, 0.3, 0.8])
+    np.testing.assert_allclose(theory.snr2(p, 0.4, signal=signal), theory.snr2(p, 0.4, baseline), rtol=1e-12)
+
+
+@pytest.mark.parametrize("signal", ["raw", "rloo", "grpo", "maxrl", "pass_at_k"])
+def test_snr2_of_a_group_at_small_p_is_g_times_the_raw_one(signal):
+    """A rare success is alone in its group: the signal then scales the whole update, and no ratio."""
+    found = theory.snr2(1e-7, 0.4, signal=signal, rollouts=8)
+    assert found == pytest.approx(8 * float(theory.snr2(1e-7, 0.4)), rel=0.2)
+
+
 def test_snr2_orders_the_baselines():
     p = np.array([0.01, 0.2, 0.25, 0.3, 0.9])
     raw, mean, signed = (np.asarray(theory.snr2(p, 1.0, b)) for b in (0.0, p, 0.5))
@@ -218,6 +232,9 @@ def test_gradient_norm_vanishes_with_the_spread():
         (lambda: theory.update_second_moment("raw", 0.1, trace_wrong=-1.0), "trace_wrong"),
         (lambda: theory.update_second_moment("raw", 1.0), "p is"),
         (lambda: theory.snr2(0.1, 0.0), "kappa"),
+        (lambda: theory.snr2(0.1, 2.0, signal="grpo", rollouts=4), "norm 1"),
+        (lambda: theory.snr2(0.1, 1.0, 0.5, signal="raw"), "one of them"),
+        (lambda: theory.snr2(0.1, 1.0, rollouts=4), "give a signal"),
         (lambda: theory.snr2([0.1, 0.2], 1.0, [0.1, 0.2, 0.3]), "baseline"),
         (lambda: theory.snr2(0.1, 1.0, math.nan), "baseline"),
         (lambda: theory.noisy_verifier(1.1, 0.0), "true_positive"),

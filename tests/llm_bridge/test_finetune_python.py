@@ -14,14 +14,15 @@ import pytest
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose
-from bandit_rft.run_law import RunLaw
+from bandit_rft.run_law import RunLaw, law_of
 from bandit_rft.runs import read_history
 from bandit_rft.runs.rollouts import rounds_of
 from llm_bridge import Evaluator, FineTune, LanguageModel, PromptArms, QuestionArms, evaluate, finetune, load_model
+from llm_bridge.data import datasets
 from llm_bridge.training import checkpoints, kept_checkpoints
 from llm_bridge.training.description import digest_of
 from llm_bridge.training.recorder import RunRecorder
-from llm_bridge.training.run import Run
+from llm_bridge.training.run import Measuring, Run
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge.survival import assert_same_outcome
 
@@ -315,7 +316,7 @@ def test_without_a_folder_nothing_is_left_and_everything_can_be_asked(model: Lan
         ({"evaluate": [3]}, "entry of type int"),
         ({"evaluate": [[QUESTIONS[0]], [QUESTIONS[1]]]}, "two entries called 'test'"),
         ({"evaluate": [Evaluator]}, "entry of type"),
-        ({"measure": True}, "those of one question"),
+        ({"measure": Measuring(tree=False)}, "trees alone"),
         ({"checkpoint_every": 0}, "checkpoint_every"),
         ({"arms": "arms"}, "arms is str"),
         ({"learner": "sgd"}, "learner is str"),
@@ -379,3 +380,41 @@ def test_a_step_over_kappa_is_for_finetune_alone(model: LanguageModel) -> None:
     learner = FineTune(model, optimizer="sgd", step_over_kappa=0.5, max_tokens=4)
     with pytest.raises(InputError, match=r"needs a measured kappa: run it by llm_bridge\.finetune"):
         bandit_rft.run(PromptArms(model, "2+2=?", has("7")), learner, 1)
+
+
+@pytest.mark.slow
+def test_several_questions_learn_as_their_trees_say(tmp_path: Path) -> None:
+    """Two of three questions a round, groups of four. Catches a law of one question that is taken for theirs, a kernel
+    between questions that is missing, a step that is counted per question, and trees that the folder does not give
+    back.
+
+    The mean of 16 seeds' last ten rounds is within .1 of the law: the measurement's own error is some .04, that of the
+    mean .015, a false alarm in a hundred of other keys; this one is fixed.
+    """
+    embedded = load_model("tiny-llama")
+    arms = QuestionArms(embedded, [datasets.load("tiny-addition", "train").example(place) for place in (0, 7, 8)])
+    learner = FineTune(
+        embedded,
+        signal="rloo",
+        rollouts=4,
+        prompts=2,
+        optimizer="sgd",
+        learning_rate=0.003,
+        kl_coefficient=0.0,
+        gradient_clip=None,
+        max_tokens=32,
+    )
+    run = finetune(arms, learner, rounds=50, seeds=16, measure=128, shown=False, out=tmp_path / "run")
+    law = run.predict()
+    assert law.prediction is not None, law.reason
+    assert law.prediction.name == "tree_rounds"
+    assert "2 of 3 questions a round" in law.sentence()
+    assert law.band is not None
+    late, first = run.history.rewards[:, 40:].mean(), run.history.rewards[:, :5].mean()
+    assert late > first + 0.1
+    assert abs(late - law.prediction.value[40:50].mean()) < 0.1
+    again = law_of(read_history(tmp_path / "run"))
+    assert again.prediction is not None
+    np.testing.assert_array_equal(again.prediction.value, law.prediction.value)
+    assert main(["predict", str(tmp_path / "run")]) == 0
+    assert run.report().is_file()

@@ -186,3 +186,35 @@ def test_what_cannot_be_measured_is_one_sentence(
     assert message in said or (message == "no such" and "The template 'magic'" in said)
     assert said.count("\n") == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_several_questions_are_measured_with_their_trees(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches trees that are kept of one question alone, and a second measurement where the folder holds one."""
+    asked = options(tiny, "--tree", "--index", "0,2", "--rollouts", "64", "--out", "both")
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    assert "on questions 0, 2 of" in said
+    record = json.loads((tmp_path / "both" / "measurement.json").read_text())
+    assert len(record["questions"]) == 2
+    assert record["successes"] == sum(one["successes"] for one in record["questions"])
+    assert record["tree"]["edges"] > 2
+    assert main(asked) == 0
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        (("--index", "0,2"), "--tree"),
+        (("--tree", "--index", "0,0"), "twice"),
+        (("--tree", "--index", ",".join(map(str, range(17)))), "16 at most"),
+    ],
+)
+def test_several_questions_that_have_no_law_are_refused(
+    tiny: str, more: tuple[str, ...], word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(options(tiny, *more, "--out", "none")) == 2
+    assert word in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()

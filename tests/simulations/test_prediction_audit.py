@@ -1,8 +1,10 @@
 """The study that holds the laws of a run against runs: its estimators, its page, and all of it on a small tier."""
 
 import dataclasses
+import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -65,6 +67,40 @@ def test_the_page_says_what_its_data_say() -> None:
     assert f"Of {tested} half-times {inside} lie in the 80% interval" in said
 
 
+@pytest.mark.parametrize(("early", "level", "time"), [(0, 0.75, 40), (1, 0.5, 30)], ids=["few", "enough"])
+def test_a_half_time_of_few_successes_gives_way_to_the_time_to_three_quarters(
+    monkeypatch: pytest.MonkeyPatch, early: int, level: float, time: int
+) -> None:
+    """Of four seeds `early` are right before round 30, two from then on, and all from round 40. Catches rows that test
+    no law, and predictions of the other level.
+    """
+    asked: list[float] = []
+
+    def run(arms: object, learner: object, rounds: int, *, seeds: int, key: int) -> SimpleNamespace:
+        rewards = np.zeros((seeds, rounds, 1))
+        rewards[:early] = rewards[:2, 30:] = rewards[:, 40:] = 1.0
+        return SimpleNamespace(rewards=rewards)
+
+    def predicted(summary: object, condition: object, step: float, at: float) -> dict[str, float]:
+        asked.append(at)
+        return {"tree": 20.0}
+
+    monkeypatch.setattr(half_times.bandit_rft, "run", run)
+    monkeypatch.setattr(half_times, "predicted", predicted)
+    monkeypatch.setattr(half_times, "foretold", lambda measured, condition, step, at, rounds, seeds: {"foretold": at})
+    monkeypatch.setattr(half_times, "arms_of", lambda model, example: None)
+    monkeypatch.setattr(half_times, "learner_of", lambda tier, model, condition, step: None)
+    tree = SimpleNamespace(refuse=lambda: None, kappa=1.0, p0=0.2, counted=0.2, decisions=1.0)
+    measured: Any = SimpleNamespace(summary=lambda: SimpleNamespace(tree=tree))
+    model: Any = SimpleNamespace(name="tiny-llama")
+    tier = dataclasses.replace(design.TINY, seeds=4)
+    row = half_times.row(tier, model, "tiny-addition", 0, design.Condition("sgd", 0.7), measured, 1.0)
+    assert row["level"] == row["foretold"] == level
+    assert row["measured_half_time"] == time
+    assert asked == ([0.5, 0.75] if level == 0.75 else [0.5])
+    assert np.shape(row["right"]) == (4, row["rounds"])
+
+
 @pytest.mark.slow
 def test_a_whole_study_on_one_question_and_what_is_done_is_not_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -89,6 +125,9 @@ def test_a_whole_study_on_one_question_and_what_is_done_is_not_run_again(
     (curve,) = result["transfer"]
     assert len(curve["predicted"]) == len(curve["measured"]) == 3
     assert all(0 <= value <= 1 for value in [*curve["predicted"], *curve["measured"]])
+    curves = [json.loads(line) for line in (tmp_path / "run" / audit.CURVES).read_text().splitlines()]
+    assert [np.shape(curve["right"]) for curve in curves] == [(4, row["rounds"]) for row in rows]
+    assert not any("right" in row for row in rows)
     before, heard = (tmp_path / "run" / audit.ROWS).read_bytes(), len(told)
     audit.audit(tmp_path / "run", progress=lambda done, total, row: told.append(done))
     assert (tmp_path / "run" / audit.ROWS).read_bytes() == before

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -181,6 +182,28 @@ class TreeJumpLaw:
         del rewards
 
 
+@dataclass
+class _Between:
+    """What one round hands to the next: scores that are not heard yet, and the questions of the epoch.
+
+    Attributes:
+        late: [R, L] each, oldest first.
+        order: int [R, N], the epoch's order; None before the first.
+        place: of the next question in it.
+    """
+
+    late: deque[np.ndarray] = field(default_factory=deque)
+    order: np.ndarray | None = None
+    place: int = 0
+
+    def next_questions(self, count: int, taken: int, runs: int, generator: np.random.Generator) -> np.ndarray:
+        """int [R, taken], of `count` questions."""
+        if self.order is None or self.place + taken > count:
+            self.order, self.place = generator.random((runs, count)).argsort(axis=1), 0
+        self.place += taken
+        return self.order[:, self.place - taken : self.place]
+
+
 class TreeRoundsLaw:
     """Any signal and number of rollouts, by simulated rounds of the policy on the tree: 1,024 runs of it.
 
@@ -193,6 +216,8 @@ class TreeRoundsLaw:
         kl_coefficient: β of a KL term to the start, by its exact gradient.
         delay: rounds from a response to its reward; its score is taken when the reward is heard.
         epochs: steps on the responses of a round, each with the scores of its moment and without an importance ratio.
+        questions: B, of which a round takes so many, all different, with G rollouts each: the edges of the root, in a
+            new order each epoch, what is left at its end left out; 0: the root is a decision like any other.
         runs: simulated.
     """
 
@@ -208,11 +233,17 @@ class TreeRoundsLaw:
         kl_coefficient: float = 0.0,
         delay: int = 0,
         epochs: int = 1,
+        questions: int = 0,
         runs: int = _RUNS,
     ) -> None:
         self.tree, self.signal, self.rollouts, self.kl_coefficient = tree, signal, rollouts, kl_coefficient
-        self.move, self.delay, self.epochs, self.runs = move, delay, epochs, runs
+        self.move, self.delay, self.epochs, self.questions, self.runs = move, delay, epochs, questions, runs
         self._start()
+
+    @property
+    def pulls(self) -> int:
+        """Responses of a round."""
+        return self.rollouts * max(1, self.questions)
 
     def on(self, tree: ResponseTree, draws: int) -> TreeRoundsLaw:
         """The same learner's law on another tree, by so many simulated runs."""
@@ -224,6 +255,7 @@ class TreeRoundsLaw:
             kl_coefficient=self.kl_coefficient,
             delay=self.delay,
             epochs=self.epochs,
+            questions=self.questions,
             runs=draws,
         )
 
@@ -231,7 +263,7 @@ class TreeRoundsLaw:
         self._generator = np.random.default_rng(_DRAWN)
         self._logits = np.repeat(self.tree.log_prob[None], self.runs, axis=0)
         self._step = self.move(self.tree, self.runs)
-        self._late: deque[np.ndarray] = deque()
+        self._between = _Between()
         self._value, self._rewarded = np.empty((2, self.runs, 0))
 
     def values(self, rounds: int) -> np.ndarray:
@@ -243,7 +275,7 @@ class TreeRoundsLaw:
         _check_length(rounds)
         more = rounds - self._value.shape[1]
         if more > 0:
-            found, self._logits, rewarded = self._play(self._logits, self._step, self._generator, more, self._late)
+            found, self._logits, rewarded = self._play(self._logits, self._step, self._generator, more, self._between)
             self._value = np.concatenate([self._value, found], axis=1)
             self._rewarded = np.concatenate([self._rewarded, rewarded], axis=1)
         return self._value[:, :rounds]
@@ -254,18 +286,19 @@ class TreeRoundsLaw:
         step: Callable[[np.ndarray], np.ndarray],
         generator: np.random.Generator,
         rounds: int,
-        late: deque[np.ndarray],
+        between: _Between,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(p before each round [R, T], logits [R, E] after them, mean rewards [R, T]); `late` holds what is unheard."""
-        runs, tree = logits.shape[0], self.tree
+        """(p before each round [R, T], logits [R, E] after them, mean rewards [R, T]); `between` is handed on."""
+        runs, tree, late = logits.shape[0], self.tree, between.late
         value, rewarded = np.empty((2, runs, rounds))
         for t in range(rounds):
             walks = tree.walks(logits)
             value[:, t] = np.minimum(walks.path @ tree.leaf_truth, 1.0)
-            leaf = _pick(walks.path, generator.random((runs, self.rollouts)))
-            rewards = (generator.random((runs, self.rollouts)) < tree.leaf_reward[leaf]).astype(np.float32)
+            leaf = self._leaves(walks.path, generator, between)
+            rewards = (generator.random(leaf.shape) < tree.leaf_reward[leaf]).astype(np.float32)
             rewarded[:, t] = rewards.mean(axis=1)
-            weight = np.asarray(self.signal(rewards), np.float64) / self.rollouts
+            groups = np.asarray(self.signal(rewards.reshape(-1, self.rollouts)), np.float64)
+            weight = groups.reshape(leaf.shape) / self.pulls
             # One row for each run that learns from each leaf: [R, L], so that no [R, G, E] is made.
             onto = np.zeros(walks.path.shape)
             np.add.at(onto, (np.arange(runs)[:, None], leaf), weight)
@@ -280,6 +313,14 @@ class TreeRoundsLaw:
                     pull = onto - self.kl_coefficient * walks.path * self._drifted(walks)
                 logits = logits + step(pull @ tree.paths - np.exp(walks.log_q) * (pull @ tree.visits))
         return value, logits, rewarded
+
+    def _leaves(self, path: np.ndarray, generator: np.random.Generator, between: _Between) -> np.ndarray:
+        """int [R, B G], where the round's responses end, those of a question together."""
+        if not self.questions:
+            return _pick(path, generator.random((path.shape[0], self.rollouts)))
+        which = between.next_questions(self.tree.root_of_leaf.max() + 1, self.questions, path.shape[0], generator)
+        own = [path * (self.tree.root_of_leaf == which[:, place, None]) for place in range(self.questions)]
+        return np.concatenate([_pick(one, generator.random((path.shape[0], self.rollouts))) for one in own], axis=1)
 
     def _drifted(self, walks: Walks) -> np.ndarray:
         """ln of the leaves' probabilities over those at the start, [R, L]."""
@@ -301,16 +342,16 @@ class TreeRoundsLaw:
             total = total + score
             return step(score)
 
-        done, late = 0, deque[np.ndarray]()
+        done, between = 0, _Between()
         for column, round_ in enumerate(at):
-            _, logits, _ = self._play(logits, counted, generator, int(round_) - done, late)
+            _, logits, _ = self._play(logits, counted, generator, int(round_) - done, between)
             done, found[:, column] = int(round_), total
         return found
 
     def curves(self, rounds: int) -> ChainCurves:
         """Means over the simulated runs."""
         value = self.values(rounds)
-        regret = self.rollouts * np.cumsum(1.0 - value, axis=1)
+        regret = self.pulls * np.cumsum(1.0 - value, axis=1)
         deviation = value - value.mean(axis=0)
         variance = (deviation**2).mean(axis=0)
         jump = np.divide((np.abs(deviation) ** 3).mean(axis=0), variance, out=np.zeros(rounds), where=variance > 1e-300)
@@ -354,8 +395,8 @@ class TreeRoundsLaw:
             value, rewarded = self.values(rounds)[chosen], self._rewarded[chosen, :rounds]
         else:
             start = np.repeat(self.tree.log_prob[None], seeds, axis=0)
-            value, _, rewarded = self._play(start, self.move(self.tree, seeds), generator, rounds, deque())
-        regret = self.rollouts * np.cumsum(1.0 - value, axis=1)
+            value, _, rewarded = self._play(start, self.move(self.tree, seeds), generator, rounds, _Between())
+        regret = self.pulls * np.cumsum(1.0 - value, axis=1)
         return Curves(value[:, at], regret[:, at], np.cumsum(rewarded, axis=1)[:, at])
 
     def value_quantile(self, q: float, at: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -144,10 +144,30 @@ def _best_of_k(wrong: np.ndarray, rollouts: int, k: int) -> np.ndarray:
     return np.where(enough, k * np.exp(sets), 0.0)
 
 
+def _group_snr2(signal: str, p: np.ndarray, rollouts: int, group: dict[str, Any]) -> float | np.ndarray:
+    """The ratio of `update_second_moment` for scores of norm 1."""
+    if np.any(group["kappa"] * np.square(np.maximum(p, 1.0 - p)) > 1.0):
+        raise InputError(
+            f"kappa is {group['kappa']:g}, and scores of norm 1 have at most 1/max(p, 1 - p)^2: give it in their units."
+        )
+    found = np.empty(p.shape)
+    for place, one in np.ndenumerate(p):
+        traces = {
+            "trace_correct": 1.0 - group["kappa"] * (1.0 - one) ** 2,
+            "trace_wrong": 1.0 - group["kappa"] * one**2,
+        }
+        moments = update_second_moment(signal, float(one), rollouts, **group, **traces)
+        # A signal that is 0 in every group says nothing.
+        found[place] = moments.mean_square / moments.second_moment if moments.second_moment else 0.0
+    return float(found) if found.ndim == 0 else found
+
+
 @entry(
     formula=r"\frac{\|E u\|^2}{E\|u\|^2} = \frac{\kappa\,p^2(1-p)^2}{p(1-b)^2 + (1-p)b^2}",
     assumptions=(
-        "One rollout a round, deterministic 0/1 reward, signal r - b (or a multiple of it) with a constant b.",
+        "Deterministic 0/1 reward. One rollout a round, signal r - b (or a multiple of it) with a constant b; or, with "
+        "`signal`, any signal of G rollouts: the ratio of `update_second_moment` at tr Sigma_g = 1 - kappa (1-p)^2 and "
+        "tr Sigma_b = 1 - kappa p^2.",
         "A diffuse policy: no single answer has more than a small share, so that every score has norm about 1 "
         "(in the units in which kappa is measured).",
     ),
@@ -156,26 +176,49 @@ def _best_of_k(wrong: np.ndarray, rollouts: int, k: int) -> np.ndarray:
         "p": "probability of a correct answer, in (0, 1), any shape",
         "kappa": "squared gradient gap |grad logit p|^2, for scores of norm 1; a table: 1/m + 1/(K - m)",
         "baseline": "b: 0 raw reward and psr, p the mean baseline, 0.5 signed rewards -1/+1, 1 nsr; a shape that fits "
-        "p's",
+        "p's; not with a signal",
+        "signal": f"one of {', '.join(SIGNALS)}; None: r - b of one rollout",
+        "rollouts": "G, rollouts a group",
+        "ddof": "1: sample standard deviation, 0: population (grpo)",
+        "eps": "added to the standard deviation, at least 0 (grpo)",
+        "k": "of pass_at_k, from 1 to G; None: G",
     },
     section="B5",
     kind="quantity",
     derivation="`snr2`",
 )
-def snr2(p: ArrayLike, kappa: float, baseline: ArrayLike = 0.0) -> float | np.ndarray:
-    """Squared signal-to-noise ratio of one rollout's update: the share of its squared norm that is progress.
+def snr2(
+    p: ArrayLike,
+    kappa: float,
+    baseline: ArrayLike = 0.0,
+    *,
+    signal: str | None = None,
+    rollouts: int = 1,
+    ddof: int = 1,
+    eps: float = 0.0,
+    k: int | None = None,
+) -> float | np.ndarray:
+    """Squared signal-to-noise ratio of a round's update: the share of its squared norm that is progress.
 
     Raw: kappa p (1-p)^2; b = p: kappa p (1-p), the best constant; signed: 4 kappa p^2 (1-p)^2. Signed beats raw only
     above p = 1/4, and at small p no baseline gains anything over raw. nsr: kappa p^2 (1-p), better than raw (psr) only
-    above p = 1/2. For signals of a whole group the ratio is that of `update_second_moment`.
+    above p = 1/2. At small p a group of G has about G times raw's ratio, but for signed and nsr.
 
     Returns:
         A float for scalar p and baseline, otherwise float64 of their common shape.
 
     Raises:
-        InputError: p outside (0, 1), kappa not positive, a baseline that is not finite or does not fit.
+        InputError: p outside (0, 1), kappa not positive or, with a signal, above what scores of norm 1 can have; a
+            baseline that is not finite or does not fit, or beside a signal; what `update_second_moment` refuses.
     """
     probability, constant = check_probabilities(p), arguments.positive("kappa", kappa)
+    if signal is not None:
+        if np.any(np.asarray(baseline)):
+            raise InputError("snr2 got a signal and a baseline: give one of them.")
+        group = {"ddof": ddof, "eps": eps, "k": k, "kappa": constant}
+        return _group_snr2(signal, probability, rollouts, group)
+    if rollouts != 1:
+        raise InputError(f"rollouts is {rollouts!r} and a constant baseline's ratio is of one: give a signal.")
     try:
         shift = np.asarray(baseline, dtype=np.float64)
         probability, shift = np.broadcast_arrays(probability, shift)

@@ -91,6 +91,7 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
         "kl_coefficient": "beta of a KL term to the start, at least 0",
         "delay": "rounds from a response to its reward, at least 0; its score is taken when the reward is heard",
         "epochs": "steps on the responses of a round, without clipping or importance ratios, at least 1",
+        "questions": "B, of a forest: a round takes so many of its questions, G rollouts each; 0: a tree of one",
     },
     section="F12",
     kind="prediction",
@@ -110,10 +111,12 @@ def tree_rounds(
     kl_coefficient: float = 0.0,
     delay: int = 0,
     epochs: int = 1,
+    questions: int = 0,
 ) -> Prediction:
     """Training curve under any signal, group size and KL term from the tree of sampled responses; nothing fitted.
 
-    The policy on the tree is trained 1,024 times, round by round: mean curves are good to a hundredth and less.
+    The policy on the tree is trained 1,024 times, round by round: mean curves are good to a hundredth and less. Of a
+    forest (`theory.forest`) each round takes `questions` of its questions, all different, in epochs of a random order.
 
     Returns:
         Mean curves with standard deviations, and the law of a run.
@@ -135,6 +138,7 @@ def tree_rounds(
         kl_coefficient=kl_coefficient,
         delay=delay,
         epochs=epochs,
+        questions=questions,
     )
     parameters = _parameters(
         tree,
@@ -148,6 +152,7 @@ def tree_rounds(
         kl_coefficient=kl_coefficient,
         delay=delay,
         epochs=epochs,
+        questions=questions,
     )
     return chain_prediction("tree_rounds", law, rounds, parameters)
 
@@ -165,6 +170,7 @@ def rounds_law(
     kl_coefficient: float = 0.0,
     delay: int = 0,
     epochs: int = 1,
+    questions: int = 0,
 ) -> TreeRoundsLaw:
     """The law of `tree_rounds`; raises as that does. Equal arguments give one law, which keeps what it has drawn."""
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
@@ -175,6 +181,9 @@ def rounds_law(
             "Adam moves each weight by its own scale, and this tree holds no scores at single weights: measure it with "
             "coordinates."
         )
+    questions, roots = arguments.whole("questions", questions, 0), int((_checked(tree).node == 0).sum())
+    if questions > roots:
+        raise InputError(f"questions is {questions} and the forest has {roots}: take fewer each round.")
     return _rounds_law(
         _checked(tree),
         arguments.positive("step_size", step_size),
@@ -186,6 +195,7 @@ def rounds_law(
         arguments.at_least("kl_coefficient", kl_coefficient, 0.0),
         arguments.whole("delay", delay, 0),
         arguments.whole("epochs", epochs),
+        questions,
     )
 
 
@@ -201,6 +211,7 @@ def _rounds_law(
     kl_coefficient: float,
     delay: int,
     epochs: int,
+    questions: int,
 ) -> TreeRoundsLaw:
     def move(on: ResponseTree, runs: int) -> Callable[[np.ndarray], np.ndarray]:
         if adam is None or on.coordinates is None:
@@ -212,7 +223,16 @@ def _rounds_law(
         )
 
     made = jax.jit(jax.vmap(signals.make(signal, ddof=ddof, eps=eps)))
-    return TreeRoundsLaw(tree, move, made, rollouts, kl_coefficient=kl_coefficient, delay=delay, epochs=epochs)
+    return TreeRoundsLaw(
+        tree,
+        move,
+        made,
+        rollouts,
+        kl_coefficient=kl_coefficient,
+        delay=delay,
+        epochs=epochs,
+        questions=questions,
+    )
 
 
 @functools.lru_cache(maxsize=4)

@@ -4,6 +4,8 @@ The three that are based on runs of successes share `run_based`. Token policies 
 `SoftmaxPolicyGradient` chooses by itself; language models by `llm_bridge.FineTune`.
 """
 
+from bandit_rft.learners.bayes_ucb import BayesUCB
+from bandit_rft.learners.discounted_ucb import DiscountedUCB
 from bandit_rft.learners.epsilon_greedy import EpsilonGreedy
 from bandit_rft.learners.exp3 import EXP3
 from bandit_rft.learners.exp3_ix import EXP3IX
@@ -14,6 +16,7 @@ from bandit_rft.learners.kl_ucb import KLUCB
 from bandit_rft.learners.moss import MOSS
 from bandit_rft.learners.natural_policy_gradient import NaturalPolicyGradient
 from bandit_rft.learners.run_based import BestRun, OneFailure, TwoTarget
+from bandit_rft.learners.sliding_window_ucb import SlidingWindowUCB
 from bandit_rft.learners.softmax_policy_gradient import SoftmaxPolicyGradient
 from bandit_rft.learners.subsampled import Subsampled
 from bandit_rft.learners.successive_elimination import SuccessiveElimination
@@ -35,13 +38,16 @@ __all__ = [
     "UCB1",
     "UCBF",
     "UCBV",
+    "BayesUCB",
     "BestRun",
+    "DiscountedUCB",
     "EpsilonGreedy",
     "ExploreThenCommit",
     "ExploreUntilSuccess",
     "Greedy",
     "NaturalPolicyGradient",
     "OneFailure",
+    "SlidingWindowUCB",
     "SoftmaxPolicyGradient",
     "Subsampled",
     "SuccessiveElimination",

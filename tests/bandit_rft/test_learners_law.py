@@ -114,6 +114,12 @@ LEARNERS = {
             int(np.sqrt(ROUNDS)),
         ),
     ),
+    "BayesUCB": (
+        learners.BayesUCB(),
+        explicit.Index(lambda self, n, mean, t: explicit.beta_bound(self, t), first=False),
+    ),
+    "SlidingWindowUCB": (learners.SlidingWindowUCB(window=15), explicit.SlidingWindow(15, 0.6)),
+    "DiscountedUCB": (learners.DiscountedUCB(discount=0.9), explicit.Discounted(0.9, 0.6)),
     "ThompsonBeta": (learners.ThompsonBeta(), explicit.ThompsonBeta()),
     "ThompsonGaussian": (learners.ThompsonGaussian(), explicit.ThompsonGaussian()),
     "EXP3, gain": (learners.EXP3("gain"), explicit.EXP3Gain()),
@@ -152,7 +158,7 @@ ENDLESS = {
     "SoftmaxPolicyGradient": FRESH,  # a touched arm has at most exp(0.5 t)/K
     "NaturalPolicyGradient": UNTIL_SUCCESS,  # a success adds step · K to a logit, more than ln K: the arm has it all
 }
-UNIT_REWARDS = {"ThompsonBeta", "KLUCB", "EXP3, gain", "EXP3, loss", "EXP3IX", "TsallisINF", "OneFailure", "BestRun"}
+UNIT_REWARDS = {"ThompsonBeta", "BayesUCB", "KLUCB", "EXP3, gain", "EXP3, loss", "EXP3IX", "TsallisINF", "OneFailure", "BestRun"}
 AT_ONCE = {"ExploreThenCommit", "EXP3, gain", "EXP3, loss", "EXP3IX", "TsallisINF", "NaturalPolicyGradient"}
 AT_ONCE |= {"BestRun", "TwoTarget", "ExploreUntilSuccess, once each"}
 # A program with one current arm has no meaning where rewards come late, and its oracle runs out of ten arms.
@@ -208,6 +214,9 @@ def test_agrees_in_law(learner: str, arm_set: str) -> None:
         ("EXP3, loss", explicit.EXP3Gain()),
         ("EpsilonGreedy", explicit.EpsilonGreedy(0.3)),
         ("ExploreThenCommit", explicit.ExploreThenCommit(4)),
+        ("SlidingWindowUCB", explicit.SlidingWindow(25, 0.6)),
+        ("DiscountedUCB", explicit.Discounted(0.8, 0.6)),
+        ("BayesUCB", explicit.Index(lambda self, n, mean, t: explicit.beta_bound(self, t**1.5), first=False)),
     ],
 )
 def test_the_comparison_can_fail(learner: str, theirs: explicit.Learner) -> None:

@@ -48,6 +48,7 @@ LEARNERS: Mapping[str, Any] = {
     "ThompsonBeta": learners.ThompsonBeta(),
     "ThompsonGaussian": learners.ThompsonGaussian(),
     "Greedy": learners.Greedy(),
+    "AnnealedSoftmax": learners.AnnealedSoftmax(),
     "EpsilonGreedy": learners.EpsilonGreedy(epsilon=0.1),
     "ExploreThenCommit": learners.ExploreThenCommit(pulls_per_arm=2),
     "SuccessiveElimination": learners.SuccessiveElimination(),

@@ -4,6 +4,7 @@ The three that are based on runs of successes share `run_based`. Token policies 
 `SoftmaxPolicyGradient` chooses by itself; language models by `llm_bridge.FineTune`.
 """
 
+from bandit_rft.learners.annealed_softmax import AnnealedSoftmax
 from bandit_rft.learners.bayes_ucb import BayesUCB
 from bandit_rft.learners.discounted_ucb import DiscountedUCB
 from bandit_rft.learners.epsilon_greedy import EpsilonGreedy
@@ -38,6 +39,7 @@ __all__ = [
     "UCB1",
     "UCBF",
     "UCBV",
+    "AnnealedSoftmax",
     "BayesUCB",
     "BestRun",
     "DiscountedUCB",

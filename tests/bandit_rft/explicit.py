@@ -25,6 +25,7 @@ from tests.bandit_rft.explicit_softmax import (
 
 __all__ = [
     "EXP3IX",
+    "AnnealedSoftmax",
     "BestRun",
     "Discounted",
     "EXP3Gain",
@@ -197,6 +198,16 @@ class EpsilonGreedy(Learner):
         fresh = argmax_uniform(self.rng, -self.n)
         anything = fresh if self.endless else self.rng.integers(0, self.arms, self.seeds)
         return np.where(explore, anything, argmax_uniform(self.rng, mean))
+
+
+class AnnealedSoftmax(Learner):
+    def __init__(self, scale: float, power: float) -> None:
+        self.scale, self.power = scale, power
+
+    def act(self, t: int) -> np.ndarray:
+        noise = self.rng.gumbel(size=self.n.shape)
+        value = self.scale * max(t, 1) ** self.power * self.total / np.maximum(self.n, 1)
+        return argmax_uniform(self.rng, np.where(self.n > 0, value + noise, np.inf))
 
 
 class ExploreUntilSuccess(Learner):

@@ -1,4 +1,4 @@
-"""Annealed softmax greedy: a softmax of empirical means whose temperature falls (Overman & Bayati 2026, arXiv 2605.31034).
+"""Annealed softmax greedy: a softmax of empirical means whose temperature falls (Overman & Bayati, arXiv 2605.31034).
 
     every arm is pulled once;   then π(a) ∝ exp(η_t mean(a)),   η_t = scale · t^power
 

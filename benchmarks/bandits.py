@@ -6,9 +6,9 @@
 
 Bernoulli arms with means drawn once from U[0, 1]; UCB1, Thompson sampling with Beta(1, 1), softmax and EXP3; K = 10
 and 10^3 with T = 10^4, K = 10^5 with T = 10^3. Ours: `run` with 64 seeds and the mean of `History.regret`, on all
-cores, compile time told apart. Peers: one repetition each on one core (they have no other; PyMAB up to 64 replicates
-at once), at most `--cap` seconds of pulling a repeat (the pulls made are in the JSON), by `bandits_peer.py` in their own environments. A rate is the median
-of the repeats, which take turns library by library.
+cores, compile time told apart. Peers: one repetition each on one core (they have no other; PyMAB up to 64 replicates at
+once), at most `--cap` seconds of pulling a repeat (the pulls made are in the JSON), by `bandits_peer.py` in their own
+environments. A rate is the median of the repeats, which take turns library by library.
 
 Where K > T the peers are timed twice: from the start (their first sweep over fresh arms), and after that sweep ("w"),
 which is what a run long enough to learn would meet. Ours starts fresh in both. "softmax" is each library's own: ours

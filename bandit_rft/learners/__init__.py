@@ -14,6 +14,7 @@ from bandit_rft.learners.explore_then_commit import ExploreThenCommit
 from bandit_rft.learners.explore_until_success import ExploreUntilSuccess
 from bandit_rft.learners.greedy import Greedy
 from bandit_rft.learners.kl_ucb import KLUCB
+from bandit_rft.learners.linear import LinTS, LinUCB
 from bandit_rft.learners.moss import MOSS
 from bandit_rft.learners.natural_policy_gradient import NaturalPolicyGradient
 from bandit_rft.learners.run_based import BestRun, OneFailure, TwoTarget
@@ -47,6 +48,8 @@ __all__ = [
     "ExploreThenCommit",
     "ExploreUntilSuccess",
     "Greedy",
+    "LinTS",
+    "LinUCB",
     "NaturalPolicyGradient",
     "OneFailure",
     "SlidingWindowUCB",

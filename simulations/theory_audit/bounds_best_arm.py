@@ -72,6 +72,7 @@ def _by_hand(budget: int) -> float:
     return 3 * math.log2(19) * math.exp(-budget / (8 * hardest * math.log2(19)))
 
 
+_BY_HAND = (1_000, 5_000, 10_000, 20_000)
 _BUDGETS = (5_000, 10_000, 20_000)
 _HUGE_BUDGETS = tuple(_HUGE * pulls for pulls in (32_000, 40_000))
 
@@ -123,6 +124,28 @@ CASES = (
     ),
     Case(
         entry="identification_lower",
+        instance="the formula, 10^4 rivals of one mean, three pairs of means",
+        x=range(len(_PAIRS)),
+        x_label="pairs .5/.4, .9/.1, .6/.59",
+        y_label="pulls",
+        predict=lambda f: [f(pair, 0.1, counts=[1, 10**4]) for pair in _PAIRS],
+        measure=lambda key: exact([_alike(*pair, 10**4) * _confidence(0.1) for pair in _PAIRS]),
+        tolerance=1e-6,
+        why="The search for the least is good to that.",
+    ),
+    Case(
+        entry="identification_lower",
+        instance="the formula, four arms of the paper: Nelder-Mead over the weights",
+        x=(0.1,),
+        x_label="delta",
+        y_label="pulls",
+        predict=lambda f: [f(_FOUR, 0.1)],
+        measure=lambda key: exact([_together(_FOUR) * _confidence(0.1)]),
+        tolerance=1e-4,
+        why="The general optimiser is good to that.",
+    ),
+    Case(
+        entry="identification_lower",
         instance="track-and-stop, Bernoulli .8, .4, .3",
         x=(0.1,),
         x_label="delta",
@@ -160,11 +183,11 @@ CASES = (
     Case(
         entry="sequential_halving_bound",
         instance="the theorem arm by arm, nineteen arms",
-        x=_BUDGETS,
+        x=_BY_HAND,
         x_label="budget, in pulls",
         y_label="probability of a wrong arm",
-        predict=lambda f: [f([0.9, 0.5, 0.3], budget, [1, 5, 13]) for budget in _BUDGETS],
-        measure=lambda key: exact([min(1.0, _by_hand(budget)) for budget in _BUDGETS]),
+        predict=lambda f: [f([0.9, 0.5, 0.3], budget, [1, 5, 13]) for budget in _BY_HAND],
+        measure=lambda key: exact([min(1.0, _by_hand(budget)) for budget in _BY_HAND]),
     ),
     Case(
         entry="sequential_halving_bound",

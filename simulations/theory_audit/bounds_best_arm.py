@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
@@ -36,7 +37,8 @@ def _alike(best: float, rival: float, number: int) -> float:
         return (1 + number * math.exp(log_share)) / _cost(best, rival, math.exp(log_share))
 
     # Bracketed so widely that the search is for the minimum alone.
-    return float(minimize_scalar(pulls, bounds=(-12.0, 5.0), method="bounded", options={"xatol": 1e-11}).fun)
+    found: Any = minimize_scalar(pulls, bounds=(-12.0, 5.0), method="bounded", options={"xatol": 1e-11})
+    return float(found.fun)
 
 
 def _together(means: tuple[float, ...]) -> float:

@@ -17,6 +17,7 @@ def final(learner, table, rounds: int, seeds: int) -> tuple[float, float]:
     return float(regret.mean()), float(regret.std(ddof=1) / np.sqrt(seeds))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "most"),
     [
@@ -26,9 +27,10 @@ def final(learner, table, rounds: int, seeds: int) -> tuple[float, float]:
     ids=["sliding window", "discounted"],
 )
 def test_regret_grows_with_the_root_of_time_where_arms_change_places(make, most: float) -> None:
-    """Three changes whatever T, and the paper's tuning: of order sqrt(T ln T), and sqrt(T) ln T. From T = 1000 to 16,000
-    the logarithms add .06 and .12 to the exponent 1/2, and the discounted width 2B is still of the gaps' size; a learner
-    that does not follow has exponent 1. Four standard errors (3e-5).
+    """Three changes whatever T, and the paper's tuning: of order sqrt(T ln T), and sqrt(T) ln T.
+
+    From T = 1000 to 16,000 the logarithms add .06 and .12 to the exponent 1/2, and the discounted width 2B is still of
+    the gaps' size; a learner that does not follow has exponent 1. Four standard errors (3e-5).
     """
     horizons, means = (1000, 4000, 16000), [0.9, 0.5, 0.2]
     regret = []

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
@@ -61,13 +61,13 @@ def best_arm_complexity(means: Sequence[float], counts: Sequence[float] | None =
         def missing(share: float, rival: int) -> float:
             return float(evidence(np.full_like(found.gap, share))[rival] / wanted) - 1
 
-        every = range(found.gap.size)
-        return np.array(
-            [
-                of_nearest if rival == nearest else brentq(missing, 0.0, of_nearest, (rival,), xtol=1e-300, rtol=1e-14)
-                for rival in every
-            ]
-        )
+        share = np.full_like(found.gap, of_nearest)
+        for rival in range(share.size):
+            if rival != nearest:
+                share[rival] = root_scalar(
+                    missing, args=(rival,), bracket=(0.0, of_nearest), method="brentq", xtol=1e-300, rtol=1e-14
+                ).root
+        return share
 
     def excess(of_nearest: float) -> float:
         top, rival = costs(shares(of_nearest))
@@ -79,8 +79,9 @@ def best_arm_complexity(means: Sequence[float], counts: Sequence[float] | None =
     low = high
     while excess(low) > 0:
         low /= 2.0
-    of_nearest = low if low == high else brentq(excess, low, high, xtol=1e-300, rtol=1e-14)
-    share = shares(of_nearest)
+    if low < high:
+        low = root_scalar(excess, bracket=(low, high), method="brentq", xtol=1e-300, rtol=1e-14).root
+    share = shares(low)
     return float((1 + np.sum(found.number * share)) / evidence(share)[nearest])
 
 

@@ -1,4 +1,4 @@
-"""Pulls a second, ours against SMPyBandits, mabby and mabwiser, end to end: pulling and the regret curve.
+"""Pulls a second, ours against SMPyBandits, mabby, mabwiser and PyMAB, end to end: pulling and the regret curve.
 
     python benchmarks/bandits.py --environments DIR [--out FILE.json]      make the peers' environments, measure all
     python benchmarks/bandits.py --peer-python mabby=PYTHON … [--side peers|ours] [--peers-from FILE.json]
@@ -6,13 +6,13 @@
 
 Bernoulli arms with means drawn once from U[0, 1]; UCB1, Thompson sampling with Beta(1, 1), softmax and EXP3; K = 10
 and 10^3 with T = 10^4, K = 10^5 with T = 10^3. Ours: `run` with 64 seeds and the mean of `History.regret`, on all
-cores, compile time told apart. Peers: one repetition each on one core (they have no other), at most `--cap` seconds of
-pulling a repeat (the pulls made are in the JSON), by `bandits_peer.py` in their own environments. A rate is the median
-of the repeats, which take turns library by library.
+cores, compile time told apart. Peers: one repetition each on one core (they have no other; PyMAB up to 64 replicates at
+once), at most `--cap` seconds of pulling a repeat (the pulls made are in the JSON), by `bandits_peer.py` in their own
+environments. A rate is the median of the repeats, which take turns library by library.
 
 Where K > T the peers are timed twice: from the start (their first sweep over fresh arms), and after that sweep ("w"),
 which is what a run long enough to learn would meet. Ours starts fresh in both. "softmax" is each library's own: ours
-the policy gradient (step 0.1), SMPyBandits' and mabwiser's the Boltzmann rule on mean rewards.
+and PyMAB's the policy gradient (step 0.1), SMPyBandits' and mabwiser's the Boltzmann rule on mean rewards.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import venv
 from pathlib import Path
 from typing import Any
 
-from bandits_peer import LIBRARIES, means_of
+from bandits_peer import ALL, means_of
 
 CELLS = ((10, 10_000), (1_000, 10_000), (100_000, 1_000))
 ALGORITHMS = ("UCB1", "Thompson", "softmax", "EXP3")
@@ -41,10 +41,11 @@ REQUIREMENTS = {
     "SMPyBandits": ("SMPyBandits==0.9.7", "scipy<1.14", "numpy<2", "matplotlib", "seaborn", "setuptools<80"),
     "mabby": ("mabby==0.1.2",),
     "mabwiser": ("mabwiser==2.7.4",),
+    "PyMAB": ("pymab==2.0.1",),
 }
 # The floor set for this project: our pulls per second over the fastest peer's, by algorithm and K.
-WANTED = 20.0
-WANTED_THOMPSON = {10: 5.0, 1_000: 5.0, 100_000: 300.0}
+WANTED = {10: 100.0, 1_000: 20.0, 100_000: 20.0}
+WANTED_THOMPSON = {10: 20.0, 1_000: 5.0, 100_000: 300.0}
 MEMORY_WANTED = {"peak_gib": 2.0, "seconds": 60.0}
 
 
@@ -181,7 +182,7 @@ def compare(ours: list[dict[str, Any]], peers: list[dict[str, Any]]) -> list[dic
             for peer in peers
             if all(peer[name] == cell[name] for name in ("algorithm", "arms", "rounds")) and "pulls_a_second" in peer
         ]
-        wanted = WANTED_THOMPSON[cell["arms"]] if cell["algorithm"] == "Thompson" else WANTED
+        wanted = WANTED_THOMPSON[cell["arms"]] if cell["algorithm"] == "Thompson" else WANTED[cell["arms"]]
         for warm in sorted({peer["after_a_sweep"] for peer in same}):
             best = max((p for p in same if p["after_a_sweep"] == warm), key=lambda p: p["pulls_a_second"])
             if "pulls_a_second" not in cell:
@@ -227,12 +228,12 @@ def peer_pythons(told: argparse.Namespace) -> dict[str, Path]:
     pythons = {}
     for entry in told.peer_python:
         library, separator, python = entry.partition("=")
-        if library not in LIBRARIES or not separator:
-            sys.exit(f"--peer-python {entry}: write LIBRARY=PYTHON, LIBRARY one of {', '.join(LIBRARIES)}.")
+        if library not in ALL or not separator:
+            sys.exit(f"--peer-python {entry}: write LIBRARY=PYTHON, LIBRARY one of {', '.join(ALL)}.")
         pythons[library] = Path(python)
     if told.environments is not None:
         make = functools.partial(environment, folder=told.environments)
-        pythons |= {library: make(library) for library in LIBRARIES if library not in pythons}
+        pythons |= {library: make(library) for library in ALL if library not in pythons}
     if not pythons:
         sys.exit("Say where the peers are: --environments DIR (made where missing) or --peer-python LIBRARY=PYTHON.")
     return pythons

@@ -9,6 +9,8 @@ mabwiser's documentation has them), with the library's own arms where it has the
 out in the peers' favour: their regret curves cost O(K) a pull (mabby) and O(K²T) in all (SMPyBandits); here it is one
 cumulative sum in NumPy.
 
+PyMAB is measured by its own `Experiment`, whose loop is in Rust and plays up to 64 replicates at once.
+
 `--after-a-sweep`: every arm has been pulled once before the clock starts. Where K > T nothing else than the first sweep
 would be timed, and some peers skip their index in it. mabwiser, which learns from logged pulls and never tries an arm
 that it has not seen, is given that sweep wherever K ≤ T.
@@ -84,11 +86,50 @@ def mabwiser(algorithm: str, means: np.ndarray, swept: np.ndarray | None, seed: 
     )
 
 
+def pymab_run(algorithm: str, means: np.ndarray, rounds: int, replicates: int, seed: int) -> tuple[float, float]:
+    """(seconds, last cumulative regret) of PyMAB's own experiment, whose loop over all replicates is in Rust."""
+    import pymab
+    from pymab import policies
+
+    make = {
+        "UCB1": policies.UCBPolicy,
+        "Thompson": policies.BernoulliThompsonSamplingPolicy,
+        "softmax": policies.GradientBanditPolicy,
+        "EXP3": policies.EXP3Policy,
+    }[algorithm]
+    start = time.perf_counter()
+    result = pymab.Experiment(
+        environment=pymab.BanditEnvironment(means, pymab.BernoulliReward()),
+        policies={algorithm: make(n_arms=len(means))},
+        config=pymab.ExperimentConfig(horizon=rounds, n_replicates=replicates, seed=seed),
+    ).run()
+    regret = float(np.ravel(result.cumulative_regret)[-1])
+    return time.perf_counter() - start, regret
+
+
+def measure_pymab(algorithm: str, arms: int, rounds: int, cap: float, seed: int, most: int = 64) -> dict[str, Any]:
+    """As many replicates of the whole horizon as the cap leaves room for, `most` at most; a shorter horizon where not
+    even one fits. The first, short run is not counted: it warms the library up and says how long a pull takes.
+    """
+    means = means_of(arms)
+    trial = min(rounds, max(10, 100_000 // arms))
+    pymab_run(algorithm, means, trial, 1, seed)
+    a_pull = pymab_run(algorithm, means, trial, 1, seed)[0] / trial
+    # Its table of rewards holds every arm in every round and replicate: 2 GiB of it at most.
+    room = min(cap / a_pull, 2**28 / arms)
+    horizon = min(rounds, max(trial, int(room)))
+    replicates = min(most, max(1, int(room / horizon)))
+    seconds, regret = pymab_run(algorithm, means, horizon, replicates, seed)
+    version = importlib.metadata.version("pymab")
+    return {"version": version, "pulls": horizon * replicates, "seconds": seconds, "final_regret": regret}
+
+
 LIBRARIES: dict[str, tuple[str, Callable[..., tuple[Choose, Learn, Draw]], tuple[str, ...]]] = {
     "SMPyBandits": ("SMPyBandits", smpybandits, ("UCB1", "Thompson", "softmax", "EXP3")),
     "mabby": ("mabby", mabby, ("UCB1", "Thompson")),
     "mabwiser": ("mabwiser", mabwiser, ("UCB1", "Thompson", "softmax")),
 }
+ALL = (*LIBRARIES, "PyMAB")
 
 
 def means_of(arms: int) -> np.ndarray:
@@ -99,6 +140,9 @@ def means_of(arms: int) -> np.ndarray:
 def measure(
     library: str, algorithm: str, arms: int, rounds: int, cap: float, seed: int, after_a_sweep: bool
 ) -> dict[str, Any]:
+    if library == "PyMAB":
+        # Its loop starts where it starts: there is no way to hand it a sweep.
+        return {"absent": True} if after_a_sweep else measure_pymab(algorithm, arms, rounds, cap, seed)
     package, make, algorithms = LIBRARIES[library]
     if algorithm not in algorithms:
         return {"absent": True}
@@ -124,7 +168,7 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library", choices=LIBRARIES)
+    parser.add_argument("library", choices=ALL)
     parser.add_argument("algorithm")
     parser.add_argument("arms", type=int)
     parser.add_argument("rounds", type=int)

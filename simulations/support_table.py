@@ -24,6 +24,7 @@ ARM_SETS: Mapping[str, Any] = {
     "Noisy": arms.Noisy(_NEEDLE, true_positive=0.9, false_positive=0.1),
     "Delayed": arms.Delayed(_NEEDLE, rounds=5),
     "Drifting": arms.Drifting(arms.Bernoulli([0.1, 0.5, 0.9]), step=0.01),
+    "LinearContexts": arms.LinearContexts(arms=3, dimension=2),
     "TokenSequences": arms.TokenSequences(vocabulary_size=5, length=3, verifier=verifiers.Needle((0, 1, 2))),
     "Contexts": arms.Contexts(
         vocabulary_size=5, length=2, verifiers=(verifiers.Needle((0, 1)), verifiers.Needle((1, 2)))
@@ -40,11 +41,15 @@ LEARNERS: Mapping[str, Any] = {
     "UCB": learners.UCB(alpha=2.0),
     "UCBV": learners.UCBV(),
     "KLUCB": learners.KLUCB(),
+    "BayesUCB": learners.BayesUCB(),
+    "SlidingWindowUCB": learners.SlidingWindowUCB(window=20),
+    "DiscountedUCB": learners.DiscountedUCB(discount=0.95),
     "MOSS": learners.MOSS(),
     "UCBF": learners.UCBF(),
     "ThompsonBeta": learners.ThompsonBeta(),
     "ThompsonGaussian": learners.ThompsonGaussian(),
     "Greedy": learners.Greedy(),
+    "AnnealedSoftmax": learners.AnnealedSoftmax(),
     "EpsilonGreedy": learners.EpsilonGreedy(epsilon=0.1),
     "ExploreThenCommit": learners.ExploreThenCommit(pulls_per_arm=2),
     "SuccessiveElimination": learners.SuccessiveElimination(),
@@ -53,6 +58,8 @@ LEARNERS: Mapping[str, Any] = {
     "BestRun": learners.BestRun(),
     "TwoTarget": learners.TwoTarget(),
     "ExploreUntilSuccess": learners.ExploreUntilSuccess(),
+    "LinUCB": learners.LinUCB(),
+    "LinTS": learners.LinTS(),
     "Uniform": learners.Uniform(),
 }
 

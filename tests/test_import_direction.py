@@ -14,7 +14,7 @@ LAYERS = {
     "bandit_rft": [
         {"errors"}, {"arguments", "by_name"}, {"random_bits"}, {"keys"}, {"contract"},
         {"choice", "sampling", "sampling_normal"}, {"pools"}, {"rows"},
-        {"signals", "objectives", "verifiers"}, {"policies"}, {"arms"}, {"learners"},
+        {"signals", "objectives", "verifiers"}, {"policies"}, {"arms"}, {"learners", "best_arm"},
         {"history"}, {"loop"},
         {"regret"}, {"theory"}, {"summarize", "verdict", "planning"}, {"runs"}, {"run_law"},
         {"sweep", "experiments"}, {"presets", "settings"}, {"plots"}, {"reports"},

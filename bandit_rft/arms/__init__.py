@@ -3,6 +3,7 @@
 from bandit_rft.arms.classes import Classes
 from bandit_rft.arms.contexts import Contexts
 from bandit_rft.arms.instances import Instances
+from bandit_rft.arms.linear import LinearContexts
 from bandit_rft.arms.listed import Bernoulli, Deterministic, Gaussian
 from bandit_rft.arms.needle import Needle
 from bandit_rft.arms.priors import Beta, Prior, TwoPoint
@@ -21,6 +22,7 @@ __all__ = [
     "Drifting",
     "Gaussian",
     "Instances",
+    "LinearContexts",
     "Needle",
     "Noisy",
     "Prior",

@@ -4,6 +4,9 @@ The three that are based on runs of successes share `run_based`. Token policies 
 `SoftmaxPolicyGradient` chooses by itself; language models by `llm_bridge.FineTune`.
 """
 
+from bandit_rft.learners.annealed_softmax import AnnealedSoftmax
+from bandit_rft.learners.bayes_ucb import BayesUCB
+from bandit_rft.learners.discounted_ucb import DiscountedUCB
 from bandit_rft.learners.epsilon_greedy import EpsilonGreedy
 from bandit_rft.learners.exp3 import EXP3
 from bandit_rft.learners.exp3_ix import EXP3IX
@@ -11,9 +14,11 @@ from bandit_rft.learners.explore_then_commit import ExploreThenCommit
 from bandit_rft.learners.explore_until_success import ExploreUntilSuccess
 from bandit_rft.learners.greedy import Greedy
 from bandit_rft.learners.kl_ucb import KLUCB
+from bandit_rft.learners.linear import LinTS, LinUCB
 from bandit_rft.learners.moss import MOSS
 from bandit_rft.learners.natural_policy_gradient import NaturalPolicyGradient
 from bandit_rft.learners.run_based import BestRun, OneFailure, TwoTarget
+from bandit_rft.learners.sliding_window_ucb import SlidingWindowUCB
 from bandit_rft.learners.softmax_policy_gradient import SoftmaxPolicyGradient
 from bandit_rft.learners.subsampled import Subsampled
 from bandit_rft.learners.successive_elimination import SuccessiveElimination
@@ -35,13 +40,19 @@ __all__ = [
     "UCB1",
     "UCBF",
     "UCBV",
+    "AnnealedSoftmax",
+    "BayesUCB",
     "BestRun",
+    "DiscountedUCB",
     "EpsilonGreedy",
     "ExploreThenCommit",
     "ExploreUntilSuccess",
     "Greedy",
+    "LinTS",
+    "LinUCB",
     "NaturalPolicyGradient",
     "OneFailure",
+    "SlidingWindowUCB",
     "SoftmaxPolicyGradient",
     "Subsampled",
     "SuccessiveElimination",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simulations.theory_audit import (
     bounds_adversarial,
+    bounds_best_arm,
     bounds_commit,
     bounds_confidence,
     bounds_lai_robbins,
@@ -19,4 +20,5 @@ CASES: tuple[Case, ...] = (
     *bounds_commit.CASES,
     *bounds_adversarial.CASES,
     *bounds_minimax.CASES,
+    *bounds_best_arm.CASES,
 )

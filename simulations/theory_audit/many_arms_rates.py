@@ -61,6 +61,17 @@ def _best_of_root(horizon: int) -> float:
     return horizon / (round(horizon**0.5) + 1.0)
 
 
+def _annealed(key: int, seeds: int, table: Any = None, prior: Any = "uniform") -> Measured:
+    """Exponent of annealed softmax greedy's regret against the best of its arms: sqrt(T) of a prior, or a table."""
+    horizons, final = (1000, 3000, 9000), []
+    for horizon in horizons:
+        few = arms.Instances(prior, arms=round(horizon**0.5)) if table is None else table
+        history = run(few, learners.AnnealedSoftmax(scale=3.0), rounds=horizon, seeds=seeds, key=key + horizon)
+        final.append(history.regret()[:, -1])
+    growth = scaling_exponent(horizons, final)
+    return Measured(np.array([growth.slope]), np.array([growth.standard_error]))
+
+
 def _curve(key: int, table: Any, learner: Any, rounds: tuple[int, ...], seeds: int) -> Measured:
     history = run(table, learner, rounds=max(rounds), seeds=seeds, key=key)
     return of_seeds(history.regret()[:, [t - 1 for t in rounds]])
@@ -149,6 +160,45 @@ CASES: tuple[Case, ...] = (
         relation="upper",
         inside=False,
         why="Few pulls: UCB-F still explores its sqrt(n) arms, and its regret is nearly linear.",
+    ),
+    _case(
+        "annealed_softmax_exponent",
+        "by hand: alpha 0, .3, .5, .9",
+        (0.0, 0.3, 0.5, 0.9),
+        lambda f: [f(0.0), f(0.3), f(0.5), f(0.9)],
+        lambda key: exact([1.0, 0.7, 0.5, 0.9]),
+        "alpha",
+    ),
+    _case(
+        "annealed_softmax_exponent",
+        "sqrt(T) uniform Bernoulli arms, T = 1000 to 9000",
+        (0.5,),
+        lambda f: [f(0.5)],
+        lambda key: _annealed(key, 100),
+        "alpha",
+        tolerance=0.1,
+        why="Powers of ln T, which bend the curve at a finite T.",
+    ),
+    _case(
+        "annealed_softmax_exponent",
+        "two arms of means .6 and .5, T = 1000 to 9000",
+        (0.0,),
+        lambda f: [f(0.0)],
+        lambda key: _annealed(key, 400, arms.Bernoulli([0.6, 0.5])),
+        "alpha",
+        tolerance=0.05,
+        why="The first rounds, which explore.",
+    ),
+    _case(
+        "annealed_softmax_exponent",
+        "sqrt(T) arms whose means come from Beta(1, 3): few good ones",
+        (0.5,),
+        lambda f: [f(0.5)],
+        lambda key: _annealed(key, 100, prior=arms.Beta(1.0, 3.0)),
+        "alpha",
+        relation="upper",
+        inside=False,
+        why="The prior's mass within eps of its top is of order eps^3.",
     ),
     _case(
         "bayati_bounds",

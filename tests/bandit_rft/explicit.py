@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy import stats
 
 from tests.bandit_rft.explicit_base import Learner, World, argmax_uniform, play, sample
 from tests.bandit_rft.explicit_softmax import (
@@ -24,7 +25,9 @@ from tests.bandit_rft.explicit_softmax import (
 
 __all__ = [
     "EXP3IX",
+    "AnnealedSoftmax",
     "BestRun",
+    "Discounted",
     "EXP3Gain",
     "EXP3Loss",
     "EpsilonGreedy",
@@ -33,6 +36,7 @@ __all__ = [
     "Index",
     "Learner",
     "PolicyGradient",
+    "SlidingWindow",
     "Softmax",
     "Subsampled",
     "SuccessiveElimination",
@@ -45,6 +49,7 @@ __all__ = [
     "Weighted",
     "World",
     "argmax_uniform",
+    "beta_bound",
     "kl_bound",
     "one_failure",
     "play",
@@ -77,6 +82,56 @@ def kl_bound(mean: np.ndarray, level: np.ndarray) -> np.ndarray:
         inside = d <= level
         low, high = np.where(inside, q, low), np.where(inside, high, q)
     return low
+
+
+def beta_bound(self, t):
+    """Quantile 1 - 1/t' of each posterior; t pulls were made, and the first choice is blind."""
+    now = t + 1 if self.n.sum() else 1
+    return stats.beta.ppf(1 - 1 / now, 1 + self.total, 1 + self.n - self.total)
+
+
+class SlidingWindow(Learner):
+    """Every reward since the start is kept in a list, and the last `window` of it are counted anew each round."""
+
+    def __init__(self, window: int, xi: float) -> None:
+        self.window, self.xi = window, xi
+
+    def reset(self) -> None:
+        self.heard: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def update(self, arm, reward) -> None:
+        self.heard.append((arm, reward))
+
+    def weights(self) -> list[float]:
+        return [1.0 if age < self.window else 0.0 for age in range(len(self.heard))][::-1]
+
+    def counts(self) -> tuple[np.ndarray, np.ndarray]:
+        n, total = np.zeros((self.seeds, self.arms)), np.zeros((self.seeds, self.arms))
+        for (arm, reward), weight in zip(self.heard, self.weights(), strict=True):
+            n[self.every, arm] += weight
+            total[self.every, arm] += weight * reward
+        return n, total
+
+    def act(self, t: int) -> np.ndarray:
+        n, total = self.counts()
+        safe = np.where(n > 0, n, 1)
+        index = total / safe + np.sqrt(self.xi * np.log(min(max(t, 1), self.window)) / safe)
+        return argmax_uniform(self.rng, np.where(n > 0, index, np.inf))
+
+
+class Discounted(SlidingWindow):
+    def __init__(self, discount: float, xi: float) -> None:
+        self.discount, self.xi = discount, xi
+
+    def weights(self) -> list[float]:
+        return [self.discount**age for age in range(len(self.heard))][::-1]
+
+    def act(self, t: int) -> np.ndarray:
+        n, total = self.counts()
+        safe = np.where(n > 0, n, 1)
+        every = np.maximum(n.sum(axis=1, keepdims=True), 1)
+        index = total / safe + 2 * np.sqrt(self.xi * np.log(every) / safe)
+        return argmax_uniform(self.rng, np.where(n > 0, index, np.inf))
 
 
 def variance_bound(self, n, mean, exploration):
@@ -143,6 +198,16 @@ class EpsilonGreedy(Learner):
         fresh = argmax_uniform(self.rng, -self.n)
         anything = fresh if self.endless else self.rng.integers(0, self.arms, self.seeds)
         return np.where(explore, anything, argmax_uniform(self.rng, mean))
+
+
+class AnnealedSoftmax(Learner):
+    def __init__(self, scale: float, power: float) -> None:
+        self.scale, self.power = scale, power
+
+    def act(self, t: int) -> np.ndarray:
+        noise = self.rng.gumbel(size=self.n.shape)
+        value = self.scale * max(t, 1) ** self.power * self.total / np.maximum(self.n, 1)
+        return argmax_uniform(self.rng, np.where(self.n > 0, value + noise, np.inf))
 
 
 class ExploreUntilSuccess(Learner):

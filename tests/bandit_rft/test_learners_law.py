@@ -91,6 +91,7 @@ LEARNERS = {
     "Greedy(0)": (learners.Greedy(initial_value=0.0), explicit.Index(lambda self, n, mean, t: mean, first=False)),
     "EpsilonGreedy": (learners.EpsilonGreedy(epsilon=0.2), explicit.EpsilonGreedy(0.2)),
     "EpsilonGreedy, decaying": (learners.EpsilonGreedy(epsilon=5.0, decay=1.0), explicit.EpsilonGreedy(5.0, 1.0)),
+    "AnnealedSoftmax": (learners.AnnealedSoftmax(scale=1.5), explicit.AnnealedSoftmax(1.5, 0.5)),
     "ExploreThenCommit": (learners.ExploreThenCommit(pulls_per_arm=3), explicit.ExploreThenCommit(3)),
     "SuccessiveElimination": (learners.SuccessiveElimination(), explicit.SuccessiveElimination()),
     "UCB1": (learners.UCB1(), explicit.Index(ucb1)),
@@ -114,6 +115,12 @@ LEARNERS = {
             int(np.sqrt(ROUNDS)),
         ),
     ),
+    "BayesUCB": (
+        learners.BayesUCB(),
+        explicit.Index(lambda self, n, mean, t: explicit.beta_bound(self, t), first=False),
+    ),
+    "SlidingWindowUCB": (learners.SlidingWindowUCB(window=15), explicit.SlidingWindow(15, 0.6)),
+    "DiscountedUCB": (learners.DiscountedUCB(discount=0.9), explicit.Discounted(0.9, 0.6)),
     "ThompsonBeta": (learners.ThompsonBeta(), explicit.ThompsonBeta()),
     "ThompsonGaussian": (learners.ThompsonGaussian(), explicit.ThompsonGaussian()),
     "EXP3, gain": (learners.EXP3("gain"), explicit.EXP3Gain()),
@@ -152,7 +159,17 @@ ENDLESS = {
     "SoftmaxPolicyGradient": FRESH,  # a touched arm has at most exp(0.5 t)/K
     "NaturalPolicyGradient": UNTIL_SUCCESS,  # a success adds step · K to a logit, more than ln K: the arm has it all
 }
-UNIT_REWARDS = {"ThompsonBeta", "KLUCB", "EXP3, gain", "EXP3, loss", "EXP3IX", "TsallisINF", "OneFailure", "BestRun"}
+UNIT_REWARDS = {
+    "ThompsonBeta",
+    "BayesUCB",
+    "KLUCB",
+    "EXP3, gain",
+    "EXP3, loss",
+    "EXP3IX",
+    "TsallisINF",
+    "OneFailure",
+    "BestRun",
+}
 AT_ONCE = {"ExploreThenCommit", "EXP3, gain", "EXP3, loss", "EXP3IX", "TsallisINF", "NaturalPolicyGradient"}
 AT_ONCE |= {"BestRun", "TwoTarget", "ExploreUntilSuccess, once each"}
 # A program with one current arm has no meaning where rewards come late, and its oracle runs out of ten arms.
@@ -208,6 +225,10 @@ def test_agrees_in_law(learner: str, arm_set: str) -> None:
         ("EXP3, loss", explicit.EXP3Gain()),
         ("EpsilonGreedy", explicit.EpsilonGreedy(0.3)),
         ("ExploreThenCommit", explicit.ExploreThenCommit(4)),
+        ("AnnealedSoftmax", explicit.AnnealedSoftmax(1.5, 0.65)),
+        ("SlidingWindowUCB", explicit.SlidingWindow(25, 0.6)),
+        ("DiscountedUCB", explicit.Discounted(0.8, 0.6)),
+        ("BayesUCB", explicit.Index(lambda self, n, mean, t: explicit.beta_bound(self, t**1.5), first=False)),
     ],
 )
 def test_the_comparison_can_fail(learner: str, theirs: explicit.Learner) -> None:

@@ -27,6 +27,8 @@ UNNOTICED: dict[str, str] = {
     "low = high = (best - other)": "where the search for a root's bracket begins",
     "low /= 2.0": "how fast the bracket widens",
     "high *= 2.0": "how fast the bracket widens",
+    # best-arm identification
+    "high = 1.0": "where the search for a root's bracket begins",
     # several rare correct arms
     "log_below = min(log_peak - 0.5": "a guess that sets the spacing of a sum, which is right at any fine spacing",
     "each = np.log1p(w) if order < 0": "where the path of an integral runs, which any path gives",

@@ -19,6 +19,7 @@ from bandit_rft.theory.many_arms.infinite_arms import (
 from bandit_rft.theory.many_arms.published_rates import (
     ManyArmedExponents,
     ReservoirExponents,
+    annealed_softmax_exponent,
     batched_minimax,
     bayati_bounds,
     carpentier_valko,
@@ -29,6 +30,7 @@ from bandit_rft.theory.many_arms.published_rates import (
 __all__ = [
     "ManyArmedExponents",
     "ReservoirExponents",
+    "annealed_softmax_exponent",
     "batch_explore_regret",
     "batched_minimax",
     "bayati_bounds",

@@ -16,6 +16,7 @@ from bandit_rft.theory.catalogue import about, entry
 __all__ = [
     "ManyArmedExponents",
     "ReservoirExponents",
+    "annealed_softmax_exponent",
     "batched_minimax",
     "bayati_bounds",
     "carpentier_valko",
@@ -113,6 +114,37 @@ def bayati_bounds(alpha: float) -> ManyArmedExponents:
     alpha = arguments.fraction("alpha", alpha)
     best = min(alpha, 0.5)
     return ManyArmedExponents(lower=best, ucb=alpha, subsampled=best, greedy=max(alpha, 1.0 - alpha / 2.0))
+
+
+@entry(
+    formula=r"m = T^\alpha:\quad E R_T = \tilde O(m + T/m) = \tilde O(T^{\max(\alpha, 1-\alpha)}),\quad "
+    r"\sqrt T\ \mathrm{at}\ \alpha = 1/2,\ T\ \mathrm{at}\ \alpha = 0",
+    assumptions=(
+        "A softmax of empirical means whose temperature falls with the round; Bernoulli rewards.",
+        "Means drawn independently from a prior whose mass within eps of its top is of order eps (as uniform).",
+        "Bayesian regret against the best of the m arms; powers of ln T are left out; large T.",
+        "At alpha = 0, a fixed number of arms: linear at worst, since a softmax may give up the better arm for good.",
+    ),
+    source="Overman & Bayati 2026 (arXiv 2605.31034), abstract; linear regret of few arms: Cesa-Bianchi et al. 2017, "
+    "as cited there",
+    units={"alpha": "ln m / ln T, from 0 to 1 exclusive"},
+    section="E11.1",
+    kind="quantity",
+    derivation="`annealed_softmax_exponent`",
+)
+def annealed_softmax_exponent(alpha: float) -> float:
+    """How annealed softmax greedy's Bayesian regret grows with T on T^alpha arms: the exponent, from above.
+
+    Returns:
+        max(alpha, 1 - alpha): 1/2 at alpha = 1/2, and 1 (linear) for few arms.
+
+    Raises:
+        InputError: alpha outside [0, 1).
+    """
+    alpha = arguments.between("alpha", alpha, 0.0, 1.0)
+    if alpha == 1.0:
+        raise InputError("alpha is 1: give a number from 0 to below 1, for fewer arms than rounds.")
+    return max(alpha, 1.0 - alpha)
 
 
 @entry(

@@ -10,6 +10,7 @@ from bandit_rft.errors import InputError, NoLawError, RowCapacityError, SweepWar
 from bandit_rft.history import History
 from bandit_rft.loop import run
 from bandit_rft.planning import Plan, plan
+from bandit_rft.regret import LearnerComparison, compare_learners
 from bandit_rft.summarize import summarize
 from bandit_rft.sweep import sweep
 from bandit_rft.verdict import Verdict, compare
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "History",
     "InputError",
+    "LearnerComparison",
     "NoLawError",
     "Plan",
     "RowCapacityError",
@@ -28,6 +30,7 @@ __all__ = [
     "__version__",
     "arms",
     "compare",
+    "compare_learners",
     "learners",
     "objectives",
     "plan",

@@ -8,6 +8,7 @@ Data flows one way: arm sets → learners → run → history → regret and the
 from bandit_rft import arms, learners, objectives, policies, regret, signals, theory, verifiers
 from bandit_rft.errors import InputError, NoLawError, RowCapacityError, SweepWarning, UnknownOptimumError
 from bandit_rft.history import History
+from bandit_rft.known_theory import theory_for
 from bandit_rft.loop import run
 from bandit_rft.planning import Plan, plan
 from bandit_rft.regret import LearnerComparison, compare_learners
@@ -41,5 +42,6 @@ __all__ = [
     "summarize",
     "sweep",
     "theory",
+    "theory_for",
     "verifiers",
 ]

@@ -16,7 +16,7 @@ LAYERS = {
         {"choice", "sampling", "sampling_normal"}, {"pools"}, {"rows"},
         {"signals", "objectives", "verifiers"}, {"policies"}, {"arms"}, {"learners"},
         {"history"}, {"loop"},
-        {"regret"}, {"theory"}, {"summarize", "verdict", "planning"}, {"runs"}, {"run_law"},
+        {"regret"}, {"theory"}, {"summarize", "verdict", "planning", "known_theory"}, {"runs"}, {"run_law"},
         {"sweep", "experiments"}, {"presets", "settings"}, {"plots"}, {"reports"},
         {"cli"},  # the composition root: it alone may import anything
     ],

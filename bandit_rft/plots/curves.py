@@ -234,5 +234,7 @@ def bound(axes: Axes, curve: Bound, *, colour: str = style.GREY, label: str | No
         line: how it is drawn, as matplotlib takes it.
     """
     how: dict[str, Any] = {"color": colour, "linestyle": DOTTED, "linewidth": 1.0} | line
+    if curve.at.size == 1:  # a point is not seen as a line
+        how["marker"] = "x"
     axes.plot(curve.at, curve.value, label=f"{curve.name}, {curve.kind} bound" if label is None else label, **how)
     return axes

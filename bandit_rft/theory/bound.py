@@ -63,9 +63,11 @@ class Bound:
 
     @property
     def vacuous(self) -> bool:
-        """Whether at the horizon it says no more than what holds without it."""
+        """Whether at the horizon it says no more than what holds without it, or a lower bound more than can be."""
         last, trivial = float(self.uncapped[-1]), float(self.trivial[-1])
-        return not (last < trivial if self.kind == "upper" else last > trivial)
+        if self.kind == "upper":
+            return not last < trivial
+        return not (last > trivial and (self.cap is None or last <= self.cap[-1]))
 
     @property
     def rounds(self) -> int:

@@ -40,15 +40,18 @@ class Outcome:
     verdict: Verdict | None
     bounds: tuple[tuple[theory.Bound, Verdict], ...] = ()
 
+    @property
+    def regret_known(self) -> bool:
+        """Whether the arm set knows its means; one of the user's own need not."""
+        return self.history.best_mean is not None and self.history.pulled_mean is not None
+
     def summary(self) -> str:
         """A few lines of numbers: final regret with its band over seeds, final Pass@1, the verdict."""
         history = self.history
         pulls = history.rounds * history.rollouts
-        # An arm set of the user's own need not know its means.
-        known = history.best_mean is not None and history.pulled_mean is not None
         value = np.where(np.isnan(history.value), history.rewards.mean(axis=2), history.value)
-        regret = history.regret() if known else np.zeros_like(value)
-        if not known:
+        regret = history.regret() if self.regret_known else np.zeros_like(value)
+        if not self.regret_known:
             final = "unknown, since the arm set does not know its means"
         elif history.seeds > 1:
             over = band(regret[:, -1:])

@@ -35,7 +35,7 @@ def html(title: str, curves: Sequence[Curve] = (), rows: Mapping[str, object] | 
 
 def line(name: str, parts: Iterable[object]) -> str:
     """A `__repr__`: the name and its parts on one line."""
-    return f"<{name}: {', '.join(str(part) for part in parts)}>"
+    return f"<{_printable(name)}: {_printable(', '.join(str(part) for part in parts))}>"
 
 
 def _svg(curves: Sequence[Curve]) -> str:
@@ -75,6 +75,10 @@ def _thinned(values: np.ndarray) -> np.ndarray:
 
 
 def _text(value: object) -> str:
-    """Escaped, without control characters, and no longer than a few lines."""
+    return escape(_printable(value), quote=True)
+
+
+def _printable(value: object) -> str:
+    """Without control characters, and no longer than a few lines."""
     said = "".join(c if c.isprintable() else "�" for c in str(value)[: LONGEST + 1])
-    return escape(said if len(said) <= LONGEST else said[:LONGEST] + "…", quote=True)
+    return said if len(said) <= LONGEST else said[:LONGEST] + "…"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bandit_rft import notebook
 from bandit_rft.errors import InputError
 
 __all__ = ["Bound"]
@@ -52,6 +53,16 @@ class Bound:
     def __post_init__(self) -> None:
         if self.kind not in ("upper", "lower"):
             raise InputError(f"kind is {self.kind!r}: choose upper or lower.")
+
+    def __repr__(self) -> str:
+        return notebook.line("Bound", self.report().splitlines()[:1])
+
+    def _repr_html_(self) -> str:
+        curves = [("bound", self.value)]
+        if not self.vacuous:
+            curves.append(("trivial bound" if self.kind == "upper" else "0", self.trivial))
+        rows = {"formula": self.formula, "source": self.source} | dict(enumerate(self.assumptions, 1))
+        return notebook.html(self.report().splitlines()[0], curves, {name: said for name, said in rows.items() if said})
 
     @property
     def value(self) -> np.ndarray:

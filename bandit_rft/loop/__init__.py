@@ -30,7 +30,7 @@ from bandit_rft.contract import ArmSet, LearnerFactory
 from bandit_rft.errors import InputError, SweepWarning
 from bandit_rft.history import History
 from bandit_rft.loop.host import Each, Seeds, Together, host_loop
-from bandit_rft.loop.one_round import Progress
+from bandit_rft.loop.one_round import Progress, bound_of
 from bandit_rft.loop.recorder import Recorder
 from bandit_rft.loop.scan import scan_loop
 
@@ -132,7 +132,7 @@ def _seeds_on_the_host(
         together = bind_seeds(arms, rounds=rounds, seeds=seeds)
         if together is not None:
             return Together(arms, together)
-    return Each(arms, learner.bind(arms, rounds=rounds, row_capacity=row_capacity))
+    return Each(arms, bound_of(learner, arms, rounds, row_capacity))
 
 
 def describe(thing: Any) -> dict[str, Any]:

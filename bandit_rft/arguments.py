@@ -121,7 +121,7 @@ def shown(value: Any) -> str:
 
 
 def nearest(name: Any, known: Iterable[Any]) -> str:
-    """" (did you mean X?)" where one of the known names is near to a mistyped one, for the middle of a sentence; else
+    """ " (did you mean X?)" where one of the known names is near to a mistyped one, for the middle of a sentence; else
     the empty text. Case, hyphens and underscores do not count.
     """
     if not isinstance(name, str):

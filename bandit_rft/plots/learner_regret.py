@@ -58,7 +58,9 @@ def draw(runs: Sequence[str | Path], out: str | Path | None = None) -> list[Path
         same = json.dumps([dict(config.arms), config.rounds], sort_keys=True, default=str)
         groups.setdefault(same, []).append((folder, config, history))
     if not groups:
-        raise UnknownOptimumError(f"No run of these {len(runs)} knows its best arm's mean, so none has a regret to draw.")
+        raise UnknownOptimumError(
+            f"No run of these {len(runs)} knows its best arm's mean, so none has a regret to draw."
+        )
     written = []
     for place, group in enumerate(groups.values()):
         folders = [folder for folder, _, _ in group]

@@ -106,6 +106,11 @@ def simulate_all(
     return Outcomes(folder=folder, outcomes=outcomes)
 
 
+def learner_names() -> list[str]:
+    """The learners' names in small letters, nicknames included."""
+    return list(_learners())
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 

@@ -69,7 +69,9 @@ class LearnerComparison:
             if one.name == name:
                 ratio = one.variance_ratio
                 return self.seeds / ratio if ratio > 0 else (math.nan if math.isnan(ratio) else math.inf)
-        raise InputError(f"{name!r} is no learner of this comparison: choose {', '.join(d.name for d in self.differences)}.")
+        raise InputError(
+            f"{name!r} is no learner of this comparison: choose {', '.join(d.name for d in self.differences)}."
+        )
 
     def report(self) -> str:
         """A line for each difference: at the last round, its band, from where it leaves 0, and the seeds saved."""

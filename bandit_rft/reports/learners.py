@@ -29,7 +29,9 @@ def values_of(folder: Path) -> dict[str, Any]:
     configs = {run.name: read(run) for run in runs}
     histories = {run.name: read_history(run) for run in runs}
     if any(history.best_mean is None or history.pulled_mean is None for history in histories.values()):
-        raise InputError(f"{folder} holds a run whose best mean is unknown, which has no regret: report each run alone.")
+        raise InputError(
+            f"{folder} holds a run whose best mean is unknown, which has no regret: report each run alone."
+        )
     laws = {name: learner_regret.theory_of(config) for name, config in configs.items()}
     every = [law for found in laws.values() for law in found]
     notes, charts = [], [("Cumulative regret, rewards", lambda axes: several.regret(histories, every, axes))]

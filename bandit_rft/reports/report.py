@@ -52,7 +52,9 @@ def render(run: Path) -> str:
         values = learners.values_of(run)
         values["charts"] = [(chart[0], svg(chart)) for chart in values["charts"]]
         made = [read_json(path).get("command") for path in sorted(run.glob(f"*/{MANIFEST}"))[:1]]
-        return page(**values, commands=[str(line) for line in made if line], config=learners.config_of(run), manifest={})
+        return page(
+            **values, commands=[str(line) for line in made if line], config=learners.config_of(run), manifest={}
+        )
     config = read_json(run / CONFIG)
     manifest = read_json(run / MANIFEST) if (run / MANIFEST).exists() else {}
     if finetune.accepts(config):

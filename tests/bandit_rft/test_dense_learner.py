@@ -45,7 +45,9 @@ def test_it_pulls_as_the_same_lines_do_in_numpy(loop: str) -> None:
         path.append(MEANS[arm])
     history = run(arms.Deterministic(MEANS), Optimist(bonus=0.7), rounds=60, seeds=2, loop=loop)
     np.testing.assert_allclose(history.rewards[:, :, 0], [path, path])
-    np.testing.assert_allclose(history.final_state.counts[0] if loop == "scan" else history.final_state[0].counts, counts)
+    np.testing.assert_allclose(
+        history.final_state.counts[0] if loop == "scan" else history.final_state[0].counts, counts
+    )
 
 
 def test_random_choices_are_uniform_and_paid_by_the_arm_that_they_name() -> None:

@@ -89,7 +89,10 @@ def test_strangers_texts_are_escaped(text: str) -> None:
     for thing in (foreign, law, bound, verdict):
         assert repr(thing).isprintable()
         assert len(repr(thing)) < 1000
-    for html in (*(thing._repr_html_() for thing in (foreign, law, bound, verdict)), notebook.html(text, [(text, [1.0])])):
+    for html in (
+        *(thing._repr_html_() for thing in (foreign, law, bound, verdict)),
+        notebook.html(text, [(text, [1.0])]),
+    ):
         strict = Strict()
         strict.feed(html)
         assert strict.open == []

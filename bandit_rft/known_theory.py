@@ -76,7 +76,7 @@ def theory_for(arms: Any, learner: Any, rounds: int) -> tuple[Prediction | Bound
 
 
 def exact_laws(arms: Any, learner: LearnerFactory, rounds: int) -> tuple[tuple[Prediction, ...], str]:
-    """(the exact laws of mean curves that apply, one or none; then why none does). Raises InputError: rounds below 1."""
+    """(the exact laws of mean curves, one or none; then why none applies). Raises InputError: rounds below 1."""
     arguments.whole("rounds", rounds)
     if _sweeps(arms, learner, rounds):
         found = theory.fresh_arm_sweep(arms.average_mean, rounds, arms.best_mean, log_arms=arms.log_arms)
@@ -113,7 +113,7 @@ def bounds_of(arms: Any, learner: LearnerFactory, rounds: int) -> tuple[Bound, .
     found = _UPPER[type(learner)](learner, table, rounds)
     if arms.sigma is None and isinstance(learner, _CONSISTENT) and getattr(learner, "alpha", 4) > 2:
         found.append(theory.lai_robbins(rounds=rounds, **table))
-    return tuple(found)
+    return tuple(bound for bound in found if np.any(bound.uncapped != 0))  # where the best arm always pays, some are 0
 
 
 def _sweeps(arms: Any, learner: Any, rounds: int) -> bool:

@@ -1,4 +1,4 @@
-"""How results show themselves in a notebook: a line, a small plot as inline SVG, a few numbers. Every text is escaped."""
+"""How results show themselves in a notebook: a line, a small plot as inline SVG, a few numbers; all text is escaped."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class DenseState(NamedTuple):
 
 
 class DenseLearner(ABC):
-    """Pulls the arm that `choose` names; one pull per round. Subclass it, as a frozen dataclass where it has settings."""
+    """Pulls the arm that `choose` names; one pull per round. Subclass it; as a frozen dataclass if it has settings."""
 
     @abstractmethod
     def choose(self, key: jax.Array, counts: jax.Array, sums: jax.Array, time: jax.Array) -> Any:

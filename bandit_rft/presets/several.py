@@ -83,7 +83,10 @@ def configurations(names: Sequence[str], arms: str | None, settings: Sequence[st
             raise InputError(f"The learner {name} is given twice: name each once.")
         values = {"name": slug, "arms": table, "learner": _learner(name), "rounds": ROUNDS, "seeds": SEEDS}
         found[slug] = from_values(values, name)
-    return {name: config.with_settings(own) for (name, config), own in zip(found.items(), _shared(found, settings))}
+    return {
+        name: config.with_settings(own)
+        for (name, config), own in zip(found.items(), _shared(found, settings), strict=True)
+    }
 
 
 def simulate_all(
@@ -160,11 +163,11 @@ def _shared(configs: Mapping[str, Simulation], settings: Sequence[str]) -> list[
         if dot and table in configs:
             own[table].append(f"learner.{rest}{setting[len(key) :]}")
             continue
-        if key.removeprefix("learner.") == "type" or not dot and key == "type":
+        if key.removeprefix("learner.") == "type" or (not dot and key == "type"):
             raise InputError(f"--set {setting!r} names no learner: name the learners before the options.")
         argument = key.removeprefix("learner.")
         takers = [name for name, config in configs.items() if argument in _arguments(config)]
-        if dot and table == "learner" or not dot and takers:
+        if (dot and table == "learner") or (not dot and takers):
             if not takers:
                 raise InputError(f"--set {key}: none of {', '.join(configs)} has the argument {argument}.")
             for name in takers:

@@ -199,7 +199,7 @@ def _require_pairs(found: Mapping[str, History]) -> None:
     for name, history in found.items():
         if not isinstance(history.config.get("arms"), Mapping) or "key" not in history.config:
             raise InputError(
-                f"{name} does not say its arms and key, so its seeds cannot be paired: give histories of bandit_rft.run."
+                f"{name} does not say its arms and key, so its seeds cannot be paired: give what bandit_rft.run returns."
             )
     if base.seeds < 2:
         raise InputError(f"{first} has one seed, and a band needs two or more: run with seeds=16, say.")
@@ -210,7 +210,7 @@ def _require_pairs(found: Mapping[str, History]) -> None:
                 raise InputError(f"{name} has {what} = {ours} and {first} has {theirs}: run both with the same number.")
         if _text(history.config["arms"]) != _text(base.config["arms"]):
             raise InputError(
-                f"{name} and {first} had other arms ({_short(history)} and {_short(base)}): run both on the same arm set."
+                f"{name} and {first} had other arms ({_short(history)} and {_short(base)}): run both on one arm set."
             )
         if _words(history) != _words(base):
             raise InputError(

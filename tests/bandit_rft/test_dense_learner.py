@@ -101,7 +101,7 @@ def test_arms_that_are_too_many_or_late_are_refused() -> None:
             run(table, Optimist(), rounds=4)
 
 
-# -------------------------------------------------------------------------------- learners of the contract, all one's own
+# ------------------------------------------------------------------------ learners of the contract, all one's own
 
 
 class Own:

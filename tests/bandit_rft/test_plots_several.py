@@ -142,7 +142,7 @@ def test_what_cannot_be_drawn_is_a_sentence_and_leaves_no_figure(histories, call
 
 
 def test_regret_without_a_known_optimum_says_what_to_draw_instead(histories) -> None:
-    with pytest.raises(UnknownOptimumError, match="draw plots.pass_at_1"):
+    with pytest.raises(UnknownOptimumError, match=r"draw plots\.pass_at_1"):
         plots.regret(make_history(best_mean=None))
 
 

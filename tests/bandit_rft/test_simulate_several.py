@@ -1,4 +1,4 @@
-"""`bandit-rft simulate` with several learners: folders, figure, report, and what is refused before any folder is made."""
+"""`bandit-rft simulate` with several learners: folders, figure, report, and what is refused before a folder is made."""
 
 from pathlib import Path
 

@@ -128,8 +128,8 @@ def _learner(name: str) -> Mapping[str, Any]:
     known = _learners()
     if _plain(name) not in known:
         raise InputError(
-            f"There is no learner {name!r}{nearest(name, known)}: choose among {', '.join(known)}, or write your own as "
-            "file.py:Name."
+            f"There is no learner {name!r}{nearest(name, known)}: choose among {', '.join(known)}, or your "
+            "own as file.py:Name."
         )
     return known[_plain(name)]
 

@@ -199,7 +199,7 @@ def _require_pairs(found: Mapping[str, History]) -> None:
     for name, history in found.items():
         if not isinstance(history.config.get("arms"), Mapping) or "key" not in history.config:
             raise InputError(
-                f"{name} does not say its arms and key, so its seeds cannot be paired: give what bandit_rft.run returns."
+                f"{name} does not say its arms and key, so its seeds cannot be paired: give what run returns."
             )
     if base.seeds < 2:
         raise InputError(f"{first} has one seed, and a band needs two or more: run with seeds=16, say.")

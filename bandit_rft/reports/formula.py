@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import re
 
-_SYMBOLS = dict(pair.split(":") for pair in (
-    "alpha:α beta:β gamma:γ delta:δ epsilon:ε zeta:ζ eta:η theta:θ iota:ι kappa:κ lambda:λ mu:μ nu:ν xi:ξ pi:π rho:ρ "
-    "sigma:σ tau:τ phi:φ chi:χ psi:ψ omega:ω Delta:Δ Omega:Ω Sigma:Σ Theta:Θ Gamma:Γ Phi:Φ Pi:Π approx:≈ cdot:· "
-    "times:× ge:≥ le:≤ in:∈ infty:∞ int:∫ sum:Σ prod:Π mid:| nabla:∇ propto:∝ sim:~ to:→ Rightarrow:⇒ pm:± neq:≠ "
-    "langle:⟨ rangle:⟩ lceil:⌈ rceil:⌉ lfloor:⌊ rfloor:⌋ top:ᵀ").split())  # fmt: skip
+_SYMBOLS = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ", "eta": "η", "theta": "θ",
+    "iota": "ι", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ", "pi": "π", "rho": "ρ",
+    "sigma": "σ", "tau": "τ", "phi": "φ", "chi": "χ", "psi": "ψ", "omega": "ω", "Delta": "Δ", "Omega": "Ω",
+    "Sigma": "Σ", "Theta": "Θ", "Gamma": "Γ", "Phi": "Φ", "Pi": "Π", "approx": "≈", "cdot": "·", "times": "×",
+    "ge": "≥", "le": "≤", "in": "∈", "infty": "∞", "int": "∫", "sum": "Σ", "prod": "Π", "mid": "|", "nabla": "∇",
+    "propto": "∝", "sim": "~", "to": "→", "Rightarrow": "⇒", "pm": "±", "neq": "≠", "langle": "⟨", "rangle": "⟩",
+    "lceil": "⌈", "rceil": "⌉", "lfloor": "⌊", "rfloor": "⌋", "top": "ᵀ",
+}  # fmt: skip
 _WORDS = {"arg", "cosh", "exp", "inf", "lim", "liminf", "ln", "log", "max", "min", "sinh", "sup", "tanh", "cos", "sin"}
 _ACCENTS = {"bar": "\u0304", "hat": "\u0302", "widehat": "\u0302", "dot": "\u0307", "tilde": "\u0303"}
 _SPACES = {"quad": "  ", "qquad": "    ", " ": " ", ",": " ", ";": " ", "!": "", ":": " "}

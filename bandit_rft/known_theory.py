@@ -66,7 +66,7 @@ def theory_for(arms: Any, learner: Any, rounds: int) -> tuple[Prediction | Bound
     rounds = arguments.whole("rounds", rounds)
     if isinstance(learner, Mapping):
         learner = list(learner.values())
-    several = learner if isinstance(learner, Iterable) and not hasattr(learner, "bind") else [learner]
+    several: list[Any] = [learner] if hasattr(learner, "bind") or not isinstance(learner, Iterable) else list(learner)
     found: dict[tuple[str, bytes], Prediction | Bound] = {}
     for one in several:
         for law in (*exact_laws(arms, one, rounds)[0], *bounds_of(arms, one, rounds)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ LINES = ((_BLUE, ""), (_VERMILION, "5 3"), (_GREY, "2 2"))
 Curve = tuple[str, np.ndarray]  # label, float [N]
 
 
-def html(title: str, curves: Sequence[Curve] = (), rows: Mapping[str, object] | None = None) -> str:
+def html(title: str, curves: Sequence[Curve] = (), rows: Mapping[Any, object] | None = None) -> str:
     """A block of HTML without scripts, styles of a page or outside references.
 
     Args:

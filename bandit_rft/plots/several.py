@@ -316,8 +316,8 @@ def said_of(bound: Bound) -> str:
 
 
 def _alike(one: Prediction | Bound, other: Prediction | Bound) -> bool:
-    shown = [law.uncapped if isinstance(law, Bound) else law.regret for law in (one, other)]
-    return one.name == other.name and np.array_equal(*shown)
+    first, second = (law.uncapped if isinstance(law, Bound) else law.regret for law in (one, other))
+    return one.name == other.name and np.array_equal(first, second)
 
 
 def _quantity(name: str, history: History, quantity: str) -> np.ndarray:

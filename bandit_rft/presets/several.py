@@ -30,7 +30,7 @@ ARM_SETS: Mapping[str, Mapping[str, Any]] = {
     "bernoulli5": PRESETS["ucb1"].config.arms,
     "million": {"type": "Classes", "log_counts": [math.log(999_000), math.log(1_000)], "means": [0.5, 0.9]},
 }
-_NICKNAMES = {
+_NICKNAMES: Mapping[str, Mapping[str, Any]] = {
     "thompson": {"type": "ThompsonBeta"},
     "softmax": {"type": "SoftmaxPolicyGradient", "step_size": 0.1},
 }
@@ -119,7 +119,7 @@ def _plain(name: str) -> str:
 
 
 def _learners() -> dict[str, Mapping[str, Any]]:
-    return {name.lower(): {"type": name} for name in LEARNERS} | _NICKNAMES
+    return {**{name.lower(): {"type": name} for name in LEARNERS}, **_NICKNAMES}
 
 
 def _learner(name: str) -> Mapping[str, Any]:

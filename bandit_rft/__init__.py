@@ -8,8 +8,10 @@ Data flows one way: arm sets → learners → run → history → regret and the
 from bandit_rft import arms, learners, objectives, policies, regret, signals, theory, verifiers
 from bandit_rft.errors import InputError, NoLawError, RowCapacityError, SweepWarning, UnknownOptimumError
 from bandit_rft.history import History
+from bandit_rft.known_theory import theory_for
 from bandit_rft.loop import run
 from bandit_rft.planning import Plan, plan
+from bandit_rft.regret import LearnerComparison, compare_learners
 from bandit_rft.summarize import summarize
 from bandit_rft.sweep import sweep
 from bandit_rft.verdict import Verdict, compare
@@ -19,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "History",
     "InputError",
+    "LearnerComparison",
     "NoLawError",
     "Plan",
     "RowCapacityError",
@@ -28,6 +31,7 @@ __all__ = [
     "__version__",
     "arms",
     "compare",
+    "compare_learners",
     "learners",
     "objectives",
     "plan",
@@ -38,5 +42,6 @@ __all__ = [
     "summarize",
     "sweep",
     "theory",
+    "theory_for",
     "verifiers",
 ]

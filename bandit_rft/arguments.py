@@ -6,8 +6,10 @@ what to give instead. None of them lets a text or a NaN through as a traceback o
 
 from __future__ import annotations
 
+import difflib
 import math
 import operator
+from collections.abc import Iterable
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -116,3 +118,14 @@ def shown(value: Any) -> str:
     except ValueError:  # more digits than Python prints
         text = "a number of very many digits"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def nearest(name: Any, known: Iterable[Any]) -> str:
+    """ " (did you mean X?)" where one of the known names is near to a mistyped one, for the middle of a sentence; else
+    the empty text. Case, hyphens and underscores do not count.
+    """
+    if not isinstance(name, str):
+        return ""
+    plain = {str(one).lower().replace("_", "-"): str(one) for one in known}
+    close = difflib.get_close_matches(name[:80].lower().replace("_", "-"), plain, n=1, cutoff=0.6)
+    return f" (did you mean {plain[close[0]]}?)" if close else ""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bandit_rft import notebook
 from bandit_rft.errors import InputError, UnknownOptimumError
 
 _DAMAGE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RecursionError, RuntimeError)
@@ -50,6 +51,31 @@ class History:
     config: Mapping[str, Any] = field(default_factory=dict)
     final_state: Any = None
     tree: Mapping[str, np.ndarray] | None = None
+
+    def __repr__(self) -> str:
+        return notebook.line("History", [self._what(), *(f"{name} {value}" for name, value in self._numbers().items())])
+
+    def _repr_html_(self) -> str:
+        value = np.where(np.isnan(self.value), self.rewards.mean(axis=2), self.value)
+        curves = [("mean reward, over seeds", value.mean(axis=0))]
+        return notebook.html(f"History: {self._what()}", curves, self._numbers() | dict(enumerate(self.notes, 1)))
+
+    def _what(self) -> str:
+        """Learner, arms and size, as a line says them."""
+        types = [self.config.get(side) for side in ("learner", "arms")]
+        named = [str(one.get("type")) for one in types if isinstance(one, Mapping) and one.get("type")]
+        size = f"{self.seeds} seeds, {self.rounds} rounds"
+        size += f", {self.rollouts} rollouts per round" if self.rollouts > 1 else ""
+        return f"{' on '.join(named)}, {size}" if named else size
+
+    def _numbers(self) -> dict[str, str]:
+        known = bool(np.isfinite(self.value).all())
+        numbers = {"mean reward": f"{self.rewards.mean():.4g}"}
+        if known:
+            numbers["final Pass@1"] = f"{self.value[:, -1].mean():.4g}"
+        if self.best_mean is not None and self.pulled_mean is not None:
+            numbers["final regret"] = f"{self.regret()[:, -1].mean():.4g}"
+        return numbers
 
     @property
     def seeds(self) -> int:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bandit_rft.errors import InputError
-from bandit_rft.plots import finetune, finetune_prediction, needle_regret, seed_bands
+from bandit_rft.plots import finetune, finetune_prediction, learner_regret, needle_regret, seed_bands
 from bandit_rft.runs import CONFIG, read_json
 from figures import (
     claims,
@@ -80,6 +80,11 @@ FIGURES: Mapping[str, Entry] = MappingProxyType(
             summary="single runs of the minimalist configuration and the law's bands; one figure per run",
             accepts=seed_bands.accepts,
             draw=lambda runs, out: [seed_bands.draw(run, _own(out, run, runs)) for run in runs],
+        ),
+        learner_regret.NAME: Entry(
+            summary="regret of learners with the laws and bounds that apply; one figure for each arm set",
+            accepts=learner_regret.accepts,
+            draw=learner_regret.draw,
         ),
         finetune.NAME: Entry(
             summary="a fine-tuning run of one seed or many: reward and Pass@1 beside its law; one figure per run",

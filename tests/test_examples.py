@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -25,6 +26,37 @@ def test_own_verifier_and_questions_many_seeds(tmp_path: Path, monkeypatch: pyte
     statements = sum(not line.startswith((" ", "]", ")")) for line in code)
     assert statements <= 15
     assert "._" not in source
+
+
+def lines_of_code(name: str) -> int:
+    """Lines that are neither docstring, import, comment nor blank."""
+    source = (EXAMPLES / name).read_text().split('"""', 2)[2]
+    skip = ("import", "from", "#", '"""')
+    return sum(bool(line.strip()) and not line.strip().startswith(skip) for line in source.splitlines())
+
+
+def test_three_learners_on_ten_and_on_a_million_arms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plot of each with theory on top. Also counts the lines: what is promised is about ten, and nothing private."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    found = runpy.run_path(str(EXAMPLES / "three_learners.py"), run_name="__main__")
+    for name in ("arms-1e1", "arms-1e6"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    labels = [text.get_text() for text in found["axes"].get_legend().get_texts()]
+    assert labels[:3] == ["UCB1", "Thompson", "policy gradient"]
+    assert {"fresh_arm_sweep", "pg_jump_single"} <= set(labels)
+    assert lines_of_code("three_learners.py") <= 10
+    pyplot.close("all")
+
+
+def test_an_own_learner_beside_ucb1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    runpy.run_path(str(EXAMPLES / "own_learner.py"), run_name="__main__")
+    assert "mine - UCB1" in capsys.readouterr().out
+    assert (tmp_path / "mine.png").stat().st_size > 10_000
+    assert lines_of_code("own_learner.py") <= 10
+    pyplot.close("all")
 
 
 @pytest.mark.slow

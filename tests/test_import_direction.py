@@ -12,11 +12,11 @@ ROOT = Path(__file__).resolve().parents[1]
 # Left to right. `history` stands left of `loop`: the record type must exist before the loop can fill it.
 LAYERS = {
     "bandit_rft": [
-        {"errors"}, {"arguments", "by_name"}, {"random_bits"}, {"keys"}, {"contract"},
+        {"errors"}, {"arguments", "by_name", "notebook"}, {"random_bits"}, {"keys"}, {"contract"},
         {"choice", "sampling", "sampling_normal"}, {"pools"}, {"rows"},
         {"signals", "objectives", "verifiers"}, {"policies"}, {"arms"}, {"learners", "best_arm"},
         {"history"}, {"loop"},
-        {"regret"}, {"theory"}, {"summarize", "verdict", "planning"}, {"runs"}, {"run_law"},
+        {"regret"}, {"theory"}, {"summarize", "verdict", "planning", "known_theory"}, {"runs"}, {"run_law"},
         {"sweep", "experiments"}, {"presets", "settings"}, {"plots"}, {"reports"},
         {"cli"},  # the composition root: it alone may import anything
     ],

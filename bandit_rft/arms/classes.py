@@ -8,7 +8,7 @@ Bernoulli (deterministic 0/1 where a mean is 0 or 1), Gaussian or deterministic.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -75,6 +75,24 @@ class Classes(LumpedArms):
         object.__setattr__(self, "means", tuple(mean.tolist()))
         object.__setattr__(self, "base_log_mass", tuple(mass.tolist()))
         object.__setattr__(self, "sigma", None if sigma is None else float(sigma))
+
+    @classmethod
+    def of(cls, counts: Mapping[float, int]) -> Classes:
+        """A table of Bernoulli arms from how many there are of each mean, such as {0.5: 999_000, 0.9: 1_000}.
+
+        Raises:
+            InputError: no mean, one outside [0, 1], or a count that is no whole number of at least 1.
+
+        Example:
+            >>> from bandit_rft import arms
+            >>> table = arms.Classes.of({0.5: 999_000, 0.9: 1_000})
+            >>> round(table.average_mean, 4), table.best_mean
+            (0.5004, 0.9)
+        """
+        if not isinstance(counts, Mapping):
+            raise InputError(f"counts is {arguments.shown(counts)}: give a dict, such as {{0.5: 999, 0.9: 1}}.")
+        log_counts = [math.log(arguments.whole("a count", count, most=None)) for count in counts.values()]
+        return Classes(log_counts, list(counts))
 
     @property
     def best_mean(self) -> float:

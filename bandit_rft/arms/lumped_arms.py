@@ -114,7 +114,9 @@ class LumpedArms(ABC):
         """Rewards [G] float; two pulls of one arm are independent draws. The key is consumed."""
         key = as_key(key)
         if self.sigma is None:
-            return (jax.random.uniform(key, arms.mean.shape, dtype=arms.mean.dtype) < arms.mean).astype(arms.mean.dtype)
+            paid = jax.random.uniform(key, arms.mean.shape, dtype=arms.mean.dtype) < arms.mean
+            # The mean of an arm that there is not is NaN, and so must its reward be.
+            return jnp.where(jnp.isnan(arms.mean), arms.mean, paid.astype(arms.mean.dtype))
         if self.sigma == 0:
             return arms.mean
         return arms.mean + self.sigma * jax.random.normal(key, arms.mean.shape, dtype=arms.mean.dtype)

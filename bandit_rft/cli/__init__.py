@@ -10,19 +10,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from bandit_rft import __version__
+from bandit_rft.arguments import nearest
 from bandit_rft.errors import InputError, ModelWarning, SweepWarning
 from bandit_rft.runs import stopping
 
 COMMANDS = (
     *("demo", "simulate", "theory", "finetune", "evaluate", "measure", "predict", "show", "report", "export"),
-    *("figures", "models", "reproduce", "plan"),
+    *("figures", "models", "reproduce", "plan", "completion"),
 )
+# What a message says of a mistyped name and of the names that there are; argparse's messages and ours.
+_MISTYPED = re.compile(r"'([^'\n]{1,80})'([^:'\n]{0,200})(: choose (?:one of|among) | \(choose from )([^\n]{1,4000})")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -32,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(*arguments, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message.rstrip('.')}: see {self.prog} --help.")
+        raise InputError(f"{suggested(message).rstrip('.')}: see {self.prog} --help.")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,7 +45,18 @@ def parser() -> argparse.ArgumentParser:
     root = _Parser(
         prog="bandit-rft", description="Reinforcement fine-tuning as bandit learning: theory, simulation, real models."
     )
-    subparsers = root.add_subparsers(metavar="COMMAND", required=True)
+    root.add_argument("--version", action="version", version=f"bandit-rft {__version__}")
+    _add_commands(root)
+    return root
+
+
+def commands_of() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command, by name."""
+    return _add_commands(_Parser(prog="bandit-rft"))
+
+
+def _add_commands(root: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    subparsers, added = root.add_subparsers(metavar="COMMAND", required=True), {}
     for name in COMMANDS:
         command = import_module(f"bandit_rft.cli.{name}")
         epilog = getattr(command, "EPILOG", None)
@@ -49,21 +65,47 @@ def parser() -> argparse.ArgumentParser:
             name, help=command.HELP, description=command.DESCRIPTION, epilog=epilog, formatter_class=form
         )
         command.options(own)
-        own.set_defaults(command=command)
-    return root
+        own.set_defaults(command=command, own=own)
+        added[name] = own
+    return added
+
+
+def options_of(parser: argparse.ArgumentParser) -> list[str]:
+    """The long options of a command, as its help shows them."""
+    return sorted(set(re.findall(r"(?<![\w-])--[a-z0-9][a-z0-9-]*", parser.format_help())))
+
+
+def suggested(message: str) -> str:
+    """The message with "(did you mean X?)" behind a name that is near to one of those to choose from."""
+    found = _MISTYPED.search(message)
+    if found is None or "did you mean" in message:
+        return message
+    known = [name.strip(" '.)") for name in re.split(r", | or ", found[4])]
+    place = found.end(1) + 1
+    return message[:place] + nearest(found[1], known) + message[place:]
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments. Raises InputError for one that the command has not, with the option that was meant."""
+    parsed, rest = parser().parse_known_args(arguments)
+    if rest:
+        mistyped = next((text.partition("=")[0] for text in rest if text.startswith("--")), "")
+        hint = nearest(mistyped, options_of(parsed.own)) if mistyped else ""
+        raise InputError(f"unrecognized arguments: {' '.join(rest)}{hint}: see {parsed.own.prog} --help.")
+    return parsed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     try:
-        parsed = parser().parse_args(arguments)
+        parsed = _parsed(arguments)
         with _warnings_as_sentences():
             return parsed.command.run(parsed)
     except InputError as error:
         from bandit_rft.runs.rollouts import printable
 
         # It may quote a stranger's file: nothing in it is to act on the terminal.
-        print(f"bandit-rft: {printable(str(error))}", file=sys.stderr)
+        print(f"bandit-rft: {printable(suggested(str(error)))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("bandit-rft: interrupted; a run that has a folder is continued by the same command.", file=sys.stderr)

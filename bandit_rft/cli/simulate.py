@@ -30,11 +30,17 @@ EPILOG = """a TOML file:
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "source",
+        "sources",
         metavar="NAME|FILE",
-        nargs="?",
-        help="preset, TOML file, run folder or its config.json, theory-audit or prediction-audit (without it: list "
-        "the presets)",
+        nargs="*",
+        help="preset, TOML file, run folder or its config.json, theory-audit or prediction-audit; or one or more "
+        "learners: ucb1 thompson kl-ucb, or your own as file.py:Name (without it: list the presets)",
+    )
+    parser.add_argument(
+        "--arms",
+        metavar="NAME|FILE",
+        help="the arms of these learners: bernoulli2, bernoulli5, bernoulli10, million, a preset's, a TOML file's, or "
+        "your own as file.py:Name (default: bernoulli10)",
     )
     parser.add_argument(
         "--set",
@@ -42,7 +48,8 @@ def options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="change a setting (rounds=100, arms.p0=0.1, step_size=1); repeatable (default: none)",
+        help="change a setting (rounds=100, arms.p0=0.1, step_size=1; of several learners kl-ucb.c=3); repeatable "
+        "(default: none)",
     )
     parser.add_argument(
         "--tier",
@@ -56,13 +63,16 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate and print the summary, or list the presets."""
-    if arguments.source in _STUDIES:
-        return _STUDIES[arguments.source](arguments)
+    sources = arguments.sources
+    if len(sources) == 1 and sources[0] in _STUDIES:
+        return _STUDIES[sources[0]](arguments)
     from bandit_rft.presets.named import PRESETS, configuration, default_folder
     from bandit_rft.presets.simulate import simulate
     from bandit_rft.runs.progress import ProgressLine
 
-    if arguments.source is None:
+    if not sources and arguments.arms:
+        raise InputError("--arms needs learners: name them before it, such as ucb1 thompson.")
+    if not sources:
         questions = {name: entry.question for name, entry in PRESETS.items()} | {
             AUDIT: "Does simulation agree with each entry of the theory? (in a checkout; --set only=NAME)",
             PREDICTIONS: "Does a real run's half-time agree with each law's? (in a checkout; about 2 hours)",
@@ -71,11 +81,49 @@ def run(arguments: argparse.Namespace) -> int:
         for name, question in questions.items():
             print(f"{name:<{width}}  {question}")
         return 0
-    config = configuration(arguments.source).with_settings(arguments.settings)
+    if len(sources) > 1 or arguments.arms or _is_learner(sources[0]):
+        return _several(arguments)
+    config = configuration(sources[0]).with_settings(arguments.settings)
     out = arguments.out or default_folder(config, changed=bool(arguments.settings))
     with ProgressLine(f"simulating {config.name}") as line:
         print(simulate(config, out, progress=line if line.active else None).summary())
     print(f"Run folder: {out}")
+    return 0
+
+
+def _is_learner(source: str) -> bool:
+    """Whether a single name is a learner's, and neither a preset's nor a file's."""
+    from bandit_rft.presets.named import PRESETS
+    from bandit_rft.presets.several import is_learner
+
+    return source not in PRESETS and not Path(source).exists() and is_learner(source)
+
+
+def _several(arguments: argparse.Namespace) -> int:
+    """Simulate learners on one arm set; print their numbers, draw them in one figure, write one report."""
+    from bandit_rft import reports
+    from bandit_rft.plots import learner_regret
+    from bandit_rft.presets.several import DEFAULT_ARMS, configurations, simulate_all
+    from bandit_rft.runs import config_hash
+    from bandit_rft.runs.progress import ProgressLine
+
+    for study in _STUDIES:
+        if study in arguments.sources:
+            raise InputError(f"{study} is a study of its own: run it alone.")
+    configs = configurations(arguments.sources, arguments.arms, arguments.settings)
+    named = Path(arguments.arms or DEFAULT_ARMS).stem.rpartition(":")[2]
+    request = config_hash({name: config.to_json() for name, config in configs.items()})[:8]
+    out = Path(arguments.out or f"runs/{named}-{'-'.join(configs)}"[:100] + f"-{request}" * bool(arguments.settings))
+    with ProgressLine(f"simulating {len(configs)} learners") as line:
+        found = simulate_all(configs, out, progress=lambda _: line if line.active else None)
+    print(found.summary())
+    known = [out / name for name, one in found.outcomes.items() if one.regret_known]
+    if known:
+        for path in learner_regret.draw(known, out / "figures"):
+            print(f"Figure: {path}")
+    if len(known) == len(configs):
+        print(f"Report: {reports.write(out)}")
+    print(f"Run folders: {out}")
     return 0
 
 

@@ -10,6 +10,16 @@ from bandit_rft.errors import InputError
 
 HELP = "the catalogue of predictions: formula, assumptions, source"
 DESCRIPTION = "List the predictions, describe one, or evaluate it at given arguments."
+# The letter of an entry's section -> what it is about.
+SECTIONS = {
+    "A": "Softmax policy gradient",
+    "B": "Groups of rollouts",
+    "C": "Exact simulation",
+    "D": "Classic bounds",
+    "E": "Many arms",
+    "F": "Sequences and language models",
+    "G": "Many prompts",
+}
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -29,15 +39,21 @@ def run(arguments: argparse.Namespace) -> int:
     """List, describe or evaluate."""
     from bandit_rft import theory
     from bandit_rft.reports import theory_entry
+    from bandit_rft.reports.formula import readable
 
     if arguments.name is None:
         if arguments.settings:
             raise InputError("--set needs the NAME of a prediction: give one of the catalogue.")
-        width = max(map(len, theory.catalogue()))
+        width, section = max(map(len, theory.catalogue())), ""
         for name, entry in theory.catalogue().items():
-            print(f"{entry.section:<6}{name:<{width}}  {entry.summary}")
+            if entry.section[:1] != section:
+                section = entry.section[:1]
+                print(f"{'' if section == 'A' else chr(10)}{section}  {SECTIONS.get(section, '')}")
+            print(f"  {name:<{width}}  {entry.summary}")
         return 0
     description = theory.describe(arguments.name)
+    formula = theory.catalogue()[arguments.name].formula
+    description = description.replace(formula, readable(formula), 1)
     if not arguments.settings:
         print(description)
         return 0

@@ -1,11 +1,13 @@
 """Learners, one per file: the index or update equation and its source on top, and one frozen factory with `bind`.
 
 The three that are based on runs of successes share `run_based`. Token policies learn by `token_policy_gradient`, which
-`SoftmaxPolicyGradient` chooses by itself; language models by `llm_bridge.FineTune`.
+`SoftmaxPolicyGradient` chooses by itself; language models by `llm_bridge.FineTune`. `DenseLearner` is no learner yet:
+subclass it for your own on a small table.
 """
 
 from bandit_rft.learners.annealed_softmax import AnnealedSoftmax
 from bandit_rft.learners.bayes_ucb import BayesUCB
+from bandit_rft.learners.dense import DenseLearner as DenseLearner
 from bandit_rft.learners.discounted_ucb import DiscountedUCB
 from bandit_rft.learners.epsilon_greedy import EpsilonGreedy
 from bandit_rft.learners.exp3 import EXP3

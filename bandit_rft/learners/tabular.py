@@ -34,7 +34,7 @@ def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity
         InputError: `arms` is no table, the row capacity is below what it starts with, a subsample larger than K,
             delayed rewards for a rule that cannot take them, or a rule that wants a row a class where there is none.
     """
-    table = require_table(arms, name)
+    table, rounds = require_table(arms, name), arguments.whole("rounds", rounds)
     layout = _layout(table, rule, name, rounds, row_capacity)
     rollouts, capacity = rule.rollouts, layout.capacity
     pool = table.pool(max(capacity - 1, 1)) if layout.pooled else None

@@ -5,6 +5,10 @@
 Rows (docs/lumping.md): a row of n untouched arms is represented by the best of n uniform draws, −ln θ_max = E/n with
 E ~ Exp(1). Everything is compared as ln(−ln θ), so that the best of 10^100000 draws, within 10^-100000 of one, still
 has its exact law. For a touched arm θ = X/(X + Y) with X ~ Gamma(α), Y ~ Gamma(β), hence −ln θ = softplus(ln Y − ln X).
+
+A round draws anew for each row, and that is its cost: on two shared CPU cores a draw took 140 ns, where UCB1 took 26 ns
+for its whole row and round. With more arms than rounds a run has a row for each round, and took 8.5 times as long as
+UCB1's (10^6 arms, 1000 rounds, two seeds): faster draws alone cannot bring it to twice UCB1's time.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import numpy as np
 from bandit_rft.contract import ArmSet, Learner
 from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
-from bandit_rft.loop.one_round import INIT_FOLD, Progress, after_pull, check_rewards, one_round, round_keys
+from bandit_rft.loop.one_round import INIT_FOLD, Progress, acted, after_pull, check_rewards, one_round, round_keys
 from bandit_rft.loop.recorder import Recorder, recorded_chunks
 from bandit_rft.loop.store import Store
 
@@ -80,12 +80,12 @@ class Each:
     def _round(self, keys: jax.Array, round_index: int, states: Any) -> list[tuple[Any, dict[str, Any], Any]]:
         """As `one_round` of each seed, but that the rewards of all are asked for at once."""
         draws = [round_keys(key, round_index) for key in keys]
-        acted = [self.bound.act(act_key, own) for (act_key, *_), own in zip(draws, states, strict=True)]
-        pulled = [arms for arms, _ in acted]
+        choices = [acted(self.arms, self.bound, act_key, own) for (act_key, *_), own in zip(draws, states, strict=True)]
+        pulled = [arms for arms, _ in choices]
         rewards = self.arms.pull_seeds(jnp.stack([pull_key for _, pull_key, _ in draws]), pulled)  # type: ignore[attr-defined]
         return [
             after_pull(self.arms, self.bound, round_key, own, arms, info, reward)
-            for (*_, round_key), own, (arms, info), reward in zip(draws, states, acted, rewards, strict=True)
+            for (*_, round_key), own, (arms, info), reward in zip(draws, states, choices, rewards, strict=True)
         ]
 
 

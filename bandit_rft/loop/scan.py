@@ -23,7 +23,7 @@ from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
 from bandit_rft.loop.executables import executable
 from bandit_rft.loop.groups import number_of_groups, shard, split, whole
-from bandit_rft.loop.one_round import INIT_FOLD, Progress, check_rewards, one_round
+from bandit_rft.loop.one_round import INIT_FOLD, Progress, bound_of, check_rewards, one_round
 from bandit_rft.loop.recorder import MOST_ROUNDS, Recorder, recorded_chunks
 from bandit_rft.loop.store import Store
 from bandit_rft.random_bits import quick
@@ -38,7 +38,7 @@ class _Compiled:
     """
 
     def __init__(self, arms: ArmSet, learner: LearnerFactory, rounds: int, row_capacity: int | None) -> None:
-        whole = learner.bind(arms, rounds=rounds, row_capacity=row_capacity)
+        whole = bound_of(learner, arms, rounds, row_capacity)
         self.notes, self.rollouts = whole.notes, whole.rollouts
 
         def bind(values: Mapping[str, jax.Array]) -> Learner:

@@ -1,16 +1,26 @@
-"""Figures of runs, and the functions that they are drawn with.
+"""Plots of histories in one line, and the figures of runs.
 
-    from matplotlib import pyplot
     from bandit_rft import plots
 
-    figure, axes = pyplot.subplots()
-    plots.regret(axes, history, label="UCB1")
-    plots.bound(axes, theory.ucb1_bound(means, rounds=2000))
+    plots.regret({"UCB1": first, "Thompson": second}, theory=theory.ucb1_bound(means, rounds=2000))
 
-Each function draws on matplotlib Axes and returns them; without a legend and limits, so that several share a panel.
-`finetune` draws a fine-tuning run's folder, `needle_regret` and `seed_bands` simulations'.
+`regret`, `pass_at_1`, `bands`, `compare_learners` and `hitting_times` take one history, a list or a dict by name, and
+return matplotlib Axes; with `ax` they draw on yours. `prediction`, `bound`, `rewards` and `pass_at_1_by_seed` add one
+curve to axes. `finetune` draws a fine-tuning run's folder, `needle_regret`, `seed_bands` and `learner_regret`
+simulations'.
 """
 
-from bandit_rft.plots.curves import bands, bound, pass_at_1, pass_at_1_by_seed, prediction, regret, rewards
+from bandit_rft.plots.curves import bound, pass_at_1_by_seed, prediction, rewards
+from bandit_rft.plots.several import bands, compare_learners, hitting_times, pass_at_1, regret
 
-__all__ = ["bands", "bound", "pass_at_1", "pass_at_1_by_seed", "prediction", "regret", "rewards"]
+__all__ = [
+    "bands",
+    "bound",
+    "compare_learners",
+    "hitting_times",
+    "pass_at_1",
+    "pass_at_1_by_seed",
+    "prediction",
+    "regret",
+    "rewards",
+]

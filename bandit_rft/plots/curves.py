@@ -31,6 +31,7 @@ def bands(
     colour: str = style.BLUE,
     label: str | None = None,
     width: float = 1.3,
+    **line: Any,
 ) -> Axes:
     """The mean of the seeds' curves with the simultaneous 95% band of that mean; of one seed, its curve.
 
@@ -44,8 +45,9 @@ def bands(
         colour: of line and band.
         label: for the legend.
         width: of the line, in points.
+        line: what else of it is said, as matplotlib takes it: linestyle, marker.
     """
-    line: dict[str, Any] = {"color": colour, "linewidth": width, "alpha": 0.9, "solid_capstyle": "butt"}
+    line = {"color": colour, "linewidth": width, "alpha": 0.9, "solid_capstyle": "butt"} | line
     known = np.isfinite(curves)
     every, some = known.all(axis=0), known.any(axis=0)
     mean = np.full(len(rounds), np.nan)
@@ -68,7 +70,7 @@ def regret(axes: Axes, history: History, *, kind: str = "pseudo", **shown: Any) 
         axes: drawn on.
         history: of an arm set whose best mean is known.
         kind: of regret, as `History.regret` names them.
-        shown: colour, label and width, as `bands`.
+        shown: colour, label, width and more of the line, as `bands`.
 
     Raises:
         UnknownOptimumError: the best arm's mean is unknown.
@@ -87,6 +89,7 @@ def pass_at_1(
     label: str | None = None,
     joined: bool = False,
     width: float = 1.3,
+    **line: Any,
 ) -> Axes:
     """Pass@1 before each round: exact where the history has it, else as evaluated, with 95% intervals.
 
@@ -100,6 +103,7 @@ def pass_at_1(
         label: for the legend.
         joined: a line joins the evaluations.
         width: of an exact curve's line, in points.
+        line: what else of it is said, as matplotlib takes it: linestyle, marker.
 
     Raises:
         InputError: the history has neither.
@@ -107,7 +111,7 @@ def pass_at_1(
     axes.set_xlabel("round")
     axes.set_ylabel("Pass@1")
     if np.isfinite(history.value).all():
-        return bands(axes, np.arange(history.rounds), history.value, colour=colour, label=label, width=width)
+        return bands(axes, np.arange(history.rounds), history.value, colour=colour, label=label, width=width, **line)
     evaluations = means(history.evaluations, measured)
     if not evaluations:
         raise InputError(f"The history holds no evaluation of {measured} and no exact Pass@1: draw its rewards.")
@@ -122,7 +126,8 @@ def pass_at_1(
         rounds,
         value,
         yerr=np.maximum([value - low, high - value], 0.0),
-        fmt="o-" if joined else "o",
+        marker=line.get("marker", "o"),
+        linestyle=line.get("linestyle", "-") if joined else "none",
         color=colour,
         markersize=3.2,
         linewidth=0.9,
@@ -229,5 +234,7 @@ def bound(axes: Axes, curve: Bound, *, colour: str = style.GREY, label: str | No
         line: how it is drawn, as matplotlib takes it.
     """
     how: dict[str, Any] = {"color": colour, "linestyle": DOTTED, "linewidth": 1.0} | line
+    if curve.at.size == 1:  # a point is not seen as a line
+        how["marker"] = "x"
     axes.plot(curve.at, curve.value, label=f"{curve.name}, {curve.kind} bound" if label is None else label, **how)
     return axes

@@ -26,12 +26,12 @@ from bandit_rft.runs.rollouts import printable
 
 # Okabe and Ito's palette (2008), told apart under every common colour-vision deficiency, and by lightness in print.
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
-INK, GREY, GRID = "#222222", "#8A8A8A", "#E6E6E6"
+INK, DARK_GREY, GREY, GRID = "#222222", "#5A5A5A", "#8A8A8A", "#E6E6E6"
 
 COLUMN = 3.5  # inches, one column of a two-column page
 DPI = 300
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 7.5,
     "axes.labelsize": 7.5,
@@ -70,7 +70,7 @@ def panels(
 
     Made without pyplot: no display is needed, and a notebook that draws with this library keeps its own backend.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height))
         yield figure, figure.subplots(rows, columns, **options)
 

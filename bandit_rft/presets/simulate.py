@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from bandit_rft import by_name, theory
-from bandit_rft.arms import Needle
 from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
-from bandit_rft.learners import ExploreUntilSuccess, SoftmaxPolicyGradient
+from bandit_rft.known_theory import bounds_of, exact_laws
 from bandit_rft.loop import Progress
 from bandit_rft.loop import run as run_loop
 from bandit_rft.presets.config import Simulation
@@ -31,6 +30,7 @@ class Outcome:
         history: the runs.
         prediction: the theory that applies, or None; why_not: then why.
         verdict: of the runs against the prediction, or None.
+        bounds: the bounds that apply, each with the verdict on it.
     """
 
     config: Simulation
@@ -38,16 +38,20 @@ class Outcome:
     prediction: theory.Prediction | None
     why_not: str
     verdict: Verdict | None
+    bounds: tuple[tuple[theory.Bound, Verdict], ...] = ()
+
+    @property
+    def regret_known(self) -> bool:
+        """Whether the arm set knows its means; one of the user's own need not."""
+        return self.history.best_mean is not None and self.history.pulled_mean is not None
 
     def summary(self) -> str:
         """A few lines of numbers: final regret with its band over seeds, final Pass@1, the verdict."""
         history = self.history
         pulls = history.rounds * history.rollouts
-        # An arm set of the user's own need not know its means.
-        known = history.best_mean is not None and history.pulled_mean is not None
         value = np.where(np.isnan(history.value), history.rewards.mean(axis=2), history.value)
-        regret = history.regret() if known else np.zeros_like(value)
-        if not known:
+        regret = history.regret() if self.regret_known else np.zeros_like(value)
+        if not self.regret_known:
             final = "unknown, since the arm set does not know its means"
         elif history.seeds > 1:
             over = band(regret[:, -1:])
@@ -65,8 +69,10 @@ class Outcome:
                 f"predicted final regret {self.prediction.regret[-1]:.4f}, Pass@1 {self.prediction.value[-1]:.4f}"
             )
             lines += [predicted, self.verdict.report()]
-        else:
+        elif not self.bounds:
             lines.append(f"no prediction: {self.why_not}")
+        for bound, verdict in self.bounds:
+            lines += [bound.report(), verdict.report()]
         return "\n".join(lines)
 
 
@@ -81,6 +87,7 @@ def simulate(config: Simulation, out: str | Path, *, progress: Progress | None =
     # What can be refused at once is refused before a folder is made.
     learner.bind(arms, rounds=config.rounds, row_capacity=config.row_capacity)
     prediction, why_not = predict(config)
+    limits = bounds(config)
     started = now()
     try:
         history = run_loop(
@@ -98,8 +105,15 @@ def simulate(config: Simulation, out: str | Path, *, progress: Progress | None =
     with RunFolder.claim(out, config.to_json()) as folder:
         history.save(folder.path / HISTORY)
         folder.write_manifest(started=started, finished=now(), key=config.key)
-    verdict = compare(history, prediction) if prediction is not None else None
-    return Outcome(config=config, history=history, prediction=prediction, why_not=why_not, verdict=verdict)
+    known = history.best_mean is not None and history.pulled_mean is not None
+    return Outcome(
+        config=config,
+        history=history,
+        prediction=prediction,
+        why_not=why_not,
+        verdict=compare(history, prediction) if prediction is not None else None,
+        bounds=tuple((bound, compare(history, bound)) for bound in limits) if known else (),
+    )
 
 
 def _keep_partial(error: RowCapacityError, config: Simulation, out: str | Path) -> None:
@@ -113,23 +127,18 @@ def _keep_partial(error: RowCapacityError, config: Simulation, out: str | Path) 
 def predict(config: Simulation) -> tuple[theory.Prediction | None, str]:
     """(the exact prediction that applies to a simulation, or None; then why none does)."""
     arms, learner = config.make_arms(), config.make_learner()
-    for name in (config.arms["type"], config.learner["type"]):
-        if by_name.is_own(name):
-            return None, f"the catalogue knows no law of {name}"
-    if not isinstance(arms, Needle):
-        return None, "the catalogue's exact laws are for Needle arms (deterministic rewards 0 and 1)"
-    if isinstance(learner, SoftmaxPolicyGradient):
-        if arms.optimal != 1 or learner.signal != "raw" or learner.rollouts != 1 or not learner.plain:
-            return None, "the exact jump chain is for one optimal arm, the raw reward and one rollout per round"
-        found = theory.pg_jump_single(arms.p0, learner.step_size, config.rounds, log_arms=arms.log_arms)
-        return found, ""
-    if isinstance(learner, ExploreUntilSuccess):
-        if learner.replacement:
-            return theory.explore_until_success(arms.p0, config.rounds, rollouts=learner.rollouts), ""
-        if config.arms.get("p0") is None:
-            found = theory.explore_until_success(
-                rounds=config.rounds, replacement=False, log_arms=arms.log_arms, optimal=arms.optimal
-            )
-            return found, ""
-        return None, "exploring without replacement has an exact law for the uniform base policy only (p0 = none)"
-    return None, f"the catalogue has no exact law for {type(learner).__name__}"
+    own = _own_code(config)
+    if own:
+        return None, f"the catalogue knows no law of {own}"
+    found, why_not = exact_laws(arms, learner, config.rounds)
+    return (found[0], "") if found else (None, why_not)
+
+
+def bounds(config: Simulation) -> tuple[theory.Bound, ...]:
+    """The bounds of the catalogue that apply to a simulation."""
+    return () if _own_code(config) else bounds_of(config.make_arms(), config.make_learner(), config.rounds)
+
+
+def _own_code(config: Simulation) -> str:
+    """The user's own arm set or learner by its name; empty where both are the package's."""
+    return next((name for name in (config.arms["type"], config.learner["type"]) if by_name.is_own(name)), "")

@@ -17,6 +17,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.plots import finetune
 from bandit_rft.plots.averages import interval, means
+from bandit_rft.reports import learners
 from bandit_rft.reports.charts import KINDS, constants, finetune_charts, simulation_charts, svg
 from bandit_rft.reports.evaluations import evaluations_of
 from bandit_rft.reports.page import page
@@ -32,7 +33,8 @@ def write(run: str | Path, out: str | Path | None = None) -> Path:
     """Write the report of a run folder; returns its path.
 
     Args:
-        run: a folder of `bandit-rft finetune` (finished or not) or `bandit-rft simulate`.
+        run: a folder of `bandit-rft finetune` (finished or not) or `bandit-rft simulate`, or one that holds
+            simulations of several learners.
         out: the file; report.html in the run folder by default.
 
     Raises:
@@ -46,6 +48,13 @@ def write(run: str | Path, out: str | Path | None = None) -> Path:
 
 def render(run: Path) -> str:
     """The report's HTML."""
+    if learners.holds_runs(run):
+        values = learners.values_of(run)
+        values["charts"] = [(chart[0], svg(chart)) for chart in values["charts"]]
+        made = [read_json(path).get("command") for path in sorted(run.glob(f"*/{MANIFEST}"))[:1]]
+        return page(
+            **values, commands=[str(line) for line in made if line], config=learners.config_of(run), manifest={}
+        )
     config = read_json(run / CONFIG)
     manifest = read_json(run / MANIFEST) if (run / MANIFEST).exists() else {}
     if finetune.accepts(config):

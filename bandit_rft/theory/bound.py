@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bandit_rft import notebook
 from bandit_rft.errors import InputError
 
 __all__ = ["Bound"]
@@ -53,6 +54,16 @@ class Bound:
         if self.kind not in ("upper", "lower"):
             raise InputError(f"kind is {self.kind!r}: choose upper or lower.")
 
+    def __repr__(self) -> str:
+        return notebook.line("Bound", self.report().splitlines()[:1])
+
+    def _repr_html_(self) -> str:
+        curves = [("bound", self.value)]
+        if not self.vacuous:
+            curves.append(("trivial bound" if self.kind == "upper" else "0", self.trivial))
+        rows = {"formula": self.formula, "source": self.source} | dict(enumerate(self.assumptions, 1))
+        return notebook.html(self.report().splitlines()[0], curves, {name: said for name, said in rows.items() if said})
+
     @property
     def value(self) -> np.ndarray:
         """float64 [N], the bound: never worse than the trivial one, and no lower bound above what can be."""
@@ -63,9 +74,11 @@ class Bound:
 
     @property
     def vacuous(self) -> bool:
-        """Whether at the horizon it says no more than what holds without it."""
+        """Whether at the horizon it says no more than what holds without it, or a lower bound more than can be."""
         last, trivial = float(self.uncapped[-1]), float(self.trivial[-1])
-        return not (last < trivial if self.kind == "upper" else last > trivial)
+        if self.kind == "upper":
+            return not last < trivial
+        return not (last > trivial and (self.cap is None or last <= self.cap[-1]))
 
     @property
     def rounds(self) -> int:

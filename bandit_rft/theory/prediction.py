@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from bandit_rft import notebook
 from bandit_rft.errors import InputError
 
 __all__ = ["Curves", "Law", "Prediction", "rounds_shown"]
@@ -102,6 +103,23 @@ class Prediction:
     at: np.ndarray | None = None
     flags: tuple[str, ...] = ()
     why: str = ""
+
+    def __repr__(self) -> str:
+        return notebook.line(f"Prediction {self.name}", self._numbers())
+
+    def _repr_html_(self) -> str:
+        rows = {"formula": self.formula, "source": self.source, "why": self.why}
+        rows |= dict(enumerate((*self.assumptions, *(f"outside: {flag}" for flag in self.flags)), 1))
+        title = f"Prediction {self.name}: {', '.join(self._numbers())}"
+        return notebook.html(title, [("Pass@1, mean", self.value)], {name: said for name, said in rows.items() if said})
+
+    def _numbers(self) -> list[str]:
+        return [
+            f"{self.rounds} rounds",
+            f"Pass@1 {self.value[0]:.4g} to {self.value[-1]:.4g}",
+            f"final regret {self.regret[-1]:.4g}",
+            *(["outside its assumptions"] if self.flags else []),
+        ]
 
     @property
     def rounds(self) -> int:

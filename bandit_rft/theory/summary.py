@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandit_rft import arguments
+from bandit_rft import arguments, notebook
 from bandit_rft.errors import InputError
 from bandit_rft.theory.response_tree import ResponseTree
 
@@ -66,6 +66,35 @@ class Summary:
             )
         if not arguments.number("kappa", self.kappa) > 0.0 or not math.isfinite(self.kappa):
             raise InputError(f"kappa is {self.kappa}: give a positive finite number (measure with more rollouts).")
+
+    def __repr__(self) -> str:
+        return notebook.line("Summary", (f"{name} {value}" for name, value in self._numbers().items()))
+
+    def _repr_html_(self) -> str:
+        curves = []
+        for label, values in (
+            ("log-odds by position", self.position_log_odds),
+            ("success by prompt", self.prompt_success),
+        ):
+            if values is not None:
+                curves.append((label, values))
+        if not curves:
+            # What p0 and κ alone say: logit p rises by κ at unit step, at first.
+            steps = np.linspace(0.0, 6.0, 60)
+            odds = self.log_p0 - math.log(-math.expm1(self.log_p0)) + steps
+            curves.append(("Pass@1 as logit p rises by 6", 1 / (1 + np.exp(-odds))))
+        return notebook.html("Summary of a policy", curves, self._numbers())
+
+    def _numbers(self) -> dict[str, str]:
+        error = "" if self.exact else f" ± {self.kappa_standard_error:.2g}"
+        numbers = {"p0": f"{self.p0:.4g}", "kappa": f"{self.kappa:.4g}{error}"}
+        for label, logarithm in (("arms", self.log_arms), ("correct arms", self.log_correct)):
+            if logarithm is not None:
+                small = logarithm < math.log(1e6)
+                numbers[label] = f"{math.exp(logarithm):.6g}" if small else f"10^{logarithm / math.log(10):.4g}"
+        if self.prompt_success is not None:
+            numbers["prompts"] = str(len(self.prompt_success))
+        return numbers
 
     @property
     def p0(self) -> float:

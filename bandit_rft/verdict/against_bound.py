@@ -22,12 +22,8 @@ def against_bound(history: HistoryLike, bound: Bound) -> Verdict:
         )
     regret = np.asarray(history.regret(), dtype=np.float64)
     seeds, rounds = regret.shape
-    inside = bound.at <= rounds
-    if not inside.any():
-        raise InputError(
-            f"{bound.name} starts at round {bound.at[0]} and the history ends at {rounds}: evaluate it at fewer rounds."
-        )
-    at, value = bound.at[inside] - 1, bound.value[inside]
+    _require_one_setting(history, bound, rounds)
+    at, value = bound.at - 1, bound.value
     mean = regret[:, at].mean(axis=0)
     error = regret[:, at].std(axis=0, ddof=1) / np.sqrt(seeds) if seeds > 1 else np.full(at.size, np.inf)
     sign = 1.0 if bound.kind == "upper" else -1.0
@@ -36,7 +32,9 @@ def against_bound(history: HistoryLike, bound: Bound) -> Verdict:
         z = np.where(beyond > 1e-9 * np.abs(value), beyond / error, 0.0)
     worst = int(np.argmax(np.where(z > 0, z, beyond / np.maximum(np.abs(value), 1e-300) - 1e6)))
     notes = [f"outside its assumptions: {flag}" for flag in bound.flags]
-    tested = seeds > 1 and not bound.asymptotic and bound.confirmed
+    tested = seeds > 1 and bound.confirmed and not (bound.asymptotic or bound.flags)
+    # No learner can break a bound that is vacuous at the horizon, so none keeps it; it may be broken at a round before.
+    tested = tested and not (bound.vacuous and float(z.max()) <= SIGMAS)
     if bound.asymptotic:
         notes.append("the bound is asymptotic: no finite run can refute it")
     if seeds == 1:
@@ -66,3 +64,24 @@ def against_bound(history: HistoryLike, bound: Bound) -> Verdict:
         bands=(Band("regret", at, mean, mean - SIGMAS * error, mean + SIGMAS * error, value),),
         notes=tuple(notes),
     )
+
+
+def _require_one_setting(history: HistoryLike, bound: Bound, rounds: int) -> None:
+    """Refuse a bound of another horizon, of other arms, or of single pulls where a round has many."""
+    if bound.rounds != rounds:
+        raise InputError(
+            f"The history has {rounds} rounds and {bound.name} was made for {bound.rounds}: make it with "
+            f"rounds={rounds}."
+        )
+    rollouts = np.shape(history.rewards)[2] if np.ndim(history.rewards) == 3 else 1
+    if rollouts != int(bound.parameters.get("rollouts", 1)):
+        raise InputError(
+            f"The history has {rollouts} rollouts per round and {bound.name} counts rounds of "
+            f"{bound.parameters.get('rollouts', 1)}: run with as many."
+        )
+    means, best = bound.parameters.get("means"), history.best_mean
+    if means is not None and best is not None and not np.allclose(best, np.max(means), rtol=1e-6, atol=1e-9):
+        raise InputError(
+            f"{bound.name} is for arms whose best mean is {np.max(means):g}, but this history's is {np.min(best):g}: "
+            "make it with the history's means."
+        )

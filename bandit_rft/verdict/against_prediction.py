@@ -145,9 +145,10 @@ def _check(
             f"The history has {rewards.shape[2]} rollouts per round and {prediction.name} was made for "
             f"{prediction.rollouts}: use the same number."
         )
-    if best_mean is not None and not np.allclose(best_mean, 1.0, rtol=1e-6):
+    best = float(prediction.parameters.get("best_mean", 1.0))
+    if best_mean is not None and not np.allclose(best_mean, best, rtol=1e-6):
         raise InputError(
-            f"{prediction.name} is for arms whose best mean is 1, but this history's is {np.min(best_mean):g}."
+            f"{prediction.name} is for arms whose best mean is {best:g}, but this history's is {np.min(best_mean):g}."
         )
     if np.isnan(value).any() and not np.isnan(value).all():
         raise InputError("Some but not all of the history's values are NaN: leave out the broken rounds or seeds.")

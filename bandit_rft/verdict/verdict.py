@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from bandit_rft import notebook
+
 __all__ = ["Band", "Fit", "HistoryLike", "Verdict"]
 
 
@@ -104,6 +106,17 @@ class Verdict:
     bands: tuple[Band, ...] = field(default=(), compare=False)  # arrays have no truth value
     fits: tuple[Fit, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return notebook.line("Verdict", [self.line()])
+
+    def _repr_html_(self) -> str:
+        curves = []
+        if self.bands:
+            shown = next((band for band in self.bands if band.quantity == self.quantity), self.bands[0])
+            curves = [(f"{shown.quantity}, measured", shown.mean), ("theory", shown.predicted)]
+        rows = {"threshold": f"{self.threshold:.3g}", "largest |z|": f"{self.max_z:.3g}"} if self.tested else {}
+        return notebook.html(self.report().splitlines()[0], curves, rows | dict(enumerate(self.notes, 1)))
 
     def line(self) -> str:
         """The verdict in one line: a falsified prediction reads as plainly as a kept one."""

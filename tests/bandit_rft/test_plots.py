@@ -167,7 +167,7 @@ def test_the_drawing_functions_show_the_numbers_on_the_axes_that_they_are_given(
     means_of_arms = [0.2, 0.8]
     history = run(arms.Bernoulli(means_of_arms), learners.UCB1(), 30, seeds=6)
     axes = Figure().subplots()
-    assert plots.regret(axes, history, label="UCB1") is axes
+    assert plots.regret({"UCB1": history}, ax=axes) is axes
     bound = theory.ucb1_bound(means_of_arms, rounds=30)
     assert plots.bound(axes, bound) is axes
     law = theory.pg_jump_single(0.1, 0.5, 30)
@@ -186,7 +186,7 @@ def test_the_drawing_functions_show_the_numbers_on_the_axes_that_they_are_given(
     assert [line.get_label() for line in axes.lines] == ["UCB1", "ucb1_bound, upper bound", "pg_jump_single"]
 
     axes = Figure().subplots()
-    assert plots.pass_at_1(axes, history) is axes
+    assert plots.pass_at_1(history, ax=axes) is axes
     assert plots.prediction(axes, law, coverage=[0.5, 0.9]) is axes
     exact, predicted = axes.lines
     np.testing.assert_array_equal(exact.get_xdata(), np.arange(30))
@@ -199,9 +199,9 @@ def test_what_cannot_be_drawn_is_a_sentence(tmp_path: Path) -> None:
     history = dataclasses.replace(read_history(fine_tuned(tmp_path / "run")), evaluations=())
     axes = Figure().subplots()
     with pytest.raises(UnknownOptimumError, match="best arm's mean is unknown"):
-        plots.regret(axes, history)
+        plots.regret(history, ax=axes)
     with pytest.raises(InputError, match="no evaluation of test"):
-        plots.pass_at_1(axes, history, measured="test")
+        plots.pass_at_1(history, ax=axes, measured="test")
     with pytest.raises(InputError, match="choose value or regret"):
         plots.prediction(axes, theory.pg_jump_single(0.1, 0.5, 30), quantity="reward")
     plots.rewards(axes, history)  # those there are

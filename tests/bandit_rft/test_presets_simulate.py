@@ -46,6 +46,17 @@ def test_where_no_exact_law_applies_the_reason_is_said(name: str) -> None:
     assert why_not
 
 
+def test_the_bounds_that_exist_for_a_learner_are_held_against_its_run(tmp_path: Path) -> None:
+    """Catches "no prediction" for UCB1, whose bounds the catalogue has, and a bound that is vacuous and "agrees"."""
+    long = simulate(preset("ucb1", seeds=8), tmp_path / "long").summary()
+    assert "AGREES with ucb1_bound" in long
+    assert "NOT TESTED: lai_robbins" in long
+    assert "no prediction" not in long
+    short = simulate(preset("ucb1", **SMALL), tmp_path / "short").summary()
+    assert "NOT TESTED: ucb1_bound" in short
+    assert "AGREES" not in short
+
+
 def test_a_saved_configuration_repeats_the_run_bit_by_bit(tmp_path: Path) -> None:
     config = preset("thompson", rounds=40, seeds=4)
     first = simulate(config, tmp_path / "a")

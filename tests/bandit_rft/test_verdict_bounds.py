@@ -5,7 +5,7 @@ falsified one that passes, an asymptotic one that refuses, and a band that is no
 import numpy as np
 import pytest
 
-from bandit_rft import compare, theory
+from bandit_rft import arms, compare, learners, run, theory
 from bandit_rft.errors import InputError
 
 
@@ -62,6 +62,45 @@ def test_what_cannot_be_tested_says_so() -> None:
     with pytest.raises(InputError, match="simple regret"):
         compare(record, bound(np.ones(50), quantity="simple regret"))
     assert "vacuous" in compare(record, bound(np.full(50, 1e3))).report()
+
+
+def test_a_vacuous_bound_is_never_kept() -> None:
+    """Catches "AGREES" for T times the gap and more above, for a lower bound of 0 or beyond what can be, and for a
+    bound outside its assumptions: each is a number that every learner keeps."""
+    record = Record(slope=0.5, sd=0.1)
+    t = np.arange(1.0, 51.0)
+    vacuous = [
+        bound(np.full(50, 1e3)),
+        bound(1.0 * t),
+        bound(0.0 * t, "lower"),
+        bound(2.0 * t, "lower", cap=0.5 * t),
+        bound(0.6 * t, flags=("alpha is below 2.",)),
+    ]
+    for one in vacuous:
+        verdict = compare(record, one)
+        assert (verdict.tested, verdict.agrees) == (False, True)
+        assert "NOT TESTED" in verdict.report()
+        assert "AGREES" not in verdict.report()
+        assert "not tested" in verdict.line()
+    table, rounds = arms.Bernoulli([0.4, 0.5]), 50
+    history = run(table, learners.UCB1(), rounds=rounds, seeds=4)
+    assert "NOT TESTED" in compare(history, theory.ucb1_bound([0.4, 0.5], rounds=rounds)).report()
+
+
+def test_a_bound_of_another_setting_is_refused_in_a_sentence() -> None:
+    """Catches a bound of a longer or shorter horizon that is read up to where it goes, one of other arms, and one of
+    single pulls for rounds of many."""
+    table = arms.Bernoulli([0.2, 0.8])
+    history = run(table, learners.UCB1(), rounds=50, seeds=4)
+    grouped = run(table, learners.SoftmaxPolicyGradient(step_size=0.1, rollouts=2), rounds=50, seeds=4)
+    for given, rounds, means, said in [
+        (history, 49, [0.2, 0.8], "50 rounds and ucb1_bound was made for 49"),
+        (history, 60, [0.2, 0.8], "made for 60"),
+        (history, 50, [0.2, 0.9], "best mean is 0.9"),
+        (grouped, 50, [0.2, 0.8], "2 rollouts"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            compare(given, theory.ucb1_bound(means, rounds=rounds))
 
 
 def test_a_bound_is_capped_and_says_when_it_is_vacuous() -> None:

@@ -97,7 +97,7 @@ def ppo_jump_single(
 
 
 @entry(
-    formula=r"E[T] \ge \frac{1-B^{-N}}{p_0(1-1/B)},\quad B = (1+\epsilon)\,e^{\eta(1+\epsilon)K/(K-1)},\quad"
+    formula=r"E[T] \ge \frac{1-B^{-N}}{p_0(1-1/B)},\quad B = (1+\epsilon)\,e^{\eta(1+\epsilon)K/(K-1)},\quad "
     r"N = \lceil \ln(\mathrm{level}/p_0)/\ln B\rceil;\quad \to \frac{1+\epsilon}{\epsilon p_0}\ (\eta \to 0)",
     assumptions=(
         "One rollout a round, used in that round's epochs only, however many.",

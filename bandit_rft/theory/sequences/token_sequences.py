@@ -163,7 +163,7 @@ def _checked(
 @entry(
     formula=r"\frac{d\ln p}{dt} = \eta p \frac{V}{V-1}\sum_h (1-q_h)^2\ (\times H \text{ if positions share}),\quad "
     r"q_h = p^{1/H}:\ \eta\tfrac{V}{V-1}t = \Big[(H+1)z + e^z - \sum_{j=1}^{H}\tfrac{H+1-j}{j\,q^j}\Big]_{0}^{t},\ "
-    r"\mathrm{regret} = \Big[Hz - \sum_{j=1}^{H}\tfrac{H+1-j}{j\,q^j}\Big]_0^t\Big/\eta\tfrac{V}{V-1}",
+    r"\mathrm{regret} = \Big[Hz - \sum_{j=1}^{H}\tfrac{H+1-j}{j\,q^j}\Big]_0^t\Big/\Big(\eta\tfrac{V}{V-1}\Big)",
     assumptions=(
         "Exact gradients of the expected reward, in the limit of small steps: no sampling noise. With sampled rollouts "
         "the mean over seeds does not follow this curve; use prefix_tree_jump.",

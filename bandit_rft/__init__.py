@@ -12,6 +12,7 @@ from bandit_rft.loop import run
 from bandit_rft.planning import Plan, plan
 from bandit_rft.summarize import summarize
 from bandit_rft.sweep import sweep
+from bandit_rft.training_logs import LogVerdict, verdict_on_log
 from bandit_rft.verdict import Verdict, compare
 
 __version__ = "0.1.0"
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "History",
     "InputError",
+    "LogVerdict",
     "NoLawError",
     "Plan",
     "RowCapacityError",
@@ -38,5 +40,6 @@ __all__ = [
     "summarize",
     "sweep",
     "theory",
+    "verdict_on_log",
     "verifiers",
 ]

@@ -21,7 +21,7 @@ from bandit_rft.runs import stopping
 
 COMMANDS = (
     *("demo", "simulate", "theory", "finetune", "evaluate", "measure", "predict", "show", "report", "export"),
-    *("figures", "models", "reproduce", "plan"),
+    *("figures", "models", "reproduce", "plan", "verdict"),
 )
 
 

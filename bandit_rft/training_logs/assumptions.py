@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bandit_rft.training_logs.fitting import BEND, PAID, SPREAD, Fit, fit
+from bandit_rft.training_logs.fitting import BEND, PAID, SPREAD, Fit, fit, profile
 from bandit_rft.training_logs.following import Follower
 from bandit_rft.training_logs.log import TrainingLog
 
@@ -80,13 +80,9 @@ def tests(log: TrainingLog, follower: Follower) -> tuple[Fit, list[Assumption]]:
     return plain, [*found, dead] if dead else found
 
 
-def _gained(loose: Fit, plain: Fit) -> float:
-    return max(loose.nats - plain.nats, 0.0)
-
-
 def _bend(follower: Follower, plain: Fit) -> Assumption:
-    loose = fit(follower, BEND)
-    nats, ratio = _gained(loose, plain), math.exp(loose.loose)
+    loose = profile(follower, BEND, plain)
+    nats, ratio = loose.gained, math.exp(loose.value)
     way = "falls" if ratio < 1 else "rises"
     return Assumption(
         name="kappa_constant",
@@ -110,8 +106,8 @@ def _edge(nats: float) -> float:
 
 
 def _paid(follower: Follower, plain: Fit) -> Assumption:
-    loose = fit(follower, PAID)
-    nats = _gained(loose, plain)
+    loose = profile(follower, PAID, plain)
+    nats = loose.gained
     return Assumption(
         name="verifier_exact",
         holds="each right response is paid, so that the reward can reach 1",
@@ -119,7 +115,7 @@ def _paid(follower: Follower, plain: Fit) -> Assumption:
         "a ceiling below 1",
         p=_edge(nats),
         evidence=nats,
-        estimate=loose.loose,
+        estimate=loose.value,
         low=loose.low,
         high=loose.high,
         quantity="ceiling of the reward",
@@ -127,15 +123,15 @@ def _paid(follower: Follower, plain: Fit) -> Assumption:
 
 
 def _spread(follower: Follower, plain: Fit) -> Assumption:
-    loose = fit(follower, SPREAD)
-    nats = _gained(loose, plain)
+    loose = profile(follower, SPREAD, plain)
+    nats = loose.gained
     return Assumption(
         name="prompts_alike",
         holds="all prompts start from one p0",
         otherwise="prompts start from different p0, which gives a flatter curve",
         p=_edge(nats),
         evidence=nats,
-        estimate=loose.loose,
+        estimate=loose.value,
         low=loose.low,
         high=loose.high,
         quantity="standard deviation of prompts' logit p0",

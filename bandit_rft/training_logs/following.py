@@ -27,7 +27,7 @@ __all__ = ["Follower", "Parameters", "Signal"]
 
 _FINE = 1024  # responses of a row up to which groups are drawn without replacement, and grid beyond
 _SUBSTEPS = 8  # of a row that stands for several rounds
-_NODES = 9  # prompts that stand for a spread of them
+_NODES = 12  # prompts that stand for a spread of them
 _TINY = 1e-12
 
 
@@ -184,11 +184,10 @@ class _State:
 
     def __init__(self, parameters: Parameters) -> None:
         self.of = parameters
-        if np.any(parameters.spread):
-            nodes, weight = np.polynomial.hermite_e.hermegauss(_NODES)
-        else:
-            nodes, weight = np.zeros(1), np.ones(1)
-        self.weight = weight / weight.sum()
+        # Prompts of equal weight: a mean curve of nodes by Gauss would rise in a few large steps.
+        number = _NODES if np.any(parameters.spread) else 1
+        nodes = stats.norm.ppf((np.arange(number) + 0.5) / number)
+        self.weight = np.full(nodes.size, 1 / nodes.size)
         self.logit = parameters.start[:, None] + parameters.spread[:, None] * nodes
         self.first = expit(self.logit) @ self.weight
 

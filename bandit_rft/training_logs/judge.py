@@ -103,8 +103,8 @@ class LogVerdict:
         lines = [
             f"{self.verdict}: {self.reason}",
             f"{self.source}, {self.column}: {self.rounds:,} rounds in {self.rows:,} rows; {self.signal}, "
-            f"{self.prompts} prompt(s) of {self.rollouts} rollouts; law {self.law} of one decision, false-alarm rate at most "
-            f"{self.false_alarm:g}",
+            f"{self.prompts} prompt(s) of {self.rollouts} rollouts; law {self.law} of one decision, "
+            f"false-alarm rate at most {self.false_alarm:g}",
         ]
         if self.kappa_times_step is not None:
             gain = self.kappa_times_step

@@ -1,6 +1,6 @@
 """Fine-tune an embedded model with TRL's GRPOTrainer on one addition, and keep the trainer_state.json that it writes.
 
-    python tests/bandit_rft/logs/make_trl_log.py FOLDER [seed] [rounds]     (about two minutes on two cores)
+    python tests/bandit_rft/training_logs/make_trl_log.py FOLDER [seed] [rounds]     (two minutes on one core)
 
 Needs `pip install trl`. `trainer_state.json` beside this file was written by it, with trl 1.16.0, transformers 5.24.0
 and torch 2.13.0. Plain gradient steps of a fixed size: SGD, no clipped gradients, no KL term, and
@@ -16,8 +16,8 @@ from pathlib import Path
 
 MODEL = Path(__file__).resolve().parents[3] / "llm_bridge" / "tiny" / "models" / "tiny-llama"
 PROMPT, ANSWER = "347+285=?\n", "632"
-ROLLOUTS, TOKENS, ROUNDS = 16, 32, 120
-STEP_SIZE = 0.0003
+ROLLOUTS, TOKENS, ROUNDS = 16, 32, 80
+STEP_SIZE = 0.0004
 _MARKED = re.compile(r"#### ?(-?[0-9.,]+)")
 
 

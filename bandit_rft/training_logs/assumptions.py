@@ -14,7 +14,7 @@ from bandit_rft.training_logs.fitting import BEND, PAID, SPREAD, Fit, fit, profi
 from bandit_rft.training_logs.following import Follower
 from bandit_rft.training_logs.log import TrainingLog
 
-__all__ = ["Assumption", "blocks", "holm", "tests"]
+__all__ = ["Assumption", "blocks", "holm", "tested"]
 
 BLOCKS = 8  # that a curve is seen in
 _TOSSED = 4000
@@ -66,7 +66,7 @@ def blocks(rows: int) -> list[slice]:
     return [slice(low, high) for low, high in pairwise(cuts)]
 
 
-def tests(log: TrainingLog, follower: Follower) -> tuple[Fit, list[Assumption]]:
+def tested(log: TrainingLog, follower: Follower) -> tuple[Fit, list[Assumption]]:
     """The law fitted to all rounds, and the tests of its assumptions."""
     plain = fit(follower)
     found = [

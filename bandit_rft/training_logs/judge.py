@@ -10,7 +10,7 @@ import numpy as np
 
 from bandit_rft import arguments, signals
 from bandit_rft.run_law import FIT_SHARE
-from bandit_rft.training_logs.assumptions import Assumption, blocks, holm, tests
+from bandit_rft.training_logs.assumptions import Assumption, blocks, holm, tested
 from bandit_rft.training_logs.fitting import Fit, fit
 from bandit_rft.training_logs.following import Follower, Parameters, Signal
 from bandit_rft.training_logs.log import TrainingLog
@@ -173,7 +173,7 @@ def judge(
     if step_size is not None:
         step_size = arguments.positive("step_size", step_size)
         told["kappa"] = {name: value / step_size for name, value in gain.items()}
-    plain, found = tests(rows, follower)
+    plain, found = tested(rows, follower)
     still = float(follower.likelihood(Parameters.plain(*_still(rows)))[0][0])
     learnt = plain.nats - still > _LEARNT
     if float(np.mean(np.subtract(band.high, band.low))) > _WIDE:

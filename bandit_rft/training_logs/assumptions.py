@@ -201,8 +201,8 @@ def _dead(log: TrainingLog) -> Assumption | None:
     rows = groups > 1
     if not rows.any():
         return None
-    law = stats.hypergeom(log.responses[rows], log.successes[rows], log.group[rows])
-    expected = law.pmf(0) + law.pmf(log.group[rows])
+    of = log.responses[rows], log.successes[rows], log.group[rows]
+    expected = stats.hypergeom.pmf(0, *of) + stats.hypergeom.pmf(log.group[rows], *of)
     # At most that of independent groups where rewards are divided among them at random.
     spread = math.sqrt(float(np.sum(groups[rows] * expected * (1 - expected))))
     excess = float(np.sum(groups[rows] * (log.dead[rows] - expected)))

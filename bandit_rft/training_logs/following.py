@@ -84,9 +84,9 @@ def _table(signal: Signal, group: int, responses: int) -> tuple[np.ndarray, np.n
     k = np.arange(group + 1)
     if responses <= _FINE:
         right = np.arange(responses + 1)[:, None]
-        weight = stats.hypergeom(responses, right, group).pmf(k)
+        weight = stats.hypergeom.pmf(k, responses, right, group)
     else:
-        weight = stats.binom(group, np.linspace(0, 1, _FINE + 1)[:, None]).pmf(k)
+        weight = stats.binom.pmf(k, group, np.linspace(0, 1, _FINE + 1)[:, None])
     weight = np.nan_to_num(weight)
     return weight @ up, weight @ down
 

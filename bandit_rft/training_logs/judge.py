@@ -256,6 +256,10 @@ def _untestable(log: TrainingLog, first: TrainingLog) -> str:
             f"the first fifth of the rounds has {right} right responses of {number:,}, too few to fit kappa on "
             f"({_LEAST} are needed)."
         )
+    if number < 4 * _LEAST:
+        return (
+            f"the first fifth of the rounds has {number} responses, too few to fit kappa on ({4 * _LEAST} are needed)."
+        )
     if number - right < _LEAST or right > _SATURATED * number:
         return (
             f"the reward is {right / number:.3f} in the first fifth of the rounds already, so that nothing is left to "

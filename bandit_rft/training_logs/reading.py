@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,8 @@ def _events(path: Path) -> list[Record]:
     """Scalars of TensorBoard's event files: TFRecords (length, checksum, content, checksum) of Event messages."""
     try:
         from google.protobuf.message import DecodeError
-        from tensorboardX.proto import event_pb2
+
+        event_pb2 = import_module("tensorboardX.proto.event_pb2")  # of an extra that need not be there
     except ImportError:
         raise InputError(
             f"{path} is of TensorBoard, and tensorboardX is not installed: pip install tensorboardX, or export the "
@@ -207,7 +209,7 @@ def _events(path: Path) -> list[Record]:
             end = place + 12 + length
             if end + 4 > len(content):
                 break  # a kill can cut the last record short
-            event = event_pb2.Event()  # pyright: ignore[reportAttributeAccessIssue]
+            event = event_pb2.Event()
             try:
                 event.ParseFromString(content[place + 12 : end])
             except DecodeError:

@@ -121,7 +121,7 @@ def test_event_files_without_their_library_and_damaged_ones_are_sentences(tmp_pa
     path.write_bytes((8).to_bytes(8, "little") + b"\0" * 4 + b"\xff" * 8 + b"\0" * 4)
     with pytest.raises(InputError, match=r"Record 1 of .* is damaged"):
         read_log(path, "trl", rollouts=4)
-    monkeypatch.setitem(sys.modules, "tensorboardX.proto", None)
+    monkeypatch.setitem(sys.modules, "tensorboardX.proto.event_pb2", None)
     with pytest.raises(InputError, match="pip install tensorboardX"):
         read_log(path, "trl", rollouts=4)
 

@@ -17,6 +17,7 @@ from bandit_rft.training_logs import TrainingLog, judge
 from bandit_rft.training_logs.assumptions import holm, tested
 from bandit_rft.training_logs.fitting import fit
 from bandit_rft.training_logs.following import Follower, Parameters, Signal
+from tests.bandit_rft import run_folders
 from tests.bandit_rft.training_logs import simulated
 
 REAL = Path(__file__).with_name("trainer_state.json")
@@ -160,6 +161,14 @@ def test_bad_input_on_the_command_line_is_one_sentence_and_exit_code_2(tmp_path,
         assert capsys.readouterr().err.count("\n") == 1
     assert main(["verdict", "--log", str(REAL), "--rollouts", "1", "--signal", "mean_baseline"]) == 2
     assert "give --rollouts" in capsys.readouterr().err
+
+
+def test_a_run_folder_of_ours_is_judged_by_its_own_signal_and_seed(tmp_path, capsys) -> None:
+    folder = run_folders.fine_tuned(tmp_path / "run", rounds=200)
+    found = verdict_on_log(folder, format="run")
+    assert (found.signal, found.rollouts, found.rounds, found.law) == ("raw", 1, 200, "tree_jump")
+    assert main(["verdict", "--log", str(folder), "--format", "run", "--seed", "1"]) == 2
+    assert "count from 0" in capsys.readouterr().err
 
 
 @pytest.mark.slow

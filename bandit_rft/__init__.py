@@ -14,6 +14,7 @@ from bandit_rft.planning import Plan, plan
 from bandit_rft.regret import LearnerComparison, compare_learners
 from bandit_rft.summarize import summarize
 from bandit_rft.sweep import sweep
+from bandit_rft.training_logs import LogVerdict, verdict_on_log
 from bandit_rft.verdict import Verdict, compare
 
 __version__ = "0.1.0"
@@ -22,6 +23,7 @@ __all__ = [
     "History",
     "InputError",
     "LearnerComparison",
+    "LogVerdict",
     "NoLawError",
     "Plan",
     "RowCapacityError",
@@ -43,5 +45,6 @@ __all__ = [
     "sweep",
     "theory",
     "theory_for",
+    "verdict_on_log",
     "verifiers",
 ]

@@ -17,6 +17,7 @@ LAYERS = {
         {"signals", "objectives", "verifiers"}, {"policies"}, {"arms"}, {"learners", "best_arm"},
         {"history"}, {"loop"},
         {"regret"}, {"theory"}, {"summarize", "verdict", "planning", "known_theory"}, {"runs"}, {"run_law"},
+        {"training_logs"},
         {"sweep", "experiments"}, {"presets", "settings"}, {"plots"}, {"reports"},
         {"cli"},  # the composition root: it alone may import anything
     ],

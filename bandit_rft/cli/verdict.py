@@ -1,0 +1,69 @@
+"""`bandit-rft verdict`: anybody's training log held against the law of its signal."""
+
+from __future__ import annotations
+
+import argparse
+
+from bandit_rft.settings.options import count, whole
+
+HELP = "is a trainer's log (TRL, verl, Tunix, CSV) inside the law, or which assumption fell"
+DESCRIPTION = (
+    "Fit kappa x step on the first fifth of a training log's rounds and hold the rest against the law of its signal: "
+    "INSIDE, OUTSIDE with the assumption that fell, or NOT TESTED and why. The exit code is 0 whatever the verdict."
+)
+EPILOG = """\
+formats:
+  trl     trainer_state.json (log_history)
+  verl    console output (step:N - critic/score/mean:X - ...), or the lines of its file logger
+  tunix   JSON lines or CSV with rewards/overall or rewards/sum
+  csv     any comma-separated file, a Weights & Biases export among them
+  run     a run folder of bandit-rft finetune
+  A TensorBoard event file or its folder is read under each of the first four, where tensorboardX is installed."""
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "--log", metavar="FILE", required=True, help="what the trainer wrote; a folder with --format run"
+    )
+    parser.add_argument(
+        "--format", choices=("trl", "verl", "tunix", "csv", "run"), default="trl", help="who wrote it (default: trl)"
+    )
+    parser.add_argument(
+        "--signal", metavar="NAME", help="learning signal, or advantage (default: grpo, or that of the run folder)"
+    )
+    parser.add_argument(
+        "--rollouts",
+        type=count,
+        metavar="G",
+        help="responses to one prompt (default: the log's column rollouts over B)",
+    )
+    parser.add_argument("--prompts", type=count, default=1, metavar="B", help="prompts of a round (default: 1)")
+    parser.add_argument(
+        "--step-size", type=float, metavar="E", help="of the update, to tell kappa (default: the log's learning rate)"
+    )
+    parser.add_argument("--reward", metavar="COLUMN", help="the reward's column (default: that of the format)")
+    parser.add_argument("--step", metavar="COLUMN", help="the step's column (default: that of the format)")
+    parser.add_argument("--eps", type=float, metavar="X", help="of GRPO's standard deviation (default: the trainer's)")
+    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="of a run folder of many seeds (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print JSON (default: lines to read)")
+    parser.add_argument("--figure", metavar="FILE", help="write a PNG of the log and the band (default: none)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Judge and print."""
+    from bandit_rft.plots import log_verdict
+    from bandit_rft.runs import dumps
+    from bandit_rft.runs.rollouts import printable
+    from bandit_rft.training_logs import verdict_on_log
+
+    figure = log_verdict.target(arguments.figure) if arguments.figure else None
+    given = {name: value for name, value in vars(arguments).items() if name not in ("command", "json", "figure", "log")}
+    found = verdict_on_log(arguments.log, **given)
+    # A column's name is a stranger's text, and nothing in it is to act on the terminal.
+    print(dumps(found.to_json(), indent=1) if arguments.json else printable(found.report()))
+    if figure:
+        import sys
+
+        print(f"Figure: {log_verdict.draw(found, figure)}", file=sys.stderr if arguments.json else sys.stdout)
+    return 0

@@ -1,0 +1,94 @@
+"""Anybody's training log against the law: inside, outside and which assumption fell, or why nothing can be tested.
+
+    from bandit_rft import verdict_on_log
+
+    found = verdict_on_log("trainer_state.json", format="trl", rollouts=16)
+    print(found.report())
+
+Reading (`reading`, `columns`) → a `TrainingLog` → the law followed along it (`following`), fitted (`fitting`) and held
+against the rest (`judge`), with a test of each assumption (`assumptions`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bandit_rft import arguments
+from bandit_rft.errors import InputError
+from bandit_rft.runs import read_history
+from bandit_rft.training_logs import reading
+from bandit_rft.training_logs.assumptions import Assumption
+from bandit_rft.training_logs.columns import read_log
+from bandit_rft.training_logs.judge import Band, LogVerdict, judge
+from bandit_rft.training_logs.log import TrainingLog
+
+__all__ = ["EPS", "FORMATS", "Assumption", "Band", "LogVerdict", "TrainingLog", "judge", "read_log", "verdict_on_log"]
+
+FORMATS = (*reading.FORMATS, "run")
+# What each trainer adds to GRPO's standard deviation.
+EPS = {"trl": 1e-4, "verl": 1e-6, "tunix": 1e-4, "csv": 1e-6, "run": 1e-6}
+
+
+def verdict_on_log(
+    path: str | Path,
+    *,
+    format: str = "trl",
+    signal: str | None = None,
+    rollouts: int | None = None,
+    prompts: int = 1,
+    step_size: float | None = None,
+    reward: str | None = None,
+    step: str | None = None,
+    eps: float | None = None,
+    ddof: int = 1,
+    seed: int = 0,
+) -> LogVerdict:
+    """Fit κ on the first fifth of a training log and hold the rest against the law of its signal.
+
+    Args:
+        path: trainer_state.json of TRL; console output or JSON lines of verl; JSON lines or CSV of Tunix; any CSV; a
+            TensorBoard event file or folder; a run folder of `bandit-rft finetune`.
+        format: "trl", "verl", "tunix", "csv" or "run".
+        signal: of `bandit_rft.signals`; None: "grpo", or that of the run folder.
+        rollouts: G, responses to one prompt; None: the CSV's column "rollouts" (of a round), or the run folder's.
+        prompts: B, of a round.
+        step_size: η; None: the learning rates of the log, where it has them.
+        reward, step: names of columns; None: those of the format.
+        eps, ddof: of GRPO's standard deviation; eps None: that of the trainer.
+        seed: which run of a run folder of many.
+
+    Raises:
+        InputError: a file that is not of the format, or an argument out of range; one sentence.
+    """
+    if format not in FORMATS:
+        raise InputError(f"format is {arguments.shown(format)}: give {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.")
+    if format == "run":
+        log, own = _of_run(Path(path), seed)
+        signal = signal or own
+    else:
+        log = read_log(path, format, rollouts=rollouts, prompts=prompts, reward=reward, step=step)
+    eps = EPS[format] if eps is None else eps
+    return judge(log, signal=signal or "grpo", prompts=prompts, ddof=ddof, eps=eps, step_size=step_size)
+
+
+def _of_run(folder: Path, seed: int) -> tuple[TrainingLog, str]:
+    """(the log of one seed, its signal)."""
+    history = read_history(folder)
+    rewards = np.asarray(history.rewards, np.float64)
+    if arguments.whole("seed", seed, least=0) >= len(rewards):
+        raise InputError(f"seed is {seed} and {folder} holds {len(rewards)}: count from 0.")
+    rounds, rollouts = rewards.shape[1:]
+    one, group = np.ones(rounds, np.int64), np.full(rounds, rollouts)
+    log = TrainingLog(
+        source=str(folder),
+        column="rewards",
+        step=np.arange(rounds),
+        reward=rewards[seed].mean(axis=1),
+        responses=group,
+        rounds=one,
+        seen=one,
+        group=group,
+    )
+    return log, str(history.config.get("signal", "raw"))

@@ -1,0 +1,203 @@
+"""From records to a `TrainingLog`: which column is the reward, which the step, and what stands behind each row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandit_rft import arguments
+from bandit_rft.errors import InputError
+from bandit_rft.training_logs.log import TrainingLog
+from bandit_rft.training_logs.reading import Record, number, records
+
+__all__ = ["read_log"]
+
+# Names by format, the first that is there counts; a prefix ("train/", "my run - ") may stand before each.
+_REWARD = {
+    "trl": ("reward",),
+    "verl": ("critic/score/mean", "critic/rewards/mean"),
+    "tunix": ("rewards/overall", "rewards/sum"),
+    "csv": ("reward", "critic/score/mean", "rewards/overall", "rewards/sum", "critic/rewards/mean"),
+}
+_RATE = ("learning_rate", "actor/lr", "lr")
+_DEAD = ("frac_reward_zero_std",)
+_STEP = ("step", "global_step", "Step", "_step", "train/global_step")
+_ROLLOUTS = ("rollouts",)
+_AVERAGED = ("trl",)  # formats whose records are means over the steps since the one before
+_EVALUATIONS = {"eval", "val", "validation", "test"}
+_MOST_STEP = 2**53
+
+
+def read_log(
+    path: str | Path,
+    form: str,
+    *,
+    rollouts: int | None = None,
+    prompts: int = 1,
+    reward: str | None = None,
+    step: str | None = None,
+) -> TrainingLog:
+    """The log of one run.
+
+    Args:
+        path: the file. form: "trl", "verl", "tunix" or "csv".
+        rollouts: G, responses to one prompt; None: the log's own column "rollouts", of all responses of a round.
+        prompts: B, of a round.
+        reward, step: names of columns; None: those of the format.
+
+    Raises:
+        InputError: a file that is no such log, or does not say what it must; one sentence.
+    """
+    path = Path(path)
+    prompts = arguments.whole("prompts", prompts, most=1_000_000)
+    found = records(path, form)
+    names = list(dict.fromkeys(name for record in found for name in record.values if isinstance(name, str)))
+    column = _named(names, reward, "--reward", path) if reward else _chosen(names, _REWARD[form], "--reward", path)
+    if column is None:
+        raise InputError(
+            f"{path} has no column {' or '.join(_REWARD[form])} in its {len(found)} records: name the reward's column "
+            "with --reward."
+        )
+    at = None
+    if step or any(record.step is None for record in found):
+        at = _named(names, step, "--step", path) if step else _chosen(names, _STEP, "--step", path)
+        if at is None:
+            raise InputError(f"{path} has no column of steps ({', '.join(_STEP[:3])}): name one with --step.")
+    rows: dict[int, Record] = {}
+    for record in found:
+        if column in record.values:
+            rows[_step_of(record, at, path)] = record
+    rewards = [_number_of(record, column, path) for record in rows.values()]
+    order = np.argsort(list(rows))
+    steps, kept = np.array(list(rows), np.int64)[order], [list(rows.values())[place] for place in order]
+    notes = []
+    again = sum(column in record.values for record in found) - len(rows)
+    if again:
+        notes.append(f"{again} records of a step that was logged again were left out")
+    group, responses = _behind(names, kept, rollouts, prompts, path)
+    rounds, seen = _rounds(steps, form in _AVERAGED)
+    return TrainingLog(
+        source=str(path),
+        column=column,
+        step=steps,
+        reward=np.array(rewards)[order],
+        responses=responses * seen if form in _AVERAGED else responses,
+        rounds=rounds,
+        seen=seen,
+        group=group,
+        rate=_optional(names, kept, _RATE, 0.0, math.inf),
+        dead=_optional(names, kept, _DEAD, 0.0, 1.0),
+        resolution=_resolution([record.values[column] for record in kept]),
+        notes=tuple(notes),
+    )
+
+
+def _matches(names: Sequence[str], wanted: str) -> list[str]:
+    """The names that are the wanted one, alone or behind a prefix; none of an evaluation."""
+    found = [name for name in names if name == wanted or name.endswith((f"/{wanted}", f" - {wanted}"))]
+    return [name for name in found if _EVALUATIONS.isdisjoint(name.replace(" - ", "/").split("/"))]
+
+
+def _chosen(names: Sequence[str], wanted: Sequence[str], option: str, path: Path) -> str | None:
+    for name in wanted:
+        found = _matches(names, name)
+        if name in found:
+            return name
+        if len(found) > 1:
+            raise InputError(
+                f"{path} has {len(found)} columns {name} ({arguments.shown(found[0])}, {arguments.shown(found[1])}): "
+                f"name one with {option}."
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def _named(names: Sequence[str], wanted: str, option: str, path: Path) -> str:
+    if wanted not in names:
+        shown = ", ".join(arguments.shown(name) for name in names[:8])
+        raise InputError(
+            f"{option} is {arguments.shown(wanted)}, and {path} has the columns {shown}: give one of them."
+        )
+    return wanted
+
+
+def _step_of(record: Record, at: str | None, path: Path) -> int:
+    value = record.step if at is None else number(record.values.get(at))
+    if value is None or not (0 <= value <= _MOST_STEP and float(value).is_integer()):
+        raise InputError(f"{record.place.capitalize()} of {path} has no whole step of at least 0: mend or remove it.")
+    return int(value)
+
+
+def _number_of(record: Record, column: str, path: Path) -> float:
+    value = number(record.values[column])
+    if not math.isfinite(value):
+        raise InputError(
+            f"{record.place.capitalize()} of {path} has {column} = {arguments.shown(record.values[column])}, no finite "
+            "number: mend or remove it."
+        )
+    return value
+
+
+def _behind(
+    names: Sequence[str], kept: Sequence[Record], rollouts: int | None, prompts: int, path: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """(responses to one prompt, responses of a round), int64 [T] each."""
+    if rollouts is not None:
+        rollouts = arguments.whole("rollouts", rollouts, most=65_536)
+        return np.full(len(kept), rollouts), np.full(len(kept), rollouts * prompts)
+    column = _chosen(names, _ROLLOUTS, "--rollouts", path)
+    if column is None:
+        raise InputError(f"{path} does not say how many responses a prompt gets: give --rollouts.")
+    found = []
+    for record in kept:
+        value = number(record.values.get(column))
+        if not (1 <= value <= 2**30 and value.is_integer() and value % prompts == 0):
+            raise InputError(
+                f"{record.place.capitalize()} of {path} has {column} = {arguments.shown(record.values.get(column))}: "
+                f"give a whole number of responses, of {prompts} prompt(s)."
+            )
+        found.append(int(value))
+    responses = np.array(found, np.int64)
+    return responses // prompts, responses
+
+
+def _rounds(steps: np.ndarray, averaged: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(rounds that a row stands for, rounds that its reward is the mean of), int64 [T] each."""
+    gaps = np.diff(steps)
+    if averaged:  # the row looks back
+        first = min(max(int(steps[0]), 1), int(gaps[0])) if gaps.size else 1
+        rounds = np.concatenate([[first], gaps])
+        return rounds, rounds
+    rounds = np.concatenate([gaps, gaps[-1:] if gaps.size else [1]])
+    return rounds, np.ones_like(rounds)
+
+
+def _optional(
+    names: Sequence[str], kept: Sequence[Record], wanted: Sequence[str], low: float, high: float
+) -> np.ndarray | None:
+    """A column that may be missing: float64 [T], or None where it is, or where one of its values is none."""
+    try:
+        column = _chosen(names, wanted, "", Path())
+    except InputError:  # several: it is not needed
+        return None
+    if column is None:
+        return None
+    values = np.array([number(record.values.get(column)) for record in kept])
+    good = np.isfinite(values) & (values >= low) & (values <= high)
+    return values if good.all() else None
+
+
+def _resolution(values: Sequence[Any]) -> float:
+    """Half a unit of the last digit that any of them has; half of 10^-6 at least."""
+    most = 0
+    for value in values:
+        text = str(value).strip().lower()
+        mantissa, _, power = text.partition("e")
+        digits = len(mantissa.partition(".")[2])
+        most = max(most, digits - int(power) if power.lstrip("+-").isdigit() else digits)
+    return max(0.5 * 10.0 ** -min(most, 6), 5e-7)

@@ -1,0 +1,182 @@
+"""The verdict on logs of runs where the law holds, and of runs where one assumption is broken on purpose."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bandit_rft import theory, verdict_on_log
+from bandit_rft.cli import main
+from bandit_rft.theory.compared import chain_of_decisions
+from bandit_rft.training_logs import TrainingLog, judge
+from bandit_rft.training_logs.assumptions import holm, tested
+from bandit_rft.training_logs.fitting import fit
+from bandit_rft.training_logs.following import Follower, Parameters, Signal
+from tests.bandit_rft import run_folders
+from tests.bandit_rft.training_logs import simulated
+
+REAL = Path(__file__).with_name("trainer_state.json")
+
+
+def blank(rounds: int, responses: int, group: int) -> TrainingLog:
+    one = np.ones(rounds, np.int64)
+    return TrainingLog(
+        source="log",
+        column="reward",
+        step=np.arange(rounds),
+        reward=np.zeros(rounds),
+        responses=one * responses,
+        rounds=one,
+        seen=one,
+        group=one * group,
+    )
+
+
+def log_of(rewards: np.ndarray, prompts: int = 1) -> TrainingLog:
+    rounds, responses = rewards.shape
+    return replace(blank(rounds, responses, responses // prompts), reward=rewards.mean(axis=1))
+
+
+@pytest.mark.parametrize(("signal", "group"), [("raw", 1), ("grpo", 8), ("signed", 4), ("maxrl", 4), ("nsr", 2)])
+def test_runs_drawn_from_the_followed_law_have_the_mean_curve_of_the_catalogue(signal, group) -> None:
+    """An independent implementation: the tree of one decision. 4000 runs against 1024; fails by chance in 10^-4."""
+    rounds, runs = 40, 4000
+    follower = Follower(blank(rounds, group, group), Signal(signal))
+    start = np.full(runs, np.log(0.1 / 0.9))
+    drawn = follower.drawn(Parameters.plain(start, np.full(runs, 0.3)), np.random.default_rng(0))
+    tree = chain_of_decisions(0.1, 1.0)
+    if signal == "raw":
+        law = theory.tree_jump(tree, 0.3, rounds)
+    else:
+        law = theory.tree_rounds(tree, 0.3, rounds, signal, group)
+    assert law.value_sd is not None
+    error = np.sqrt(drawn.var(axis=0) / runs + law.value_sd**2 / 1024)
+    assert np.all(np.abs(drawn.mean(axis=0) - law.value) < 5 * error + 1e-3)
+
+
+def test_the_fit_finds_the_gain_that_made_the_log() -> None:
+    """Bias or a wrong interval: of 40 intervals of 95%, fewer than 33 hold the truth with probability 10^-3."""
+    runs, gain = 40, 0.4
+    follower = Follower(blank(60, 64, 16), Signal("grpo"))
+    start = np.full(runs, np.log(0.2 / 0.8))
+    drawn = follower.drawn(Parameters.plain(start, np.full(runs, gain)), np.random.default_rng(1))
+    found = [fit(Follower(replace(follower.log, reward=reward), Signal("grpo"))) for reward in drawn]
+    assert sum(one.low <= gain <= one.high for one in found) >= 33
+    assert np.mean([np.log(one.gain) for one in found]) == pytest.approx(np.log(gain), abs=0.1)
+
+
+def test_holm_multiplies_the_smallest_p_by_the_number_of_tests_and_never_falls() -> None:
+    log = log_of(np.random.default_rng(0).integers(0, 2, (30, 8)).astype(float))
+    _, found = tested(log, Follower(log, Signal("grpo")))
+    given = [replace(one, p=p) for one, p in zip(found, (0.01, 0.04, 0.03, 0.5, 0.02), strict=True)]
+    assert [one.p_holm for one in holm(given)] == pytest.approx([0.05, 0.09, 0.09, 0.5, 0.08])
+
+
+def test_runs_of_one_arm_among_very_many_are_inside() -> None:
+    """The law is exact there. False alarms are at most 5%: three of six have probability 0.002."""
+    verdicts = [judge(log_of(rewards), signal=simulated.SIGNAL).verdict for rewards in simulated.within(6)]
+    assert verdicts.count("INSIDE") >= 4
+
+
+@pytest.mark.slow
+def test_the_share_of_false_alarms_is_the_stated_one() -> None:
+    """Of 100 runs at most 12 are OUTSIDE where the rate is 5%: more has probability 0.0015."""
+    verdicts = [judge(log_of(rewards), signal=simulated.SIGNAL).verdict for rewards in simulated.within(100, key=7)]
+    assert verdicts.count("OUTSIDE") <= 12
+    assert verdicts.count("INSIDE") >= 85
+
+
+def test_a_verifier_that_refuses_right_answers_is_named() -> None:
+    for rewards in simulated.noisy(2):
+        found = judge(log_of(rewards), signal=simulated.SIGNAL)
+        assert found.verdict == "OUTSIDE"
+        assert found.explains_best == "verifier_exact"
+        ceiling = next(one for one in found.assumptions if one.name == "verifier_exact")
+        assert ceiling.estimate == pytest.approx(0.75, abs=0.05)
+
+
+def test_a_kappa_that_falls_as_the_decisions_of_a_response_are_learnt_is_named() -> None:
+    for rewards in simulated.falling(2):
+        found = judge(log_of(rewards), signal=simulated.SIGNAL)
+        assert found.verdict == "OUTSIDE"
+        assert found.explains_best == "kappa_constant"
+        ratio = next(one for one in found.assumptions if one.name == "kappa_constant")
+        assert ratio.high is not None
+        assert ratio.high < 1
+
+
+def test_prompts_that_start_from_different_p0_are_named(tmp_path) -> None:
+    """The dead groups of the log tell them from a kappa that falls, which gives nearly the same curve."""
+    rewards = simulated.spread(1)[0]
+    dead = simulated.dead_share(rewards, len(simulated.PROMPTS))
+    path = simulated.trl(rewards.mean(axis=1), tmp_path / "trainer_state.json", dead)
+    found = verdict_on_log(path, signal=simulated.SIGNAL, rollouts=simulated.ROLLOUTS, prompts=len(simulated.PROMPTS))
+    assert found.verdict == "OUTSIDE"
+    assert found.explains_best == "groups_alike"
+    assert "prompts_alike" in found.fell
+
+
+def test_a_reward_that_falls_is_named_first() -> None:
+    chance = np.concatenate([np.linspace(0.1, 0.9, 40), np.linspace(0.9, 0.3, 40)])
+    rewards = np.random.default_rng(3).random((80, 32)) < chance[:, None]
+    found = judge(log_of(rewards.astype(float)), signal="grpo")
+    assert (found.verdict, found.explains_best) == ("OUTSIDE", "reward_never_falls")
+
+
+def test_rounds_that_draw_different_prompts_scatter_too_much() -> None:
+    generator = np.random.default_rng(4)
+    chance = np.clip(np.linspace(0.2, 0.8, 80) + generator.normal(0, 0.2, 80), 0.02, 0.98)
+    found = judge(log_of((generator.random((80, 64)) < chance[:, None]).astype(float)), signal="grpo")
+    assert (found.verdict, found.explains_best) == ("OUTSIDE", "rounds_binomial")
+
+
+def test_a_long_log_is_added_up_without_losing_a_success() -> None:
+    rewards = (np.random.default_rng(5).random((1003, 8)) < 0.3).astype(float)
+    log = log_of(rewards)
+    merged = log.merged(100)
+    assert merged.rows == 100
+    assert merged.successes.sum() == rewards.sum()
+    assert (merged.rounds.sum(), merged.responses.sum()) == (1003, 8024)
+
+
+def test_a_log_that_trl_wrote_has_a_kappa_that_falls(tmp_path, capsys) -> None:
+    """`make_trl_log.py` fine-tuned an embedded model, whose answer takes several decisions: the tree law's effect."""
+    figure = tmp_path / "verdict.png"
+    command = ["verdict", "--log", str(REAL), "--rollouts", "16", "--step-size", "0.0004", "--json"]
+    assert main([*command, "--figure", str(figure)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["rounds"], found["verdict"], found["explains_best"]) == (80, "OUTSIDE", "kappa_constant")
+    assert found["kappa"]["low"] < found["kappa"]["value"] < found["kappa"]["high"]
+    assert figure.stat().st_size > 10_000
+
+
+def test_bad_input_on_the_command_line_is_one_sentence_and_exit_code_2(tmp_path, capsys) -> None:
+    for given in (["--log", str(tmp_path / "none")], ["--log", str(REAL)], ["--log", str(REAL), "--figure", "a.pdf"]):
+        assert main(["verdict", *given]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert main(["verdict", "--log", str(REAL), "--rollouts", "1", "--signal", "mean_baseline"]) == 2
+    assert "give --rollouts" in capsys.readouterr().err
+
+
+def test_a_run_folder_of_ours_is_judged_by_its_own_signal_and_seed(tmp_path, capsys) -> None:
+    folder = run_folders.fine_tuned(tmp_path / "run", rounds=200)
+    found = verdict_on_log(folder, format="run")
+    assert (found.signal, found.rollouts, found.rounds, found.law) == ("raw", 1, 200, "tree_jump")
+    assert main(["verdict", "--log", str(folder), "--format", "run", "--seed", "1"]) == 2
+    assert "count from 0" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="trl is not installed: pip install trl")
+def test_trl_writes_such_a_log_again(tmp_path) -> None:
+    from tests.bandit_rft.training_logs import make_trl_log
+
+    path = make_trl_log.main(tmp_path, seed=1)
+    found = verdict_on_log(path, rollouts=make_trl_log.ROLLOUTS, step_size=make_trl_log.STEP_SIZE)
+    assert found.rounds == make_trl_log.ROUNDS
+    assert found.verdict in ("INSIDE", "OUTSIDE")

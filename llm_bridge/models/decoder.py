@@ -20,6 +20,7 @@ import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
 
+from llm_bridge.models import placement
 from llm_bridge.models.attention import MASKED, QUERY_CHUNK, Piece, attend
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.layer import Layer, block, layer_shapes, rms_norm
@@ -112,7 +113,9 @@ class Decoder(nnx.Module):
 
     def embed(self, tokens: Array) -> Array:
         """Embeddings [..., D] in the compute dtype of int tokens [...]."""
-        return jnp.take(self.embedding[...], tokens, axis=0).astype(self.dtype)
+        return placement.rows(
+            self.config.mesh, jnp.take(self._gathered("embedding"), tokens, axis=0).astype(self.dtype)
+        )
 
     def normed(self, x: Array) -> Array:
         """The final norm: what the output head reads."""
@@ -120,8 +123,13 @@ class Decoder(nnx.Module):
 
     def head_logits(self, states: Array) -> Array:
         """Logits [..., V] float32 of final-normed states [..., D]."""
-        weight = self.embedding[...] if self.config.tied else self.head[...]
-        return matmul(states, weight, transposed=self.config.tied, out=jnp.float32)
+        weight = self._gathered("embedding" if self.config.tied else "head")
+        logits = matmul(states, weight, transposed=self.config.tied, out=jnp.float32)
+        return placement.vocabulary(self.config.mesh, logits)
+
+    def _gathered(self, name: str) -> Array:
+        """A weight outside the layers, whole along the mesh's fsdp axis."""
+        return placement.gathered(self.config.mesh, {name: getattr(self, name)[...]})[name]
 
     def __call__(self, tokens: Array) -> Array:
         """Logits [B, T, V] float32 for int tokens [B, T]; row b's logits at t depend on tokens[b, :t + 1] alone."""
@@ -169,6 +177,8 @@ class Decoder(nnx.Module):
             [R, T, D] at each response token (state t predicts token t + 1).
         """
         owners = None if len(prompts) == 1 else owners
+        if placement.row_shards(self.config.mesh) > 1:
+            return self._response_states_apart(prompts, prompt_lengths, tokens, owners, remat)
         (held, width), (rows, length) = prompts.shape, tokens.shape
         config, split = self.config, held * width
         prompt_positions = jnp.arange(width, dtype=jnp.int32)[None]
@@ -211,5 +221,34 @@ class Decoder(nnx.Module):
         start = self.embed(flat(prompts, tokens))
         x, _ = jax.lax.scan(_checkpointed(step, remat), start, self.layers())
         prompt, response = x[0, :split].reshape(held, width, -1), x[0, split:].reshape(rows, length, -1)
+        last = jnp.take_along_axis(prompt, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
+        return _of_rows(self.normed(last), owners), self.normed(response)
+
+    def _response_states_apart(
+        self, prompts: Array, prompt_lengths: Array, tokens: Array, owners: Array | None, remat: bool
+    ) -> tuple[Array, Array]:
+        """`response_states` on a mesh that divides rows: prompts and responses stay two arrays, for one row of all
+        tokens would be moved between devices at every layer. A lone prompt is computed by every device.
+        """
+        config, length = self.config, tokens.shape[1]
+        prompt_positions = jnp.arange(prompts.shape[1], dtype=jnp.int32)[None]
+        steps = jnp.arange(length, dtype=jnp.int32)[None]
+        prompt_causal = prompt_positions[:, :, None] >= prompt_positions[:, None, :]
+        causal = steps[:, :, None] >= steps[:, None, :]
+        before = _of_rows(prompt_lengths, owners)
+        visible = prompt_positions[:, None, :] < before[:, None, None]
+        visible = jnp.broadcast_to(visible, (len(before), length, prompts.shape[1]))
+        prompt_rope, rope = rope_table(config, prompt_positions), rope_table(config, before[:, None] + steps)
+
+        def step(both: tuple[Array, Array], layer: Layer) -> tuple[tuple[Array, Array], None]:
+            prompt, read = block(
+                config, layer, both[0], prompt_rope, lambda q, k, v: (attend(q, (k, v, prompt_causal)), (k, v))
+            )
+            piece = (*(_of_rows(part, owners) for part in read), visible)
+            response, _ = block(config, layer, both[1], rope, lambda q, k, v: (attend(q, piece, (k, v, causal)), None))
+            return (prompt, response), None
+
+        start = self.embed(prompts), self.embed(tokens)
+        (prompt, response), _ = jax.lax.scan(_checkpointed(step, remat), start, self.layers())
         last = jnp.take_along_axis(prompt, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
         return _of_rows(self.normed(last), owners), self.normed(response)

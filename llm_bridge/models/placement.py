@@ -63,20 +63,25 @@ def make(mesh: str | Mapping[str, int] | None, config: DecoderConfig) -> Mesh | 
         raise InputError(
             f"The mesh {spelt(sizes)} takes {wanted} devices and there are {len(devices)}: give smaller sizes."
         )
-    for axis, what, size in (
+    for axis, what, units in (
         ("tensor", "key and value heads", config.kv_heads),
         ("tensor", "inner units of the MLP", config.mlp_width),
         ("tensor", "tokens of the vocabulary", config.vocabulary),
         ("fsdp", "hidden units", config.width),
     ):
-        if size % sizes[axis]:
-            raise InputError(f"The mesh has {axis}={sizes[axis]} and the model has {size} {what}: give a divisor.")
+        if units % sizes[axis]:
+            raise InputError(f"The mesh has {axis}={sizes[axis]} and the model has {units} {what}: give a divisor.")
     return Mesh(np.asarray(devices[:wanted]).reshape(tuple(sizes.values())), AXES)
 
 
 def text_of(mesh: Mesh | None) -> str | None:
     """The mesh as the user writes it; None for one device."""
     return None if mesh is None else spelt(dict(mesh.shape))
+
+
+def size(mesh: Mesh | None) -> int:
+    """How many devices there are in it."""
+    return 1 if mesh is None else mesh.size
 
 
 def row_shards(mesh: Mesh | None) -> int:

@@ -372,16 +372,14 @@ class FineTune:
     def bind_seeds(self, arms: QuestionArms, *, rounds: int | None, seeds: int) -> Learner | None:
         """The learner for many seeds together, all of it traceable; arguments and errors as `bind`.
 
-        None where every seed is better computed by itself: one seed; a model on a mesh of devices; responses generated in batches, to bound memory;
-        dynamic sampling, which draws few groups again and as many rounds as one seed needs;
-        a model of more than 20 million weights, whose products fill the machine, whose gradients of all seeds at one
-        time would not fit its memory, and whose rows without a signal are worth leaving out.
+        None where every seed is better computed by itself: one seed; a model on a mesh of devices; responses generated
+        in batches, to bound memory; dynamic sampling, which draws few groups again and as many rounds as one seed
+        needs; a model of more than 20 million weights, whose products fill the machine, whose gradients of all seeds
+        at one time would not fit its memory, and whose rows without a signal are worth leaving out.
         """
         if seeds == 1 or self.step_over_kappa is not None or self.generates_in_parts or self.dynamic_sampling:
             return None
-        if self.model.config.mesh is not None:
-            return None
-        if defaults.weights_of(self.model) > _TOGETHER:
+        if self.model.config.mesh is not None or defaults.weights_of(self.model) > _TOGETHER:
             return None
         return scan_learner.bind(dataclasses.replace(self, max_tokens=self.longest(arms)), arms, rounds)
 

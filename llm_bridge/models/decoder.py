@@ -178,7 +178,11 @@ class Decoder(nnx.Module):
         """
         owners = None if len(prompts) == 1 else owners
         if placement.row_shards(self.config.mesh) > 1:
-            return self._response_states_apart(prompts, prompt_lengths, tokens, owners, remat)
+            if len(prompts) == 1:
+                return self._after_one_prompt(prompts, prompt_lengths, tokens, remat)
+            if owners is not None:
+                prompts, prompt_lengths = prompts[owners], prompt_lengths[owners]
+            return self._after_own_prompts(prompts, prompt_lengths, tokens, remat)
         (held, width), (rows, length) = prompts.shape, tokens.shape
         config, split = self.config, held * width
         prompt_positions = jnp.arange(width, dtype=jnp.int32)[None]
@@ -224,31 +228,54 @@ class Decoder(nnx.Module):
         last = jnp.take_along_axis(prompt, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
         return _of_rows(self.normed(last), owners), self.normed(response)
 
-    def _response_states_apart(
-        self, prompts: Array, prompt_lengths: Array, tokens: Array, owners: Array | None, remat: bool
+    def _after_one_prompt(
+        self, prompts: Array, prompt_lengths: Array, tokens: Array, remat: bool
     ) -> tuple[Array, Array]:
-        """`response_states` on a mesh that divides rows: prompts and responses stay two arrays, for one row of all
-        tokens would be moved between devices at every layer. A lone prompt is computed by every device.
+        """`response_states` of a lone prompt on a mesh that divides rows: every device computes the prompt, and its own
+        responses. In one row of all tokens they would be moved between devices at every layer.
         """
-        config, length = self.config, tokens.shape[1]
-        prompt_positions = jnp.arange(prompts.shape[1], dtype=jnp.int32)[None]
-        steps = jnp.arange(length, dtype=jnp.int32)[None]
-        prompt_causal = prompt_positions[:, :, None] >= prompt_positions[:, None, :]
-        causal = steps[:, :, None] >= steps[:, None, :]
-        before = _of_rows(prompt_lengths, owners)
-        visible = prompt_positions[:, None, :] < before[:, None, None]
-        visible = jnp.broadcast_to(visible, (len(before), length, prompts.shape[1]))
-        prompt_rope, rope = rope_table(config, prompt_positions), rope_table(config, before[:, None] + steps)
+        config = self.config
+        places = jnp.arange(prompts.shape[1], dtype=jnp.int32)[None]
+        steps = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
+        prompt_causal, causal = (line[:, :, None] >= line[:, None, :] for line in (places, steps))
+        visible = jnp.broadcast_to(places[:, None] < prompt_lengths[:, None, None], (1, steps.size, places.size))
+        ropes = rope_table(config, places), rope_table(config, prompt_lengths[:, None] + steps)
 
         def step(both: tuple[Array, Array], layer: Layer) -> tuple[tuple[Array, Array], None]:
-            prompt, read = block(
-                config, layer, both[0], prompt_rope, lambda q, k, v: (attend(q, (k, v, prompt_causal)), (k, v))
-            )
-            piece = (*(_of_rows(part, owners) for part in read), visible)
-            response, _ = block(config, layer, both[1], rope, lambda q, k, v: (attend(q, piece, (k, v, causal)), None))
-            return (prompt, response), None
+            def alone(q: Array, k: Array, v: Array) -> tuple[Array, tuple[Array, Array]]:
+                return attend(q, (k, v, prompt_causal)), (k, v)
+
+            prompt, read = block(config, layer, both[0], ropes[0], alone)
+
+            def after(q: Array, k: Array, v: Array) -> tuple[Array, None]:
+                return attend(q, (*read, visible), (k, v, causal)), None
+
+            return (prompt, block(config, layer, both[1], ropes[1], after)[0]), None
 
         start = self.embed(prompts), self.embed(tokens)
         (prompt, response), _ = jax.lax.scan(_checkpointed(step, remat), start, self.layers())
         last = jnp.take_along_axis(prompt, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
-        return _of_rows(self.normed(last), owners), self.normed(response)
+        return self.normed(last), self.normed(response)
+
+    def _after_own_prompts(
+        self, prompts: Array, prompt_lengths: Array, tokens: Array, remat: bool
+    ) -> tuple[Array, Array]:
+        """`response_states` on a mesh that divides rows, each after its own prompt [R, P]: prompt and response are one
+        row of P + T tokens, for one product a weight, and one gradient of it to sum over devices.
+        """
+        width, length = prompts.shape[1], tokens.shape[1]
+        steps = prompt_lengths[:, None] + jnp.arange(length, dtype=jnp.int32)[None]
+        place = jnp.arange(width + length, dtype=jnp.int32)
+        positions = jnp.concatenate([jnp.broadcast_to(place[:width], prompts.shape), steps], axis=1)
+        rope, query, key = rope_table(self.config, positions), place[None, :, None], place[None, None, :]
+        filled = (key < prompt_lengths[:, None, None]) | (key >= width)  # no response reads what fills up its prompt
+        mask = (key <= query) & (filled | (query < width))
+
+        def step(x: Array, layer: Layer) -> tuple[Array, None]:
+            return block(self.config, layer, x, rope, lambda q, k, v: (attend(q, (k, v, mask)), None))[0], None
+
+        x, _ = jax.lax.scan(
+            _checkpointed(step, remat), self.embed(jnp.concatenate([prompts, tokens], axis=1)), self.layers()
+        )
+        last = jnp.take_along_axis(x, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
+        return self.normed(last), self.normed(x[:, width:])

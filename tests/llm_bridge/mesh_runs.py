@@ -54,7 +54,7 @@ def question_arms(on: LanguageModel) -> QuestionArms:
 def histories() -> None:
     """Rewards and lengths equal, metrics and weights close, on 1, 2, 4 and 8 devices: several questions by AdamW and
     GRPO, and a lone prompt by SGD in micro-batches."""
-    asked = {"prompts": 2, "rollouts": 4, "signal": "grpo", "max_tokens": 5, "learning_rate": 1e-3, "replay": 1}
+    asked = {"prompts": 2, "rollouts": 4, "signal": "grpo", "max_tokens": 5, "learning_rate": 1e-3}
     lone = {"rollouts": 16, "micro_batch": 8, "optimizer": "sgd", "learning_rate": 0.1, "max_tokens": 5, "remat": True}
     lone |= {"mini_batches": 2, "entropy_coefficient": 0.01}
     first = model()
@@ -80,6 +80,40 @@ def histories() -> None:
             jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=2e-4), one.weights(), other.weights())
             check_places(other.history.final_state, on := placement.make(mesh, first.config))
             assert placement.size(on) == len(jax.tree.leaves(other.weights())[0].sharding.device_set)
+
+
+def gradients() -> None:
+    """Loss and gradient of rows after one prompt and after prompts of their own, of unequal lengths, on one device and
+    on eight."""
+    one = model()
+    on = one.placed(ALL)
+    rows, width, length = 8, 7, 9
+    key = jax.random.key(0)
+    random = jax.random.randint(key, (rows, width + length), 1, 192, jnp.int32)
+    prompts, tokens = random[:, :width], random[:, width:]
+    lengths = jnp.asarray([3, 7, 1, 5, 7, 2, 4, 6], jnp.int32)
+    objective = policy_gradient.Objective(clipped=True, dual_clipped=False, kl=None, remat=True, entropy=True)
+    names = ("clip_low", "clip_high", "dual_clip", "kl_coefficient", "entropy_coefficient", "temperature")
+    batch = {
+        "tokens": tokens,
+        "lengths": jnp.flip(lengths) + 2,
+        "weights": jnp.where(jnp.arange(length) < jnp.flip(lengths)[:, None] + 2, 0.1, 0.0).astype(jnp.float32),
+        "signal": jnp.linspace(-1.0, 1.0, rows, dtype=jnp.float32),
+        "old_log_probs": jnp.full((rows, length), -5.0, jnp.float32),
+        "ref_log_probs": None,
+        "fresh": jnp.ones(rows, bool),
+        "numbers": {name: jnp.float32(1.0) for name in names},
+        "objective": objective,
+    }
+    for asked in (
+        {"prompt": prompts[0], "prompt_lengths": jnp.int32(5)},
+        {"prompt": prompts, "prompt_lengths": lengths},
+    ):
+        wanted = policy_gradient.loss_and_gradient(one.params, **asked, **batch, graphdef=one.graphdef)
+        found = policy_gradient.loss_and_gradient(on.params, **asked, **batch, graphdef=on.graphdef)
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=2e-6), found, wanted)
+        assert all(float(jnp.abs(leaf).max()) > 1e-4 for leaf in jax.tree.leaves(wanted[1]))
+        check_places(dataclasses.make_dataclass("State", ("params", "opt_state"))(found[1], ()), on.config.mesh)
 
 
 def check_places(state, mesh) -> None:

@@ -31,7 +31,17 @@ def on_eight_devices(*command: str, folder: Path = ROOT, devices: int = 8) -> st
     return done.stdout
 
 
-@pytest.mark.parametrize("name", ["histories", "tokens", "families", "moved", "refusals"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gradients",
+        "refusals",
+        "moved",
+        pytest.param("histories", marks=pytest.mark.slow),
+        pytest.param("tokens", marks=pytest.mark.slow),
+        pytest.param("families", marks=pytest.mark.slow),
+    ],
+)
 def test_a_mesh_changes_where_numbers_are_computed_and_no_number(name) -> None:
     """Each by its own docstring in `mesh_runs`; the run on one device is the oracle. Catches a model that stands on one
     device whatever the mesh, draws that depend on the mesh, and logits or caches that are brought together."""

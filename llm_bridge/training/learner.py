@@ -34,6 +34,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import jax
@@ -419,7 +420,7 @@ class FineTune:
         mesh, start = self.model.config.mesh, self.transformation(rounds).init
         state = FineTuneState(
             params=params,
-            opt_state=jax.jit(lambda params: placement.weights(mesh, start(params)))(params),
+            opt_state=_started(params, start=start, mesh=mesh),
             round=jnp.zeros((), jnp.int32),
             updates=jnp.zeros((), jnp.int32),
             metrics={name: jnp.asarray(jnp.nan, jnp.float32) for name in METRICS},
@@ -433,3 +434,9 @@ class FineTune:
             scores=score_window.start(questions, self.window, self.rollouts),
         )
         return placement.weights(mesh, state)
+
+
+@partial(jax.jit, static_argnames=("start", "mesh"))
+def _started(params: Any, *, start: Callable[[Any], Any], mesh: Any) -> Any:
+    """An optimiser's state for these weights, where it belongs on the mesh."""
+    return placement.weights(mesh, start(params))

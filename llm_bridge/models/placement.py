@@ -105,7 +105,7 @@ def check_rows(mesh: Mesh | None, rows: int, what: str) -> None:
 def spec_of(path: tuple[Any, ...], ndim: int) -> P:
     """The axes of a leaf of parameters, gradients or an optimiser's state, by the weight's name in its path."""
     for key in reversed(path):
-        name = getattr(key, "key", getattr(key, "name", None))
+        name = str(getattr(key, "key", getattr(key, "name", "")))
         if name in WEIGHTS and len(WEIGHTS[name]) == ndim:
             return WEIGHTS[name]
     return P()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -120,7 +121,7 @@ def weights(mesh: Mesh | None, tree: PyTree) -> PyTree:
 
     def place(path: tuple[Any, ...], leaf: Any) -> Any:
         sharding = NamedSharding(mesh, spec_of(path, leaf.ndim))
-        if isinstance(leaf, jax.core.Tracer):
+        if isinstance(leaf, Tracer):
             return jax.lax.with_sharding_constraint(leaf, sharding)
         return jax.device_put(leaf, sharding)
 

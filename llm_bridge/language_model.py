@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import os
@@ -19,7 +20,7 @@ import numpy as np
 
 from bandit_rft.errors import InputError, ModelWarning, reason
 from bandit_rft.keys import Key, as_key, row_keys
-from llm_bridge.models import chat_template
+from llm_bridge.models import chat_template, placement
 from llm_bridge.models.compilation_cache import use_compilation_cache
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.decoding_weights import LastPrepared
@@ -264,6 +265,25 @@ class LanguageModel:
             prompt_lengths=np.broadcast_to(prompt_lengths, (len(row_keys),)).copy(),
         )
 
+    def placed(self, mesh: str | Mapping[str, int] | None) -> LanguageModel:
+        """The same model on a mesh of devices, such as "data=2,fsdp=2,tensor=2" (`models.placement`), or on one (None).
+
+        Raises:
+            InputError: unknown axes or sizes, more devices than there are, or a model that they do not divide.
+        """
+        devices = placement.make(mesh, self.config)
+        config = dataclasses.replace(self.config, mesh=devices)
+        decoder = nnx.merge(self.graphdef, self.params)
+        graphdef, _ = abstract_decoder(config, dtype=decoder.dtype, param_dtype=decoder.param_dtype)
+        params = jax.device_put(self.params, jax.devices()[0]) if devices is None else self.params
+        return dataclasses.replace(
+            self,
+            config=config,
+            graphdef=graphdef,
+            params=placement.weights(devices, params),
+            _prepared=LastPrepared(),
+        )
+
     def texts(self, tokens: np.ndarray, lengths: np.ndarray) -> list[str]:
         """Responses int [R, T] of these lengths [R] decoded, special tokens left out."""
         rows = (row[:length].tolist() for row, length in zip(tokens, lengths, strict=True))
@@ -290,6 +310,7 @@ def load_model(
     *,
     param_dtype: str = "float32",
     prompt_date: str | datetime.date | None = None,
+    mesh: str | Mapping[str, int] | None = None,
 ) -> LanguageModel:
     """Load a model by name: an embedded tiny model, `smollm2-135m`, a local folder or GGUF file, or a hub id.
 
@@ -299,12 +320,15 @@ def load_model(
         param_dtype: of the stored parameters. float32 whatever `dtype` is: masters that keep steps which bfloat16 would
             round away. "bfloat16" halves the weights' memory, for a model that is not to be trained.
         prompt_date: what chat templates that read the clock are shown, such as "2026-11-28"; None: now.
+        mesh: how many devices the model is spread over, such as "data=2,fsdp=2,tensor=2" or a dict: data divides rows,
+            fsdp rows and weights, tensor heads and vocabulary (`llm_bridge.models.placement`). None: one device.
 
     Warns:
         ModelWarning: a head that is not the embedding where config.json says so, or nothing that ends a response.
 
     Raises:
-        InputError: an unknown name, dtype or checkpoint, or one that the decoder cannot run.
+        InputError: an unknown name, dtype or checkpoint, or one that the decoder cannot run; a mesh of unknown axes,
+            of more devices than there are, or that does not divide the model.
     """
     # Imported here: network and conversion code, and seconds of imports, that a loaded model does not need.
     from llm_bridge.models.hub import locate
@@ -317,7 +341,9 @@ def load_model(
     folder = source.folder
     use_compilation_cache()
     stored = jnp.dtype(param_dtype)
-    config = untied_where_heads_differ(folder, DecoderConfig.from_folder(folder), stored)
+    config = DecoderConfig.from_folder(folder)
+    config = dataclasses.replace(config, mesh=placement.make(mesh, config))
+    config = untied_where_heads_differ(folder, config, stored)
     tokenizer = _tokenizer(folder)
     config = _ended_by(tokenizer, config, name)
     graphdef, _ = abstract_decoder(config, dtype=jnp.dtype(dtype), param_dtype=stored)

@@ -1,5 +1,7 @@
 """The scan loop: one compiled `lax.scan`, vmapped over seeds, on every device, or on every core of a CPU.
 
+Several devices share the seeds, as evenly as they can; a seed's path does not depend on the device that it is on.
+
 XLA runs a scan of small operations on one core. On a CPU the seeds are therefore divided into equal groups, one a core,
 and the one compiled scan is run on all of them at once; a seed's path does not depend on its group.
 """
@@ -159,6 +161,7 @@ def scan_loop(
     number = number_of_groups(seeds)
     if recorder is not None:
         number = recorder.groups(number)
+    own = seeds // number  # of a group; on several devices it may be filled up with copies of a seed
     groups = [shard(keys) for keys in jnp.split(quick(seed_keys), number)]
     values = _values(learner)
     states = [compiled.init(values, keys) for keys in groups]
@@ -166,7 +169,7 @@ def scan_loop(
     store = Store(seeds, rounds)
     begin = 0
     if recorder is not None:
-        resumed = recorder.resume(whole(states))
+        resumed = recorder.resume(whole(states, seeds))
         if resumed is not None:
             records, state = resumed
             begin = records["rewards"].shape[1]
@@ -180,7 +183,7 @@ def scan_loop(
             outcomes = _run_chunk(compiled, values, threads, groups, states, start, asked)
             states = [state for state, _ in outcomes]
             records = jax.tree.map(
-                lambda *parts, length=length: np.concatenate([np.asarray(part)[:, :length] for part in parts]),
+                lambda *parts, length=length: np.concatenate([np.asarray(part)[:own, :length] for part in parts]),
                 *jax.device_get([record for _, record in outcomes]),
             )
             overflowed, kept = records.pop("overflowed"), records.pop("kept", None)
@@ -198,10 +201,10 @@ def scan_loop(
             store.add(start, records)
             if recorder is not None:
                 so_far = store.history(arms.best_mean, config, compiled.notes, None, start + length)
-                recorder.record(so_far, whole(states), kept)
+                recorder.record(so_far, whole(states, seeds), kept)
             if progress is not None:
                 progress(start + length, rounds, float(records["rewards"].mean()), time.monotonic() - start_time)
-    final_state = whole(states)
+    final_state = whole(states, seeds)
     return store.history(arms.best_mean, config, compiled.notes, final_state, rounds)
 
 

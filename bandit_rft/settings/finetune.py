@@ -11,6 +11,7 @@ from typing import Any
 from bandit_rft import signals
 from bandit_rft.errors import InputError
 from bandit_rft.runs import CONFIG, read_json
+from bandit_rft.settings.mesh import sizes_of, spelt
 from bandit_rft.settings.options import (
     build,
     count,
@@ -173,6 +174,12 @@ class FineTuneConfig:
         None, "responses sampled together, to limit memory; no draw changes; none: all of the round", type=count
     )
     remat: bool = _memory(False, "recompute activations in the backward pass: less memory, a third more time")
+    mesh: str | None = _memory(
+        None,
+        "devices that the model is spread over, such as data=2,fsdp=2,tensor=2: data divides responses, fsdp responses "
+        "and weights, tensor heads and vocabulary; none: one device",
+        metavar="AXIS=N,...",
+    )
     dtype: str = _memory("float32", "of activations and matrix products", choices=DTYPES)
     param_dtype: str = _memory(
         "float32", "of the weights; float32 masters keep steps that bfloat16 would round away", choices=DTYPES
@@ -268,6 +275,8 @@ class FineTuneConfig:
         signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, group, self.window, _SPELT)
         if self.clip is None and self.clip_high is not None:
             raise InputError("--clip none has no bound above: leave out --clip-high, or give --clip a number.")
+        if self.mesh is not None:  # in one spelling, whatever the order
+            object.__setattr__(self, "mesh", spelt(sizes_of(self.mesh, "--mesh")))
         self.ks  # noqa: B018 - read here, so that a wrong one is refused before anything is loaded
 
     @property

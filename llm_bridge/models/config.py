@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jax.sharding import Mesh
+
 from llm_bridge.models import config_values
 from llm_bridge.models.families import FAMILIES, Family, Llama3Scaling
 
@@ -41,6 +43,7 @@ class DecoderConfig:
         eos_ids: token ids that end a response (none: a response only ends at the token limit).
         bos_id: begin-of-text id, or None.
         pad_id: id that fills rows past their end; never looked at.
+        mesh: the devices that the decoder stands on (`llm_bridge.models.placement`); None: one.
     """
 
     model_type: str
@@ -59,6 +62,7 @@ class DecoderConfig:
     eos_ids: tuple[int, ...]
     bos_id: int | None = None
     pad_id: int = 0
+    mesh: Mesh | None = None
 
     @property
     def family(self) -> Family:

@@ -20,6 +20,7 @@ import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
 
+from llm_bridge.models import placement
 from llm_bridge.models.attention import MASKED, QUERY_CHUNK, Piece, attend
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.layer import Layer, block, layer_shapes, rms_norm
@@ -112,7 +113,9 @@ class Decoder(nnx.Module):
 
     def embed(self, tokens: Array) -> Array:
         """Embeddings [..., D] in the compute dtype of int tokens [...]."""
-        return jnp.take(self.embedding[...], tokens, axis=0).astype(self.dtype)
+        return placement.rows(
+            self.config.mesh, jnp.take(self._gathered("embedding"), tokens, axis=0).astype(self.dtype)
+        )
 
     def normed(self, x: Array) -> Array:
         """The final norm: what the output head reads."""
@@ -120,8 +123,13 @@ class Decoder(nnx.Module):
 
     def head_logits(self, states: Array) -> Array:
         """Logits [..., V] float32 of final-normed states [..., D]."""
-        weight = self.embedding[...] if self.config.tied else self.head[...]
-        return matmul(states, weight, transposed=self.config.tied, out=jnp.float32)
+        weight = self._gathered("embedding" if self.config.tied else "head")
+        logits = matmul(states, weight, transposed=self.config.tied, out=jnp.float32)
+        return placement.vocabulary(self.config.mesh, logits)
+
+    def _gathered(self, name: str) -> Array:
+        """A weight outside the layers, whole along the mesh's fsdp axis."""
+        return placement.gathered(self.config.mesh, {name: getattr(self, name)[...]})[name]
 
     def __call__(self, tokens: Array) -> Array:
         """Logits [B, T, V] float32 for int tokens [B, T]; row b's logits at t depend on tokens[b, :t + 1] alone."""
@@ -169,6 +177,12 @@ class Decoder(nnx.Module):
             [R, T, D] at each response token (state t predicts token t + 1).
         """
         owners = None if len(prompts) == 1 else owners
+        if placement.row_shards(self.config.mesh) > 1:
+            if len(prompts) == 1:
+                return self._after_one_prompt(prompts, prompt_lengths, tokens, remat)
+            if owners is not None:
+                prompts, prompt_lengths = prompts[owners], prompt_lengths[owners]
+            return self._after_own_prompts(prompts, prompt_lengths, tokens, remat)
         (held, width), (rows, length) = prompts.shape, tokens.shape
         config, split = self.config, held * width
         prompt_positions = jnp.arange(width, dtype=jnp.int32)[None]
@@ -213,3 +227,55 @@ class Decoder(nnx.Module):
         prompt, response = x[0, :split].reshape(held, width, -1), x[0, split:].reshape(rows, length, -1)
         last = jnp.take_along_axis(prompt, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
         return _of_rows(self.normed(last), owners), self.normed(response)
+
+    def _after_one_prompt(
+        self, prompts: Array, prompt_lengths: Array, tokens: Array, remat: bool
+    ) -> tuple[Array, Array]:
+        """`response_states` of a lone prompt on a mesh that divides rows: every device computes the prompt, and its own
+        responses. In one row of all tokens they would be moved between devices at every layer.
+        """
+        config = self.config
+        places = jnp.arange(prompts.shape[1], dtype=jnp.int32)[None]
+        steps = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
+        prompt_causal, causal = (line[:, :, None] >= line[:, None, :] for line in (places, steps))
+        visible = jnp.broadcast_to(places[:, None] < prompt_lengths[:, None, None], (1, steps.size, places.size))
+        ropes = rope_table(config, places), rope_table(config, prompt_lengths[:, None] + steps)
+
+        def step(both: tuple[Array, Array], layer: Layer) -> tuple[tuple[Array, Array], None]:
+            def alone(q: Array, k: Array, v: Array) -> tuple[Array, tuple[Array, Array]]:
+                return attend(q, (k, v, prompt_causal)), (k, v)
+
+            prompt, read = block(config, layer, both[0], ropes[0], alone)
+
+            def after(q: Array, k: Array, v: Array) -> tuple[Array, None]:
+                return attend(q, (*read, visible), (k, v, causal)), None
+
+            return (prompt, block(config, layer, both[1], ropes[1], after)[0]), None
+
+        start = self.embed(prompts), self.embed(tokens)
+        (prompt, response), _ = jax.lax.scan(_checkpointed(step, remat), start, self.layers())
+        last = jnp.take_along_axis(prompt, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
+        return self.normed(last), self.normed(response)
+
+    def _after_own_prompts(
+        self, prompts: Array, prompt_lengths: Array, tokens: Array, remat: bool
+    ) -> tuple[Array, Array]:
+        """`response_states` on a mesh that divides rows, each after its own prompt [R, P]: prompt and response are one
+        row of P + T tokens, for one product a weight, and one gradient of it to sum over devices.
+        """
+        width, length = prompts.shape[1], tokens.shape[1]
+        steps = prompt_lengths[:, None] + jnp.arange(length, dtype=jnp.int32)[None]
+        place = jnp.arange(width + length, dtype=jnp.int32)
+        positions = jnp.concatenate([jnp.broadcast_to(place[:width], prompts.shape), steps], axis=1)
+        rope, query, key = rope_table(self.config, positions), place[None, :, None], place[None, None, :]
+        filled = (key < prompt_lengths[:, None, None]) | (key >= width)  # no response reads what fills up its prompt
+        mask = (key <= query) & (filled | (query < width))
+
+        def step(x: Array, layer: Layer) -> tuple[Array, None]:
+            return block(self.config, layer, x, rope, lambda q, k, v: (attend(q, (k, v, mask)), None))[0], None
+
+        x, _ = jax.lax.scan(
+            _checkpointed(step, remat), self.embed(jnp.concatenate([prompts, tokens], axis=1)), self.layers()
+        )
+        last = jnp.take_along_axis(x, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
+        return self.normed(last), self.normed(x[:, width:])

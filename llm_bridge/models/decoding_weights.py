@@ -11,6 +11,7 @@ import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
 
+from llm_bridge.models import placement
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.products import matmul
 
@@ -23,7 +24,8 @@ class DecodingWeights:
     """Weights in the compute dtype.
 
     Attributes:
-        layers: a dict a layer, as `layer.block` takes it, q/k/v and gate/up fused.
+        layers: a dict a layer, as `layer.block` takes it, q/k/v and gate/up fused; not so where a mesh divides their
+            columns. On a mesh they are whole along fsdp: gathered once, and not for every token.
         embedding: [V, D].
         final_norm: [D].
         head: [D, V].
@@ -83,6 +85,9 @@ def _layer(graphdef: Any, params: Any, index: Array) -> dict[str, Array]:
         name: jax.lax.dynamic_index_in_dim(array, index, keepdims=False).astype(decoder.dtype)
         for name, array in decoder.layers().items()
     }
+    layer = dict(placement.gathered(decoder.config.mesh, layer))
+    if placement.tensor_shards(decoder.config.mesh) > 1:
+        return layer
     parts = {"qkv": ("q", "k", "v"), "gate_up": ("gate", "up")}
     if decoder.config.family.projection_bias:
         parts["qkv_bias"] = ("q_bias", "k_bias", "v_bias")
@@ -94,9 +99,7 @@ def _layer(graphdef: Any, params: Any, index: Array) -> dict[str, Array]:
 @partial(jax.jit, static_argnums=0)
 def _ends(graphdef: Any, params: Any) -> tuple[Array, Array, Array]:
     decoder = nnx.merge(graphdef, params)
-    head = decoder.embedding[...].T if decoder.config.tied else decoder.head[...]
-    return (
-        decoder.embedding[...].astype(decoder.dtype),
-        decoder.final_norm[...],
-        head.astype(decoder.dtype),
-    )
+    outer = {"embedding": decoder.embedding[...].astype(decoder.dtype)}
+    outer["head"] = outer["embedding"].T if decoder.config.tied else decoder.head[...].astype(decoder.dtype)
+    outer = placement.gathered(decoder.config.mesh, outer)
+    return outer["embedding"], decoder.final_norm[...], outer["head"]

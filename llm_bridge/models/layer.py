@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from llm_bridge.models import placement
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.products import matmul
 from llm_bridge.models.rotary import rotate
@@ -73,8 +74,9 @@ def block(
     Returns:
         The new residual stream and the second value of `attention`.
     """
-    family = config.family
+    family, mesh = config.family, config.mesh
     rows, length, _ = x.shape
+    layer, x = placement.gathered(mesh, layer), placement.rows(mesh, x)
     q_size, kv_size = config.heads * config.head_dim, config.kv_heads * config.head_dim
     y = rms_norm(config, x, layer["attention_norm"]) if family.norm_first else x
     if "qkv" in layer:
@@ -91,13 +93,15 @@ def block(
     q = rotate(q.reshape(rows, length, config.heads, config.head_dim), rope, wide=family.wide)
     k = rotate(k.reshape(rows, length, config.kv_heads, config.head_dim), rope, wide=family.wide).transpose(0, 2, 3, 1)
     v = v.reshape(rows, length, config.kv_heads, config.head_dim).transpose(0, 2, 1, 3)
+    q = placement.rows(mesh, q, None, "tensor")
+    k, v = (placement.rows(mesh, part, "tensor") for part in (k, v))
     mixed, kept = attention(q, k, v)
-    y = matmul(mixed.reshape(rows, length, q_size), layer["o"])
+    y = placement.rows(mesh, matmul(mixed.reshape(rows, length, q_size), layer["o"]))
     x = x + (y if family.norm_first else rms_norm(config, y, layer["attention_norm"]))
     y = rms_norm(config, x, layer["mlp_norm"]) if family.norm_first else x
     if "gate_up" in layer:
         gate, up = jnp.split(matmul(y, layer["gate_up"]), 2, axis=-1)
     else:
         gate, up = matmul(y, layer["gate"]), matmul(y, layer["up"])
-    y = matmul(jax.nn.silu(gate) * up, layer["down"])
+    y = placement.rows(mesh, matmul(jax.nn.silu(gate) * up, layer["down"]))
     return x + (y if family.norm_first else rms_norm(config, y, layer["mlp_norm"])), kept

@@ -20,6 +20,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from bandit_rft.errors import InputError, ModelWarning
+from llm_bridge.models import placement
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.decoder import Decoder, layer_shapes
 from llm_bridge.models.tensor_files import EMBEDDING, HEAD, Stored, open_tensors, tensor_files
@@ -74,7 +75,8 @@ def abstract_decoder(config: DecoderConfig, *, dtype: Any, param_dtype: Any) -> 
 
 
 def load_params(folder: str | Path, config: DecoderConfig, dtype: Any = jnp.float32) -> Any:
-    """Parameters of the checkpoint in `folder`, stored as `dtype`, as the state that `nnx.split(Decoder(...))` gives.
+    """Parameters of the checkpoint in `folder`, stored as `dtype`, as the state that `nnx.split(Decoder(...))` gives;
+    each goes from the host to its places on the config's mesh, where there is one.
 
     Raises:
         InputError: no safetensors file, an unreadable one, or a tensor that is missing, unexpected, of another shape
@@ -106,7 +108,7 @@ def load_params(folder: str | Path, config: DecoderConfig, dtype: Any = jnp.floa
             for layer, name in enumerate(names):
                 target = out[layer] if stacked else out
                 target[...] = _read(opened, files, name, transposed, folder)
-            arrays[path] = jnp.asarray(out)
+            arrays[path] = jnp.asarray(out) if config.mesh is None else placement.weight(config.mesh, path[-1], out)
     finally:
         opened.clear()
     for path, leaf in nnx.to_flat_state(params):

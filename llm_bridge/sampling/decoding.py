@@ -9,6 +9,7 @@ import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
 
+from llm_bridge.models import placement
 from llm_bridge.models.attention import attend
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.decoding_weights import DecodingWeights
@@ -72,7 +73,7 @@ def prefill(
     params: Any,
     prompts: Array,
     prompt_lengths: Array,
-    owners: Array,
+    owners: Array | None,
     done: Array,
     row_keys: Array,
     temperature: Array,
@@ -83,16 +84,23 @@ def prefill(
 ) -> tuple[Prefix, State]:
     """Run the prompts [H, P], sample token 0 of all B rows, and lay out an empty cache of `capacity` slots.
 
-    Row b answers prompt owners[b], int32 [B]. A lone prompt's keys and values stay one set that all rows read; several
-    prompts' are copied to their rows.
+    Row b answers prompt owners[b], int32 [B], or (None) its own, the b-th. A lone prompt's keys and values stay one set
+    that all rows read; several prompts' are copied to their rows.
     """
     decoder = nnx.merge(graphdef, params)
     config: DecoderConfig = decoder.config
     rows = done.shape[0]
     states, (keys, values) = decoder.prompt_states(prompts)
     last = jnp.take_along_axis(states, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
-    logits = decoder.head_logits(last)[owners]
-    drawn = _drawn(logits, row_keys, jnp.int32(0), temperature, greedy)
+    shared = len(prompts) == 1
+    logits = decoder.head_logits(last)
+    if shared:
+        logits = placement.vocabulary(config.mesh, jnp.broadcast_to(logits, (rows, config.vocabulary)))
+
+    def of_rows(x: Array) -> Array:
+        return x if shared or owners is None else x[owners]
+
+    drawn = _drawn(config, of_rows(logits), row_keys, jnp.int32(0), temperature, greedy)
     head_shape = (rows, config.kv_heads, config.head_dim)
     state = State(
         step=jnp.int32(0),
@@ -106,13 +114,26 @@ def prefill(
             jnp.zeros((*head_shape[:2], capacity, head_shape[2]), decoder.dtype) for _ in range(config.layers)
         ),
     )
-    shared = len(prompts) == 1
     prefix = Prefix(
-        keys=tuple(layer if shared else layer[owners] for layer in keys),
-        values=tuple(layer if shared else layer[owners] for layer in values),
-        lengths=prompt_lengths if shared else prompt_lengths[owners],
+        keys=tuple(of_rows(layer) for layer in keys),
+        values=tuple(of_rows(layer) for layer in values),
+        lengths=of_rows(prompt_lengths),
     )
-    return prefix, _record(state, drawn, eos_ids, config.pad_id)
+    return _placed(config, prefix), _placed(config, _record(state, drawn, eos_ids, config.pad_id))
+
+
+def _placed(config: DecoderConfig, part: Any) -> Any:
+    """A `Prefix` or `State` with its arrays where they belong on the decoder's mesh; traced."""
+    if config.mesh is None:
+        return part
+    fields = {
+        name: tuple(placement.rows(config.mesh, layer, "tensor") for layer in array)
+        if isinstance(array, tuple)
+        else placement.rows(config.mesh, array)
+        for name, array in part._asdict().items()
+        if name != "step"
+    }
+    return part._replace(**fields)
 
 
 @jax.custom_batching.custom_vmap
@@ -131,10 +152,13 @@ def _all_of_batch(size: int, batched: list[bool], done: Array) -> tuple[Array, b
     return _all(done), False
 
 
-def _drawn(logits: Array, row_keys: Array, step: Array, temperature: Array, greedy: bool) -> tuple[Array, Array, Array]:
+def _drawn(
+    config: DecoderConfig, logits: Array, row_keys: Array, step: Array, temperature: Array, greedy: bool
+) -> tuple[Array, Array, Array]:
     """Tokens, their log-probabilities, and the entropy of what they were drawn from; [B] each."""
     keys = jax.vmap(lambda key: jax.random.fold_in(key, step))(row_keys)
-    return *draw(logits, keys, temperature, greedy=greedy), entropy(logits, temperature, greedy=greedy)
+    token, log_prob = draw(logits, keys, temperature, greedy=greedy, mesh=config.mesh)
+    return token, log_prob, entropy(logits, temperature, greedy=greedy)
 
 
 @partial(jax.jit, static_argnames=("config", "greedy"), donate_argnames="state")
@@ -171,7 +195,8 @@ def decode(
             x, kept = block(config, layer, x, rope, attention)
             new.append(kept)
         logits = weights.logits(rms_norm(config, x[:, 0], weights.final_norm))
-        drawn = _drawn(logits, row_keys, state.step, temperature, greedy)
+        logits = placement.vocabulary(config.mesh, logits)
+        drawn = _drawn(config, logits, row_keys, state.step, temperature, greedy)
         # Written once all has been read, which the place says in a way that XLA cannot simplify (no token is negative):
         # a cache written and read in no certain order would be copied at every token.
         place = jnp.where(_all(drawn[0] < 0), 0, slot)
@@ -185,23 +210,24 @@ def decode(
                 for old, (_, v) in zip(state.values, new, strict=True)
             ),
         )
-        return _record(state, drawn, eos_ids, config.pad_id)
+        return _placed(config, _record(state, drawn, eos_ids, config.pad_id))
 
     return jax.lax.while_loop(lambda state: (state.step < limit) & ~_all(state.done), step, state)
 
 
-@partial(jax.jit, static_argnames=("capacity", "pad_id"))
-def grow(state: State, *, capacity: int, pad_id: int) -> State:
+@partial(jax.jit, static_argnames=("config", "capacity"))
+def grow(state: State, *, config: DecoderConfig, capacity: int) -> State:
     """The same state with more slots."""
     more = capacity - state.tokens.shape[1]
 
     def pad(x: Array, axis: int, value: Any = 0) -> Array:
         return jnp.pad(x, [(0, more if i == axis else 0) for i in range(x.ndim)], constant_values=value)
 
-    return state._replace(
-        tokens=pad(state.tokens, 1, pad_id),
+    more_slots = state._replace(
+        tokens=pad(state.tokens, 1, config.pad_id),
         log_probs=pad(state.log_probs, 1),
         entropy=pad(state.entropy, 1),
         keys=tuple(pad(x, 3) for x in state.keys),
         values=tuple(pad(x, 2) for x in state.values),
     )
+    return _placed(config, more_slots)

@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from llm_bridge.models import placement
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.decoding_weights import DecodingWeights, prepare
 from llm_bridge.sampling.buckets import bucket
@@ -125,8 +126,12 @@ def sample(
         eos_ids: token ids that end a row.
     """
     rows = len(row_keys)
-    padded_rows = bucket(rows)
+    shards = placement.row_shards(config.mesh)
+    padded_rows = shards * bucket(-(-rows // shards))
     padded, lengths, owners = _distinct(prompts, padded_rows, config.pad_id)
+    if shards > 1 and len(padded) > 1:  # each prompt where its row is: nothing of it is then moved
+        prompts = prompts + prompts[:1] * (padded_rows - rows)
+        (padded, lengths), owners = pad_prompts(prompts, padded_rows, config.pad_id), None
     padded_keys = np.pad(row_keys, ((0, padded_rows - rows), (0, 0)))
     typed_keys = jax.random.wrap_key_data(jnp.asarray(padded_keys), impl="threefry2x32")
     ends = jnp.asarray(eos_ids or (-1,), jnp.int32)
@@ -139,7 +144,7 @@ def sample(
         params,
         jnp.asarray(padded),
         jnp.asarray(lengths),
-        jnp.asarray(owners),
+        None if owners is None else jnp.asarray(owners),
         jnp.arange(padded_rows) >= rows,
         typed_keys,
         heat,
@@ -153,7 +158,7 @@ def sample(
         if capacity >= max_tokens or bool(jnp.all(state.done)):
             break
         capacity = min(final, capacity * GROWTH)
-        state = grow(state, capacity=capacity, pad_id=config.pad_id)
+        state = grow(state, config=config, capacity=capacity)
 
     def fit(array: Array, fill: float) -> np.ndarray:
         host = np.asarray(array)[:rows, :max_tokens]

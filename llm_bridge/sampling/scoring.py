@@ -13,6 +13,9 @@ from typing import Any
 import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from llm_bridge.models import placement
 
 Array = jax.Array
 # Tokens whose logits exist at one time: 256 × 50,000 float32 are 50 MB.
@@ -59,6 +62,11 @@ def token_log_probs(
     )[0]
 
 
+def mesh_of(graphdef: Any, params: Any) -> Mesh | None:
+    """The mesh that the decoder stands on."""
+    return nnx.merge(graphdef, params).config.mesh
+
+
 def token_statistics(
     graphdef: Any,
     params: Any,
@@ -85,28 +93,47 @@ def token_statistics(
     last = jnp.broadcast_to(last[:, None], (rows, 1, last.shape[-1]))
     states = jnp.concatenate([last, states[:, :-1]], axis=1)
 
-    total = rows * length
-    chunk = min(chunk, total)
+    mesh = decoder.config.mesh
+    shards = placement.row_shards(mesh)
+    # On a mesh that divides rows a chunk is some tokens of every row, so that each device has its own rows' logits.
+    across = shards > 1 and rows % shards == 0
+    total = length if across else rows * length
+    chunk = min(max(1, chunk * shards // rows) if across else chunk, total)
     count = -(-total // chunk)
     padding = count * chunk - total
-    states = jnp.pad(states.reshape(total, -1), ((0, padding), (0, 0))).reshape(count, chunk, -1)
-    targets = jnp.pad(tokens.reshape(total), (0, padding)).reshape(count, chunk)
+
+    def fold(x: Array) -> Array:
+        """[R, T, ...] as [count, chunk, ...], or [count, R, chunk, ...] across rows."""
+        after = x.shape[2:]
+        if across:
+            padded = jnp.pad(x, [(0, 0), (0, padding), *[(0, 0)] * len(after)])
+            return jnp.moveaxis(padded.reshape(rows, count, chunk, *after), 1, 0)
+        return jnp.pad(x.reshape(total, *after), [(0, padding), *[(0, 0)] * len(after)]).reshape(count, chunk, *after)
 
     def head(carry: None, inputs: tuple[Array, Array]) -> tuple[None, tuple[Array, Array]]:
         part, target = inputs
         logits = decoder.head_logits(part) / temperature
         normaliser = jax.nn.logsumexp(logits, axis=-1)
-        chosen = jnp.take_along_axis(logits, target[:, None], axis=-1)[:, 0]
+        if placement.tensor_shards(mesh) > 1:  # picked where it is: an index would bring all logits together
+            here = jnp.arange(logits.shape[-1], dtype=jnp.int32) == target[..., None]
+            chosen = jnp.sum(jnp.where(here, logits, 0.0), axis=-1)
+        else:
+            chosen = jnp.take_along_axis(logits, target[..., None], axis=-1)[..., 0]
         # Entropy = log Z − E[logit]; centred first, so that large logits do not cancel.
-        centred = logits - normaliser[:, None]
+        centred = logits - normaliser[..., None]
         entropy = -jnp.sum(jnp.exp(centred) * centred, axis=-1)
         return carry, (chosen - normaliser, entropy)
 
     # A single chunk is all there is at one time either way: its logits are kept rather than computed twice.
-    _, (log_probs, entropy) = jax.lax.scan(head if count == 1 else jax.checkpoint(head), None, (states, targets))
+    folded = fold(states), fold(tokens)
+    _, (log_probs, entropy) = jax.lax.scan(head if count == 1 else jax.checkpoint(head), None, folded)
     inside = jnp.arange(length, dtype=jnp.int32)[None] < lengths[:, None]
 
     def unfold(x: Array) -> Array:
-        return jnp.where(inside, x.reshape(-1)[:total].reshape(rows, length), 0.0)
+        if across:
+            whole = jnp.moveaxis(x, 0, 1).reshape(rows, -1)[:, :length]
+        else:
+            whole = x.reshape(-1)[:total].reshape(rows, length)
+        return jnp.where(inside, whole, 0.0)
 
     return unfold(log_probs), unfold(entropy)

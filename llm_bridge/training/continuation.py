@@ -2,8 +2,9 @@
 
 It goes on as what it began: on the same questions, verifier and model, by their digests, under the same configuration.
 What changes no number may change: how many rounds (where the learning rate does not depend on it), which checkpoints
-are kept, and how a path is spelled. A run that was continued is then the same, to the bit, as one that was requested so
-many rounds at first; only evaluations at the round that was once the last are there besides.
+are kept, and how a path is spelled; and so may the mesh of devices, which changes the rounding alone. A run that was
+continued is then the same, to the bit, as one that was requested so many rounds at first; only evaluations at the round
+that was once the last are there besides.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from bandit_rft.errors import InputError
 from bandit_rft.runs import DIGESTS, EVALUATIONS, LINES, MANIFEST, read_json, refuse_other
 from llm_bridge.training import checkpoints, digests
 
-# No number of a run depends on these; of evaluations each sample has a key of its own, whatever its batch.
-FREE = ("checkpoint_every", "evaluation_batch", "keep_checkpoints", "keep_optimizer")
+# No number of a run depends on these, but for rounding; of evaluations each sample has a key of its own, whatever its
+# batch. A mesh is the place of a run: a checkpoint is read on any.
+FREE = ("checkpoint_every", "evaluation_batch", "keep_checkpoints", "keep_optimizer", "mesh")
 _ORDINAL = {"training": "Question", "test": "Test question"}
 
 

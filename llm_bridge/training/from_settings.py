@@ -15,6 +15,7 @@ from llm_bridge.bandits.question_arms import QuestionArms, verifier_of
 from llm_bridge.data import datasets
 from llm_bridge.data.named_questions import test_examples, training_data, training_questions
 from llm_bridge.language_model import LanguageModel
+from llm_bridge.models import placement
 from llm_bridge.training import run as training
 from llm_bridge.training.continuation import Words
 from llm_bridge.training.evaluators import Evaluator
@@ -65,7 +66,9 @@ def finetune(
     test = test_examples(config, tell_once)
     for example in test:
         verifier_of(config.verifier, example)
-    model = model or load_pinned(out, config)
+    model = model or load_pinned(out, config, mesh=config.mesh)
+    if placement.text_of(model.config.mesh) != config.mesh:
+        model = model.placed(config.mesh)
     arms = QuestionArms(model, examples, config.verifier)
     run = training.finetune(
         arms,

@@ -131,13 +131,17 @@ def share(key: jax.Array, step: Any, rows: Any, *, parts: int, capacity: int) ->
     return order[part * size + jnp.where(inside, places, 0)], inside
 
 
-def bucket_rows(count: int, most: int) -> int:
-    """Rows of a micro-batch: a power of two, or `most`. Coarser than lengths: each pair of the two is a compilation."""
-    return min(1 << (count - 1).bit_length(), most)
+def bucket_rows(count: int, most: int, shards: int = 1) -> int:
+    """Rows of a micro-batch: a power of two, or `most`. Coarser than lengths: each pair of the two is a compilation.
+    Where a mesh divides rows into `shards`, those of each.
+    """
+    count, most = -(-count // shards), -(-most // shards)
+    return shards * min(1 << (count - 1).bit_length(), most)
 
 
-def prompt_batch(prompts: Sequence[np.ndarray], questions: np.ndarray) -> dict[str, Array]:
-    """The distinct prompts of R rows, and which of them each row continues.
+def prompt_batch(prompts: Sequence[np.ndarray], questions: np.ndarray, *, shards: int = 1) -> dict[str, Array]:
+    """The distinct prompts of R rows, and which of them each row continues; where a mesh divides the rows, the one
+    prompt of all or each row's own, so that it stands on the row's device.
 
     Returns:
         prompt: int32 [P], its length a scalar, where all rows have one question; else [H, P] and lengths [H]. H and P
@@ -146,7 +150,7 @@ def prompt_batch(prompts: Sequence[np.ndarray], questions: np.ndarray) -> dict[s
         owners: int32 [R], or None for the one prompt, and for one per row (H = R).
     """
     distinct, owners = np.unique(questions, return_inverse=True)
-    held, width = _prompt_shape(prompts, questions)
+    held, width = _prompt_shape(prompts, questions, shards)
     if held == len(questions):
         distinct, owners = questions, None
     padded, lengths = np.zeros((held, width), np.int32), np.ones(held, np.int32)
@@ -158,20 +162,21 @@ def prompt_batch(prompts: Sequence[np.ndarray], questions: np.ndarray) -> dict[s
     return {"prompt": padded, "prompt_lengths": lengths, "owners": None if owners is None else owners.astype(np.int32)}
 
 
-def _prompt_shape(prompts: Sequence[np.ndarray], questions: np.ndarray) -> tuple[int, int]:
+def _prompt_shape(prompts: Sequence[np.ndarray], questions: np.ndarray, shards: int) -> tuple[int, int]:
     """(H, P) of `prompt_batch`."""
     if len(prompts) == 1:
         return 1, len(prompts[0])
     distinct = set(questions.tolist())
     longest = max(len(prompts[question]) for question in distinct)
-    return bucket_rows(len(distinct), len(questions)), max(32, 1 << (longest - 1).bit_length())
+    held = bucket_rows(len(distinct), len(questions)) if shards == 1 or len(distinct) == 1 else len(questions)
+    return held, max(32, 1 << (longest - 1).bit_length())
 
 
 Batch = tuple[np.ndarray, int, int]
 
 
 def padded_batches(
-    rows: Rows, chosen: np.ndarray, prompts: Sequence[np.ndarray], *, size: int, widest: int
+    rows: Rows, chosen: np.ndarray, prompts: Sequence[np.ndarray], *, size: int, widest: int, shards: int = 1
 ) -> list[Batch]:
     """Micro-batches of these rows: (indices with padding, rows that are real, tokens wide).
 
@@ -187,11 +192,11 @@ def padded_batches(
         for start in range(0, len(order), size):
             part = chosen[order[start : start + size]]
             width = min(bucket(int(rows.lengths[part].max()), smallest=16), widest)
-            height = bucket_rows(len(part), size)
+            height = bucket_rows(len(part), size, shards)
             yield np.concatenate([part, np.repeat(part[:1], height - len(part))]), len(part), width
 
     def tokens(batches: list[Batch]) -> int:
-        shapes = [_prompt_shape(prompts, rows.questions[places]) for places, _, _ in batches]
+        shapes = [_prompt_shape(prompts, rows.questions[places], shards) for places, _, _ in batches]
         prompt_tokens = sum(held * width for held, width in shapes)
         return prompt_tokens + sum(len(places) * width for places, _, width in batches)
 

@@ -34,6 +34,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import jax
@@ -47,6 +48,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose, as_key
 from llm_bridge.bandits.question_arms import QuestionArms, drawn
 from llm_bridge.bandits.token_arms import TokenQuestionArms
+from llm_bridge.models import placement
 from llm_bridge.training import defaults, dynamic_sampling, learned_rows, optimizers, scan_learner, score_window
 from llm_bridge.training.rounding import warn_of_rounding
 from llm_bridge.training.state import METRICS, FineTuneState
@@ -371,14 +373,14 @@ class FineTune:
     def bind_seeds(self, arms: QuestionArms, *, rounds: int | None, seeds: int) -> Learner | None:
         """The learner for many seeds together, all of it traceable; arguments and errors as `bind`.
 
-        None where every seed is better computed by itself: one seed; responses generated in batches, to bound memory;
-        dynamic sampling, which draws few groups again and as many rounds as one seed needs;
-        a model of more than 20 million weights, whose products fill the machine, whose gradients of all seeds at one
-        time would not fit its memory, and whose rows without a signal are worth leaving out.
+        None where every seed is better computed by itself: one seed; a model on a mesh of devices; responses generated
+        in batches, to bound memory; dynamic sampling, which draws few groups again and as many rounds as one seed
+        needs; a model of more than 20 million weights, whose products fill the machine, whose gradients of all seeds
+        at one time would not fit its memory, and whose rows without a signal are worth leaving out.
         """
         if seeds == 1 or self.step_over_kappa is not None or self.generates_in_parts or self.dynamic_sampling:
             return None
-        if defaults.weights_of(self.model) > _TOGETHER:
+        if self.model.config.mesh is not None or defaults.weights_of(self.model) > _TOGETHER:
             return None
         return scan_learner.bind(dataclasses.replace(self, max_tokens=self.longest(arms)), arms, rounds)
 
@@ -386,7 +388,8 @@ class FineTune:
         """`max_tokens`, or what fits where it is None.
 
         Raises:
-            InputError: arms of another kind, too few questions, or responses that do not fit the context.
+            InputError: arms of another kind, too few questions, responses that do not fit the context, or numbers of
+                rows that the model's mesh does not divide.
         """
         if not isinstance(arms, QuestionArms | TokenQuestionArms):
             raise InputError(
@@ -395,7 +398,14 @@ class FineTune:
             )
         fits = self.max_tokens or defaults.max_tokens(arms.model, arms.question_tokens)
         arms.check_fits(fits)
-        questions = len(arms.question_tokens)
+        mesh, questions = arms.model.config.mesh, len(arms.question_tokens)
+        if mesh is not None and isinstance(arms, TokenQuestionArms):
+            raise InputError(
+                "A compiled run of seeds takes no mesh: load the model without, or give PromptArms or QuestionArms."
+            )
+        placement.check_rows(mesh, self.prompts * self.group, "a round's responses are")
+        placement.check_rows(mesh, self.micro_batch or 0, "micro_batch is")
+        placement.check_rows(mesh, self.generation_batch or 0, "generation_batch is")
         if questions < self.prompts:
             raise InputError(
                 f"FineTune draws {self.prompts} prompts a round and there are {questions}: give more questions, or "
@@ -407,9 +417,10 @@ class FineTune:
         """The model's weights, copied so that in-place updates leave the model alone; and a key of the run's own."""
         assert self.max_tokens is not None
         params = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), self.model.params)
-        return FineTuneState(
+        mesh, start = self.model.config.mesh, self.transformation(rounds).init
+        state = FineTuneState(
             params=params,
-            opt_state=jax.jit(self.transformation(rounds).init)(params),
+            opt_state=_started(params, start=start, mesh=mesh),
             round=jnp.zeros((), jnp.int32),
             updates=jnp.zeros((), jnp.int32),
             metrics={name: jnp.asarray(jnp.nan, jnp.float32) for name in METRICS},
@@ -422,3 +433,10 @@ class FineTune:
             ),
             scores=score_window.start(questions, self.window, self.rollouts),
         )
+        return placement.weights(mesh, state)
+
+
+@partial(jax.jit, static_argnames=("start", "mesh"))
+def _started(params: Any, *, start: Callable[[Any], Any], mesh: Any) -> Any:
+    """An optimiser's state for these weights, where it belongs on the mesh."""
+    return placement.weights(mesh, start(params))

@@ -18,8 +18,11 @@ from llm_bridge.language_model import LanguageModel, load_model
 from llm_bridge.measuring.pinned_prompts import prompt_date
 
 
-def load_pinned(folder: str | Path, config: FineTuneConfig | Mapping[str, Any]) -> LanguageModel:
-    """The model that a configuration names: as recorded in the folder's manifest, else as it is today.
+def load_pinned(
+    folder: str | Path, config: FineTuneConfig | Mapping[str, Any], *, mesh: str | None = None
+) -> LanguageModel:
+    """The model that a configuration names: as recorded in the folder's manifest, else as it is today; on a mesh of
+    devices where one is given, for the one that a run had is no part of what its model is.
 
     Raises:
         InputError: the model cannot be had, or its file is no longer the one that the run began with.
@@ -30,7 +33,7 @@ def load_pinned(folder: str | Path, config: FineTuneConfig | Mapping[str, Any]) 
     if recorded is not None and recorded["source"] == "hub":
         name = f"{name.partition('@')[0]}@{recorded['revision']}"
     date = prompt_date(folder, given.get("prompt_date"))
-    model = load_model(name, given["dtype"], param_dtype=given["param_dtype"], prompt_date=date)
+    model = load_model(name, given["dtype"], param_dtype=given["param_dtype"], prompt_date=date, mesh=mesh)
     now = model.source.revision if model.source is not None else None
     if recorded is not None and recorded["revision"] != now:
         raise InputError(

@@ -22,6 +22,7 @@ import numpy as np
 from bandit_rft import objectives
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose
+from llm_bridge.models import placement
 from llm_bridge.sampling.generate import pad_prompts
 from llm_bridge.training import learned_rows, policy_gradient
 from llm_bridge.training.finite import NotFiniteError, opening, unsound
@@ -214,6 +215,7 @@ class OnHost(Traced):
         settings, round_of = self.settings, self.settings.prompts * self.group
         self.most = max(len(self.learned) * (1 + settings.replay) // settings.mini_batches, round_of)
         self.size = min(settings.micro_batch or self.most, self.most)
+        self.shards = placement.row_shards(settings.model.config.mesh)
 
     def rewards(self, rewards: Any) -> np.ndarray:
         return np.asarray(rewards, np.float32)
@@ -314,9 +316,9 @@ class OnHost(Traced):
         """(indices with padding, rows that are real, arrays of prompts and responses) of each micro-batch."""
         found = []
         for places, real, width in learned_rows.padded_batches(
-            rows, chosen, self.prompts, size=self.size, widest=rows.tokens.shape[1]
+            rows, chosen, self.prompts, size=self.size, widest=rows.tokens.shape[1], shards=self.shards
         ):
-            batch = learned_rows.prompt_batch(self.prompts, rows.questions[places])
+            batch = learned_rows.prompt_batch(self.prompts, rows.questions[places], shards=self.shards)
             found.append(
                 (places, real, {**batch, "tokens": rows.tokens[places, :width], "lengths": rows.lengths[places]})
             )

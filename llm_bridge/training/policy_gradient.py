@@ -14,8 +14,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from bandit_rft import objectives
+from llm_bridge.models import placement
 from llm_bridge.sampling import scoring
 
 Array = jax.Array
@@ -204,7 +206,7 @@ def loss_and_gradient(
         )
 
     (_, sums), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
-    return sums, gradient
+    return sums, placement.weights(scoring.mesh_of(graphdef, params), gradient)
 
 
 Total = tuple[dict[str, Array], PyTree]
@@ -263,15 +265,22 @@ def norm(tree: PyTree) -> Array:
 
 
 def _step(
-    params: PyTree, opt_state: PyTree, gradient: PyTree | None, *, optimizer: optax.GradientTransformation
+    params: PyTree,
+    opt_state: PyTree,
+    gradient: PyTree | None,
+    *,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh | None = None,
 ) -> tuple[PyTree, PyTree]:
-    """One optimiser step; a gradient of None is exactly zero (made inside the trace, where it costs no memory)."""
+    """One optimiser step; a gradient of None is exactly zero (made inside the trace, where it costs no memory). On a
+    mesh weights and state stay where they were.
+    """
     slope = jax.tree.map(jnp.zeros_like, params) if gradient is None else gradient
     # optax raises floats to int32 powers, which strict dtype promotion refuses; that is its own arithmetic, not ours.
     with jax.numpy_dtype_promotion("standard"):
         updates, opt_state = optimizer.update(slope, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state
+        return placement.weights(mesh, (optax.apply_updates(params, updates), opt_state))
 
 
-step_donated = jax.jit(_step, static_argnames=("optimizer",), donate_argnums=(0, 1))
-step_kept = jax.jit(_step, static_argnames=("optimizer",))
+step_donated = jax.jit(_step, static_argnames=("optimizer", "mesh"), donate_argnums=(0, 1))
+step_kept = jax.jit(_step, static_argnames=("optimizer", "mesh"))

@@ -45,6 +45,7 @@ from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms, sp
 from llm_bridge.measuring.measure import measure as measure_kappa
 from llm_bridge.measuring.pinned_prompts import keep_prompts
 from llm_bridge.measuring.several import check_count, measure_several
+from llm_bridge.models import placement
 from llm_bridge.training import defaults, digests, kept_checkpoints
 from llm_bridge.training.continuation import Continuation, Words
 from llm_bridge.training.description import (
@@ -64,6 +65,7 @@ from llm_bridge.training.state import weights_of_seed
 
 if TYPE_CHECKING:
     from bandit_rft.run_law import RunLaw
+    from llm_bridge.language_model import LanguageModel
 
 DEVICE_VERIFIER = "gsm8k-strict"  # the rule that `tiny.verifier` reads from tokens
 
@@ -243,7 +245,7 @@ def finetune(
             rules=[question.verifier for question in questions],
             digests=digests.of_run(model, questions, test, words.verifier, objects_of(arms, learner, verifiers_of)),
         )
-        defaults_of = {"seeds": 1, **default_settings(), **words.defaults}
+        defaults_of = {"seeds": 1, "mesh": None, **default_settings(), **words.defaults}
         folder = stack.enter_context(RunFolder.claim(place, settings, defaults=defaults_of, continues=begun))
         source = model.source.to_json() if model.source is not None else None
         folder.write_manifest(
@@ -257,12 +259,14 @@ def finetune(
         keep_prompts(folder, model, arms.question_tokens)
         write_questions(folder.path, questions, verifier=words.verifier)
         learner = _resolved(learner, folder, arms, measuring, key_of_run, shown)
+        running = _on_the_device(arms, learner, questions) if seeds > 1 else arms
         line = ProgressLine("fine-tuning" if seeds == 1 else f"fine-tuning {seeds} seeds", shown=shown)
         if shown:
             for note in begun.notes:
                 say(line, note)
-            if sentence := _reach(learner, rounds):
-                print(sentence, flush=True)
+            for sentence in (_reach(learner, rounds), _idle(running, model, words)):
+                if sentence:
+                    print(sentence, flush=True)
 
         def on_evaluation(records: list[dict[str, Any]]) -> None:
             if shown and (seeds == 1 or 0 < records[0]["round"] < rounds):
@@ -275,7 +279,6 @@ def finetune(
             if shown and temporary is None:
                 print(kept_checkpoints.at_the_start(state, keep_checkpoints, keep_optimizer), flush=True)
 
-        running = _on_the_device(arms, learner, questions) if seeds > 1 else arms
         names = [name for name in log if isinstance(name, str)]
         recorder = RunRecorder(
             folder=folder,
@@ -361,6 +364,7 @@ def _config(
         "model": model.name,
         "dtype": str(decoder.dtype),
         "param_dtype": str(decoder.param_dtype),
+        "mesh": placement.text_of(model.config.mesh),
         "data": None,
         "index": 0 if questions == 1 else list(range(questions)),
         "verifier": None,
@@ -463,12 +467,24 @@ def _reach(learner: FineTune, rounds: int) -> str | None:
     return None if moved is None else f"Responses have at most {learner.max_tokens} tokens. {moved}"
 
 
+def _idle(running: Any, model: LanguageModel, words: Words) -> str | None:
+    """That devices are left unused; None where none is: many seeds of a compiled scan take all there are."""
+    there = jax.device_count()
+    used = there if running.jittable else placement.size(model.config.mesh)
+    if used == there:
+        return None
+    return (
+        f"{there - used} of {there} devices are unused: {words.option('mesh')} spreads the model over more, such as "
+        f"data={there} where a round has a multiple of {there} responses."
+    )
+
+
 def _on_the_device(arms: Any, learner: FineTune, questions: Sequence[RecordedQuestion]) -> Any:
     """The same arms with rewards that the device computes, where their verifier reads tokens; else the arms."""
     strict = all(question.verifier == DEVICE_VERIFIER and question.factory is None for question in questions)
     if not isinstance(arms, QuestionArms) or not (strict and speaks_tiny(arms.model)):
         return arms
-    if learner.generates_in_parts:
+    if learner.generates_in_parts or arms.model.config.mesh is not None:
         return arms
     try:
         if len(questions) == 1:

@@ -183,7 +183,9 @@ class Update:
             own = params is not state.params
             in_place = plan.donates and (own or (total == 1 and settings.donate))
             move = policy_gradient.step_donated if in_place else policy_gradient.step_kept
-            params, opt_state = move(params, opt_state, gradient, optimizer=self.optimizer)
+            params, opt_state = move(
+                params, opt_state, gradient, optimizer=self.optimizer, mesh=settings.model.config.mesh
+            )
             # A zero gradient is no step of plain SGD; inside a trace it is only known there.
             moved = jnp.asarray(active, jnp.int32) if self.still_on_zero else 1
             return (params, opt_state, updates + moved), sums

@@ -3,7 +3,6 @@
 import dataclasses
 import subprocess
 import sys
-import textwrap
 
 import jax
 import jax.numpy as jnp
@@ -363,23 +362,47 @@ def test_bands_cover() -> None:
         band(np.zeros((1, 5)))
 
 
-def test_seeds_are_sharded_over_devices() -> None:
-    """Eight simulated devices give the numbers of one, and the final state really lives on all eight."""
-    script = textwrap.dedent(
-        """
-        import jax, numpy as np
-        from bandit_rft import arms, learners, run
-        needle, learner = arms.Needle(log10_arms=100, p0=0.1), learners.SoftmaxPolicyGradient(step_size=0.5)
-        history = run(needle, learner, rounds=20, seeds=16, key=0)
-        assert len(history.final_state.statistic["logit"].sharding.device_set) == 8
-        alone = run(needle, learner, rounds=20, seeds=15, key=0)
-        np.testing.assert_allclose(history.value[:15], alone.value, rtol=1e-12)
-        """
-    )
-    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+SHARDED = """
+import sys
+import jax, numpy as np
+from bandit_rft import arms, learners, run
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+devices = jax.device_count()
+needle = arms.Needle(log10_arms=100, p0=0.1)
+table = arms.Bernoulli([0.2, 0.5, 0.3, 0.7])
+found = {}
+for name, over, learner, seeds in (
+    ("softmax", needle, learners.SoftmaxPolicyGradient(step_size=0.5, rollouts=3, signal="grpo"), 11),
+    ("ucb", table, learners.UCB1(), 16),
+    ("thompson", table, learners.ThompsonBeta(), 3),
+):
+    history = run(over, learner, rounds=40, seeds=seeds, key=0)
+    leaves = jax.tree.leaves(history.final_state)
+    if devices > 1 and seeds == 16:
+        assert all(len(leaf.sharding.device_set) == devices for leaf in leaves), "a state does not live on all devices"
+    leaves = [jax.random.key_data(x) if jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key) else x for x in leaves]
+    assert all(len(leaf) == seeds for leaf in leaves)
+    for place, leaf in enumerate([history.rewards, history.value, history.pulled_mean, *leaves]):
+        found[f"{name} {place}"] = np.asarray(leaf)
+np.savez(sys.argv[1], **found)
+"""
+
+
+def test_seeds_on_many_devices_are_those_of_one_to_the_bit(tmp_path) -> None:
+    """Eight simulated devices give the bits of one, also of 11 and of 3 seeds, which they do not divide; and a state of
+    16 seeds lives on all eight. Catches seeds that stay on one device, and copies that fill up and are not left out.
+    """
     import os
 
-    subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | environment, timeout=300)
+    for devices in (1, 8):
+        flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+        command = [sys.executable, "-c", SHARDED, str(tmp_path / f"{devices}.npz")]
+        subprocess.run(command, check=True, env=os.environ | flags, timeout=600)
+    one, eight = (np.load(tmp_path / f"{devices}.npz") for devices in (1, 8))
+    assert one.files == eight.files
+    for name in one.files:
+        np.testing.assert_array_equal(one[name], eight[name], err_msg=name)
 
 
 def test_a_history_too_large_for_memory_lives_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

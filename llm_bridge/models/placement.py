@@ -1,0 +1,163 @@
+"""Where a model's arrays stand on a mesh of devices (data, fsdp, tensor): the rules, all of them.
+
+    data      rows of a batch are divided; every part holds the weights
+    fsdp      rows are divided, and weights too, a layer of which is gathered when it is computed with
+    tensor    heads, the MLP's inner size and the vocabulary are divided; rows are not
+
+Weights, their gradients and the optimiser's state are divided by one table, by a weight's name. A decoder on a mesh has
+it in its `DecoderConfig`, and compiled functions constrain what the compiler would else have to guess: rows of
+activations, heads of the cache, columns of logits. Without a mesh every function here returns what it was given.
+
+A row draws from a key of its own, so the tokens of a seed are the same on any mesh, up to the rounding of a logit's
+last bits. Sharding in this manner: GSPMD, Xu et al. 2021 (arXiv 2105.04663); fsdp: Rajbhandari et al. 2020 (ZeRO).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from bandit_rft.errors import InputError
+from bandit_rft.settings.mesh import AXES, sizes_of, spelt
+
+if TYPE_CHECKING:
+    from llm_bridge.models.config import DecoderConfig
+
+Array = jax.Array
+PyTree = Any
+ROWS = ("data", "fsdp")  # the axes that divide rows
+
+# Name of a weight -> its axes on the mesh; those of layers have the axis of layers before. Norms stand everywhere.
+WEIGHTS: Mapping[str, P] = {
+    "embedding": P("tensor", "fsdp"),
+    "head": P("fsdp", "tensor"),
+    **dict.fromkeys(("q", "k", "v", "gate", "up"), P(None, "fsdp", "tensor")),
+    **dict.fromkeys(("o", "down"), P(None, "tensor", "fsdp")),
+    **dict.fromkeys(("q_bias", "k_bias", "v_bias"), P(None, "tensor")),
+}
+
+
+def make(mesh: str | Mapping[str, int] | None, config: DecoderConfig) -> Mesh | None:
+    """The mesh of the first devices that there are; None for one device.
+
+    Args:
+        mesh: such as "data=2,fsdp=2,tensor=2", or a dict of it.
+        config: of the decoder that is to stand on it.
+
+    Raises:
+        InputError: unknown axes or sizes, more devices than there are, or a decoder that they do not divide.
+    """
+    if mesh is None:
+        return None
+    sizes = sizes_of(mesh if isinstance(mesh, str) else ",".join(f"{axis}={size}" for axis, size in mesh.items()))
+    if spelt(sizes) is None:
+        return None
+    wanted, devices = math.prod(sizes.values()), jax.devices()
+    if wanted > len(devices):
+        raise InputError(
+            f"The mesh {spelt(sizes)} takes {wanted} devices and there are {len(devices)}: give smaller sizes."
+        )
+    for axis, what, units in (
+        ("tensor", "key and value heads", config.kv_heads),
+        ("tensor", "inner units of the MLP", config.mlp_width),
+        ("tensor", "tokens of the vocabulary", config.vocabulary),
+        ("fsdp", "hidden units", config.width),
+    ):
+        if units % sizes[axis]:
+            raise InputError(f"The mesh has {axis}={sizes[axis]} and the model has {units} {what}: give a divisor.")
+    return Mesh(np.asarray(devices[:wanted]).reshape(tuple(sizes.values())), AXES)
+
+
+def text_of(mesh: Mesh | None) -> str | None:
+    """The mesh as the user writes it; None for one device."""
+    return None if mesh is None else spelt(dict(mesh.shape))
+
+
+def size(mesh: Mesh | None) -> int:
+    """How many devices there are in it."""
+    return 1 if mesh is None else mesh.size
+
+
+def row_shards(mesh: Mesh | None) -> int:
+    """Into how many parts rows are divided."""
+    return 1 if mesh is None else mesh.shape["data"] * mesh.shape["fsdp"]
+
+
+def tensor_shards(mesh: Mesh | None) -> int:
+    """Into how many parts heads and vocabulary are divided."""
+    return 1 if mesh is None else mesh.shape["tensor"]
+
+
+def check_rows(mesh: Mesh | None, rows: int, what: str) -> None:
+    """Raises InputError where rows, called `what`, are not divided evenly."""
+    if rows % row_shards(mesh):
+        raise InputError(
+            f"The mesh {text_of(mesh)} divides rows by {row_shards(mesh)} and {what} {rows}: give a multiple of it."
+        )
+
+
+def spec_of(path: tuple[Any, ...], ndim: int) -> P:
+    """The axes of a leaf of parameters, gradients or an optimiser's state, by the weight's name in its path."""
+    for key in reversed(path):
+        name = str(getattr(key, "key", getattr(key, "name", "")))
+        if name in WEIGHTS and len(WEIGHTS[name]) == ndim:
+            return WEIGHTS[name]
+    return P()
+
+
+def weights(mesh: Mesh | None, tree: PyTree) -> PyTree:
+    """Parameters, gradients or an optimiser's state where they belong; traced arrays are constrained. A leaf that is no
+    weight stands on every device.
+    """
+    if mesh is None:
+        return tree
+
+    def place(path: tuple[Any, ...], leaf: Any) -> Any:
+        sharding = NamedSharding(mesh, spec_of(path, leaf.ndim))
+        if isinstance(leaf, Tracer):
+            return jax.lax.with_sharding_constraint(leaf, sharding)
+        return jax.device_put(leaf, sharding)
+
+    return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def weight(mesh: Mesh, name: str, array: Any) -> Array:
+    """A weight of this name, from the host to its places: no device holds more than its part."""
+    return jax.device_put(array, NamedSharding(mesh, WEIGHTS.get(name, P())))
+
+
+def gathered(mesh: Mesh | None, layer: Mapping[str, Array]) -> Mapping[str, Array]:
+    """A layer's weights (or any by name) whole along fsdp, as they are multiplied with; traced."""
+    if mesh is None:
+        return layer
+    return {name: _whole(mesh, name, leaf) for name, leaf in layer.items()}
+
+
+def _whole(mesh: Mesh, name: str, leaf: Array) -> Array:
+    axes = WEIGHTS.get(name, P())[-leaf.ndim :]  # of a layer the axis of layers is gone
+    return _constrained(mesh, leaf, *(axis if axis == "tensor" else None for axis in axes))
+
+
+def rows(mesh: Mesh | None, x: Array, *axes: str | None) -> Array:
+    """x [R, ...] divided by rows, and as the further axes say; where R rows are not divided evenly they are not."""
+    if mesh is None:
+        return x
+    return _constrained(mesh, x, None if x.shape[0] % row_shards(mesh) else ROWS, *axes)
+
+
+def vocabulary(mesh: Mesh | None, logits: Array) -> Array:
+    """Logits [R, ..., V] divided by rows, and by tokens where those are divided evenly."""
+    if mesh is None:
+        return logits
+    return rows(mesh, logits, *[None] * (logits.ndim - 2), "tensor")
+
+
+def _constrained(mesh: Mesh, x: Array, *axes: Any) -> Array:
+    return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, P(*axes)))

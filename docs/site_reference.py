@@ -17,7 +17,9 @@ def public_names(module):
         for name, value in vars(module).items()
         if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
     ]
-    return [name for name in names if inspect.isclass(getattr(module, name)) or inspect.isfunction(getattr(module, name))]
+    return [
+        name for name in names if inspect.isclass(getattr(module, name)) or inspect.isfunction(getattr(module, name))
+    ]
 
 
 class PublicNames(Directive):

@@ -305,6 +305,12 @@ def load_model(
 
     Raises:
         InputError: an unknown name, dtype or checkpoint, or one that the decoder cannot run.
+
+    Example:
+        >>> from llm_bridge import load_model
+        >>> model = load_model("tiny-llama")
+        >>> type(model).__name__
+        'LanguageModel'
     """
     # Imported here: network and conversion code, and seconds of imports, that a loaded model does not need.
     from llm_bridge.models.hub import locate

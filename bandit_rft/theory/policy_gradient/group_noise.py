@@ -77,6 +77,11 @@ def update_second_moment(
 
     Raises:
         InputError: an argument out of range.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(theory.update_second_moment("raw", 0.1).mean_square, 4)
+        0.0081
     """
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
     p = arguments.fraction("p", p)
@@ -174,6 +179,11 @@ def snr2(p: ArrayLike, kappa: float, baseline: ArrayLike = 0.0) -> float | np.nd
 
     Raises:
         InputError: p outside (0, 1), kappa not positive, a baseline that is not finite or does not fit.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.snr2(0.5, kappa=4.0)), 4)
+        0.5
     """
     probability, constant = check_probabilities(p), arguments.positive("kappa", kappa)
     try:

@@ -39,6 +39,13 @@ class History:
         final_state: the learners' states after the last round (leading axis S where seeds are computed together; else a
             tuple of S states, or the one seed's own), or None when loaded from a file.
         tree: the arrays of the tree of responses that was measured before the run (`theory.TreeSample`), or None.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Needle(log10_arms=2, p0=0.1)
+        >>> history = run(table, learners.SoftmaxPolicyGradient(step_size=0.5), rounds=50, seeds=8, key=0)
+        >>> history.seeds, history.rounds, history.rollouts, history.regret().shape
+        (8, 50, 1, (8, 50))
     """
 
     rewards: np.ndarray

@@ -56,13 +56,28 @@ def log_ratio(log_probs: Array, old_log_probs: Array, clamp: float | None = LOG_
         log_probs: [...] float, the current policy's.
         old_log_probs: same shape and dtype, the sampling policy's; no gradient flows into it.
         clamp: bound on |log r|; beyond it the gradient is zero, as in verl.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import objectives
+        >>> new, old = jnp.log(jnp.array([[0.5, 0.2]])), jnp.log(jnp.array([[0.4, 0.2]]))
+        >>> print(objectives.log_ratio(new, old).round(3))
+        [[0.223 0.   ]]
     """
     difference = log_probs - jax.lax.stop_gradient(old_log_probs)
     return difference if clamp is None else jnp.clip(difference, -clamp, clamp)
 
 
 def importance_ratio(log_probs: Array, old_log_probs: Array, clamp: float | None = LOG_RATIO_CLAMP) -> Array:
-    """r = π(token) / π_old(token), exp of the clamped `log_ratio`; same shape and dtype as its inputs."""
+    """r = π(token) / π_old(token), exp of the clamped `log_ratio`; same shape and dtype as its inputs.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import objectives
+        >>> new, old = jnp.log(jnp.array([[0.5, 0.2]])), jnp.log(jnp.array([[0.4, 0.2]]))
+        >>> print(objectives.importance_ratio(new, old).round(3))
+        [[1.25 1.  ]]
+    """
     return jnp.exp(log_ratio(log_probs, old_log_probs, clamp))
 
 
@@ -75,6 +90,12 @@ def reinforce(log_probs: Array, signals: Array) -> Array:
 
     Returns:
         [G, T], to be maximised.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import objectives
+        >>> print(objectives.reinforce(jnp.log(jnp.array([[0.5, 0.2]])), jnp.array([1.0])).round(3))
+        [[-0.693     -1.6090001]]
     """
     return _per_token(jax.lax.stop_gradient(signals), log_probs) * log_probs
 
@@ -103,6 +124,13 @@ def ppo_clip(
 
     Returns:
         [G, T], to be maximised.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import objectives
+        >>> new, old = jnp.log(jnp.array([[0.5, 0.2]])), jnp.log(jnp.array([[0.4, 0.2]]))
+        >>> print(objectives.ppo_clip(new, old, jnp.array([1.0])).round(3))
+        [[1.2 1. ]]
     """
     ratio = importance_ratio(log_probs, old_log_probs, log_ratio_clamp)
     signal = _per_token(jax.lax.stop_gradient(signals), log_probs)
@@ -122,6 +150,13 @@ def outside_clip(
     """[G, T] bool: where the clip binds, that is where `ppo_clip` passes no gradient (dual clip aside).
 
     Its share of all response tokens is verl's pg_clipfrac; the dual clip's, pg_clipfrac_lower, is not counted.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import objectives
+        >>> new, old = jnp.log(jnp.array([[0.5, 0.2]])), jnp.log(jnp.array([[0.4, 0.2]]))
+        >>> print(objectives.outside_clip(new, old, jnp.array([1.0])))
+        [[ True False]]
     """
     ratio = importance_ratio(log_probs, old_log_probs)
     signal = _per_token(signals, log_probs)
@@ -149,6 +184,13 @@ def kl(
 
     Raises:
         InputError: unknown estimator.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import objectives
+        >>> new, old = jnp.log(jnp.array([[0.5, 0.2]])), jnp.log(jnp.array([[0.4, 0.2]]))
+        >>> print(objectives.kl(new, old, "k3").round(4))
+        [[0.0231 0.    ]]
     """
     reference = jax.lax.stop_gradient(ref_log_probs)
     if estimator == "k1":
@@ -197,6 +239,14 @@ def aggregation_weights(
 
     Raises:
         InputError: unknown mode.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import objectives
+        >>> mask = jnp.array([[1.0, 1.0], [1.0, 0.0]])
+        >>> print(objectives.aggregation_weights(mask, "token-mean").round(3))
+        [[0.333 0.333]
+         [0.333 0.   ]]
     """
     ones = mask.astype(jnp.float32 if dtype is None else dtype)
     rows, padded = mask.shape
@@ -215,12 +265,27 @@ def aggregation_weights(
 
 
 def weighted_sum(per_token: Array, weights: Array) -> Array:
-    """Σ w·x over the tokens of non-zero weight; whatever padding holds (even NaN) is left out."""
+    """Σ w·x over the tokens of non-zero weight; whatever padding holds (even NaN) is left out.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import objectives
+        >>> print(objectives.weighted_sum(jnp.array([[1.0, 2.0]]), jnp.array([[0.5, 0.5]])))
+        1.5
+    """
     return jnp.sum(jnp.where(weights == 0, jnp.zeros_like(per_token), per_token) * weights)
 
 
 def aggregate(
     per_token: Array, mask: Array, mode: Aggregation = "seq-mean-token-sum", length: int | None = None
 ) -> Array:
-    """The scalar of [G, T] tokens under a mask, by verl's aggregation names: see `aggregation_weights`."""
+    """The scalar of [G, T] tokens under a mask, by verl's aggregation names: see `aggregation_weights`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import objectives
+        >>> mask = jnp.array([[1.0, 1.0], [1.0, 0.0]])
+        >>> round(float(objectives.aggregate(2 * mask, mask, "token-mean")), 3)
+        2.0
+    """
     return weighted_sum(per_token, aggregation_weights(mask, mode, length, per_token.dtype))

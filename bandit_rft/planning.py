@@ -100,6 +100,12 @@ class Plan:
             reaches it.
         budget: responses that can be paid for, and what they buy: Pass@1 in the mean, and the band of single runs.
         against: another design, and the seeds that tell it apart.
+
+    Example:
+        >>> from bandit_rft import plan
+        >>> found = plan(p0=0.18, kappa=40.0, signal="grpo", rollouts=2, step_size=0.005, level=0.8)
+        >>> round(found.dead_group_probability, 3), found.rounds_to_level.mean, found.law
+        (0.705, 101.0, 'tree_rounds')
     """
 
     p0: float
@@ -205,6 +211,12 @@ def plan(
     Raises:
         InputError: a number out of range, or a level that is not above p0.
         NoLawError: a signal without a law for such groups.
+
+    Example:
+        >>> from bandit_rft import plan
+        >>> found = plan(p0=0.18, kappa=40.0, signal="grpo", rollouts=2, step_size=0.005, level=0.8)
+        >>> round(found.dead_group_probability, 3), found.rounds_to_level.mean, found.law
+        (0.705, 101.0, 'tree_rounds')
     """
     if tree is not None:
         p0, kappa = tree.p0, tree.kappa

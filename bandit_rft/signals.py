@@ -42,18 +42,38 @@ ROUNDINGS = 4.0
 
 
 def raw(rewards: jax.Array) -> jax.Array:
-    """The reward itself."""
+    """The reward itself.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import signals
+        >>> print(signals.raw(jnp.array([1.0, 0.0, 0.0, 1.0])).round(3))
+        [1. 0. 0. 1.]
+    """
     return rewards
 
 
 def signed(rewards: jax.Array) -> jax.Array:
-    """2r − 1, for rewards in [0, 1]: a wrong response is pushed down as hard as a correct one is pushed up."""
+    """2r − 1, for rewards in [0, 1]: a wrong response is pushed down as hard as a correct one is pushed up.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import signals
+        >>> print(signals.signed(jnp.array([1.0, 0.0, 0.0, 1.0])).round(3))
+        [ 1. -1. -1.  1.]
+    """
     return 2 * rewards - 1
 
 
 def dead(rewards: jax.Array) -> jax.Array:
     """bool scalar: the rewards [G] are equal, but for rounding of their own size. Of float32 rewards near 1 those are
     that differ by less than 5e-7; all others have verl's signals.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import signals
+        >>> signals.dead(jnp.array([[1.0, 0.0], [1.0, 1.0]])).tolist()
+        False
     """
     spread = jnp.max(rewards) - jnp.min(rewards)
     return spread <= ROUNDINGS * jnp.finfo(rewards.dtype).eps * jnp.max(jnp.abs(rewards))
@@ -67,12 +87,25 @@ def _centred(rewards: jax.Array) -> jax.Array:
 def mean_baseline(rewards: jax.Array) -> jax.Array:
     """r − mean(r). A group of one gives 0: its own reward is its baseline, and nothing is learnt (verl's Dr.GRPO gives
     the raw reward there).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import signals
+        >>> print(signals.mean_baseline(jnp.array([1.0, 0.0, 0.0, 1.0])).round(3))
+        [ 0.5 -0.5 -0.5  0.5]
     """
     return _centred(rewards)
 
 
 def rloo(rewards: jax.Array) -> jax.Array:
-    """Leave-one-out baseline, r_g − mean of the others. A group of one gives the raw reward, as verl does."""
+    """Leave-one-out baseline, r_g − mean of the others. A group of one gives the raw reward, as verl does.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import signals
+        >>> print(signals.rloo(jnp.array([1.0, 0.0, 0.0, 1.0])).round(3))
+        [ 0.66700006 -0.66700006 -0.66700006  0.66700006]
+    """
     rollouts = rewards.shape[-1]
     if rollouts == 1:
         return rewards
@@ -86,6 +119,12 @@ def grpo(rewards: jax.Array, *, ddof: int = 1, eps: float = 1e-6) -> jax.Array:
         rewards: [G] float.
         ddof: 1 for the sample standard deviation (verl, TRL, Tunix), 0 for the population's (open-instruct).
         eps: added to the standard deviation (verl 1e-6, TRL 1e-4, open-instruct 1e-8).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import signals
+        >>> print(signals.grpo(jnp.array([1.0, 0.0, 0.0, 1.0])).round(3))
+        [ 0.86600006 -0.86600006 -0.86600006  0.86600006]
     """
     rollouts = rewards.shape[-1]
     if rollouts == 1:
@@ -143,6 +182,13 @@ def batch_normalised(rewards: jax.Array, *, ddof: int = 1, eps: float = 1e-6) ->
 
     Returns:
         [B, G]; exact zeros for a dead group.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import signals
+        >>> print(signals.batch_normalised(jnp.array([[1.0, 0.0], [1.0, 1.0]])).round(3))
+        [[ 1. -1.]
+         [ 0.  0.]]
     """
     every = rewards.reshape(-1)
     equal = dead(every)
@@ -154,13 +200,26 @@ def batch_normalised(rewards: jax.Array, *, ddof: int = 1, eps: float = 1e-6) ->
 def maxrl(rewards: jax.Array) -> jax.Array:
     """r / mean(r): the round's update is the mean score of its correct rollouts. A group whose mean is not positive
     has the signal 0.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import signals
+        >>> print(signals.maxrl(jnp.array([1.0, 0.0, 0.0, 1.0])).round(3))
+        [2. 0. 0. 2.]
     """
     mean = jnp.mean(rewards)
     return jnp.where(mean > 0, rewards / jnp.where(mean > 0, mean, 1), jnp.zeros_like(rewards))
 
 
 def maxrl_centred(rewards: jax.Array) -> jax.Array:
-    """(r − mean(r)) / mean(r); 0 for a group whose mean is not positive, and for a dead group."""
+    """(r − mean(r)) / mean(r); 0 for a group whose mean is not positive, and for a dead group.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import signals
+        >>> print(signals.maxrl_centred(jnp.array([1.0, 0.0, 0.0, 1.0])).round(3))
+        [ 1. -1. -1.  1.]
+    """
     mean = jnp.mean(rewards)
     return jnp.where(mean > 0, _centred(rewards) / jnp.where(mean > 0, mean, 1), jnp.zeros_like(rewards))
 
@@ -177,6 +236,12 @@ def pass_at_k(rewards: jax.Array, *, k: int | None = None) -> jax.Array:
 
     Raises:
         InputError: k outside 1 to G.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import signals
+        >>> print(signals.pass_at_k(jnp.array([1.0, 0.0, 0.0, 1.0])).round(3))
+        [0. 0. 0. 0.]
     """
     rollouts = rewards.shape[-1]
     k = check_k(k, rollouts)
@@ -207,12 +272,26 @@ def check_k(k: int | None, rollouts: int) -> int:
 
 
 def psr(rewards: jax.Array) -> jax.Array:
-    """The reward itself, for rewards in [0, 1]: a wrong response teaches nothing."""
+    """The reward itself, for rewards in [0, 1]: a wrong response teaches nothing.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import signals
+        >>> print(signals.psr(jnp.array([1.0, 0.0, 0.0, 1.0])).round(3))
+        [1. 0. 0. 1.]
+    """
     return rewards
 
 
 def nsr(rewards: jax.Array) -> jax.Array:
-    """r − 1, for rewards in [0, 1]: a correct response teaches nothing, a wrong one is pushed down."""
+    """r − 1, for rewards in [0, 1]: a correct response teaches nothing, a wrong one is pushed down.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import signals
+        >>> print(signals.nsr(jnp.array([1.0, 0.0, 0.0, 1.0])).round(3))
+        [ 0. -1. -1.  0.]
+    """
     return rewards - 1
 
 
@@ -329,6 +408,12 @@ def make(name: str | Signal, *, ddof: int = 1, eps: float = 1e-6, k: int | None 
 
     Raises:
         InputError: unknown name, ddof not 0 or 1, eps negative, or k below 1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import signals
+        >>> print(signals.make("grpo", ddof=0)(jnp.array([1.0, 0.0])).round(3))
+        [ 1. -1.]
     """
     if callable(name):
         return name

@@ -329,6 +329,12 @@ def load_model(
     Raises:
         InputError: an unknown name, dtype or checkpoint, or one that the decoder cannot run; a mesh of unknown axes,
             of more devices than there are, or that does not divide the model.
+
+    Example:
+        >>> from llm_bridge import load_model
+        >>> model = load_model("tiny-llama")
+        >>> type(model).__name__
+        'LanguageModel'
     """
     # Imported here: network and conversion code, and seconds of imports, that a loaded model does not need.
     from llm_bridge.models.hub import locate

@@ -1,6 +1,6 @@
 """Which learner plays which arm set? Asked of the code: each pair is bound, and a refusal is a gap in the table.
 
-python -m simulations.support_table          prints the table of the README
+python -m simulations.support_table          prints the table of docs/learners-and-arms.md
 """
 
 from __future__ import annotations

@@ -38,6 +38,11 @@ class Classes(LumpedArms):
     Raises:
         InputError: lengths differ, no class, a mean outside [0, 1] under Bernoulli rewards, sigma negative, a
             count below one, a mass that is not finite.
+
+    Example:
+        >>> from bandit_rft import arms
+        >>> arms.Classes(log_counts=[0.0, 50.0], means=[0.9, 0.5]).best_mean
+        0.9
     """
 
     log_counts: tuple[float, ...]

@@ -58,6 +58,12 @@ class Contexts:
             batch, a p0 outside (0, 1) or for a verifier that names no tokens.
 
     Left out: parametrisations other than the product policy.
+
+    Example:
+        >>> from bandit_rft import arms, verifiers
+        >>> questions = [verifiers.Needle((1, 2)), verifiers.Needle((1, 3))]
+        >>> arms.Contexts(10, 2, questions, p0=0.05).jittable
+        True
     """
 
     vocabulary_size: int

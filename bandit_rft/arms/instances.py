@@ -29,6 +29,11 @@ class Instances(LumpedArms):
 
     Raises:
         InputError: arms below 1, no distribution, one that leaves [0, 1] under Bernoulli rewards, or sigma negative.
+
+    Example:
+        >>> from bandit_rft import arms
+        >>> arms.Instances("uniform", arms=10).jittable
+        True
     """
 
     means: Any

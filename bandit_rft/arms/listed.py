@@ -27,6 +27,11 @@ class Bernoulli(Classes):
 
     Raises:
         InputError: no arm, a mean outside [0, 1], or base masses that are not K positive numbers.
+
+    Example:
+        >>> from bandit_rft import arms
+        >>> arms.Bernoulli(means=[0.2, 0.8]).best_mean
+        0.8
     """
 
     def __init__(self, means: Sequence[float], base_mass: Sequence[float] | None = None) -> None:
@@ -44,6 +49,11 @@ class Gaussian(Classes):
 
     Raises:
         InputError: no arm, a mean that is not finite, sigma negative, or base masses that are not K positive numbers.
+
+    Example:
+        >>> from bandit_rft import arms
+        >>> arms.Gaussian(means=[0.0, 0.5], sigma=2.0).best_mean
+        0.5
     """
 
     def __init__(self, means: Sequence[float], sigma: float = 1.0, base_mass: Sequence[float] | None = None) -> None:
@@ -60,6 +70,11 @@ class Deterministic(Classes):
 
     Raises:
         InputError: no arm, a reward that is not finite, or base masses that are not K positive numbers.
+
+    Example:
+        >>> from bandit_rft import arms
+        >>> arms.Deterministic(means=[0.0, 1.0]).best_mean
+        1.0
     """
 
     def __init__(self, means: Sequence[float], base_mass: Sequence[float] | None = None) -> None:

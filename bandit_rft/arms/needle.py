@@ -26,6 +26,11 @@ class Needle(Classes):
 
     Raises:
         InputError: K ≤ optimal, optimal below 1, p0 outside (0, 1), or log10_arms not finite.
+
+    Example:
+        >>> from bandit_rft import arms
+        >>> round(arms.Needle(log10_arms=100, optimal=1, p0=0.05).log_arms, 2)
+        230.26
     """
 
     log10_arms: float

@@ -46,6 +46,11 @@ class Beta:
 
     Raises:
         InputError: a or b not positive and finite.
+
+    Example:
+        >>> from bandit_rft import arms
+        >>> arms.Reservoir(arms.Beta(1.0, 2.0)).best_mean
+        1.0
     """
 
     a: float
@@ -62,6 +67,11 @@ class TwoPoint:
 
     Raises:
         InputError: probability outside (0, 1), or high not above low.
+
+    Example:
+        >>> from bandit_rft import arms
+        >>> arms.Reservoir(arms.TwoPoint(0.01)).best_mean
+        1.0
     """
 
     probability: float

@@ -33,6 +33,11 @@ class Reservoir(LumpedArms):
             sigma negative.
 
     Only learners that start from ignorance play it: a base policy over infinitely many arms has no uniform form.
+
+    Example:
+        >>> from bandit_rft import arms
+        >>> arms.Reservoir("uniform").best_mean
+        1.0
     """
 
     means: Any

@@ -109,6 +109,11 @@ class Noisy(_Wrapped):
 
     Raises:
         InputError: a rate outside [0, 1], or arms whose rewards are not 0 and 1.
+
+    Example:
+        >>> from bandit_rft import arms
+        >>> arms.Noisy(arms.Needle(2, p0=0.1), true_positive=0.9, false_positive=0.05).best_mean
+        1.0
     """
 
     true_positive: float = 1.0
@@ -146,6 +151,11 @@ class Delayed(_Wrapped):
 
     The history's rewards stand at the round of their pull. A learner's clock (ln t in an index) counts rounds. A policy
     gradient is taken at the policy of the round in which the reward is heard.
+
+    Example:
+        >>> from bandit_rft import arms
+        >>> arms.Delayed(arms.Bernoulli(means=[0.2, 0.8]), rounds=4).best_mean
+        0.8
     """
 
     rounds: int = 1
@@ -189,6 +199,11 @@ class Drifting(_Wrapped):
 
     Raises:
         InputError: step negative, means outside [low, high], a change before round 1, or a reservoir.
+
+    Example:
+        >>> from bandit_rft import arms
+        >>> arms.Drifting(arms.Bernoulli(means=[0.2, 0.8]), step=0.01).jittable
+        True
     """
 
     step: float = 0.0

@@ -25,6 +25,11 @@ def zipf_log_mass(log_counts: Sequence[float], exponent: float = 1.0) -> list[fl
 
     Raises:
         InputError: exponent negative or no class.
+
+    Example:
+        >>> from bandit_rft import arms
+        >>> [round(mass, 3) for mass in arms.zipf_log_mass([0.0, 0.0])]
+        [0.0, -0.693]
     """
     if not (exponent >= 0 and math.isfinite(exponent)) or not len(log_counts):
         raise InputError("A Zipf base policy needs an exponent of at least 0 and one class or more.")

@@ -32,6 +32,12 @@ class EpsilonGreedy:
 
     Raises:
         InputError: ε or decay negative or not finite, a constant ε above 1, initial_value NaN.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.EpsilonGreedy(epsilon=0.1), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     epsilon: float

@@ -41,6 +41,12 @@ class EXP3:
 
     Raises:
         InputError: another form, an argument of the other form, or one outside its range.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.EXP3(form="loss"), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     form: str

@@ -30,6 +30,12 @@ class EXP3IX:
 
     Raises:
         InputError: an argument that is not positive and finite.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.EXP3IX(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     learning_rate: float | None = None

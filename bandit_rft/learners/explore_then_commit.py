@@ -27,6 +27,12 @@ class ExploreThenCommit(IndexLearner):
 
     Raises:
         InputError: pulls_per_arm below 1.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.ExploreThenCommit(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     pulls_per_arm: int = 1

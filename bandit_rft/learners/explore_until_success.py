@@ -33,6 +33,12 @@ class ExploreUntilSuccess:
 
     Raises:
         InputError: rollouts below 1, or above 1 without replacement; on binding, delayed rewards without replacement.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Needle(log10_arms=2, p0=0.1)
+        >>> run(table, learners.ExploreUntilSuccess(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     replacement: bool = True

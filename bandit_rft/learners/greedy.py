@@ -29,6 +29,12 @@ class Greedy(IndexLearner):
 
     Raises:
         InputError: initial_value is NaN.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.Greedy(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     initial_value: float = math.inf

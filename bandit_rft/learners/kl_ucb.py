@@ -28,6 +28,12 @@ class KLUCB(IndexLearner):
 
     Raises:
         InputError: c negative; or, on binding, rewards that can leave [0, 1].
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.KLUCB(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     c: float = 0.0

@@ -21,6 +21,12 @@ class MOSS(IndexLearner):
     """MOSS on a table; starts from ignorance and ignores the arm set's base policy. One pull per round.
 
     The horizon is the run's number of rounds. Left out: the anytime version.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.MOSS(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:

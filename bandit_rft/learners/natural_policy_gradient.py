@@ -36,6 +36,12 @@ class NaturalPolicyGradient:
         InputError: step_size not positive and finite, an unknown signal, rollouts below 1.
 
     A logit moves by at most e^600 a round, beyond which no float tells the policy from a certain one.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.NaturalPolicyGradient(step_size=0.5), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     step_size: float

@@ -27,6 +27,12 @@ class OneFailure(IndexLearner):
     """Pull an arm until its first failure, then a fresh one; never return while a fresh arm is left.
 
     With a finite number of arms and none fresh, the arms given up are pulled uniformly at random.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.OneFailure(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     untouched_first: ClassVar[bool] = False
@@ -66,6 +72,12 @@ class BestRun(_Runs):
 
     Raises:
         InputError: run_length below 1.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.BestRun(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     run_length: int | None = None
@@ -103,6 +115,12 @@ class TwoTarget(_Runs):
 
     Raises:
         InputError: failures below 1.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.TwoTarget(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     failures: int = 3

@@ -63,6 +63,13 @@ class SoftmaxPolicyGradient:
 
     Left out: momentum and adaptive step sizes; extra_rollouts to kl_coefficient, window and dynamic_sampling on token
     sequences and contexts; GRPO by the spread of a batch of groups (`FineTune` has it; a table's round is one group).
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> learner = learners.SoftmaxPolicyGradient(step_size=0.5, signal="grpo", rollouts=8)
+        >>> run(table, learner, rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 8)
     """
 
     step_size: float

@@ -26,6 +26,12 @@ class Subsampled:
 
     Raises:
         InputError: size below 1 or above the number of arms, or a learner that is no index learner.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.Subsampled(learners.UCB1(), size=2), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     learner: IndexLearner

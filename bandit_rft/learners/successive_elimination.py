@@ -27,6 +27,12 @@ class SuccessiveElimination:
     The largest lower bound is remembered once reached, which is what "for good" means: a dropped arm is not pulled, so
     its upper bound stays below it. Rewards are taken to lie in [0, 1] (or to be 1/2-sub-Gaussian). Where that fails, or
     means change, every arm may be dropped: those of the largest upper bound then stay.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.SuccessiveElimination(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:

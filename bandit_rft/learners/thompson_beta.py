@@ -30,6 +30,12 @@ class ThompsonBeta(IndexLearner):
 
     The probability of each arm has no closed form: `Info.value` is None and the pulled arm's true mean stands in for
     it. One pull per round. A reward strictly between 0 and 1 counts as that much of a success.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.ThompsonBeta(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     untouched_first: ClassVar[bool] = False

@@ -34,6 +34,12 @@ class ThompsonGaussian(IndexLearner):
         InputError: sigma or prior_variance not positive and finite.
 
     The probability of each arm has no closed form: the pulled arm's true mean stands in for the policy's value.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.ThompsonGaussian(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     sigma: float = 1.0

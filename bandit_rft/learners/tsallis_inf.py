@@ -30,6 +30,12 @@ class TsallisINF:
     pull a round.
 
     Left out: the reduced-variance loss estimator.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.TsallisINF(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:

@@ -20,6 +20,12 @@ class UCB1(RootIndexLearner):
     """UCB1 on a table; starts from ignorance and ignores the arm set's base policy. One pull per round.
 
     With K ≥ the number of rounds it only sweeps fresh arms, as every index learner does.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.UCB1(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     def scale(self, time: jax.Array) -> jax.Array:

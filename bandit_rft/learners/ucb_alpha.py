@@ -25,6 +25,12 @@ class UCB(RootIndexLearner):
 
     Raises:
         InputError: alpha not positive and finite.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.UCB(alpha=4.0), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     alpha: float

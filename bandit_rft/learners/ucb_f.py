@@ -34,6 +34,12 @@ class UCBF(IndexLearner):
 
     The number of arms is rounded down, at least 1, and K where there are no more. Left out: UCB-AIR, which needs no
     horizon.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.UCBF(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     beta: float = 1.0

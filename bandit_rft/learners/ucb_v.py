@@ -29,6 +29,12 @@ class UCBV(IndexLearner):
 
     Raises:
         InputError: an argument that is not positive and finite.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.UCBV(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
     """
 
     zeta: float = 1.2

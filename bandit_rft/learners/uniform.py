@@ -18,7 +18,14 @@ from bandit_rft.rows import Pulls, relative_weight
 
 @dataclass(frozen=True)
 class Uniform:
-    """Draws an arm uniformly each round; ignores the arm set's base policy. One pull per round."""
+    """Draws an arm uniformly each round; ignores the arm set's base policy. One pull per round.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.Bernoulli(means=[0.2, 0.8])
+        >>> run(table, learners.Uniform(), rounds=20, seeds=2, key=0).rewards.shape
+        (2, 20, 1)
+    """
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:
         """The learner on a table of arms; no arm ever leaves its row. Raises InputError where `arms` is no table."""

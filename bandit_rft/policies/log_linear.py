@@ -52,6 +52,11 @@ class LogLinear:
 
     Raises:
         InputError: features that are not such a table.
+
+    Example:
+        >>> from bandit_rft import arms, policies, verifiers
+        >>> arms.TokenSequences(10, 3, verifiers.Needle((1, 2, 3)), policies.LogLinear()).best_mean
+        1.0
     """
 
     features: tuple[tuple[float, ...], ...] | None

@@ -57,6 +57,11 @@ class PrefixTree:
 
     Base policy: uniform, or (Needle alone) each step along the target at probability p0^(1/H). Other verifiers take
     no p0: their correct sequences spread over prefixes that have no parameters yet.
+
+    Example:
+        >>> from bandit_rft import arms, policies, verifiers
+        >>> arms.TokenSequences(10, 3, verifiers.Needle((1, 2, 3)), policies.PrefixTree()).best_mean
+        1.0
     """
 
     @property

@@ -21,6 +21,11 @@ class Product:
     """Independent softmax at every position. p and κ are exact for Needle, AnswerToken and ModularSum.
 
     Base policy: uniform, or with p0 each of the n needed tokens at probability p0^(1/n), the rest of its position even.
+
+    Example:
+        >>> from bandit_rft import arms, policies, verifiers
+        >>> arms.TokenSequences(10, 3, verifiers.Needle((1, 2, 3)), policies.Product()).best_mean
+        1.0
     """
 
     @property

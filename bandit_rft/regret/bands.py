@@ -50,6 +50,13 @@ def band(
 
     Raises:
         InputError: fewer than two seeds, a confidence outside (0, 1), another kind.
+
+    Example:
+        >>> import numpy as np
+        >>> from bandit_rft import regret
+        >>> curves = np.cumsum(np.random.default_rng(0).random((16, 400)), axis=1)
+        >>> regret.band(curves).mean.shape
+        (400,)
     """
     curves = np.asarray(curves, dtype=np.float64)
     if curves.ndim != 2 or curves.shape[0] < 2:
@@ -96,7 +103,15 @@ def regret_band(
     confidence: float = 0.95,
     kind: str = "pointwise",
 ) -> Band:
-    """The band of the mean regret over the seeds; arguments as in `regret_curve` and `band`."""
+    """The band of the mean regret over the seeds; arguments as in `regret_curve` and `band`.
+
+    Example:
+        >>> from bandit_rft import arms, learners, regret, run
+        >>> table = arms.Needle(log10_arms=2, p0=0.1)
+        >>> history = run(table, learners.SoftmaxPolicyGradient(step_size=0.5), rounds=50, seeds=8, key=0)
+        >>> regret.regret_band(history).mean.shape
+        (50,)
+    """
     return band(regret_curve(history, regret, level=level), confidence=confidence, kind=kind)
 
 
@@ -121,6 +136,12 @@ def bayesian_regret(
     Raises:
         InputError: every seed met the same arms, so that the mean over seeds is one instance's regret; and as in
             `regret_curve` and `band`.
+
+    Example:
+        >>> from bandit_rft import arms, learners, regret, run
+        >>> history = run(arms.Instances("uniform", arms=5), learners.UCB1(), rounds=20, seeds=8, key=0)
+        >>> regret.bayesian_regret(history).mean.shape
+        (20,)
     """
     if own_instances is None:
         shape = np.shape(history.best_mean if history.best_mean is not None else 0.0)

@@ -38,6 +38,13 @@ def regret_curve(history: History, kind: str = "pseudo", *, level: float | np.nd
         UnknownOptimumError: the best mean, or the means of the arms pulled, are unknown and this kind needs them.
         InputError: an unknown kind, a level missing, superfluous, not finite or of the wrong shape, a value that is
             unknown.
+
+    Example:
+        >>> from bandit_rft import arms, learners, regret, run
+        >>> table = arms.Needle(log10_arms=2, p0=0.1)
+        >>> history = run(table, learners.SoftmaxPolicyGradient(step_size=0.5), rounds=50, seeds=8, key=0)
+        >>> regret.regret_curve(history).shape
+        (8, 50)
     """
     if kind not in CURVES:
         raise InputError(f"Regret kind {kind!r} is unknown: choose {', '.join(CURVES[:-1])} or {CURVES[-1]}.")
@@ -73,6 +80,13 @@ def best_mean_of(history: History) -> np.ndarray:
     Raises:
         UnknownOptimumError: it is unknown.
         InputError: it does not broadcast to [S, T].
+
+    Example:
+        >>> from bandit_rft import arms, learners, regret, run
+        >>> table = arms.Needle(log10_arms=2, p0=0.1)
+        >>> history = run(table, learners.SoftmaxPolicyGradient(step_size=0.5), rounds=50, seeds=8, key=0)
+        >>> regret.best_mean_of(history).shape
+        (8, 50)
     """
     if history.best_mean is None:
         raise UnknownOptimumError(
@@ -93,6 +107,11 @@ def quantile_level(arms: Any, q: float | None = None, *, log_top: float | None =
     Raises:
         InputError: both or neither of q and log_top, one out of range, or arms that are no table (a reservoir's level
             is its law's own quantile: give the number).
+
+    Example:
+        >>> from bandit_rft import arms, regret
+        >>> regret.quantile_level(arms.Bernoulli(means=[0.2, 0.5, 0.8]), q=0.5)
+        0.5
     """
     if (q is None) == (log_top is None):
         raise InputError("quantile_level takes either q or log_top: give exactly one of them.")

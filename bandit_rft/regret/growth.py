@@ -79,6 +79,13 @@ def growth_exponent(
     Raises:
         InputError: fewer than two seeds, a window outside the rounds or of fewer than two points, mean regret that is
             not positive inside it, another method.
+
+    Example:
+        >>> import numpy as np
+        >>> from bandit_rft import regret
+        >>> curves = np.cumsum(np.random.default_rng(0).random((16, 400)), axis=1)
+        >>> round(regret.growth_exponent(curves).slope, 1)
+        1.0
     """
     curves, at = _windowed(curves, window, confidence)
     if np.any(curves.mean(axis=0) <= 0):
@@ -93,6 +100,13 @@ def log_constant(curves: np.ndarray, *, window: tuple[int, int] | None = None, c
     """The constant c of E R_t ≈ a + c ln t (Lai and Robbins 1985), with Student's t over the seeds' own slopes.
 
     Arguments and errors as in `growth_exponent`; regret of any sign is fine.
+
+    Example:
+        >>> import numpy as np
+        >>> from bandit_rft import regret
+        >>> curves = np.cumsum(np.random.default_rng(0).random((16, 400)), axis=1)
+        >>> round(regret.log_constant(curves).slope) > 0
+        True
     """
     curves, at = _windowed(curves, window, confidence)
     weight, x = _weights(at)
@@ -123,6 +137,13 @@ def scaling_exponent(
 
     Raises:
         InputError: lengths that differ, fewer than two values or seeds, a value or a mean that is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> from bandit_rft import regret
+        >>> samples = [k * np.array([0.9, 1.0, 1.1]) for k in (10.0, 100.0)]
+        >>> round(regret.scaling_exponent([10, 100], samples).slope, 3)
+        1.0
     """
     at = np.asarray(values, dtype=np.float64)
     groups = [np.asarray(sample, dtype=np.float64) for sample in samples]

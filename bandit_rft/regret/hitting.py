@@ -98,6 +98,13 @@ def hitting_time(history: History, level: float) -> HittingTime:
 
     Raises:
         InputError: a level that is not finite, or a history whose value is unknown (an LLM's).
+
+    Example:
+        >>> from bandit_rft import arms, learners, regret, run
+        >>> table = arms.Needle(log10_arms=2, p0=0.1)
+        >>> history = run(table, learners.SoftmaxPolicyGradient(step_size=0.5), rounds=50, seeds=8, key=0)
+        >>> regret.hitting_time(history, 0.2).rounds.shape
+        (8,)
     """
     if not np.isfinite(level):
         raise InputError(f"level is {level}: give a finite mean reward.")

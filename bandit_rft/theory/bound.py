@@ -33,6 +33,12 @@ class Bound:
         flags: assumptions that the arguments break; the bound is then a number without a theorem.
         assumptions, formula, source: as in the catalogue.
         parameters: the arguments it was made with.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> bound = theory.ucb1_bound([0.2, 0.8], rounds=1000)
+        >>> bound.value.shape, round(float(bound.value[-1]), 1)
+        ((1000,), 94.7)
     """
 
     name: str

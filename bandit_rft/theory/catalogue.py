@@ -100,7 +100,13 @@ def entry(
 
 
 def catalogue() -> Mapping[str, Entry]:
-    """All entries by name, read-only, in the order of their sections."""
+    """All entries by name, read-only, in the order of their sections.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> len(theory.catalogue()) > 70
+        True
+    """
     return MappingProxyType(dict(sorted(_ENTRIES.items(), key=lambda item: _place(item[1].section))))
 
 
@@ -119,6 +125,11 @@ def describe(name: str) -> str:
 
     Raises:
         InputError: no entry has that name.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> print(theory.describe("pg_ode").splitlines()[0])
+        Gradient flow of softmax policy gradient with exact gradients, in closed form.
     """
     if name not in _ENTRIES:
         raise InputError(f"The theory has no entry {name!r}: choose one of {', '.join(_ENTRIES)}.")

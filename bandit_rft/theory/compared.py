@@ -71,6 +71,11 @@ def times_to(
 
     Raises:
         InputError: an argument out of range.
+
+    Example:
+        >>> from bandit_rft import arms, summarize, theory
+        >>> sorted(theory.times_to(summarize(arms.Needle(2, p0=0.05)), step_size=0.5))
+        ['constant_kappa_chain', 'flow', 'h_decision_chain', 'one_over_p0', 'tree']
     """
     level = arguments.fraction("level", level)
     if summary.p0 >= level:

@@ -34,6 +34,13 @@ def forest(
     Raises:
         InputError: no question, none with a tree, a number outside 0 to 1, rewards that err, or a block of another
             shape.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> from bandit_rft.theory.compared import chain_of_decisions
+        >>> tree = chain_of_decisions(0.1, 40.0, 3)
+        >>> theory.forest([tree, 0.5]).p0 > tree.p0
+        True
     """
     grown = [tree for tree in trees if isinstance(tree, ResponseTree)]
     if not grown:

@@ -87,6 +87,12 @@ class Prediction:
         law: the law of one run, or None where only the mean is predicted.
         flags: assumptions that the arguments break, one sentence each; the numbers then may not hold.
         why: why this law was chosen, where `theory.predict` chose it.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> curve = theory.pg_ode(p0=0.05, step_size=0.5, rounds=400)
+        >>> curve.value.shape, round(float(curve.regret[-1]), 2)
+        ((400,), 54.09)
     """
 
     name: str

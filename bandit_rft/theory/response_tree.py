@@ -60,6 +60,13 @@ class ResponseTree:
 
     Raises:
         InputError: shapes that do not fit, or edges that make no tree.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> from bandit_rft.theory.compared import chain_of_decisions
+        >>> tree = chain_of_decisions(0.1, 40.0, 3)
+        >>> round(tree.p0, 3), round(tree.kappa, 3)
+        (0.1, 40.0)
     """
 
     node: np.ndarray
@@ -329,6 +336,12 @@ def grow(
 
     Raises:
         InputError: no response, or lengths that do not match.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> found = theory.grow([[1, 2], [3]], rewards=[1.0, 0.0], counts=[20, 20], log_probs=[[-0.7, 0.0], [-0.7]])
+        >>> type(found).__name__
+        'GrownTree'
     """
     if not len(tokens) or not len(tokens) == len(rewards) == len(counts) == len(log_probs):
         raise InputError("Give at least one response, and a reward, a count and log-probabilities for each.")

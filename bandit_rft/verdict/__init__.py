@@ -35,6 +35,14 @@ def compare(
         InputError: rounds, rollouts or best mean at odds, some but not all values NaN, false_alarm outside (0, 1), a
             bound on something else than regret.
         UnknownOptimumError: a bound, where the best mean is unknown.
+
+    Example:
+        >>> from bandit_rft import arms, compare, learners, run, theory
+        >>> table = arms.Needle(log10_arms=2, p0=0.1)
+        >>> history = run(table, learners.SoftmaxPolicyGradient(step_size=0.5), rounds=50, seeds=8, key=0)
+        >>> law = theory.pg_jump_single(p0=0.1, step_size=0.5, rounds=50, log_arms=table.log_arms)
+        >>> compare(history, law).agrees
+        True
     """
     if isinstance(theory, Bound):
         return against_bound(history, theory)

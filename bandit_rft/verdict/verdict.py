@@ -84,6 +84,14 @@ class Verdict:
         bands: the curves that were compared.
         fits: exponent and constant of the regret over the last decade of rounds; no part of `agrees`.
         notes: what was not possible, or limits the verdict.
+
+    Example:
+        >>> from bandit_rft import arms, compare, learners, run, theory
+        >>> table = arms.Needle(log10_arms=2, p0=0.1)
+        >>> history = run(table, learners.SoftmaxPolicyGradient(step_size=0.5), rounds=50, seeds=8, key=0)
+        >>> law = theory.pg_jump_single(p0=0.1, step_size=0.5, rounds=50, log_arms=table.log_arms)
+        >>> compare(history, law).agrees
+        True
     """
 
     agrees: bool

@@ -30,6 +30,11 @@ class HashFraction:
 
     Raises:
         InputError: values outside these ranges.
+
+    Example:
+        >>> from bandit_rft import verifiers
+        >>> round(verifiers.HashFraction(0.25).fraction, 2)
+        0.25
     """
 
     fraction: float

@@ -23,6 +23,11 @@ class ModularSum:
 
     Raises:
         InputError: values outside these ranges.
+
+    Example:
+        >>> from bandit_rft import verifiers
+        >>> round(verifiers.ModularSum(2).log_correct(10, 3), 3)
+        6.215
     """
 
     modulus: int
@@ -66,7 +71,13 @@ class ModularSum:
 
 
 def residue_counts(vocabulary_size: int, modulus: int) -> list[int]:
-    """How many of the tokens 0 … V − 1 have each residue."""
+    """How many of the tokens 0 … V − 1 have each residue.
+
+    Example:
+        >>> from bandit_rft import verifiers
+        >>> verifiers.residue_counts(10, 3)
+        [4, 3, 3]
+    """
     return [(vocabulary_size - 1 - residue) // modulus + 1 for residue in range(modulus)]
 
 

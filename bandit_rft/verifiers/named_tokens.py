@@ -22,6 +22,11 @@ class Needle:
 
     Raises:
         InputError: the target is empty or holds something that is not a whole number of at least 0.
+
+    Example:
+        >>> from bandit_rft import verifiers
+        >>> round(verifiers.Needle((1, 2, 3)).log_correct(10, 3), 3)
+        0.0
     """
 
     target: tuple[int, ...]
@@ -72,6 +77,11 @@ class AnswerToken:
 
     Raises:
         InputError: not whole numbers, or a negative token.
+
+    Example:
+        >>> from bandit_rft import verifiers
+        >>> round(verifiers.AnswerToken(7).log_correct(10, 3), 3)
+        4.605
     """
 
     token: int

@@ -153,6 +153,13 @@ def PromptArms(model: LanguageModel, prompt: Prompt, verifier: Verifier) -> Ques
     Raises:
         InputError: an empty prompt or one that leaves no room for a response in the model's context, or a verifier that
             cannot be called.
+
+    Example:
+        >>> from llm_bridge import PromptArms, load_model
+        >>> model = load_model("tiny-llama")
+        >>> arms = PromptArms(model, "178+607=?", lambda text: float("785" in text))
+        >>> arms.jittable
+        False
     """
     if not prompt or (isinstance(prompt, str) and not prompt.strip()):
         raise InputError("The prompt is empty: give a text, or at least one chat message.")

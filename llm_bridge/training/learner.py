@@ -128,6 +128,13 @@ class FineTune:
         remat: recompute activations in the backward pass, to bound memory.
         donate: update weights in place. The state given to `update` is then consumed and must not be used again;
             False keeps it, at twice the memory.
+
+    Example:
+        >>> from llm_bridge import FineTune, load_model
+        >>> model = load_model("tiny-llama")
+        >>> learner = FineTune(model, signal="grpo", rollouts=8, max_tokens=32)
+        >>> type(learner).__name__
+        'FineTune'
     """
 
     model: LanguageModel

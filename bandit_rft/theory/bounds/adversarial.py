@@ -45,6 +45,11 @@ def exp3_bound(arms: int, rounds: int, form: str) -> Bound:
 
     Raises:
         InputError: another form, fewer than two arms, rounds below 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.exp3_bound(arms=10, rounds=1000, form="loss").value[-1]), 2)
+        214.6
     """
     (number, log_number), at = arms_of(arms), horizons(rounds)
     constants = {"loss": math.sqrt(2), "gain": 2 * math.sqrt(math.e - 1)}
@@ -85,6 +90,11 @@ def exp3_ix_bound(arms: int, rounds: int, failure: float | None = None) -> Bound
 
     Raises:
         InputError: fewer than two arms, rounds below 1, failure outside (0, 1).
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.exp3_ix_bound(arms=10, rounds=1000).value[-1]), 2)
+        321.89
     """
     (number, log_number), at = arms_of(arms), horizons(rounds)
     parameters = {"arms": arms, "rounds": rounds, "failure": failure}
@@ -123,6 +133,11 @@ def tsallis_inf_bound(arms: int, rounds: int) -> Bound:
 
     Raises:
         InputError: fewer than two arms, rounds below 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.tsallis_inf_bound(arms=10, rounds=1000).value[-1]), 2)
+        336.75
     """
     (number, _), at = arms_of(arms), horizons(rounds)
     parameters = {"arms": arms, "rounds": rounds}
@@ -154,6 +169,11 @@ def tsallis_inf_stochastic_bound(means: Sequence[float], rounds: int, counts: Se
     Raises:
         InputError: no mean, one outside [0, 1], counts that do not fit, no arm or several arms that are best alone,
             rounds below 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.tsallis_inf_stochastic_bound(means=[0.2, 0.8], rounds=1000).value[-1]), 2)
+        115.26
     """
     found, at = instance_of(means, counts), horizons(rounds)
     if found.arms - found.number.sum() > 1 or not found.gap.size:

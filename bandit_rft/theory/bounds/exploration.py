@@ -50,6 +50,12 @@ def explore_then_commit_bound(
     Raises:
         InputError: no mean, one that is not finite, counts that do not fit, pulls_per_arm or rounds below 1, sigma not
             positive.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> bound = theory.explore_then_commit_bound([0.2, 0.8], rounds=1000, pulls_per_arm=20)
+        >>> round(float(bound.value[-1]), 2)
+        107.21
     """
     found, at = instance_of(means, counts, unit=False), horizons(rounds)
     pulls, sigma = float(arguments.whole("pulls_per_arm", pulls_per_arm)), arguments.positive("sigma", sigma)
@@ -99,6 +105,11 @@ def tuned_explore_then_commit_bound(gap: float, rounds: int, sigma: float = 1.0)
 
     Raises:
         InputError: gap or sigma not positive, rounds below 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.tuned_explore_then_commit_bound(gap=0.5, rounds=1000).value[-1]), 2)
+        41.58
     """
     gap, sigma, at = arguments.positive("gap", gap), arguments.positive("sigma", sigma), horizons(rounds)
     unit = gap / sigma

@@ -45,6 +45,11 @@ def fresh_arm_sweep(
 
     Raises:
         InputError: an average above the best mean, or an argument out of range.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.fresh_arm_sweep(average_mean=0.5, rounds=400).regret[-1]), 2)
+        200.0
     """
     rounds = arguments.whole("rounds", rounds)
     best, average = (

@@ -48,6 +48,11 @@ def lai_robbins_constant(
 
     Raises:
         InputError: no mean, one outside [0, 1] under Bernoulli rewards, counts that do not fit, sigma not positive.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.lai_robbins_constant(means=[0.2, 0.8])), 4)
+        0.7213
     """
     found = instance_of(means, counts, unit=sigma is None)
     if sigma is None:
@@ -85,6 +90,11 @@ def lai_robbins(
 
     Raises:
         InputError: as `lai_robbins_constant`, or rounds below 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.lai_robbins(means=[0.2, 0.8], rounds=1000).value[-1]), 2)
+        4.98
     """
     constant, at = lai_robbins_constant(means, counts, sigma), horizons(rounds)
     largest_gap = instance_of(means, counts, unit=sigma is None).largest_gap
@@ -134,6 +144,11 @@ def thompson_bound(
 
     Raises:
         InputError: no mean, one outside [0, 1], counts that do not fit, epsilon negative, rounds below 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.thompson_bound(means=[0.2, 0.8], rounds=1000, epsilon=0.5).value[-1]), 2)
+        7.47
     """
     found, at = instance_of(means, counts), horizons(rounds)
     return bounded(

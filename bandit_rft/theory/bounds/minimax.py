@@ -41,6 +41,11 @@ def moss_bound(means: Sequence[float], rounds: int, counts: Sequence[float] | No
 
     Raises:
         InputError: no mean, one outside [0, 1], counts that do not fit, rounds below 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.moss_bound(means=[0.2, 0.8], rounds=1000).value[-1]), 2)
+        600.0
     """
     found, at = instance_of(means, counts), horizons(rounds)
     uncapped = 39 / 2 * math.sqrt(found.arms) * np.sqrt(at) + found.total(found.gap)
@@ -76,6 +81,11 @@ def minimax_lower(arms: int, rounds: int, sigma: float = 1.0) -> Bound:
 
     Raises:
         InputError: fewer than two arms, rounds below 1, sigma not positive.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.minimax_lower(arms=10, rounds=1000).value[-1]), 2)
+        3.51
     """
     (number, _), at = arms_of(arms), horizons(rounds)
     sigma = arguments.positive("sigma", sigma)
@@ -118,6 +128,11 @@ def thompson_bayes_bound(arms: int, rounds: int, entropy: float | None = None) -
 
     Raises:
         InputError: fewer than two arms, rounds below 1, entropy outside [0, ln K].
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.thompson_bayes_bound(arms=10, rounds=1000).value[-1]), 2)
+        107.3
     """
     (number, log_number), at = arms_of(arms), horizons(rounds)
     unknown = log_number if entropy is None else arguments.at_least("entropy", entropy, 0.0)

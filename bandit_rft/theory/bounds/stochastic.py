@@ -49,6 +49,11 @@ def ucb1_bound(means: Sequence[float], rounds: int, counts: Sequence[float] | No
 
     Raises:
         InputError: no mean, one outside [0, 1], counts that do not fit, rounds below 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.ucb1_bound(means=[0.2, 0.8], rounds=1000).value[-1]), 2)
+        94.68
     """
     found, at = instance_of(means, counts), horizons(rounds)
     uncapped = 8 * found.total(1 / found.gap) * np.log(at) + (1 + math.pi**2 / 3) * found.total(found.gap)
@@ -75,6 +80,11 @@ def ucb_alpha_bound(means: Sequence[float], rounds: int, alpha: float, counts: S
 
     Raises:
         InputError: no mean, one outside [0, 1], counts that do not fit, alpha not positive, rounds below 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.ucb_alpha_bound(means=[0.2, 0.8], rounds=1000, alpha=4.0).value[-1]), 2)
+        94.1
     """
     found, at, alpha = instance_of(means, counts), horizons(rounds), arguments.positive("alpha", alpha)
     proved = alpha > 2
@@ -119,6 +129,11 @@ def kl_ucb_bound(means: Sequence[float], rounds: int, c: float = 0.0, counts: Se
 
     Raises:
         InputError: no mean, one outside [0, 1], counts that do not fit, c negative, rounds below 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.kl_ucb_bound(means=[0.2, 0.8], rounds=1000).value[-1]), 2)
+        75.6
     """
     found, at, c = instance_of(means, counts), horizons(rounds), arguments.at_least("c", c, 0.0)
     before = np.maximum(at - 1, 1).astype(np.float64)
@@ -190,6 +205,11 @@ def successive_elimination_bound(means: Sequence[float], rounds: int, counts: Se
 
     Raises:
         InputError: no mean, one outside [0, 1], counts that do not fit, rounds below 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.successive_elimination_bound(means=[0.2, 0.8], rounds=1000).value[-1]), 2)
+        369.01
     """
     found, at = instance_of(means, counts), horizons(rounds)
     pulled = 32 * found.total(1 / found.gap) * np.log(at) + found.total(found.gap)

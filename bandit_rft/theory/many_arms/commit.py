@@ -90,6 +90,11 @@ def explore_then_commit_regret(p0: float, rounds: int, explore: int) -> Predicti
 
     Raises:
         InputError: p0 outside (0, 1), rounds or explore < 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.explore_then_commit_regret(p0=0.05, rounds=400, explore=20).regret[-1]), 2)
+        155.22
     """
     p0, rounds = arguments.fraction("p0", p0), arguments.whole("rounds", rounds)
     law = CommitLaw(p0=p0, explore=arguments.whole("explore", explore))

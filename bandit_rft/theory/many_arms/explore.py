@@ -162,6 +162,11 @@ def explore_until_success(
 
     Raises:
         InputError: an argument out of range, p0 at odds with optimal and log_arms, or too little to know p0 from.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.explore_until_success(p0=0.05, rounds=400).regret[-1]), 2)
+        19.0
     """
     rounds, rollouts = arguments.whole("rounds", rounds), arguments.whole("rollouts", rollouts)
     if not replacement and rollouts != 1:

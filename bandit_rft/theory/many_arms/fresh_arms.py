@@ -144,6 +144,11 @@ def epsilon_greedy_regret(p0: float, rounds: int, epsilon: float) -> Prediction:
 
     Raises:
         InputError: p0 outside (0, 1), rounds < 1, epsilon outside [0, 1].
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.epsilon_greedy_regret(p0=0.05, rounds=400, epsilon=0.1).regret[-1]), 2)
+        55.1
     """
     p0, rounds = arguments.fraction("p0", p0), arguments.whole("rounds", rounds)
     epsilon = arguments.between("epsilon", epsilon, 0.0, 1.0)
@@ -177,6 +182,11 @@ def batch_explore_regret(p0: float, rounds: int, batch: int) -> Prediction:
 
     Raises:
         InputError: p0 outside (0, 1), rounds or batch < 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.batch_explore_regret(p0=0.05, rounds=400, batch=8).regret[-1]), 2)
+        22.58
     """
     p0, rounds = arguments.fraction("p0", p0), arguments.whole("rounds", rounds)
     batch = arguments.whole("batch", batch)
@@ -205,6 +215,11 @@ def simple_regret_fresh(p0: float, pulls: ArrayLike) -> float | np.ndarray:
 
     Raises:
         InputError: p0 outside (0, 1), pulls that are no whole numbers from 0.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.simple_regret_fresh(p0=0.05, pulls=20)), 4)
+        0.3406
     """
     p0, count = arguments.fraction("p0", p0), arguments.numbers("pulls", pulls)
     if not np.all((count >= 0) & (count == np.floor(count)) & np.isfinite(count)):

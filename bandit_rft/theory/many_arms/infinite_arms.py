@@ -48,6 +48,12 @@ def berry_lower(rounds: ArrayLike) -> Bound:
 
     Raises:
         InputError: horizons that are no increasing whole numbers from 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from bandit_rft import theory
+        >>> round(float(np.max(theory.berry_lower(rounds=1000).value)), 2)
+        44.72
     """
     at = _horizons(rounds)
     if np.any(np.diff(at) <= 0):
@@ -82,6 +88,11 @@ def one_failure_regret(rounds: int) -> Prediction:
 
     Raises:
         InputError: rounds < 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.one_failure_regret(rounds=400).regret[-1]), 2)
+        69.24
     """
     rounds = arguments.whole("rounds", rounds)
     shown = rounds_shown(rounds)
@@ -140,6 +151,11 @@ def best_run_regret(rounds: ArrayLike, run_length: int | None = None, give_up: b
 
     Raises:
         InputError: horizons that are no whole numbers from 1, run_length < 1, or its square above a horizon.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.best_run_regret(rounds=1000)), 4)
+        74.713
     """
     horizons = _horizons(rounds)
     result = np.empty(horizons.size)
@@ -194,6 +210,11 @@ def two_target_regret(rounds: ArrayLike, failures: int = 3) -> float | np.ndarra
     Raises:
         InputError: horizons that are no whole numbers from 2, failures outside 1 to 50, or so many that the search
             takes over a twentieth of a horizon above 20,000 rounds.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.two_target_regret(rounds=30)), 4)
+        7.217
     """
     horizons, failures = _horizons(rounds, 2), arguments.whole("failures", failures)
     arguments.between("failures", failures, 1, _MOST_FAILURES)

@@ -64,6 +64,11 @@ def wang_exponent(beta: float, best_mean_is_one: bool = True) -> ReservoirExpone
 
     Raises:
         InputError: beta not positive and finite.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> theory.wang_exponent(beta=1.0)
+        ReservoirExponents(lower=0.5, upper=0.5, arms=0.5)
     """
     beta = arguments.positive("beta", beta)
     rare = 1.0 - 1.0 / (beta + 1.0)
@@ -110,6 +115,11 @@ def bayati_bounds(alpha: float) -> ManyArmedExponents:
 
     Raises:
         InputError: alpha outside (0, 1).
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> theory.bayati_bounds(alpha=0.5)
+        ManyArmedExponents(lower=0.5, ucb=0.5, subsampled=0.5, greedy=0.75)
     """
     alpha = arguments.fraction("alpha", alpha)
     best = min(alpha, 0.5)
@@ -174,6 +184,12 @@ def quantile_lower(rounds: ArrayLike, share: float, gap: float, constant: float 
 
     Raises:
         InputError: horizons not increasing whole numbers from 2, share outside (0, 1), gap or constant not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> from bandit_rft import theory
+        >>> round(float(np.max(theory.quantile_lower(rounds=1000, share=0.1, gap=0.2).value)), 2)
+        200.0
     """
     at = arguments.numbers("rounds", rounds)
     if not np.all((at >= 2) & (at == np.floor(at)) & (at <= 1e15)) or np.any(np.diff(at) <= 0):
@@ -217,6 +233,11 @@ def batched_minimax(rounds: float, arms: int, batches: int) -> float:
 
     Raises:
         InputError: rounds or batches below 1, arms below 2.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.batched_minimax(rounds=1000, arms=2, batches=3)), 4)
+        73.2488
     """
     rounds, arms = arguments.at_least("rounds", rounds, 1.0), arguments.whole("arms", arms, 2, most=None)
     batches = arguments.whole("batches", batches)
@@ -250,6 +271,11 @@ def carpentier_valko(beta: float, small_variance: bool = False) -> float:
 
     Raises:
         InputError: beta not positive and finite.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.carpentier_valko(beta=1.0)), 4)
+        0.5
     """
     beta = arguments.positive("beta", beta)
     return 1.0 / max(beta, 1.0 if small_variance else 2.0)

@@ -50,6 +50,11 @@ def adam_jump(learning_rate: float, beta1: float = 0.9, beta2: float = 0.999, st
 
     Raises:
         InputError: an argument out of range, beta1 >= sqrt(beta2) (the sum diverges), or over 1e7 terms to add.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.adam_jump(learning_rate=0.01)), 4)
+        0.3177
     """
     rate, second = arguments.positive("learning_rate", learning_rate), arguments.fraction("beta2", beta2)
     first = arguments.number("beta1", beta1)
@@ -181,6 +186,11 @@ def adam_flow(
 
     Raises:
         InputError: an argument out of range, or an unknown spread.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.adam_flow(p0=0.1, learning_rate=0.01, kappa_adam=5.0, rounds=100).value[-1]), 4)
+        0.3847
     """
     rounds, p0 = arguments.whole("rounds", rounds), arguments.fraction("p0", p0)
     if spread not in SPREADS:

@@ -80,6 +80,11 @@ def ppo_jump_single(
 
     Raises:
         InputError: an argument out of range.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.ppo_jump_single(p0=0.05, step_size=0.5, rounds=100).value[-1]), 4)
+        0.9269
     """
     rounds, epochs = arguments.whole("rounds", rounds), arguments.whole("epochs", epochs)
     limit = math.inf if clip is None else arguments.positive("clip", clip)
@@ -122,6 +127,11 @@ def ppo_clip_floor(
 
     Raises:
         InputError: an argument out of range.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.ppo_clip_floor(p0=0.02, step_size=2.0)), 4)
+        53.7799
     """
     p0, level = arguments.fraction("p0", p0), arguments.fraction("level", level)
     clip = arguments.positive("clip", clip)

@@ -55,6 +55,11 @@ def two_arm_step_threshold(
 
     Raises:
         InputError: an argument out of range, or arms of equal means.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.two_arm_step_threshold(0.7, 0.5)), 4)
+        0.3577
     """
     best = arguments.between("best_mean", best_mean, 0.0, 1.0)
     other = arguments.between("other_mean", other_mean, 0.0, 1.0)
@@ -120,6 +125,11 @@ def two_arm_regret_exponent(
 
     Raises:
         InputError: an argument out of range, or arms of equal means.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.two_arm_regret_exponent(0.7, 0.5, step_size=1.0)), 4)
+        0.6423
     """
     step_size = arguments.positive("step_size", step_size)
     threshold = two_arm_step_threshold(best_mean, other_mean, rollouts=rollouts, baseline=baseline, reward=reward)
@@ -149,5 +159,10 @@ def regret_per_log_round(step_size: float, log_arms: float) -> float:
 
     Raises:
         InputError: an argument out of range.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.regret_per_log_round(step_size=0.1, log_arms=0.6931)), 4)
+        4.9998
     """
     return -math.expm1(-check_log_arms(log_arms)) / arguments.positive("step_size", step_size)

@@ -52,6 +52,11 @@ def pg_delayed(
 
     Raises:
         InputError: an argument out of range.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.pg_delayed(p0=0.05, step_size=0.5, rounds=100, delay=4).value[-1]), 4)
+        0.9248
     """
     p0, rounds = arguments.fraction("p0", p0), arguments.whole("rounds", rounds)
     delay, rollouts = arguments.whole("delay", delay, 0), arguments.whole("rollouts", rollouts)

@@ -52,6 +52,11 @@ def dynamic_sampling_drift(
 
     Raises:
         InputError: an argument out of range, a group of one, or a signal under which a dead group teaches.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.dynamic_sampling_drift("grpo", 0.1, rollouts=8)), 4)
+        3.8231
     """
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
     signals.check_dynamic_sampling(most=1, signal=signal, group=rollouts, window=None)

@@ -41,6 +41,11 @@ def entropy_rate(policy: ArrayLike, rewards: ArrayLike, step_size: float) -> flo
 
     Raises:
         InputError: probabilities that are negative or do not sum to 1, lists of different lengths, a bad step size.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.entropy_rate([0.3, 0.7], rewards=[1.0, 0.0], step_size=0.1)), 4)
+        0.0075
     """
     share, reward = arguments.numbers("policy", policy), arguments.numbers("rewards", rewards)
     if share.shape != reward.shape:
@@ -76,6 +81,11 @@ def symmetric_entropy(p: ArrayLike, optimal: int, log_arms: float) -> float | np
 
     Raises:
         InputError: p outside (0, 1), no suboptimal arm left, infinitely many arms.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.symmetric_entropy(0.5, optimal=1, log_arms=2.3)), 4)
+        1.7903
     """
     probability = check_probabilities(p)
     optimal = arguments.whole("optimal", optimal, most=None)

@@ -38,6 +38,11 @@ def gradient_norm(p: ArrayLike, kappa: float) -> float | np.ndarray:
 
     Raises:
         InputError: p outside (0, 1), kappa not positive.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.gradient_norm(0.5, kappa=4.0)), 4)
+        0.5
     """
     probability = check_probabilities(p)
     result = math.sqrt(arguments.positive("kappa", kappa)) * probability * (1.0 - probability)

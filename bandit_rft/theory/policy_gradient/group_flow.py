@@ -173,6 +173,11 @@ def pg_group(
     Raises:
         InputError: an argument out of range, or a signal that never moves (mean_baseline or maxrl_centred with one
             rollout).
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.pg_group("grpo", p0=0.05, step_size=0.1, rounds=100, rollouts=8).value[-1]), 4)
+        0.3003
     """
     rounds = arguments.whole("rounds", rounds)
     rollouts, eps = check_group(signal, rollouts, ddof, eps)

@@ -77,6 +77,11 @@ def update_second_moment(
 
     Raises:
         InputError: an argument out of range.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(theory.update_second_moment("raw", 0.1).mean_square, 4)
+        0.0081
     """
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
     p = arguments.fraction("p", p)
@@ -210,6 +215,11 @@ def snr2(
     Raises:
         InputError: p outside (0, 1), kappa not positive or, with a signal, above what scores of norm 1 can have; a
             baseline that is not finite or does not fit, or beside a signal; what `update_second_moment` refuses.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.snr2(0.5, kappa=4.0)), 4)
+        0.5
     """
     probability, constant = check_probabilities(p), arguments.positive("kappa", kappa)
     if signal is not None:

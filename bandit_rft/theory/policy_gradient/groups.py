@@ -73,6 +73,11 @@ def drift_multiplier(
     Raises:
         InputError: an unknown signal, p outside (0, 1) or missing where M depends on it, rollouts < 1, ddof not 0 or 1,
             eps < 0, k outside 1 to rollouts.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.drift_multiplier("grpo", p=0.1, rollouts=8)), 4)
+        2.1774
     """
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
     k = check_k(signal, rollouts, k)
@@ -170,6 +175,11 @@ def dead_group_probability(p: ArrayLike, rollouts: int) -> float | np.ndarray:
 
     Raises:
         InputError: p outside (0, 1), rollouts < 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.dead_group_probability(0.18, rollouts=2)), 4)
+        0.7048
     """
     rollouts = arguments.whole("rollouts", rollouts)
     probability = check_probabilities(p)

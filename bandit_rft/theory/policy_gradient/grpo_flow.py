@@ -84,6 +84,11 @@ def grpo_flow(
 
     Raises:
         InputError: an argument out of range.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.grpo_flow(p0=0.05, step_size=0.1, rounds=100).value[-1]), 4)
+        0.6898
     """
     rounds, rollouts = arguments.whole("rounds", rounds), arguments.whole("rollouts", rollouts)
     constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)

@@ -38,6 +38,11 @@ def kl_optimum(p0: ArrayLike, beta: float) -> float | np.ndarray:
 
     Raises:
         InputError: p0 outside (0, 1), beta not positive.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.kl_optimum(0.1, beta=0.5)), 4)
+        0.4509
     """
     base, beta = check_probabilities(p0), arguments.positive("beta", beta)
     result = expit(np.log(base) - np.log1p(-base) + np.reciprocal(beta))

@@ -50,6 +50,11 @@ def mroueh_map(p0: float, beta: float, iterations: int, reference: str = "mirror
 
     Raises:
         InputError: an argument out of range, or another reference.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> [round(float(p), 3) for p in theory.mroueh_map(0.1, beta=1.0, iterations=3)]
+        [0.1, 0.757, 0.97, 1.0]
     """
     beta, eps = arguments.positive("beta", beta), arguments.at_least("eps", eps, 0.0)
     p0, iterations = arguments.fraction("p0", p0), arguments.whole("iterations", iterations)

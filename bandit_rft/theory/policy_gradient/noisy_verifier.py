@@ -58,6 +58,11 @@ def noisy_verifier(
 
     Raises:
         InputError: a rate outside [0, 1], and what `drift_multiplier` refuses.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.noisy_verifier(true_positive=0.9, false_positive=0.1)), 4)
+        0.8
     """
     accepted_correct = arguments.between("true_positive", true_positive, 0.0, 1.0)
     accepted_wrong = arguments.between("false_positive", false_positive, 0.0, 1.0)

@@ -51,6 +51,11 @@ def mei_2020_gap(rounds: int, smallest_probability: float | None = None, *, log_
 
     Raises:
         InputError: an argument out of range, or neither C nor the number of arms given.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.mei_2020_gap(rounds=1000, smallest_probability=0.1).value[-1]), 2)
+        0.5
     """
     log_least = _log_least(smallest_probability, log_arms)
     at = rounds_shown(arguments.whole("rounds", rounds)) + 1
@@ -97,6 +102,12 @@ def exact_gradient_gap(
 
     Raises:
         InputError: an argument out of range, or neither C nor the number of arms given.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> bound = theory.exact_gradient_gap(rounds=1000, step_size=0.4, smallest_probability=0.1)
+        >>> round(float(bound.value[-1]), 3)
+        0.218
     """
     step_size = arguments.positive("step_size", step_size)
     if step_size >= 4.0:
@@ -139,6 +150,11 @@ def cold_start_floor(p0: float, rollouts: int = 1) -> float:
 
     Raises:
         InputError: an argument out of range.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.cold_start_floor(p0=0.01)), 4)
+        100.0
     """
     p0, rollouts = arguments.fraction("p0", p0), arguments.whole("rollouts", rollouts)
     return 1.0 / -math.expm1(rollouts * math.log1p(-p0))
@@ -166,6 +182,11 @@ def log_likelihood_time(p0: float, step_size: float, level: float = 0.5, *, kapp
 
     Raises:
         InputError: an argument out of range.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.log_likelihood_time(p0=0.01, step_size=0.5)), 4)
+        11.17
     """
     p0, level = arguments.fraction("p0", p0), arguments.fraction("level", level)
     rate = arguments.positive("step_size", step_size) * arguments.positive("kappa", kappa)
@@ -198,6 +219,12 @@ def lattimore_step_size(smallest_gap: float, largest_gap: float, rounds: int, lo
 
     Raises:
         InputError: an argument out of range, or fewer rounds than arms.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> step = theory.lattimore_step_size(smallest_gap=0.1, largest_gap=0.5, rounds=1000, log_arms=1.0)
+        >>> float(f'{step:.3g}')
+        2.11e-05
     """
     rounds, log_arms = arguments.whole("rounds", rounds), check_log_arms(log_arms)
     smallest = arguments.positive("smallest_gap", arguments.between("smallest_gap", smallest_gap, 0.0, 1.0))

@@ -99,6 +99,12 @@ def pg_cold_start(p0: float, step_size: float, *, kappa: float = 1.0) -> ColdSta
 
     Raises:
         InputError: an argument out of range.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> start = theory.pg_cold_start(p0=0.01, step_size=0.5)
+        >>> round(start.mean, 1), round(start.floor, 1)
+        (254.1, 100.0)
     """
     p0 = arguments.fraction("p0", p0)
     gain = arguments.positive("step_size", step_size) * arguments.positive("kappa", kappa)
@@ -133,6 +139,11 @@ def pg_monopoly(p0: float, step_size: float, optimal: int = 1) -> Takeover:
 
     Raises:
         InputError: an argument out of range, or m/p0 beyond float64.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.pg_monopoly(p0=0.01, step_size=0.5, optimal=3).mean), 1)
+        479.8
     """
     p0 = arguments.fraction("p0", p0)
     step_size = arguments.positive("step_size", step_size)

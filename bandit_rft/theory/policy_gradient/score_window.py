@@ -61,6 +61,11 @@ def score_window_drift(
 
     Raises:
         InputError: an argument out of range, or another signal.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.score_window_drift(0.1, rollouts=1, window=8)), 4)
+        2.1774
     """
     if signal not in ("grpo", "mean_baseline"):
         raise InputError(f"signal is {arguments.shown(signal)}: a window of scores is for grpo and mean_baseline.")

@@ -188,6 +188,13 @@ def pg_ode_general(
 
     Raises:
         InputError: lengths differ, masses that do not add up to 1, no correct or no wrong class, a count below one.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> masses, counts, right = [0.05, 0.95], [0.0, 5.0], [True, False]
+        >>> curve = theory.pg_ode_general(masses, counts, right, step_size=0.5, rounds=100)
+        >>> round(float(curve.value[-1]), 4)
+        0.9504
     """
     mass, counts = arguments.numbers("masses", masses), arguments.numbers("log_counts", log_counts)
     right = np.asarray(correct, dtype=bool)
@@ -243,6 +250,11 @@ def path_instability(first: float, second: float, p: float, step_size: float) ->
 
     Raises:
         InputError: an argument out of range, or first + second above p.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.path_instability(0.2, 0.1, p=0.3, step_size=0.5)), 4)
+        0.035
     """
     first, second = arguments.fraction("first", first), arguments.fraction("second", second)
     p = arguments.fraction("p", p)

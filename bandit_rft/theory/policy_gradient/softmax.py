@@ -80,6 +80,11 @@ def pg_jump_single(
 
     Raises:
         InputError: an argument out of range.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.pg_jump_single(p0=0.05, step_size=0.5, rounds=400).value[-1]), 4)
+        0.9938
     """
     rounds = arguments.whole("rounds", rounds)
     constant = table_kappa(1, log_arms) if kappa is None else arguments.positive("kappa", kappa)
@@ -177,6 +182,11 @@ def pg_ode(
 
     Raises:
         InputError: an argument out of range.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.pg_ode(p0=0.05, step_size=0.5, rounds=400).value[-1]), 4)
+        0.994
     """
     rounds, rollouts = arguments.whole("rounds", rounds), arguments.whole("rollouts", rollouts)
     constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)

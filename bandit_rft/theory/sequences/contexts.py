@@ -59,6 +59,12 @@ def contexts_flow(p0: Any, gram: Any, step_size: float, rounds: int) -> Contexts
 
     Raises:
         InputError: an argument out of range, or gram not a symmetric positive semi-definite [B, B] matrix.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> curves = theory.contexts_flow([0.1, 0.2], [[1.0, 0.0], [0.0, 1.0]], step_size=0.5, rounds=100)
+        >>> round(float(curves.value[-1]), 4)
+        0.9062
     """
     start = arguments.numbers("p0", p0)
     if not np.all((start > 0.0) & (start < 1.0)):

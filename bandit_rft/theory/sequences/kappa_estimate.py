@@ -44,6 +44,12 @@ def kappa_estimator_sd(gram: Any, policy: Any, correct: Any, rollouts: int) -> f
 
     Raises:
         InputError: gram, policy or correct misfit (see kernel_kappa), rollouts odd or below 4, or kappa = 0.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> gram, policy = [[0.49, -0.21], [-0.21, 0.09]], [0.3, 0.7]
+        >>> round(theory.kappa_estimator_sd(gram, policy, correct=[True, False], rollouts=32), 4)
+        0.0
     """
     scores = check_scores(gram, policy, correct)
     rollouts = arguments.whole("rollouts", rollouts, 4)

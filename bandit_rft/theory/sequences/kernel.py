@@ -100,6 +100,11 @@ def kernel_kappa(gram: Any, policy: Any, correct: Any) -> float:
     Raises:
         InputError: gram is no symmetric [K, K] matrix or no Gram matrix, policy no distribution, or a class has no
             probability.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.kernel_kappa([[1.0, 0.0], [0.0, 1.0]], policy=[0.3, 0.7], correct=[True, False])), 4)
+        2.0
     """
     scores = check_scores(gram, policy, correct)
     kappa = float(scores.contrast @ scores.gram @ scores.contrast)
@@ -137,6 +142,12 @@ def kernel_flow(gram: Any, policy: Any, advantages: Any, step_size: float) -> np
 
     Raises:
         InputError: gram, policy or advantages misfit, step_size not positive, or gram not that of scores.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> gram, policy = [[0.49, -0.21], [-0.21, 0.09]], [0.3, 0.7]
+        >>> [round(float(p), 4) for p in theory.kernel_flow(gram, policy, advantages=[0.7, -0.3], step_size=0.1)]
+        [0.0147, -0.0063]
     """
     probability = check_policy(policy)
     matrix = check_gram(gram, probability.size)

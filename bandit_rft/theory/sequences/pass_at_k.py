@@ -35,6 +35,11 @@ def pass_at_k(p: ArrayLike, k: int) -> float | np.ndarray:
 
     Raises:
         InputError: p outside (0, 1), k no integer of at least 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.pass_at_k(0.1, k=8)), 4)
+        0.5695
     """
     probability, k = check_probabilities(p), arguments.integer("k", k)
     result = -np.expm1(k * np.log1p(-probability))
@@ -62,6 +67,11 @@ def pass_at_k_estimate(samples: int, correct: int, k: int) -> float:
 
     Raises:
         InputError: a count that is no integer, counts that do not fit each other, or both k and c above ten million.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.pass_at_k_estimate(samples=16, correct=2, k=8)), 4)
+        0.7667
     """
     samples = arguments.integer("samples", samples)
     correct, k = arguments.integer("correct", correct, 0), arguments.integer("k", k)

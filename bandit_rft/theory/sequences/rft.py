@@ -50,6 +50,11 @@ def rft_predict(p0: float, kappa: float, step_size: float, rounds: int) -> Predi
 
     Raises:
         InputError: an argument out of range.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.rft_predict(p0=0.1, kappa=40.0, step_size=0.005, rounds=100).value[-1]), 4)
+        0.7508
     """
     rounds = arguments.whole("rounds", rounds)
     gain = arguments.positive("step_size", step_size) * arguments.positive("kappa", kappa)
@@ -84,6 +89,12 @@ def kappa_fit(values: Any, p0: float, step_size: float, share: float = 0.2) -> f
 
     Raises:
         InputError: fewer than two rounds to fit, a value outside [0, 1], or a curve that no kappa in that range fits.
+
+    Example:
+        >>> import numpy as np
+        >>> from bandit_rft import theory
+        >>> round(float(theory.kappa_fit(np.linspace(0.1, 0.5, 20), p0=0.1, step_size=0.5, share=1.0)), 4)
+        1.729
     """
     curve = arguments.numbers("values", values)
     if not np.all((curve >= 0.0) & (curve <= 1.0)):

@@ -194,6 +194,12 @@ def prefix_tree_flow(
 
     Raises:
         InputError: an argument out of range, or V^-H below 1e-300.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> curve = theory.prefix_tree_flow(vocabulary_size=10, length=2, step_size=0.5, rounds=100)
+        >>> round(float(curve.value[-1]), 4)
+        0.0529
     """
     rounds = arguments.whole("rounds", rounds)
     length, start, rate = _checked(vocabulary_size, length, step_size, p0, position_shared)
@@ -236,6 +242,12 @@ def prefix_tree_jump(
 
     Raises:
         InputError: an argument out of range, or V^-H below 1e-300.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> curve = theory.prefix_tree_jump(vocabulary_size=10, length=2, step_size=0.5, rounds=100)
+        >>> round(float(curve.value[-1]), 4)
+        0.1883
     """
     rounds = arguments.whole("rounds", rounds)
     length, start, gain = _checked(vocabulary_size, length, step_size, p0, position_shared)

@@ -40,6 +40,11 @@ def transfer_slope(delta_test: Any, delta_train: Any) -> float:
 
     Raises:
         InputError: vectors of different lengths, not finite, or a delta_train of zero.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(float(theory.transfer_slope([1.0, 0.0], delta_train=[2.0, 0.0])), 4)
+        0.5
     """
     test, train = arguments.numbers("delta_test", delta_test), arguments.numbers("delta_train", delta_train)
     if test.shape != train.shape or not (np.all(np.isfinite(test)) and np.all(np.isfinite(train))):

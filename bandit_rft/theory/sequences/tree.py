@@ -61,6 +61,13 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
     Raises:
         InputError: an argument out of range.
         NoLawError: a reward that errs; `tree_rounds` has its law.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> from bandit_rft.theory.compared import chain_of_decisions
+        >>> tree = chain_of_decisions(0.1, 40.0, 3)
+        >>> round(float(theory.tree_jump(tree, step_size=0.005, rounds=100).value[-1]), 3)
+        0.52
     """
     rounds = arguments.whole("rounds", rounds, most=LONGEST)
     if _checked(tree).truth is not None:
@@ -124,6 +131,14 @@ def tree_rounds(
     Raises:
         InputError: an argument out of range.
         NoLawError: Adam, where the tree holds no scores at sampled coordinates.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> from bandit_rft.theory.compared import chain_of_decisions
+        >>> tree = chain_of_decisions(0.1, 40.0, 3)
+        >>> curve = theory.tree_rounds(tree, 0.005, rounds=50, signal="grpo", rollouts=8)
+        >>> round(float(curve.value[-1]), 3)
+        0.504
     """
     rounds = arguments.whole("rounds", rounds, most=LONGEST)
     law = rounds_law(

@@ -47,6 +47,12 @@ def weighted_drift(gram: Any, policy: Any, correct: Any, weights: Any, step_size
     Raises:
         InputError: gram, policy, correct or weights misfit, a weight below 0, step_size not positive, or gram not that
             of scores.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> gram, policy = [[0.49, -0.21], [-0.21, 0.09]], [0.3, 0.7]
+        >>> round(theory.weighted_drift(gram, policy, [True, False], weights=[1.0, 1.0], step_size=0.1), 4)
+        0.021
     """
     scores = check_scores(gram, policy, correct)
     weight = arguments.numbers("weights", weights)

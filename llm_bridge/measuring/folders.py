@@ -88,13 +88,13 @@ def measure_into(
     """
     keep_prompts(folder, model, [model.encode(question.prompt) for question in questions])
     asked = [(question.prompt, verifier_of(verifier, question)) for question in questions]
-    settings["key"] = jax.random.fold_in(as_key(key, "--key"), Purpose.MEASUREMENT)
+    own_key = jax.random.fold_in(as_key(key, "--key"), Purpose.MEASUREMENT)
     with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0") as line:
         if len(asked) > 1:
             several = {name: value for name, value in settings.items() if name != "tree"} | {"standard_error": False}
-            record, sample = measure_several(model, asked, progress=line, **several)
+            record, sample = measure_several(model, asked, key=own_key, progress=line, **several)
         else:
-            measurement = measure(model, *asked[0], progress=line, **settings)
+            measurement = measure(model, *asked[0], key=own_key, progress=line, **settings)
             record, sample = measurement.to_json(), None if measurement.tree is None else measurement.tree.sample
     if sample is not None:
         record["tree"] = write_tree(folder.path, sample) | _about(sample)

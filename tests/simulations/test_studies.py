@@ -32,7 +32,7 @@ SMALL: dict[Any, dict[str, Any]] = {
         "P0": [0.01, 0.3],
         "LEARNERS": ("softmax PG (raw, .5)", "explore until success", "UCB1"),
     },
-    drift_multipliers: {"SIGNALS": ["raw", "pass_at_k"], "ROLLOUTS": [2, 4], "P0": [0.1]},
+    drift_multipliers: {"SIGNALS": ["raw", "pass_at_k", drift_multipliers.REDRAWN], "ROLLOUTS": [2, 4], "P0": [0.1]},
     hitting_times: {"STEPS": [1.0, 4.0], "ROUNDS": 100},
     takeover: {"CORRECT": [1, 3], "STEPS": [1.0]},
 }

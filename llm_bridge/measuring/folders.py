@@ -31,6 +31,7 @@ from bandit_rft.theory.response_tree import TreeSample
 from llm_bridge.bandits.question_arms import verifier_of
 from llm_bridge.bandits.response_arms import Question
 from llm_bridge.language_model import LanguageModel
+from llm_bridge.measuring import kept_scores
 from llm_bridge.measuring.measure import measure
 from llm_bridge.measuring.pinned_prompts import keep_prompts
 from llm_bridge.measuring.scan import FIELDS, Row, as_csv, as_markdown, scan
@@ -92,13 +93,16 @@ def measure_into(
     with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0") as line:
         if len(asked) > 1:
             several = {name: value for name, value in settings.items() if name != "tree"} | {"standard_error": False}
+            several["folder"] = folder.path
             record, sample = measure_several(model, asked, key=own_key, progress=line, **several)
         else:
-            measurement = measure(model, *asked[0], key=own_key, progress=line, **settings)
+            kept = kept_scores.path_of(folder.path)
+            measurement = measure(model, *asked[0], key=own_key, progress=line, kept=kept, **settings)
             record, sample = measurement.to_json(), None if measurement.tree is None else measurement.tree.sample
     if sample is not None:
         record["tree"] = write_tree(folder.path, sample) | _about(sample)
     write_atomically(folder.path / RESULT, to_json(record))
+    kept_scores.discard(folder.path)
     return read_json(folder.path / RESULT)
 
 

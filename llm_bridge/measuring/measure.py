@@ -22,6 +22,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -124,6 +125,7 @@ def measure(
     tree: bool = False,
     coordinates: int = 0,
     sketched: bool | None = None,
+    kept: Path | None = None,
     progress: Progress | None = None,
 ) -> Measurement:
     """Measure p0 and κ from fresh rollouts, and the tree of their decisions.
@@ -142,7 +144,7 @@ def measure(
         confidence: of the interval for p0.
         remat: recompute activations in the backward passes, to bound memory.
         tree: also the tree of these responses' decisions, for `theory.tree_jump`; one backward pass for each branch.
-        coordinates, sketched: of the tree, as `measure_tree` takes them.
+        coordinates, sketched: of the tree, as `measure_tree` takes them. kept: as `tree_of` takes it.
         progress: called with (done, all, p̂0 so far, seconds) while sampling and while differentiating (each counts
             as one per rollout).
 
@@ -175,7 +177,7 @@ def measure(
     grown = None
     if tree:
         tell = partial(sample.tell, 2)
-        how |= {"coordinates": coordinates, "sketched": sketched}
+        how |= {"coordinates": coordinates, "sketched": sketched, "kept": kept}
         grown = tree_of(model, sample.prompt, sample.responses, tell=tell, **how)
     low, high = wilson(sample.successes, rollouts, confidence)
     return Measurement(

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -23,6 +24,7 @@ import numpy as np
 from bandit_rft.theory import ForestSample, ResponseTree
 from bandit_rft.theory.response_tree import Branch, TreeSample, grow
 from llm_bridge.bandits.text_rewards import Verifier
+from llm_bridge.measuring.kept_scores import KeptScores, digest_of
 from llm_bridge.measuring.sampled import Response, sampled
 from llm_bridge.sampling import scoring
 from llm_bridge.sampling.buckets import bucket
@@ -136,8 +138,13 @@ def tree_of(
     remat: bool = False,
     batch: int = 32,
     tell: Callable[[int, int], None] = lambda done, total: None,
+    kept: Path | None = None,
 ) -> MeasuredTree:
-    """The tree of responses that were sampled before; arguments as `measure_tree` takes them, `tell` (done, all)."""
+    """The tree of responses that were sampled before; arguments as `measure_tree` takes them, `tell` (done, all).
+
+    kept: a file in which sketched scores stand as they come (1 MB each), to be found by a measurement that is repeated
+        after it was killed; None: none. Scores that are not sketched are those of small models, and quickly made again.
+    """
     prompt = np.asarray(prompt, np.int32)
     log_probs = _log_probs(model, params, prompt, responses, temperature, batch)
     tokens = [tuple(map(int, one.tokens)) for one in responses]
@@ -146,8 +153,12 @@ def tree_of(
     dimension = sum(leaf.size for leaf in jax.tree.leaves(params))
     if sketched is None:
         sketched = len(branches) * dimension * 4 > memory
+    store = None
+    if kept is not None and sketched:
+        known = (prompt, *log_probs, [(one.prefix, one.token) for one in branches], dimension, coordinates, temperature)
+        store = KeptScores(kept, digest_of(known), SKETCH + min(coordinates, dimension))
     features, at = _features(
-        model, params, prompt, branches, temperature, sketched, coordinates, dimension, remat, tell
+        model, params, prompt, branches, temperature, sketched, coordinates, dimension, remat, tell, store
     )
     sample = TreeSample(
         tokens=tuple(tokens),
@@ -213,6 +224,7 @@ def _features(
     dimension: int,
     remat: bool,
     tell: Callable[[int, int], None],
+    store: KeptScores | None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """(features [K, D or F], scores at the chosen weights [K, J] or None), both float32."""
     sizes = [leaf.size for leaf in jax.tree.leaves(params)]
@@ -228,8 +240,13 @@ def _features(
     # Models whose scores fit are scored several at a time; larger ones one by one.
     together = 1 if sketched else min(_SCORED_AT_ONCE, max(1, len(branches)))
     order = sorted(range(len(branches)), key=lambda k: len(branches[k].prefix))
+    found = {} if store is None else store.read()
+    for k, numbers in found.items():
+        features[k], at[k] = numbers[: features.shape[1]], numbers[features.shape[1] :]
     for start in range(0, len(order), together):
         rows = order[start : start + together]
+        if found.keys() >= set(rows):
+            continue
         filled = rows + [rows[0]] * (together - len(rows))
         width = bucket(max(len(branches[k].prefix) for k in filled) + 1, smallest=16)
         tokens = np.zeros((together, width), np.int32)
@@ -251,6 +268,9 @@ def _features(
             remat,
         )
         features[rows], at[rows] = np.asarray(folded)[: len(rows)], np.asarray(picked)[: len(rows)]
+        if store is not None:
+            for k in rows:
+                store.add(k, np.concatenate([features[k], at[k]]))
         tell(start + len(rows), len(order))
     return features, at if coordinates else None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -15,6 +16,7 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.theory import ForestSample
 from llm_bridge.bandits.text_rewards import Verifier
+from llm_bridge.measuring import kept_scores
 from llm_bridge.measuring.evaluate import wilson
 from llm_bridge.measuring.measure import Measurement, measure
 from llm_bridge.measuring.response_tree import MEMORY, SKETCH, MeasuredTree, forest_sample
@@ -45,6 +47,7 @@ def measure_several(
     key: jax.Array,
     rollouts: int = 64,
     confidence: float = 0.95,
+    folder: Path | None = None,
     **settings: Any,
 ) -> tuple[dict[str, Any], ForestSample]:
     """Measure each question, and the kernel between the decisions of all.
@@ -55,6 +58,7 @@ def measure_several(
         key: question i measures with fold_in(key, i).
         rollouts: of each question.
         confidence: of the intervals for p0.
+        folder: keeps sketched scores as they come (`kept_scores`); None: they are not kept.
         settings: more of what `measure` takes.
 
     Returns:
@@ -79,6 +83,7 @@ def measure_several(
             confidence=confidence,
             tree=True,
             sketched=sketched,
+            kept=None if folder is None else kept_scores.path_of(folder, place),
             **settings,
         )
         for place, (prompt, verifier) in enumerate(questions)

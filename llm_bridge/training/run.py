@@ -42,6 +42,7 @@ from llm_bridge import verifiers
 from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.bandits.response_arms import ResponseArms
 from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms, speaks_tiny
+from llm_bridge.measuring import kept_scores
 from llm_bridge.measuring.measure import measure as measure_kappa
 from llm_bridge.measuring.pinned_prompts import keep_prompts
 from llm_bridge.measuring.several import check_count, measure_several
@@ -415,10 +416,12 @@ def _resolved(
         with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0", shown=shown) as line:
             how["progress"] = line
             if len(questions) > 1:
-                resolved["measurement"], sample = measure_several(learner.model, questions, standard_error=False, **how)
+                how |= {"standard_error": False, "folder": folder.path}
+                resolved["measurement"], sample = measure_several(learner.model, questions, **how)
             else:
                 tree, error = _with_tree(measuring, learner), measuring.standard_error
-                found = measure_kappa(learner.model, *questions[0], tree=tree, standard_error=error, **how)
+                how |= {"tree": tree, "standard_error": error, "kept": kept_scores.path_of(folder.path)}
+                found = measure_kappa(learner.model, *questions[0], **how)
                 resolved["measurement"] = found.to_json()
                 sample = None if found.tree is None else found.tree.sample
         if sample is not None:
@@ -438,6 +441,7 @@ def _resolved(
     if not callable(rate):
         resolved["learning_rate"] = rate
     folder.resolve(**resolved)
+    kept_scores.discard(folder.path)
     folder.amend_manifest(resolved=resolved)
     return dataclasses.replace(learner, learning_rate=rate, step_over_kappa=None)
 

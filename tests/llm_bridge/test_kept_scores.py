@@ -1,0 +1,89 @@
+"""Scores that a measurement keeps: a killed one goes on, to the bit, and nothing of another one is taken."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llm_bridge import LanguageModel, load_model
+from llm_bridge.measuring import kept_scores, response_tree
+from llm_bridge.measuring.kept_scores import KeptScores
+from llm_bridge.measuring.measure import measure
+from tests.bandit_rft import tiny_folder
+
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
+
+def records(count: int, numbers: int = 5) -> list[np.ndarray]:
+    return [np.random.default_rng(row).normal(size=numbers).astype(np.float32) for row in range(count)]
+
+
+def test_what_was_written_is_read_and_half_a_record_or_a_damaged_one_is_not(tmp_path: Path) -> None:
+    """Cut at every byte. Catches half a record taken for a score, and one that stays in the way of what follows."""
+    path, digest = tmp_path / "scores", kept_scores.digest_of(["a", np.arange(3)])
+    store, rows = KeptScores(path, digest, 5), records(3)
+    assert store.read() == {}
+    for row, numbers in enumerate(rows):
+        store.add(row, numbers)
+    whole = path.read_bytes()
+    size = (len(whole) - 32) // 3
+    for cut in range(len(whole) + 1):
+        path.write_bytes(whole[:cut])
+        found = store.read()
+        assert sorted(found) == list(range(max(0, (cut - 32) // size)))
+        assert all(np.array_equal(numbers, rows[row]) for row, numbers in found.items())
+        store.add(9, rows[0])
+        assert 9 in store.read()
+    path.write_bytes(whole[: 32 + size + 7] + b"\xff" + whole[32 + size + 8 :])
+    assert sorted(store.read()) == [0]
+    assert KeptScores(path, kept_scores.digest_of(["a", np.arange(4)]), 5).read() == {}
+    assert store.read() == {}
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_killed_measurement_goes_on_from_the_scores_that_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sketched, with Adam's coordinates. Catches scores that are computed again, that stand in other rows, or that are
+    taken for other weights' or another question's."""
+    model = load_model(str(tiny_folder.write(tmp_path / "tiny")))
+    monkeypatch.setattr(response_tree, "SKETCH", 64)
+
+    def go(kept: Path | None, prompt: str = "2+2=?", own: LanguageModel = model) -> Any:
+        settings: dict[str, Any] = {"key": 3, "max_tokens": 3, "rollouts": 24, "coordinates": 7, "sketched": True}
+        found = measure(own, prompt, lambda text: float("7" in text), tree=True, kept=kept, **settings)
+        assert found.tree is not None
+        return found.tree
+
+    whole, path = go(None), kept_scores.path_of(tmp_path)
+    made: list[int] = []
+    scores, add = response_tree._scores, KeptScores.add
+
+    def counted(*given: Any) -> Any:
+        made.append(1)
+        return scores(*given)
+
+    def killed(self: KeptScores, row: int, numbers: np.ndarray) -> None:
+        add(self, row, numbers)
+        if len(made) == 4:
+            raise Killed
+
+    monkeypatch.setattr(response_tree, "_scores", counted)
+    with monkeypatch.context() as patch:
+        patch.setattr(KeptScores, "add", killed)
+        with pytest.raises(Killed):
+            go(path)
+    made.clear()
+    again = go(path)
+    assert len(made) == len(whole.sample.branches) - 4
+    np.testing.assert_array_equal(again.features, whole.features)
+    np.testing.assert_array_equal(again.sample.coordinates, whole.sample.coordinates)
+    made.clear()
+    other = go(path, "3+3=?")
+    assert len(made) == len(other.sample.branches)
+    kept_scores.discard(tmp_path)
+    assert not path.exists()

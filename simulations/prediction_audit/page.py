@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
 from bandit_rft.runs import read_json, write_atomically
 from bandit_rft.theory import compared
@@ -41,20 +42,41 @@ def regimes(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str
         yield f"{tier}: fewer than 5 successes", [r for r in kept if r not in tests]
 
 
+def by_chance(rows: Sequence[dict[str, Any]], draws: int = 4000) -> tuple[float, float, float]:
+    """(mean, low, high) of the median |log2 ratio| that a law would show which is exactly right, from the noise of the
+    run's seeds and of its own measurement alone: log-normal, as wide as the tree law's 80% interval. low and high hold
+    95% of the draws; NaN where no row has an interval.
+    """
+    spreads = []
+    for record in rows:
+        (low, high), said = record["tree_interval_80"], record["predicted"]["tree"]
+        ends = [abs(math.log2(end / said)) for end in (low, high) if end and said]
+        if ends:
+            spreads.append(np.mean(ends) / norm.ppf(0.9))
+    if not spreads:
+        return math.nan, math.nan, math.nan
+    drawn = np.median(np.abs(np.random.default_rng(0).normal(size=(draws, len(spreads)))) * spreads, axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(drawn.mean()), float(low), float(high)
+
+
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Markdown: by regime and law, the median |log2 ratio|, the bias, and how many are within 25%."""
+    """Markdown: by regime and law, the median |log2 ratio| and what chance alone makes it, the bias with its standard
+    error (rows taken as independent), and how many are within 25%."""
     lines = [
-        "| regime | law | rows | median abs log2 | bias (mean log2) | within 25% |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| regime | law | rows | median abs log2 | of a right law, by chance | bias (mean log2) | within 25% |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, some in regimes(rows):
         for law in compared.LAWS:
             found = ratios(some, law)
             if found.size:
                 within = int((np.abs(found) <= math.log2(1.25)).sum())
+                chance = "{:.2f} [{:.2f}, {:.2f}]".format(*by_chance(some)) if law == "tree" else "–"
+                error = found.std(ddof=1) / math.sqrt(found.size) if found.size > 1 else math.nan
                 lines.append(
-                    f"| {name} | {law} | {found.size} | {np.median(np.abs(found)):.2f} | {found.mean():+.2f} | "
-                    f"{within} of {found.size} |"
+                    f"| {name} | {law} | {found.size} | {np.median(np.abs(found)):.2f} | {chance} | "
+                    f"{found.mean():+.2f} ± {error:.2f} | {within} of {found.size} |"
                 )
     return "\n".join(lines)
 
@@ -87,6 +109,10 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
         "![Half-times, predicted and measured](prediction_half_times.png)",
         "",
         "## Half-times by law",
+        "",
+        "By chance: the median that a law would show which is exactly right, with 95% of what could come out; the",
+        "seeds of a run and the responses of a measurement are few, and the tree law states the noise that they bring.",
+        "A regime whose median is no larger than that does not tell the law from a right one.",
         "",
         table(rows),
         *_test_curves(moved),

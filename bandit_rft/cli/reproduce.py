@@ -34,6 +34,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=count, help="of each run (default: the tier's)")
     parser.add_argument("--jobs", type=count, default=1, help="runs side by side, each in its process (default: 1)")
     parser.add_argument(
+        "--backend",
+        choices=("processes", "ray"),
+        default="processes",
+        help="who makes the runs: processes here, or Ray, whose cluster RAY_ADDRESS names (default: processes)",
+    )
+    parser.add_argument(
         "--quick",
         action="store_true",
         help="of --tier tiny, the core claims in less than an hour on two cores (default: off)",
@@ -72,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         def tell(done: int, total: int, job: Any, seconds: float) -> None:
             line(done, total, seconds, time.monotonic() - start)
 
-        record = study.reproduce(work, out, processes=arguments.jobs, tell=tell)
+        record = study.reproduce(work, out, processes=arguments.jobs, backend=arguments.backend, tell=tell)
     print(table.terminal(record))
     if work.whole:
         print(f"Table: {out / 'claims.md'}")

@@ -1,15 +1,16 @@
-"""Runs what is missing of a plan, in this process or in several side by side."""
+"""Runs what is missing of a plan, and reads what all runs gave."""
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 import jax
 
+from bandit_rft.errors import InputError
+from bandit_rft.experiments.backends import BACKENDS, serial
 from bandit_rft.experiments.outcomes import Outcome, Results
 from bandit_rft.experiments.tier import Job, Tier
 from bandit_rft.runs import to_json, write_atomically
@@ -35,42 +36,36 @@ def missing(out: Path, jobs: Sequence[Job]) -> list[Job]:
 
 
 def execute(
-    tier: Tier, jobs: Sequence[Job], out: Path, *, processes: int = 1, progress: Progress | None = None
+    tier: Tier,
+    jobs: Sequence[Job],
+    out: Path,
+    *,
+    processes: int = 1,
+    backend: str = "processes",
+    progress: Progress | None = None,
 ) -> Results:
     """Run what is missing, and read all outcomes.
 
     Args:
-        tier: it must be picklable where processes > 1.
+        tier: it must be picklable where processes > 1, or on Ray.
         jobs: of `plan`.
         out: a folder; runs/DIGEST holds each run. Killed, the same call goes on.
         processes: runs side by side, each in a process of its own; the outcomes do not depend on it.
+        backend: of `backends.BACKENDS`; the outcomes do not depend on it either.
         progress: told after each run.
 
     Raises:
-        InputError: of a run that cannot be made; those that were done stay.
+        InputError: of a run that cannot be made, or an unknown backend; the runs that were done stay.
     """
+    if backend not in BACKENDS:
+        raise InputError(f"The backend is {backend!r}: choose one of {', '.join(BACKENDS)}.")
     todo = missing(out, jobs)
-    done = 0
-
-    def tell(job: Job, seconds: float) -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, len(todo), job, seconds)
-
-    if processes == 1:
-        for job in todo:
-            tell(job, _one(tier, job, out))
-    elif todo:
-        # Spawned, not forked: JAX holds threads, which a fork would lose.
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-            running: dict[Future[float], Job] = {pool.submit(_one, tier, job, out): job for job in todo}
-            try:
-                for future in as_completed(running):
-                    tell(running[future], future.result())
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+    start = serial if backend == "processes" and processes == 1 else BACKENDS[backend]
+    if todo:
+        ended = start(partial(_one, tier, out=out.absolute()), todo, processes)
+        for done, (job, seconds) in enumerate(ended, start=1):
+            if progress is not None:
+                progress(done, len(todo), job, seconds)
     found = {(job.setting, job.unit.name): Outcome.read(folder_of(out, job) / OUTCOME) for job in jobs}
     return Results(found, tier.levels)
 

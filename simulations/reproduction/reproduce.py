@@ -110,6 +110,7 @@ def reproduce(
     out: Path,
     *,
     processes: int = 1,
+    backend: str = "processes",
     tell: Callable[[int, int, Job, float], None] | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def reproduce(
     Args:
         work: of `planned`.
         out: run folder of the whole.
-        processes: runs side by side.
+        processes: runs side by side. backend: who makes them, as `execute` takes it.
         tell: progress over runs.
         say: given the plan before it is run.
 
@@ -131,7 +132,7 @@ def reproduce(
         jobs = plan(work.tier, work.experiments, folder.path)
         todo = missing(folder.path, jobs)
         say(work.text(len(jobs) - len(todo), jobs, processes))
-        results = execute(work.tier, jobs, folder.path, processes=processes, progress=tell)
+        results = execute(work.tier, jobs, folder.path, processes=processes, backend=backend, progress=tell)
         judged = judge_all(work.claims, results)
         record = record_of(work, judged, results)
         if work.whole:  # some claims alone share no correction with the others, and are no table of the tier

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import os
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -161,6 +163,48 @@ def test_what_is_done_is_not_run_again_and_processes_change_nothing(tmp_path: Pa
     for job in jobs[:2]:
         key = job.setting, job.unit.name
         np.testing.assert_array_equal(several._found[key].test, alone._found[key].test)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lost(MadeUp):
+    """Each run's worker is killed the first time."""
+
+    def run(self, setting: Setting, unit: Unit, folder: Path) -> Outcome:
+        if not (folder / "lost").exists():
+            (folder / "lost").write_text("")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().run(setting, unit, folder)
+
+
+@dataclasses.dataclass(frozen=True)
+class Refused(MadeUp):
+    def run(self, setting: Setting, unit: Unit, folder: Path) -> Outcome:
+        raise InputError(f"{unit.name} cannot be run: choose another question.")
+
+
+def test_on_ray_a_lost_worker_s_run_is_made_by_another_and_outcomes_are_the_same(tmp_path: Path) -> None:
+    """Catches runs that are lost with their worker, outcomes that depend on the backend, and a refusal that arrives as
+    Ray's own traceback."""
+    pytest.importorskip("ray", reason="needs Ray (the extra `ray`)")
+    jobs = plan(MadeUp(), [advantage], tmp_path)[:3]
+    alone = execute(MadeUp(), jobs, tmp_path / "one")
+    told: list[int] = []
+    found = execute(
+        Lost(),
+        jobs,
+        tmp_path / "ray",
+        processes=2,
+        backend="ray",
+        progress=lambda done, total, job, seconds: told.append(done),
+    )
+    assert told == [1, 2, 3]
+    for job in jobs:
+        key = job.setting, job.unit.name
+        np.testing.assert_array_equal(found._found[key].test, alone._found[key].test)
+    with pytest.raises(InputError, match="cannot be run: choose another question"):
+        execute(Refused(), jobs[:1], tmp_path / "refused", backend="ray")
+    with pytest.raises(InputError, match="choose one of processes, ray"):
+        execute(MadeUp(), jobs, tmp_path / "three", backend="slurm")
 
 
 def the_results(tmp_path: Path) -> Results:

@@ -1,0 +1,85 @@
+"""Who makes the runs of a plan: this process, several of this machine, or Ray's workers, here or on other machines.
+
+Each is a generator of (what the run's function gave, run) as runs end, whatever their order. What a run gives does not
+depend on who makes it: it draws from keys of its own, and finds in its folder what an earlier try of it left.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from typing import Any, TypeVar
+
+from bandit_rft.errors import InputError
+
+Job = TypeVar("Job")
+Backend = Callable[[Callable[[Job], float], Sequence[Job], int], Iterator[tuple[Job, float]]]
+RETRIES = 3  # of a run whose Ray worker is lost
+
+
+def serial(make: Callable[[Job], float], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, float]]:
+    """One after another in this process."""
+    for job in jobs:
+        yield job, make(job)
+
+
+def processes(make: Callable[[Job], float], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, float]]:
+    """Side by side in `workers` processes; `make` and the runs must be picklable."""
+    # Spawned, not forked: JAX holds threads, which a fork would lose.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        running: dict[Future[float], Job] = {pool.submit(make, job): job for job in jobs}
+        try:
+            for future in as_completed(running):
+                yield running[future], future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def on_ray(make: Callable[[Job], float], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, float]]:
+    """On a Ray cluster: the one that RAY_ADDRESS names or this program has joined, else `workers` processes here. A run
+    takes one core, and one GPU where the cluster has any. A run whose worker is lost is given to another one, a few
+    times. Workers on other machines need this Python environment, and the run folder on a file system that all see.
+
+    Raises:
+        InputError: Ray is not installed, or a run's own.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise InputError("The backend ray needs Ray: install it with `pip install 'bandit-rft[ray]'`.") from None
+    joined = ray.is_initialized()
+    if not joined:
+        local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers}
+        # Workers import what this process can import, such as a checkout that is not installed.
+        paths = {"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}}
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", runtime_env=paths, **local)
+    try:
+        gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_called)
+        running = {task.remote(make, job): job for job in jobs}
+        while running:
+            (ended,), _ = ray.wait(list(running), num_returns=1)
+            job = running.pop(ended)
+            try:
+                yield job, ray.get(ended)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except ray.exceptions.WorkerCrashedError:
+                raise InputError(
+                    f"A run was given to {RETRIES + 1} workers of Ray and none came to its end: they may be short of "
+                    "memory; look at Ray's logs, and repeat the command to go on."
+                ) from None
+    finally:
+        if not joined:
+            ray.shutdown()
+
+
+def _called(make: Callable[[Any], float], job: Any) -> float:
+    return make(job)  # Ray takes functions, and no partial ones
+
+
+BACKENDS: dict[str, Backend[Any]] = {"processes": processes, "ray": on_ray}

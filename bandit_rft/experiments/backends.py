@@ -6,6 +6,7 @@ depend on who makes it: it draws from keys of its own, and finds in its folder w
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import sys
@@ -49,6 +50,7 @@ def on_ray(make: Callable[[Job], float], jobs: Sequence[Job], workers: int) -> I
     """
     try:
         import ray
+        from ray.exceptions import RayTaskError, WorkerCrashedError
     except ImportError:
         raise InputError("The backend ray needs Ray: install it with `pip install 'bandit-rft[ray]'`.") from None
     joined = ray.is_initialized()
@@ -56,7 +58,7 @@ def on_ray(make: Callable[[Job], float], jobs: Sequence[Job], workers: int) -> I
         local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers}
         # Workers import what this process can import, such as a checkout that is not installed.
         paths = {"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}}
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR", runtime_env=paths, **local)
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, runtime_env=paths, **local)
     try:
         gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_called)
@@ -66,9 +68,9 @@ def on_ray(make: Callable[[Job], float], jobs: Sequence[Job], workers: int) -> I
             job = running.pop(ended)
             try:
                 yield job, ray.get(ended)
-            except ray.exceptions.RayTaskError as error:
+            except RayTaskError as error:
                 raise error.cause from None
-            except ray.exceptions.WorkerCrashedError:
+            except WorkerCrashedError:
                 raise InputError(
                     f"A run was given to {RETRIES + 1} workers of Ray and none came to its end: they may be short of "
                     "memory; look at Ray's logs, and repeat the command to go on."

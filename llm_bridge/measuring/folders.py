@@ -92,9 +92,10 @@ def measure_into(
     own_key = jax.random.fold_in(as_key(key, "--key"), Purpose.MEASUREMENT)
     with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0") as line:
         if len(asked) > 1:
-            several = {name: value for name, value in settings.items() if name != "tree"} | {"standard_error": False}
-            several["folder"] = folder.path
-            record, sample = measure_several(model, asked, key=own_key, progress=line, **several)
+            own = {name: value for name, value in settings.items() if name not in ("tree", "standard_error")}
+            record, sample = measure_several(
+                model, asked, key=own_key, progress=line, standard_error=False, folder=folder.path, **own
+            )
         else:
             kept = kept_scores.path_of(folder.path)
             measurement = measure(model, *asked[0], key=own_key, progress=line, kept=kept, **settings)

@@ -88,10 +88,11 @@ def suggested(message: str) -> str:
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The arguments. Raises InputError for one that the command has not, with the option that was meant."""
     parsed, rest = parser().parse_known_args(arguments)
+    own = vars(parsed).pop("own")  # the command's parser; its options alone are the command's to see
     if rest:
         mistyped = next((text.partition("=")[0] for text in rest if text.startswith("--")), "")
-        hint = nearest(mistyped, options_of(parsed.own)) if mistyped else ""
-        raise InputError(f"unrecognized arguments: {' '.join(rest)}{hint}: see {parsed.own.prog} --help.")
+        hint = nearest(mistyped, options_of(own)) if mistyped else ""
+        raise InputError(f"unrecognized arguments: {' '.join(rest)}{hint}: see {own.prog} --help.")
     return parsed
 
 

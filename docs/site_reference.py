@@ -30,10 +30,14 @@ class PublicNames(Directive):
     def run(self):
         name = self.arguments[0]
         module = import_module(name)
+        described = self.state.document.settings.env.temp_data.setdefault("described", set())
         lines = []
         for one in public_names(module):
-            kind = "class" if inspect.isclass(getattr(module, one)) else "function"
-            lines += [f".. auto{kind}:: {name}.{one}", ""]
+            found = getattr(module, one)
+            kind = "class" if inspect.isclass(found) else "function"
+            # What two modules offer is described in both, and indexed once.
+            lines += [f".. auto{kind}:: {name}.{one}", *["   :no-index:"] * (found in described), ""]
+            described.add(found)
         if "myst" in type(self.state).__module__:
             lines = ["```{eval-rst}", *lines, "```"]
         parent = nodes.container()

@@ -51,7 +51,7 @@ class LinearContexts:
         >>> from bandit_rft import arms, learners, run
         >>> table = arms.LinearContexts(arms=5, dimension=3, sigma=0.1)
         >>> run(table, learners.LinUCB(), rounds=50, seeds=4, key=0).rewards.shape
-        (4, 50)
+        (4, 50, 1)
     """
 
     arms: int

@@ -37,7 +37,7 @@ class AnnealedSoftmax(IndexLearner):
         >>> from bandit_rft import arms, learners, run
         >>> learner = learners.Subsampled(learners.AnnealedSoftmax(), size=10)
         >>> run(arms.Reservoir(), learner, rounds=100, seeds=8, key=0).rewards.shape
-        (8, 100)
+        (8, 100, 1)
     """
 
     scale: float = 1.0

@@ -39,7 +39,7 @@ class BayesUCB(IndexLearner):
     Example:
         >>> from bandit_rft import arms, learners, run
         >>> run(arms.Bernoulli([0.9, 0.1]), learners.BayesUCB(), rounds=100, seeds=8, key=0).rewards.shape
-        (8, 100)
+        (8, 100, 1)
     """
 
     c: float = 0.0

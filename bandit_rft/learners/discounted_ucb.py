@@ -35,7 +35,7 @@ class DiscountedUCB(IndexLearner):
         >>> from bandit_rft import arms, learners, run
         >>> table = arms.Drifting(arms.Bernoulli([0.9, 0.1]), changes=(200,))
         >>> run(table, learners.DiscountedUCB(discount=0.98), rounds=400, seeds=8, key=0).rewards.shape
-        (8, 400)
+        (8, 400, 1)
     """
 
     discount: float

@@ -41,7 +41,7 @@ class SlidingWindowUCB(IndexLearner):
         >>> from bandit_rft import arms, learners, run
         >>> table = arms.Drifting(arms.Bernoulli([0.9, 0.1]), changes=(200,))
         >>> run(table, learners.SlidingWindowUCB(window=50), rounds=400, seeds=8, key=0).rewards.shape
-        (8, 400)
+        (8, 400, 1)
     """
 
     window: int

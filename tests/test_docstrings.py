@@ -23,11 +23,12 @@ RETURNED = {
         "Summary",
         "Takeover",
     ),
+    *("ForestSample", "LearnerComparison", "LearnerDifference", "LogVerdict"),
     *("ManyArmedExponents", "ReservoirExponents", "UpdateMoments", "Signal"),
     *("TokenPolicy", "TokenPolicyFactory", "Verifier", "Prior"),
 }
 # Steps of the loops, and what takes a fine-tuning run to show: snippets of the README and the pages call these.
-SHOWN_ELSEWHERE = {"QuestionArms", "evaluate", "finetune", "measure", "windowed", "slid", "tree_transfer"}
+SHOWN_ELSEWHERE = {"named", "QuestionArms", "evaluate", "finetune", "measure", "windowed", "slid", "tree_transfer"}
 
 
 def _public() -> list[tuple[str, str, object]]:

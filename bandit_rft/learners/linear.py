@@ -120,6 +120,12 @@ class LinUCB(_Linear):
         InputError: an argument outside its range; or, on binding, arms without features.
 
     The noise σ and a bound ‖θ‖ are those of the arm set: the theorem takes both as known.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.LinearContexts(arms=5, dimension=3, sigma=0.1)
+        >>> run(table, learners.LinUCB(), rounds=50, seeds=4, key=0).rewards.shape
+        (4, 50, 1)
     """
 
     delta: float = 0.05
@@ -153,6 +159,12 @@ class LinTS(_Linear):
 
     Raises:
         InputError: an argument that is not positive and finite; or, on binding, arms without features.
+
+    Example:
+        >>> from bandit_rft import arms, learners, run
+        >>> table = arms.LinearContexts(arms=5, dimension=3, sigma=0.1)
+        >>> run(table, learners.LinTS(), rounds=50, seeds=4, key=0).rewards.shape
+        (4, 50, 1)
     """
 
     scale: float = 1.0

@@ -61,6 +61,19 @@ def verdict_on_log(
 
     Raises:
         InputError: a file that is not of the format, or an argument out of range; one sentence.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from bandit_rft import arms, learners, run, verdict_on_log
+        >>> learner = learners.SoftmaxPolicyGradient(step_size=0.2, signal="grpo", rollouts=8)
+        >>> rewards = run(arms.Needle(log10_arms=6, p0=0.1), learner, rounds=80, seeds=1, key=0).rewards[0].mean(axis=1)
+        >>> with TemporaryDirectory() as folder:
+        ...     log = Path(folder) / "log.csv"
+        ...     rows = [f"{step},{reward}" for step, reward in enumerate(rewards)]
+        ...     _ = log.write_text("\\n".join(["step,reward", *rows]))
+        ...     verdict_on_log(log, format="csv", rollouts=8).verdict
+        'INSIDE'
     """
     if format not in FORMATS:
         raise InputError(f"format is {arguments.shown(format)}: give {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.")

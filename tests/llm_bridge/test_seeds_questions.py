@@ -61,7 +61,7 @@ def test_each_response_is_that_of_its_question(run: Path) -> None:
 def test_it_is_read_by_the_other_commands(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Catches a law of one question drawn over several, and responses shown under another's question."""
     source = (run / "report.html").read_text()
-    assert "the laws are of one" in source
+    assert "whose law is that of the trees of their responses" in source
     assert "Question 4, answer" in source
     capsys.readouterr()
     assert main(["show", str(run), "--question", "4", "--last", "100"]) == 0

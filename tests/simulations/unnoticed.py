@@ -7,6 +7,8 @@ Only iterations that correct themselves, guards of rounding, and moments that en
 _NEWTON = "a Newton step: a slope that is off converges to the same root"
 
 UNNOTICED: dict[str, str] = {
+    "snr2: scale = np.full_like(right": "a factor of all signals of a group, which a ratio of signal to noise has not",
+    "snr2: sets = log_binomial(others": "a factor of all signals of a group, which a ratio of signal to noise has not",
     # softmax, jump chain and flow
     "z = np.arcsinh(size / 2.0)": "the start of Newton's iteration",
     "total = 2.0 * start": "the start of Newton's iteration, polished below in its own equation",

@@ -39,6 +39,11 @@ def best_arm_complexity(means: Sequence[float], counts: Sequence[float] | None =
 
     Raises:
         InputError: fewer than two means, one outside (0, 1), several best arms, or counts that do not fit.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(theory.best_arm_complexity([0.5, 0.45, 0.43, 0.4]), 1)
+        989.8
     """
     found = _single_best(means, counts)
     rest = 1 - found.best
@@ -105,6 +110,11 @@ def identification_lower(means: Sequence[float], delta: float, counts: Sequence[
 
     Raises:
         InputError: as `best_arm_complexity`, or delta outside (0, 1/2).
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(theory.identification_lower([0.9, 0.5, 0.5], delta=0.05), 1)
+        36.7
     """
     delta = arguments.fraction("delta", delta)
     if delta >= 0.5:
@@ -133,6 +143,11 @@ def sequential_halving_bound(means: Sequence[float], budget: float, counts: Sequ
 
     Raises:
         InputError: as `best_arm_complexity`, or budget below 1.
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> round(theory.sequential_halving_bound([0.9, 0.1, 0.1, 0.1], budget=400), 4)
+        0.1099
     """
     found = _single_best(means, counts)
     budget = arguments.at_least("budget", budget, 1.0)

@@ -318,7 +318,7 @@ class TreeRoundsLaw:
         """int [R, B G], where the round's responses end, those of a question together."""
         if not self.questions:
             return _pick(path, generator.random((path.shape[0], self.rollouts)))
-        which = between.next_questions(self.tree.root_of_leaf.max() + 1, self.questions, path.shape[0], generator)
+        which = between.next_questions(np.unique(self.tree.root_of_leaf).size, self.questions, path.shape[0], generator)
         own = [path * (self.tree.root_of_leaf == which[:, place, None]) for place in range(self.questions)]
         return np.concatenate([_pick(one, generator.random((path.shape[0], self.rollouts))) for one in own], axis=1)
 

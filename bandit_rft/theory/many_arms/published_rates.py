@@ -150,6 +150,11 @@ def annealed_softmax_exponent(alpha: float) -> float:
 
     Raises:
         InputError: alpha outside [0, 1).
+
+    Example:
+        >>> from bandit_rft import theory
+        >>> theory.annealed_softmax_exponent(0.5)
+        0.5
     """
     alpha = arguments.between("alpha", alpha, 0.0, 1.0)
     if alpha == 1.0:

@@ -14,7 +14,8 @@ from bandit_rft import theory, verdict_on_log
 from bandit_rft.cli import main
 from bandit_rft.theory.compared import chain_of_decisions
 from bandit_rft.training_logs import TrainingLog, judge
-from bandit_rft.training_logs.assumptions import holm, tested
+from bandit_rft.training_logs.assumptions import holm
+from bandit_rft.training_logs.assumptions import tested as assumptions_of
 from bandit_rft.training_logs.fitting import fit
 from bandit_rft.training_logs.following import Follower, Parameters, Signal
 from tests.bandit_rft import run_folders
@@ -72,7 +73,7 @@ def test_the_fit_finds_the_gain_that_made_the_log() -> None:
 
 def test_holm_multiplies_the_smallest_p_by_the_number_of_tests_and_never_falls() -> None:
     log = log_of(np.random.default_rng(0).integers(0, 2, (30, 8)).astype(float))
-    _, found = tested(log, Follower(log, Signal("grpo")))
+    _, found = assumptions_of(log, Follower(log, Signal("grpo")))
     given = [replace(one, p=p) for one, p in zip(found, (0.01, 0.04, 0.03, 0.5, 0.02), strict=True)]
     assert [one.p_holm for one in holm(given)] == pytest.approx([0.05, 0.09, 0.09, 0.5, 0.08])
 

@@ -137,6 +137,7 @@ def test_a_folder_goes_on_by_its_own_config_and_its_questions_may_be_replaced(
     assert config_of("prompt.json", {"data": "sums.parquet", "index": 3}).places == (3,)
 
 
+@pytest.mark.slow
 def test_more_rounds_of_many_seeds_give_the_bits_of_a_run_that_was_asked_for_them_at_first(folder: Path) -> None:
     """Catches a chunk whose program depends on the number of rounds."""
     assert run_seeds("whole", rounds=5) == 0

@@ -78,6 +78,7 @@ def outcome(run: str, *names: str) -> list[bytes]:
     return [Path(run, name).read_bytes() for name in names]
 
 
+@pytest.mark.slow
 def test_a_run_that_resumes_after_midnight_keeps_its_prompts(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

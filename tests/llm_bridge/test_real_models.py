@@ -44,6 +44,7 @@ def check(folder: Path) -> None:
     np.testing.assert_allclose(ours.log_probs(QUESTION, sampled), sampled.log_probs, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_smollm2_is_transformers_smollm2(smollm2: Path) -> None:
     check(smollm2)
 

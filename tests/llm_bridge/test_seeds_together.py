@@ -81,8 +81,11 @@ def test_a_seed_by_itself_is_a_run_of_its_own_to_the_bit(model):
         {"rollouts": 4, "micro_batch": 3, "aggregation": "token-mean", "baseline_rollouts": 1},
         {"rollouts": 4, "micro_batch": 1, "replay": 2, "mini_batches": 2, "epochs": 2, "kl_coefficient": 0.1},
         {"prompts": 2, "rollouts": 3, "micro_batch": 4, "replay": 1, "log_kl": True, "signal": "grpo"},
-        {"prompts": 2, "rollouts": 2, "mini_batches": 2, "replay": 1, "old_log_probs": "trainer"},
-        {"prompts": 2, "rollouts": 4, "signal": "grpo", "window": 9, "replay": 1},
+        pytest.param(
+            {"prompts": 2, "rollouts": 2, "mini_batches": 2, "replay": 1, "old_log_probs": "trainer"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"prompts": 2, "rollouts": 4, "signal": "grpo", "window": 9, "replay": 1}, marks=pytest.mark.slow),
         {"prompts": 2, "rollouts": 2, "signal": "grpo", "normalise": "batch", "baseline_rollouts": 1},
     ],
     ids=["micro-batches", "everything", "questions", "mini-batches", "window", "batch"],

@@ -76,6 +76,7 @@ FILLS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_at_any_file_ends_in_a_sentence_and_the_run_goes_on_when_there_is_room(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,6 +75,8 @@ def verdict_on_log(
         ...     verdict_on_log(log, format="csv", rollouts=8).verdict
         'INSIDE'
     """
+    if not isinstance(path, str | Path):
+        raise InputError(f"The log is {arguments.shown(path)}: give the path of a file.")
     if format not in FORMATS:
         raise InputError(f"format is {arguments.shown(format)}: give {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.")
     if format == "run":

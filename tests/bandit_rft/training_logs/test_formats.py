@@ -140,3 +140,8 @@ def test_what_cannot_be_tested_says_why(means, reason, tmp_path) -> None:
     found = verdict_on_log(simulated.verl_lines(means, tmp_path / "log"), format="verl", rollouts=32)
     assert found.verdict == "NOT TESTED"
     assert reason in found.reason
+
+
+def test_what_is_no_path_is_refused_in_a_sentence() -> None:
+    with pytest.raises(InputError, match="The log is 3: give the path of a file"):
+        verdict_on_log(3, format="csv", rollouts=2)  # type: ignore[arg-type]

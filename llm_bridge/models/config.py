@@ -1,9 +1,11 @@
 """What a decoder is, read from a Hugging Face checkpoint's `config.json`: data, so that a family is a row and not a
 copy.
 
-Families: Llama (Llama 2, 3.x, SmolLM2, TinyLlama, …), Qwen2 (Qwen2, Qwen2.5, Qwen2.5-Coder) and OLMo2. Left out, and
-refused in a sentence: every other `model_type`, rotary scalings other than `llama3`, sliding-window attention in use,
-attention or MLP biases beyond Qwen2's, activations other than SiLU, quantised checkpoints.
+Families: Llama (Llama 2, 3.x, SmolLM2, TinyLlama, …), Qwen2 (Qwen2, Qwen2.5, Qwen2.5-Coder), OLMo2, dense Qwen3, and
+the text part of Gemma 3 (alone or in a checkpoint that reads images as well). Left out, and refused in a sentence: every
+other `model_type`, rotary scalings other than `linear` and `llama3`, sliding-window attention in use outside Gemma 3,
+attention or MLP biases beyond Qwen2's, activations other than the family's own, soft-capped logits, attention in both
+directions, quantised checkpoints.
 """
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ from typing import Any
 from jax.sharding import Mesh
 
 from llm_bridge.models import config_values
-from llm_bridge.models.families import FAMILIES, Family, Llama3Scaling
+from llm_bridge.models.families import FAMILIES, Family, LinearScaling, Llama3Scaling, RopeScaling
 
-__all__ = ["FAMILIES", "DecoderConfig", "Family", "Llama3Scaling"]
+__all__ = ["FAMILIES", "DecoderConfig", "Family", "LinearScaling", "Llama3Scaling"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +39,16 @@ class DecoderConfig:
         head_dim: size of one head.
         norm_epsilon: added to the mean square in RMSNorm.
         rope_theta: base of the rotary frequencies.
-        rope_scaling: Llama 3.x's scaling, or None.
+        rope_scaling: a linear one, Llama 3.x's, or None.
         max_positions: context length in tokens, prompt and response together.
         tied: whether the output head is the embedding.
         eos_ids: token ids that end a response (none: a response only ends at the token limit).
         bos_id: begin-of-text id, or None.
         pad_id: id that fills rows past their end; never looked at.
+        query_scalar: attention's scores are divided by its square root; None: head_dim.
+        window: how many tokens a local layer sees, the query's own included; None: every layer sees all before it.
+        local_layers: for each of the L layers whether it is local; empty where `window` is None.
+        local_rope_theta: base of the local layers' rotary frequencies, which are not scaled.
         mesh: the devices that the decoder stands on (`llm_bridge.models.placement`); None: one.
     """
 
@@ -56,17 +62,26 @@ class DecoderConfig:
     head_dim: int
     norm_epsilon: float
     rope_theta: float
-    rope_scaling: Llama3Scaling | None
+    rope_scaling: RopeScaling | None
     max_positions: int
     tied: bool
     eos_ids: tuple[int, ...]
     bos_id: int | None = None
     pad_id: int = 0
+    query_scalar: int | None = None
+    window: int | None = None
+    local_layers: tuple[bool, ...] = ()
+    local_rope_theta: float = 10000.0
     mesh: Mesh | None = None
 
     @property
     def family(self) -> Family:
         return FAMILIES[self.model_type]
+
+    @property
+    def query_factor(self) -> float:
+        """What queries are multiplied by, so that scores over the root of head_dim are over that of `query_scalar`."""
+        return 1.0 if self.query_scalar is None else (self.head_dim / self.query_scalar) ** 0.5
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> DecoderConfig:

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bandit_rft import arguments
 from bandit_rft.errors import InputError
-from llm_bridge.models.families import FAMILIES, Llama3Scaling
+from llm_bridge.models.config_checks import Given
+from llm_bridge.models.config_rotary import kinds_of_layers, rope_of, ropes_of, values_of_kinds, values_of_scaling
+from llm_bridge.models.families import FAMILIES, TEXT_PARTS
 
 if TYPE_CHECKING:
     from llm_bridge.models.config import DecoderConfig
 
-_LARGEST = 2**31 - 1  # token ids and positions are int32
+# What transformers takes where a config.json is silent, of families whose published files are: those of Gemma 3 that
+# read images state what differs from this, and no more.
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "qwen3": {"head_dim": 128},
+    "gemma3_text": {
+        "vocab_size": 262208,
+        "hidden_size": 2304,
+        "intermediate_size": 9216,
+        "num_hidden_layers": 26,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "rms_norm_eps": 1e-6,
+        "query_pre_attn_scalar": 256,
+        "sliding_window": 4096,
+        "rope_theta": 1e6,
+        "rope_local_base_freq": 1e4,
+        "max_position_embeddings": 131072,
+        "tie_word_embeddings": True,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "bos_token_id": 2,
+    },
+}
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -39,64 +62,6 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-class _Values:
-    """Values of a config.json, each checked as it is taken."""
-
-    def __init__(self, values: Mapping[str, Any], source: str, file: str = "config.json") -> None:
-        self.values, self.source, self.file = values, source, file
-
-    def wrong(self, name: str, wanted: str) -> InputError:
-        return InputError(
-            f"{self.file} of {self.source} has {name} = {str(self.values.get(name))[:40]!r}, which is {wanted}: take "
-            "a complete checkpoint folder."
-        )
-
-    def whole(self, name: str, default: int | None = None) -> int:
-        """A whole number from 1 to 2^31 − 1; raises InputError for anything else, and where there is no default."""
-        value = self._number(name, default)
-        if not 1 <= value <= _LARGEST or value != int(value):
-            raise self.wrong(name, "no whole number of at least 1")
-        return int(value)
-
-    def positive(self, name: str, default: float | None = None) -> float:
-        """A finite number above 0; raises as `whole`."""
-        value = self._number(name, default)
-        if not 0 < value < math.inf:
-            raise self.wrong(name, "no finite number above 0")
-        return float(value)
-
-    def _number(self, name: str, default: float | None) -> float:
-        value = self.values.get(name)
-        value = default if value is None else value
-        if value is None:
-            raise InputError(f"config.json of {self.source} has no '{name}': take a complete checkpoint folder.")
-        if not arguments.is_number(value):
-            raise self.wrong(name, "no number")
-        return value
-
-    def ids(self, name: str) -> tuple[int, ...]:
-        """Token ids: none, one or a list of them."""
-        value = self.values.get(name)
-        found = [] if value is None else value if isinstance(value, list) else [value]
-        if any(not arguments.is_whole(v) or not -1 <= v <= _LARGEST for v in found):
-            raise self.wrong(name, "no token id, nor a list of them")
-        return tuple(found)
-
-    def ends(self, vocabulary: int) -> tuple[int, ...]:
-        """The ids that end a response; −1 stands for none. Raises InputError for one beyond the vocabulary."""
-        found = [token for token in self.ids("eos_token_id") if token >= 0]
-        if any(token >= vocabulary for token in found):
-            raise self.wrong("eos_token_id", f"beyond the vocabulary of {vocabulary}")
-        return tuple(found)
-
-    def flag(self, name: str) -> bool:
-        """true or false; false where there is none."""
-        value = self.values.get(name)
-        if value is not None and not isinstance(value, bool):
-            raise self.wrong(name, "neither true nor false")
-        return bool(value)
-
-
 def fields_of(values: Mapping[str, Any], *, source: str, generation: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `DecoderConfig`.
 
@@ -109,9 +74,11 @@ def fields_of(values: Mapping[str, Any], *, source: str, generation: Mapping[str
         InputError: a value is missing or none that can be, or the checkpoint needs something that the decoder does not
             do.
     """
+    values = _described(values, source)
     _refuse_unsupported(values, source)
+    family = FAMILIES[values["model_type"]]
     named = ("bos_token_id", "pad_token_id")
-    given = _Values(
+    given = Given(
         {**values, **{name: generation[name] for name in named if generation.get(name) is not None}}, source
     )
     width, heads = given.whole("hidden_size"), given.whole("num_attention_heads")
@@ -127,9 +94,18 @@ def fields_of(values: Mapping[str, Any], *, source: str, generation: Mapping[str
             f"config.json of {source} gives an odd head size {head_dim}, which rotary embedding cannot pair: correct "
             "it."
         )
-    rope_theta, scaling = _rope(values, source)
+    layers = given.whole("num_hidden_layers")
+    alternating: dict[str, Any] = {}
+    if family.alternating:
+        (rope_theta, scaling), local_theta = ropes_of(values, source)
+        window, local = kinds_of_layers(values, layers, source)
+        scalar = given.whole("query_pre_attn_scalar")
+        alternating = {"window": window, "local_layers": local, "local_rope_theta": local_theta}
+        alternating |= {"query_scalar": None if scalar == head_dim else scalar}
+    else:
+        rope_theta, scaling = rope_of(values, source)
     vocabulary = given.whole("vocab_size")
-    generated = _Values(generation, source, "generation_config.json").ends(vocabulary)
+    generated = Given(generation, source, "generation_config.json").ends(vocabulary)
     eos_ids = tuple(dict.fromkeys((*generated, *given.ends(vocabulary))))
     bos, pad = given.ids("bos_token_id"), given.ids("pad_token_id")
     return {
@@ -137,7 +113,7 @@ def fields_of(values: Mapping[str, Any], *, source: str, generation: Mapping[str
         "vocabulary": vocabulary,
         "width": width,
         "mlp_width": given.whole("intermediate_size"),
-        "layers": given.whole("num_hidden_layers"),
+        "layers": layers,
         "heads": heads,
         "kv_heads": kv_heads,
         "head_dim": head_dim,
@@ -149,7 +125,7 @@ def fields_of(values: Mapping[str, Any], *, source: str, generation: Mapping[str
         "eos_ids": eos_ids,
         "bos_id": bos[0] if bos else None,
         "pad_id": pad[0] if pad and 0 <= pad[0] < vocabulary else stand_in(eos_ids, vocabulary),
-    }
+    } | alternating
 
 
 def values_of(config: DecoderConfig, dtype: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -161,7 +137,6 @@ def values_of(config: DecoderConfig, dtype: str) -> tuple[dict[str, Any], dict[s
         # Not one that stands in for a missing one: transformers gives a padding row no gradient.
         "pad_token_id": None if config.pads_by_stand_in else config.pad_id,
     }
-    scaling = config.rope_scaling
     values: dict[str, Any] = {
         "architectures": [config.family.architecture],
         "model_type": config.model_type,
@@ -172,18 +147,10 @@ def values_of(config: DecoderConfig, dtype: str) -> tuple[dict[str, Any], dict[s
         "num_attention_heads": config.heads,
         "num_key_value_heads": config.kv_heads,
         "head_dim": config.head_dim,
-        "hidden_act": "silu",
+        _activation_name(config.model_type): config.family.activation,
         "rms_norm_eps": config.norm_epsilon,
         "rope_theta": config.rope_theta,
-        "rope_scaling": None
-        if scaling is None
-        else {
-            "rope_type": "llama3",
-            "factor": scaling.factor,
-            "low_freq_factor": scaling.low_frequency_factor,
-            "high_freq_factor": scaling.high_frequency_factor,
-            "original_max_position_embeddings": scaling.original_positions,
-        },
+        "rope_scaling": values_of_scaling(config.rope_scaling),
         "max_position_embeddings": config.max_positions,
         "tie_word_embeddings": config.tied,
         "attention_dropout": 0.0,
@@ -192,10 +159,22 @@ def values_of(config: DecoderConfig, dtype: str) -> tuple[dict[str, Any], dict[s
         "use_cache": True,
         **tokens,
     }
-    # A default that differs between versions is written out; Qwen2 and OLMo2 have no such setting.
-    values |= {"use_sliding_window": False} if config.model_type == "qwen2" else {"attention_bias": False}
+    # A default that differs between versions is written out, where the family has such a setting.
+    if config.model_type in ("qwen2", "qwen3"):
+        values["use_sliding_window"] = False
+    if config.model_type != "qwen2":
+        values["attention_bias"] = False
     if config.model_type == "llama":
         values["mlp_bias"] = False
+    if config.family.alternating:
+        values |= {
+            "query_pre_attn_scalar": config.head_dim if config.query_scalar is None else config.query_scalar,
+            "sliding_window": config.window,
+            "layer_types": values_of_kinds(config.local_layers, config.layers),
+            "rope_local_base_freq": config.local_rope_theta,
+            "attn_logit_softcapping": None,
+            "final_logit_softcapping": None,
+        }
     return values, tokens
 
 
@@ -204,20 +183,48 @@ def stand_in(eos_ids: tuple[int, ...], vocabulary: int) -> int:
     return next((token for token in eos_ids if 0 <= token < vocabulary), 0)
 
 
+def _activation_name(model_type: str) -> str:
+    """Where config.json names the activation."""
+    return "hidden_activation" if model_type == "gemma3_text" else "hidden_act"
+
+
+def _described(values: Mapping[str, Any], source: str) -> Mapping[str, Any]:
+    """The values of the text part, with those that transformers fills in."""
+    model_type = values.get("model_type")
+    if isinstance(model_type, str) and model_type in TEXT_PARTS:
+        text = values.get("text_config") or {}
+        if not isinstance(text, dict):
+            raise InputError(
+                f"config.json of {source} describes its text part by {str(text)[:40]!r}: take a complete checkpoint "
+                "folder."
+            )
+        outer = ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings", "quantization_config")
+        outside = {name: values[name] for name in outer if values.get(name) is not None}
+        values = {"model_type": TEXT_PARTS[model_type], **text, **outside}
+        model_type = values["model_type"]
+    return {**(_DEFAULTS.get(model_type, {}) if isinstance(model_type, str) else {}), **values}
+
+
 def _refuse_unsupported(values: Mapping[str, Any], source: str) -> None:
     model_type = values.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise InputError(
             f"{source} is of model_type '{model_type}', which the decoder does not know: use one of "
-            f"{', '.join(FAMILIES)}."
+            f"{', '.join((*FAMILIES, *TEXT_PARTS))}."
         )
+    family, activation = FAMILIES[model_type], _activation_name(model_type)
     kinds = values.get("layer_types") or []
     windowed = not isinstance(kinds, list) or any(kind != "full_attention" for kind in kinds)
+    windowed = windowed or (values.get("use_sliding_window") and values.get("sliding_window"))
     problem = None
-    if windowed or (values.get("use_sliding_window") and values.get("sliding_window")):
+    if windowed and not family.alternating:
         problem = "sliding-window attention"
-    elif values.get("hidden_act", "silu") != "silu":
-        problem = f"the activation '{values['hidden_act']}'"
+    elif values.get(activation, family.activation) != family.activation:
+        problem = f"the activation '{values[activation]}'"
+    elif family.alternating and (values.get("attn_logit_softcapping") or values.get("final_logit_softcapping")):
+        problem = "soft-capped logits"
+    elif family.alternating and values.get("use_bidirectional_attention"):
+        problem = "attention in both directions"
     elif values.get("attention_bias") and model_type != "qwen2":
         problem = "biases on its attention projections"
     elif values.get("mlp_bias"):
@@ -226,42 +233,3 @@ def _refuse_unsupported(values: Mapping[str, Any], source: str) -> None:
         problem = "quantised weights"
     if problem:
         raise InputError(f"{source} uses {problem}, which the decoder leaves out: choose a checkpoint without.")
-
-
-def _rope(values: Mapping[str, Any], source: str) -> tuple[float, Llama3Scaling | None]:
-    """Rotary base and scaling, from transformers v5's `rope_parameters` or v4's `rope_theta` and `rope_scaling`."""
-    rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
-    if not isinstance(rope, dict):
-        raise InputError(
-            f"config.json of {source} describes its rotary embedding by {str(rope)[:40]!r}: take a complete checkpoint "
-            "folder."
-        )
-    given = _Values({"rope_theta": values.get("rope_theta")} | {k: v for k, v in rope.items() if v is not None}, source)
-    theta = given.positive("rope_theta", 10000.0)
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    partials = (rope.get("partial_rotary_factor"), values.get("partial_rotary_factor"))
-    partial = next((share for share in partials if share is not None), 1.0)
-    if kind not in ("default", "llama3") or partial != 1.0:
-        what = f"rotary scaling of type '{kind}'" if partial == 1.0 else f"a partial rotary factor of {partial}"
-        raise InputError(
-            f"{source} uses {what}, which the decoder leaves out: choose a checkpoint with rope_type default or llama3."
-        )
-    if kind == "default":
-        return theta, None
-    missing = [name for name in _LLAMA3 if name not in given.values]
-    if missing:
-        raise InputError(
-            f"config.json of {source} has llama3 rotary scaling without '{missing[0]}': complete the file."
-        )
-    factor, low, high = (given.positive(name) for name in _LLAMA3[:3])
-    if not low < high:
-        raise given.wrong("high_freq_factor", f"not above its low_freq_factor, {low:g}")
-    return theta, Llama3Scaling(
-        factor=factor,
-        low_frequency_factor=low,
-        high_frequency_factor=high,
-        original_positions=given.whole(_LLAMA3[3]),
-    )
-
-
-_LLAMA3 = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")

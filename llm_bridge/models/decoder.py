@@ -1,4 +1,4 @@
-"""The decoder of the Llama, Qwen2 and OLMo2 families in Flax NNX: parameters stacked, forward scanned over layers.
+"""The decoder of all families (`families`) in Flax NNX: parameters stacked, forward scanned over layers.
 
 The block is a pure function (`block`) over one layer's weights, so that the whole-sequence forward
 (`Decoder.__call__`), the scorer that fine-tuning differentiates (`Decoder.response_states`) and cached decoding
@@ -7,13 +7,14 @@ stored [in, out] (x @ W), the layout in which XLA's products on a CPU are the qu
 
 Sources: RMSNorm, Zhang & Sennrich 2019; rotary embedding in the half-split form, Su et al. 2021; grouped-query
 attention, Ainslie et al. 2023; SwiGLU, Shazeer 2020; the parameterisation is that of Hugging Face transformers, whose
-logits are the test oracle. Left out: dropout, sliding windows, attention sinks, mixture of experts, packing of several
+logits are the test oracle. Left out: dropout, attention sinks, mixture of experts, packing of several
 sequences in a row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.nnx as nnx
@@ -21,9 +22,10 @@ import jax
 import jax.numpy as jnp
 
 from llm_bridge.models import placement
+from llm_bridge.models.alternation import Local, local_layers, rope_of, rope_tables, within
 from llm_bridge.models.attention import MASKED, QUERY_CHUNK, Piece, attend
 from llm_bridge.models.config import DecoderConfig
-from llm_bridge.models.layer import Layer, block, layer_shapes, rms_norm
+from llm_bridge.models.layer import Layer, block, embedded, layer_shapes, rms_norm
 from llm_bridge.models.products import matmul
 from llm_bridge.models.rotary import rope_frequencies, rope_table, rotate
 
@@ -44,6 +46,8 @@ __all__ = [
 ]
 
 Array = jax.Array
+# What a scan over layers hands to one: its weights, and whether it is local.
+Scanned = tuple[Layer, Local]
 
 
 def _of_rows(x: Array, owners: Array | None) -> Array:
@@ -84,7 +88,7 @@ class Decoder(nnx.Module):
     def __init__(
         self, config: DecoderConfig, *, rngs: nnx.Rngs, dtype: Any = jnp.float32, param_dtype: Any = jnp.float32
     ) -> None:
-        """Random weights: normal with standard deviation 0.02, norms one, biases zero (transformers'
+        """Random weights: normal with standard deviation 0.02, norms' factors one, biases zero (transformers'
         initialisation).
         """
         self.config, self.dtype, self.param_dtype = config, jnp.dtype(dtype), jnp.dtype(param_dtype)
@@ -93,17 +97,18 @@ class Decoder(nnx.Module):
             return nnx.Param(0.02 * jax.random.normal(rngs.params(), shape, self.param_dtype))
 
         self.embedding = normal(config.vocabulary, config.width)
+        unit = jnp.zeros if config.family.norm_offset else jnp.ones
         blocks: dict[str, nnx.Param] = {}
         for name, shape in layer_shapes(config).items():
             stacked = (config.layers, *shape)
             if name.endswith("_norm"):
-                blocks[name] = nnx.Param(jnp.ones(stacked, self.param_dtype))
+                blocks[name] = nnx.Param(unit(stacked, self.param_dtype))
             elif name.endswith("_bias"):
                 blocks[name] = nnx.Param(jnp.zeros(stacked, self.param_dtype))
             else:
                 blocks[name] = normal(*stacked)
         self.blocks = nnx.Dict(blocks)
-        self.final_norm = nnx.Param(jnp.ones((config.width,), self.param_dtype))
+        self.final_norm = nnx.Param(unit((config.width,), self.param_dtype))
         if not config.tied:
             self.head = normal(config.width, config.vocabulary)
 
@@ -113,9 +118,12 @@ class Decoder(nnx.Module):
 
     def embed(self, tokens: Array) -> Array:
         """Embeddings [..., D] in the compute dtype of int tokens [...]."""
-        return placement.rows(
-            self.config.mesh, jnp.take(self._gathered("embedding"), tokens, axis=0).astype(self.dtype)
-        )
+        rows = jnp.take(self._gathered("embedding"), tokens, axis=0).astype(self.dtype)
+        return placement.rows(self.config.mesh, embedded(self.config, rows))
+
+    def scanned(self) -> Scanned:
+        """What scans over layers run over: `layers`, and which of them are local."""
+        return self.layers(), local_layers(self.config)
 
     def normed(self, x: Array) -> Array:
         """The final norm: what the output head reads."""
@@ -141,12 +149,15 @@ class Decoder(nnx.Module):
         values [L, B, KV, T, d].
         """
         positions = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
-        rope, causal = rope_table(self.config, positions), positions[:, :, None] >= positions[:, None, :]
+        ropes, causal = rope_tables(self.config, positions), positions[:, :, None] >= positions[:, None, :]
 
-        def step(x: Array, layer: Layer) -> tuple[Array, tuple[Array, Array]]:
-            return block(self.config, layer, x, rope, lambda q, k, v: (attend(q, (k, v, causal)), (k, v)))
+        def step(x: Array, scanned: Scanned) -> tuple[Array, tuple[Array, Array]]:
+            layer, local = scanned
+            seen = within(self.config, local, causal, positions, positions)
+            rope = rope_of(ropes, local)
+            return block(self.config, layer, x, rope, lambda q, k, v: (attend(q, (k, v, seen)), (k, v)))
 
-        x, kept = jax.lax.scan(_checkpointed(step, remat), self.embed(tokens), self.layers())
+        x, kept = jax.lax.scan(_checkpointed(step, remat), self.embed(tokens), self.scanned())
         return self.normed(x), kept
 
     def response_states(
@@ -197,13 +208,12 @@ class Decoder(nnx.Module):
             """One row of all tokens, the prompts' first: one product a weight, and one gradient of it to sum."""
             return jnp.concatenate([prompt.reshape(split), response.reshape(rows * length)])[None]
 
-        positions = flat(
-            jnp.broadcast_to(prompt_positions, (held, width)),
-            jnp.broadcast_to(before[:, None] + steps, (rows, length)),
-        )
-        rope = rope_table(config, positions)
+        asked_at = jnp.broadcast_to(prompt_positions, (held, width))
+        answered_at = before[:, None] + steps
+        positions = flat(asked_at, jnp.broadcast_to(answered_at, (rows, length)))
+        ropes = rope_tables(config, positions)
 
-        def attention(q: Array, k: Array, v: Array) -> tuple[Array, None]:
+        def attention(local: Local, q: Array, k: Array, v: Array) -> tuple[Array, None]:
             heads, size = q.shape[2:]
 
             def pieces(part: slice, batch: int) -> tuple[Array, Array, Array]:
@@ -212,18 +222,21 @@ class Decoder(nnx.Module):
                 return q[0, part].reshape(batch, -1, heads, size), keys, values
 
             queries, keys, values = pieces(slice(0, split), held)
-            prompt = attend(queries, (keys, values, prompt_causal))
+            seen = within(config, local, prompt_causal, prompt_positions, prompt_positions)
+            prompt = attend(queries, (keys, values, seen))
             answered, *own = pieces(slice(split, None), rows)
-            read = _of_rows(keys, owners), _of_rows(values, owners), visible
-            response = attend(answered, read, (own[0], own[1], causal))
+            seen = within(config, local, visible, answered_at, prompt_positions)
+            read = _of_rows(keys, owners), _of_rows(values, owners), seen
+            response = attend(answered, read, (own[0], own[1], within(config, local, causal, steps, steps)))
             mixed = [part.reshape(-1, heads, size) for part in (prompt, response)]
             return jnp.concatenate(mixed)[None], None
 
-        def step(x: Array, layer: Layer) -> tuple[Array, None]:
-            return block(config, layer, x, rope, attention)[0], None
+        def step(x: Array, scanned: Scanned) -> tuple[Array, None]:
+            layer, local = scanned
+            return block(config, layer, x, rope_of(ropes, local), partial(attention, local))[0], None
 
         start = self.embed(flat(prompts, tokens))
-        x, _ = jax.lax.scan(_checkpointed(step, remat), start, self.layers())
+        x, _ = jax.lax.scan(_checkpointed(step, remat), start, self.scanned())
         prompt, response = x[0, :split].reshape(held, width, -1), x[0, split:].reshape(rows, length, -1)
         last = jnp.take_along_axis(prompt, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
         return _of_rows(self.normed(last), owners), self.normed(response)
@@ -239,21 +252,26 @@ class Decoder(nnx.Module):
         steps = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
         prompt_causal, causal = (line[:, :, None] >= line[:, None, :] for line in (places, steps))
         visible = jnp.broadcast_to(places[:, None] < prompt_lengths[:, None, None], (1, steps.size, places.size))
-        ropes = rope_table(config, places), rope_table(config, prompt_lengths[:, None] + steps)
+        asked_ropes = rope_tables(config, places)
+        answered_at = prompt_lengths[:, None] + steps
+        answered_ropes = rope_tables(config, answered_at)
 
-        def step(both: tuple[Array, Array], layer: Layer) -> tuple[tuple[Array, Array], None]:
+        def step(both: tuple[Array, Array], scanned: Scanned) -> tuple[tuple[Array, Array], None]:
+            layer, local = scanned
+
             def alone(q: Array, k: Array, v: Array) -> tuple[Array, tuple[Array, Array]]:
-                return attend(q, (k, v, prompt_causal)), (k, v)
+                return attend(q, (k, v, within(config, local, prompt_causal, places, places))), (k, v)
 
-            prompt, read = block(config, layer, both[0], ropes[0], alone)
+            prompt, read = block(config, layer, both[0], rope_of(asked_ropes, local), alone)
 
             def after(q: Array, k: Array, v: Array) -> tuple[Array, None]:
-                return attend(q, (*read, visible), (k, v, causal)), None
+                seen = within(config, local, visible, answered_at, places)
+                return attend(q, (*read, seen), (k, v, within(config, local, causal, steps, steps))), None
 
-            return (prompt, block(config, layer, both[1], ropes[1], after)[0]), None
+            return (prompt, block(config, layer, both[1], rope_of(answered_ropes, local), after)[0]), None
 
         start = self.embed(prompts), self.embed(tokens)
-        (prompt, response), _ = jax.lax.scan(_checkpointed(step, remat), start, self.layers())
+        (prompt, response), _ = jax.lax.scan(_checkpointed(step, remat), start, self.scanned())
         last = jnp.take_along_axis(prompt, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
         return self.normed(last), self.normed(response)
 
@@ -267,15 +285,17 @@ class Decoder(nnx.Module):
         steps = prompt_lengths[:, None] + jnp.arange(length, dtype=jnp.int32)[None]
         place = jnp.arange(width + length, dtype=jnp.int32)
         positions = jnp.concatenate([jnp.broadcast_to(place[:width], prompts.shape), steps], axis=1)
-        rope, query, key = rope_table(self.config, positions), place[None, :, None], place[None, None, :]
+        ropes, query, key = rope_tables(self.config, positions), place[None, :, None], place[None, None, :]
         filled = (key < prompt_lengths[:, None, None]) | (key >= width)  # no response reads what fills up its prompt
         mask = (key <= query) & (filled | (query < width))
 
-        def step(x: Array, layer: Layer) -> tuple[Array, None]:
-            return block(self.config, layer, x, rope, lambda q, k, v: (attend(q, (k, v, mask)), None))[0], None
+        def step(x: Array, scanned: Scanned) -> tuple[Array, None]:
+            layer, local = scanned
+            seen, rope = within(self.config, local, mask, positions, positions), rope_of(ropes, local)
+            return block(self.config, layer, x, rope, lambda q, k, v: (attend(q, (k, v, seen)), None))[0], None
 
         x, _ = jax.lax.scan(
-            _checkpointed(step, remat), self.embed(jnp.concatenate([prompts, tokens], axis=1)), self.layers()
+            _checkpointed(step, remat), self.embed(jnp.concatenate([prompts, tokens], axis=1)), self.scanned()
         )
         last = jnp.take_along_axis(x, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
         return self.normed(last), self.normed(x[:, width:])

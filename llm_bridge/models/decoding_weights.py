@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from llm_bridge.models import placement
 from llm_bridge.models.config import DecoderConfig
+from llm_bridge.models.layer import embedded
 from llm_bridge.models.products import matmul
 
 Array = jax.Array
@@ -26,7 +27,7 @@ class DecodingWeights:
     Attributes:
         layers: a dict a layer, as `layer.block` takes it, q/k/v and gate/up fused; not so where a mesh divides their
             columns. On a mesh they are whole along fsdp: gathered once, and not for every token.
-        embedding: [V, D].
+        embedding: [V, D], scaled where the family scales it (`layer.embedded`).
         final_norm: [D].
         head: [D, V].
     """
@@ -102,4 +103,4 @@ def _ends(graphdef: Any, params: Any) -> tuple[Array, Array, Array]:
     outer = {"embedding": decoder.embedding[...].astype(decoder.dtype)}
     outer["head"] = outer["embedding"].T if decoder.config.tied else decoder.head[...].astype(decoder.dtype)
     outer = placement.gathered(decoder.config.mesh, outer)
-    return outer["embedding"], decoder.final_norm[...], outer["head"]
+    return embedded(decoder.config, outer["embedding"]), decoder.final_norm[...], outer["head"]

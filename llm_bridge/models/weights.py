@@ -40,10 +40,20 @@ _LAYER_NAMES: Mapping[str, tuple[str, bool]] = {
     "up": ("mlp.up_proj.weight", True),
     "down": ("mlp.down_proj.weight", True),
 }
-# "post_attention_layernorm" is the norm before the MLP in Llama and the norm after attention in OLMo2.
-_NORM_NAMES: Mapping[bool, Mapping[str, str]] = {
-    True: {"attention_norm": "input_layernorm.weight", "mlp_norm": "post_attention_layernorm.weight"},
-    False: {"attention_norm": "post_attention_layernorm.weight", "mlp_norm": "post_feedforward_layernorm.weight"},
+# By (norm_first, norm_last): "post_attention_layernorm" is the norm before the MLP in Llama, and the norm after attention
+# in OLMo2 and Gemma 3.
+_NORM_NAMES: Mapping[tuple[bool, bool], Mapping[str, str]] = {
+    (True, False): {"attention_norm": "input_layernorm.weight", "mlp_norm": "post_attention_layernorm.weight"},
+    (False, True): {
+        "attention_norm": "post_attention_layernorm.weight",
+        "mlp_norm": "post_feedforward_layernorm.weight",
+    },
+    (True, True): {
+        "attention_norm": "input_layernorm.weight",
+        "attention_out_norm": "post_attention_layernorm.weight",
+        "mlp_norm": "pre_feedforward_layernorm.weight",
+        "mlp_out_norm": "post_feedforward_layernorm.weight",
+    },
 }
 Array = jax.Array
 _COMPARED = 2**24  # numbers compared at a time, to bound memory
@@ -57,7 +67,7 @@ def tensor_names(config: DecoderConfig) -> dict[tuple[str, ...], tuple[list[str]
         Path in our parameter tree -> (Hugging Face names, transposed). A path under "blocks" has one name a layer, in
         order; the others have one name. `transposed`: their matrix is [out, in] where ours is [in, out].
     """
-    norms = _NORM_NAMES[config.family.norm_first]
+    norms = _NORM_NAMES[config.family.norm_first, config.family.norm_last]
     table: dict[tuple[str, ...], tuple[list[str], bool]] = {("embedding",): ([EMBEDDING], False)}
     for name in layer_shapes(config):
         theirs, transposed = (norms[name], False) if name in norms else _LAYER_NAMES[name]
@@ -184,7 +194,8 @@ def _refuse_unexpected(files: Mapping[str, Stored], expected: set[str], config: 
     for name in files:
         # Old exports carry the rotary frequencies, which follow from the config, and a copy of a tied head.
         derived = name.endswith("rotary_emb.inv_freq") or (config.tied and name == HEAD)
-        if name not in expected and not derived:
+        beside = name.removeprefix("model.").startswith(config.family.passed_over)
+        if name not in expected and not derived and not beside:
             raise InputError(
                 f"{folder} holds the tensor '{files[name].name}', which a {config.layers}-layer {config.model_type} "
                 "decoder does not have: use the config.json that belongs to these weights."

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from llm_bridge.models import placement
+from llm_bridge.models.alternation import local_layer, rope_of, rope_tables, within
 from llm_bridge.models.attention import attend
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.decoding_weights import DecodingWeights
 from llm_bridge.models.layer import block, rms_norm
-from llm_bridge.models.rotary import rope_table
 from llm_bridge.sampling.token_draw import draw, entropy
 
 Array = jax.Array
@@ -176,23 +176,32 @@ def decode(
 ) -> State:
     """Decode until every row is done or holds `limit` tokens (at most the state's capacity)."""
     capacity, prompt_capacity = state.tokens.shape[1], prefix.keys[0].shape[3]
-    in_prompt = jnp.arange(prompt_capacity, dtype=jnp.int32)[None, None] < prefix.lengths[:, None, None]
+    places = jnp.arange(prompt_capacity, dtype=jnp.int32)
+    in_prompt = places[None, None] < prefix.lengths[:, None, None]
 
     def step(state: State) -> State:
         slot = state.step - 1
         token = jax.lax.dynamic_slice_in_dim(state.tokens, slot, 1, axis=1)
         x = jnp.take(weights.embedding, token, axis=0)
-        rope = rope_table(config, prefix.lengths[:, None] + slot)
-        past = (jnp.arange(capacity, dtype=jnp.int32) < slot)[None, None]
+        here = prefix.lengths[:, None] + slot
+        ropes = rope_tables(config, here)
+        slots = jnp.arange(capacity, dtype=jnp.int32)
+        past = (slots < slot)[None, None]
         itself = jnp.ones((1, 1, 1), bool)
         new = []
         for i, layer in enumerate(weights.layers):
 
-            def attention(q: Array, k: Array, v: Array, i: int = i) -> tuple[Array, tuple[Array, Array]]:
-                prompt, response = (prefix.keys[i], prefix.values[i], in_prompt), (state.keys[i], state.values[i], past)
+            local = local_layer(config, i)
+            seen = within(config, local, in_prompt, here, places)
+            since = within(config, local, past, slot, slots)
+
+            def attention(
+                q: Array, k: Array, v: Array, i: int = i, seen: Array = seen, since: Array = since
+            ) -> tuple[Array, tuple[Array, Array]]:
+                prompt, response = (prefix.keys[i], prefix.values[i], seen), (state.keys[i], state.values[i], since)
                 return attend(q, prompt, response, (k, v, itself)), (k, v)
 
-            x, kept = block(config, layer, x, rope, attention)
+            x, kept = block(config, layer, x, rope_of(ropes, local), attention)
             new.append(kept)
         logits = weights.logits(rms_norm(config, x[:, 0], weights.final_norm))
         logits = placement.vocabulary(config.mesh, logits)

@@ -25,6 +25,19 @@ FAMILIES: dict[str, tuple[Any, Any]] = {
     "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM),
     "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM),
     "olmo2": (transformers.Olmo2Config, transformers.Olmo2ForCausalLM),
+    "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM),
+    "gemma3_text": (transformers.Gemma3TextConfig, transformers.Gemma3ForCausalLM),
+}
+# Shapes of a family's own: heads that are no share of the width; a window shorter than the tests' sequences, and scores
+# over another root than that of the head's size.
+OWN: dict[str, dict[str, Any]] = {
+    "qwen3": {"head_dim": 12},
+    "gemma3_text": {
+        "head_dim": 12,
+        "query_pre_attn_scalar": 20,
+        "sliding_window": 7,
+        "layer_types": ["sliding_attention", "full_attention"],
+    },
 }
 
 
@@ -51,7 +64,7 @@ def save(
         "eos_token_id": EOS,
         "pad_token_id": None,
     }
-    model = model_class(config_class(**(settings | values)))
+    model = model_class(config_class(**(settings | OWN.get(family, {}) | values)))
     return write(folder, model, dtype=dtype, seed=seed, shard=shard)
 
 
@@ -62,7 +75,8 @@ def write(folder: Path, model: Any, *, dtype: str = "float32", seed: int = 0, sh
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             if "norm" in name:
-                parameter.copy_(1 + 0.3 * noise)
+                # Gemma's factor is 1 + the weight.
+                parameter.copy_(0.3 * noise if "Gemma3" in type(model).__name__ else 1 + 0.3 * noise)
             elif parameter.ndim == 1:
                 parameter.copy_(0.5 * noise)
             else:

@@ -14,8 +14,10 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
+from llm_bridge.models.families import FAMILIES
 
-_ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+# GGUF's name of an architecture -> the family.
+_FAMILIES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gemma3": "gemma3_text"}
 
 _LAYER_NAMES = {
     "attn_norm": "input_layernorm",
@@ -27,6 +29,14 @@ _LAYER_NAMES = {
     "ffn_gate": "mlp.gate_proj",
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+}
+# With norms before and after, those before the MLP and after attention have each other's names of above.
+_FOUR_NORMS = {
+    "ffn_norm": "pre_feedforward_layernorm",
+    "post_attention_norm": "post_attention_layernorm",
+    "post_ffw_norm": "post_feedforward_layernorm",
 }
 _TOP_NAMES = {
     "token_embd.weight": "model.embed_tokens.weight",
@@ -39,17 +49,22 @@ _ROPE_FREQUENCIES = "rope_freqs.weight"
 _LLAMA3_LOW, _LLAMA3_HIGH = 1.0, 4.0
 _LLAMA3_ORIGINAL_CONTEXTS = (8192, 4096, 16384, 32768)
 
+# What llama.cpp takes for Gemma 3 where the file is silent (src/llama-model.cpp): every sixth layer sees all, the local
+# ones have this rotary base; and the largest model, known by its layers, divides scores by another root.
+_GEMMA3_PATTERN, _GEMMA3_LOCAL_BASE, _GEMMA3_LARGEST_LAYERS = 6, 10000.0, 62
+
 
 def config_of(
     metadata: dict[str, Any], shapes: dict[str, tuple[int, ...]], read: Callable[[str], np.ndarray], where: str
 ) -> dict[str, Any]:
     architecture = metadata.get("general.architecture")
-    if architecture not in _ARCHITECTURES:
+    if not isinstance(architecture, str) or architecture not in _FAMILIES:
         raise InputError(
-            f"{where} is of architecture {str(architecture)[:40]!r}, but only llama and qwen2 GGUF files are read: "
-            f"give the "
-            "model's Hugging Face folder instead."
+            f"{where} is of architecture {str(architecture)[:40]!r}, but only GGUF files of {', '.join(_FAMILIES)} are "
+            "read: give the model's Hugging Face folder instead."
         )
+    family = FAMILIES[_FAMILIES[architecture]]
+    window = f"{architecture}.attention.sliding_window"
     parts = metadata.get("split.count", 1)
     if parts not in (0, 1):
         raise InputError(f"{where} is one part of {str(parts)[:40]}: join the parts with llama-gguf-split --merge.")
@@ -58,9 +73,9 @@ def config_of(
             rf"{architecture}\.(expert_count|attention\.sliding_window|logit_scale|residual_scale|embedding_scale"
             r"|attention\.(scale|clamp_kqv|max_alibi_bias)|final_logit_softcapping|attn_logit_softcapping)",
             key,
-        ) and value not in (0, 0.0):
+        ) and value not in (0, 0.0, *([value] if family.alternating and key == window else [])):
             raise InputError(
-                f"{where} sets {key} = {value}, which the decoder does not implement: choose a plain Llama or Qwen2."
+                f"{where} sets {key} = {value}, which the decoder does not implement: choose a plain Llama or Qwen."
             )
 
     def number(key: str, default: float | None = None) -> float:
@@ -88,24 +103,24 @@ def config_of(
         whole("attention.value_length", head_dim) == head_dim == whole("rope.dimension_count", head_dim)
         and heads % kv_heads == 0
         and head_dim % 2 == 0
-        and (architecture == "llama" or head_dim * heads == hidden)
+        and (architecture != "qwen2" or head_dim * heads == hidden)
     )
     if not same:
         raise InputError(
             f"{where} has {heads} heads of {head_dim} and {kv_heads} key-value heads with a rotary part or value "
             f"width that "
-            "does not match, which the decoder does not implement: choose a plain Llama or Qwen2."
+            "does not match, which the decoder does not implement: choose a plain Llama or Qwen."
         )
     config: dict[str, Any] = {
-        "architectures": [_ARCHITECTURES[architecture]],
-        "model_type": architecture,
+        "architectures": [family.architecture],
+        "model_type": _FAMILIES[architecture],
         "vocab_size": rows,
         "hidden_size": hidden,
         "intermediate_size": whole("feed_forward_length"),
         "num_hidden_layers": whole("block_count"),
         "num_attention_heads": heads,
         "num_key_value_heads": kv_heads,
-        "hidden_act": "silu",
+        "hidden_activation" if family.alternating else "hidden_act": family.activation,
         "max_position_embeddings": whole("context_length"),
         "rms_norm_eps": _shortest(number("attention.layer_norm_rms_epsilon")),
         "rope_theta": _shortest(number("rope.freq_base", 10000.0)),
@@ -114,10 +129,22 @@ def config_of(
         "tie_word_embeddings": "output.weight" not in shapes,
         "dtype": "float32",
     }
-    if architecture == "llama":
-        config |= {"head_dim": head_dim, "attention_bias": False, "mlp_bias": False}
-    else:
+    if architecture == "qwen2":
         config |= {"use_sliding_window": False}
+    else:
+        config |= {"head_dim": head_dim, "attention_bias": False}
+    if architecture == "llama":
+        config["mlp_bias"] = False
+    if architecture == "qwen3":
+        config["use_sliding_window"] = False
+    if family.alternating:
+        largest = config["num_hidden_layers"] == _GEMMA3_LARGEST_LAYERS
+        config |= {
+            "sliding_window": whole("attention.sliding_window"),
+            "sliding_window_pattern": whole("attention.sliding_window_pattern", _GEMMA3_PATTERN),
+            "rope_local_base_freq": _shortest(number("rope.freq_base_swa", _GEMMA3_LOCAL_BASE)),
+            "query_pre_attn_scalar": hidden // heads if largest else head_dim,
+        }
     config["rope_scaling"] = _rope_scaling(metadata, config, head_dim, shapes, read, where)
     return config
 
@@ -131,7 +158,7 @@ def _rope_scaling(
     where: str,
 ) -> dict[str, Any] | None:
     """Hugging Face's `rope_scaling`, from metadata (linear) or from the factors per frequency (Llama 3)."""
-    prefix = f"{config['model_type']}.rope.scaling."
+    prefix = f"{metadata['general.architecture']}.rope.scaling."
     kind = metadata.get(prefix + "type", "none")
     factor = metadata.get(prefix + "factor")
     if _ROPE_FREQUENCIES in shapes and shapes[_ROPE_FREQUENCIES] == (head_dim // 2,):
@@ -190,8 +217,14 @@ def sources_of(config: dict[str, Any], shapes: dict[str, tuple[int, ...]], where
         "ffn_up.weight": (inner, hidden),
         "ffn_down.weight": (hidden, inner),
     }
-    if config["model_type"] == "qwen2":
+    family, layer_names = FAMILIES[config["model_type"]], _LAYER_NAMES
+    if family.projection_bias:
         layer_shapes |= {"attn_q.bias": (query,), "attn_k.bias": (key,), "attn_v.bias": (key,)}
+    if family.projection_norm == "head":
+        layer_shapes |= {"attn_q_norm.weight": (head_dim,), "attn_k_norm.weight": (head_dim,)}
+    if family.norm_last:
+        layer_names = _LAYER_NAMES | _FOUR_NORMS
+        layer_shapes |= {"post_attention_norm.weight": (hidden,), "post_ffw_norm.weight": (hidden,)}
     expected = {"token_embd.weight": (config["vocab_size"], hidden), "output_norm.weight": (hidden,)}
     if not config["tie_word_embeddings"]:
         expected["output.weight"] = (config["vocab_size"], hidden)
@@ -205,7 +238,7 @@ def sources_of(config: dict[str, Any], shapes: dict[str, tuple[int, ...]], where
             source = f"blk.{layer}.{part}"
             module, _, kind = part.rpartition(".")
             expected[source] = shape
-            names[source] = f"model.layers.{layer}.{_LAYER_NAMES[module]}.{kind}"
+            names[source] = f"model.layers.{layer}.{layer_names[module]}.{kind}"
     for source, shape in expected.items():
         if shapes.get(source) != shape:
             found = "is missing" if source not in shapes else f"has shape {list(shapes[source])}"

@@ -2,10 +2,11 @@
 
 Weights are dequantised by the `gguf` package (numpy; no torch) and kept as float32, which holds every number that the
 quantised format can express, so nothing is rounded twice. Llama files store the rows of the query and key projections
-permuted (llama.cpp's rotary layout); the permutation is undone here.
+permuted (llama.cpp's rotary layout), Gemma 3's the factors of its norms in place of what is added to one; both are
+undone here.
 
-Left out: architectures other than Llama and Qwen2, mixtures of experts, sliding-window attention, YaRN, files in
-several parts. Each is refused in a sentence: a tensor or a setting that is not understood is never dropped in
+Left out: architectures other than Llama, Qwen2, dense Qwen3 and Gemma 3's text part, mixtures of experts,
+sliding-window attention but Gemma 3's, YaRN, files in several parts. Each is refused in a sentence: a tensor or a setting that is not understood is never dropped in
 silence.
 """
 
@@ -24,6 +25,7 @@ import numpy as np
 from bandit_rft.errors import InputError
 from llm_bridge.models import gguf_tokenizer
 from llm_bridge.models.config_values import write_json
+from llm_bridge.models.families import FAMILIES
 from llm_bridge.models.gguf_config import config_of, llama3_factors, sources_of
 
 __all__ = ["llama3_factors", "unpermute", "write_folder"]
@@ -99,6 +101,8 @@ def write_folder(gguf_path: Path, folder: Path, *, progress: Progress = lambda m
             if config["model_type"] == "llama" and re.search(r"\.attn_[qk]\.weight$", source):
                 heads = config["num_attention_heads" if ".attn_q." in source else "num_key_value_heads"]
                 weights = unpermute(weights, heads)
+            if FAMILIES[config["model_type"]].norm_offset and source.endswith("norm.weight"):
+                weights = weights - np.float32(1)
             if count % 50 == 0 or count == len(sources):
                 progress(f"dequantised {count} of {len(sources)} tensors of {where}")
             yield weights.reshape(shapes[source])

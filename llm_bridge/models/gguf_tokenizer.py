@@ -65,7 +65,15 @@ PRE_TOKENIZERS: Mapping[str, PreTokenizer] = {
 
 # Tokens that end a turn or a document, by their text (llama.cpp's end-of-generation list, for the families read here):
 # a GGUF names one end token, while the checkpoints it was made from list several.
-_END_TEXTS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<|end_of_text|>", "<|end▁of▁sentence|>")
+_END_TEXTS = (
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|end▁of▁sentence|>",
+    "<end_of_turn>",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

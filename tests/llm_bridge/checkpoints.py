@@ -19,6 +19,11 @@ LLAMA32_ROPE = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8192,
 }
+# Gemma-3-4b's own values.
+GEMMA3_ROPE = {
+    "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+}
 EOS = 256
 VOCABULARY = 300
 FAMILIES: dict[str, tuple[Any, Any]] = {
@@ -36,7 +41,7 @@ OWN: dict[str, dict[str, Any]] = {
         "head_dim": 12,
         "query_pre_attn_scalar": 20,
         "sliding_window": 7,
-        "layer_types": ["sliding_attention", "full_attention"],
+        "sliding_window_pattern": 2,
     },
 }
 

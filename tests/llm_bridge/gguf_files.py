@@ -9,6 +9,18 @@ from llm_bridge.models import gguf_folder
 
 HIDDEN, INNER, HEADS, KV_HEADS, LAYERS = 64, 96, 4, 2, 2
 HEAD_DIM = HIDDEN // HEADS
+WIDE_HEAD = 24  # Qwen3's and Gemma 3's heads are no share of the width
+# Settings that a converter writes for an architecture beside those of all.
+OWN = {
+    "qwen3": {"qwen3.attention.key_length": WIDE_HEAD, "qwen3.attention.value_length": WIDE_HEAD},
+    "gemma3": {
+        "gemma3.attention.key_length": WIDE_HEAD,
+        "gemma3.attention.value_length": WIDE_HEAD,
+        "gemma3.attention.sliding_window": 5,
+        "gemma3.rope.scaling.type": "linear",
+        "gemma3.rope.scaling.factor": 8.0,
+    },
+}
 
 
 def byte_letters():
@@ -60,12 +72,19 @@ def random_weights(architecture, tied, seed=0):
     weights = {"model.embed_tokens.weight": draw(rows, HIDDEN), "model.norm.weight": 1 + draw(HIDDEN)}
     if not tied:
         weights["lm_head.weight"] = draw(rows, HIDDEN)
-    kv = KV_HEADS * HEAD_DIM
+    head = WIDE_HEAD if architecture in OWN else HEAD_DIM
+    kv, queries = KV_HEADS * head, HEADS * head
+    norms = dict.fromkeys(("input_layernorm", "post_attention_layernorm"), HIDDEN)
+    if architecture == "gemma3":
+        norms |= dict.fromkeys(("pre_feedforward_layernorm", "post_feedforward_layernorm"), HIDDEN)
+    if architecture in OWN:
+        norms |= dict.fromkeys(("self_attn.q_norm", "self_attn.k_norm"), head)
     for layer in range(LAYERS):
         start = f"model.layers.{layer}."
-        for name in ("input_layernorm", "post_attention_layernorm"):
-            weights[f"{start}{name}.weight"] = 1 + draw(HIDDEN)
-        for name, shape in (("q", (HIDDEN, HIDDEN)), ("k", (kv, HIDDEN)), ("v", (kv, HIDDEN)), ("o", (HIDDEN, HIDDEN))):
+        for name, size in norms.items():
+            weights[f"{start}{name}.weight"] = 1 + draw(size)
+        shapes = {"q": (queries, HIDDEN), "k": (kv, HIDDEN), "v": (kv, HIDDEN), "o": (HIDDEN, queries)}
+        for name, shape in shapes.items():
             weights[f"{start}self_attn.{name}_proj.weight"] = draw(*shape)
             if architecture == "qwen2" and name != "o":
                 weights[f"{start}self_attn.{name}_proj.bias"] = draw(shape[0])
@@ -80,6 +99,11 @@ GGUF_NAMES = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+    "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
+}  # fmt: skip
+GEMMA_NAMES = GGUF_NAMES | {
+    "post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
 }  # fmt: skip
 
 
@@ -107,7 +131,9 @@ def write_gguf(path, architecture="llama", *, weights=None, extra=None, omit=(),
         "tokenizer.ggml.merges": merges,
         "tokenizer.chat_template": "{% for m in messages %}<|im_start|>{{ m.role }}\n"
         "{{ m.content }}<|im_end|>\n{% endfor %}",
-    } | (extra or {})
+    }
+    settings |= OWN.get(architecture, {}) | (extra or {})
+    names = GEMMA_NAMES if architecture == "gemma3" else GGUF_NAMES
     for name, value in settings.items():
         if name in omit:
             continue
@@ -125,10 +151,12 @@ def write_gguf(path, architecture="llama", *, weights=None, extra=None, omit=(),
         stem, _, last = name.rpartition(".")
         layer, _, module = stem.removeprefix("model.layers.").partition(".")
         target = (
-            f"blk.{layer}.{GGUF_NAMES[module]}.{last}"
+            f"blk.{layer}.{names[module]}.{last}"
             if stem.startswith("model.layers.")
-            else f"{GGUF_NAMES[stem]}.{last}"
+            else f"{names[stem]}.{last}"
         )
+        if architecture == "gemma3" and "norm" in target:
+            array = array + np.float32(1)
         if architecture == "llama" and module in ("self_attn.q_proj", "self_attn.k_proj"):
             array = permute(array, HEADS if ".q_" in module else KV_HEADS)
         if target in omit:

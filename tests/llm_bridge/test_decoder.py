@@ -16,7 +16,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.decoder import Decoder, attend, rope_frequencies
 from llm_bridge.models.weights import abstract_decoder, load_params
-from tests.llm_bridge.checkpoints import FAMILIES, LLAMA32_ROPE, VOCABULARY, save, torch_logits, torch_model
+from tests.llm_bridge.checkpoints import FAMILIES, GEMMA3_ROPE, LLAMA32_ROPE, VOCABULARY, save, torch_logits, torch_model
 
 
 def our_logits(folder: Path, tokens: np.ndarray, dtype: str = "float32") -> np.ndarray:
@@ -42,6 +42,9 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("qwen2", {}),
     ("qwen2", {"tie_word_embeddings": True, "num_key_value_heads": 1}),
     ("olmo2", {}),
+    ("llama", {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}}),
+    ("qwen3", {"tie_word_embeddings": True}),
+    ("gemma3_text", {"num_hidden_layers": 3, "rope_parameters": GEMMA3_ROPE}),
 ]
 
 

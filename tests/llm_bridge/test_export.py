@@ -27,7 +27,7 @@ from llm_bridge.training.export import save_pretrained
 from llm_bridge.training.learner import FineTune
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge import toy
-from tests.llm_bridge.checkpoints import EOS, FAMILIES, LLAMA32_ROPE, VOCABULARY, save, torch_logits, torch_model
+from tests.llm_bridge.checkpoints import EOS, FAMILIES, GEMMA3_ROPE, LLAMA32_ROPE, VOCABULARY, save, torch_logits, torch_model
 from tests.llm_bridge.gguf_files import random_weights, write_gguf
 
 CASES: list[tuple[str, dict[str, Any]]] = [
@@ -37,6 +37,8 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("qwen2", {}),
     ("olmo2", {"rope_theta": 5e5}),
     ("olmo2", {"tie_word_embeddings": True, "num_key_value_heads": 6}),
+    ("qwen3", {"rope_theta": 1e6}),
+    ("gemma3_text", {"tie_word_embeddings": True, "num_hidden_layers": 3, "rope_parameters": GEMMA3_ROPE}),
 ]
 TOKENS = np.random.default_rng(0).integers(0, VOCABULARY, (2, 40)).astype(np.int32)
 
@@ -78,7 +80,7 @@ def test_bfloat16_is_written_rounded_once(tmp_path: Path, family: str) -> None:
     assert transformers.AutoModelForCausalLM.from_pretrained(out).dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3", "gemma3"])
 def test_a_model_read_from_gguf_is_complete(tmp_path: Path, architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cache.ENVIRONMENT_VARIABLE, str(tmp_path / "cache"))
     model = load_model(str(write_gguf(tmp_path / "some.gguf", architecture)))

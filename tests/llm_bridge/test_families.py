@@ -6,6 +6,7 @@ context stay), or one layer is kept at full size. Weights go through sharded saf
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ import torch
 import transformers
 
 from llm_bridge import load_model
-from llm_bridge.models.config import DecoderConfig
+from llm_bridge.models.config import DecoderConfig, LinearScaling
 from llm_bridge.models.decoder import attend, block, rope_table
 from llm_bridge.models.weights import abstract_decoder, load_params
 from llm_bridge.sampling import decoding, generate
@@ -29,6 +30,10 @@ from tests.llm_bridge.checkpoints import torch_model, write
 
 CONFIGS = Path(__file__).parent / "configs"
 NAMES = ("Llama-3.2-1B-Instruct", "OLMo-2-0425-1B-Instruct", "Qwen2.5-0.5B-Instruct", "Qwen2.5-1.5B-Instruct")
+# Held to torch at these sizes by slow tests alone: `test_decoder` and `test_alternation` hold small ones.
+LATER = ("Qwen3-0.6B", "gemma-3-1b-it")
+# One layer of each kind, and a window shorter than the tests' sequences.
+SLIDING = {"gemma-3-1b-it": {"num_hidden_layers": 2, "sliding_window_pattern": 2, "sliding_window": 16}}
 
 
 def published(name: str) -> dict[str, Any]:
@@ -42,7 +47,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Any:
     @cache
     def folder(name: str, dtype: str, width: int, **changes: Any) -> Path:
         values = published(name)
-        head_dim = values["hidden_size"] // values["num_attention_heads"]
+        head_dim = values.get("head_dim") or values["hidden_size"] // values["num_attention_heads"]
         values |= {"head_dim": head_dim, "num_hidden_layers": 2, **changes}
         values |= {key: values[key] // width for key in ("hidden_size", "intermediate_size")}
         asked = tmp_path_factory.mktemp("asked")
@@ -110,18 +115,52 @@ def test_published_configs_read_the_same_in_both_spellings(name: str, make: Any)
     assert mine.eos_ids == tuple(eos if isinstance(eos, list) else [eos])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "window", "kinds"),
+    [("Qwen3-0.6B", None, 0), ("gemma-3-1b-it", 512, 22), ("gemma-3-4b-it", 1024, 29)],
+)
+def test_published_configs_of_qwen3_and_gemma_3_are_read_as_transformers_reads_them(
+    name: str, window: int | None, kinds: int
+) -> None:
+    """Gemma's file states what differs from transformers' defaults, and its larger ones hold the text part within: the
+    oracle is transformers' own reading. Catches a default of another family, and every spelling of layers and bases."""
+    mine = DecoderConfig.from_values(published(name), source=name)
+    theirs = transformers.AutoConfig.from_pretrained(CONFIGS / f"{name}.json").get_text_config()
+    rewritten = DecoderConfig.from_values(json.loads(theirs.to_json_string(use_diff=False)), source=name)
+    eos = published(name)["eos_token_id"]
+    assert mine.eos_ids == tuple(eos if isinstance(eos, list) else [eos])
+    assert dataclasses.replace(rewritten, eos_ids=mine.eos_ids, pad_id=mine.pad_id) == mine
+    assert DecoderConfig.from_values(mine.to_values("float32")[0], source=name) == mine
+    assert (mine.vocabulary, mine.width, mine.heads, mine.kv_heads, mine.head_dim, mine.layers, mine.tied) == (
+        theirs.vocab_size,
+        theirs.hidden_size,
+        theirs.num_attention_heads,
+        theirs.num_key_value_heads,
+        theirs.head_dim,
+        theirs.num_hidden_layers,
+        True,
+    )
+    assert (mine.window, sum(mine.local_layers)) == (window, kinds)
+    assert [kind == "sliding_attention" for kind in theirs.layer_types] == [
+        *(mine.local_layers or [False] * mine.layers)
+    ]
+    assert (mine.rope_theta, mine.local_rope_theta) == (1e6, 1e4)
+    assert mine.rope_scaling == (LinearScaling(factor=8.0) if name == "gemma-3-4b-it" else None)
+
+
+@pytest.mark.parametrize("name", [*NAMES, *(pytest.param(name, marks=pytest.mark.slow) for name in LATER)])
 def test_reduced_models_have_torchs_logits(name: str, make: Any) -> None:
     """Catches a wrong norm, bias, head grouping, rotary setting, head, shard, or place of rounding in bfloat16."""
-    check_logits(make(name, "bfloat16", 8), rows=2, length=24)
+    check_logits(make(name, "bfloat16", 8, **SLIDING.get(name, {})), rows=2, length=24)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *LATER])
 @pytest.mark.slow
 def test_one_full_size_layer_has_torchs_logits(name: str, make: Any) -> None:
     """The vocabulary is cut to 8192 here (the reduced models have it whole): with it a model would be 1.3 GB."""
     tokens = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
-    check_logits(make(name, "bfloat16", 1, num_hidden_layers=1, vocab_size=8192, **tokens), rows=2, length=48)
+    sizes = {"num_hidden_layers": 1, "vocab_size": 8192} | SLIDING.get(name, {})
+    check_logits(make(name, "bfloat16", 1, **sizes, **tokens), rows=2, length=48)
 
 
 PROMPTS = (

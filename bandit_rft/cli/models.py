@@ -24,6 +24,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """List the models, or fetch the one that is named."""
     from llm_bridge.models import hub
+    from llm_bridge.models.families import FAMILIES, TEXT_PARTS
 
     if arguments.name is not None:
         print(hub.resolve(arguments.name))
@@ -33,5 +34,6 @@ def run(arguments: argparse.Namespace) -> int:
     for model in models:
         state = "ready" if model.cached else f"to fetch, {model.download / 1e6:.0f} MB"
         print(f"{model.name:<{width}}  {model.size / 1e6:6.0f} MB  {model.licence}  {model.source} ({state})")
+    print(f"others: a folder, a .gguf file or a hub id of model_type {', '.join((*FAMILIES, *TEXT_PARTS))}")
     print(f"cache: {hub.cache_folder()}")
     return 0

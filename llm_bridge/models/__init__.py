@@ -1,1 +1,2 @@
-"""Decoders of the Llama, Qwen2 and OLMo-2 families: configurations, layers, weights, and where models are found."""
+"""Decoders of the Llama, Qwen2, Qwen3, OLMo-2 and Gemma 3 families: configurations, layers, weights, and where models
+are found."""

@@ -5,8 +5,8 @@ GGUF keeps a byte-level byte-pair vocabulary, its merges, and the *name* of the 
 the splitting rules behind each name are llama.cpp's (`src/llama-vocab.cpp`), restated here with the `tokenizers`
 library.
 
-Left out: SentencePiece and WordPiece vocabularies (`tokenizer.ggml.model` other than "gpt2"), and pre-tokenizer names
-not in `PRE_TOKENIZERS`. Both are refused, since a tokenizer that is nearly right scores nearly the right text.
+A SentencePiece vocabulary ("llama") is `gguf_sentencepiece`'s. Left out: WordPiece and others (`tokenizer.ggml.model`
+beyond these two), and pre-tokenizer names not in `PRE_TOKENIZERS`. Both are refused, since a tokenizer that is nearly right scores nearly the right text.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from bandit_rft.errors import InputError
+from llm_bridge.models import gguf_sentencepiece
+from llm_bridge.models.gguf_sentencepiece import CONTROL, UNUSED, USER_DEFINED
 
-# GGUF's token types (ggml's `llama_token_type`); 1 is an ordinary piece.
-_CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5
+_BYTE_LEVEL, _SENTENCEPIECE = "gpt2", "llama"  # tokenizer.ggml.model
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -107,24 +108,14 @@ def write(metadata: Mapping[str, Any], folder: Path, *, where: str, vocabulary_r
         InputError: no tokenizer, one of a kind that is not read, or an inconsistent one.
     """
     tokens, types = _vocabulary(metadata, where, vocabulary_rows)
-    rules = _rules(metadata, where)
-    ids = {text: index for index, text in enumerate(tokens) if types[index] != _UNUSED}
-    tokenizer = Tokenizer(
-        models.BPE(vocab=ids, merges=_merges(metadata, ids, where), ignore_merges=rules.ignore_merges)
-    )
-    if rules.nfc:
-        tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(split), behavior="isolated") for split in rules.splits]
-        + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    added = [
-        AddedToken(text, normalized=False, special=types[index] == _CONTROL)
-        for index, text in enumerate(tokens)
-        if types[index] in (_CONTROL, _USER_DEFINED)
-    ]
-    tokenizer.add_tokens(added)
+    ids = {text: index for index, text in enumerate(tokens) if types[index] != UNUSED}
+    if metadata["tokenizer.ggml.model"] == _SENTENCEPIECE:
+        tokenizer, added = gguf_sentencepiece.tokenizer_of(metadata, tokens, types, where)
+        adds_bos, around = True, None
+    else:
+        rules = _rules(metadata, where)
+        tokenizer, added = _byte_level(metadata, tokens, types, rules, ids, where)
+        adds_bos, around = rules.add_bos, processors.ByteLevel(trim_offsets=False)
 
     def special(name: str) -> int | None:
         index = metadata.get(f"tokenizer.ggml.{name}_token_id")
@@ -139,13 +130,15 @@ def write(metadata: Mapping[str, Any], folder: Path, *, where: str, vocabulary_r
 
     bos, eos, pad, unknown = special("bos"), special("eos"), special("padding"), special("unknown")
     ends = [eos, special("eot"), special("eom")]
-    ends += [ids[text] for text in _END_TEXTS if text in ids and types[ids[text]] == _CONTROL]
+    ends += [ids[text] for text in _END_TEXTS if text in ids and types[ids[text]] == CONTROL]
     eos_ids = tuple(dict.fromkeys(index for index in ends if index is not None))
     if pad is None and eos_ids:
         pad = eos_ids[0]
-    add_bos = bool(metadata.get("tokenizer.ggml.add_bos_token", rules.add_bos)) and bos is not None
+    add_bos = bool(metadata.get("tokenizer.ggml.add_bos_token", adds_bos)) and bos is not None
     add_eos = bool(metadata.get("tokenizer.ggml.add_eos_token", False)) and eos is not None
-    tokenizer.post_processor = _post_processor(tokens, bos if add_bos else None, eos if add_eos else None)
+    ends_of_text = bos if add_bos else None, eos if add_eos else None
+    if around is not None or any(index is not None for index in ends_of_text):
+        tokenizer.post_processor = _post_processor(tokens, *ends_of_text, around)
     tokenizer.save(str(folder / "tokenizer.json"))
 
     settings: dict[str, Any] = {
@@ -155,7 +148,8 @@ def write(metadata: Mapping[str, Any], folder: Path, *, where: str, vocabulary_r
         "model_max_length": int(metadata.get(f"{metadata.get('general.architecture')}.context_length", 2048)),
         "padding_side": "right",
         "added_tokens_decoder": {
-            str(ids[token.content]): {"content": token.content, "special": token.special, "normalized": False}
+            str(ids[token.content]): {"content": token.content, "special": token.special}
+            | {"normalized": token.normalized}
             | {"lstrip": False, "rstrip": False, "single_word": False}
             for token in added
         },
@@ -170,19 +164,48 @@ def write(metadata: Mapping[str, Any], folder: Path, *, where: str, vocabulary_r
     return SpecialIds(bos=bos, eos=eos_ids, pad=pad)
 
 
+def _byte_level(
+    metadata: Mapping[str, Any],
+    tokens: list[str],
+    types: list[int],
+    rules: PreTokenizer,
+    ids: Mapping[str, int],
+    where: str,
+) -> tuple[Tokenizer, list[AddedToken]]:
+    """The tokenizer without what it puts around texts, and the tokens that it takes whole."""
+    tokenizer = Tokenizer(
+        models.BPE(vocab=dict(ids), merges=_merges(metadata, ids, where), ignore_merges=rules.ignore_merges)
+    )
+    if rules.nfc:
+        tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(split), behavior="isolated") for split in rules.splits]
+        + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    added = [
+        AddedToken(text, normalized=False, special=types[index] == CONTROL)
+        for index, text in enumerate(tokens)
+        if types[index] in (CONTROL, USER_DEFINED)
+    ]
+    tokenizer.add_tokens(added)
+    return tokenizer, added
+
+
 def _vocabulary(metadata: Mapping[str, Any], where: str, rows: int) -> tuple[list[str], list[int]]:
     """Token texts and types, without the unused ones at the end (they pad the embedding; no text encodes to them)."""
     kind = metadata.get("tokenizer.ggml.model")
     tokens = metadata.get("tokenizer.ggml.tokens")
     if kind is None or not isinstance(tokens, list) or not tokens:
         raise InputError(f"{where} carries no tokenizer: use a GGUF file of the whole model, not of its weights alone.")
-    if kind != "gpt2":
+    if kind not in (_BYTE_LEVEL, _SENTENCEPIECE):
         raise InputError(
-            f"{where} has a tokenizer of kind {kind!r}, but only byte-level byte-pair encoding ('gpt2') is read: "
-            f"give the "
-            "model's Hugging Face folder instead."
+            f"{where} has a tokenizer of kind {str(kind)[:40]!r}, but only byte-pair encoding ('gpt2', byte-level, and "
+            "'llama', SentencePiece) is read: give the model's Hugging Face folder instead."
         )
     types = metadata.get("tokenizer.ggml.token_type") or [1] * len(tokens)
+    if kind == _SENTENCEPIECE and len(types) == len(tokens):
+        tokens = gguf_sentencepiece.pieces_of(tokens, types)
     if len(types) != len(tokens) or len(tokens) > rows or len(set(tokens)) != len(tokens):
         raise InputError(
             f"{where} has an inconsistent vocabulary ({len(tokens)} tokens, {len(set(tokens))} distinct, "
@@ -190,7 +213,7 @@ def _vocabulary(metadata: Mapping[str, Any], where: str, rows: int) -> tuple[lis
             f"types, {rows} embedding rows): the file is damaged, fetch it again."
         )
     last = len(tokens)
-    while last and types[last - 1] == _UNUSED:
+    while last and types[last - 1] == UNUSED:
         last -= 1
     return tokens[:last], [int(kind) for kind in types[:last]]
 
@@ -221,11 +244,10 @@ def _merges(metadata: Mapping[str, Any], ids: Mapping[str, int], where: str) -> 
     return merges
 
 
-def _post_processor(tokens: list[str], bos: int | None, eos: int | None) -> Any:
-    """Byte-level offsets, and the beginning and end tokens where the file asks for them."""
-    byte_level = processors.ByteLevel(trim_offsets=False)
+def _post_processor(tokens: list[str], bos: int | None, eos: int | None, first: Any) -> Any:
+    """What a byte-level tokenizer does first, and the beginning and end tokens where the file asks for them."""
     if bos is None and eos is None:
-        return byte_level
+        return first
     before = "" if bos is None else f"{tokens[bos]} "
     after = "" if eos is None else f" {tokens[eos]}"
     template = processors.TemplateProcessing(
@@ -233,4 +255,4 @@ def _post_processor(tokens: list[str], bos: int | None, eos: int | None) -> Any:
         pair=f"{before}$A{after} {before}$B{after}",
         special_tokens=[(tokens[index], index) for index in dict.fromkeys((bos, eos)) if index is not None],
     )
-    return processors.Sequence([byte_level, template])
+    return template if first is None else processors.Sequence([first, template])

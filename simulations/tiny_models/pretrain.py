@@ -23,7 +23,7 @@ import numpy as np
 import optax
 
 from bandit_rft.errors import InputError
-from llm_bridge.models.config import FAMILIES, DecoderConfig
+from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.decoder import Decoder
 from llm_bridge.tiny import tasks, vocabulary
 from simulations.tiny_models import corpus
@@ -41,10 +41,10 @@ def config_of(family: str) -> DecoderConfig:
     """The shape of an embedded model: about 0.62 M parameters.
 
     Raises:
-        InputError: a family that the decoder does not know.
+        InputError: a family without an embedded model.
     """
-    if family not in FAMILIES:
-        raise InputError(f"No family {family!r}: choose one of {', '.join(FAMILIES)}.")
+    if family not in SEEDS:
+        raise InputError(f"No recipe for the family {family!r}: choose one of {', '.join(SEEDS)}.")
     return DecoderConfig(
         model_type=family,
         vocabulary=len(vocabulary.TOKENS),
@@ -148,7 +148,7 @@ def main(given: list[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m simulations.tiny_models.pretrain", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--family", required=True, choices=tuple(FAMILIES))
+    parser.add_argument("--family", required=True, choices=tuple(SEEDS))
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="written, or written over")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"optimiser steps (default: {STEPS})")
     parser.add_argument("--rows", type=int, default=BATCH, help=f"examples of each task a step (default: {BATCH})")

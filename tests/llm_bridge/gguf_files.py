@@ -62,13 +62,33 @@ def permute(weights, heads):
     return weights.reshape(heads, 2, rows // heads // 2, *weights.shape[1:]).swapaxes(1, 2).reshape(weights.shape)
 
 
-def random_weights(architecture, tied, seed=0):
+@functools.cache
+def sentencepiece_vocabulary():
+    """As llama.cpp's converter writes Gemma's: tokens, types, scores. Later merges score lower, user-defined pieces have
+    plain spaces and -1000, bytes stand for characters without a piece."""
+    tokens = ["<pad>", "<eos>", "<bos>", "<unk>", "\n", "\n\n", "  ", "   ", "<b>", "<start_of_turn>", "<end_of_turn>"]
+    types = [3, 3, 3, 2, 4, 4, 4, 4, 4, 3, 3]
+    scores = [-1000.0] * len(types)
+    tokens += [f"<0x{byte:02X}>" for byte in range(256)]
+    types, scores = types + [6] * 256, scores + [0.0] * 256
+    words = ["▁the", "▁apples", "▁has", "thin", "ing", "▁1", "12", "é▁", "▁'", "'re", "he", "▁▁a"]
+    letters = list(dict.fromkeys("▁" + "".join(words) + "abcdefghijklmnopqrstuvwxyz0123456789.,'"))
+    made = list(dict.fromkeys(word[:end] for word in words for end in range(2, len(word) + 1)))
+    made = [piece for piece in made if piece != "▁▁"]  # that is a user-defined piece
+    for piece in [*made, *letters]:
+        tokens.append(piece)
+        types.append(1)
+        scores.append(-float(len(tokens)))
+    return tokens, types, scores
+
+
+def random_weights(architecture, tied, seed=0, rows=None):
     rng = np.random.default_rng(seed)
 
     def draw(*shape):
         return rng.normal(0, 0.3, shape).astype(np.float32)
 
-    rows = len(vocabulary()[0])
+    rows = rows or len(vocabulary()[0])
     weights = {"model.embed_tokens.weight": draw(rows, HIDDEN), "model.norm.weight": 1 + draw(HIDDEN)}
     if not tied:
         weights["lm_head.weight"] = draw(rows, HIDDEN)

@@ -148,7 +148,8 @@ def tokens() -> None:
 
 
 def families() -> None:
-    """Embedded models of all families, loaded onto a mesh: biases, norms over heads, and a head of its own."""
+    """Models of all families on a mesh: biases, norms over heads and of each, a head of its own, and layers with a
+    window, sampled and scored."""
     for name in ("tiny-llama", "tiny-qwen2", "tiny-olmo2"):
         one, on = load_model(name), load_model(name, mesh=ALL)
         check_places(dataclasses.make_dataclass("State", ("params", "opt_state"))(on.params, ()), on.config.mesh)
@@ -156,6 +157,14 @@ def families() -> None:
         settings = {"rollouts": 4, "max_tokens": 8, "key": 1}
         prompt = "12+3="
         np.testing.assert_array_equal(on.generate(prompt, **settings).tokens, one.generate(prompt, **settings).tokens)
+    local = {"window": 4, "local_layers": (True, False)}
+    for changes in ({"model_type": "qwen3"}, {"model_type": "gemma3_text", **local}):
+        one = model(spread=3.0, **changes)
+        on = one.placed(ALL)
+        np.testing.assert_allclose(on.logits([[1, 2, 3, 4, 5, 6]]), one.logits([[1, 2, 3, 4, 5, 6]]), atol=1e-4)
+        same = one.generate("longerprompt", rollouts=4, max_tokens=8, key=1)
+        np.testing.assert_array_equal(on.generate("longerprompt", rollouts=4, max_tokens=8, key=1).tokens, same.tokens)
+        np.testing.assert_allclose(on.log_probs("longerprompt", same), same.log_probs, atol=1e-4)
     apart = model(tied=False)
     np.testing.assert_allclose(apart.placed(ALL).logits([[1, 2]]), apart.logits([[1, 2]]), atol=2e-5)
     assert apart.placed(ALL).placed(None).params["head"][...].sharding.device_set == {jax.devices()[0]}

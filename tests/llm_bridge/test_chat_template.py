@@ -30,6 +30,48 @@ LLAMA = """{{- bos_token }}{% if strftime_now is defined %}{% set date = strftim
 {%- if add_generation_prompt %}<|assistant|>{% endif %}"""
 MARKED = """{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{% set x = 1 %}{{ m.content }}
 {% endgeneration %}{% else %}{{ m | tojson }}{{ x }}{% endif %}{% endfor %}{{ tools is none }}{{ namespace(a=1).a }}"""
+# What Gemma 3's and Qwen3's published templates do, tools and images left out.
+GEMMA = """{{ bos_token }}
+{%- if messages[0]['role'] == 'system' -%}
+    {%- set first_user_prefix = messages[0]['content'] + '\n\n' -%}{%- set loop_messages = messages[1:] -%}
+{%- else -%}
+    {%- set first_user_prefix = "" -%}{%- set loop_messages = messages -%}
+{%- endif -%}
+{%- for message in loop_messages -%}
+    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}
+        {{ raise_exception("Conversation roles must alternate user/assistant/user/assistant/...") }}
+    {%- endif -%}
+    {%- set role = "model" if message['role'] == 'assistant' else message['role'] -%}
+    {{ '<start_of_turn>' + role + '\n' + (first_user_prefix if loop.first else "") }}
+    {%- if message['content'] is string -%}{{ message['content'] | trim }}{%- endif -%}
+    {{ '<end_of_turn>\n' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{'<start_of_turn>model\n'}}{%- endif -%}"""
+QWEN3 = """{%- if messages[0].role == 'system' %}
+    {{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}
+{%- endif %}
+{%- set ns = namespace(multi_step_tool=true, last_query_index=messages|length - 1) %}
+{%- for message in messages[::-1] %}
+    {%- set index = (messages|length - 1) - loop.index0 %}
+    {%- if ns.multi_step_tool and message.role == "user" and message.content is string %}
+        {%- set ns.multi_step_tool = false %}{%- set ns.last_query_index = index %}
+    {%- endif %}
+{%- endfor %}
+{%- for message in messages %}
+    {%- if message.role == "user" or (message.role == "system" and not loop.first) %}
+        {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}
+    {%- elif message.role == "assistant" %}
+        {%- set content = message.content.split('</think>')[-1].lstrip('\n') %}
+        {%- if loop.index0 > ns.last_query_index %}{%- set content = '<think>\n\n</think>\n\n' + content %}{%- endif %}
+        {{- '<|im_start|>' + message.role + '\n' + content + '<|im_end|>\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' }}
+    {%- if enable_thinking is defined and enable_thinking is false %}
+        {{- '<think>\n\n</think>\n\n' }}
+    {%- endif %}
+{%- endif %}"""
 CONVERSATION = [
     {"role": "system", "content": " be brief "},
     {"role": "user", "content": "2 < 3 & é ?"},
@@ -61,7 +103,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, *moments: datetime.datetime) -> None:
     monkeypatch.setattr(chat_template.datetime, "datetime", Clock)
 
 
-@pytest.mark.parametrize("template", [LLAMA, MARKED])
+@pytest.mark.parametrize("template", [LLAMA, MARKED, GEMMA, QWEN3])
 @pytest.mark.parametrize("prompt", ["what is 5+5?", CONVERSATION], ids=["text", "messages"])
 def test_the_text_is_that_of_transformers(
     model: LanguageModel, template: str, prompt: Any, monkeypatch: pytest.MonkeyPatch
@@ -73,6 +115,16 @@ def test_the_text_is_that_of_transformers(
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     text = model.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     assert model.tokenizer.decode(model.encode(prompt)) == text
+
+
+def test_qwen3_thinks_unless_its_template_is_changed_and_gemma_takes_turns(model: LanguageModel) -> None:
+    """The default of both templates: catches a variable that is defined here and not in transformers, and a jinja2
+    error as a traceback where Gemma's template refuses messages."""
+    model.tokenizer.chat_template = QWEN3
+    assert model.tokenizer.decode(model.encode("hi")) == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+    model.tokenizer.chat_template = GEMMA
+    with pytest.raises(InputError, match=r"refuses the prompt \(Conversation roles must alternate"):
+        model.encode([{"role": "user", "content": "a"}, {"role": "user", "content": "b"}])
 
 
 def test_a_prompt_is_the_same_after_midnight(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

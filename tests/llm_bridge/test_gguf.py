@@ -130,7 +130,9 @@ def test_linear_rotary_scaling(tmp_path):
 
 
 REFUSED = [
-    ({"extra": {"tokenizer.ggml.model": "llama"}}, "only byte-level"),
+    ({"extra": {"tokenizer.ggml.model": "bert"}}, "only byte-pair"),
+    ({"extra": {"tokenizer.ggml.model": "llama"}}, "no score for every token"),
+    ({"extra": {"tokenizer.ggml.model": "llama", "tokenizer.ggml.scores": [0.5] * 400}}, "add_space_prefix"),
     ({"pre": "tekken"}, "pre-tokenizer 'tekken'"),
     ({"omit": ("tokenizer.ggml.pre",)}, "names no pre-tokenizer"),
     ({"omit": ("tokenizer.ggml.tokens",)}, "no tokenizer"),

@@ -9,7 +9,7 @@ import pytest
 import regex
 from tokenizers import Tokenizer
 
-from tests.llm_bridge.gguf_files import LETTERS, convert, vocabulary, write_gguf
+from tests.llm_bridge.gguf_files import LETTERS, convert, random_weights, sentencepiece_vocabulary, vocabulary, write_gguf
 
 NUMBER_THEN_GPT2 = [r"\p{N}", r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"]
 CONTRACTION = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
@@ -48,6 +48,59 @@ def reference_encode(text, tokens, types, merges, pre):
                 letters[at : at + 2] = [letters[at] + letters[at + 1]]
             out.extend(ids[letter] for letter in letters)
     return out
+
+
+def sentencepiece_encode(text, tokens, types, scores):
+    """SentencePiece's own way in plain Python: control tokens, spaces to "▁", the longest user-defined piece at each
+    place, then the adjacent pair whose union scores best, the leftmost of equals; bytes of what is no piece."""
+    pieces = [token.replace(" ", "▁") if kind == 4 else token for token, kind in zip(tokens, types, strict=True)]
+    ids = {piece: index for index, piece in enumerate(pieces)}
+    best = {piece: scores[ids[piece]] for piece, kind in zip(pieces, types, strict=True) if kind == 1}
+    whole = sorted((piece for piece, kind in zip(pieces, types, strict=True) if kind == 4), key=len, reverse=True)
+    control = [piece for piece, kind in zip(pieces, types, strict=True) if kind == 3]
+    out = []
+    for part in regex.split("(" + "|".join(map(regex.escape, control)) + ")", text):
+        if part in control:
+            out.append(ids[part])
+            continue
+        for run in regex.split("(" + "|".join(map(regex.escape, whole)) + ")", part.replace(" ", "▁")):
+            symbols = [run] if run in whole else list(run)
+            while len(symbols) > 1:
+                unions = [(best.get(left + right, -1e9), -i) for i, (left, right) in enumerate(itertools.pairwise(symbols))]
+                score, at = max(unions)
+                if score == -1e9:
+                    break
+                symbols[-at : 2 - at] = [symbols[-at] + symbols[1 - at]]
+            for symbol in symbols:
+                byte_ids = [ids[f"<0x{byte:02X}>"] for byte in symbol.encode()]
+                out.extend([ids[symbol]] if symbol in ids else byte_ids)
+    return out
+
+
+def test_gemmas_tokenizer_is_sentencepieces(tmp_path):
+    """Catches spaces left in user-defined pieces (runs of spaces would fall apart), merges in the order of ids and not
+    of scores, a piece merged across one that is taken whole, and a space put before the text."""
+    from transformers import AutoTokenizer
+
+    tokens, types, scores = sentencepiece_vocabulary()
+    names = {"tokens": tokens, "token_type": types, "scores": scores, "model": "llama", "add_space_prefix": False}
+    names |= {"bos_token_id": 2, "eos_token_id": 1, "padding_token_id": 0, "unknown_token_id": 3}
+    weights = random_weights("gemma3", tied=True, rows=len(tokens) + 5)
+    extra = {f"tokenizer.ggml.{name}": value for name, value in names.items()}
+    path = write_gguf(tmp_path / "m.gguf", "gemma3", weights=weights, extra=extra, omit=("tokenizer.ggml.merges",))
+    folder = convert(path, tmp_path / "out")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    loaded = AutoTokenizer.from_pretrained(folder)
+    own = ["the apples  has   12 thing<b>12\n\n\nthe", "<start_of_turn>user\nthinthe<end_of_turn>\n", "   the", " a  a"]
+    for text in [*own, *hostile_texts()]:
+        ids = tokenizer.encode(text).ids
+        assert ids == [2, *sentencepiece_encode(text, tokens, types, scores)], text
+        assert loaded(text)["input_ids"] == ids
+        assert tokenizer.decode(ids[1:], skip_special_tokens=False) == text
+    assert json.loads((folder / "generation_config.json").read_text())["eos_token_id"] == [
+        1,
+        tokens.index("<end_of_turn>"),
+    ]
 
 
 def cuts(pattern, text):

@@ -2,10 +2,10 @@
 copy.
 
 Families: Llama (Llama 2, 3.x, SmolLM2, TinyLlama, …), Qwen2 (Qwen2, Qwen2.5, Qwen2.5-Coder), OLMo2, dense Qwen3, and
-the text part of Gemma 3 (alone or in a checkpoint that reads images as well). Left out, and refused in a sentence: every
-other `model_type`, rotary scalings other than `linear` and `llama3`, sliding-window attention in use outside Gemma 3,
-attention or MLP biases beyond Qwen2's, activations other than the family's own, soft-capped logits, attention in both
-directions, quantised checkpoints.
+the text part of Gemma 3 (alone or in a checkpoint that reads images as well). Left out, and refused in a sentence:
+every other `model_type`, rotary scalings other than `linear` and `llama3`, sliding-window attention in use outside
+Gemma 3, attention or MLP biases beyond Qwen2's, activations other than the family's own, soft-capped logits, attention
+in both directions, quantised checkpoints.
 """
 
 from __future__ import annotations

@@ -80,8 +80,8 @@ def rope_of(values: Mapping[str, Any], source: str) -> tuple[float, RopeScaling 
     if kind not in ("default", "linear", "llama3") or partial != 1.0:
         what = f"rotary scaling of type '{kind}'" if partial == 1.0 else f"a partial rotary factor of {partial}"
         raise InputError(
-            f"{source} uses {what}, which the decoder leaves out: choose a checkpoint with rope_type default, linear or "
-            "llama3."
+            f"{source} uses {what}, which the decoder leaves out: choose a checkpoint with rope_type default, linear "
+            "or llama3."
         )
     if kind == "default":
         return theta, None

@@ -78,9 +78,7 @@ def fields_of(values: Mapping[str, Any], *, source: str, generation: Mapping[str
     _refuse_unsupported(values, source)
     family = FAMILIES[values["model_type"]]
     named = ("bos_token_id", "pad_token_id")
-    given = Given(
-        {**values, **{name: generation[name] for name in named if generation.get(name) is not None}}, source
-    )
+    given = Given({**values, **{name: generation[name] for name in named if generation.get(name) is not None}}, source)
     width, heads = given.whole("hidden_size"), given.whole("num_attention_heads")
     kv_heads = given.whole("num_key_value_heads", heads)
     if heads % kv_heads:

@@ -6,8 +6,8 @@ permuted (llama.cpp's rotary layout), Gemma 3's the factors of its norms in plac
 undone here.
 
 Left out: architectures other than Llama, Qwen2, dense Qwen3 and Gemma 3's text part, mixtures of experts,
-sliding-window attention but Gemma 3's, YaRN, files in several parts. Each is refused in a sentence: a tensor or a setting that is not understood is never dropped in
-silence.
+sliding-window attention but Gemma 3's, YaRN, files in several parts. Each is refused in a sentence: a tensor or a
+setting that is not understood is never dropped in silence.
 """
 
 from __future__ import annotations

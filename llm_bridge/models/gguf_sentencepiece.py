@@ -7,8 +7,8 @@ pieces. User-defined pieces (runs of spaces and newlines, HTML tags) are cut out
 character without a piece becomes its bytes.
 
 Source: Kudo & Richardson 2018; the fields are those of llama.cpp's converter (`convert_hf_to_gguf.py`), which writes
-user-defined pieces with plain spaces. Left out, and refused: a space put before every text (Llama 2), and SentencePiece's
-rewriting of texts (`remove_extra_whitespaces`, a character map).
+user-defined pieces with plain spaces. Left out, and refused: a space put before every text (Llama 2), and
+SentencePiece's rewriting of texts (`remove_extra_whitespaces`, a character map).
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ the splitting rules behind each name are llama.cpp's (`src/llama-vocab.cpp`), re
 library.
 
 A SentencePiece vocabulary ("llama") is `gguf_sentencepiece`'s. Left out: WordPiece and others (`tokenizer.ggml.model`
-beyond these two), and pre-tokenizer names not in `PRE_TOKENIZERS`. Both are refused, since a tokenizer that is nearly right scores nearly the right text.
+beyond these two), and pre-tokenizer names not in `PRE_TOKENIZERS`. Both are refused, since a tokenizer that is nearly
+right scores nearly the right text.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ _LAYER_NAMES: Mapping[str, tuple[str, bool]] = {
     "up": ("mlp.up_proj.weight", True),
     "down": ("mlp.down_proj.weight", True),
 }
-# By (norm_first, norm_last): "post_attention_layernorm" is the norm before the MLP in Llama, and the norm after attention
-# in OLMo2 and Gemma 3.
+# By (norm_first, norm_last): "post_attention_layernorm" is the norm before the MLP in Llama, and the norm after
+# attention in OLMo2 and Gemma 3.
 _NORM_NAMES: Mapping[tuple[bool, bool], Mapping[str, str]] = {
     (True, False): {"attention_norm": "input_layernorm.weight", "mlp_norm": "post_attention_layernorm.weight"},
     (False, True): {

@@ -190,7 +190,6 @@ def decode(
         itself = jnp.ones((1, 1, 1), bool)
         new = []
         for i, layer in enumerate(weights.layers):
-
             local = local_layer(config, i)
             seen = within(config, local, in_prompt, here, places)
             since = within(config, local, past, slot, slots)

@@ -64,8 +64,8 @@ def permute(weights, heads):
 
 @functools.cache
 def sentencepiece_vocabulary():
-    """As llama.cpp's converter writes Gemma's: tokens, types, scores. Later merges score lower, user-defined pieces have
-    plain spaces and -1000, bytes stand for characters without a piece."""
+    """As llama.cpp's converter writes Gemma's: tokens, types, scores. Later merges score lower, user-defined pieces
+    have plain spaces and -1000, bytes stand for characters without a piece."""
     tokens = ["<pad>", "<eos>", "<bos>", "<unk>", "\n", "\n\n", "  ", "   ", "<b>", "<start_of_turn>", "<end_of_turn>"]
     types = [3, 3, 3, 2, 4, 4, 4, 4, 4, 3, 3]
     scores = [-1000.0] * len(types)
@@ -170,11 +170,7 @@ def write_gguf(path, architecture="llama", *, weights=None, extra=None, omit=(),
     for name, array in weights.items():
         stem, _, last = name.rpartition(".")
         layer, _, module = stem.removeprefix("model.layers.").partition(".")
-        target = (
-            f"blk.{layer}.{names[module]}.{last}"
-            if stem.startswith("model.layers.")
-            else f"{names[stem]}.{last}"
-        )
+        target = f"blk.{layer}.{names[module]}.{last}" if stem.startswith("model.layers.") else f"{names[stem]}.{last}"
         if architecture == "gemma3" and "norm" in target:
             array = array + np.float32(1)
         if architecture == "llama" and module in ("self_attn.q_proj", "self_attn.k_proj"):

@@ -152,9 +152,7 @@ def test_the_text_part_of_a_checkpoint_that_reads_images(folder: Path, tmp_path:
     vision = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     vision |= {"image_size": 28, "patch_size": 14}
     both = transformers.Gemma3ForConditionalGeneration(
-        transformers.Gemma3Config(
-            text_config=text, vision_config=vision, eos_token_id=256, image_token_index=3, mm_tokens_per_image=4
-        )
+        transformers.Gemma3Config(text_config=text, vision_config=vision, image_token_index=3, mm_tokens_per_image=4)
     )
     both.model.language_model.load_state_dict(torch_model(folder).model.state_dict())
     both.save_pretrained(tmp_path / "written")

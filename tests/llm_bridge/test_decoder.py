@@ -16,7 +16,15 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.decoder import Decoder, attend, rope_frequencies
 from llm_bridge.models.weights import abstract_decoder, load_params
-from tests.llm_bridge.checkpoints import FAMILIES, GEMMA3_ROPE, LLAMA32_ROPE, VOCABULARY, save, torch_logits, torch_model
+from tests.llm_bridge.checkpoints import (
+    FAMILIES,
+    GEMMA3_ROPE,
+    LLAMA32_ROPE,
+    VOCABULARY,
+    save,
+    torch_logits,
+    torch_model,
+)
 
 
 def our_logits(folder: Path, tokens: np.ndarray, dtype: str = "float32") -> np.ndarray:

@@ -27,7 +27,16 @@ from llm_bridge.training.export import save_pretrained
 from llm_bridge.training.learner import FineTune
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge import toy
-from tests.llm_bridge.checkpoints import EOS, FAMILIES, GEMMA3_ROPE, LLAMA32_ROPE, VOCABULARY, save, torch_logits, torch_model
+from tests.llm_bridge.checkpoints import (
+    EOS,
+    FAMILIES,
+    GEMMA3_ROPE,
+    LLAMA32_ROPE,
+    VOCABULARY,
+    save,
+    torch_logits,
+    torch_model,
+)
 from tests.llm_bridge.gguf_files import random_weights, write_gguf
 
 CASES: list[tuple[str, dict[str, Any]]] = [

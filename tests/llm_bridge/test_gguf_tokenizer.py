@@ -9,7 +9,14 @@ import pytest
 import regex
 from tokenizers import Tokenizer
 
-from tests.llm_bridge.gguf_files import LETTERS, convert, random_weights, sentencepiece_vocabulary, vocabulary, write_gguf
+from tests.llm_bridge.gguf_files import (
+    LETTERS,
+    convert,
+    random_weights,
+    sentencepiece_vocabulary,
+    vocabulary,
+    write_gguf,
+)
 
 NUMBER_THEN_GPT2 = [r"\p{N}", r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"]
 CONTRACTION = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
@@ -66,7 +73,8 @@ def sentencepiece_encode(text, tokens, types, scores):
         for run in regex.split("(" + "|".join(map(regex.escape, whole)) + ")", part.replace(" ", "▁")):
             symbols = [run] if run in whole else list(run)
             while len(symbols) > 1:
-                unions = [(best.get(left + right, -1e9), -i) for i, (left, right) in enumerate(itertools.pairwise(symbols))]
+                pairs = enumerate(itertools.pairwise(symbols))
+                unions = [(best.get(left + right, -1e9), -i) for i, (left, right) in pairs]
                 score, at = max(unions)
                 if score == -1e9:
                     break

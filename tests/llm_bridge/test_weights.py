@@ -163,7 +163,10 @@ BASE: dict[str, Any] = {
         ({"model_type": "gemma3_text", "num_hidden_layers": 10**9}, "beyond 4096"),
         ({"model_type": "gemma3_text", "rope_parameters": {"rope_theta": 1e6}}, "describes its rotary embedding"),
         (
-            {"model_type": "gemma3_text", "rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 2}}},
+            {
+                "model_type": "gemma3_text",
+                "rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 2}},
+            },
             "scales the rotary embedding of its sliding-window layers",
         ),
         ({"model_type": "gemma3", "text_config": 3}, "text part by '3'"),

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit_rft import run_law
+from bandit_rft import run, run_law
 from bandit_rft.errors import InputError, NoLawError
 from bandit_rft.settings.finetune import FineTuneConfig
 from bandit_rft.theory.compared import chain_of_decisions
-from llm_bridge import FineTune
+from llm_bridge import FineTune, PromptArms, finetune, load_model, verifiers
 from llm_bridge.training import checkpoints
+from llm_bridge.training.run import Measuring
 from tests.llm_bridge import toy
 from tests.llm_bridge.updates import assert_moved, identical
 from tests.llm_bridge.written_out import answered, down, question_arms, start
@@ -128,3 +129,40 @@ def test_a_summary_with_a_delay_gets_the_late_law_of_its_tree():
     assert "10 rounds late" in late.sentence()
     assert late.half_times()["tree"] >= early.half_times()["tree"] + 10
     assert "flow" not in late.half_times()
+
+
+def test_a_checkpoint_of_an_older_version_is_refused_in_a_sentence(arms, tmp_path):
+    """Its state lacks the metrics that are new. Catches a crash, or a state whose leaves are each other's."""
+    bound, state = start(arms)
+    new = ("sampler_trainer_gap_mean", "effective_sample_size")
+    metrics = {name: value for name, value in state.metrics.items() if name not in new}
+    checkpoints.save(tmp_path, 3, dataclasses.replace(state, metrics=metrics))
+    with pytest.raises(InputError, match="other ones than the"):
+        checkpoints.load_latest(tmp_path, bound.init(jax.random.key(0)))
+
+
+@pytest.mark.slow
+def test_a_delay_costs_an_embedded_model_what_its_measured_tree_says(tmp_path):
+    """16 seeds of tiny-llama learn 8 rounds late, and at once: the rewards lost by it, summed over 40 rounds.
+
+    Within three standard errors of the seeds, and a tenth for the tree's own error, of the law of the responses that
+    were measured before the run. Catches a run that is late by more or less than it says, and a ratio where the law has none.
+    """
+    model = load_model("tiny-llama")
+    question = "178+607=?\n"
+    arms = PromptArms(model, question, verifiers.GSM8K(answer="785", rule="strict"))
+    settings = {"optimizer": "sgd", "clip": None, "kl_coefficient": 0.0, "gradient_clip": None, "max_tokens": 32}
+    learner = FineTune(model, step_over_kappa=0.5, rollouts=4, delay=8, **settings)
+    late = finetune(arms, learner, 40, seeds=16, key=1, out=tmp_path / "late", measure=Measuring(512, False, 64, True))
+    law = late.predict()
+    assert law.prediction is not None, law.reason
+    at_once = dataclasses.replace(late.learner, delay=0, step_over_kappa=None, learning_rate=law.step_size)
+    prompt = run(arms, at_once, 40, seeds=16, key=2)
+    lost = prompt.rewards.mean(2).sum(1), late.history.rewards.mean(2).sum(1)
+    measured = float(lost[0].mean() - lost[1].mean())
+    error = float(np.sqrt(sum(one.var(ddof=1) / len(one) for one in lost)))
+    curves = [dataclasses.replace(law, delay=delay).at(40).value for delay in (0, 8)]
+    expected = float(np.sum(curves[0] - curves[1]))
+    print(f"rewards lost by 8 rounds of delay: {measured:.2f} ± {error:.2f}, law {expected:.2f}; p0 {law.p0:.3f}")
+    assert expected > 3.0
+    assert measured == pytest.approx(expected, abs=3 * error + 0.1 * expected)

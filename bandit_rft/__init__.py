@@ -5,7 +5,7 @@
 Data flows one way: arm sets → learners → run → history → regret and theory → compare → plots, reports.
 """
 
-from bandit_rft import arms, learners, objectives, policies, regret, signals, theory, verifiers
+from bandit_rft import arms, learners, objectives, policies, ratios, regret, signals, theory, verifiers
 from bandit_rft.errors import InputError, NoLawError, RowCapacityError, SweepWarning, UnknownOptimumError
 from bandit_rft.history import History
 from bandit_rft.known_theory import theory_for
@@ -38,6 +38,7 @@ __all__ = [
     "objectives",
     "plan",
     "policies",
+    "ratios",
     "regret",
     "run",
     "signals",

@@ -10,7 +10,7 @@ log-probabilities lp and those at sampling time lp_old, per token
 and `aggregate` turns [G, T] tokens into a scalar. Definitions, names and default constants are verl's
 (verl/trainer/ppo/core_algos.py) where a docstring does not name a difference; k1, k2, k3 are Schulman's
 (joschu.net/blog/kl-approx.html); the surrogate is PPO's (arXiv 1707.06347); dual clip is arXiv 1912.09729. The
-surrogates are to be *maximised*: a loss is their negative.
+surrogates are to be *maximised*: a loss is their negative. Other ratios than PPO's are in `bandit_rft.ratios`.
 
 The default aggregation here is "seq-mean-token-sum", not verl's "token-mean": with it the gradient is the mean over
 rollouts of A_i ∇ log π(sequence i), the policy gradient of the contract and of the theory; every other mode rescales
@@ -19,7 +19,7 @@ tokens by a length and is a different update direction.
 All functions are pure, work under jit, vmap and grad, and keep the dtype of their input. The entropy bonus needs whole
 distributions, not the chosen tokens' log-probabilities, and is added where those are
 (`llm_bridge.training.policy_gradient`).
-Left out: sequence-level ratios (GSPO) and clip-covariance variants.
+Left out: clip-covariance variants.
 """
 
 from __future__ import annotations
@@ -133,7 +133,25 @@ def ppo_clip(
         [[1.2 1. ]]
     """
     ratio = importance_ratio(log_probs, old_log_probs, log_ratio_clamp)
-    signal = _per_token(jax.lax.stop_gradient(signals), log_probs)
+    return clipped_surrogate(ratio, signals, clip_low, clip_high, dual_clip)
+
+
+def clipped_surrogate(
+    ratio: Array,
+    signals: Array,
+    clip_low: float | Array = 0.2,
+    clip_high: float | Array = 0.2,
+    dual_clip: float | Array | None = None,
+) -> Array:
+    """`ppo_clip` of ratios [G, T], of tokens or of responses.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import objectives
+        >>> print(objectives.clipped_surrogate(jnp.array([[1.25, 0.5]]), jnp.array([1.0])))
+        [[1.2 0.5]]
+    """
+    signal = _per_token(jax.lax.stop_gradient(signals), ratio)
     surrogate = jnp.minimum(ratio * signal, jnp.clip(ratio, 1.0 - clip_low, 1.0 + clip_high) * signal)
     if dual_clip is None:
         return surrogate
@@ -158,8 +176,19 @@ def outside_clip(
         >>> print(objectives.outside_clip(new, old, jnp.array([1.0])))
         [[ True False]]
     """
-    ratio = importance_ratio(log_probs, old_log_probs)
-    signal = _per_token(signals, log_probs)
+    return clip_binds(importance_ratio(log_probs, old_log_probs), signals, clip_low, clip_high)
+
+
+def clip_binds(ratio: Array, signals: Array, clip_low: float | Array = 0.2, clip_high: float | Array = 0.2) -> Array:
+    """`outside_clip` of ratios [G, T], of tokens or of responses.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from bandit_rft import objectives
+        >>> print(objectives.clip_binds(jnp.array([[1.25, 0.5]]), jnp.array([1.0])))
+        [[ True False]]
+    """
+    signal = _per_token(signals, ratio)
     return ((signal > 0) & (ratio > 1.0 + clip_high)) | ((signal < 0) & (ratio < 1.0 - clip_low))
 
 

@@ -8,7 +8,11 @@ The policy is taken for one decision whose gradient has squared norm κ (or for 
 steps of a fixed size are followed round by round: `tree_jump` for the raw reward of one rollout, `tree_rounds` for any
 other signal and group, both of the catalogue. A tree of measured responses takes its place where there is one.
 
-Left out: optimisers other than plain gradient steps, PPO's clip, length weighting, test questions.
+With a delay, a round learns from the responses of so many rounds before, as an asynchronous trainer does, without a
+ratio; the same law follows it, and says what the delay costs.
+
+Left out: ratios that correct for a delay, optimisers other than plain gradient steps, PPO's clip, length weighting,
+test questions.
 """
 
 from __future__ import annotations
@@ -97,9 +101,11 @@ class Plan:
         pulls: responses until the mean curve is at the level; None where it is not reached.
         tokens: the same, with a mean response length; None without one.
         cheapest: the signal and group size with the fewest pulls to the level at this step size; None where no law
-            reaches it.
+            reaches it, and with a delay, of which that law knows nothing.
         budget: responses that can be paid for, and what they buy: Pass@1 in the mean, and the band of single runs.
         against: another design, and the seeds that tell it apart.
+        delay: rounds from sampling a response to learning from it.
+        undelayed: rounds to the level of the mean curve without the delay; None without one, and where not reached.
 
     Example:
         >>> from bandit_rft import plan
@@ -123,6 +129,8 @@ class Plan:
     cheapest: Option | None
     budget: dict[str, float] | None = None
     against: Comparison | None = None
+    delay: int = 0
+    undelayed: float | None = None
     _curve: Callable[[int], theory.Prediction] | None = field(default=None, repr=False, compare=False)
 
     def prediction(self, rounds: int) -> theory.Prediction:
@@ -146,6 +154,8 @@ class Plan:
             f"groups whose rewards are all equal at the start: {self.dead_group_probability:.1%}; that teach nothing "
             f"under this signal: {self.idle_probability:.1%}",
         ]
+        if self.delay:
+            lines.insert(2, self._price())
         if self.cheapest is not None:
             best = self.cheapest
             lines.append(
@@ -167,6 +177,13 @@ class Plan:
                 f"{other.difference:+.3f}, seeds by {other.spread:.3f};{power} {needed} for a power of .8"
             )
         return "\n".join(lines)
+
+    def _price(self) -> str:
+        said = f"learned from {self.delay} rounds late, without a ratio: "
+        if self.rounds_to_level.mean is None or self.undelayed is None:
+            return said + f"the level takes {_shown(self.undelayed)} rounds without the delay"
+        more = self.rounds_to_level.mean - self.undelayed
+        return said + f"{more:,.0f} rounds ({more / self.undelayed:.0%}) more than the {_shown(self.undelayed)} without"
 
 
 def _public(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -193,6 +210,7 @@ def plan(
     tokens: float | None = None,
     against: tuple[str, int] | None = None,
     seeds: int | None = None,
+    delay: int = 0,
 ) -> Plan:
     """Plan a run of plain gradient steps.
 
@@ -207,6 +225,8 @@ def plan(
         ddof, eps: of GRPO's standard deviation.
         budget: responses that can be paid for. tokens: mean length of a response.
         against: (signal, rollouts) of another design, to be told apart. seeds: of each.
+        delay: rounds from sampling a response to learning from it (`finetune --delay` with `--clip none`), of both
+            designs.
 
     Raises:
         InputError: a number out of range, or a level that is not above p0.
@@ -222,13 +242,14 @@ def plan(
         p0, kappa = tree.p0, tree.kappa
     p0, level = arguments.fraction("p0", p0), arguments.fraction("level", level)
     kappa, step_size = arguments.positive("kappa", kappa), arguments.positive("step_size", step_size)
-    rollouts = arguments.whole("rollouts", rollouts)
+    rollouts, delay = arguments.whole("rollouts", rollouts), arguments.whole("delay", delay, 0)
     if level <= p0:
         raise InputError(f"level is {level:g} and p0 is {p0:g}: give a level above p0.")
     signals.make(signal)  # a name that is none is refused here
     grown = tree or chain_of_decisions(p0, kappa, arguments.whole("decisions", decisions))
-    name, law = _law(grown, step_size, signal, rollouts, ddof, eps)
+    name, law = _law(grown, step_size, signal, rollouts, ddof, eps, delay)
     times = _times(law, level)
+    undelayed = _times(_law(grown, step_size, signal, rollouts, ddof, eps, 0)[1], level).mean if delay else None
     pulls = None if times.mean is None else times.mean * rollouts
     found = Plan(
         p0=p0,
@@ -243,8 +264,10 @@ def plan(
         rounds_to_level=times,
         pulls=pulls,
         tokens=None if tokens is None or pulls is None else arguments.positive("tokens", tokens) * pulls,
-        cheapest=_cheapest(p0, kappa, step_size, level, ddof, eps),
-        _curve=lambda rounds: _prediction(name, grown, step_size, rounds, signal, rollouts, ddof, eps),
+        cheapest=None if delay else _cheapest(p0, kappa, step_size, level, ddof, eps),
+        delay=delay,
+        undelayed=undelayed,
+        _curve=lambda rounds: _prediction(name, grown, step_size, rounds, signal, rollouts, ddof, eps, delay),
     )
     if budget is not None:
         found = dataclasses.replace(found, budget=_bought(law, arguments.whole("budget", budget, rollouts), rollouts))
@@ -253,23 +276,33 @@ def plan(
             raise InputError(
                 "This design never reaches the level, so there is no round to compare it at: lower --level."
             )
-        _, other = _law(grown, step_size, *against, ddof, eps)
+        _, other = _law(grown, step_size, *against, ddof, eps, delay)
         found = dataclasses.replace(found, against=_compared(law, other, against, int(times.mean), seeds))
     return found
 
 
-def _law(tree: ResponseTree, step_size: float, signal: str, rollouts: int, ddof: int, eps: float) -> tuple[str, Law]:
-    if signal in ("raw", "psr") and rollouts == 1:
+def _law(
+    tree: ResponseTree, step_size: float, signal: str, rollouts: int, ddof: int, eps: float, delay: int
+) -> tuple[str, Law]:
+    if signal in ("raw", "psr") and rollouts == 1 and not delay:
         return "tree_jump", jump_law(tree, step_size)
-    return "tree_rounds", rounds_law(tree, step_size, signal, rollouts, ddof=ddof, eps=eps)
+    return "tree_rounds", rounds_law(tree, step_size, signal, rollouts, ddof=ddof, eps=eps, delay=delay)
 
 
 def _prediction(
-    name: str, tree: ResponseTree, step_size: float, rounds: int, signal: str, rollouts: int, ddof: int, eps: float
+    name: str,
+    tree: ResponseTree,
+    step_size: float,
+    rounds: int,
+    signal: str,
+    rollouts: int,
+    ddof: int,
+    eps: float,
+    delay: int,
 ) -> theory.Prediction:
     if name == "tree_jump":
         return theory.tree_jump(tree, step_size, rounds)
-    return theory.tree_rounds(tree, step_size, rounds, signal, rollouts, ddof=ddof, eps=eps)
+    return theory.tree_rounds(tree, step_size, rounds, signal, rollouts, ddof=ddof, eps=eps, delay=delay)
 
 
 def _times(law: Law, level: float) -> Times:

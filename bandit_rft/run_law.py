@@ -71,6 +71,7 @@ class RunLaw:
         fallback: where kappa was not measured, the law with kappa fitted on the first rounds: no prediction of those.
         tree: of the responses measured before the run, where it was; its law then stands before that of p0 and kappa.
         sample: those responses.
+        delay: rounds that the run learns late.
     """
 
     prediction: theory.Prediction | None = None
@@ -85,6 +86,7 @@ class RunLaw:
     fallback: RunLaw | None = None
     tree: theory.ResponseTree | None = None
     sample: TreeSample | ForestSample | None = None
+    delay: int = 0
     _arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
@@ -122,6 +124,7 @@ class RunLaw:
             kappa=kappa,
             kappa_standard_error=error if math.isfinite(error) else math.inf,
             tree=self.tree,
+            delay=self.delay,
         )
 
     def half_times(self, level: float = 0.5) -> dict[str, float]:
@@ -236,6 +239,7 @@ def _predicted(
         step_size=step_size,
         fitted_on=fitted_on,
         tree=tree,
+        delay=int(config.get("delay") or 0),
         _arguments={
             "optimizer": "adam" if config["optimizer"] == "adamw" else config["optimizer"],
             "adam": tuple(config.get(name, value) for name, value in ADAM.items()),
@@ -301,11 +305,29 @@ def refuse(config: Mapping[str, Any], tree: theory.ResponseTree | None = None) -
             f"The run takes {config['epochs']} epochs per round, and the laws are of one, or of a measured tree "
             "without a clipped ratio: run with --epochs 1, or with --clip none and --measure."
         )
+    if config.get("delay"):
+        _refuse_late(config, tree)
     if config["aggregation"] != "seq-mean-token-sum":
         raise NoLawError(
             f"The run's loss is averaged as {config['aggregation']}, and kappa is that of whole responses: run with "
             "--aggregation seq-mean-token-sum."
         )
+
+
+def _refuse_late(config: Mapping[str, Any], tree: theory.ResponseTree | None) -> None:
+    """Raises NoLawError where a run learns late otherwise than the law has it: from stale responses as they are."""
+    late = f"The run learns {config['delay']} rounds late, and the law of that"
+    if config.get("clip", CLIP) is not None or config.get("truncated_importance") is not None:
+        raise NoLawError(
+            f"{late} is of stale responses as they are, which a ratio corrects in part: run with --clip none and "
+            "without --truncated-importance."
+        )
+    if config["optimizer"] != "sgd":
+        raise NoLawError(f"{late} is of plain gradient steps: run with --optimizer sgd.")
+    if config["epochs"] != 1:
+        raise NoLawError(f"{late} is of one step a round: run with --epochs 1.")
+    if tree is None:
+        raise NoLawError(f"{late} is that of the tree of measured responses: run with --measure.")
 
 
 def _several(config: Mapping[str, Any]) -> bool:

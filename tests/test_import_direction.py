@@ -14,7 +14,7 @@ LAYERS = {
     "bandit_rft": [
         {"errors"}, {"arguments", "by_name", "notebook"}, {"random_bits"}, {"keys"}, {"contract"},
         {"choice", "sampling", "sampling_normal"}, {"pools"}, {"rows"},
-        {"signals", "objectives", "verifiers"}, {"policies"}, {"arms"}, {"learners", "best_arm"},
+        {"signals", "objectives", "verifiers"}, {"ratios"}, {"policies"}, {"arms"}, {"learners", "best_arm"},
         {"history"}, {"loop"},
         {"regret"}, {"theory"}, {"summarize", "verdict", "planning", "known_theory"}, {"runs"}, {"run_law"},
         {"training_logs"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bandit_rft.settings.options import count
+from bandit_rft.settings.options import count, whole
 
 HELP = "what a run will take: rounds to a level, dead groups, responses, seeds to tell two designs apart"
 DESCRIPTION = (
@@ -23,6 +23,14 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--level", type=float, default=0.8, metavar="L", help="Pass@1 to reach (default: 0.8)")
     parser.add_argument(
         "--decisions", type=count, default=1, metavar="H", help="equal decisions in a correct response (default: 1)"
+    )
+    parser.add_argument(
+        "--delay",
+        type=whole,
+        default=0,
+        metavar="D",
+        help="rounds from sampling a response to learning from it, without a ratio: finetune --delay --clip none "
+        "(default: 0)",
     )
     parser.add_argument("--budget", type=count, metavar="N", help="responses that can be paid for (default: not asked)")
     parser.add_argument("--tokens", type=float, metavar="N", help="mean length of a response (default: not asked)")

@@ -36,6 +36,8 @@ METRICS: tuple[tuple[tuple[str, ...], str, tuple[float, float] | None], ...] = (
     (("verifier_timeouts",), "answers that ran out of the verifier's time", None),
     (("verifier_crashes",), "answers that broke the verifier's worker", None),
     (("sampler_trainer_gap", "sampling_gap"), "sampler against scorer, largest gap in log-probability", None),
+    (("sampler_trainer_gap_mean",), "sampler against scorer, mean gap in log-probability", None),
+    (("effective_sample_size",), "effective sample size of the tokens' importance, share", (0.0, 1.0)),
 )
 # Colours of a figure -> those of the page's style sheet, which differ by day and by night.
 _COLOURS = {

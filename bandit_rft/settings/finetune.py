@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bandit_rft import signals
+from bandit_rft import ratios, signals
 from bandit_rft.errors import InputError
 from bandit_rft.runs import CONFIG, read_json
 from bandit_rft.settings.mesh import sizes_of, spelt
@@ -30,6 +30,10 @@ DTYPES = ("float32", "bfloat16")
 ESTIMATORS = ("k1", "k2", "k3")
 _SPELT = {"extra": "--baseline-rollouts", "window": "--window", "normalise": "--normalise"}
 _SPELT |= {"dynamic_sampling": "--dynamic-sampling"}
+_RATIOS = {name: f"--{name.replace('_', '-')}" for name in ("ratio", "clip", "dual_clip")}
+_IMPORTANCE = {
+    name: f"--{name.replace('_', '-')}" for name in ("truncated_importance", "importance_level", "old_log_probs")
+}
 AGGREGATIONS = ("seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean", "token-mean", "token-sum")
 
 # The groups of the help.
@@ -162,10 +166,30 @@ class FineTuneConfig:
         "whose log-probabilities divide the ratio: the sampler's, or the trainer's before the round's first step",
         choices=("sampler", "trainer"),
     )
+    ratio: str = _loss(
+        "token",
+        "the ratio that is clipped: each token's (PPO), the response's (GSPO), or the token's as a weight (CISPO)",
+        choices=ratios.RATIOS,
+    )
+    truncated_importance: float | None = _loss(
+        None,
+        "weigh by min(trainer's probability / sampler's, C), which corrects for a sampler that differs; typical: 2; "
+        "none: no correction",
+        metavar="C",
+    )
+    importance_level: str = _loss(
+        "token", "of that weight: each token's, or the whole response's", choices=ratios.LEVELS
+    )
     dual_clip: float | None = _loss(None, "bound on the ratio where the signal is negative, such as 3; none: no bound")
     epochs: int = _loss(1, "passes over a round's responses", type=count)
     mini_batches: int = _loss(1, "optimiser steps per epoch, each on an equal share of the responses", type=count)
     replay: int = _loss(0, "number of past rounds whose responses are used again, with importance ratios", type=whole)
+    delay: int = _loss(
+        0,
+        "rounds from sampling responses to learning from them, as in asynchronous training; the first ones only sample",
+        type=whole,
+        metavar="D",
+    )
     aggregation: str = _loss(
         "seq-mean-token-sum", "how the loss averages over tokens (verl's names)", choices=AGGREGATIONS
     )
@@ -275,6 +299,15 @@ class FineTuneConfig:
         signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, group, self.window, _SPELT)
         if self.clip is None and self.clip_high is not None:
             raise InputError("--clip none has no bound above: leave out --clip-high, or give --clip a number.")
+        ratios.check_delay(self.delay, self.replay, {"delay": "--delay", "replay": "--replay"})
+        ratios.check_ratio(self.ratio, clip=self.clip_limits, dual_clip=self.dual_clip, names=_RATIOS)
+        ratios.check_importance(
+            self.truncated_importance,
+            self.importance_level,
+            old_log_probs=self.old_log_probs,
+            ratio=self.clip is not None or self.replay > 0,
+            names=_IMPORTANCE,
+        )
         if self.mesh is not None:  # in one spelling, whatever the order
             object.__setattr__(self, "mesh", spelt(sizes_of(self.mesh, "--mesh")))
         self.ks  # noqa: B018 - read here, so that a wrong one is refused before anything is loaded

@@ -92,6 +92,8 @@ def times_to(
         decisions = max(1, round(summary.tree.decisions))
         found["tree"] = time(summary.tree)
         found["h_decision_chain"] = time(chain_of_decisions(summary.p0, summary.kappa, decisions))
+    if summary.delay:  # the two that are left know of no delay
+        return found
     flow = pg_group(
         signal, summary.p0, step_size, 1, rollouts, kappa=summary.kappa, ddof=ddof, eps=eps
     ).mean_hitting_time(level)

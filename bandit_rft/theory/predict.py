@@ -102,9 +102,22 @@ def predict(
         try:
             summary.tree.refuse()
             return _tree(
-                summary.tree, step_size, rounds, signal, rollouts, ddof, eps, optimizer, adam, kl_coefficient, epochs
+                summary.tree,
+                step_size,
+                rounds,
+                signal,
+                rollouts,
+                ddof,
+                eps,
+                optimizer,
+                adam,
+                kl_coefficient,
+                epochs,
+                summary.delay,
             )
         except NoLawError as refused:
+            if summary.delay:
+                raise
             why_not = f"the tree law is left out: {refused}"
     if epochs > 1:
         raise NoLawError(
@@ -153,11 +166,12 @@ def _tree(
     adam: tuple[float, float, float],
     kl_coefficient: float,
     epochs: int,
+    delay: int,
 ) -> Prediction:
     """The law of the tree."""
     of = f"of {tree.responses} responses" if tree.responses else "of all responses"
     flags = (f"the decisions are those {of}, and their kernel is that of the start",) if tree.responses else ()
-    if signal in ("raw", "psr") and (rollouts, optimizer, kl_coefficient, epochs) == (1, "sgd", 0.0, 1):
+    if signal in ("raw", "psr") and (rollouts, optimizer, kl_coefficient, epochs, delay) == (1, "sgd", 0.0, 1, 0):
         found = tree_jump(tree, step_size, rounds)
         why = f"tree_jump: one rollout, raw reward, plain gradient steps; the decisions {of} with their kernel."
     else:
@@ -172,9 +186,13 @@ def _tree(
             optimizer=optimizer,
             adam=adam,
             kl_coefficient=kl_coefficient,
+            delay=delay,
             epochs=epochs,
         )
-        why = f"tree_rounds: {rollouts} rollouts of the {signal} signal under {optimizer}; the decisions {of} with "
+        late = f", learned from {delay} rounds late" if delay else ""
+        why = (
+            f"tree_rounds: {rollouts} rollouts of the {signal} signal under {optimizer}{late}; the decisions {of} with "
+        )
         why += "their kernel."
         if optimizer == "adam":
             flags += ("Adam's step is summed over weights drawn at random, and over linearised log-probabilities",)
@@ -190,7 +208,7 @@ def _forest(summary: Summary, step_size: float, rounds: int, signal: str, rollou
             "them, or take one question."
         )
     tree.refuse()
-    found = tree_rounds(tree, step_size, rounds, signal, rollouts, **settings)
+    found = tree_rounds(tree, step_size, rounds, signal, rollouts, delay=summary.delay, **settings)
     flags = (f"the decisions are those of {tree.responses} responses, and their kernel is that of the start",)
     if settings["optimizer"] == "adam":
         flags += ("Adam's step is summed over weights drawn at random, and over linearised log-probabilities",)
@@ -214,7 +232,7 @@ def _refuse(summary: Summary) -> None:
             "The verifier errs: theory.noisy_verifier gives the mean drift, and the curve of rewards that reinforce "
             "wrong responses has a law here for tables alone."
         )
-    if not summary.table and summary.delay:
+    if not summary.table and summary.delay and summary.tree is None:
         raise NoLawError(
             f"Rewards come {summary.delay} rounds late, after the policy has moved: theory.pg_delayed gives the curve "
             "of small steps or large groups; single rollouts at a step of any size have a law here for tables alone."

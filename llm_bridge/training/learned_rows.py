@@ -24,7 +24,7 @@ Array = Any  # numpy on the host; JAX arrays where the rows stand in a learner's
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["questions", "tokens", "lengths", "log_probs", "ref_log_probs", "signal"],
+    data_fields=["questions", "tokens", "lengths", "log_probs", "ref_log_probs", "signal", "sampler_log_probs"],
     meta_fields=[],
 )
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,11 @@ class Rows:
         questions: int32 [R], which question of the arm set each answers.
         tokens: int32 [R, T], right-padded.
         lengths: int32 [R].
-        log_probs: float32 [R, T], of the policy that sampled them, as recorded then.
+        log_probs: float32 [R, T], of the policy that sampled them, as recorded then, or as the trainer scored it.
         ref_log_probs: float32 [R, T] of the reference; None where no term needs them.
         signal: float32 [R], as computed from the rewards of their own round.
+        sampler_log_probs: float32 [R, T], as recorded while sampling, where `log_probs` are the trainer's and truncated
+            importance compares the two; else None.
     """
 
     questions: Array
@@ -46,6 +48,7 @@ class Rows:
     log_probs: Array
     ref_log_probs: Array | None
     signal: Array
+    sampler_log_probs: Array | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -61,8 +64,10 @@ class Rows:
         return (jnp if isinstance(ends, jax.Array) else np).arange(self.tokens.shape[-1], dtype=np.int32) < ends
 
 
-def window(rounds: int, rows: int, length: int, *, reference: bool) -> Rows | None:
-    """An empty memory of that many rounds of `rows` responses of at most `length` tokens; None for no round."""
+def window(rounds: int, rows: int, length: int, *, reference: bool, sampler: bool = False) -> Rows | None:
+    """An empty memory of that many rounds of `rows` responses of at most `length` tokens; None for no round. It has the
+    reference's and the sampler's own log-probabilities where asked for.
+    """
     if rounds == 0:
         return None
     row, token = (rounds, rows), (rounds, rows, length)
@@ -73,6 +78,7 @@ def window(rounds: int, rows: int, length: int, *, reference: bool) -> Rows | No
         log_probs=jnp.zeros(token, jnp.float32),
         ref_log_probs=jnp.zeros(token, jnp.float32) if reference else None,
         signal=jnp.zeros(row, jnp.float32),
+        sampler_log_probs=jnp.zeros(token, jnp.float32) if sampler else None,
     )
 
 

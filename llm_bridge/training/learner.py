@@ -16,7 +16,10 @@ rate and response length follow the model (`llm_bridge.training.defaults`). What
       the contract and of the theory;
     - old log-probabilities are the sampler's, unless `old_log_probs="trainer"`, where verl scores responses anew;
     - negative signals have no dual clip unless one is given, where verl has 3;
-    - of aggregations and signals: `bandit_rft.objectives`, `bandit_rft.signals`.
+    - nothing corrects for what sampler and trainer differ by, unless `truncated_importance` is given, which weighs
+      tokens or responses by min(π_trainer/π_sampler, C);
+    - of aggregations, ratios and signals: `bandit_rft.objectives`, `bandit_rft.ratios`,
+      `bandit_rft.signals`.
 
 Every KL, in loss, reward or report, compares policy and reference as the trainer scores both, by one compiled function
 in equal shapes: with the reference's weights it is 0, and neither AdamW nor GRPO has rounding to blow up.
@@ -25,7 +28,7 @@ The baseline of arXiv 2601.22532 is `prompts=32, rollouts=1`; its variance study
 
 The reference is the model's weights as loaded, held once.
 
-Left out: learned critics, sequence-level ratios, KL coefficients that adapt, references that move.
+Left out: learned critics, KL coefficients that adapt, references that move.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from bandit_rft import objectives, signals
+from bandit_rft import objectives, ratios, signals
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose, as_key
@@ -100,7 +103,19 @@ class FineTune:
         clip: ε of the ratio clip, or (low, high); None: plain REINFORCE, A·log π, without ratio.
         old_log_probs: whose log-probabilities of the responses divide the ratio: "sampler", as recorded while sampling,
             or "trainer", scored before the round's first step (verl's default), for one more forward pass where no KL
-            needs it already. The latter does not correct for what sampler and trainer differ by.
+            needs it already. The latter does not correct for what sampler and trainer differ by: `truncated_importance`
+            does.
+        ratio: "token", PPO's; "sequence", that of the whole response, exp(mean_t log ρ_t), clipped as a whole (GSPO,
+            arXiv 2507.18071: with aggregation="seq-mean-token-mean" and clip=(3e-4, 4e-4)); or "cispo", the clipped
+            token ratio as a constant weight of A·log π (arXiv 2506.13585). The last two need a clip. A KL that is
+            `kl_weighted` has the token's own ratio with all of them.
+        truncated_importance: C of the weights min(π_trainer/π_sampler, C) that the surrogate is multiplied by, held
+            constant, both at the weights before the round's first step; 1e9: not truncated; None: no correction.
+            (verl: rollout_is_threshold, tis_imp_ratio_cap; TRL: vllm_importance_sampling_cap.) With several steps a
+            round it costs a forward pass where no KL needs one already. A ratio that divides by the sampler's
+            log-probabilities corrects already, so with a clip or replay it needs old_log_probs="trainer".
+        importance_level: of those weights: "token", each token's, or "sequence", the whole response's (verl:
+            rollout_is; TRL: vllm_importance_sampling_mode).
         dual_clip: c > 1 bounds the surrogate of negative signals; None: no bound (verl's clip_ratio_c: 3 by default).
         epochs: passes over the round's rollouts; from the second step on, ratios leave 1 and the clip can bind.
         mini_batches: optimiser steps per epoch, each on an equal share of the rollouts in shuffled order (verl:
@@ -108,6 +123,9 @@ class FineTune:
         replay: past rounds whose rollouts are learned from again, with importance ratios against the policy that
             sampled them and the signals of then; without a clip the ratio stands unclipped. KL and entropy terms are
             taken on their tokens as they stand.
+        delay: D, rounds from sampling responses to learning from them, as an asynchronous trainer does (`late_rounds`);
+            the first D rounds only sample. Ratios divide by the log-probabilities recorded while sampling; with
+            clip=None there is none, and the update is that of `theory.pg_delayed`. It allows no replay.
         aggregation: how tokens average, by verl's names (`bandit_rft.objectives`, where the differences stand).
             "seq-mean-token-sum-norm" divides by max_tokens.
         gradient_clip: bound on the gradient's Euclidean norm; None: no bound (the theory's update).
@@ -162,10 +180,14 @@ class FineTune:
     entropy_coefficient: float = 0.0
     clip: float | tuple[float, float] | None = 0.2
     old_log_probs: Literal["sampler", "trainer"] = "sampler"
+    ratio: ratios.Ratio = "token"
+    truncated_importance: float | None = None
+    importance_level: ratios.Level = "token"
     dual_clip: float | None = None
     epochs: int = 1
     mini_batches: int = 1
     replay: int = 0
+    delay: int = 0
     aggregation: objectives.Aggregation = "seq-mean-token-sum"
     gradient_clip: float | None = 1.0
     ddof: int = 1
@@ -191,7 +213,7 @@ class FineTune:
         signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, self.group, self.window)
         for name, least in (
             *((name, 1) for name in ("prompts", "rollouts", "epochs", "mini_batches")),
-            *((name, 0) for name in ("baseline_rollouts", "replay", "warmup_rounds", "kl_coefficient")),
+            *((name, 0) for name in ("baseline_rollouts", "replay", "delay", "warmup_rounds", "kl_coefficient")),
             *((name, 0) for name in ("reward_kl_coefficient", "weight_decay")),
         ):
             value = getattr(self, name)
@@ -241,6 +263,14 @@ class FineTune:
             raise InputError(f"FineTune has dual_clip = {self.dual_clip}: give a number above 1, or None.")
         if self.clip_limits is not None and not all(limit >= 0 for limit in self.clip_limits):
             raise InputError(f"FineTune has clip = {self.clip}: give a number of at least 0, or None for REINFORCE.")
+        ratios.check_delay(self.delay, self.replay)
+        ratios.check_ratio(self.ratio, clip=self.clip_limits, dual_clip=self.dual_clip)
+        ratios.check_importance(
+            self.truncated_importance,
+            self.importance_level,
+            old_log_probs=self.old_log_probs,
+            ratio=self.clip_limits is not None or self.replay > 0,
+        )
         if self.prompts * self.rollouts % self.mini_batches:
             raise InputError(
                 f"{self.prompts * self.rollouts} rollouts per round cannot be cut into mini_batches = "
@@ -284,7 +314,20 @@ class FineTune:
     @property
     def scores_policy(self) -> bool:
         """Whether the trainer scores the rollouts of a round by the policy's weights before the first step."""
-        return self.needs_reference or self.old_log_probs == "trainer"
+        return self.needs_reference or self.scores_old
+
+    @property
+    def scores_old(self) -> bool:
+        """Whether those scores stand for the policy before the first step, where else the sampler's record does. With
+        one step a round the loss's own pass has them, so truncated importance needs no other.
+        """
+        several = self.epochs * self.mini_batches > 1
+        return self.old_log_probs == "trainer" or (self.truncated_importance is not None and several)
+
+    @property
+    def keeps_sampler(self) -> bool:
+        """Whether a row has the sampler's log-probabilities beside those scores."""
+        return self.truncated_importance is not None and self.scores_old
 
     def rate(self, rounds: int | None) -> float | optax.Schedule:
         """The learning rate in a run of so many rounds: a number, or a function of the optimiser steps taken."""
@@ -437,8 +480,10 @@ class FineTune:
                 self.prompts * self.rollouts,
                 self.max_tokens,
                 reference=self.needs_reference,
+                sampler=self.keeps_sampler,
             ),
             scores=score_window.start(questions, self.window, self.rollouts),
+            pending=learned_rows.window(self.delay, self.prompts * self.group, self.max_tokens, reference=False),
         )
         return placement.weights(mesh, state)
 

@@ -24,7 +24,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose
 from llm_bridge.models import placement
 from llm_bridge.sampling.generate import pad_prompts
-from llm_bridge.training import learned_rows, policy_gradient
+from llm_bridge.training import late_rounds, learned_rows, policy_gradient
 from llm_bridge.training.finite import NotFiniteError, opening, unsound
 from llm_bridge.training.learned_rows import Rows
 from llm_bridge.training.state import FineTuneState
@@ -77,6 +77,12 @@ class Traced:
             ref_log_probs=None,
             signal=rewards,
         )
+
+    def late(self, state: FineTuneState, rows: Rows) -> tuple[Rows, Rows, Any]:
+        """(the rows that the round learns from, those that wait, bool whether the former are rows) of late rounds."""
+        assert state.pending is not None
+        learned, pending = late_rounds.exchanged(state.pending, rows, state.round)
+        return learned, pending, state.round >= self.settings.delay
 
     def scores(self, params: PyTree, rows: Rows) -> tuple[Any, Any]:
         """float32 [R, T] each, 0 on padding: the log-probabilities at these weights, and at the reference's (None where
@@ -131,6 +137,7 @@ class Traced:
             "signal": rows.signal,
             "old_log_probs": rows.log_probs,
             "ref_log_probs": None if self.objective.kl is None else rows.ref_log_probs,
+            "sampler_log_probs": rows.sampler_log_probs,
             "fresh": places < len(self.learned),
         }
         return [(batch, len(places))], jnp.any(active)
@@ -241,6 +248,10 @@ class OnHost(Traced):
             raise self._not_finite(state, rows, lost, "responses whose log-probabilities are not finite")
         return rows
 
+    def late(self, state: FineTuneState, rows: Rows) -> tuple[Rows, Rows, bool]:
+        learned, pending, heard = super().late(state, rows)
+        return jax.tree.map(np.asarray, learned), pending, bool(heard)
+
     def scores(self, params: PyTree, rows: Rows) -> tuple[Any, Any]:
         reference = self._scores(self.settings.model.params, rows) if self.settings.needs_reference else None
         return self._scores(params, rows), reference
@@ -263,6 +274,7 @@ class OnHost(Traced):
         weights[share] = np.asarray(self._aggregated(pool.mask[share], len(share)))
         chosen = share if self._every_row else share[pool.signal[share] != 0]
         reference = None if self.objective.kl is None else pool.ref_log_probs
+        sampler = pool.sampler_log_probs
         shapes: dict[Any, list[Batch]] = {}
         for places, real, batch in self._padded(pool, chosen):
             width = batch["tokens"].shape[1]
@@ -273,6 +285,7 @@ class OnHost(Traced):
                 "signal": pool.signal[places],
                 "old_log_probs": pool.log_probs[places, :width],
                 "ref_log_probs": None if reference is None else reference[places, :width],
+                "sampler_log_probs": None if sampler is None else sampler[places, :width],
                 "fresh": places < len(self.learned),
             }
             shapes.setdefault(tuple(map(np.shape, jax.tree.leaves(batch))), []).append(batch)

@@ -16,12 +16,18 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from bandit_rft import objectives
+from bandit_rft import objectives, ratios
 from llm_bridge.models import placement
 from llm_bridge.sampling import scoring
 
 Array = jax.Array
 PyTree = Any
+
+# The names of what `objective_sums` reports.
+SUMS = (
+    *("loss", "kl", "clipped", "outside", "tokens"),
+    *("gap_most", "gap", "gap_tokens", "importance", "importance_squared"),
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,9 @@ class Objective:
         remat: activations are recomputed in the backward pass.
         entropy: the loss has an entropy bonus.
         kl_weighted: each token's KL is multiplied by its importance ratio (TRL: use_bias_correction_kl).
+        ratio: whose ratio the surrogate has: each token's (PPO), the response's (GSPO), or each token's as a constant
+            weight (CISPO). Without `clipped` there is none.
+        truncated: level of the truncated importance that the surrogate is weighed by; None: it is not.
     """
 
     clipped: bool
@@ -43,6 +52,8 @@ class Objective:
     remat: bool
     entropy: bool = False
     kl_weighted: bool = False
+    ratio: ratios.Ratio = "token"
+    truncated: ratios.Level | None = None
 
 
 def objective_sums(
@@ -56,6 +67,7 @@ def objective_sums(
     *,
     entropy: Array | None = None,
     fresh: Array | None = None,
+    sampler_log_probs: Array | None = None,
 ) -> tuple[Array, dict[str, Array]]:
     """The loss of some rows of a round, and what is reported of them; pure, differentiable in the log-probabilities.
 
@@ -69,21 +81,25 @@ def objective_sums(
     Args:
         objective: which terms there are.
         log_probs: float32 [R, T], the current policy's.
-        old_log_probs: float32 [R, T], of the policy that sampled, as recorded then.
+        old_log_probs: float32 [R, T], of the policy that sampled, as recorded then, or as the trainer scored it.
         ref_log_probs: float32 [R, T] of the reference, or None without a KL term.
         signal: float32 [R].
         weights: float32 [R, T] of `objectives.aggregation_weights` over all rows of the step; 0 on padding.
-        numbers: float32 scalars clip_low, clip_high, dual_clip, kl_coefficient, entropy_coefficient, as far as the
-            objective has the term.
+        numbers: float32 scalars clip_low, clip_high, dual_clip, kl_coefficient, entropy_coefficient, importance_cap, as
+            far as the objective has the term.
         entropy: float32 [R, T], nats, exact over the vocabulary (`scoring.token_statistics`); only with the bonus.
         fresh: bool [R], rows sampled by the very policy that is scored, or None for all; the others (replayed ones)
             are left out of the sampling gap.
+        sampler_log_probs: float32 [R, T], as recorded while sampling, that `ratios.truncated_importance` divides
+            old_log_probs by; None: those are the sampler's, and the ones that divide them are log_probs, which are then
+            those before the round's only step.
 
     Returns:
         The loss, and sums over tokens: "loss"; "kl" (nats, of the term in the loss); "clipped" (tokens where the clip
-        stops the gradient, verl's pg_clipfrac before the division; dual clip aside, which verl counts apart);
+        stops the gradient, verl's pg_clipfrac before the division; dual clip aside, which verl counts apart; with
+        GSPO's ratio all tokens of a response where it does, with CISPO's those whose weight it changes);
         "outside" (tokens whose ratio is outside [1 − low, 1 + high], whatever the sign of the signal); "tokens" (how
-        many were scored); and "sampler_trainer_gap", the largest |log_probs − old|, which is no sum.
+        many were scored); and those of `disagreement`, between log_probs and old, of the fresh rows.
     """
     counted = weights != 0
     # Padding must be neutral before any exponential: an infinite ratio times a zero weight would be NaN.
@@ -94,14 +110,24 @@ def objective_sums(
     if objective.clipped:
         limits = (numbers["clip_low"], numbers["clip_high"])
         dual_clip = numbers["dual_clip"] if objective.dual_clipped else None
-        surrogate = objectives.ppo_clip(log_probs, old, signal, *limits, dual_clip=dual_clip)
-        binds = objectives.outside_clip(log_probs, old, signal, *limits)
-        clipped = jnp.sum(jnp.where(counted & binds, 1.0, 0.0))
         ratio = objectives.importance_ratio(log_probs, old)
+        if objective.ratio == "sequence":
+            ratio = ratios.sequence_ratio(log_probs, old, counted)
+            surrogate = ratios.gspo(log_probs, old, signal, counted, *limits, dual_clip=dual_clip)
+        elif objective.ratio == "cispo":
+            surrogate = ratios.cispo(log_probs, old, signal, *limits)
+        else:
+            surrogate = objectives.ppo_clip(log_probs, old, signal, *limits, dual_clip=dual_clip)
         left = (ratio > 1.0 + numbers["clip_high"]) | (ratio < 1.0 - numbers["clip_low"])
+        binds = left if objective.ratio == "cispo" else objectives.clip_binds(ratio, signal, *limits)
+        clipped = jnp.sum(jnp.where(counted & binds, 1.0, 0.0))
         outside = jnp.sum(jnp.where(counted & left, 1.0, 0.0))
     else:
         surrogate = objectives.reinforce(log_probs, signal)
+    if objective.truncated is not None:
+        pair = (log_probs, old) if sampler_log_probs is None else (old, jnp.where(counted, sampler_log_probs, 0.0))
+        cap = numbers["importance_cap"]
+        surrogate = surrogate * ratios.truncated_importance(*pair, counted, cap, objective.truncated)
     loss = -objectives.weighted_sum(surrogate, weights)
     if objective.kl is not None:
         assert ref_log_probs is not None
@@ -114,10 +140,50 @@ def objective_sums(
         assert entropy is not None
         loss = loss - numbers["entropy_coefficient"] * objectives.weighted_sum(entropy, weights)
     own = counted if fresh is None else counted & fresh[:, None]
-    gap = jnp.max(jnp.where(own, jnp.abs(log_probs - old), 0.0))
     tokens = jnp.sum(jnp.where(counted, 1.0, 0.0))
     sums = {"loss": loss, "kl": divergence, "clipped": clipped, "outside": outside, "tokens": tokens}
-    return loss, sums | {"sampler_trainer_gap": gap}
+    return loss, sums | disagreement(log_probs, old, own)
+
+
+def disagreement(trainer: Array, sampler: Array, inside: Array) -> dict[str, Array]:
+    """What the metrics of the gap between sampler and trainer are made of, float32 scalars.
+
+    Args:
+        trainer, sampler: float32 [R, T], log-probabilities of the same tokens.
+        inside: bool [R, T], the tokens that count.
+
+    Returns:
+        "gap_most", the largest |trainer − sampler|, which is no sum; and sums over tokens: "gap" (of those),
+        "gap_tokens" (their number), "importance" and "importance_squared" (of w = exp(trainer − sampler) and w²).
+    """
+    trainer, sampler = (jax.lax.stop_gradient(jnp.where(inside, scores, 0.0)) for scores in (trainer, sampler))
+    size, ratio = jnp.abs(trainer - sampler), jnp.where(inside, objectives.importance_ratio(trainer, sampler), 0.0)
+    return {
+        "gap_most": jnp.max(size),
+        "gap": jnp.sum(size),
+        "gap_tokens": jnp.sum(inside, dtype=jnp.float32),
+        "importance": jnp.sum(ratio),
+        "importance_squared": jnp.sum(jnp.square(ratio)),
+    }
+
+
+def added(sums: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """The sums of `objective_sums` of two parts of a step, together."""
+    largest = {"gap_most": jnp.maximum(sums["gap_most"], more["gap_most"])}
+    return {name: value + more[name] for name, value in sums.items()} | largest
+
+
+def gap_metrics(sums: dict[str, Any]) -> dict[str, Array]:
+    """The metrics of the gap between sampler and trainer, of the sums of `disagreement`; NaN where no token counts."""
+    tokens = jnp.asarray(sums["gap_tokens"], jnp.float32)
+    count = jnp.maximum(tokens, 1.0)
+    found = {
+        "sampler_trainer_gap": sums["gap_most"],
+        "sampler_trainer_gap_mean": sums["gap"] / count,
+        "effective_sample_size": jnp.square(sums["importance"])
+        / (count * jnp.maximum(sums["importance_squared"], jnp.finfo(jnp.float32).tiny)),
+    }
+    return {name: jnp.where(tokens > 0, value, jnp.nan) for name, value in found.items()}
 
 
 @partial(jax.jit, static_argnames=("graphdef",))
@@ -156,6 +222,7 @@ def loss_and_gradient(
     fresh: Array,
     numbers: dict[str, Array],
     *,
+    sampler_log_probs: Array | None = None,
     owners: Array | None = None,
     graphdef: Any,
     objective: Objective,
@@ -168,8 +235,8 @@ def loss_and_gradient(
         prompt: int32 [P], shared by all rows, or [H, P], right-padded.
         prompt_lengths: int32 scalar, or [H].
         tokens, lengths: int32 [R, T] and [R], the responses.
-        weights, signal, old_log_probs, ref_log_probs, fresh, numbers, objective: as `objective_sums` takes them, and
-            among the numbers the temperature.
+        weights, signal, old_log_probs, ref_log_probs, fresh, numbers, sampler_log_probs, objective: as
+            `objective_sums` takes them, and among the numbers the temperature.
         owners: int32 [R], which prompt each row continues; None: the shared one, or row r's own (H = R).
         at_reference: bool scalar, the weights are the reference's. The KL term is then exactly zero, and so is the
             gradient of k2 and k3; the rounding between two programs would be a gradient that AdamW blows up to full
@@ -203,6 +270,7 @@ def loss_and_gradient(
             numbers,
             entropy=entropy,
             fresh=fresh,
+            sampler_log_probs=sampler_log_probs,
         )
 
     (_, sums), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
@@ -242,9 +310,7 @@ def accumulated(
 
     def add(index: Any, before: Total) -> Total:
         (sums, gradient), (more, part) = before, one(index)
-        gap = jnp.maximum(sums["sampler_trainer_gap"], more["sampler_trainer_gap"])
-        sums = {name: value + more[name] for name, value in sums.items()} | {"sampler_trainer_gap": gap}
-        return sums, jax.tree.map(jnp.add, gradient, part)
+        return added(sums, more), jax.tree.map(jnp.add, gradient, part)
 
     if total is None:
         if len(batches["tokens"]) == 1:

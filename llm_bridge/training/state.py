@@ -14,6 +14,8 @@ from llm_bridge.training.score_window import Scores
 Array = jax.Array
 PyTree = Any
 
+# Of rounds that learn late, `reward_mean`, `entropy`, `response_length` and `truncated` are of the responses sampled in
+# the round, all others of those it learns from; where it learns from none they are as in a round without a gradient.
 METRICS = (
     "reward_mean",  # mean reward of the round's rollouts, as the verifier gave it: Pass@1 for a 0/1 reward
     "signal_mean",  # mean and population spread of the learning signal, of the rollouts learned from
@@ -27,16 +29,22 @@ METRICS = (
     "response_length",  # mean tokens, including the end-of-sequence token
     "truncated",  # share of rollouts stopped by max_tokens
     "pg_clipfrac",  # share of all tokens learned from where the clip stops the gradient, in the last epoch: verl's
-    # pg_clipfrac, which is the mean of micro-batches' shares and so differs where they have unequal numbers of tokens
+    # pg_clipfrac, which is the mean of micro-batches' shares and so differs where they have unequal numbers of tokens.
+    # With GSPO's ratio all tokens of a response that is clipped; with CISPO's those whose weight the clip changes
     "ratio_outside",  # share of the tokens scored then whose ratio is outside [1 − low, 1 + high]; NaN without a clip
-    "sampler_trainer_gap",  # largest |log-probability scored − sampled| of a token: sampler and trainer must agree
+    "sampler_trainer_gap",  # largest |log-probability scored − sampled| of a token, of those that the trainer scores
+    # before the round's first step (in its first mini-batch, those of rows with a gradient; with old log-probabilities
+    # of the trainer, all): sampler and trainer must agree. NaN where it scores none; so are the two that follow
+    "sampler_trainer_gap_mean",  # mean over the same tokens
+    "effective_sample_size",  # share (Σw)² / (n·Σw²) of the same n tokens, w = π_trainer(token)/π_sampler(token): 1
+    # where they agree, 1/n where one token has all the weight. verl's rollout_is_eff_sample_size, before truncation
     "learning_rate",  # at the round's last step; NaN with an optimiser of one's own
 )
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["params", "opt_state", "round", "updates", "metrics", "key_data", "window", "scores"],
+    data_fields=["params", "opt_state", "round", "updates", "metrics", "key_data", "window", "scores", "pending"],
     meta_fields=[],
 )
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +60,8 @@ class FineTuneState:
         key_data: uint32 [2], the run's own key, from which a round's questions and mini-batches are drawn by `fold_in`.
         window: the rows of the last rounds, for replay; None where nothing is replayed.
         scores: the newest scores of every question; None without a window of scores.
+        pending: the rows of the last D rounds with their rewards, which are learned from D rounds later
+            (`late_rounds`); None where a round learns from its own.
     """
 
     params: PyTree
@@ -62,6 +72,7 @@ class FineTuneState:
     key_data: Array | None = None
     window: Rows | None = None
     scores: Scores | None = None
+    pending: Rows | None = None
 
     def key(self, purpose: int) -> Array:
         """The run's key for a purpose, one of `bandit_rft.keys.Purpose`."""

@@ -1,5 +1,6 @@
 """One round of fine-tuning: the responses and their rewards in, the weights after the round's optimiser steps out.
 
+    rows    -> rows of earlier  where rounds learn late: those sampled D rounds ago, for which this round's wait
     rows    -> scores           of policy and reference by one compiled function, where a term or metric compares them
     rewards -> signals          mapped, less the KL penalty where it is in the reward, a group of rollouts at a time
     rows    -> + replayed rows  of the last rounds, each with the log-probabilities and the signal of its own round
@@ -12,6 +13,7 @@ weight. The update is the same, up to the order in which floats are added.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,7 @@ import numpy as np
 
 from bandit_rft import objectives, signals
 from llm_bridge.sampling.rollouts import Responses, Rollouts
-from llm_bridge.training import learned_rows, policy_gradient, score_window
+from llm_bridge.training import late_rounds, learned_rows, policy_gradient, score_window
 from llm_bridge.training.learned_rows import Rows
 from llm_bridge.training.plans import OnHost, Traced
 from llm_bridge.training.score_window import Scores
@@ -70,6 +72,8 @@ class Update:
             remat=settings.remat,
             entropy=settings.entropy_coefficient != 0,
             kl_weighted=settings.kl_weighted,
+            ratio=settings.ratio,
+            truncated=None if settings.truncated_importance is None else settings.importance_level,
         )
         numbers = {
             "clip_low": low,
@@ -78,6 +82,7 @@ class Update:
             "kl_coefficient": settings.kl_coefficient,
             "entropy_coefficient": settings.entropy_coefficient,
             "temperature": settings.temperature,
+            "importance_cap": math.inf if settings.truncated_importance is None else settings.truncated_importance,
         }
         self.numbers = {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()}
         # SGD at a fixed step size neither moves on a zero gradient nor counts it.
@@ -90,37 +95,61 @@ class Update:
         plan = self._plan(responses)
         settings = self.settings
         given = plan.rewards(rewards)
-        rows = plan.rows(state, responses, given)
+        rows = sampled = plan.rows(state, responses, given)
+        pending, heard = None, True
+        if settings.delay:
+            rows, pending, heard = plan.late(state, sampled)
+        after, values = self._learned(plan, state, rows, heard)
+        return dataclasses.replace(
+            after,
+            round=state.round + 1,
+            metrics=self.report(given, sampled.lengths, sampled.mask, responses.truncated, responses.entropy, values),
+            pending=pending,
+        )
+
+    def _learned(self, plan: Traced, state: FineTuneState, rows: Rows, heard: Any) -> tuple[FineTuneState, Sums]:
+        """The state once the rows are learned from, and what is to be reported of that.
+
+        Args:
+            rows: all rollouts, their rewards in place of the signals.
+            heard: bool, whether they are rows; else the state is as it was.
+        """
+        settings = self.settings
+        if heard is False:
+            return state, self._idle(state.updates)
         policy, reference = plan.scores(state.params, rows) if settings.scores_policy else (None, None)
-        signal, kl, scores = self.signals(given, rows.mask, policy, reference, rows.questions, state.scores)
+        signal, kl, scores = self.signals(rows.signal, rows.mask, policy, reference, rows.questions, state.scores)
         signal = plan.checked_signal(state, rows, signal)
         # Of each group the first G are learned from; the others were only there for the signals' baseline.
-        trained = settings.old_log_probs == "trainer"
+        trained = settings.scores_old
         own = {"log_probs": policy if trained else rows.log_probs, "ref_log_probs": reference, "signal": signal}
+        own["sampler_log_probs"] = rows.log_probs if settings.keeps_sampler else None
         fresh = Rows(**{**vars(rows), **own}).take(plan.learned)
         pool = plan.pool(state, fresh)
         params, opt_state, updates, sums = self._steps(plan, state, pool)
-        values = self.report(
-            given,
-            fresh.signal,
-            rows.lengths,
-            rows.mask,
-            responses.truncated,
-            responses.entropy,
-            rows.log_probs,
-            policy if trained else None,
-            {**sums, "kl": kl, "learning_rate": self._rate_at(updates)},
-        )
-        return FineTuneState(
+        values = {**sums, "kl": kl, "learning_rate": self._rate_at(updates), "signal": fresh.signal}
+        if trained:
+            values["scores"] = (policy, rows.log_probs, rows.mask)
+        after = dataclasses.replace(
+            state,
             params=params,
             opt_state=opt_state,
-            round=state.round + 1,
             updates=jnp.asarray(updates, jnp.int32),
-            metrics=values,
-            key_data=state.key_data,
             window=None if state.window is None else learned_rows.remembered(state.window, fresh, state.round),
             scores=scores,
         )
+        if heard is True:
+            return after, values
+        idle = {**values, **self._idle(state.updates)}
+        return late_rounds.chosen(heard, after, state), late_rounds.chosen(heard, values, idle)
+
+    def _idle(self, updates: Any) -> Sums:
+        """What is reported of a round that learns from nothing."""
+        found = dict.fromkeys(("loss", "gradient_norm", "pg_clipfrac"), np.float32(0.0))
+        unknown = ("ratio_outside", "sampler_trainer_gap", "sampler_trainer_gap_mean", "effective_sample_size", "kl")
+        signal = np.zeros(self.settings.prompts * self.settings.rollouts, np.float32)
+        rate = jnp.asarray(self._rate_at(updates), jnp.float32)
+        return found | dict.fromkeys(unknown, np.float32(np.nan)) | {"learning_rate": rate, "signal": signal}
 
     def _plan(self, responses: Rollouts | Responses) -> Traced:
         return self.traced if isinstance(responses, Responses) else self.on_the_host
@@ -176,7 +205,6 @@ class Update:
             batches, active = plan.batches(state, pool, index)
             sums, gradient = self._gradient(plan, params, batches)
             sums = plan.checked(state, pool, params, sums)
-            sums["sampler_trainer_gap"] = jnp.where(active, sums["sampler_trainer_gap"], jnp.nan)
             if gradient is None and self.still_on_zero:
                 return carry, sums
             # Weights made in this call may always be overwritten, the caller's only when nothing can fail any more.
@@ -198,7 +226,7 @@ class Update:
             "gradient_norm": last["gradient_norm"] / parts,
             "pg_clipfrac": last["clipped"] / tokens,
             "ratio_outside": math.nan if settings.clip is None else last["outside"] / jnp.maximum(last["tokens"], 1.0),
-            "sampler_trainer_gap": sums["sampler_trainer_gap"][0],
+            **policy_gradient.gap_metrics({name: values[0] for name, values in sums.items()}),
         }
         return *carry, metrics
 
@@ -207,9 +235,7 @@ class Update:
         where there are none.
         """
         if not batches:
-            zero = np.float32(0.0)
-            names = ("loss", "kl", "clipped", "outside", "tokens", "sampler_trainer_gap", "gradient_norm")
-            return dict.fromkeys(names, zero), None
+            return dict.fromkeys((*policy_gradient.SUMS, "gradient_norm"), np.float32(0.0)), None
         given = {"numbers": self.numbers, "graphdef": self.settings.model.graphdef, "objective": self.objective}
         given["at_reference"] = False if self.objective.kl is None else plan.at_reference(params)
         total: Any = None
@@ -225,24 +251,22 @@ class Update:
     def _report(
         self,
         rewards: Array,
-        signal: Array,
         lengths: Array,
         mask: Array,
         truncated: Array,
         entropy: Array | None,
-        sampled: Array,
-        trained: Array | None,
         values: Sums,
     ) -> dict[str, Array]:
         """The round's metrics, float32 scalars by the names in `METRICS`; traceable.
 
         Args:
-            rewards: float32 [R] of all rollouts. signal: [R'] of those learned from.
-            lengths, mask, truncated, entropy: [R], [R, T], [R], [R, T] of all.
-            sampled: log-probabilities [R, T] as the sampler gave them.
-            trained: the same as the trainer scored them, where they divide the ratio; else None.
-            values: the metrics that are known already.
+            rewards: float32 [R] of all rollouts sampled.
+            lengths, mask, truncated, entropy: [R], [R, T], [R], [R, T] of them.
+            values: the metrics that are known already; "signal", [R'] of the rollouts learned from; and "scores", where
+                the trainer has scored all rows learned from: its log-probabilities [R, T], the sampler's, and the mask.
         """
+        values = dict(values)
+        signal, scored = values.pop("signal"), values.pop("scores", None)
         inside = jnp.sum(mask, dtype=jnp.float32)
         not_a_number = jnp.asarray(jnp.nan, jnp.float32)
         found = {
@@ -259,8 +283,8 @@ class Update:
             "truncated": jnp.mean(truncated.astype(jnp.float32)),
             **values,
         }
-        if trained is not None:
-            found["sampler_trainer_gap"] = jnp.max(jnp.where(mask, jnp.abs(trained - sampled), 0.0))
+        if scored is not None:
+            found |= policy_gradient.gap_metrics(policy_gradient.disagreement(*scored))
         return {name: jnp.asarray(found[name], jnp.float32) for name in METRICS}
 
     def _rate_at(self, updates: Any) -> Any:

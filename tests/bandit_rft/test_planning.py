@@ -108,3 +108,21 @@ def test_the_command_prints_json_and_draws(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "file").touch()
     assert main([*given, "--figure", str(tmp_path / "file" / "plan.png")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_delay_costs_what_the_delayed_law_of_small_steps_says():
+    """`plan` follows simulated rounds on a tree, `theory.pg_delayed` its own recursion: rounds to the level agree.
+
+    Catches a delay that is not handed on, one counted twice or off by one, and a price against another step or signal.
+    """
+    level, delay, gain = 0.8, 20, 0.1
+    found = plan(p0=0.1, kappa=40.0, rollouts=64, step_size=gain / 40.0, level=level, delay=delay)
+    late, early = (theory.pg_delayed(0.1, gain, 400, lag).value for lag in (delay, 0))
+    rounds = [int(np.argmax(curve >= level)) for curve in (late, early)]
+    assert found.rounds_to_level.mean == pytest.approx(rounds[0], rel=0.03)
+    assert found.undelayed == pytest.approx(rounds[1], rel=0.03)
+    assert found.law == "tree_rounds"
+    assert f"learned from {delay} rounds late" in found.report()
+    assert found.cheapest is None
+    with pytest.raises(InputError, match="delay"):
+        plan(p0=0.1, kappa=40.0, step_size=0.01, delay=-1)

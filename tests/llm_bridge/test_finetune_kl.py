@@ -95,9 +95,9 @@ def test_old_log_probabilities_of_the_trainer_put_every_ratio_at_one(arms):
         found[old] = bound.update(elsewhere(state), rollouts, rewards).metrics
     assert float(found["sampler"]["ratio_outside"]) > 0.1
     assert float(found["trainer"]["ratio_outside"]) == 0.0
-    assert float(found["trainer"]["sampler_trainer_gap"]) == pytest.approx(
-        float(found["sampler"]["sampler_trainer_gap"]), rel=1e-3
-    )
+    for name in ("sampler_trainer_gap", "sampler_trainer_gap_mean", "effective_sample_size"):
+        assert float(found["trainer"][name]) == pytest.approx(float(found["sampler"][name]), rel=1e-3)
+    assert 0.1 < float(found["trainer"]["effective_sample_size"]) < 0.999
 
 
 def test_clipped_tokens_are_a_share_of_all_response_tokens(arms):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bandit_rft import objectives
-from llm_bridge.training.policy_gradient import Objective, objective_sums
+from llm_bridge.training.policy_gradient import Objective, added, gap_metrics, objective_sums
 
 ROWS, LENGTH = 5, 7
 MODES = ("token-mean", "seq-mean-token-sum", "seq-mean-token-mean")
@@ -83,6 +83,32 @@ def test_rows_of_an_older_policy_are_left_out_of_the_sampler_trainer_gap():
     log_probs, old = jnp.zeros((2, 1)), jnp.array([[0.1], [3.0]])
     numbers = {"clip_low": jnp.float32(0.2), "clip_high": jnp.float32(0.2)}
     rows = (objective, log_probs, old, None, jnp.ones(2), jnp.ones((2, 1)), numbers)
-    assert float(objective_sums(*rows)[1]["sampler_trainer_gap"]) == pytest.approx(3.0)
+    assert float(gap_metrics(objective_sums(*rows)[1])["sampler_trainer_gap"]) == pytest.approx(3.0)
     fresh = jnp.array([True, False])
-    assert float(objective_sums(*rows, fresh=fresh)[1]["sampler_trainer_gap"]) == pytest.approx(0.1)
+    assert float(gap_metrics(objective_sums(*rows, fresh=fresh)[1])["sampler_trainer_gap"]) == pytest.approx(0.1)
+
+
+def test_gap_and_effective_sample_size_of_parts_are_those_of_the_whole():
+    """Against numpy over all tokens at once; the rows come in two parts, as micro-batches do, with poisoned padding.
+
+    Catches a mean of means, a maximum that is summed, padding that counts, and the weights' ratio upside down.
+    """
+    rng = np.random.default_rng(2)
+    trainer = rng.normal(-1.5, 0.7, (ROWS, LENGTH))
+    sampler = trainer + rng.normal(0, 0.5, (ROWS, LENGTH))
+    mask = np.arange(LENGTH) < np.array([7, 1, 3, 5, 6])[:, None]
+    objective = Objective(clipped=False, dual_clipped=False, kl=None, remat=False)
+    weights, poisoned = mask.astype(np.float32), np.where(mask, sampler, np.inf)
+
+    def part(rows):
+        arrays = (jnp.asarray(a[rows], jnp.float32) for a in (trainer, poisoned))
+        return objective_sums(objective, *arrays, None, jnp.ones(len(rows)), jnp.asarray(weights[rows]), {})[1]
+
+    found = gap_metrics(added(part([0, 1]), part([2, 3, 4])))
+    gap = (trainer - sampler)[mask]
+    w = np.exp(gap)
+    assert float(found["sampler_trainer_gap"]) == pytest.approx(np.abs(gap).max(), rel=1e-5)
+    assert float(found["sampler_trainer_gap_mean"]) == pytest.approx(np.abs(gap).mean(), rel=1e-5)
+    assert float(found["effective_sample_size"]) == pytest.approx(w.sum() ** 2 / (len(w) * (w**2).sum()), rel=1e-5)
+    none = objective_sums(objective, *[jnp.zeros((1, 1))] * 2, None, jnp.ones(1), jnp.zeros((1, 1)), {})[1]
+    assert all(np.isnan(float(value)) for value in gap_metrics(none).values())

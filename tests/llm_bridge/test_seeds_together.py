@@ -86,9 +86,15 @@ def test_a_seed_by_itself_is_a_run_of_its_own_to_the_bit(model):
             marks=pytest.mark.slow,
         ),
         pytest.param({"prompts": 2, "rollouts": 4, "signal": "grpo", "window": 9, "replay": 1}, marks=pytest.mark.slow),
+        pytest.param(
+            {"prompts": 2, "rollouts": 2, "mini_batches": 2, "replay": 1, "old_log_probs": "trainer", "clip": 0.01}
+            | {"ratio": "sequence", "truncated_importance": 2.0, "importance_level": "sequence"},
+            marks=pytest.mark.slow,
+        ),
         {"prompts": 2, "rollouts": 2, "signal": "grpo", "normalise": "batch", "baseline_rollouts": 1},
+        {"rollouts": 2, "delay": 2, "clip": None, "truncated_importance": 2.0, "kl_coefficient": 0.1},
     ],
-    ids=["micro-batches", "everything", "questions", "mini-batches", "window", "batch"],
+    ids=["micro-batches", "everything", "questions", "mini-batches", "window", "ratios", "batch", "late"],
 )
 def test_replay_and_batches_of_many_seeds_are_those_of_each_seed_alone(model, settings):
     """Fixed shapes under vmap against rows that are left out and buckets on the host: rewards, weights and metrics.

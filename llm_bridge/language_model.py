@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.errors import InputError, ModelWarning, reason
-from bandit_rft.keys import Key, as_key, row_keys
-from llm_bridge.models import chat_template, placement
+from bandit_rft.keys import Key, Purpose, as_key, row_keys
+from llm_bridge.models import chat_template, lora, placement
 from llm_bridge.models.compilation_cache import use_compilation_cache
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.decoding_weights import LastPrepared
@@ -78,7 +78,7 @@ class LanguageModel:
                 f"logits got a token outside 0 … {self.config.vocabulary - 1}: encode with this model's tokenizer."
             )
         self._check_context(tokens.shape[1], 0)
-        params = self.params if params is None else params
+        params = self.whole(params)
         padded = np.pad(tokens.astype(np.int32), ((0, 0), (0, bucket(tokens.shape[1]) - tokens.shape[1])))
         return _logits(self.graphdef, params, jnp.asarray(padded))[:, : tokens.shape[1]]
 
@@ -202,7 +202,7 @@ class LanguageModel:
         lengths[:rows] = rollouts.lengths
         scores = _score(
             self.graphdef,
-            self.params if params is None else params,
+            self.whole(params),
             jnp.asarray(prompt_ids),
             jnp.int32(len(ids)),
             jnp.asarray(tokens),
@@ -242,7 +242,7 @@ class LanguageModel:
         if not (np.isfinite(temperature) and temperature >= 0):
             raise InputError(f"temperature is {temperature}: give 0 for greedy decoding or a positive number.")
         self._check_context(max(len(prompt) for prompt in prompts), max_tokens)
-        params = self.params if params is None else params
+        params = self.whole(params)
         sampled = sample(
             self.graphdef,
             params,
@@ -283,6 +283,54 @@ class LanguageModel:
             params=placement.weights(devices, params),
             _prepared=LastPrepared(),
         )
+
+    def with_lora(
+        self,
+        rank: int,
+        *,
+        alpha: float | None = None,
+        weights: str | Sequence[str] | None = None,
+        key: Key = 0,
+    ) -> LanguageModel:
+        """The same model with low-rank adapters beside its weights; `FineTune` then trains these alone.
+
+        The weights are shared with this model, not copied, and as long as nothing is trained the two have the same
+        logits to the bit.
+
+        Args:
+            rank: of the adapters, at least 1.
+            alpha: what they add is multiplied by alpha / rank; None: twice the rank.
+            weights: which have one: "q,v", or a sequence, among q, k, v, o, gate, up, down; None: all of them.
+            key: of the random half of each adapter.
+
+        Raises:
+            InputError: rank, alpha or weights out of range, or a model that has adapters already.
+        """
+        if self.config.lora is not None:
+            raise InputError(f"{self.name} has adapters already: start from the model as loaded.")
+        config = dataclasses.replace(self.config, lora=lora.make(rank, alpha, weights))
+        decoder = nnx.merge(self.graphdef, self.params)
+        graphdef, params = abstract_decoder(config, dtype=decoder.dtype, param_dtype=decoder.param_dtype)
+        arrays = lora.start(config, jax.random.fold_in(as_key(key), Purpose.ADAPTERS))
+        adapters = lora.trained(params)
+        for path, leaf in nnx.to_flat_state(adapters):
+            leaf.set_value(arrays[str(path[-1])])
+        params = lora.whole(placement.weights(config.mesh, adapters), self.params)
+        return dataclasses.replace(self, config=config, graphdef=graphdef, params=params, _prepared=LastPrepared())
+
+    @property
+    def trained(self) -> Any:
+        """The parameters that training moves: the adapters where there are any, else all."""
+        return lora.trained(self.params)
+
+    @property
+    def frozen(self) -> Any:
+        """The parameters that training leaves as they are; None where it moves all."""
+        return lora.frozen(self.params)
+
+    def whole(self, params: Any = None) -> Any:
+        """A policy's parameters from what training moves of them; None: the model's own."""
+        return self.params if params is None else lora.whole(params, self.frozen)
 
     def texts(self, tokens: np.ndarray, lengths: np.ndarray) -> list[str]:
         """Responses int [R, T] of these lengths [R] decoded, special tokens left out."""

@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 
 from llm_bridge.models import config_values
 from llm_bridge.models.families import FAMILIES, Family, Llama3Scaling
+from llm_bridge.models.lora import Lora
 
 __all__ = ["FAMILIES", "DecoderConfig", "Family", "Llama3Scaling"]
 
@@ -44,6 +45,8 @@ class DecoderConfig:
         bos_id: begin-of-text id, or None.
         pad_id: id that fills rows past their end; never looked at.
         mesh: the devices that the decoder stands on (`llm_bridge.models.placement`); None: one.
+        lora: low-rank adapters beside the weights (`llm_bridge.models.lora`); None: none.
+        cache_dtype: in which decoding keeps keys and values; None: as it computes.
     """
 
     model_type: str
@@ -63,6 +66,8 @@ class DecoderConfig:
     bos_id: int | None = None
     pad_id: int = 0
     mesh: Mesh | None = None
+    lora: Lora | None = None
+    cache_dtype: str | None = None
 
     @property
     def family(self) -> Family:

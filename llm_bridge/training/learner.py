@@ -229,7 +229,7 @@ class FineTune:
         if self.step_over_kappa is not None:
             self._check_step_over_kappa()
         elif rate is None:
-            rate = defaults.learning_rate(self.optimizer, defaults.weights_of(self.model))
+            rate = defaults.learning_rate(self.optimizer, defaults.trained_of(self.model))
             object.__setattr__(self, "learning_rate", rate)
         if rate is not None and not callable(rate) and not rate >= 0:
             raise InputError(f"FineTune has learning_rate = {rate}: give a number of at least 0.")
@@ -423,7 +423,7 @@ class FineTune:
     def _init(self, key: Array, rounds: int | None, questions: int) -> FineTuneState:
         """The model's weights, copied so that in-place updates leave the model alone; and a key of the run's own."""
         assert self.max_tokens is not None
-        params = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), self.model.params)
+        params = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), self.model.trained)
         mesh, start = self.model.config.mesh, self.transformation(rounds).init
         state = FineTuneState(
             params=params,

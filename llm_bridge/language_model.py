@@ -318,6 +318,27 @@ class LanguageModel:
         params = lora.whole(placement.weights(config.mesh, adapters), self.params)
         return dataclasses.replace(self, config=config, graphdef=graphdef, params=params, _prepared=LastPrepared())
 
+    def with_cache(self, dtype: str) -> LanguageModel:
+        """The same model, of which sampling keeps keys and values in another dtype than it computes in.
+
+        "bfloat16" halves the cache of a float32 model. What the sampler attends to is then rounded to 8 bits, and its
+        log-probabilities differ from the trainer's by about what a bfloat16 model's do.
+
+        Raises:
+            InputError: an unknown dtype, or one wider than the model computes in.
+        """
+        computed = nnx.merge(self.graphdef, self.params).dtype
+        if dtype not in DTYPES:
+            raise InputError(f"cache_dtype '{dtype}' is not known: use one of {', '.join(DTYPES)}.")
+        if jnp.dtype(dtype).itemsize > computed.itemsize:
+            raise InputError(
+                f"cache_dtype {dtype} is wider than {computed}, in which {self.name} computes: leave it out."
+            )
+        config = dataclasses.replace(self.config, cache_dtype=dtype)
+        decoder = nnx.merge(self.graphdef, self.params)
+        graphdef, _ = abstract_decoder(config, dtype=decoder.dtype, param_dtype=decoder.param_dtype)
+        return dataclasses.replace(self, config=config, graphdef=graphdef, _prepared=LastPrepared())
+
     @property
     def trained(self) -> Any:
         """The parameters that training moves: the adapters where there are any, else all."""

@@ -20,7 +20,7 @@ from llm_bridge.training import run as training
 from llm_bridge.training.continuation import Words
 from llm_bridge.training.evaluators import Evaluator
 from llm_bridge.training.learner import FineTune
-from llm_bridge.training.pinned_model import load_pinned
+from llm_bridge.training.pinned_model import as_configured, load_pinned
 from llm_bridge.training.run import Run
 
 # Fields that name a path, and the digest that tells whether what it leads to is the same.
@@ -69,6 +69,7 @@ def finetune(
     model = model or load_pinned(out, config, mesh=config.mesh)
     if placement.text_of(model.config.mesh) != config.mesh:
         model = model.placed(config.mesh)
+    model = as_configured(model, vars(config))
     arms = QuestionArms(model, examples, config.verifier)
     run = training.finetune(
         arms,

@@ -339,6 +339,22 @@ class LanguageModel:
         graphdef, _ = abstract_decoder(config, dtype=decoder.dtype, param_dtype=decoder.param_dtype)
         return dataclasses.replace(self, config=config, graphdef=graphdef, _prepared=LastPrepared())
 
+    def hand_over(self) -> Any:
+        """The model's parameters, which it then holds no longer: its methods want others by `params=` from here on.
+
+        Raises:
+            InputError: they are gone already.
+        """
+        if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(self.params)):
+            raise InputError(f"The weights of {self.name} were handed over to a run: load the model again.")
+        params = self.params
+        # In place, although the class is frozen: arm sets and learners hold this very object.
+        object.__setattr__(
+            self, "params", jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
+        )
+        self.release_decoding_weights()
+        return params
+
     @property
     def trained(self) -> Any:
         """The parameters that training moves: the adapters where there are any, else all."""

@@ -131,6 +131,8 @@ class FineTune:
             False keeps it, at twice the memory.
         moment_dtype: "bfloat16" keeps the moments of "adamw" and "muon" in half the memory, stored with stochastic
             rounding (`llm_bridge.training.narrow_moments`).
+        keep_model: False hands the model's own arrays over to the run, instead of a copy of them, where no term needs a
+            reference: `model` then has no weights any more, and its methods want `params=`. One run, one seed.
 
     Example:
         >>> from llm_bridge import FineTune, load_model
@@ -185,6 +187,7 @@ class FineTune:
     remat: bool = False
     donate: bool = True
     moment_dtype: Literal["float32", "bfloat16"] = "float32"
+    keep_model: bool = True
 
     def __post_init__(self) -> None:
         signals.make(self.signal, ddof=self.ddof, eps=self.eps)
@@ -260,6 +263,8 @@ class FineTune:
             raise InputError(f"FineTune has moment_dtype = {self.moment_dtype!r}: give 'float32' or 'bfloat16'.")
         if self.moment_dtype == "bfloat16" and self.optimizer not in ("adamw", "muon"):
             raise InputError("moment_dtype is of the moments of adamw and muon: leave it out with another optimizer.")
+        if not self.keep_model and (self.needs_reference or self.model.config.lora is not None):
+            raise InputError("keep_model=False gives up the reference, which a KL term or adapters need: leave it out.")
         if self.model.config.lora is not None:
             if self.optimizer == "muon":
                 raise InputError("muon moves whole matrices, and this model has adapters: choose optimizer='adamw'.")
@@ -441,7 +446,10 @@ class FineTune:
     def _init(self, key: Array, rounds: int | None, questions: int) -> FineTuneState:
         """The model's weights, copied so that in-place updates leave the model alone; and a key of the run's own."""
         assert self.max_tokens is not None
-        params = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), self.model.trained)
+        if self.keep_model:
+            params = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), self.model.trained)
+        else:
+            params = self.model.hand_over()
         mesh, start = self.model.config.mesh, self.transformation(rounds).init
         state = FineTuneState(
             params=params,

@@ -193,8 +193,8 @@ def _planned(
 ) -> tuple[MemoryPlan, Programs]:
     """The plan without alternatives, and the programs behind it.
 
-    Where a plan of nearly the same settings is given, only the program of its fullest phase is compiled anew; the others
-    keep their caches and temporaries.
+    Where a plan of nearly the same settings is given, only the program of its fullest phase is compiled anew; the
+    others keep their caches and temporaries.
     """
     if config.mesh is not None:
         _simulate(config.mesh)

@@ -20,10 +20,10 @@ from safetensors.numpy import load_file
 import bandit_rft
 from bandit_rft.errors import InputError
 from bandit_rft.settings.finetune import FineTuneConfig
-from llm_bridge import FineTune, PromptArms, load_model
+from llm_bridge import FineTune, PromptArms, finetune, load_model
 from llm_bridge.models import lora
 from llm_bridge.sampling.scoring import token_log_probs
-from llm_bridge.training.export import save_adapter, save_pretrained
+from llm_bridge.training.export import export_run, save_adapter, save_pretrained
 from tests.llm_bridge import toy
 from tests.llm_bridge.checkpoints import FAMILIES, VOCABULARY, save, torch_logits, torch_model
 from tests.llm_bridge.updates import early_letter
@@ -199,3 +199,31 @@ def test_a_model_has_adapters_once() -> None:
         model.with_lora(2)
     with pytest.raises(InputError, match="no adapters"):
         save_adapter(toy.model(), "nowhere")
+
+
+def test_a_run_with_adapters_goes_on_from_its_checkpoint_to_the_bit(tmp_path: Path) -> None:
+    """Two rounds and two more from the folder, against four: the same adapters and moments. The folder says what was
+    trained, and what it exports is the merged policy. Catches adapters that begin anew, bits of rounding that depend on
+    where a run was cut, and a config.json that does not name them."""
+    source = str(save(tmp_path / "source", "qwen2", max_position_embeddings=64))
+    states = []
+    for name, parts in (("whole", (4,)), ("cut", (2, 4))):
+        for rounds in parts:
+            model = load_model(source).with_lora(2, weights="q,v", key=5).with_cache("bfloat16")
+            learner = FineTune(
+                model, rollouts=4, max_tokens=4, learning_rate=1e-2, moment_dtype="bfloat16", kl_coefficient=0.1
+            )
+            arms = PromptArms(model, "hello", lambda text: len(text) % 2)
+            run = finetune(arms, learner, rounds=rounds, out=tmp_path / name, shown=False)
+        states.append(run)
+    for x, y in zip(*(jax.tree.leaves(run.history.final_state) for run in states), strict=True):
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+    said = json.loads((tmp_path / "cut" / "config.json").read_text())
+    wanted = {"lora_rank": 2, "lora_alpha": 4.0, "lora_weights": "q,v", "cache_dtype": "bfloat16"}
+    assert said | wanted | {"moment_dtype": "bfloat16"} == said
+    export_run(tmp_path / "cut", tmp_path / "out")
+    again = np.asarray(load_model(str(tmp_path / "out")).logits(TOKENS))
+    ours = np.asarray(states[1].learner.model.logits(TOKENS, params=states[1].weights()))
+    assert np.abs(again - ours).max() < 3e-5 * np.abs(ours).max()
+    export_run(tmp_path / "cut", tmp_path / "adapter", adapter=True)
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").stat().st_size < 20_000

@@ -50,6 +50,8 @@ class Purpose(IntEnum):
     OWN_EVALUATION = 2**31 + 5  # responses of an evaluation of the user's; its name, rounds done and the seed follow
     # Folded into a round's key, which is split beside.
     FURTHER_DRAW = 2**31 + 6  # groups that are drawn again within the round; the number of the draw is folded in after
+    # Folded into a run's base key, beside the numbers of its seeds.
+    ADAPTERS = 2**31 + 9  # the random half of low-rank adapters; the place of each weight is folded in after it
     # Folded into a seed's key, beside the numbers of its rounds.
     INITIAL_STATE = 2**32 - 1  # the learner's state before the first round
 

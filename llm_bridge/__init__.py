@@ -10,6 +10,7 @@ from llm_bridge.measuring.measure import Measurement, measure
 from llm_bridge.sampling.rollouts import QuestionRollouts, Rollouts
 from llm_bridge.training.evaluators import Evaluator
 from llm_bridge.training.learner import FineTune
+from llm_bridge.training.memory_plan import plan_memory
 from llm_bridge.training.run import Measuring, Run, finetune
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "finetune",
     "load_model",
     "measure",
+    "plan_memory",
 ]

@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.errors import InputError, ModelWarning, reason
-from bandit_rft.keys import Key, as_key, row_keys
-from llm_bridge.models import chat_template, placement
+from bandit_rft.keys import Key, Purpose, as_key, row_keys
+from llm_bridge.models import chat_template, lora, placement
 from llm_bridge.models.compilation_cache import use_compilation_cache
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.decoding_weights import LastPrepared
@@ -78,7 +78,7 @@ class LanguageModel:
                 f"logits got a token outside 0 … {self.config.vocabulary - 1}: encode with this model's tokenizer."
             )
         self._check_context(tokens.shape[1], 0)
-        params = self.params if params is None else params
+        params = self.whole(params)
         padded = np.pad(tokens.astype(np.int32), ((0, 0), (0, bucket(tokens.shape[1]) - tokens.shape[1])))
         return _logits(self.graphdef, params, jnp.asarray(padded))[:, : tokens.shape[1]]
 
@@ -202,7 +202,7 @@ class LanguageModel:
         lengths[:rows] = rollouts.lengths
         scores = _score(
             self.graphdef,
-            self.params if params is None else params,
+            self.whole(params),
             jnp.asarray(prompt_ids),
             jnp.int32(len(ids)),
             jnp.asarray(tokens),
@@ -242,7 +242,7 @@ class LanguageModel:
         if not (np.isfinite(temperature) and temperature >= 0):
             raise InputError(f"temperature is {temperature}: give 0 for greedy decoding or a positive number.")
         self._check_context(max(len(prompt) for prompt in prompts), max_tokens)
-        params = self.params if params is None else params
+        params = self.whole(params)
         sampled = sample(
             self.graphdef,
             params,
@@ -283,6 +283,91 @@ class LanguageModel:
             params=placement.weights(devices, params),
             _prepared=LastPrepared(),
         )
+
+    def with_lora(
+        self,
+        rank: int,
+        *,
+        alpha: float | None = None,
+        weights: str | Sequence[str] | None = None,
+        key: Key = 0,
+    ) -> LanguageModel:
+        """The same model with low-rank adapters beside its weights; `FineTune` then trains these alone.
+
+        The weights are shared with this model, not copied, and as long as nothing is trained the two have the same
+        logits to the bit.
+
+        Args:
+            rank: of the adapters, at least 1.
+            alpha: what they add is multiplied by alpha / rank; None: twice the rank.
+            weights: which have one: "q,v", or a sequence, among q, k, v, o, gate, up, down; None: all of them.
+            key: of the random half of each adapter.
+
+        Raises:
+            InputError: rank, alpha or weights out of range, or a model that has adapters already.
+        """
+        if self.config.lora is not None:
+            raise InputError(f"{self.name} has adapters already: start from the model as loaded.")
+        config = dataclasses.replace(self.config, lora=lora.make(rank, alpha, weights))
+        decoder = nnx.merge(self.graphdef, self.params)
+        graphdef, params = abstract_decoder(config, dtype=decoder.dtype, param_dtype=decoder.param_dtype)
+        arrays = lora.start(config, jax.random.fold_in(as_key(key), Purpose.ADAPTERS))
+        adapters = lora.trained(params)
+        for path, leaf in nnx.to_flat_state(adapters):
+            leaf.set_value(arrays[str(path[-1])])
+        params = lora.whole(placement.weights(config.mesh, adapters), self.params)
+        return dataclasses.replace(self, config=config, graphdef=graphdef, params=params, _prepared=LastPrepared())
+
+    def with_cache(self, dtype: str) -> LanguageModel:
+        """The same model, of which sampling keeps keys and values in another dtype than it computes in.
+
+        "bfloat16" halves the cache of a float32 model. What the sampler attends to is then rounded to 8 bits, and its
+        log-probabilities differ from the trainer's by about what a bfloat16 model's do.
+
+        Raises:
+            InputError: an unknown dtype, or one wider than the model computes in.
+        """
+        computed = nnx.merge(self.graphdef, self.params).dtype
+        if dtype not in DTYPES:
+            raise InputError(f"cache_dtype '{dtype}' is not known: use one of {', '.join(DTYPES)}.")
+        if jnp.dtype(dtype).itemsize > computed.itemsize:
+            raise InputError(
+                f"cache_dtype {dtype} is wider than {computed}, in which {self.name} computes: leave it out."
+            )
+        config = dataclasses.replace(self.config, cache_dtype=dtype)
+        decoder = nnx.merge(self.graphdef, self.params)
+        graphdef, _ = abstract_decoder(config, dtype=decoder.dtype, param_dtype=decoder.param_dtype)
+        return dataclasses.replace(self, config=config, graphdef=graphdef, _prepared=LastPrepared())
+
+    def hand_over(self) -> Any:
+        """The model's parameters, which it then holds no longer: its methods want others by `params=` from here on.
+
+        Raises:
+            InputError: they are gone already.
+        """
+        if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(self.params)):
+            raise InputError(f"The weights of {self.name} were handed over to a run: load the model again.")
+        params = self.params
+        # In place, although the class is frozen: arm sets and learners hold this very object.
+        object.__setattr__(
+            self, "params", jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
+        )
+        self.release_decoding_weights()
+        return params
+
+    @property
+    def trained(self) -> Any:
+        """The parameters that training moves: the adapters where there are any, else all."""
+        return lora.trained(self.params)
+
+    @property
+    def frozen(self) -> Any:
+        """The parameters that training leaves as they are; None where it moves all."""
+        return lora.frozen(self.params)
+
+    def whole(self, params: Any = None) -> Any:
+        """A policy's parameters from what training moves of them; None: the model's own."""
+        return self.params if params is None else lora.whole(params, self.frozen)
 
     def texts(self, tokens: np.ndarray, lengths: np.ndarray) -> list[str]:
         """Responses int [R, T] of these lengths [R] decoded, special tokens left out."""

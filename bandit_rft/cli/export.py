@@ -42,10 +42,17 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="of a run of many seeds the one to write, from 0; it must be named (default: none, a run of one seed)",
     )
 
+    parser.add_argument(
+        "--adapter",
+        action="store_true",
+        help="of a run with --lora-rank: the adapters alone, as peft reads them (default: merged into the weights)",
+    )
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Export and print what was written."""
     from llm_bridge.training.export import export_run
 
-    print(export_run(arguments.folder, arguments.out, arguments.dtype, arguments.round, arguments.seed))
+    given = (arguments.folder, arguments.out, arguments.dtype, arguments.round, arguments.seed)
+    print(export_run(*given, adapter=arguments.adapter))
     return 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 
 from bandit_rft.cli.options import add_options, given
+from bandit_rft.errors import InputError
 from bandit_rft.runs.loggers import LOGGERS
 from bandit_rft.settings.finetune import FineTuneConfig, config_of, default_folder
-from bandit_rft.settings.options import count
+from bandit_rft.settings.options import count, number
 
 HELP = "fine-tune a language model on questions, into a run folder"
 DESCRIPTION = "Fine-tune a language model on one question, or on several, by policy gradient."
@@ -24,6 +25,8 @@ the theory's own setting (arXiv 2601.14599, minimalist; no fitted parameter):
   bandit-rft finetune --model qwen2.5-0.5b --data gsm8k --indices 0:7473 --prompts-per-round 32 --rollouts 1 \\
       --aggregation token-mean --rounds 500 --out runs/batched
 """
+
+PLAN_OPTIONS = ("json", "prompt_tokens", "device_memory", "device_bandwidth", "device_tflops")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +53,31 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="also write to TensorBoard (RUN/tensorboard) or Weights & Biases; repeatable (default: none)",
     )
     add_options(parser, FineTuneConfig)
+    planning = parser.add_argument_group("plan of the memory, before anything is loaded")
+    planning.add_argument(
+        "--plan",
+        nargs="?",
+        const="here",
+        choices=("here", "accelerator"),
+        help="say what the run would hold on each device, from the model's config.json alone, and run nothing; "
+        "accelerator: estimate an accelerator's memory where there is none (default: run)",
+    )
+    planning.add_argument("--json", action="store_true", help="print the plan as JSON (default: a table)")
+    planning.add_argument(
+        "--prompt-tokens", type=count, metavar="N", help="tokens of a prompt in the plan (default: 256)"
+    )
+    planning.add_argument(
+        "--device-memory", type=number, metavar="GB", help="memory of a device, to say whether the run fits"
+    )
+    planning.add_argument(
+        "--device-bandwidth",
+        type=number,
+        metavar="GB",
+        help="a device's memory bandwidth per second, for the most tokens per second that decoding can make",
+    )
+    planning.add_argument(
+        "--device-tflops", type=number, metavar="X", help="a device's 10^12 operations per second, for the update's"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,6 +85,30 @@ def run(arguments: argparse.Namespace) -> int:
     from llm_bridge.training.from_settings import finetune
 
     config = config_of(arguments.config, given(arguments, FineTuneConfig))
+    if arguments.plan is not None:
+        return _plan(arguments, config)
+    for name in PLAN_OPTIONS:
+        if getattr(arguments, name):
+            raise InputError(f"--{name.replace('_', '-')} is of the plan: give --plan too, or leave it out.")
     out = arguments.out or default_folder(config, arguments.seeds)
     finetune(config, out, seeds=arguments.seeds, log=arguments.log)
+    return 0
+
+
+def _plan(arguments: argparse.Namespace, config: FineTuneConfig) -> int:
+    """Print what the run would hold."""
+    from bandit_rft.runs import dumps
+    from llm_bridge.training.memory_plan import plan_memory
+
+    if arguments.seeds > 1:
+        raise InputError("--plan is of a run of one seed: leave out --seeds.")
+    found = plan_memory(
+        config,
+        prompt_tokens=arguments.prompt_tokens or 256,
+        target=arguments.plan,
+        limit_gb=arguments.device_memory,
+        gb_per_second=arguments.device_bandwidth,
+        tflops=arguments.device_tflops,
+    )
+    print(dumps(found.to_json(), indent=1) if arguments.json else found.report())
     return 0

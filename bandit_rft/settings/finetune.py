@@ -11,6 +11,7 @@ from typing import Any
 from bandit_rft import ratios, signals
 from bandit_rft.errors import InputError
 from bandit_rft.runs import CONFIG, read_json
+from bandit_rft.settings import lora
 from bandit_rft.settings.mesh import sizes_of, spelt
 from bandit_rft.settings.options import (
     build,
@@ -209,6 +210,29 @@ class FineTuneConfig:
         "float32", "of the weights; float32 masters keep steps that bfloat16 would round away", choices=DTYPES
     )
     key: int = _memory(0, "seed of all random draws", type=seed)
+    lora_rank: int | None = _memory(
+        None,
+        "train low-rank adapters of this rank beside frozen weights, instead of the weights; none: the weights",
+        type=count,
+        metavar="R",
+    )
+    lora_alpha: float | None = _memory(
+        None, "what adapters add is multiplied by this over the rank; none: twice the rank"
+    )
+    lora_weights: str | None = _memory(
+        None, "weights with an adapter, such as q,v; none: q,k,v,o,gate,up,down", metavar="NAME,..."
+    )
+    cache_dtype: str | None = _memory(
+        None,
+        "of the keys and values that sampling keeps; none: as --dtype. bfloat16 rounds what the sampler attends to, so "
+        "that sampler and trainer differ more",
+        choices=DTYPES,
+    )
+    moment_dtype: str = _memory(
+        "float32",
+        "of the moments that adamw and muon keep; bfloat16 halves them, stored with stochastic rounding",
+        choices=DTYPES,
+    )
     train_samples: int = _evaluation(
         64,
         "least number of responses behind each Pass@1 on the training questions, in all; every question gets equally "
@@ -308,9 +332,34 @@ class FineTuneConfig:
             ratio=self.clip is not None or self.replay > 0,
             names=_IMPORTANCE,
         )
+        self._check_memory()
         if self.mesh is not None:  # in one spelling, whatever the order
             object.__setattr__(self, "mesh", spelt(sizes_of(self.mesh, "--mesh")))
         self.ks  # noqa: B018 - read here, so that a wrong one is refused before anything is loaded
+
+    def _check_memory(self) -> None:
+        """Raises InputError where options that save memory do not go together."""
+        if self.lora_rank is None:
+            for name in ("lora_alpha", "lora_weights"):
+                if getattr(self, name) is not None:
+                    flag = "--" + name.replace("_", "-")
+                    raise InputError(f"{flag} is of adapters: give --lora-rank too, or leave it out.")
+        else:
+            names = ("--lora-rank", "--lora-alpha", "--lora-weights")
+            found = lora.weights_of(self.lora_weights, rank=self.lora_rank, alpha=self.lora_alpha, names=names)
+            if self.lora_weights is not None:  # in one spelling, whatever the order
+                object.__setattr__(self, "lora_weights", None if found == lora.WEIGHTS else ",".join(found))
+            if self.measures:
+                raise InputError(
+                    "kappa is measured in all weights, and --lora-rank trains adapters: leave out --measure and "
+                    "--step-over-kappa."
+                )
+            if self.optimizer == "muon":
+                raise InputError("muon moves whole matrices, and --lora-rank trains adapters: use --optimizer adamw.")
+        if self.cache_dtype == "float32" and self.dtype != "float32":
+            raise InputError(f"--cache-dtype float32 is wider than --dtype {self.dtype}: leave it out.")
+        if self.moment_dtype != "float32" and self.optimizer == "sgd":
+            raise InputError("sgd keeps no moments: leave out --moment-dtype, or use --optimizer adamw.")
 
     @property
     def measures(self) -> bool:

@@ -20,6 +20,7 @@ from jax.sharding import Mesh
 
 from llm_bridge.models import config_values
 from llm_bridge.models.families import FAMILIES, Family, LinearScaling, Llama3Scaling, RopeScaling
+from llm_bridge.models.lora import Lora
 
 __all__ = ["FAMILIES", "DecoderConfig", "Family", "LinearScaling", "Llama3Scaling"]
 
@@ -50,6 +51,8 @@ class DecoderConfig:
         local_layers: for each of the L layers whether it is local; empty where `window` is None.
         local_rope_theta: base of the local layers' rotary frequencies, which are not scaled.
         mesh: the devices that the decoder stands on (`llm_bridge.models.placement`); None: one.
+        lora: low-rank adapters beside the weights (`llm_bridge.models.lora`); None: none.
+        cache_dtype: in which decoding keeps keys and values; None: as it computes.
     """
 
     model_type: str
@@ -73,6 +76,8 @@ class DecoderConfig:
     local_layers: tuple[bool, ...] = ()
     local_rope_theta: float = 10000.0
     mesh: Mesh | None = None
+    lora: Lora | None = None
+    cache_dtype: str | None = None
 
     @property
     def family(self) -> Family:

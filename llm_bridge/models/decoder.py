@@ -26,6 +26,7 @@ from llm_bridge.models.alternation import Local, local_layers, rope_of, rope_tab
 from llm_bridge.models.attention import MASKED, QUERY_CHUNK, Piece, attend
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.layer import Layer, block, embedded, layer_shapes, rms_norm
+from llm_bridge.models.lora import Lora, start
 from llm_bridge.models.products import matmul
 from llm_bridge.models.rotary import rope_frequencies, rope_table, rotate
 
@@ -58,16 +59,28 @@ def _of_rows(x: Array, owners: Array | None) -> Array:
     return x if owners is None else x.astype(jnp.float32)[owners].astype(x.dtype)
 
 
-def _checkpointed(step: Callable[..., Any], remat: bool) -> Callable[..., Any]:
+def _checkpointed(step: Callable[..., Any], remat: bool, lora: Lora | None = None) -> Callable[..., Any]:
     """A scanned layer whose backward pass keeps the products with weights alone, or nothing if `remat`.
 
     What is between them (norms, rotations, softmax, gates) costs less to compute again than to write and read: at 135M
-    parameters and 208 tokens a third of the memory, and 8 per cent of the time of a gradient.
+    parameters and 208 tokens a third of the memory, and 8 per cent of the time of a gradient. What adapters add is
+    computed again too: kept beside the product with the weight it would double what is kept.
     """
     kept = jax.checkpoint_policies
     policy = kept.nothing_saveable if remat else kept.dots_with_no_batch_dims_saveable
+    if lora is not None and not remat:
+        policy = partial(_keeps, lora.rank)
     # Inside a scan nothing can be merged with the forward pass.
     return jax.checkpoint(step, policy=policy, prevent_cse=False)
+
+
+def _keeps(rank: int, primitive: Any, *operands: Any, **settings: Any) -> Any:
+    """Products with weights alone, other than those that contract an adapter's rank."""
+    keeps = jax.checkpoint_policies.dots_with_no_batch_dims_saveable(primitive, *operands, **settings)
+    if keeps is not True:
+        return keeps
+    (contracted, _), _ = settings["dimension_numbers"]
+    return tuple(operands[0].shape[axis] for axis in contracted) != (rank,)
 
 
 class Decoder(nnx.Module):
@@ -76,7 +89,7 @@ class Decoder(nnx.Module):
     `nnx.split(decoder)` gives the static graph and the parameters; the parameters are
 
         embedding [V, D], blocks.<name> [L, *layer_shapes(config)[name]], final_norm [D], head [D, V] (absent when
-        tied).
+        tied), and with `config.lora` adapters.<name> [L, *adapter_shapes(config)[name]] in float32.
 
     Attributes:
         config: shape and constants.
@@ -111,10 +124,14 @@ class Decoder(nnx.Module):
         self.final_norm = nnx.Param(unit((config.width,), self.param_dtype))
         if not config.tied:
             self.head = normal(config.width, config.vocabulary)
+        if config.lora is not None:
+            started = start(config, rngs.params())
+            self.adapters = nnx.Dict({name: nnx.Param(array) for name, array in started.items()})
 
     def layers(self) -> dict[str, Array]:
-        """The stacked layer arrays [L, …] by name."""
-        return {name: param[...] for name, param in self.blocks.items()}
+        """The stacked layer arrays [L, …] by name, adapters included."""
+        adapters = self.adapters if self.config.lora is not None else {}
+        return {name: param[...] for name, param in (*self.blocks.items(), *adapters.items())}
 
     def embed(self, tokens: Array) -> Array:
         """Embeddings [..., D] in the compute dtype of int tokens [...]."""
@@ -157,7 +174,7 @@ class Decoder(nnx.Module):
             rope = rope_of(ropes, local)
             return block(self.config, layer, x, rope, lambda q, k, v: (attend(q, (k, v, seen)), (k, v)))
 
-        x, kept = jax.lax.scan(_checkpointed(step, remat), self.embed(tokens), self.scanned())
+        x, kept = jax.lax.scan(_checkpointed(step, remat, self.config.lora), self.embed(tokens), self.scanned())
         return self.normed(x), kept
 
     def response_states(
@@ -236,7 +253,7 @@ class Decoder(nnx.Module):
             return block(config, layer, x, rope_of(ropes, local), partial(attention, local))[0], None
 
         start = self.embed(flat(prompts, tokens))
-        x, _ = jax.lax.scan(_checkpointed(step, remat), start, self.scanned())
+        x, _ = jax.lax.scan(_checkpointed(step, remat, self.config.lora), start, self.scanned())
         prompt, response = x[0, :split].reshape(held, width, -1), x[0, split:].reshape(rows, length, -1)
         last = jnp.take_along_axis(prompt, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
         return _of_rows(self.normed(last), owners), self.normed(response)
@@ -271,7 +288,7 @@ class Decoder(nnx.Module):
             return (prompt, block(config, layer, both[1], rope_of(answered_ropes, local), after)[0]), None
 
         start = self.embed(prompts), self.embed(tokens)
-        (prompt, response), _ = jax.lax.scan(_checkpointed(step, remat), start, self.scanned())
+        (prompt, response), _ = jax.lax.scan(_checkpointed(step, remat, self.config.lora), start, self.scanned())
         last = jnp.take_along_axis(prompt, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
         return self.normed(last), self.normed(response)
 
@@ -295,7 +312,9 @@ class Decoder(nnx.Module):
             return block(self.config, layer, x, rope, lambda q, k, v: (attend(q, (k, v, seen)), None))[0], None
 
         x, _ = jax.lax.scan(
-            _checkpointed(step, remat), self.embed(jnp.concatenate([prompts, tokens], axis=1)), self.scanned()
+            _checkpointed(step, remat, self.config.lora),
+            self.embed(jnp.concatenate([prompts, tokens], axis=1)),
+            self.scanned(),
         )
         last = jnp.take_along_axis(x, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
         return self.normed(last), self.normed(x[:, width:])

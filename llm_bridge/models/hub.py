@@ -152,6 +152,31 @@ def locate(name: str | os.PathLike[str], *, progress: Progress = _to_stderr) -> 
     )
 
 
+def locate_config(name: str | os.PathLike[str], *, progress: Progress = _to_stderr) -> Path:
+    """A folder with a model's config.json, for what asks for its shape alone: of a hub id that file is fetched and no
+    weight, and a local folder need hold nothing else. Other names as `locate`.
+
+    Raises:
+        InputError: an unknown name, or no config.json there.
+    """
+    text = os.fspath(name)
+    path = Path(os.path.expanduser(text))
+    if text not in _embedded() and text and os.path.isdir(path):
+        if not (path / "config.json").is_file():
+            raise InputError(f"The folder {path} holds no config.json: give a folder in Hugging Face layout.")
+        return path
+    hub_id = None if text in _WHEELS or text in _embedded() or os.path.isfile(path) else hub_snapshot.parse(text)
+    if hub_id is None:
+        return locate(name, progress=progress).folder
+    repository, revision = hub_id
+    progress(f"looking for the config.json of {text} on the Hugging Face hub")
+    files = ["config.json", "generation_config.json"]
+    folder = hub_snapshot.snapshot(repository, revision, kind="model", allow_patterns=files)
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{text} holds no config.json: give a model in Hugging Face layout.")
+    return folder
+
+
 def catalogue() -> tuple[Model, ...]:
     """The models that have a name here: the embedded ones, then those to be fetched."""
     embedded = [

@@ -68,6 +68,13 @@ def rms_norm(config: DecoderConfig, x: Array, weight: Array) -> Array:
     return scaled.astype(x.dtype) * weight.astype(x.dtype)
 
 
+def adapted(config: DecoderConfig, layer: Layer, name: str, x: Array, product: Array) -> Array:
+    """A product x W with what the adapter of this weight adds, scale · (x A) B; as it is where the layer has none."""
+    if config.lora is None or name not in config.lora.weights:
+        return product
+    return product + config.lora.scale * matmul(matmul(x, layer[f"{name}_a"]), layer[f"{name}_b"])
+
+
 def block(
     config: DecoderConfig,
     layer: Layer,
@@ -80,7 +87,7 @@ def block(
     Args:
         config: the decoder's shape.
         layer: one layer's arrays by name (`layer_shapes`); "qkv", "qkv_bias" and "gate_up" may stand for their fused
-            parts.
+            parts, and adapters stand beside them by name (`lora.adapter_shapes`).
         x: the residual stream.
         rope: `rope_table` at x's positions.
         attention: (q [B, T, H, d], k [B, KV, d, T], v [B, KV, T, d]) -> (output like q, anything): the caller decides
@@ -103,6 +110,7 @@ def block(
         q, k, v = (matmul(y, layer[name]) for name in "qkv")
         if family.projection_bias:
             q, k, v = (part + layer[f"{name}_bias"].astype(x.dtype) for name, part in (("q", q), ("k", k), ("v", v)))
+    q, k, v = (adapted(config, layer, name, y, part) for name, part in (("q", q), ("k", k), ("v", v)))
     if family.projection_norm == "whole":
         q, k = rms_norm(config, q, layer["q_norm"]), rms_norm(config, k, layer["k_norm"])
     q = rotate(_heads(config, q, layer.get("q_norm")), rope, wide=family.wide_rotation)
@@ -113,14 +121,17 @@ def block(
     q = placement.rows(mesh, q, None, "tensor")
     k, v = (placement.rows(mesh, part, "tensor") for part in (k, v))
     mixed, kept = attention(q, k, v)
-    y = placement.rows(mesh, matmul(mixed.reshape(rows, length, q_size), layer["o"]))
+    mixed = mixed.reshape(rows, length, q_size)
+    y = placement.rows(mesh, adapted(config, layer, "o", mixed, matmul(mixed, layer["o"])))
     x = x + _normed_after(config, layer, "attention", y)
     y = rms_norm(config, x, layer["mlp_norm"]) if family.norm_first else x
     if "gate_up" in layer:
         gate, up = jnp.split(matmul(y, layer["gate_up"]), 2, axis=-1)
     else:
         gate, up = matmul(y, layer["gate"]), matmul(y, layer["up"])
-    y = placement.rows(mesh, matmul(_activated(config, gate) * up, layer["down"]))
+    gate, up = adapted(config, layer, "gate", y, gate), adapted(config, layer, "up", y, up)
+    inner = _activated(config, gate) * up
+    y = placement.rows(mesh, adapted(config, layer, "down", inner, matmul(inner, layer["down"])))
     return x + _normed_after(config, layer, "mlp", y), kept
 
 

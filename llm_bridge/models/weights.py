@@ -20,7 +20,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from bandit_rft.errors import InputError, ModelWarning
-from llm_bridge.models import placement
+from llm_bridge.models import lora, placement
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.decoder import Decoder, layer_shapes
 from llm_bridge.models.tensor_files import EMBEDDING, HEAD, Stored, open_tensors, tensor_files
@@ -168,7 +168,7 @@ def untied_where_heads_differ(folder: str | Path, config: DecoderConfig, dtype: 
 
 
 def tensors(config: DecoderConfig, params: Any, dtype: Any = None) -> Iterator[tuple[str, np.ndarray]]:
-    """(Hugging Face name, contiguous array on the host) of every parameter, one at a time.
+    """(Hugging Face name, contiguous array on the host) of every parameter, one at a time; adapters merged into theirs.
 
     Args:
         config: the decoder's.
@@ -176,13 +176,32 @@ def tensors(config: DecoderConfig, params: Any, dtype: Any = None) -> Iterator[t
         dtype: to store; None keeps each parameter's own.
     """
     leaves = {path: leaf[...] for path, leaf in nnx.to_flat_state(params)}
+    adapters = {path[-1]: np.asarray(leaf) for path, leaf in leaves.items() if path[0] == lora.ADAPTERS}
     for path, (names, transposed) in tensor_names(config).items():
-        array = np.asarray(leaves[path])
+        array = lora.merged(config, path[-1], np.asarray(leaves[path]), adapters)
         for name, part in zip(names, array if path[0] == "blocks" else [array], strict=True):
-            if dtype is not None:
+            if dtype is not None or part.dtype != leaves[path].dtype:
                 with np.errstate(over="ignore"):  # an infinity is the caller's to refuse
-                    part = part.astype(jnp.dtype(dtype))
+                    part = part.astype(jnp.dtype(dtype or leaves[path].dtype))
             yield name, np.ascontiguousarray(part.T if transposed else part)
+
+
+def adapter_tensors(config: DecoderConfig, params: Any, dtype: Any = None) -> dict[str, np.ndarray]:
+    """The adapters under the names of `peft`, A [rank, in] and B [out, rank] a layer, contiguous on the host.
+
+    Args:
+        config: of a decoder with adapters.
+        params: its parameters.
+        dtype: to store; None: float32.
+    """
+    found: dict[str, np.ndarray] = {}
+    for path, leaf in nnx.to_flat_state(lora.trained(params)):
+        weight, _, half = str(path[-1]).rpartition("_")
+        module = _LAYER_NAMES[weight][0].removesuffix(".weight")
+        for layer, part in enumerate(np.asarray(leaf[...])):
+            name = f"base_model.model.model.layers.{layer}.{module}.lora_{half.upper()}.weight"
+            found[name] = np.ascontiguousarray(part.T.astype(jnp.dtype(dtype or part.dtype)))
+    return found
 
 
 def export_tensors(config: DecoderConfig, params: Any, dtype: Any = None) -> dict[str, np.ndarray]:

@@ -101,6 +101,7 @@ def prefill(
         return x if shared or owners is None else x[owners]
 
     drawn = _drawn(config, of_rows(logits), row_keys, jnp.int32(0), temperature, greedy)
+    kept = config.cache_dtype or decoder.dtype
     head_shape = (rows, config.kv_heads, config.head_dim)
     state = State(
         step=jnp.int32(0),
@@ -109,14 +110,12 @@ def prefill(
         entropy=jnp.zeros((rows, capacity), jnp.float32),
         lengths=jnp.zeros((rows,), jnp.int32),
         done=done,
-        keys=tuple(jnp.zeros((*head_shape, capacity), decoder.dtype) for _ in range(config.layers)),
-        values=tuple(
-            jnp.zeros((*head_shape[:2], capacity, head_shape[2]), decoder.dtype) for _ in range(config.layers)
-        ),
+        keys=tuple(jnp.zeros((*head_shape, capacity), kept) for _ in range(config.layers)),
+        values=tuple(jnp.zeros((*head_shape[:2], capacity, head_shape[2]), kept) for _ in range(config.layers)),
     )
     prefix = Prefix(
-        keys=tuple(of_rows(layer) for layer in keys),
-        values=tuple(of_rows(layer) for layer in values),
+        keys=tuple(of_rows(layer.astype(kept)) for layer in keys),
+        values=tuple(of_rows(layer.astype(kept)) for layer in values),
         lengths=of_rows(prompt_lengths),
     )
     return _placed(config, prefix), _placed(config, _record(state, drawn, eos_ids, config.pad_id))
@@ -197,8 +196,11 @@ def decode(
             def attention(
                 q: Array, k: Array, v: Array, i: int = i, seen: Array = seen, since: Array = since
             ) -> tuple[Array, tuple[Array, Array]]:
-                prompt, response = (prefix.keys[i], prefix.values[i], seen), (state.keys[i], state.values[i], since)
-                return attend(q, prompt, response, (k, v, itself)), (k, v)
+                held = (prefix.keys[i], prefix.values[i], state.keys[i], state.values[i])
+                read = [part.astype(q.dtype) for part in held]  # as computed, where the cache is kept narrower
+                prompt, response = (*read[:2], seen), (*read[2:], since)
+                written = (k.astype(held[2].dtype), v.astype(held[3].dtype))
+                return attend(q, prompt, response, (k, v, itself)), written
 
             x, kept = block(config, layer, x, rope_of(ropes, local), attention)
             new.append(kept)

@@ -7,6 +7,8 @@ weights N, as a power law between two rates, and is constant outside them:
                                    4 seeds, is 1.0 in rounds 50 to 70 for tiny-llama (1e-4 and 1e-3 too) and tiny-olmo2
     N ≥ 1.5 billion       1e-6     the default of verl and TRL, and that of arXiv 2601.14599 and 2601.22532
 
+Of a model with adapters (`llm_bridge.models.lora`) N counts the adapters, which alone are trained.
+
 Nothing in between was tuned: 6.5e-6 for 135 million weights is the law's, no finding.
 """
 
@@ -32,6 +34,11 @@ max_tokens = longest_response
 def weights_of(model: LanguageModel) -> int:
     """How many weights the model has."""
     return sum(leaf.size for leaf in jax.tree.leaves(model.params))
+
+
+def trained_of(model: LanguageModel) -> int:
+    """How many of them training moves: all, or the adapters' alone."""
+    return sum(leaf.size for leaf in jax.tree.leaves(model.trained))
 
 
 def learning_rate(optimizer: Any, weights: int) -> float:
@@ -61,7 +68,7 @@ def reach(model: LanguageModel, optimizer: str, rate: float, rounds: int, steps:
         rounds: of the run.
         steps: optimiser steps per round.
     """
-    if optimizer == "sgd":
+    if optimizer == "sgd" or model.config.lora is not None:  # how far adapters move a weight, their product decides
         return None
     weights = weights_of(model)
     usual = learning_rate(optimizer, weights)

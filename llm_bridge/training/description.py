@@ -27,7 +27,7 @@ from llm_bridge.training.learner import FineTune
 
 PYTHON = "python"  # in config.json: the run was made from Python objects, which the file names but does not hold
 _RENAMED = {"prompts": "prompts_per_round", "k": "signal_k"}
-_LEFT_OUT = ("model", "donate", "clip", "betas")
+_LEFT_OUT = ("model", "donate", "keep_model", "clip", "betas")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ quantised formats.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -25,10 +26,10 @@ from bandit_rft.runs import CONFIG, read_json, seeds_of
 from bandit_rft.settings.finetune import config_of
 from llm_bridge.language_model import DTYPES, LanguageModel
 from llm_bridge.models.config_values import write_json
-from llm_bridge.models.weights import tensors
+from llm_bridge.models.weights import adapter_tensors, tensors
 from llm_bridge.training import checkpoints
 from llm_bridge.training.checkpoint_files import sync
-from llm_bridge.training.pinned_model import load_pinned
+from llm_bridge.training.pinned_model import as_configured, load_pinned
 
 # Bytes of tensors in one file, as transformers' own default; a larger tensor has a file of its own.
 SHARD_BYTES = 5_000_000_000
@@ -72,8 +73,21 @@ def save_pretrained(
     folder = Path(folder).expanduser().absolute()
     if dtype is not None and dtype not in DTYPES:
         raise InputError(f"dtype '{dtype}' is not known: use one of {', '.join(DTYPES)}.")
-    params = model.params if params is None else params
+    params = model.whole(params)
     stored = dtype or str(params["embedding"][...].dtype)
+    with made_whole(folder) as temporary:
+        config, generation = model.config.to_values(stored)
+        write_json(temporary / "config.json", config)
+        _write_tokenizer(model, temporary)
+        ends = {"eos_token_id": generation["eos_token_id"]}  # of all files of the source, where a response ended
+        write_json(temporary / "generation_config.json", generation | _sampling_settings(model) | ends)
+        _write_weights(tensors(model.config, params, dtype), temporary, shard_bytes, stored)
+    return folder
+
+
+@contextlib.contextmanager
+def made_whole(folder: Path) -> Iterator[Path]:
+    """A hidden folder that becomes `folder` at the end, flushed, or goes. Raises InputError where it cannot."""
     refuse_occupied(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -81,13 +95,8 @@ def save_pretrained(
         temporary = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
         temporary.mkdir()
         try:
-            config, generation = model.config.to_values(stored)
-            write_json(temporary / "config.json", config)
-            _write_tokenizer(model, temporary)
-            ends = {"eos_token_id": generation["eos_token_id"]}  # of all files of the source, where a response ended
-            write_json(temporary / "generation_config.json", generation | _sampling_settings(model) | ends)
-            _write_weights(tensors(model.config, params, dtype), temporary, shard_bytes, stored)
-            mode = (temporary / "config.json").stat().st_mode & 0o777  # what the user's umask leaves
+            yield temporary
+            mode = next(temporary.glob("*config.json")).stat().st_mode & 0o777  # what the user's umask leaves
             for file in temporary.iterdir():
                 os.chmod(file, mode)  # safetensors writes 0600
                 sync(file)
@@ -101,11 +110,16 @@ def save_pretrained(
             f"{folder} cannot be written ({error.strerror or error}): make room or access there, or choose another "
             "folder."
         ) from error
-    return folder
 
 
 def export_run(
-    run: str | Path, out: str | Path, dtype: str | None = None, round: int | None = None, seed: int | None = None
+    run: str | Path,
+    out: str | Path,
+    dtype: str | None = None,
+    round: int | None = None,
+    seed: int | None = None,
+    *,
+    adapter: bool = False,
 ) -> str:
     """Write the weights of a run folder's checkpoint, and return a sentence on what was written.
 
@@ -114,6 +128,8 @@ def export_run(
         out, dtype: as `save_pretrained` takes them.
         round: of the checkpoint; None: the newest.
         seed: of a run of several seeds, from 0.
+        adapter: the adapters alone, as `peft` reads them, of a run that trained some; else a whole model, into whose
+            weights they are merged.
 
     Raises:
         InputError: as `save_pretrained`; no run, no such round or seed, or a seed that is not named.
@@ -125,15 +141,63 @@ def export_run(
     if seeds is not None and seed is None:
         raise InputError(f"{folder} holds {seeds} seeds: name the one to export with --seed, 0 to {seeds - 1}.")
     refuse_occupied(Path(out).expanduser())
+    if adapter and config.get("lora_rank") is None:
+        raise InputError(f"{folder} trained the weights and no adapters: leave out --adapter.")
     saved = folder / "checkpoints"
     checkpoints.require(saved, round)
-    model = load_pinned(folder, config)
+    model = as_configured(load_pinned(folder, config), config)
     which = config["model"] if seeds is None else f"Seed {seed} of {config['model']}"
     part = seed if seeds is not None else None
-    done, params = checkpoints.load_part(saved, "params", model.params, round=round, seed=part)
-    written = save_pretrained(model, out, params, dtype=dtype)
+    done, params = checkpoints.load_part(saved, "params", model.trained, round=round, seed=part)
+    write = save_adapter if adapter else save_pretrained
+    written = write(model, out, params, dtype=dtype)
     size = sum(file.stat().st_size for file in written.iterdir())
     return f"{which} after {done} rounds: {size / 1e6:.0f} MB in {written}"
+
+
+def save_adapter(model: LanguageModel, folder: str | Path, params: Any = None, *, dtype: str | None = None) -> Path:
+    """Write a model's adapters into a new folder as `peft` reads them: adapter_config.json and
+    adapter_model.safetensors; whole under its name, or not at all.
+
+        PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(BASE), folder)
+
+    Args:
+        model: with adapters (`LanguageModel.with_lora`).
+        folder: made; it may exist if it is empty.
+        params: adapters other than the model's own (trained ones).
+        dtype: "float32", "bfloat16" or "float16"; None: float32, as they are trained.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: a model without adapters, a folder that is not empty or cannot be written, an unknown dtype.
+    """
+    folder, lora = Path(folder).expanduser().absolute(), model.config.lora
+    if lora is None:
+        raise InputError(f"{model.name} has no adapters: export it whole.")
+    if dtype is not None and dtype not in DTYPES:
+        raise InputError(f"dtype '{dtype}' is not known: use one of {', '.join(DTYPES)}.")
+    held = adapter_tensors(model.config, model.whole(params), dtype)
+    source = model.source
+    base = None if source is None else str(source.folder) if source.kind != "hub" else source.name.partition("@")[0]
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "revision": source.revision if source is not None and source.kind == "hub" else None,
+        "r": lora.rank,
+        "lora_alpha": lora.alpha,
+        "target_modules": sorted({name.rsplit(".", 3)[-3] for name in held}),
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+    }
+    with made_whole(folder) as temporary:
+        write_json(temporary / "adapter_config.json", config)
+        save_file(held, temporary / "adapter_model.safetensors", metadata={"format": "pt"})
+    return folder
 
 
 def _config_of(folder: Path) -> Mapping[str, Any]:
@@ -146,7 +210,8 @@ def _config_of(folder: Path) -> Mapping[str, Any]:
     saved = read_json(path) if path.exists() else {}
     names = ("model", "dtype", "param_dtype")
     if saved.get("python") is True and all(isinstance(saved.get(name), str) for name in names):
-        return {name: saved[name] for name in names}
+        adapters = ("lora_rank", "lora_alpha", "lora_weights")
+        return {name: saved[name] for name in names} | {name: saved.get(name) for name in adapters} | {"key": 0}
     return config_of(str(folder), {}).to_json()
 
 

@@ -20,7 +20,7 @@ from llm_bridge.training import run as training
 from llm_bridge.training.continuation import Words
 from llm_bridge.training.evaluators import Evaluator
 from llm_bridge.training.learner import FineTune
-from llm_bridge.training.pinned_model import load_pinned
+from llm_bridge.training.pinned_model import as_configured, load_pinned
 from llm_bridge.training.run import Run
 
 # Fields that name a path, and the digest that tells whether what it leads to is the same.
@@ -66,13 +66,15 @@ def finetune(
     test = test_examples(config, tell_once)
     for example in test:
         verifier_of(config.verifier, example)
+    kept = model is not None  # the caller's, who may go on with it
     model = model or load_pinned(out, config, mesh=config.mesh)
     if placement.text_of(model.config.mesh) != config.mesh:
         model = model.placed(config.mesh)
+    model = as_configured(model, vars(config))
     arms = QuestionArms(model, examples, config.verifier)
     run = training.finetune(
         arms,
-        learner(config, model),
+        learner(config, model, keep_model=seeds > 1 or kept),
         config.rounds,
         seeds,
         config.key,
@@ -107,13 +109,15 @@ def finetune(
     return run
 
 
-def learner(config: FineTuneConfig, model: LanguageModel) -> FineTune:
-    """The `FineTune` of a configuration."""
+def learner(config: FineTuneConfig, model: LanguageModel, **more: Any) -> FineTune:
+    """The `FineTune` of a configuration, and what it takes beside."""
     names = {field.name for field in dataclasses.fields(FineTune)}
     same = {name: value for name, value in vars(config).items() if name in names - {"model", "clip", "k"}}
     betas = (config.beta1, config.beta2)
     same |= {"prompts": config.prompts_per_round, "clip": config.clip_limits, "betas": betas, "k": config.signal_k}
-    return FineTune(model, **same)
+    found = FineTune(model, **same)
+    gives_up = not more.pop("keep_model", True) and not found.needs_reference and model.config.lora is None
+    return dataclasses.replace(found, **more, keep_model=not gives_up)
 
 
 def evaluators(config: FineTuneConfig, examples: Sequence[Any], test: Sequence[Any]) -> list[Evaluator]:

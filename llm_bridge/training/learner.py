@@ -53,6 +53,7 @@ from llm_bridge.bandits.question_arms import QuestionArms, drawn
 from llm_bridge.bandits.token_arms import TokenQuestionArms
 from llm_bridge.models import placement
 from llm_bridge.training import defaults, dynamic_sampling, learned_rows, optimizers, scan_learner, score_window
+from llm_bridge.training.narrow_moments import narrow_moments
 from llm_bridge.training.rounding import warn_of_rounding
 from llm_bridge.training.state import METRICS, FineTuneState
 from llm_bridge.training.update import Update
@@ -146,6 +147,10 @@ class FineTune:
         remat: recompute activations in the backward pass, to bound memory.
         donate: update weights in place. The state given to `update` is then consumed and must not be used again;
             False keeps it, at twice the memory.
+        moment_dtype: "bfloat16" keeps the moments of "adamw" and "muon" in half the memory, stored with stochastic
+            rounding (`llm_bridge.training.narrow_moments`).
+        keep_model: False hands the model's own arrays over to the run, instead of a copy of them, where no term needs a
+            reference: `model` then has no weights any more, and its methods want `params=`. One run, one seed.
 
     Example:
         >>> from llm_bridge import FineTune, load_model
@@ -203,6 +208,8 @@ class FineTune:
     generation_batch: int | None = None
     remat: bool = False
     donate: bool = True
+    moment_dtype: Literal["float32", "bfloat16"] = "float32"
+    keep_model: bool = True
 
     def __post_init__(self) -> None:
         signals.make(self.signal, ddof=self.ddof, eps=self.eps)
@@ -247,11 +254,12 @@ class FineTune:
             )
         if self.old_log_probs not in ("sampler", "trainer"):
             raise InputError(f"FineTune has old_log_probs = {self.old_log_probs!r}: give 'sampler' or 'trainer'.")
+        self._check_memory()
         rate = self.learning_rate
         if self.step_over_kappa is not None:
             self._check_step_over_kappa()
         elif rate is None:
-            rate = defaults.learning_rate(self.optimizer, defaults.weights_of(self.model))
+            rate = defaults.learning_rate(self.optimizer, defaults.trained_of(self.model))
             object.__setattr__(self, "learning_rate", rate)
         if rate is not None and not callable(rate) and not rate >= 0:
             raise InputError(f"FineTune has learning_rate = {rate}: give a number of at least 0.")
@@ -279,6 +287,19 @@ class FineTune:
         if self.learning_rate is not None:
             # An unknown schedule, or a floor out of range; the number of rounds is only known when bound.
             self.rate(self.warmup_rounds + 1)
+
+    def _check_memory(self) -> None:
+        if self.moment_dtype not in ("float32", "bfloat16"):
+            raise InputError(f"FineTune has moment_dtype = {self.moment_dtype!r}: give 'float32' or 'bfloat16'.")
+        if self.moment_dtype == "bfloat16" and self.optimizer not in ("adamw", "muon"):
+            raise InputError("moment_dtype is of the moments of adamw and muon: leave it out with another optimizer.")
+        if not self.keep_model and (self.needs_reference or self.model.config.lora is not None):
+            raise InputError("keep_model=False gives up the reference, which a KL term or adapters need: leave it out.")
+        if self.model.config.lora is not None:
+            if self.optimizer == "muon":
+                raise InputError("muon moves whole matrices, and this model has adapters: choose optimizer='adamw'.")
+            if self.step_over_kappa is not None:
+                raise InputError("kappa is measured in all weights, and this model has adapters: give learning_rate.")
 
     def _check_step_over_kappa(self) -> None:
         if self.optimizer != "sgd" or self.learning_rate is not None:
@@ -348,6 +369,8 @@ class FineTune:
         base = self.optimizer
         if isinstance(base, str):
             base = optimizers.named(base, self.rate(rounds), self.weight_decay, self.betas, self.adam_eps)
+            if self.moment_dtype == "bfloat16":
+                base = narrow_moments(base)
         return optimizers.clipped(base, self.gradient_clip)
 
     def bind(
@@ -466,7 +489,10 @@ class FineTune:
     def _init(self, key: Array, rounds: int | None, questions: int) -> FineTuneState:
         """The model's weights, copied so that in-place updates leave the model alone; and a key of the run's own."""
         assert self.max_tokens is not None
-        params = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), self.model.params)
+        if self.keep_model:
+            params = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), self.model.trained)
+        else:
+            params = self.model.hand_over()
         mesh, start = self.model.config.mesh, self.transformation(rounds).init
         state = FineTuneState(
             params=params,

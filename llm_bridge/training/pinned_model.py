@@ -44,6 +44,30 @@ def load_pinned(
     return dataclasses.replace(model, name=requested)
 
 
+def as_configured(model: LanguageModel, given: Mapping[str, Any]) -> LanguageModel:
+    """The model with the adapters and the cache that a run's settings name, by their names in config.json; itself
+    where they name none.
+    """
+    if given.get("cache_dtype") is not None:
+        model = model.with_cache(given["cache_dtype"])
+    if given.get("lora_rank") is not None:
+        model = model.with_lora(
+            given["lora_rank"], alpha=given.get("lora_alpha"), weights=given.get("lora_weights"), key=given["key"]
+        )
+    return model
+
+
+def of_model(model: LanguageModel) -> dict[str, Any]:
+    """What config.json says of a model's adapters and cache; `as_configured` reads it."""
+    lora = model.config.lora
+    return {
+        "lora_rank": None if lora is None else lora.rank,
+        "lora_alpha": None if lora is None else lora.alpha,
+        "lora_weights": None if lora is None else ",".join(lora.weights),
+        "cache_dtype": model.config.cache_dtype,
+    }
+
+
 def _recorded(folder: Path, name: str) -> dict[str, Any] | None:
     """What the folder's manifest says of the model; None where there is no run, or one that recorded no revision."""
     path = folder / MANIFEST

@@ -97,7 +97,7 @@ class Traced:
         batches = {**self._asked(chosen.questions, self.group), "tokens": chosen.tokens, "lengths": chosen.lengths}
 
         def score(own: Array) -> Array:
-            weights = jax.tree.map(partial(jnp.where, own), params, model.params)
+            weights = model.whole(jax.tree.map(partial(jnp.where, own), params, model.trained))
 
             def part(batch: Batch) -> Array:
                 return policy_gradient.token_log_probs(
@@ -114,6 +114,9 @@ class Traced:
     def checked_signal(self, state: FineTuneState, rows: Rows, signal: Any) -> Any:
         """The signal. Raises NotFiniteError where it can be seen not to be finite."""
         return signal
+
+    def make_room(self) -> None:
+        """Called before a gradient; a trace holds nothing that it could drop."""
 
     def pool(self, state: FineTuneState, fresh: Rows) -> Rows:
         """The rows that a round's steps draw from: the fresh ones, then those of past rounds."""
@@ -148,7 +151,7 @@ class Traced:
 
     def at_reference(self, params: PyTree) -> Any:
         """bool scalar, the weights are the reference's, to the bit."""
-        pairs = zip(*map(jax.tree.leaves, (params, self.settings.model.params)), strict=True)
+        pairs = zip(*map(jax.tree.leaves, (params, self.settings.model.trained)), strict=True)
         return jnp.all(jnp.stack([jnp.array_equal(x, y) for x, y in pairs]))
 
     def loop(self, step: Callable[[Any, Any], tuple[Any, Sums]], carry: Any, steps: int) -> tuple[Any, Sums]:
@@ -256,6 +259,10 @@ class OnHost(Traced):
         reference = self._scores(self.settings.model.params, rows) if self.settings.needs_reference else None
         return self._scores(params, rows), reference
 
+    def make_room(self) -> None:
+        """Before a gradient, whose activations need the room: decoding's copy of weights that are about to move."""
+        self.settings.model.release_decoding_weights()
+
     def checked_signal(self, state: FineTuneState, rows: Rows, signal: Any) -> np.ndarray:
         found = np.asarray(signal)
         lost = ~np.isfinite(found)
@@ -300,7 +307,7 @@ class OnHost(Traced):
         return sums
 
     def at_reference(self, params: PyTree) -> bool:
-        return policy_gradient.equal(params, self.settings.model.params)
+        return policy_gradient.equal(params, self.settings.model.trained)
 
     def loop(self, step: Callable[[Any, Any], tuple[Any, Sums]], carry: Any, steps: int) -> tuple[Any, Sums]:
         found = []
@@ -317,7 +324,7 @@ class OnHost(Traced):
 
     def _scores(self, params: PyTree, rows: Rows) -> np.ndarray:
         scores = np.zeros(rows.tokens.shape, np.float32)
-        graphdef = self.settings.model.graphdef
+        graphdef, params = self.settings.model.graphdef, self.settings.model.whole(params)
         for chosen, real, batch in self._padded(rows, np.arange(len(rows))):
             found = policy_gradient.token_log_probs(
                 params, **batch, temperature=self.numbers["temperature"], graphdef=graphdef

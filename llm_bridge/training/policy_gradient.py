@@ -17,7 +17,7 @@ import optax
 from jax.sharding import Mesh
 
 from bandit_rft import objectives, ratios
-from llm_bridge.models import placement
+from llm_bridge.models import lora, placement
 from llm_bridge.sampling import scoring
 
 Array = jax.Array
@@ -227,11 +227,12 @@ def loss_and_gradient(
     graphdef: Any,
     objective: Objective,
     at_reference: bool | Array = False,
+    frozen: PyTree | None = None,
 ) -> tuple[dict[str, Array], PyTree]:
     """`objective_sums` of a micro-batch at these weights, and the loss's gradient in them.
 
     Args:
-        params: the policy's weights.
+        params: the policy's weights, or those of them that are trained.
         prompt: int32 [P], shared by all rows, or [H, P], right-padded.
         prompt_lengths: int32 scalar, or [H].
         tokens, lengths: int32 [R, T] and [R], the responses.
@@ -241,13 +242,14 @@ def loss_and_gradient(
         at_reference: bool scalar, the weights are the reference's. The KL term is then exactly zero, and so is the
             gradient of k2 and k3; the rounding between two programs would be a gradient that AdamW blows up to full
             steps.
+        frozen: the policy's other weights, such as the model's where adapters are trained; None: there are none.
     """
 
     def loss_of(params: PyTree) -> tuple[Array, dict[str, Array]]:
         score = scoring.token_statistics if objective.entropy else scoring.token_log_probs
         scored = score(
             graphdef,
-            params,
+            lora.whole(params, frozen),
             prompt,
             tokens,
             lengths,
@@ -274,7 +276,7 @@ def loss_and_gradient(
         )
 
     (_, sums), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
-    return sums, placement.weights(scoring.mesh_of(graphdef, params), gradient)
+    return sums, placement.weights(scoring.mesh_of(graphdef, lora.whole(params, frozen)), gradient)
 
 
 Total = tuple[dict[str, Array], PyTree]
@@ -291,6 +293,7 @@ def accumulated(
     graphdef: Any,
     objective: Objective,
     at_reference: bool | Array = False,
+    frozen: PyTree | None = None,
 ) -> Total:
     """`loss_and_gradient` of several micro-batches of one shape, summed one after another in the memory of one.
 
@@ -305,7 +308,13 @@ def accumulated(
     def one(index: Any) -> Total:
         batch = jax.tree.map(lambda leaf: leaf[index], batches)
         return loss_and_gradient(
-            params, **batch, numbers=numbers, graphdef=graphdef, objective=objective, at_reference=at_reference
+            params,
+            **batch,
+            numbers=numbers,
+            graphdef=graphdef,
+            objective=objective,
+            at_reference=at_reference,
+            frozen=frozen,
         )
 
     def add(index: Any, before: Total) -> Total:

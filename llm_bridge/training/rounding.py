@@ -39,13 +39,13 @@ def warn_of_rounding(learner: FineTune) -> None:
     """Warns, with a ModelWarning, where a learner's weights have 16 bits; with the share that a step can move, for the
     optimisers whose first step is known before it is taken (AdamW moves each weight by the learning rate, about).
     """
-    kinds = {leaf.dtype for leaf in jax.tree.leaves(learner.model.params)}
+    kinds = {leaf.dtype for leaf in jax.tree.leaves(learner.model.trained)}
     narrow = [str(kind) for kind in kinds if kind.itemsize < 4]
     if not narrow:
         return
     share = "small steps are rounded away"
     if learner.optimizer == "adamw" and isinstance(learner.learning_rate, float | int):
-        moved = moved_share(learner.model.params, learner.learning_rate)
+        moved = moved_share(learner.model.trained, learner.learning_rate)
         share = f"a step of {learner.learning_rate:g} moves {moved:.1%} of them, and the others round it away"
     warnings.warn(
         f"{learner.model.name} is trained in {narrow[0]} weights: {share}; load it with param_dtype='float32'.",

@@ -61,6 +61,7 @@ from llm_bridge.training.evaluators import Evaluator, evaluators_of, said
 from llm_bridge.training.export import save_pretrained
 from llm_bridge.training.finite import NotFiniteError
 from llm_bridge.training.learner import FineTune
+from llm_bridge.training.pinned_model import of_model
 from llm_bridge.training.recorder import RunRecorder
 from llm_bridge.training.state import weights_of_seed
 
@@ -217,6 +218,8 @@ def finetune(
     evaluators = evaluators_of(evaluate, arms)
     measuring = _measuring(measure, learner)
     questions = recorded_questions(arms)
+    if measuring is not None and learner.model.config.lora is not None:
+        raise InputError("kappa is measured in all weights, and the model has adapters: leave out measure.")
     if measuring is not None and len(questions) > 1:
         _check_several(measuring, learner, len(questions), words)
     model = learner.model
@@ -246,7 +249,8 @@ def finetune(
             rules=[question.verifier for question in questions],
             digests=digests.of_run(model, questions, test, words.verifier, objects_of(arms, learner, verifiers_of)),
         )
-        defaults_of = {"seeds": 1, "mesh": None, **default_settings(), **words.defaults}
+        later = dict.fromkeys(("lora_rank", "lora_alpha", "lora_weights", "cache_dtype"))
+        defaults_of = {"seeds": 1, "mesh": None, **later, **default_settings(), **words.defaults}
         folder = stack.enter_context(RunFolder.claim(place, settings, defaults=defaults_of, continues=begun))
         source = model.source.to_json() if model.source is not None else None
         folder.write_manifest(
@@ -366,6 +370,7 @@ def _config(
         "dtype": str(decoder.dtype),
         "param_dtype": str(decoder.param_dtype),
         "mesh": placement.text_of(model.config.mesh),
+        **of_model(model),
         "data": None,
         "index": 0 if questions == 1 else list(range(questions)),
         "verifier": None,

@@ -65,7 +65,7 @@ def bind(settings: FineTune, arms: AnyArms, rounds: int | None = None) -> Learne
             chosen = drawn(state.key(Purpose.QUESTION_ORDER), state.round, questions, settings.prompts)
         sampled = sample_traced(
             model.graphdef,
-            state.params,
+            model.whole(state.params),
             model.config,
             jnp.asarray(prompts)[chosen],
             jnp.asarray(prompt_lengths)[chosen],

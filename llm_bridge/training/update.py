@@ -238,6 +238,8 @@ class Update:
             return dict.fromkeys((*policy_gradient.SUMS, "gradient_norm"), np.float32(0.0)), None
         given = {"numbers": self.numbers, "graphdef": self.settings.model.graphdef, "objective": self.objective}
         given["at_reference"] = False if self.objective.kl is None else plan.at_reference(params)
+        given["frozen"] = self.settings.model.frozen
+        plan.make_room()
         total: Any = None
         for batch, count in batches:
             if total is None and len(batch["tokens"]) == 1:

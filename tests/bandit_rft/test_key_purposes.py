@@ -30,6 +30,7 @@ def test_the_numbers_are_those_of_earlier_runs() -> None:
         "QUESTION_CHOICE": 2147483652,
         "OWN_EVALUATION": 2147483653,
         "FURTHER_DRAW": 2147483654,
+        "ADAPTERS": 2147483657,
         "INITIAL_STATE": 4294967295,
     }
 

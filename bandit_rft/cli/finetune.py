@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from bandit_rft.cli import hosts
 from bandit_rft.cli.options import add_options, given
 from bandit_rft.runs.loggers import LOGGERS
 from bandit_rft.settings.finetune import FineTuneConfig, config_of, default_folder
@@ -49,6 +50,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         choices=tuple(LOGGERS),
         help="also write to TensorBoard (RUN/tensorboard) or Weights & Biases; repeatable (default: none)",
     )
+    hosts.add_options(parser)
     add_options(parser, FineTuneConfig)
 
 
@@ -58,5 +60,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     config = config_of(arguments.config, given(arguments, FineTuneConfig))
     out = arguments.out or default_folder(config, arguments.seeds)
-    finetune(config, out, seeds=arguments.seeds, log=arguments.log)
+    with hosts.joined(arguments):
+        finetune(config, out, seeds=arguments.seeds, log=arguments.log)
     return 0

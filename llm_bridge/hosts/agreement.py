@@ -7,6 +7,7 @@ there is one process it costs nothing.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -94,7 +95,7 @@ def counted(numbers: dict[str, int]) -> dict[str, int]:
 def shares(rows: int) -> list[slice]:
     """Which of so many rows are each process's: equal parts in order, sizes that differ by one at most."""
     bounds = np.linspace(0, rows, roll_call.count() + 1).astype(int)
-    return [slice(int(start), int(stop)) for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(bounds.tolist())]
 
 
 def over() -> None:

@@ -158,8 +158,8 @@ def _detected(wait: float, words: Callable[[str], str]) -> tuple[str, int, int, 
         ) from None
     if address is None or count is None or index is None:
         raise InputError(
-            f"{words('coordinator')} auto finds no cluster (SLURM, Open MPI, Cloud TPU, Kubernetes) in the environment: "
-            f"start the processes by its launcher, such as srun, or give HOST:PORT, {words('processes')} and "
+            f"{words('coordinator')} auto finds no cluster (SLURM, Open MPI, Cloud TPU, Kubernetes) in the environment"
+            f": start the processes by its launcher, such as srun, or give HOST:PORT, {words('processes')} and "
             f"{words('process')}."
         )
     host, port = _address(address, words)

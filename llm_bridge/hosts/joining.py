@@ -33,7 +33,8 @@ def join(
 
     Args:
         coordinator: "HOST:PORT" of process 0, as all processes reach it; the port after it is used too. "auto": as the
-            cluster's environment says (SLURM, Open MPI, Cloud TPU, Kubernetes), which JAX detects.
+            cluster's environment says (SLURM, Open MPI, Cloud TPU, Kubernetes), which JAX detects; the other port is
+            then 4096 below.
         processes: how many there are. process: the number of this one, from 0. Both are left out with "auto".
         wait: seconds for all processes to join.
         words: name of an argument -> how a message calls it.
@@ -68,8 +69,7 @@ def join(
         return
     if _started():
         raise InputError("JAX has looked at its devices already: join before anything is loaded or computed.")
-    other = port + 1 if port < 65535 else port - 1
-    lines = roll_call.call(host, other, index, count, wait, words)
+    lines = roll_call.call(host, _call_port(port, automatic), port, index, count, wait, words)
     how: dict[str, Any] = {"initialization_timeout": max(1, round(wait)), "shutdown_timeout_seconds": _SHUTDOWN_SECONDS}
     if not automatic:
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -115,6 +115,15 @@ def _started() -> bool:
         return bool(xla_bridge.backends_are_initialized())
     except (ImportError, AttributeError):  # `jax.distributed.initialize` looks for itself
         return False
+
+
+def _call_port(port: int, automatic: bool) -> int:
+    """Where the call is held: beside the coordinator's port. A cluster's jobs of consecutive numbers have consecutive
+    ports (SLURM's the last 4096), so there it is as far off as they reach.
+    """
+    if automatic and port > 8192:
+        return port - 4096
+    return port + 1 if port < 65535 else port - 1
 
 
 def _address(coordinator: str, words: Callable[[str], str]) -> tuple[str, int]:

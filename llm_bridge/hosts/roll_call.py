@@ -196,11 +196,12 @@ def index() -> int:
     return 0 if _watch is None else _watch.index
 
 
-def call(host: str, port: int, index: int, count: int, seconds: float, words: Any) -> dict[int, Line]:
+def call(host: str, port: int, coordinator: int, index: int, count: int, seconds: float, words: Any) -> dict[int, Line]:
     """The lines of a process to the others, once all are there.
 
     Args:
         host, port: where process 0 is called.
+        coordinator: the port of JAX's coordinator, which must be open as well.
         index, count: of this process, and of all.
         seconds: how long to wait.
         words: name of an argument -> how the user writes it.
@@ -209,10 +210,12 @@ def call(host: str, port: int, index: int, count: int, seconds: float, words: An
         InputError: somebody is missing when the time is over, or two processes contradict each other.
     """
     end = time.monotonic() + seconds
-    return _called(port, count, end, seconds, words) if index == 0 else _calling(host, port, index, count, end, words)
+    if index == 0:
+        return _called(port, coordinator, count, end, seconds, words)
+    return _calling(host, port, index, count, end, words)
 
 
-def _called(port: int, count: int, end: float, seconds: float, words: Any) -> dict[int, Line]:
+def _called(port: int, coordinator: int, count: int, end: float, seconds: float, words: Any) -> dict[int, Line]:
     try:
         # Both families where the system has IPv6, as JAX's own coordinator listens.
         dual = socket.has_dualstack_ipv6()
@@ -220,8 +223,8 @@ def _called(port: int, count: int, end: float, seconds: float, words: Any) -> di
         server = socket.create_server(("", port), family=family, dualstack_ipv6=dual, backlog=max(128, count))
     except OSError as error:
         raise InputError(
-            f"Process 0 cannot listen on port {port} ({error.strerror or error}): choose another port in "
-            f"{words('coordinator')}, and leave the one after it free too."
+            f"Process 0 cannot listen on port {port} ({error.strerror or error}): choose another "
+            f"{words('coordinator')}, whose port and the next are free."
         ) from None
     lines: dict[int, Line] = {}
     with server:
@@ -238,7 +241,7 @@ def _called(port: int, count: int, end: float, seconds: float, words: Any) -> di
                 sentence = (
                     f"Process{'es' * (len(missing) > 1)} {named} of {count} did not join within {seconds:g} seconds: "
                     f"start {'it' if len(missing) == 1 else 'them'} with the same {words('coordinator')}, see that "
-                    f"ports {port - 1} and {port} of process 0's host are open, or give a longer {words('wait')}."
+                    f"ports {coordinator} and {port} of process 0's host are open, or give a longer {words('wait')}."
                 )
                 _refuse(lines, sentence)
                 raise InputError(sentence) from None

@@ -85,7 +85,7 @@ def test_processes_that_never_join_are_named() -> None:
 
     def try_to_join(name: str, process: int, count: int, wait: float) -> None:
         try:
-            roll_call.call("localhost", port, process, count, wait, lambda name: f"--{name}")
+            roll_call.call("localhost", port, port - 1, process, count, wait, lambda name: f"--{name}")
         except InputError as error:
             said[name] = str(error)
 

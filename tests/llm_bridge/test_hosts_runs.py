@@ -1,6 +1,7 @@
 """Runs of several processes that are killed, continued elsewhere, stopped, or started unlike each other."""
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def test_a_stop_of_one_process_is_a_stop_of_all(tmp_path) -> None:
     """SIGTERM for the second alone, the processes named by SLURM's variables: both save the same round and end with
     143. Then a file of the newest checkpoint is damaged: both go on from the one before. Catches a process that goes on
     alone, and damage that one process sees and the other does not."""
-    cluster = {"SLURM_JOB_ID": str(free_port() - 61440 + 4096), "SLURM_STEP_NODELIST": "localhost"}
+    cluster = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost"}
     cluster |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_NODES": "1"}
     command = ("-m", "bandit_rft.cli", "finetune", *RUN, "--mesh", "data=2", "--out", "run", "--coordinator", "auto")
     processes = [

@@ -130,11 +130,11 @@ def together() -> Iterator[None]:
         bad_input = isinstance(error, InputError)
         watch.exit_code = getattr(error, "exit_code", 2 if bad_input else 1)
         # A collective whose other side is gone raises what the transport says, before or after the watch knows it.
-        if isinstance(error, Exception) and watch.wait_for_news(0.2 if bad_input else 5.0):
+        if isinstance(error, Exception) and not bad_input and watch.wait_for_news(5.0):
             watch.exit_code = 2
             watch.tell(left=watch.sentence())
             raise roll_call.ProcessGone(watch.sentence()) from None
-        watch.tell(left=str(error) or type(error).__name__)
+        watch.tell(left=(str(error) or type(error).__name__)[:500])
         raise
     finally:
         watch.working = False

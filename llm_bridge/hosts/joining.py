@@ -90,7 +90,7 @@ def join(
         watch = roll_call.watch()
         if watch is not None:
             watch.exit_code = watch.exit_code or 1
-            watch.tell(left=str(error) or kind.__name__)
+            watch.tell(left=(str(error) or kind.__name__)[:500])
         before(kind, error, trace)
 
     sys.excepthook = hook

@@ -110,10 +110,15 @@ class Watch:
     def sentence(self) -> str:
         """What to say of those that are gone."""
         process, why = next(iter(self.gone.items()))
-        what = f"has stopped ({why.rstrip('.')})" if why else "has gone without a word (killed, or its host is down)"
+        if why:
+            return (
+                f"Process {process} of {self.count} has stopped ({why.rstrip('.')}), so process {self.index} has stopped "
+                "too: see to that and start all processes again."
+            )
         return (
-            f"Process {process} of {self.count} {what}, so process {self.index} has stopped too: start all processes "
-            "again with the same command, which continues from the newest checkpoint."
+            f"Process {process} of {self.count} has gone without a word (killed, or its host is down), so process "
+            f"{self.index} has stopped too: start all processes again with the same command, which continues from the "
+            "newest checkpoint."
         )
 
     def _listen(self, process: int, line: Line) -> None:

@@ -134,6 +134,8 @@ def load_latest(
             except InputError:
                 raise
             except Exception as error:  # Orbax and TensorStore raise many types for damaged files
+                if hosts.count() > 1 and isinstance(error, RuntimeError):
+                    raise  # no damage, which all processes see alike: another process has gone
                 said = f"{type(error).__name__}: {reason(error)}"
             gc.collect()  # of what Orbax leaves behind, while nobody listens
         tell(f"Checkpoint {path} is damaged ({said}): trying the one before it.")

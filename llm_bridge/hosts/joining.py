@@ -75,6 +75,9 @@ def join(
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         how |= {"coordinator_address": address, "num_processes": count, "process_id": index}
         how["cluster_detection_method"] = "deactivate"
+    watch = roll_call.begin(index, count, lines)
+    _say_how_it_ends()
+    watch.section, watch.working = 1, True  # JAX waits for all: whoever goes meanwhile is missed
     try:
         jax.distributed.initialize(**how)
     except Exception as error:
@@ -82,7 +85,12 @@ def join(
             f"JAX cannot join {count} processes at {host}:{port} ({reason(error)}): see that the port is free, and "
             f"choose another in {words('coordinator')}."
         ) from None
-    roll_call.begin(index, count, lines)
+    finally:
+        watch.working = False
+
+
+def _say_how_it_ends() -> None:
+    """The others are told of an end that is not the run's: an exception that nobody catches, a failed section."""
     atexit.register(_leave)
     before = sys.excepthook
 

@@ -112,8 +112,8 @@ class Watch:
         process, why = next(iter(self.gone.items()))
         if why:
             return (
-                f"Process {process} of {self.count} has stopped ({why.rstrip('.')}), so process {self.index} has stopped "
-                "too: see to that and start all processes again."
+                f"Process {process} of {self.count} has stopped ({why.rstrip('.')}), so process {self.index} has "
+                "stopped too: see to that and start all processes again."
             )
         return (
             f"Process {process} of {self.count} has gone without a word (killed, or its host is down), so process "

@@ -4,6 +4,7 @@ from llm_bridge import load_model, PromptArms, FineTune, finetune
 """
 
 from llm_bridge.bandits.question_arms import PromptArms, QuestionArms
+from llm_bridge.hosts import join as join_hosts
 from llm_bridge.language_model import LanguageModel, load_model
 from llm_bridge.measuring.evaluate import Evaluation, evaluate
 from llm_bridge.measuring.measure import Measurement, measure
@@ -27,6 +28,7 @@ __all__ = [
     "Run",
     "evaluate",
     "finetune",
+    "join_hosts",
     "load_model",
     "measure",
     "plan_memory",

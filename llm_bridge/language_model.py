@@ -210,7 +210,7 @@ class LanguageModel:
             jnp.float32(temperature),
         )
         out = np.zeros((rows, columns), np.float32)
-        out[:, :longest] = np.asarray(scores)[:rows, :longest]
+        out[:, :longest] = placement.on_host(scores)[:rows, :longest]
         return out
 
     def sample_rows(

@@ -22,8 +22,8 @@ LAYERS = {
         {"cli"},  # the composition root: it alone may import anything
     ],
     "llm_bridge": [
-        {"models"}, {"sampling"}, {"verifiers"}, {"tiny"}, {"data"}, {"language_model"}, {"bandits"}, {"measuring"},
-        {"training"}, {"demo"},
+        {"hosts"}, {"models"}, {"sampling"}, {"verifiers"}, {"tiny"}, {"data"}, {"language_model"}, {"bandits"},
+        {"measuring"}, {"training"}, {"demo"},
     ],
 }  # fmt: skip
 MAY_IMPORT = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from bandit_rft.cli import hosts
 from bandit_rft.cli.options import add_options, given
 from bandit_rft.errors import InputError
 from bandit_rft.runs.loggers import LOGGERS
@@ -52,6 +53,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         choices=tuple(LOGGERS),
         help="also write to TensorBoard (RUN/tensorboard) or Weights & Biases; repeatable (default: none)",
     )
+    hosts.add_options(parser)
     add_options(parser, FineTuneConfig)
     planning = parser.add_argument_group("plan of the memory, before anything is loaded")
     planning.add_argument(
@@ -91,7 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, name):
             raise InputError(f"--{name.replace('_', '-')} is of the plan: give --plan too, or leave it out.")
     out = arguments.out or default_folder(config, arguments.seeds)
-    finetune(config, out, seeds=arguments.seeds, log=arguments.log)
+    with hosts.joined(arguments):
+        finetune(config, out, seeds=arguments.seeds, log=arguments.log)
     return 0
 
 

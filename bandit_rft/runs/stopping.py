@@ -78,6 +78,15 @@ class StopRequest:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._before = {}
 
+    @property
+    def number(self) -> int:
+        """Of the first signal that has arrived; 0: none has."""
+        return self._number or 0
+
+    def ask(self, number: int) -> None:
+        """As if this signal had arrived: another process of the run has had it."""
+        self._number = number
+
     def hold(self) -> None:
         """From here on a stop waits."""
         self._held = True

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.errors import InputError
-from llm_bridge import verifiers
+from llm_bridge import hosts, verifiers
+from llm_bridge.verifiers import pool
 
 Verifier = Callable[[str], float]
 VerifierFactory = Callable[[Any], Verifier]
@@ -37,9 +38,45 @@ def score_each(checks: Sequence[Verifier], text: Sequence[str]) -> np.ndarray:
     A verifier of the worker processes (`verifiers.Pooled`) checks its responses side by side, and one that has `many`
     (texts -> rewards) is given all of its responses at once; any other is called once per response, in order.
 
+    Where there are several processes, each verifies an equal part of the responses and all have the same rewards, so
+    that one host's clock decides for all; every process must then score the same responses.
+
     Raises:
         InputError: a reward that is not a finite number, naming the verifier and the rollout.
     """
+    return _scored(checks, text) if hosts.count() == 1 else _scored_by_all(checks, text)
+
+
+_COUNTED = ("calls", "timeouts", "crashes")
+
+
+def _scored_by_all(checks: Sequence[Verifier], text: Sequence[str]) -> np.ndarray:
+    """`score_each` of all processes, each a part; rewards, counts of the workers and refusals in one all-gather."""
+    shares = hosts.shares(len(text))
+    own, widest = shares[hosts.index()], max(share.stop - share.start for share in shares)
+    message, refusal = np.zeros(widest + len(_COUNTED) + 1, np.float32), None
+    before = pool.own_counts()
+    try:
+        message[: own.stop - own.start] = _scored(checks[own], text[own], first=own.start)
+    except InputError as error:
+        refusal, message[-1] = error, 1.0
+    done = pool.own_counts().since(before)
+    message[widest:-1] = [getattr(done, name) for name in _COUNTED]
+    told = hosts.gathered(message)
+    others = np.delete(told[:, widest:-1], hosts.index(), axis=0).sum(axis=0)
+    pool.add_elsewhere(**{name: int(number) for name, number in zip(_COUNTED, others, strict=True)})
+    if told[:, -1].any():
+        hosts.agreed(lambda: _raise(refusal))
+    return np.concatenate([row[: share.stop - share.start] for row, share in zip(told, shares, strict=True)])
+
+
+def _raise(error: InputError | None) -> None:
+    if error is not None:
+        raise error
+
+
+def _scored(checks: Sequence[Verifier], text: Sequence[str], first: int = 0) -> np.ndarray:
+    """`score_each` by this process; `first` is the first one's number in messages."""
     found: dict[int, object] = {}
     pooled = [place for place, check in enumerate(checks) if isinstance(check, verifiers.Pooled)]
     if pooled:
@@ -62,8 +99,8 @@ def score_each(checks: Sequence[Verifier], text: Sequence[str]) -> np.ndarray:
         value = _number(reward)
         if not math.isfinite(value):
             raise InputError(
-                f"Verifier {verifier_name(verifier)} gave {_shown(reward)} for rollout {index}, which is no finite "
-                "number: make it return a float such as 0.0 or 1.0 for every response."
+                f"Verifier {verifier_name(verifier)} gave {_shown(reward)} for rollout {first + index}, which is no "
+                "finite number: make it return a float such as 0.0 or 1.0 for every response."
             )
         rewards[index] = value
     return rewards

@@ -55,10 +55,10 @@ def make(mesh: str | Mapping[str, int] | None, config: DecoderConfig) -> Mesh | 
         InputError: unknown axes or sizes, more devices than there are, or a decoder that they do not divide.
     """
     if mesh is None:
-        return None
+        return _alone()
     sizes = sizes_of(mesh if isinstance(mesh, str) else ",".join(f"{axis}={size}" for axis, size in mesh.items()))
     if spelt(sizes) is None:
-        return None
+        return _alone()
     wanted, devices = math.prod(sizes.values()), jax.devices()
     if wanted > len(devices):
         raise InputError(
@@ -72,7 +72,35 @@ def make(mesh: str | Mapping[str, int] | None, config: DecoderConfig) -> Mesh | 
     ):
         if units % sizes[axis]:
             raise InputError(f"The mesh has {axis}={sizes[axis]} and the model has {units} {what}: give a divisor.")
-    return Mesh(np.asarray(devices[:wanted]).reshape(tuple(sizes.values())), AXES)
+    return Mesh(np.asarray(_chosen(devices, wanted, spelt(sizes))).reshape(tuple(sizes.values())), AXES)
+
+
+def _alone() -> None:
+    """No mesh. Raises InputError where there are several processes, each of which would compute the same."""
+    if jax.process_count() > 1:
+        raise InputError(
+            f"There are {jax.process_count()} processes and no mesh over them: give one, such as "
+            f"data={jax.device_count()}."
+        )
+
+
+def _chosen(devices: list[Any], wanted: int, mesh: str | None) -> list[Any]:
+    """So many devices: equally many of each process, those of one process beside one another.
+
+    Raises:
+        InputError: the processes cannot have equally many.
+    """
+    of_process: dict[int, list[Any]] = {}
+    for device in devices:
+        of_process.setdefault(device.process_index, []).append(device)
+    processes = len(of_process)
+    each = wanted // processes
+    if wanted % processes or each > min(map(len, of_process.values())):
+        raise InputError(
+            f"The mesh {mesh} takes {wanted} devices, which {processes} processes of "
+            f"{min(map(len, of_process.values()))} cannot hold in equal parts: give a multiple of {processes}."
+        )
+    return [device for process in sorted(of_process) for device in of_process[process][:each]]
 
 
 def text_of(mesh: Mesh | None) -> str | None:
@@ -123,14 +151,32 @@ def weights(mesh: Mesh | None, tree: PyTree) -> PyTree:
         sharding = NamedSharding(mesh, spec_of(path, leaf.ndim))
         if isinstance(leaf, Tracer):
             return jax.lax.with_sharding_constraint(leaf, sharding)
-        return jax.device_put(leaf, sharding)
+        return _put(leaf, sharding)
 
     return jax.tree_util.tree_map_with_path(place, tree)
 
 
+def _put(array: Any, sharding: NamedSharding) -> Array:
+    """An array that every process has whole, or that stands on a mesh already, in these places."""
+    if sharding.is_fully_addressable or (isinstance(array, Array) and not array.is_fully_addressable):
+        return jax.device_put(array, sharding)
+    # Each process fills its own part: `device_put` would first compare the whole array over all processes.
+    host = np.asarray(array)
+    return jax.make_array_from_callback(host.shape, sharding, lambda part: host[part])
+
+
+def on_host(array: Any) -> np.ndarray:
+    """An array whole on the host of every process; of one that is divided among processes, gathered: all call this."""
+    if isinstance(array, Array) and not (array.is_fully_addressable or array.is_fully_replicated):
+        from jax.experimental import multihost_utils
+
+        return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+    return np.asarray(array)
+
+
 def weight(mesh: Mesh, name: str, array: Any) -> Array:
     """A weight of this name, from the host to its places: no device holds more than its part."""
-    return jax.device_put(array, NamedSharding(mesh, WEIGHTS.get(name, P())))
+    return _put(array, NamedSharding(mesh, WEIGHTS.get(name, P())))
 
 
 def gathered(mesh: Mesh | None, layer: Mapping[str, Array]) -> Mapping[str, Array]:

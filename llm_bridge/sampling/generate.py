@@ -161,15 +161,15 @@ def sample(
         state = grow(state, config=config, capacity=capacity)
 
     def fit(array: Array, fill: float) -> np.ndarray:
-        host = np.asarray(array)[:rows, :max_tokens]
+        host = placement.on_host(array)[:rows, :max_tokens]
         return np.pad(host, ((0, 0), (0, max_tokens - host.shape[1])), constant_values=fill)
 
     return Sampled(
         tokens=fit(state.tokens, config.pad_id),
-        lengths=np.asarray(state.lengths)[:rows],
+        lengths=placement.on_host(state.lengths)[:rows],
         log_probs=fit(state.log_probs, 0.0),
         entropy=fit(state.entropy, 0.0),
-        truncated=~np.asarray(state.done)[:rows],
+        truncated=~placement.on_host(state.done)[:rows],
         steps=int(state.step),
     )
 

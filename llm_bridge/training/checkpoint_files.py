@@ -22,6 +22,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from bandit_rft.errors import InputError
+from llm_bridge.models import placement
 
 PyTree = Any
 
@@ -80,7 +81,9 @@ def flatten(state: PyTree) -> tuple[list[str], list[Any], Any]:
 
 
 def crc32(leaf: Any) -> int:
-    return zlib.crc32(np.ascontiguousarray(np.asarray(leaf)).view(np.uint8).reshape(-1).data) if leaf.size else 0
+    if not leaf.size:
+        return 0
+    return zlib.crc32(np.ascontiguousarray(placement.on_host(leaf)).view(np.uint8).reshape(-1).data)
 
 
 @quiet()

@@ -1,7 +1,8 @@
 """Checkpoints of a run's state: whole or absent, the last few kept, checked bit by bit when read.
 
     folder/round_00000012/state/      Orbax: the state's arrays, numbered in the order of its leaves
-    folder/round_00000012/meta.json   the round, the caller's `meta`, and each leaf's name, shape, dtype and CRC-32
+    folder/round_00000012/meta.json   the round, the caller's `meta`, and each leaf's name, shape, dtype and CRC-32; of
+                                      a checkpoint that several processes wrote, the CRC-32 of each file of `state`
     folder/round_00000012-reduced/    the same without a part of the state, on its way to replace it (`reduce`)
 
 A checkpoint is written to a hidden temporary folder, flushed, and renamed into place, so a process killed at any moment
@@ -9,8 +10,11 @@ leaves either the whole checkpoint or none (the next `save` removes what it left
 newest cannot be read back to the bit (a damaged disk, a file removed by hand), the one before it is used and that is
 reported (by default as a warning in the log). No pickle: arrays and JSON only. Both calls are synchronous.
 
-Left out: writing from several hosts at once (each process here writes what it can address), and keeping the best
-checkpoint.
+Where there are several processes (`llm_bridge.hosts`), all call `save` and `load_latest`, and each writes and reads its
+own parts of the arrays (`checkpoint_hosts`); the other functions are for one process. A checkpoint is read by any
+number of processes, whoever wrote it.
+
+Left out: keeping the best checkpoint.
 """
 
 from __future__ import annotations
@@ -34,7 +38,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from bandit_rft.errors import InputError, reason
-from llm_bridge.training import checkpoint_files
+from llm_bridge import hosts
+from llm_bridge.training import checkpoint_files, checkpoint_hosts
 
 PyTree = Any
 
@@ -43,8 +48,8 @@ _PREFIX = "round_"
 _SHORT = "-reduced"
 _SEED = re.compile(r"^\[\d+\]")  # before the names of a seed's leaves, where each seed has a state of its own
 _NAME = re.compile(f"{_PREFIX}([0-9]{{8,18}})({_SHORT})?")
-# 1 had no checksum over meta.json itself; 3 lacks a part of the state.
-_FORMATS = _UNCHECKED, _WHOLE, _REDUCED = 1, 2, 3
+# 1 had no checksum over meta.json itself; 3 lacks a part of the state; 4 was written by several processes.
+_FORMATS = _UNCHECKED, _WHOLE, _REDUCED, _BY_ALL = 1, 2, 3, 4
 
 
 def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | None = None, *, keep: int = 2) -> Path:
@@ -68,12 +73,14 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
         raise InputError(f"A checkpoint got keep = {keep} and round = {round}: give keep ≥ 1 and round ≥ 0.")
     folder = Path(folder).absolute()
     names, leaves, _ = checkpoint_files.flatten(state)
+    several = hosts.count() > 1
     header = {
-        "format": _WHOLE,
+        "format": _BY_ALL if several else _WHOLE,
         "round": int(round),
         "meta": meta or {},
         "leaves": [
-            {"name": name, "shape": list(leaf.shape), "dtype": str(leaf.dtype), "crc32": checkpoint_files.crc32(leaf)}
+            {"name": name, "shape": list(leaf.shape), "dtype": str(leaf.dtype)}
+            | ({} if several else {"crc32": checkpoint_files.crc32(leaf)})
             for name, leaf in zip(names, leaves, strict=True)
         ],
     }
@@ -84,15 +91,20 @@ def save(folder: str | Path, round: int, state: PyTree, meta: dict[str, Any] | N
             f"A checkpoint's meta must be plain JSON values without NaN ({error}): convert it first."
         ) from None
     target = folder / f"{_PREFIX}{round:08d}"
+    arrays = {str(i): leaf for i, leaf in enumerate(leaves) if leaf.size}
     with _explained(folder, round):
-        _write(target, header, {str(i): leaf for i, leaf in enumerate(leaves) if leaf.size})
-    present = available(folder)
+        (checkpoint_hosts.write(target, header, arrays, _sweep) if several else _write(target, header, arrays))
+    hosts.first(lambda: _prune_around(target, keep))
+    return target
+
+
+def _prune_around(target: Path, keep: int) -> None:
+    present = available(target.parent)
     place = present.index(target) + 1
     # Later ones are damaged, else the run would have gone on from them; counted as the newest they would displace good
     # ones.
     for old in (*present[:place][:-keep], *present[place:]):
         shutil.rmtree(old, ignore_errors=True)
-    return target
 
 
 def load_latest(
@@ -122,6 +134,8 @@ def load_latest(
             except InputError:
                 raise
             except Exception as error:  # Orbax and TensorStore raise many types for damaged files
+                if hosts.count() > 1 and isinstance(error, RuntimeError):
+                    raise  # no damage, which all processes see alike: another process has gone
                 said = f"{type(error).__name__}: {reason(error)}"
             gc.collect()  # of what Orbax leaves behind, while nobody listens
         tell(f"Checkpoint {path} is damaged ({said}): trying the one before it.")
@@ -194,11 +208,14 @@ def reduce(folder: str | Path, part: str, *, least: int = 0) -> int:
             except Exception:  # as in `load_latest`
                 arrays = None
             gc.collect()
-        if arrays is None or any(checkpoint_files.crc32(arrays[place]) != leaves[place]["crc32"] for place in places):
+        if arrays is None or not _sound(path, header, arrays):
             continue
         target = folder / f"{_PREFIX}{header['round']:08d}"
         with _explained(folder, header["round"]):
-            short = {**header, "format": _REDUCED, "dropped": part}
+            sums = {place: checkpoint_files.crc32(array) for place, array in arrays.items()}
+            entries = [entry | ({"crc32": sums[i]} if i in sums else {}) for i, entry in enumerate(leaves)]
+            short = {**header, "format": _REDUCED, "dropped": part, "leaves": entries}
+            short.pop(checkpoint_hosts.FILES, None)
             _write(target.with_name(target.name + _SHORT), short, {str(p): array for p, array in arrays.items()})
             os.replace(target, folder / f".{target.name}.{secrets.token_hex(4)}")
         freed += size
@@ -312,6 +329,17 @@ def _checked(path: Path) -> dict[str, Any]:
     return header
 
 
+def _sound(path: Path, header: dict[str, Any], arrays: dict[int, Any]) -> bool:
+    """Whether some of a checkpoint's arrays, by their place among its leaves, are as they were written."""
+    if checkpoint_hosts.FILES not in header:
+        return all(checkpoint_files.crc32(array) == header["leaves"][i]["crc32"] for i, array in arrays.items())
+    try:
+        checkpoint_hosts.check(path / "state", header[checkpoint_hosts.FILES])
+    except OSError:
+        return False
+    return True
+
+
 def _header(path: Path) -> dict[str, Any] | None:
     """As `_checked`; None where it is damaged."""
     try:
@@ -367,6 +395,9 @@ def _load(path: Path, like: PyTree, finished: int | None) -> tuple[int, PyTree, 
     target = {
         str(i): ocp.utils.to_shape_dtype_struct(leaf) for i, leaf in enumerate(leaves) if leaf.size and i not in gone
     }
+    by_file = header.get(checkpoint_hosts.FILES)
+    if by_file is not None:
+        checkpoint_hosts.check(path / "state", by_file)
     with ocp.StandardCheckpointer() as reader:
         values = reader.restore(path / "state", target)
     restored = []
@@ -375,7 +406,7 @@ def _load(path: Path, like: PyTree, finished: int | None) -> tuple[int, PyTree, 
             restored.append(original)
             continue
         value = values.get(str(index), leaves[index])  # Orbax refuses empty arrays; one is as good as another
-        if checkpoint_files.crc32(value) != entry["crc32"]:
+        if by_file is None and checkpoint_files.crc32(value) != entry["crc32"]:
             raise OSError(f"{entry['name']} differs from what was written")
         if isinstance(original, np.ndarray | np.generic):
             value = np.asarray(value)
@@ -409,8 +440,10 @@ def _load_part(path: Path, part: str, like: PyTree, seed: int | None) -> tuple[i
         target[place] = ocp.utils.to_shape_dtype_struct(whole)
         entries.append((place, entry))
     values = _read(path, target)
+    if checkpoint_hosts.FILES in header:
+        checkpoint_hosts.check(path / "state", header[checkpoint_hosts.FILES])
     for place, entry in entries:
-        if checkpoint_files.crc32(values[place]) != entry["crc32"]:
+        if checkpoint_hosts.FILES not in header and checkpoint_files.crc32(values[place]) != entry["crc32"]:
             raise OSError(f"{entry['name']} differs from what was written")
     leaves = [jnp.asarray(values[place][seed]) if stacked else values[place] for place, _ in entries]
     return int(header["round"]), jax.tree.unflatten(tree, leaves)

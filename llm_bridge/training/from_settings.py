@@ -10,7 +10,7 @@ from typing import Any
 from bandit_rft.plots import finetune as figure
 from bandit_rft.runs import explain_disk_errors, loggers
 from bandit_rft.settings.finetune import FineTuneConfig
-from llm_bridge import verifiers
+from llm_bridge import hosts, verifiers
 from llm_bridge.bandits.question_arms import QuestionArms, verifier_of
 from llm_bridge.data import datasets
 from llm_bridge.data.named_questions import test_examples, training_data, training_questions
@@ -100,6 +100,8 @@ def finetune(
             revision=revision,
         ),
     )
+    if hosts.index() != 0:
+        return run
     with explain_disk_errors(run.folder / "figures"):
         drawn = figure.draw(run.folder)
     print(figure.summary(run.folder))

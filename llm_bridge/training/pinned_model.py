@@ -14,8 +14,10 @@ from typing import Any
 from bandit_rft.errors import InputError
 from bandit_rft.runs import MANIFEST, read_json
 from bandit_rft.settings.finetune import FineTuneConfig
+from llm_bridge import hosts
 from llm_bridge.language_model import LanguageModel, load_model
 from llm_bridge.measuring.pinned_prompts import prompt_date
+from llm_bridge.models import chat_template
 
 
 def load_pinned(
@@ -32,7 +34,8 @@ def load_pinned(
     recorded, name = _recorded(Path(folder), requested), requested
     if recorded is not None and recorded["source"] == "hub":
         name = f"{name.partition('@')[0]}@{recorded['revision']}"
-    date = prompt_date(folder, given.get("prompt_date"))
+    moment = chat_template.moment().isoformat() if hosts.count() > 1 else None  # of one host's clock for all
+    date = hosts.first(lambda: prompt_date(folder, given.get("prompt_date")) or moment)
     model = load_model(name, given["dtype"], param_dtype=given["param_dtype"], prompt_date=date, mesh=mesh)
     now = model.source.revision if model.source is not None else None
     if recorded is not None and recorded["revision"] != now:

@@ -329,7 +329,7 @@ class OnHost(Traced):
             found = policy_gradient.token_log_probs(
                 params, **batch, temperature=self.numbers["temperature"], graphdef=graphdef
             )
-            scores[chosen[:real], : found.shape[1]] = np.asarray(found)[:real]
+            scores[chosen[:real], : found.shape[1]] = placement.on_host(found)[:real]
         return scores
 
     def _padded(self, rows: Rows, chosen: np.ndarray) -> list[tuple[np.ndarray, int, Batch]]:

@@ -11,6 +11,9 @@ was made. Weights that are not finite are never saved, so a checkpoint before th
 
 Answers that earned 0 because the verifier's time was over, or its worker process died of them, are counted in each
 round's metrics (of all seeds together) and in each evaluation, as `verifier_timeouts` and `verifier_crashes`.
+
+Where there are several processes, process 0 writes, and its clock says where chunks end; a stop that one was asked for
+is one of all.
 """
 
 from __future__ import annotations
@@ -42,13 +45,14 @@ from bandit_rft.runs.loggers import Logger, Loggers
 from bandit_rft.runs.reading import round_record, rounds_as_arrays
 from bandit_rft.runs.rollouts import responses_record
 from bandit_rft.runs.stopping import StopRequest
-from llm_bridge import verifiers
+from llm_bridge import hosts, verifiers
 from llm_bridge.training import checkpoints
 from llm_bridge.training.evaluators import EVALUATION_FIELDS, Measure
 from llm_bridge.training.finite import NotFiniteError, all_finite, opening
 from llm_bridge.training.state import weights_of_seed
 
 CHUNK_SECONDS = 2.0
+_ROUND = {"round": int, "rewards": list, "metrics": dict}  # fields of a line of history.jsonl
 GROUPS = "seed_groups"  # in config.json, among what the run resolved
 
 
@@ -91,6 +95,7 @@ class RunRecorder:
         self._checkpoints = self.folder.path / "checkpoints"
         self.evaluations = read_lines(self.folder.path / EVALUATIONS, EVALUATION_FIELDS)
         self._writers: dict[str, LineWriter] = {}
+        self._writes = hosts.index() == 0
         self._loggers = Loggers(self.loggers, self.tell)
         self._start = self._length = 0
         self._began = 0.0
@@ -121,7 +126,7 @@ class RunRecorder:
         self._began, self._length = now, self._length or 1
         every = [self.checkpoint_every, *(every for every, _ in self.evaluators.values())]
         ends = (done + each - done % each for each in every if each is not None)
-        end = min(done + self._length, self.rounds, *ends)
+        end = int(hosts.gathered(np.int32(min(done + self._length, self.rounds, *ends)))[0])
         self._start, self._length = done, end - done
         self.stop.hold()
         return end
@@ -147,8 +152,8 @@ class RunRecorder:
     def record(self, history: History, state: Any, kept: Mapping[str, np.ndarray]) -> None:
         """See `bandit_rft.loop.Recorder`; returns when what is due has been written."""
         with jax.enable_x64(False):
-            done = history.rounds
-            due = done == self.rounds or bool(self._due(done)) or self.stop.asked
+            done, asked = history.rounds, self._asked_to_stop()
+            due = done == self.rounds or bool(self._due(done)) or asked
             due = due or (self.checkpoint_every is not None and done % self.checkpoint_every == 0)
             if due:
                 self._refuse_unsound(done, state, kept)
@@ -156,12 +161,15 @@ class RunRecorder:
             self._write(history, kept)
             self._loggers.rounds(history, self._start)  # before the checkpoint: a resumed run takes them as sent
             if due and self.checkpoint_every is not None:
-                for name in (RESPONSES, LINES):
+                for name in (RESPONSES, LINES) if self._writes else ():
                     self._writers[name].sync()
                 checkpoints.save(self._checkpoints, done, state, keep=self.keep)
                 self.stop.saved = done
             seconds = self.clock() - self._began
-            self.stop.release()
+            if asked:
+                hosts.over()
+            if asked or hosts.count() == 1:
+                self.stop.release()
             self._evaluate_if_due(done, state)
             self._began = self.clock() - seconds  # evaluations are no part of what a round takes
 
@@ -177,13 +185,28 @@ class RunRecorder:
 
     def _resume(self, state: Any) -> tuple[Mapping[str, Any], Any] | None:
         self.on_state(state)
-        folder, damaged = self.folder.path, []
+        damaged: list[str] = []
         found = checkpoints.load_latest(self._checkpoints, like=state, tell=damaged.append, finished=self.rounds)
         done = 0
         if found is not None:
             done, state, _ = found
+        records = hosts.agreed(lambda: self._cut(done, damaged) if self._writes else None)
+        if not self._writes:  # now that the files are cut
+            path = self.folder.path / LINES
+            records = rounds_as_arrays(path, read_lines(path, _ROUND), self.seeds) if done else None
+            self.evaluations = read_lines(self.folder.path / EVALUATIONS, EVALUATION_FIELDS)
+        written = (LINES, RESPONSES, EVALUATIONS, TIMINGS)
+        self._writers = {name: LineWriter(self.folder.path / name) for name in written} if self._writes else {}
+        self.resumed_at = self.stop.saved = done
+        self._loggers.open(done, records, self.evaluations)
+        self._evaluate_if_due(done, state)
+        return None if records is None else (records, state)
+
+    def _cut(self, done: int, damaged: Sequence[str]) -> Mapping[str, Any] | None:
+        """Cut the files to this round, the newest checkpoint's; the records of the rounds before."""
+        folder = self.folder.path
         path = folder / LINES
-        lines = read_lines(path, {"round": int, "rewards": list, "metrics": dict})
+        lines = read_lines(path, _ROUND)
         if len(lines) < done:
             raise InputError(
                 f"{path} holds {len(lines)} rounds, but the newest checkpoint is of round {done}: restore the file, "
@@ -207,14 +230,21 @@ class RunRecorder:
         rewrite_lines(folder / EVALUATIONS, self.evaluations)
         timings = folder / TIMINGS
         rewrite_lines(timings, [record for record in read_lines(timings, {"to": int}) if record["to"] <= done])
-        self._writers = {name: LineWriter(folder / name) for name in (LINES, RESPONSES, EVALUATIONS, TIMINGS)}
-        self.resumed_at = self.stop.saved = done
-        self._loggers.open(done, records, self.evaluations)
-        self._evaluate_if_due(done, state)
-        return None if records is None else (records, state)
+        return records
+
+    def _asked_to_stop(self) -> bool:
+        """Whether any process was asked to stop."""
+        if hosts.count() == 1:
+            return self.stop.asked
+        number = int(hosts.gathered(np.int32(self.stop.number)).max())
+        if number:
+            self.stop.ask(number)
+        return bool(number)
 
     def _write(self, history: History, kept: Mapping[str, np.ndarray]) -> None:
         """The chunk's rounds, a line for each in both files."""
+        if not self._writes:
+            return
         tokens, lengths, truncated = (np.asarray(kept[name]) for name in ("tokens", "lengths", "truncated"))
         questions = np.asarray(kept["questions"]) if "questions" in kept else None
         texts = self.arms.model.texts(tokens.reshape(-1, tokens.shape[-1]), lengths.reshape(-1))
@@ -238,6 +268,8 @@ class RunRecorder:
         """A line of timings.jsonl: the chunk's rounds from `from` up to and without `to`. The first of a process holds
         compilation too.
         """
+        if not self._writes:
+            return
         seconds = max(self.clock() - self._began, 1e-9)
         rounds = slice(self._start, history.rounds)
         metrics = history.metrics
@@ -288,8 +320,9 @@ class RunRecorder:
                 record = {"round": done, "measured": name, "seed": seed, **found}
                 record["verifier_timeouts"] = after.timeouts - before.timeouts
                 record["verifier_crashes"] = after.crashes - before.crashes
-                self._writers[EVALUATIONS].write(record)
-                self._writers[EVALUATIONS].sync()
+                if self._writes:
+                    self._writers[EVALUATIONS].write(record)
+                    self._writers[EVALUATIONS].sync()
                 self.evaluations.append(record)
                 fresh.append(record)
                 have[seed] = record

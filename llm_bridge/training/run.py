@@ -17,11 +17,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,20 +30,17 @@ import bandit_rft
 from bandit_rft import arguments, run_law
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
-from bandit_rft.keys import Key, Purpose, as_key, recorded
-from bandit_rft.runs import CONFIG, DIGESTS, RunFolder, dumps, explain_disk_errors, loggers, now, read_json
+from bandit_rft.keys import Key, as_key, recorded
+from bandit_rft.runs import CONFIG, DIGESTS, dumps, explain_disk_errors, loggers, now, read_json
 from bandit_rft.runs.progress import ProgressLine
 from bandit_rft.runs.rollouts import write_questions
 from bandit_rft.runs.stopping import StopRequest, say
-from bandit_rft.runs.trees import read_tree, write_tree
-from llm_bridge import verifiers
+from bandit_rft.runs.trees import read_tree
+from llm_bridge import hosts
 from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.bandits.response_arms import ResponseArms
 from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms, speaks_tiny
-from llm_bridge.measuring import kept_scores
-from llm_bridge.measuring.measure import measure as measure_kappa
 from llm_bridge.measuring.pinned_prompts import keep_prompts
-from llm_bridge.measuring.several import check_count, measure_several
 from llm_bridge.models import placement
 from llm_bridge.training import defaults, digests, kept_checkpoints
 from llm_bridge.training.continuation import Continuation, Words
@@ -61,8 +56,10 @@ from llm_bridge.training.evaluators import Evaluator, evaluators_of, said
 from llm_bridge.training.export import save_pretrained
 from llm_bridge.training.finite import NotFiniteError
 from llm_bridge.training.learner import FineTune
+from llm_bridge.training.measured_first import Measuring, check_several, measuring_of, resolved_by
 from llm_bridge.training.pinned_model import of_model
 from llm_bridge.training.recorder import RunRecorder
+from llm_bridge.training.shared_folder import check_same, claimed
 from llm_bridge.training.state import weights_of_seed
 
 if TYPE_CHECKING:
@@ -70,35 +67,6 @@ if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
 
 DEVICE_VERIFIER = "gsm8k-strict"  # the rule that `tiny.verifier` reads from tokens
-
-
-SMALL = 20_000_000  # weights of a model whose tree is measured unasked
-ADAM_COORDINATES = 4096  # weights drawn at random from which the law sums Adam's steps
-
-
-@dataclass(frozen=True)
-class Measuring:
-    """How p0 and kappa are measured before a run.
-
-    Attributes:
-        rollouts: fresh responses.
-        standard_error: of kappa too, for two thirds more time.
-        batch: responses generated together, to bound memory; it changes no draw.
-        tree: also the tree of these responses' decisions, from which the run's law is then made; None: of models of up
-            to 20 million weights, where it takes seconds.
-
-    Raises:
-        InputError: rollouts or batch below 1.
-    """
-
-    rollouts: int = 64
-    standard_error: bool = True
-    batch: int = 32
-    tree: bool | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("rollouts", "batch"):
-            arguments.whole(f"Measuring's {name}", getattr(self, name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +101,9 @@ class Run:
         return run_law.law_of(self.history)
 
     def report(self) -> Path:
-        """Write the run's HTML page, with its figures, into the folder, and return its path."""
+        """Write the run's HTML page, with its figures, into the folder, and return its path; of several processes, by
+        process 0.
+        """
         from bandit_rft import reports
 
         return reports.write(self.folder)
@@ -149,7 +119,16 @@ class Run:
         return weights_of_seed(self.history.final_state, seed)
 
     def export(self, out: str | Path, *, seed: int = 0, dtype: str | None = None) -> Path:
-        """Write the weights of a seed as a new Hugging Face folder; see `training.export.save_pretrained`."""
+        """Write the weights of a seed as a new Hugging Face folder; see `training.export.save_pretrained`.
+
+        Raises:
+            InputError: also where there are several processes, of which none has all weights: a command of one process
+                reads them from the run folder.
+        """
+        if hosts.count() > 1:
+            raise InputError(
+                f"Export is for one process: bandit-rft export {self.folder} writes the weights of this run."
+            )
         return save_pretrained(self.learner.model, out, self.weights(seed), dtype=dtype)
 
 
@@ -203,12 +182,18 @@ def finetune(
 
     Where the model is one of the embedded ones and every answer is checked by gsm8k-strict, several seeds run in one
     compiled scan, their rewards computed on the device: the same draws, and weights equal up to float32 rounding.
+
+    Where several processes have joined (`llm_bridge.join_hosts`), each calls this with the same arguments, and `out` is
+    a folder that all see. Process 0 alone writes it, but for checkpoints, prints, and sends to loggers.
     """
     words = words or Words()
+    leads = hosts.index() == 0
+    shown = shown and leads
     rounds, seeds = (arguments.whole(name, n) for name, n in (("rounds", rounds), ("seeds", seeds)))
     key_of_run = as_key(key, words.option("key"))
     log = [log] if isinstance(log, str) else list(log)
     loggers.check([name for name in log if isinstance(name, str)])
+    log = log if leads else []
     if not isinstance(arms, ResponseArms):
         raise InputError(f"arms is {type(arms).__name__}: give PromptArms or QuestionArms.")
     if not isinstance(learner, FineTune):
@@ -216,12 +201,12 @@ def finetune(
     if learner.model is not arms.model:
         raise InputError("FineTune and its arms have different models: give both the same one.")
     evaluators = evaluators_of(evaluate, arms)
-    measuring = _measuring(measure, learner)
+    measuring = measuring_of(measure, learner)
     questions = recorded_questions(arms)
     if measuring is not None and learner.model.config.lora is not None:
         raise InputError("kappa is measured in all weights, and the model has adapters: leave out measure.")
     if measuring is not None and len(questions) > 1:
-        _check_several(measuring, learner, len(questions), words)
+        check_several(measuring, learner, len(questions), words)
     model = learner.model
     tested = [[model.encode(question.prompt) for question in entry.examples] for entry in evaluators]
     longest = learner.max_tokens or defaults.max_tokens(
@@ -235,8 +220,10 @@ def finetune(
     for name, value in (("checkpoint_every", checkpoint_every), ("keep_checkpoints", keep_checkpoints)):
         settings[name] = arguments.whole(name, value)
     settings["keep_optimizer"] = bool(keep_optimizer)
+    keep_optimizer = keep_optimizer or hosts.count() > 1  # a checkpoint of several processes stays as it is
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(hosts.together())
         stop = stack.enter_context(StopRequest())
         temporary = tempfile.TemporaryDirectory(prefix="bandit_rft_run_") if out is None else None
         place = Path(out or "") if temporary is None else Path(temporary.name) / "run"
@@ -251,7 +238,9 @@ def finetune(
         )
         later = dict.fromkeys(("lora_rank", "lora_alpha", "lora_weights", "cache_dtype"))
         defaults_of = {"seeds": 1, "mesh": None, **later, **default_settings(), **words.defaults}
-        folder = stack.enter_context(RunFolder.claim(place, settings, defaults=defaults_of, continues=begun))
+        check_same(settings, begun.digests, arms.question_tokens, words)
+        how = {"defaults": defaults_of, "continues": begun, "words": words, "kept": temporary is None}
+        folder = stack.enter_context(claimed(place, settings, **how))
         source = model.source.to_json() if model.source is not None else None
         folder.write_manifest(
             started=now(),
@@ -262,8 +251,9 @@ def finetune(
             **{DIGESTS: begun.digests},
         )
         keep_prompts(folder, model, arms.question_tokens)
-        write_questions(folder.path, questions, verifier=words.verifier)
-        learner = _resolved(learner, folder, arms, measuring, key_of_run, shown)
+        if leads:
+            write_questions(folder.path, questions, verifier=words.verifier)
+        learner = resolved_by(learner, folder, arms, measuring, key_of_run, shown)
         running = _on_the_device(arms, learner, questions) if seeds > 1 else arms
         line = ProgressLine("fine-tuning" if seeds == 1 else f"fine-tuning {seeds} seeds", shown=shown)
         if shown:
@@ -314,14 +304,14 @@ def finetune(
         except NotFiniteError as error:
             raise _explained(error, words, questions, recorder.last_sound(error)) from None
         folder.amend_manifest(finished=now(), resumed_at_round=recorder.resumed_at)
-        if temporary is None:
+        if temporary is None and leads:
             dropped = kept_checkpoints.tidy(folder.path / "checkpoints", keep_checkpoints, keep_optimizer)
             if shown and dropped:
                 print(dropped, flush=True)
         history = dataclasses.replace(
             history,
             evaluations=tuple(recorder.evaluations),
-            config=read_json(folder.path / CONFIG),
+            config=hosts.first(lambda: read_json(folder.path / CONFIG)),
             tree=read_tree(folder.path, folder.resolved.get("tree")),
         )
         return Run(
@@ -333,14 +323,6 @@ def finetune(
             evaluators=tuple(evaluators),
             _temporary=temporary,
         )
-
-
-def _measuring(measure: bool | int | Measuring | None, learner: FineTune) -> Measuring | None:
-    if isinstance(measure, Measuring):
-        return measure
-    if measure is None or measure is False:
-        return None if learner.step_over_kappa is None else Measuring()
-    return Measuring() if measure is True else Measuring(arguments.whole("measure", measure))
 
 
 def _config(
@@ -393,78 +375,6 @@ def _config(
         return json.loads(dumps({**(given or {}), **said}))
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"config is no JSON ({error}): give a dict of plain values.") from None
-
-
-def _resolved(
-    learner: FineTune, folder: RunFolder, arms: ResponseArms, measuring: Measuring | None, key: jax.Array, shown: bool
-) -> FineTune:
-    """The learner with its step size, measured for where asked; recorded in config.json and manifest.json. A run that
-    goes on keeps the one that it began with.
-    """
-    resolved = folder.resolved
-    rate = learner.learning_rate
-    if measuring is not None and "measurement" not in resolved:
-        questions = [
-            (question.encoded, (question.factory or partial(verifiers.make, question.verifier))(question.answer))
-            for question in recorded_questions(arms)
-        ]
-        assert learner.max_tokens is not None
-        how: dict[str, Any] = {
-            "key": jax.random.fold_in(key, Purpose.MEASUREMENT),
-            "max_tokens": learner.max_tokens,
-            "rollouts": measuring.rollouts,
-            "batch": measuring.batch,
-            "temperature": learner.temperature,
-            "remat": learner.remat,
-            "coordinates": ADAM_COORDINATES if learner.optimizer == "adamw" else 0,
-        }
-        with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0", shown=shown) as line:
-            how["progress"] = line
-            if len(questions) > 1:
-                how |= {"standard_error": False, "folder": folder.path}
-                resolved["measurement"], sample = measure_several(learner.model, questions, **how)
-            else:
-                tree, error = _with_tree(measuring, learner), measuring.standard_error
-                how |= {"tree": tree, "standard_error": error, "kept": kept_scores.path_of(folder.path)}
-                found = measure_kappa(learner.model, *questions[0], **how)
-                resolved["measurement"] = found.to_json()
-                sample = None if found.tree is None else found.tree.sample
-        if sample is not None:
-            resolved["tree"] = write_tree(folder.path, sample)
-    if learner.step_over_kappa is not None:
-        found = resolved["measurement"]
-        kappa = found["kappa"]
-        if kappa is None or not (math.isfinite(kappa) and kappa > 0):
-            raise InputError(
-                f"kappa could not be measured ({found['successes']} of {found['rollouts']} responses were right, "
-                f"estimate {kappa}): measure with more responses, choose another question, or give a learning rate."
-            )
-        rate = learner.step_over_kappa / kappa
-    elif folder.config.get("learning_rate") is None:  # of a folder whose default was another version's
-        before = resolved.get("learning_rate")
-        rate = before if isinstance(before, float) and math.isfinite(before) else rate
-    if not callable(rate):
-        resolved["learning_rate"] = rate
-    folder.resolve(**resolved)
-    kept_scores.discard(folder.path)
-    folder.amend_manifest(resolved=resolved)
-    return dataclasses.replace(learner, learning_rate=rate, step_over_kappa=None)
-
-
-def _check_several(measuring: Measuring, learner: FineTune, questions: int, words: Words) -> None:
-    """Raises InputError where several questions cannot be measured as asked."""
-    if learner.step_over_kappa is not None:
-        raise InputError(f"kappa is that of one question: leave out {words.option('step_over_kappa')}.")
-    if measuring.tree is False:
-        raise InputError("Several questions have a law on their trees alone: measure with the tree, or not at all.")
-    check_count(questions, words.option("measure"))
-
-
-def _with_tree(measuring: Measuring, learner: FineTune) -> bool:
-    """Whether the tree is measured too."""
-    if measuring.tree is not None:
-        return measuring.tree
-    return sum(leaf.size for leaf in jax.tree.leaves(learner.model.params)) <= SMALL
 
 
 def _reach(learner: FineTune, rounds: int) -> str | None:

@@ -298,14 +298,29 @@ def shared() -> Pool:
         return _shared
 
 
+_elsewhere: dict[str, int] = {}
+
+
 def run(requests: Sequence[Mapping[str, Any]], seconds: float) -> list[float]:
     """`Pool.run` of this process's pool."""
     return shared().run(requests, seconds)
 
 
 def counts() -> Counts:
-    """`Pool.counts` of this process's pool; zeros before its first request."""
+    """`Pool.counts` of this process's pool, zeros before its first request, and what other processes of the run did."""
+    own = _shared.counts if _shared is not None else Counts()
+    return dataclasses.replace(own, **{name: getattr(own, name) + more for name, more in _elsewhere.items()})
+
+
+def own_counts() -> Counts:
+    """`Pool.counts` of this process's pool alone."""
     return _shared.counts if _shared is not None else Counts()
+
+
+def add_elsewhere(**numbers: int) -> None:
+    """Count in `counts` what the workers of other processes did for this run: calls, timeouts, crashes."""
+    for name, number in numbers.items():
+        _elsewhere[name] = _elsewhere.get(name, 0) + number
 
 
 def close() -> None:

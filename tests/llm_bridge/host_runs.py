@@ -1,0 +1,129 @@
+"""Runs of several processes on this machine: how tests start them, and what they run.
+
+`python -m tests.llm_bridge.host_runs NAME OUT ...` is one process of a run that is made in Python.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# LLVM's dearest passes are half of what these runs take, and change no meaning.
+FLAGS = "--xla_llvm_disable_expensive_passes=true --xla_force_host_platform_device_count="
+SECONDS = 900  # on a machine however busy
+
+
+def free_port() -> int:
+    """A port that is free, as is the one after it."""
+    while True:
+        with socket.socket() as one, socket.socket() as other:
+            one.bind(("", 0))
+            port = one.getsockname()[1]
+            try:
+                other.bind(("", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+def joining(process: int, count: int, port: int, wait: float = 300.0) -> list[str]:
+    """The options of one process of so many."""
+    options = ["--coordinator", f"localhost:{port}", "--processes", str(count), "--process", str(process)]
+    return [*options, "--join-wait", str(wait)]
+
+
+def start(*command: str, folder: Path, devices: int = 1, **environment: str) -> subprocess.Popen:
+    """A Python process with so many simulated devices."""
+    flags = {"XLA_FLAGS": f"{FLAGS}{devices}", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=folder,
+        env=os.environ | flags | environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finished(*processes: subprocess.Popen, seconds: float = SECONDS) -> list[tuple[int, str, str]]:
+    """(exit code, output, errors without what Gloo says) of each, once all have ended."""
+    found = []
+    try:
+        for process in processes:
+            out, err = process.communicate(timeout=seconds)
+            kept = [line for line in err.splitlines() if "Gloo" not in line]
+            found.append((process.returncode, out, "\n".join(kept)))
+    finally:
+        for process in processes:
+            process.kill()
+    return found
+
+
+def commands(count: int, *options: str, folder: Path, devices: int = 1) -> list[subprocess.Popen]:
+    """`bandit-rft finetune` in so many processes that join."""
+    port = free_port()
+    return [
+        start("-m", "bandit_rft.cli", "finetune", *joining(i, count, port), *options, folder=folder, devices=devices)
+        for i in range(count)
+    ]
+
+
+def until(true, seconds: float = SECONDS) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.05)
+
+
+def kill(process: subprocess.Popen) -> None:
+    process.send_signal(signal.SIGKILL)
+
+
+# What the processes run.
+
+
+def history(out: str) -> dict:
+    """Two rounds of a toy on two devices, in a folder."""
+    from llm_bridge.bandits.question_arms import PromptArms
+    from llm_bridge.training.learner import FineTune
+    from llm_bridge.training.run import finetune
+    from tests.llm_bridge import mesh_runs
+
+    model = mesh_runs.model(layers=1).placed("data=2")
+    arms = PromptArms(model, "hello", mesh_runs.early_letter("30"))
+    settings = {"rollouts": 4, "optimizer": "sgd", "learning_rate": 0.1, "kl_coefficient": 0.0, "max_tokens": 4}
+    run = finetune(arms, FineTune(model, **settings), 2, key=5, out=out, shown=False)
+    return {"rewards": run.history.rewards.tolist()}
+
+
+def verdicts(out: str) -> dict:
+    """Rewards of ten texts by a verifier that says the process's own number, and by one that only process 1 refuses."""
+    from bandit_rft.errors import InputError
+    from llm_bridge import hosts
+    from llm_bridge.bandits.text_rewards import score
+
+    del out
+    own = hosts.index()
+    told = {"rewards": score(lambda text: float(own), ["x"] * 5).tolist()}
+    try:
+        score(lambda text: float("nan") if own else 1.0, ["x"] * 4)
+    except InputError as error:
+        told["refusal"] = str(error)
+    return told
+
+
+def main(names: str, out: str, process: str, count: str, port: str) -> None:
+    from llm_bridge import join_hosts
+
+    join_hosts(f"localhost:{port}", int(count), int(process))
+    print(json.dumps({name: {"history": history, "verdicts": verdicts}[name](out) for name in names.split(",")}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

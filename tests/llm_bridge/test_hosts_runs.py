@@ -1,0 +1,106 @@
+"""Runs of several processes that are killed, continued elsewhere, stopped, or started unlike each other."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llm_bridge import hosts
+from tests.llm_bridge.host_runs import commands, finished, free_port, kill, start, until
+
+pytestmark = pytest.mark.slow
+SUM = ("--prompt", "1+1=", "--answer", "2", "--model", "tiny-llama", "--max-tokens", "6", "--rollouts", "4")
+RUN = (*SUM, "--signal", "grpo", "--verifier", "gsm8k-strict", "--train-samples", "0", "--checkpoint-every", "2")
+SECONDS_TO_END = 60.0  # of the others, on a machine however busy; 5 are the rule
+
+
+def lines(run: Path) -> list[str]:
+    return (run / "history.jsonl").read_text().splitlines()
+
+
+def test_a_killed_run_goes_on_to_the_bit_and_on_other_numbers_of_processes(tmp_path) -> None:
+    """Two processes; the second is killed, then the first, then they go on to the end: the very history of a run that
+    nobody killed. Then four processes on another mesh, and one without: rewards equal, metrics close. Catches a
+    process that waits for ever for a dead one, a checkpoint that lacks a part, and one that only as many processes
+    read."""
+    whole = commands(2, *RUN, "--mesh", "data=2", "--rounds", "34", "--out", "whole", folder=tmp_path)
+    assert [code for code, *_ in finished(*whole)] == [0, 0]
+    wanted, run = lines(tmp_path / "whole"), tmp_path / "run"
+    command = (*RUN, "--mesh", "data=2", "--out", "run")
+    for victim, checkpoint in ((1, 2), (0, 8)):
+        processes = commands(2, *command, "--rounds", "30", folder=tmp_path)
+        until(lambda: any(int(path.name[6:14]) >= checkpoint for path in run.glob("checkpoints/round_*")))  # noqa: B023
+        kill(processes[victim])
+        code, _, said = finished(processes[1 - victim], seconds=SECONDS_TO_END)[0]
+        processes[victim].communicate()
+        assert code == 2, said
+        assert f"Process {victim} of 2 has gone without a word (killed, or its host is down)" in said
+        assert len([line for line in said.splitlines() if line.startswith("bandit-rft: ")]) == 1, said
+    done = finished(*commands(2, *command, "--rounds", "30", folder=tmp_path))
+    assert [code for code, *_ in done] == [0, 0], done
+    assert lines(run) == wanted[:30]
+    assert not list(run.glob("checkpoints/.*"))
+    spread = ("--mesh", "data=2,fsdp=2", "--out", "run", "--rounds", "32")
+    done = finished(*commands(4, *RUN, *spread, folder=tmp_path))
+    assert [code for code, *_ in done] == [0] * 4, done
+    done = finished(start("-m", "bandit_rft.cli", "finetune", *RUN, "--out", "run", "--rounds", "34", folder=tmp_path))
+    assert done[0][0] == 0, done
+    for found, line in zip(lines(run)[30:], wanted[30:], strict=True):
+        found, wish = json.loads(found), json.loads(line)
+        assert found["rewards"] == wish["rewards"]
+        for name in ("entropy", "kl", "gradient_norm"):
+            np.testing.assert_allclose(found["metrics"][name], wish["metrics"][name], rtol=0.02, atol=1e-5)
+
+
+def test_processes_that_differ_are_refused_and_leave_no_folder(tmp_path) -> None:
+    """Another step size, and a mesh without one of the processes. Catches a run in which each process does another."""
+    port = free_port()
+    shared = ("-m", "bandit_rft.cli", "finetune", *RUN, "--mesh", "data=2", "--out", "run", "--rounds", "2")
+    join = ("--coordinator", f"localhost:{port}", "--processes", "2", "--process")
+    different = [start(*shared, *join, str(i), "--learning-rate", f"{i + 1}e-4", folder=tmp_path) for i in range(2)]
+    for code, out, said in finished(*different):
+        assert code == 2, out + said
+        assert said.splitlines()[-1] == (
+            "bandit-rft: Process 1 has --learning-rate 0.0002 and process 0 0.0001: start all processes with the same "
+            "options."
+        )
+    for code, _, said in finished(*commands(2, *RUN, "--out", "run", folder=tmp_path)):
+        assert code == 2
+        assert "There are 2 processes and no mesh over them: give one, such as data=2." in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stop_of_one_process_is_a_stop_of_all(tmp_path) -> None:
+    """SIGTERM for the second alone, the processes named by SLURM's variables: both save the same round and end with
+    143. Then a file of the newest checkpoint is damaged: both go on from the one before. Catches a process that goes on
+    alone, and damage that one process sees and the other does not."""
+    cluster = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost"}
+    cluster |= {"SLURM_NTASKS": "2", "SLURM_STEP_NUM_NODES": "1"}
+    command = ("-m", "bandit_rft.cli", "finetune", *RUN, "--mesh", "data=2", "--out", "run", "--coordinator", "auto")
+    processes = [
+        start(*command, "--rounds", "500", folder=tmp_path, **cluster, SLURM_PROCID=str(i), SLURM_LOCALID=str(i))
+        for i in range(2)
+    ]
+    run = tmp_path / "run"
+    until(lambda: any(run.glob("checkpoints/round_*")))
+    processes[1].send_signal(signal.SIGTERM)
+    done = finished(*processes)
+    assert [code for code, *_ in done] == [143, 143], done
+    last = max(run.glob("checkpoints/round_*"))
+    for _, _, said in done:
+        assert f"stopped by SIGTERM: saved after round {int(last.name[6:])}" in said
+    largest = max(
+        (path for path in (last / "state").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+    )
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+    rounds = str(int(last.name[6:]) + 1)
+    done = finished(*commands(2, *RUN, "--mesh", "data=2", "--out", "run", "--rounds", rounds, folder=tmp_path))
+    assert [code for code, *_ in done] == [0, 0], done
+    assert "is damaged (OSError: " in done[0][2]
+    assert len(lines(run)) == int(rounds)
+    assert hosts.count() == 1

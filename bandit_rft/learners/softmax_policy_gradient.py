@@ -61,7 +61,8 @@ class SoftmaxPolicyGradient:
         InputError: an argument outside its range, an unknown signal, extra_rollouts with another signal; on binding to
             token sequences, any argument after eps but k, window and dynamic_sampling.
 
-    Left out: momentum and adaptive step sizes; extra_rollouts to kl_coefficient on token sequences and contexts; GRPO by the spread of a batch of groups (`FineTune` has it; a table's round is one group).
+    Left out: momentum and adaptive step sizes; extra_rollouts to kl_coefficient on token sequences and
+    contexts; GRPO by the spread of a batch of groups (`FineTune` has it; a table's round is one group).
 
     Example:
         >>> from bandit_rft import arms, learners, run

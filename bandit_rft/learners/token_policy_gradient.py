@@ -141,9 +141,9 @@ def bind(
         row_capacity: rollouts that may move tokens that no verifier names; None takes the most that the run can need.
 
     Returns:
-        A learner whose state is the policy's parameters, float64 under `run`, or `Windowed` with a window. `Info.value` is the exact p (its mean
-        over prompts), or None under a verifier without structure. Contexts of up to 32 prompts log each prompt's p
-        after the update as the metrics p_0, p_1, ….
+        A learner whose state is the policy's parameters, float64 under `run`, or `Windowed` with a window. `Info.value`
+        is the exact p (its mean over prompts), or None under a verifier without structure. Contexts of up to 32 prompts
+        log each prompt's p after the update as the metrics p_0, p_1, ….
 
     Raises:
         InputError: arms of another kind, or parameters beyond memory.

@@ -53,13 +53,17 @@ def rounds_of(world, bound: Learner, count: int, key: int) -> Iterator[tuple]:
     """(value before, responses learned from, their rewards, responses drawn) of each round of one seed, as `run`."""
     seed_key = jax.random.fold_in(keys.as_key(key), 0)
     state = bound.init(seed_key)
-    act, update = jax.jit(bound.act), jax.jit(bound.update)
-    for t in range(count):
+
+    @jax.jit  # of all rounds: traced once
+    def one(state, t):
         act_key, pull_key, round_key = round_keys(seed_key, t)
-        pulled, info = act(act_key, state)
+        pulled, info = bound.act(act_key, state)
         pulled, rewards, drawn = settled(world, bound, round_key, state, pulled, world.pull(pull_key, pulled))
-        yield float(info.value), pulled, np.asarray(rewards), int(drawn.get("pulls", len(rewards)))
-        state = update(state, pulled, rewards)
+        return info.value, pulled, rewards, drawn.get("pulls", rewards.size), bound.update(state, pulled, rewards)
+
+    for t in range(count):
+        value, pulled, rewards, pulls, state = one(state, np.int32(t))
+        yield float(value), pulled, np.asarray(rewards), int(pulls)
 
 
 def windowed(scores: np.ndarray, group: int, signal: str) -> np.ndarray:
@@ -112,8 +116,12 @@ def test_dead_groups_are_drawn_again_until_one_lives(name: str) -> None:
             again += pulls > 3
             dense.step(np.asarray(tokens), windowed(rewards, 3, "grpo") * STEP / 3)
     assert again
-    history = run(world, learner, 12, 2, key=2)
-    other = run(world, learner, 12, 2, key=2, loop="host")
+
+
+def test_both_loops_draw_again_alike_and_every_pull_costs_regret() -> None:
+    world = arms.TokenSequences(V, H, AnswerToken(2), LogLinear())
+    learner = learners.SoftmaxPolicyGradient(step_size=STEP, signal="grpo", rollouts=3, dynamic_sampling=2)
+    history, other = run(world, learner, 6, 2, key=2), run(world, learner, 6, 2, key=2, loop="host")
     np.testing.assert_array_equal(history.metrics["pulls"], other.metrics["pulls"])
     np.testing.assert_array_equal(history.rewards, other.rewards)
     np.testing.assert_allclose(history.regret(), np.cumsum(history.metrics["pulls"] * (1 - history.value), axis=1))
@@ -165,7 +173,8 @@ def test_a_dead_group_is_drawn_again_for_its_own_prompt() -> None:
     groups = history.rewards.reshape(4, 20, 3, 2)
     assert not groups[:, :, 1].any()
     # The prompt that is never right takes all four draws of every round: 8 responses of at least 8 + 2 + 2.
-    assert history.metrics["pulls"].min() >= 12 and history.metrics["pulls"].max() <= 24
+    assert history.metrics["pulls"].min() >= 12
+    assert history.metrics["pulls"].max() <= 24
     alone = run(world, learners.SoftmaxPolicyGradient(step_size=1e-9, signal="rloo", rollouts=2), 20, 4, key=0)
     alive = np.ptp(alone.rewards.reshape(4, 20, 3, 2), axis=3) > 0
     np.testing.assert_array_equal(groups[:, 0][alive[:, 0]], alone.rewards.reshape(4, 20, 3, 2)[:, 0][alive[:, 0]])

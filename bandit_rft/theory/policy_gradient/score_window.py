@@ -39,7 +39,7 @@ _LONGEST = 20_000  # scores of a window: two laws of counts are convolved
     },
     section="B8",
     kind="quantity",
-    derivation="`score_window_drift`",
+    derivation="`score_window_drift` and `pg_window`",
 )
 def score_window_drift(
     p: float,

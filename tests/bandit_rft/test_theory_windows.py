@@ -1,4 +1,4 @@
-"""Laws of a window of scores and of dead groups drawn again: their limits, their identities, and runs of the real thing.
+"""Laws of a window of scores and of dead groups drawn again: limits, identities, and runs of the real thing.
 
 Catches a window that multiplies the pulls, pulls that are not counted, a past that is not the window's, and a law that
 `theory.predict` picks where it does not hold.
@@ -34,7 +34,7 @@ def test_the_older_the_scores_the_more_they_are_of_the_start() -> None:
     fresh, stale, never = (theory.pg_window(0.1, 0.1, 100, 4, 16, period=every).value for every in (1, 10, 10_000))
     own = theory.pg_window(0.1, 0.1, 100, 4, 4).value
     np.testing.assert_allclose(never, own, rtol=1e-12)
-    assert (own[10:] < stale[10:]).all()
+    assert (own[11:] < stale[11:]).all()
     assert np.abs(np.log(fresh / stale)).max() > 0.02
 
 
@@ -111,7 +111,7 @@ NEEDLE = arms.Needle(log10_arms=100, p0=0.1)
         (lambda: theory.pg_window(0.1, 0.1, 10, 4, 3), InputError, "window is 3"),
         (lambda: theory.pg_window(0.1, 0.1, 10, 1, 1), InputError, "window is 1"),
         (lambda: theory.pg_window(0.1, 0.1, 10, 2, 8, "maxrl"), InputError, "mean_baseline and grpo"),
-        (lambda: theory.pg_window(0.1, 0.1, 10**6, 2, 8), InputError, "rounds is 1000000"),
+        (lambda: theory.pg_window(0.1, 0.1, 10**6, 2, 8), InputError, "rounds is about 10"),
         (lambda: theory.pg_window(0.1, 0.1, 10, 2, 8, period=0), InputError, "period is 0"),
         (lambda: theory.update_second_moment("grpo", 0.1, 4, past=0.2), InputError, "no window"),
         (lambda: theory.snr2(0.1, 0.5, window=8), InputError, "give a signal"),

@@ -4,6 +4,8 @@ Catches a window that multiplies the pulls, pulls that are not counted, a past t
 `theory.predict` picks where it does not hold.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -88,13 +90,12 @@ def test_the_law_that_is_picked_agrees_with_runs_on_a_table_and_on_a_token_polic
     for world in (arms.Bernoulli((1.0, 0.0), base_mass=(0.1, 0.9)), token):
         learner = learners.SoftmaxPolicyGradient(step_size=0.04, signal="grpo", rollouts=16, **setting)
         history = run(world, learner, rounds=120, seeds=200, key=3)
-        found = theory.predict(
-            summarize(world), step_size=0.04, rounds=120, signal="grpo", rollouts=16, **{"eps": 1e-6} | setting
-        )
+        told: dict[str, Any] = {"step_size": 0.04, "rounds": 120, "signal": "grpo", "rollouts": 16}
+        found = theory.predict(summarize(world), **told, **setting)
         assert found.name == law
         assert law in found.why
         np.testing.assert_allclose(history.value.mean(axis=0), found.value, rtol=0.03)
-        other = theory.predict(summarize(world), step_size=0.04, rounds=120, signal="grpo", rollouts=16)
+        other = theory.predict(summarize(world), **told)
         assert np.abs(history.value.mean(axis=0) / other.value - 1).max() > 0.03
 
 

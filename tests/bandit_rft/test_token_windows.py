@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -92,7 +93,7 @@ def test_a_window_is_the_definition_round_by_round(name: str, signal: str) -> No
     learner = learners.SoftmaxPolicyGradient(step_size=STEP, signal=signal, rollouts=2, window=7, eps=0.05)
     dense, scores = Dense(place), np.zeros(0)
     with jax.enable_x64(True):
-        rewards_of = dict(zip(SEQUENCES, np.asarray(verifier.reward(np.asarray(SEQUENCES, np.int32))), strict=True))
+        rewards_of = dict(zip(SEQUENCES, np.asarray(verifier.reward(jnp.asarray(SEQUENCES, jnp.int32))), strict=True))
         for value, tokens, rewards, _ in rounds_of(world, learner.bind(world, rounds=10), 10, key=4):
             assert value == pytest.approx(dense.success(rewards_of.__getitem__), rel=1e-9)
             scores = np.append(scores, rewards)[-7:]
@@ -109,7 +110,7 @@ def test_dead_groups_are_drawn_again_until_one_lives(name: str) -> None:
     learner = learners.SoftmaxPolicyGradient(step_size=STEP, signal="grpo", rollouts=3, dynamic_sampling=2, eps=0.05)
     dense, most, again = Dense(place), 9, 0
     with jax.enable_x64(True):
-        rewards_of = dict(zip(SEQUENCES, np.asarray(verifier.reward(np.asarray(SEQUENCES, np.int32))), strict=True))
+        rewards_of = dict(zip(SEQUENCES, np.asarray(verifier.reward(jnp.asarray(SEQUENCES, jnp.int32))), strict=True))
         for value, tokens, rewards, pulls in rounds_of(world, learner.bind(world, rounds=12), 12, key=2):
             assert value == pytest.approx(dense.success(rewards_of.__getitem__), rel=1e-9)
             assert np.ptp(rewards) > 0 or pulls == most
@@ -138,7 +139,7 @@ def test_each_prompt_has_a_window_of_its_own_that_moves_when_it_is_drawn() -> No
     drawn = []
     with jax.enable_x64(True):
         tables = [
-            dict(zip(SEQUENCES, np.asarray(one.reward(np.asarray(SEQUENCES, np.int32))), strict=True))
+            dict(zip(SEQUENCES, np.asarray(one.reward(jnp.asarray(SEQUENCES, jnp.int32))), strict=True))
             for one in verifiers
         ]
         for value, found, rewards, _ in rounds_of(world, learner.bind(world, rounds=14), 14, key=1):
@@ -163,11 +164,11 @@ def test_a_dead_group_is_drawn_again_for_its_own_prompt() -> None:
     with jax.enable_x64(True):
         state = bound.init(jax.random.key(0))
         first, _ = bound.act(jax.random.key(1), state)
-        again = bound.redraws.again(jax.random.key(2), state, first, None)
+        again = bound.redraws.again(jax.random.key(2), state, first, jnp.ones(3, bool))
         assert isinstance(again, Responses)
         np.testing.assert_array_equal(again.prompt, first.prompt)
         assert np.any(np.asarray(again.tokens) != np.asarray(first.tokens))
-        np.testing.assert_array_equal(bound.redraws.dead(np.array([1.0, 0, 0, 0, 1, 1])), [False, True, True])
+        np.testing.assert_array_equal(bound.redraws.dead(jnp.array([1.0, 0, 0, 0, 1, 1])), [False, True, True])
         assert int(bound.redraws.cost(again, np.array([False, True, True]))["pulls"]) == 4
     history = run(world, learner, 20, 4, key=0)
     groups = history.rewards.reshape(4, 20, 3, 2)

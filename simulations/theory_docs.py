@@ -1,5 +1,6 @@
 """The theory's pages, generated from the catalogue and the audit: docs/theory.md and docs/theory-audit.md.
 
+    python -m simulations.theory_docs --restore runs/theory-audit     a run folder of docs/theory-audit.json again
     bandit-rft simulate theory-audit --out runs/theory-audit
     python -m simulations.theory_docs --run runs/theory-audit     writes both pages and docs/theory-audit.json
     bandit-rft figures theory_entries --run runs/theory-audit --out docs/theory      and the plots
@@ -21,7 +22,7 @@ from bandit_rft import theory
 from bandit_rft.errors import InputError
 from bandit_rft.runs import MANIFEST, read_json, to_json, write_atomically
 from bandit_rft.theory.catalogue import UNCONFIRMED
-from simulations.theory_audit.audit import RESULT
+from simulations.theory_audit.audit import RESULT, restore
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -189,9 +190,14 @@ def main() -> None:
     """Write the pages. Bad input ends in one sentence and exit code 2."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, help="folder of the audit (default: docs/theory-audit.json as it is)")
+    parser.add_argument("--restore", type=Path, help="make this run folder of docs/theory-audit.json, and no page")
     given = parser.parse_args()
     saved = DOCS / "theory-audit.json"
     try:
+        if given.restore is not None:
+            restore(given.restore, saved)
+            print(given.restore)
+            return
         if given.run is not None:
             if not (given.run / RESULT).is_file():
                 raise InputError(f"{given.run} holds no {RESULT}: give the folder of bandit-rft simulate theory-audit.")

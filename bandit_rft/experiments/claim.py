@@ -103,6 +103,8 @@ class Judgement:
                 "interval": [end if math.isfinite(end) else None for end in self.interval],
                 "units": self.effect.units,
             }
+            if self.effect.alike:
+                found["alike"] = True
         found |= {
             name: value for name in ("p_value", "needed", "expected") if (value := getattr(self, name)) is not None
         }

@@ -11,12 +11,26 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.errors import InputError
-from bandit_rft.experiments.effects import Effect, difference, mean_effect
+from bandit_rft.experiments.effects import Effect, difference, is_share, mean_effect, share, share_difference
 from bandit_rft.experiments.experiment import Experiment, Levels, Setting, combined
 from bandit_rft.runs import write_atomically
 
 _ARRAYS = ("train", "evaluated", "test")
 _OPTIONAL = ("correct_arms", "right", "train_once")
+
+# Between what numbers a statistic of a seed lies, by its name. Of others nothing is known.
+_BOUNDS = {
+    "final_train": (0.0, 1.0),
+    "mean_train": (0.0, 1.0),
+    "final_test": (0.0, 1.0),
+    "gain": (-1.0, 1.0),
+    "test_after": (0.0, 1.0),
+    "rounds_to_half": (0.0, np.inf),
+    "largest_drop": (0.0, 1.0),
+    "largest_training_drop": (0.0, 1.0),
+    "below_half": (0.0, 1.0),
+    "diversity": (1.0, np.inf),
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -211,36 +225,59 @@ class Results:
 
     def level(self, experiment: Experiment, condition: str, statistic: Statistic) -> dict[str, Effect]:
         """By stratum, the mean of a statistic; strata that the tier has no unit for are left out."""
-        return _effects(
-            {
-                label: self.values(experiment, condition, stratum, statistic)
-                for label, stratum in self.strata(experiment).items()
-            }
-        )
+        found = {}
+        for label, stratum in self.strata(experiment).items():
+            values = self.values(experiment, condition, stratum, statistic)
+            if np.isfinite(values).any():
+                alone = len(self.outcomes(experiment, condition, stratum)) == 1
+                counted = alone and _counts(statistic, values)
+                found[label] = share(values) if counted else mean_effect(values, _bounds(statistic))
+        return found
 
     def paired(self, experiment: Experiment, condition: str, control: str, statistic: Statistic) -> dict[str, Effect]:
         """By stratum, the mean of condition minus control on the same unit with the same seeds."""
-        found = {}
+        found, (low, high) = {}, _bounds(statistic)
         for label, stratum in self.strata(experiment).items():
             left, right = (self.outcomes(experiment, name, stratum) for name in (condition, control))
-            both = [(left[unit], right[unit]) for unit in left if unit in right]
-            found[label] = _by_unit(
-                [np.asarray(statistic(a), np.float64) - np.asarray(statistic(b), np.float64) for a, b in both]
-            )
-        return _effects(found)
+            both = [
+                (np.asarray(statistic(left[unit]), np.float64), np.asarray(statistic(right[unit]), np.float64))
+                for unit in left
+                if unit in right
+            ]
+            values = _by_unit([one - other for one, other in both])
+            if not np.isfinite(values).any():
+                continue
+            if len(both) == 1 and _counts(statistic, *both[0]):
+                found[label] = share_difference(*both[0], paired=True)
+            else:
+                found[label] = mean_effect(values, (low - high, high - low))
+        return found
 
     def apart(self, experiment: Experiment, condition: str, control: str, statistic: Statistic) -> dict[str, Effect]:
         """By stratum, the mean of condition less that of control, whose units are different ones."""
         found = {}
         for label, stratum in self.strata(experiment).items():
             left, right = (self.values(experiment, name, stratum, statistic) for name in (condition, control))
-            if np.isfinite(left).any() and np.isfinite(right).any():
-                found[label] = difference(left, right)
+            if not (np.isfinite(left).any() and np.isfinite(right).any()):
+                continue
+            alone = all(len(self.outcomes(experiment, name, stratum)) == 1 for name in (condition, control))
+            counted = alone and _counts(statistic, left, right)
+            found[label] = (
+                share_difference(left, right, paired=False) if counted else difference(left, right, _bounds(statistic))
+            )
         return found
 
 
-def _effects(values: Mapping[str, np.ndarray]) -> dict[str, Effect]:
-    return {label: mean_effect(of_units) for label, of_units in values.items() if np.isfinite(of_units).any()}
+def _bounds(statistic: Statistic) -> tuple[float, float]:
+    """Between what numbers a statistic of a seed lies."""
+    if getattr(Outcome, getattr(statistic, "__name__", ""), None) is not statistic:
+        return -np.inf, np.inf
+    return _BOUNDS.get(statistic.__name__, (-np.inf, np.inf))
+
+
+def _counts(statistic: Statistic, *values: np.ndarray) -> bool:
+    """Whether a statistic says of a seed that something holds, 1, or not, 0. One of known bounds is a number."""
+    return _bounds(statistic) == (-np.inf, np.inf) and all(is_share(of_seeds) for of_seeds in values)
 
 
 def _by_unit(values: Sequence[np.ndarray]) -> np.ndarray:

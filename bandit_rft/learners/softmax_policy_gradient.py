@@ -59,10 +59,10 @@ class SoftmaxPolicyGradient:
 
     Raises:
         InputError: an argument outside its range, an unknown signal, extra_rollouts with another signal; on binding to
-            token sequences, any argument after eps but k.
+            token sequences, any argument after eps but k, window and dynamic_sampling.
 
-    Left out: momentum and adaptive step sizes; extra_rollouts to kl_coefficient, window and dynamic_sampling on token
-    sequences and contexts; GRPO by the spread of a batch of groups (`FineTune` has it; a table's round is one group).
+    Left out: momentum and adaptive step sizes; extra_rollouts to kl_coefficient on token sequences and
+    contexts; GRPO by the spread of a batch of groups (`FineTune` has it; a table's round is one group).
 
     Example:
         >>> from bandit_rft import arms, learners, run
@@ -124,9 +124,10 @@ class SoftmaxPolicyGradient:
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:
         """The learner on a table of arms or on token sequences. Raises InputError where `arms` is neither."""
         if isinstance(arms, (TokenSequences, Contexts)):
-            if not self.plain or self.clip is not None:
+            if self.extra_rollouts or self.signal == "running_baseline" or not self._one_step or self.clip is not None:
                 raise InputError(
-                    "Token sequences take plain policy gradients: leave out the arguments after eps but k."
+                    "Token sequences take one plain step on each round's own rollouts: leave out running_baseline and "
+                    "the arguments after eps, but for k, window and dynamic_sampling."
                 )
             return token_policy_gradient.bind(
                 arms,
@@ -136,6 +137,8 @@ class SoftmaxPolicyGradient:
                 ddof=self.ddof,
                 eps=self.eps,
                 k=self.k,
+                window=self.window,
+                dynamic_sampling=self.dynamic_sampling,
                 rounds=rounds,
                 row_capacity=row_capacity,
             )

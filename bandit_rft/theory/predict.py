@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from bandit_rft import arguments
+from bandit_rft import arguments, signals
 from bandit_rft.errors import InputError, NoLawError
 from bandit_rft.signals import SUCCESSES_ONLY
 from bandit_rft.theory.policy_gradient.group_flow import pg_group
 from bandit_rft.theory.policy_gradient.groups import SIGNALS
 from bandit_rft.theory.policy_gradient.softmax import pg_jump_single
+from bandit_rft.theory.policy_gradient.window_flow import LONGEST_WINDOW, MOST_ROUNDS, pg_window
 from bandit_rft.theory.prediction import Prediction
 from bandit_rft.theory.response_tree import ResponseTree
 from bandit_rft.theory.sequences.rft import rft_predict
@@ -41,6 +42,8 @@ def predict(
     kl_coefficient: float = 0.0,
     epochs: int = 1,
     questions: int = 0,
+    window: int | None = None,
+    dynamic_sampling: int = 0,
 ) -> Prediction:
     """The prediction of the law that applies, chosen by the summary alone: it cannot tell a table from a model.
 
@@ -57,6 +60,9 @@ def predict(
             responses, without clipping. Only the law of the tree knows of these; a table is a tree of one decision.
         questions: B, of which each round takes so many, G rollouts each, where the summary's tree is a forest
             (`theory.forest`); 0: one question.
+        window: W, the newest scores of the question, this round's among them, that give mean and spread to "grpo" and
+            "mean_baseline"; None: this round's. dynamic_sampling: how often a round's dead group is drawn again at
+            most. Only the laws of p0 and κ know of these two.
 
     Returns:
         The prediction; its `why` says which law was chosen and for what reason, its `flags` what is only approximate.
@@ -78,8 +84,14 @@ def predict(
     if optimizer not in OPTIMIZERS:
         raise InputError(f"optimizer is {optimizer!r}: choose one of {', '.join(OPTIMIZERS)}.")
     questions = arguments.whole("questions", questions, 0)
+    signals.check_window(window, signal, rollouts, extra=0)
+    signals.check_dynamic_sampling(dynamic_sampling, signal, rollouts, window)
     _refuse(summary)
     epochs = arguments.whole("epochs", epochs)
+    if window is not None or dynamic_sampling:
+        used = "A window of scores" if window is not None else "Dynamic sampling"
+        _refuse_beside(used, summary, optimizer, epochs, kl_coefficient, questions)
+        return _of_means(summary, step_size, rounds, signal, rollouts, ddof, eps, window, dynamic_sampling)
     if summary.table and (optimizer == "adam" or epochs > 1 or not _alike(summary)):
         return _table(summary, step_size, rounds, signal, rollouts, ddof, eps, optimizer, adam, kl_coefficient, epochs)
     if questions:
@@ -152,6 +164,56 @@ def _two_numbers(
         why=f"pg_group: {rollouts} rollouts of the {signal} signal move logit p by step x kappa p(1-p) M on average.",
         flags=(*found.flags, *_approximate(summary)),
     )
+
+
+def _refuse_beside(
+    used: str, summary: Summary, optimizer: str, epochs: int, kl_coefficient: float, questions: int
+) -> None:
+    """Raises NoLawError where the law by p0 and κ, the only one with these two, is not that of the run."""
+    if optimizer == "adam" or epochs > 1 or kl_coefficient or questions:
+        raise NoLawError(
+            f"{used} has a law here for plain gradient steps on one question alone: leave out Adam, epochs, a KL term "
+            "and questions, or it."
+        )
+    if summary.table and not _alike(summary):
+        raise NoLawError(
+            f"{used} has a law here on tables of one correct arm among wrong ones that are alike, whose rewards are "
+            "true and heard at once: take such a table."
+        )
+
+
+def _of_means(
+    summary: Summary,
+    step_size: float,
+    rounds: int,
+    signal: str,
+    rollouts: int,
+    ddof: int,
+    eps: float,
+    window: int | None,
+    dynamic_sampling: int,
+) -> Prediction:
+    """The law of a window of scores, or of dead groups drawn again: that of the mean update at p0 and κ."""
+    spread: dict[str, Any] = {"kappa": summary.kappa, "ddof": ddof, "eps": eps}
+    if window is not None and rounds <= MOST_ROUNDS and 2 <= window <= LONGEST_WINDOW:
+        found = pg_window(summary.p0, step_size, rounds, rollouts, window, signal, **spread)
+        why = f"pg_window: {rollouts} rollouts of the {signal} signal against a window of {window} scores, which lags."
+    else:
+        found = pg_group(
+            signal,
+            summary.p0,
+            step_size,
+            rounds,
+            rollouts,
+            window=window,
+            dynamic_sampling=dynamic_sampling,
+            **spread,
+        )
+        how = f"dead groups drawn again up to {dynamic_sampling} times" if window is None else f"a window of {window}"
+        why = f"pg_group: {rollouts} rollouts of the {signal} signal with {how}, by the mean update."
+    left_out = "dynamic sampling" if window is None else "window of scores"
+    tree = () if summary.tree is None or summary.table else (f"the tree law is left out: it knows no {left_out}",)
+    return replace(found, why=why, flags=(*found.flags, *_approximate(summary), *tree))
 
 
 def _tree(

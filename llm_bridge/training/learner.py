@@ -49,10 +49,11 @@ from bandit_rft import objectives, ratios, signals
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose, as_key
+from bandit_rft.learners import score_window
 from llm_bridge.bandits.question_arms import QuestionArms, drawn
 from llm_bridge.bandits.token_arms import TokenQuestionArms
 from llm_bridge.models import placement
-from llm_bridge.training import defaults, dynamic_sampling, learned_rows, optimizers, scan_learner, score_window
+from llm_bridge.training import defaults, dynamic_sampling, learned_rows, optimizers, scan_learner
 from llm_bridge.training.narrow_moments import narrow_moments
 from llm_bridge.training.rounding import warn_of_rounding
 from llm_bridge.training.state import METRICS, FineTuneState

@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 
+from bandit_rft.learners.score_window import Scores
 from llm_bridge.training.learned_rows import Rows
-from llm_bridge.training.score_window import Scores
 
 Array = jax.Array
 PyTree = Any

@@ -23,11 +23,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft import objectives, signals
+from bandit_rft.learners import score_window
+from bandit_rft.learners.score_window import Scores
 from llm_bridge.sampling.rollouts import Responses, Rollouts
-from llm_bridge.training import late_rounds, learned_rows, policy_gradient, score_window
+from llm_bridge.training import late_rounds, learned_rows, policy_gradient
 from llm_bridge.training.learned_rows import Rows
 from llm_bridge.training.plans import OnHost, Traced
-from llm_bridge.training.score_window import Scores
 from llm_bridge.training.state import METRICS, FineTuneState
 
 if TYPE_CHECKING:

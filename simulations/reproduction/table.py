@@ -13,8 +13,10 @@ Made by `bandit-rft reproduce --tier simulation` and the other tiers named below
 carries the digest of that file, and is void where the file has changed since.
 
 A verdict is *supported*, *refuted*, *equivalent* (of no more than the margin that was fixed beforehand), *mixed* (the
-strata differ), *underpowered* or *untested* (the tier has nothing to measure it on), with 95% intervals (Student's t
-over questions, on tables over seeds); the level of 5% is kept over all tests of a tier (Holm).
+strata differ), *underpowered* or *untested* (the tier has nothing to measure it on), with 95% intervals; the
+level of 5% is kept over all tests of a tier (Holm). Intervals are Student's t over questions, on tables over seeds; of
+shares of seeds Wilson's and Newcombe's. Units that are *all alike* show no spread: their interval is that of what may
+be unseen, since a share of 3.7/N of all units may differ (95%), by as much as the effect's bounds let them.
 
 ![Effects, thresholds and margins at the simulation tier](claims.png)
 """
@@ -58,12 +60,16 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
                 needed = f", {one['needed']} units needed" if one.get("needed") else ""
                 bold = one["verdict"] if head == "| | | |" else f"**{one['verdict']}**"
                 lines.append(
-                    f"{head} {label} | {number(one['effect'])} {interval(one['interval'])} | {one['units']} | "
+                    f"{head} {label} | {number(one['effect'])} {interval(one['interval'])} | {_units(one)} | "
                     f"{bold}{needed} |"
                 )
         lines.append("")
         lines += _shares(record) + _variance(record)
     return "\n".join(lines)
+
+
+def _units(one: Mapping[str, Any]) -> str:
+    return f"{one['units']}, all alike" if one.get("alike") else str(one["units"])
 
 
 def _metric(record: Mapping[str, Any]) -> list[str]:
@@ -115,5 +121,5 @@ def terminal(record: Mapping[str, Any]) -> str:
         lines.append(f"{claim['id']}: {claim['verdict']}. {claim['statement']}")
         for label, one in claim["strata"].items():
             shown = f"{number(one['effect'])} {interval(one['interval'])}"
-            lines.append(f"    {label}: {shown}, {one['units']} units, {one['verdict']}")
+            lines.append(f"    {label}: {shown}, {_units(one)} units, {one['verdict']}")
     return "\n".join(lines)

@@ -17,6 +17,7 @@ from simulations.theory_audit import CASES
 from simulations.theory_audit.case import Case, Measured, judge
 
 RESULT = "audit.json"
+CONFIG = {"command": "theory-audit", "key": "by the name of each case"}
 
 # (cases done, cases in all, the newest case, its verdict)
 Progress = Callable[[int, int, Case, str], None]
@@ -36,7 +37,7 @@ def audit(out: Path, *, only: Sequence[str] = (), progress: Progress | None = No
         if name not in known:
             raise InputError(f"The theory has no entry {name!r}: choose one of {', '.join(known)}.")
     chosen = [case for name in known for case in CASES if case.entry == name and (not only or name in only)]
-    with RunFolder.claim(out, {"command": "theory-audit", "key": "by the name of each case"}) as folder:
+    with RunFolder.claim(out, CONFIG) as folder:
         target = folder.path / RESULT
         found = {(r["entry"], r["instance"]): r for r in read_json(target)["cases"]} if target.exists() else {}
         found = {(c.entry, c.instance): found[c.entry, c.instance] for c in CASES if (c.entry, c.instance) in found}
@@ -54,6 +55,25 @@ def audit(out: Path, *, only: Sequence[str] = (), progress: Progress | None = No
                 progress(done, len(chosen), case, record["verdict"])
         folder.write_manifest(started=started, finished=now())
     return records
+
+
+def restore(out: Path, saved: Path) -> None:
+    """Make a run folder of what was measured before, from where the audit goes on with new cases alone.
+
+    Args:
+        out: the folder. saved: docs/theory-audit.json, or another file of the same form.
+
+    Raises:
+        InputError: no such file, or a folder that holds measurements already or another run.
+    """
+    if not saved.is_file():
+        raise InputError(f"{saved} is no file: give the audit as it was saved, docs/theory-audit.json.")
+    if (out / RESULT).exists():
+        raise InputError(f"{out} holds measurements already: the audit goes on from them as they are.")
+    started = now()
+    with RunFolder.claim(out, CONFIG) as folder:
+        write_atomically(folder.path / RESULT, to_json({"cases": read_json(saved)["cases"]}))
+        folder.write_manifest(started=started, finished=now())
 
 
 def record_of(case: Case) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import binom
 
 from bandit_rft import arms, learners, run
-from simulations.theory_audit import dynamic_sampling, group_flow, group_noise, regularised, verifiable
+from simulations.theory_audit import dynamic_sampling, group_flow, group_noise, regularised, verifiable, windows
 from simulations.theory_audit.case import Case, Measured, exact, joined, of_seeds
 from simulations.theory_audit.explicit_groups import signal_of, signals_by_count
 
@@ -359,6 +359,7 @@ CASES: tuple[Case, ...] = (
     *dynamic_sampling.CASES,
     *group_flow.CASES,
     *group_noise.CASES,
+    *windows.CASES,
     *regularised.CASES,
     *verifiable.CASES,
 )

@@ -9,7 +9,7 @@ groups.py            what a signal's normalisation does to the mean update of a 
 group_flow.py        the flow of that mean update; grpo_flow.py: very large groups in closed form
 group_noise.py       the noise of that update
 dynamic_sampling.py  the drift where dead groups are drawn again
-score_window.py      the drift where mean and spread are those of a window of scores
+score_window.py      the drift where mean and spread are those of a window of scores; window_flow.py: its curve
 noisy_verifier.py    what a verifier that errs leaves of the drift
 clipped.py           PPO's clip
 delayed.py           rewards that come late
@@ -27,7 +27,7 @@ from bandit_rft.theory.policy_gradient.constant_step import (
     two_arm_step_threshold,
 )
 from bandit_rft.theory.policy_gradient.delayed import pg_delayed
-from bandit_rft.theory.policy_gradient.dynamic_sampling import dynamic_sampling_drift
+from bandit_rft.theory.policy_gradient.dynamic_sampling import dynamic_sampling_drift, dynamic_sampling_pulls
 from bandit_rft.theory.policy_gradient.entropy import entropy_rate, symmetric_entropy
 from bandit_rft.theory.policy_gradient.gradient_norm import gradient_norm
 from bandit_rft.theory.policy_gradient.group_flow import pg_group
@@ -48,6 +48,7 @@ from bandit_rft.theory.policy_gradient.rare_start import ColdStart, Takeover, pg
 from bandit_rft.theory.policy_gradient.score_window import score_window_drift
 from bandit_rft.theory.policy_gradient.share_flow import path_instability, pg_ode_general
 from bandit_rft.theory.policy_gradient.softmax import pg_jump_single, pg_ode
+from bandit_rft.theory.policy_gradient.window_flow import pg_window
 
 __all__ = [
     "ColdStart",
@@ -59,6 +60,7 @@ __all__ = [
     "dead_group_probability",
     "drift_multiplier",
     "dynamic_sampling_drift",
+    "dynamic_sampling_pulls",
     "entropy_rate",
     "exact_gradient_gap",
     "gradient_norm",
@@ -77,6 +79,7 @@ __all__ = [
     "pg_monopoly",
     "pg_ode",
     "pg_ode_general",
+    "pg_window",
     "ppo_clip_floor",
     "ppo_jump_single",
     "regret_per_log_round",

@@ -11,13 +11,14 @@ import numpy as np
 from scipy.interpolate import CubicHermiteSpline
 from scipy.special import expit, log_expit
 
-from bandit_rft import arguments
+from bandit_rft import arguments, signals
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import about, entry
 from bandit_rft.theory.laws.curve_law import GroupCurve
+from bandit_rft.theory.policy_gradient.dynamic_sampling import groups_drawn, last_group_reward
 from bandit_rft.theory.policy_gradient.groups import SIGNALS, check_group, check_k, multiplier
 from bandit_rft.theory.policy_gradient.softmax import table_kappa
-from bandit_rft.theory.prediction import Prediction, rounds_shown
+from bandit_rft.theory.prediction import Curves, Prediction, rounds_shown
 
 __all__ = ["ASSUMPTIONS", "UNITS", "GroupFlowLaw", "check_start", "large_step", "logit_of", "pg_group"]
 
@@ -56,7 +57,11 @@ class _Path(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class GroupFlowLaw(GroupCurve):
-    """dz/dt = rate p(1-p) M(p) from p0; rate = step size x kappa, M the signal's drift multiplier at G rollouts."""
+    """dz/dt = rate p(1-p) M(p) from p0; rate = step size x kappa, M the signal's drift multiplier.
+
+    M is that of a group of G rollouts, or of `window` scores where there is one; `redraws` N > 0 multiplies it, and the
+    pulls of a round, by the mean number of groups drawn.
+    """
 
     p0: float
     rate: float
@@ -65,6 +70,8 @@ class GroupFlowLaw(GroupCurve):
     ddof: int
     eps: float
     k: int = 1
+    window: int | None = None
+    redraws: int = 0
 
     @property
     def start(self) -> float:
@@ -78,7 +85,16 @@ class GroupFlowLaw(GroupCurve):
 
     def gain(self, logit: np.ndarray) -> np.ndarray:
         """M at logits of any shape."""
-        return multiplier(self.signal, log_expit(logit), log_expit(-logit), self.rollouts, self.ddof, self.eps, self.k)
+        log_p, log_q = log_expit(logit), log_expit(-logit)
+        group = self.rollouts if self.window is None else self.window
+        own = multiplier(self.signal, log_p, log_q, group, self.ddof, self.eps, self.k)
+        return own * groups_drawn(log_p, log_q, self.rollouts, self.redraws) if self.redraws else own
+
+    def pulls(self, logit: np.ndarray) -> np.ndarray | int:
+        """Pulls of a round at logits of any shape, in the mean."""
+        if not self.redraws:
+            return self.rollouts
+        return self.rollouts * groups_drawn(log_expit(logit), log_expit(-logit), self.rollouts, self.redraws)
 
     def edges(self, rise: float) -> np.ndarray:
         """Edges of the next panels [513]. Where pass_at_k falls fast, panels are shorter: it falls by e^(-k dp)."""
@@ -90,7 +106,7 @@ class GroupFlowLaw(GroupCurve):
         half = np.diff(edges)[:, None] / 2.0
         logit = self.start + edges[:-1, None] + half * (1.0 + _NODES)
         time = half * _WEIGHTS / self.speed(logit)
-        return time.sum(axis=1), self.rollouts * (time * expit(-logit)).sum(axis=1)
+        return time.sum(axis=1), (self.pulls(logit) * time * expit(-logit)).sum(axis=1)
 
     def value(self, time: np.ndarray) -> np.ndarray:
         """p(t)."""
@@ -99,9 +115,9 @@ class GroupFlowLaw(GroupCurve):
         return expit(self.start + rise(time))
 
     def regret(self, time: np.ndarray) -> np.ndarray:
-        """rollouts x integral of 1 - p from 0 to t."""
+        """Integral of pulls x (1 - p) from 0 to t."""
         path = _path(self, float(time[-1]))
-        slope = self.rollouts * expit(-self.start - path.rise)
+        slope = self.pulls(self.start + path.rise) * expit(-self.start - path.rise)
         return CubicHermiteSpline(path.time, path.regret, slope)(time)
 
     def time_to(self, level: float) -> float:
@@ -114,6 +130,18 @@ class GroupFlowLaw(GroupCurve):
             edges = np.minimum(self.edges(rise), end)
             rise, time = float(edges[-1]), time + float(self.pieces(edges)[0].sum())
         return time
+
+    def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
+        """The one curve, `seeds` times; rewards are those of the groups that are learned from."""
+        curves = super().sample(generator, seeds, at)
+        if not self.redraws:
+            return curves
+        shown = rounds_shown(int(at[-1]) + 1)
+        p = self.value(shown.astype(np.float64))
+        earned = last_group_reward(np.log(p), np.log1p(-p), self.rollouts, self.redraws)
+        steps = np.diff(shown, prepend=-1)  # a round that is not shown earns what the next one does
+        total = np.cumsum(earned * steps)[np.searchsorted(shown, at)]
+        return curves._replace(total_reward=np.broadcast_to(total, curves.value.shape))
 
 
 @functools.lru_cache(maxsize=4)
@@ -137,8 +165,14 @@ def logit_of(p: float) -> float:
 
 @entry(
     formula=r"\frac{dz}{dt} = \eta\kappa\,p(1-p)\,M(p),\quad t(z) = \int_{z_0}^{z}\frac{dz'}{\eta\kappa\,p(1-p)M},"
-    r"\quad \mathrm{regret} = G\int_{z_0}^{z_T}\frac{dz}{\eta\kappa\,p\,M},\quad M: \mathrm{drift\_multiplier}",
-    assumptions=ASSUMPTIONS,
+    r"\quad \mathrm{regret} = G\int_{z_0}^{z_T}\frac{dz}{\eta\kappa\,p\,M},\quad M: \mathrm{drift\_multiplier}"
+    "\n"
+    r"\text{at } G\ (\text{at } W \text{ with a window});\text{ dead groups again: } M \text{ and } G \text{ times } "
+    r"\textstyle\sum_{n=0}^{N} d^n,\ d = p^G + (1-p)^G",
+    assumptions=(
+        *ASSUMPTIONS,
+        "With a window: the policy hardly moves while W scores are gathered; pg_window has the law of older scores.",
+    ),
     source="derived here (docs/derivations.md)",
     units={
         "signal": f"one of {', '.join(SIGNALS)}",
@@ -146,6 +180,8 @@ def logit_of(p: float) -> float:
         "ddof": "1: sample standard deviation, 0: population (grpo)",
         "eps": "added to the standard deviation, at least 0 (grpo)",
         "k": "of pass_at_k, from 1 to G; None: G",
+        "window": "W, newest scores that give mean and spread, this round's among them (grpo, mean_baseline); None: G",
+        "dynamic_sampling": "N, how often a dead group is drawn again at most in a round; 0: never",
     },
     section="B2",
     kind="prediction",
@@ -164,15 +200,18 @@ def pg_group(
     eps: float = 0.0,
     k: int | None = None,
     kappa: float | None = None,
+    window: int | None = None,
+    dynamic_sampling: int = 0,
 ) -> Prediction:
     """Mean-field curve of softmax policy gradient with groups of rollouts, for every signal.
 
     Returns:
-        Value and regret; no spread between seeds is predicted. Good to 1e-9 relative; `flags` names a large step.
+        Value and regret, every pull counted; no spread between seeds is predicted. Good to 1e-9 relative; `flags`
+        names a large step.
 
     Raises:
-        InputError: an argument out of range, or a signal that never moves (mean_baseline or maxrl_centred with one
-            rollout).
+        InputError: an argument out of range, a signal that never moves (mean_baseline or maxrl_centred with one
+            rollout), or a window or dynamic sampling of a signal that has no use for it.
 
     Example:
         >>> from bandit_rft import theory
@@ -181,12 +220,24 @@ def pg_group(
     """
     rounds = arguments.whole("rounds", rounds)
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
-    if signal in ("mean_baseline", "maxrl_centred") and rollouts == 1:
+    signals.check_window(window, signal, rollouts, extra=0)
+    signals.check_dynamic_sampling(dynamic_sampling, signal, rollouts, window)
+    if signal in ("mean_baseline", "maxrl_centred") and (window or rollouts) == 1:
         raise InputError(f"{signal} with one rollout is always 0 and nothing is learnt: give 2 rollouts or more.")
     k = check_k(signal, rollouts, k)
     constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)
     rate = arguments.positive("step_size", step_size) * constant
-    law = GroupFlowLaw(p0=check_start(p0), rate=rate, signal=signal, rollouts=rollouts, ddof=ddof, eps=eps, k=k)
+    law = GroupFlowLaw(
+        p0=check_start(p0),
+        rate=rate,
+        signal=signal,
+        rollouts=rollouts,
+        ddof=ddof,
+        eps=eps,
+        k=k,
+        window=window,
+        redraws=dynamic_sampling,
+    )
     at = rounds_shown(rounds)
     after = law.regret(at + 1.0)
     return Prediction(
@@ -206,6 +257,8 @@ def pg_group(
             "eps": eps,
             "k": k,
             "kappa": constant,
+            "window": window,
+            "dynamic_sampling": dynamic_sampling,
         },
         law=law,
         flags=large_step(rate),

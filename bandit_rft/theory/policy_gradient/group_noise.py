@@ -7,12 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import binom
 
-from bandit_rft import arguments
+from bandit_rft import arguments, signals
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
 from bandit_rft.theory.checks import check_log_arms, check_probabilities, log_count
+from bandit_rft.theory.policy_gradient.dynamic_sampling import groups_drawn
 from bandit_rft.theory.policy_gradient.groups import SIGNALS, check_group, check_k, log_binomial
+from bandit_rft.theory.policy_gradient.score_window import signal_in_window
 from bandit_rft.theory.policy_gradient.softmax import table_kappa
 
 __all__ = ["UpdateMoments", "snr2", "update_second_moment"]
@@ -32,10 +35,14 @@ class UpdateMoments(NamedTuple):
 
 @entry(
     formula=r"E\|u\|^2 = \sum_k \binom{G}{k}p^k(1-p)^{G-k}\Big[\kappa\Big(\frac{kA^+_k(1-p) - (G-k)A^-_k p}{G}\Big)^2"
-    r" + \frac{k (A^+_k)^2\,\mathrm{tr}\,\Sigma_g + (G-k)(A^-_k)^2\,\mathrm{tr}\,\Sigma_b}{G^2}\Big]",
+    r" + \frac{k (A^+_k)^2\,\mathrm{tr}\,\Sigma_g + (G-k)(A^-_k)^2\,\mathrm{tr}\,\Sigma_b}{G^2}\Big]"
+    "\n"
+    r"\text{window: } A_{k+s},\ s \sim \mathrm{Bin}(W-G, p_{\mathrm{past}});\quad \text{dead groups again: } "
+    r"\|Eu\|^2 \text{ times } c^2,\ E\|u\|^2 \text{ times } c = \sum_{n=0}^{N} d^n,\ d = p^G + (1-p)^G",
     assumptions=(
         "Independent rollouts of one policy, deterministic 0/1 rewards.",
         "The update is the mean over the rollouts of signal times the score; the signal sees the rewards alone.",
+        "With a window: it is full, and its older scores are of policies whose Pass@1 was p_past.",
         "Without traces: a table whose m correct arms are equally likely, and so are the wrong ones.",
     ),
     source="derived here (docs/derivations.md)",
@@ -48,6 +55,9 @@ class UpdateMoments(NamedTuple):
         "ddof": "1: sample standard deviation, 0: population (grpo)",
         "eps": "added to the standard deviation, at least 0 (grpo)",
         "k": "of pass_at_k, from 1 to G; None: G",
+        "window": "W, newest scores that give mean and spread, this round's among them (grpo, mean_baseline); None: G",
+        "past": "p_past, chance of the window's older scores, in (0, 1); None: p",
+        "dynamic_sampling": "N, how often a dead group is drawn again at most in a round; 0: never",
         "kappa": "squared gradient gap |grad logit p|^2; None: the table's own constant",
         "trace_correct": "trace of the covariance of correct answers' scores; None: the table's, 1 - 1/m",
         "trace_wrong": "the same of wrong answers; None: the table's, 1 - 1/(K - m)",
@@ -66,6 +76,9 @@ def update_second_moment(
     ddof: int = 1,
     eps: float = 0.0,
     k: int | None = None,
+    window: int | None = None,
+    past: float | None = None,
+    dynamic_sampling: int = 0,
     kappa: float | None = None,
     trace_correct: float | None = None,
     trace_wrong: float | None = None,
@@ -91,14 +104,28 @@ def update_second_moment(
         own if given is None else arguments.at_least(name, given, 0.0)
         for name, given, own in zip(("trace_correct", "trace_wrong"), (trace_correct, trace_wrong), traces, strict=True)
     )
+    signals.check_window(window, signal, rollouts, extra=0)
+    signals.check_dynamic_sampling(dynamic_sampling, signal, rollouts, window)
+    if past is not None and window is None:
+        raise InputError("past is the chance of a window's older scores, and there is no window: give one.")
     right = np.linspace(0.0, rollouts, rollouts + 1)
     weight = np.exp(log_binomial(rollouts, right) + right * math.log(p) + (rollouts - right) * math.log1p(-p))
-    up, down = _signals(signal, right, rollouts, ddof, eps, check_k(signal, rollouts, k))
+    if window is None:
+        up, down = _signals(signal, right, rollouts, ddof, eps, check_k(signal, rollouts, k))
+    else:
+        older = np.arange(window - rollouts + 1)
+        earlier = binom.pmf(older, window - rollouts, p if past is None else arguments.fraction("past", past))
+        weight = earlier[:, None] * weight
+        share = (older[:, None] + right) / window
+        up, down = (signal_in_window(reward, share, window, signal, ddof, eps) for reward in (1.0, 0.0))
     along = (right * up * (1.0 - p) - (rollouts - right) * down * p) / rollouts
     noise = (right * up**2 * correct + (rollouts - right) * down**2 * wrong) / rollouts**2
+    drawn = 1.0
+    if dynamic_sampling:
+        drawn = float(groups_drawn(np.array(math.log(p)), np.array(math.log1p(-p)), rollouts, dynamic_sampling))
     return UpdateMoments(
-        mean_square=float(constant * np.square(weight @ along)),
-        second_moment=float(weight @ (constant * np.square(along) + noise)),
+        mean_square=float(constant * np.square(drawn * np.sum(weight * along))),
+        second_moment=float(drawn * np.sum(weight * (constant * np.square(along) + noise))),
     )
 
 
@@ -187,6 +214,9 @@ def _group_snr2(signal: str, p: np.ndarray, rollouts: int, group: dict[str, Any]
         "ddof": "1: sample standard deviation, 0: population (grpo)",
         "eps": "added to the standard deviation, at least 0 (grpo)",
         "k": "of pass_at_k, from 1 to G; None: G",
+        "window": "W, newest scores that give mean and spread, this round's among them (grpo, mean_baseline); None: G",
+        "past": "p_past, chance of the window's older scores, in (0, 1); None: p",
+        "dynamic_sampling": "N, how often a dead group is drawn again at most in a round; 0: never",
     },
     section="B5",
     kind="quantity",
@@ -202,12 +232,16 @@ def snr2(
     ddof: int = 1,
     eps: float = 0.0,
     k: int | None = None,
+    window: int | None = None,
+    past: float | None = None,
+    dynamic_sampling: int = 0,
 ) -> float | np.ndarray:
     """Squared signal-to-noise ratio of a round's update: the share of its squared norm that is progress.
 
     Raw: kappa p (1-p)^2; b = p: kappa p (1-p), the best constant; signed: 4 kappa p^2 (1-p)^2. Signed beats raw only
     above p = 1/4, and at small p no baseline gains anything over raw. nsr: kappa p^2 (1-p), better than raw (psr) only
-    above p = 1/2. At small p a group of G has about G times raw's ratio, but for signed and nsr.
+    above p = 1/2. At small p a group of G has about G times raw's ratio, but for signed and nsr. Dead groups drawn
+    again multiply the ratio by the number of groups drawn: per pull nothing is gained.
 
     Returns:
         A float for scalar p and baseline, otherwise float64 of their common shape.
@@ -226,7 +260,10 @@ def snr2(
         if np.any(np.asarray(baseline)):
             raise InputError("snr2 got a signal and a baseline: give one of them.")
         group = {"ddof": ddof, "eps": eps, "k": k, "kappa": constant}
+        group |= {"window": window, "past": past, "dynamic_sampling": dynamic_sampling}
         return _group_snr2(signal, probability, rollouts, group)
+    if window is not None or past is not None or dynamic_sampling:
+        raise InputError("A window and dynamic sampling are of grpo and its like: give a signal.")
     if rollouts != 1:
         raise InputError(f"rollouts is {rollouts!r} and a constant baseline's ratio is of one: give a signal.")
     try:

@@ -10,7 +10,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
 from bandit_rft.theory.policy_gradient.groups import check_group
 
-__all__ = ["score_window_drift"]
+__all__ = ["score_window_drift", "signal_in_window"]
 
 _LONGEST = 20_000  # scores of a window: two laws of counts are convolved
 
@@ -39,7 +39,7 @@ _LONGEST = 20_000  # scores of a window: two laws of counts are convolved
     },
     section="B8",
     kind="quantity",
-    derivation="`score_window_drift`",
+    derivation="`score_window_drift` and `pg_window`",
 )
 def score_window_drift(
     p: float,
@@ -76,12 +76,12 @@ def score_window_drift(
     new, old = rollouts - 1, window - rollouts
     weight = np.convolve(binom.pmf(np.arange(new + 1), new, p), binom.pmf(np.arange(old + 1), old, older))
     others = np.arange(window, dtype=np.float64)
-    up = _signal(1.0, (others + 1.0) / window, window, signal, ddof, eps)
-    down = _signal(0.0, others / window, window, signal, ddof, eps)
+    up = signal_in_window(1.0, (others + 1.0) / window, window, signal, ddof, eps)
+    down = signal_in_window(0.0, others / window, window, signal, ddof, eps)
     return float(weight @ (up - down))
 
 
-def _signal(reward: float, share: np.ndarray, window: int, signal: str, ddof: int, eps: float) -> np.ndarray:
+def signal_in_window(reward: float, share: np.ndarray, window: int, signal: str, ddof: int, eps: float) -> np.ndarray:
     """Signal of one reward in a window with such a share of correct scores; 0 where all are equal."""
     alive = (share > 0.0) & (share < 1.0)
     if signal == "mean_baseline":

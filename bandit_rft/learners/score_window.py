@@ -1,13 +1,15 @@
 """The newest scores of every training question, whose mean and spread a round's signals take (`bandit_rft.signals`).
 
-A score is what a response is learned from: the verifier's reward as mapped, less the KL penalty where it is in the
-reward. Each question has a window of its own, which moves in the rounds that draw the question. All of it is traceable.
+A score is what a response is learned from: of a token policy the reward, of a language model the verifier's reward as
+mapped, less the KL penalty where it is in the reward. Each question has a window of its own, which moves in the rounds
+that draw the question. All of it is traceable.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +25,7 @@ class Scores:
     """The scores of earlier rounds, of Q questions. W is the window and G the rollouts that a round adds to it.
 
     Attributes:
-        past: float32 [Q, W - G], the newest first; zeros where there are none yet.
+        past: float [Q, W - G], the newest first; zeros where there are none yet.
         seen: int32 [Q], how many there are.
     """
 
@@ -31,11 +33,11 @@ class Scores:
     seen: Array
 
 
-def start(questions: int, window: int | None, rollouts: int) -> Scores | None:
-    """No scores yet; None for no window."""
+def start(questions: int, window: int | None, rollouts: int, dtype: Any = jnp.float32) -> Scores | None:
+    """No scores yet, in the dtype of the rewards; None for no window."""
     if window is None:
         return None
-    return Scores(past=jnp.zeros((questions, window - rollouts), jnp.float32), seen=jnp.zeros((questions,), jnp.int32))
+    return Scores(past=jnp.zeros((questions, window - rollouts), dtype), seen=jnp.zeros((questions,), jnp.int32))
 
 
 def signals_of(
@@ -46,7 +48,7 @@ def signals_of(
     Args:
         scores: of the rounds before.
         questions: int32 [B].
-        rewards: float32 [B, G], the scores of this round.
+        rewards: float [B, G], the scores of this round.
         normalised, ddof, eps: as `signals.windowed` takes them.
     """
     past, seen = scores.past[questions], scores.seen[questions]

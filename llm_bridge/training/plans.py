@@ -24,7 +24,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose
 from llm_bridge.models import placement
 from llm_bridge.sampling.generate import pad_prompts
-from llm_bridge.training import late_rounds, learned_rows, policy_gradient
+from llm_bridge.training import late_rounds, learned_rows, policy_gradient, seed_axis
 from llm_bridge.training.finite import NotFiniteError, opening, unsound
 from llm_bridge.training.learned_rows import Rows
 from llm_bridge.training.state import FineTuneState
@@ -37,6 +37,19 @@ Array = jax.Array
 PyTree = Any
 Batch = dict[str, Any]  # arrays as `policy_gradient.loss_and_gradient` takes them, micro-batches stacked: [K, ...]
 Sums = dict[str, Any]
+Total = tuple[Sums, PyTree]
+_BY_TOKEN = ("tokens", "weights", "old_log_probs", "ref_log_probs")  # of a `Batch`, those with an axis of tokens, last
+LEAST_WIDTH = 32
+
+
+def widths_to(most: int) -> tuple[int, ...]:
+    """Token widths of a compiled update: 32, 64, … below `most`, and `most`.
+
+    >>> widths_to(118), widths_to(20)
+    ((32, 64, 118), (20,))
+    """
+    count = max(0, math.ceil(math.log2(most / LEAST_WIDTH)))
+    return *(LEAST_WIDTH << power for power in range(count)), most
 
 
 class Traced:
@@ -104,9 +117,17 @@ class Traced:
                     weights, **batch, temperature=self.numbers["temperature"], graphdef=model.graphdef
                 )
 
-            if len(places) == 1:
-                return part(jax.tree.map(lambda leaf: leaf[0], batches))
-            return jax.lax.map(part, batches).reshape(-1, rows.tokens.shape[1])[: len(rows)]
+            def all_parts(batches: Batch) -> Array:
+                found = (
+                    part(jax.tree.map(lambda leaf: leaf[0], batches))[None]
+                    if len(places) == 1
+                    else jax.lax.map(part, batches)
+                )
+                missing = rows.tokens.shape[1] - found.shape[-1]
+                return jnp.pad(found, ((0, 0), (0, 0), (0, missing)))
+
+            found = self._narrowed(all_parts, batches, jnp.max(rows.lengths))
+            return found.reshape(-1, rows.tokens.shape[1])[: len(rows)]
 
         policy, reference = jax.lax.map(score, jnp.array([True, False]))
         return policy, reference if self.settings.needs_reference else None
@@ -145,6 +166,24 @@ class Traced:
         }
         return [(batch, len(places))], jnp.any(active)
 
+    def gradient(self, params: PyTree, batch: Batch, count: Any, total: Total | None, **given: Any) -> Total:
+        """`total` (None: nothing), and the sums and gradient of the micro-batches of one shape; `given` is what
+        `policy_gradient.loss_and_gradient` takes besides.
+
+        As wide as the longest response that has a weight, and nothing at all where none has.
+        """
+
+        def compute(batch: Batch) -> Total:
+            return policy_gradient.total_of(params, batch, count, total, **given)
+
+        def nothing(batch: Batch) -> Total:
+            if total is not None:
+                return total
+            return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(compute, batch))
+
+        weighed = jnp.any(batch["weights"] != 0, axis=-1)
+        return self._narrowed(compute, batch, jnp.max(jnp.where(weighed, batch["lengths"], 0)), nothing)
+
     def checked(self, state: FineTuneState, pool: Rows, params: PyTree, sums: Sums) -> Sums:
         """A step's sums. Raises NotFiniteError for a loss or gradient that can be seen not to be finite."""
         return sums
@@ -160,6 +199,40 @@ class Traced:
             return jax.lax.scan(step, carry, jnp.arange(steps, dtype=jnp.int32))
         carry, sums = step(carry, jnp.int32(0))
         return carry, jax.tree.map(lambda value: value[None], sums)
+
+    def _narrowed(
+        self,
+        compute: Callable[[Batch], Any],
+        batch: Batch,
+        longest: Array,
+        nothing: Callable[[Batch], Any] | None = None,
+    ) -> Any:
+        """compute(batch) with the arrays of tokens cut to the least width that holds the longest response; or, where
+        that has no token, nothing(batch).
+
+        Responses mostly are far shorter than they may be; which width they need is known only in the compiled program,
+        which therefore has a branch for each.
+        """
+        most = batch["tokens"].shape[-1]
+        widths = widths_to(most)
+
+        def at(width: int) -> Callable[[Batch], Any]:
+            def narrow(batch: Batch) -> Any:
+                return compute(
+                    {
+                        name: leaf[..., :width] if name in _BY_TOKEN and leaf is not None else leaf
+                        for name, leaf in batch.items()
+                    }
+                )
+
+            return narrow
+
+        branches = [at(width) for width in widths]
+        edges = widths[:-1] if nothing is None else (0, *widths[:-1])
+        if nothing is not None:
+            branches = [nothing, *branches]
+        index = jnp.sum(jnp.asarray(edges, jnp.int32) < seed_axis.largest(longest), dtype=jnp.int32)
+        return jax.lax.switch(index, branches, batch)
 
     @property
     def _every_row(self) -> bool:
@@ -305,6 +378,9 @@ class OnHost(Traced):
             what = f"a loss of {loss} and a gradient norm of {norm}"
             raise self._not_finite(state, pool, unsound(pool, self._scores(params, pool)), what)
         return sums
+
+    def gradient(self, params: PyTree, batch: Batch, count: Any, total: Total | None, **given: Any) -> Total:
+        return policy_gradient.total_of(params, batch, count, total, **given)
 
     def at_reference(self, params: PyTree) -> bool:
         return policy_gradient.equal(params, self.settings.model.trained)

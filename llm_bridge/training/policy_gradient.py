@@ -328,6 +328,13 @@ def accumulated(
     return jax.lax.fori_loop(0, count, add, total)
 
 
+def total_of(params: PyTree, batches: dict[str, Any], count: int | Array, total: Total | None, **given: Any) -> Total:
+    """`accumulated`; of a lone micro-batch that is the first, `loss_and_gradient` alone. Same arguments."""
+    if total is None and len(batches["tokens"]) == 1:
+        return loss_and_gradient(params, **jax.tree.map(lambda leaf: leaf[0], batches), **given)
+    return accumulated(params, batches, count, total, **given)
+
+
 def equal(params: PyTree, others: PyTree) -> bool:
     """Whether the weights are equal to the bit; where they differ it mostly ends at the first leaf."""
     return all(bool(jnp.array_equal(x, y)) for x, y in zip(*map(jax.tree.leaves, (params, others)), strict=True))

@@ -25,7 +25,7 @@ from llm_bridge.bandits.question_arms import drawn
 from llm_bridge.bandits.token_arms import TokenQuestionArms
 from llm_bridge.sampling.generate import pad_prompts, sample_traced
 from llm_bridge.sampling.rollouts import Responses
-from llm_bridge.training import dynamic_sampling
+from llm_bridge.training import dynamic_sampling, seed_axis
 from llm_bridge.training.state import FineTuneState
 from llm_bridge.training.update import Update
 
@@ -76,13 +76,14 @@ def bind(settings: FineTune, arms: AnyArms, rounds: int | None = None) -> Learne
         )
         return Responses(*sampled, questions=chosen[owners] if questions > 1 else None), Info(value=None)
 
+    act = seed_axis.each_seed(_single_precision(act))
     return Learner(
         init=_single_precision(lambda key: settings._init(key, rounds, questions)),
-        act=_single_precision(act),
-        update=_single_precision(Update(settings, arms, rounds)),
+        act=act,
+        update=seed_axis.each_seed(_single_precision(Update(settings, arms, rounds))),
         rollouts=settings.prompts * group,
         metrics=lambda state: state.metrics,
-        redraws=dynamic_sampling.traced(settings, _single_precision(act)),
+        redraws=dynamic_sampling.traced(settings, act),
     )
 
 

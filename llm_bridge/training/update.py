@@ -85,7 +85,8 @@ class Update:
             "temperature": settings.temperature,
             "importance_cap": math.inf if settings.truncated_importance is None else settings.truncated_importance,
         }
-        self.numbers = {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()}
+        # Of NumPy: a learner may be bound inside a trace and its update traced once more after that has ended.
+        self.numbers = {name: np.asarray(value, np.float32) for name, value in numbers.items()}
         # SGD at a fixed step size neither moves on a zero gradient nor counts it.
         self.still_on_zero = settings.optimizer == "sgd" and not callable(self.rate)
         self.report = jax.jit(self._report)
@@ -243,11 +244,7 @@ class Update:
         plan.make_room()
         total: Any = None
         for batch, count in batches:
-            if total is None and len(batch["tokens"]) == 1:
-                first = jax.tree.map(lambda leaf: leaf[0], batch)
-                total = policy_gradient.loss_and_gradient(params, **first, **given)
-            else:
-                total = policy_gradient.accumulated(params, batch, count, total, **given)
+            total = plan.gradient(params, batch, count, total, **given)
         sums, gradient = total
         return sums | {"gradient_norm": policy_gradient.norm(gradient)}, gradient
 

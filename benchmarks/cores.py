@@ -1,8 +1,8 @@
 """Run a benchmark on so many cores: the process and all that it starts are tied to them before any library is imported.
 
-`pin` sets the affinity, which XLA's and llama.cpp's threads obey, and the thread counts of OpenMP and BLAS, which torch
-and NumPy read when they are imported. Threads that wait give way (`OMP_WAIT_POLICY`), so that a library at rest does not
-spin beside the one that is timed.
+`pin` sets the affinity, which XLA's and llama.cpp's threads obey, and the thread counts of OpenMP and BLAS, which
+torch and NumPy read when they are imported. Threads that wait give way (`OMP_WAIT_POLICY`), so that a library at rest
+does not spin beside the one that is timed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def pin(cores: int) -> None:
     """
     allowed = sorted(os.sched_getaffinity(0))
     if not 1 <= cores <= len(allowed):
-        raise SystemExit(f"--cores {cores}: this machine lets the process use {len(allowed)}; give 1 to {len(allowed)}.")
+        raise SystemExit(f"--cores {cores}: give 1 to {len(allowed)}, which this process may use.")
     os.sched_setaffinity(0, allowed[:cores])
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(cores)

@@ -87,7 +87,9 @@ def in_float32(original: Path, target: Path) -> str:
     reader = gguf.GGUFReader(original)
     writer = gguf.GGUFWriter(target, arch=reader.fields[gguf.Keys.General.ARCHITECTURE].contents())
     for field in reader.fields.values():
-        if field.name in (gguf.Keys.General.ARCHITECTURE, gguf.Keys.General.FILE_TYPE) or field.name.startswith("GGUF."):
+        if field.name in (gguf.Keys.General.ARCHITECTURE, gguf.Keys.General.FILE_TYPE) or field.name.startswith(
+            "GGUF."
+        ):
             continue
         inner = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
         writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=inner)
@@ -104,7 +106,9 @@ def in_float32(original: Path, target: Path) -> str:
     return max(entries, key=lambda form: entries[form])
 
 
-def jobs(told: argparse.Namespace, folder: Path, prompt: list[int], threads: int, gguf_at: Path) -> tuple[Any, list[str]]:
+def jobs(
+    told: argparse.Namespace, folder: Path, prompt: list[int], threads: int, gguf_at: Path
+) -> tuple[Any, list[str]]:
     """Each peer's interpreter and job, by the name that is shown; and a sentence for each that cannot be had."""
     common = {"folder": str(folder), "prompt": prompt, "threads": threads, "device": "cpu", "dtype": "float32"}
     found: dict[str, tuple[Path, dict[str, Any]]] = {}
@@ -160,14 +164,21 @@ def measure(told: argparse.Namespace) -> dict[str, Any]:
             print("; ".join(f"{name}: {version}" for name, version in versions.items()), flush=True)
             for batch in told.batches:
                 row = one_batch(told, batch, run_ours, running, stopped)
-                step = roofline.decode_step(ours.config, batch, len(prompt), told.tokens, 4)
+                step = roofline.decode_step(ours.config, batch, len(prompt), (told.tokens - 1) / 2, 4)
                 row["bandwidth_share"] = step["bytes"] / row["step_seconds"] / max(bandwidth.values())
                 row["matmul_share"] = step["operations"] / row["step_seconds"] / max(rate.values())
                 rows.append(row)
                 show(row)
     machine = {"machine": platform.machine(), "cores": count, "bandwidth": bandwidth, "matmul_rate": rate}
     left_out += stopped
-    return {**machine, "model": told.model, "tokens": told.tokens, "versions": versions, "left_out": left_out, "rows": rows}
+    return {
+        **machine,
+        "model": told.model,
+        "tokens": told.tokens,
+        "versions": versions,
+        "left_out": left_out,
+        "rows": rows,
+    }
 
 
 def one_batch(
@@ -227,7 +238,9 @@ def show(row: dict[str, Any]) -> None:
     share, verdict = row["bandwidth_share"], ""
     if row["batch"] == 1:
         verdict = f" (at least {BANDWIDTH_WANTED:.0%} wanted: {'met' if share >= BANDWIDTH_WANTED else 'MISSED'})"
-    print(f"    {share:.0%} of the streaming bandwidth{verdict}, {row['matmul_share']:.0%} of the matmul rate", flush=True)
+    print(
+        f"    {share:.0%} of the streaming bandwidth{verdict}, {row['matmul_share']:.0%} of the matmul rate", flush=True
+    )
 
 
 def table(results: list[dict[str, Any]]) -> str:

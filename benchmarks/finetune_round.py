@@ -17,8 +17,7 @@ Roofline: the update's matrix products (`roofline.py`) over its time and the mat
 puts the group's prompt through the layers once, and is counted so; the optimiser's arithmetic is in the time and not
 in the count. `--cores 1 2` runs the whole once tied to one core and once to two.
 
-Where the model cannot be had, `--random` makes a checkpoint of SmolLM2-135M's shape with random weights (this needs
-torch).
+Where the model cannot be had, `--random` makes a checkpoint of SmolLM2-135M's shape with random weights.
 """
 
 from __future__ import annotations
@@ -40,6 +39,7 @@ from typing import Any
 import cores
 import peers
 import roofline
+import shapes
 from language_peer import CLIP, LEARNING_RATE, WEIGHT_DECAY
 
 NAMES = ("torch", "trl")
@@ -50,18 +50,6 @@ REQUIREMENTS = {
 OWN = {"torch": "torch", "trl": "trl"}
 # The floors set for this project: a round's time over ours, and the update's share of the matmul rate.
 ROUND_WANTED, MATMUL_WANTED = 3.0, 0.5
-SMOLLM2 = {
-    "vocab_size": 49152,
-    "hidden_size": 576,
-    "intermediate_size": 1536,
-    "num_hidden_layers": 30,
-    "num_attention_heads": 9,
-    "num_key_value_heads": 3,
-    "max_position_embeddings": 8192,
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 100000.0,
-    "tie_word_embeddings": True,
-}
 STORY = "Tell me a long story about a fox that learns to count. "
 
 
@@ -80,18 +68,6 @@ def arguments() -> argparse.Namespace:
     told = parser.parse_args()
     peers.named_pythons(told.peer_python, NAMES)
     return told
-
-
-def random_checkpoint(folder: Path) -> str:
-    """A random model of SmolLM2-135M's shape with a tokenizer of one token a byte."""
-    import transformers
-
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from tests.llm_bridge.checkpoints import byte_tokenizer
-
-    transformers.LlamaForCausalLM(transformers.LlamaConfig(**SMOLLM2)).save_pretrained(folder)
-    byte_tokenizer().save_pretrained(folder)
-    return str(folder)
 
 
 def prompt_of(model: Any, length: int) -> str:
@@ -196,14 +172,14 @@ def one_group(told: argparse.Namespace, model: Any, text: str, rollouts: int, ra
         first = {"ours": ours.round()["seconds"]}
         for name, peer in list(running.items()):
             try:
-                first[name] = peer.run(go=True)["seconds"]
+                first[name] = peer.run()["seconds"]
                 taken[name] = []
             except peers.Missing as reason:
                 stopped.append(str(reason))
                 print(reason, flush=True)
         for _ in range(told.repeats):
             for name, runs in taken.items():
-                runs.append(ours.round() if name == "ours" else running[name].run(go=True))
+                runs.append(ours.round() if name == "ours" else running[name].run())
     median = {
         name: {part: statistics.median(run[part] for run in runs) for part in runs[0]} for name, runs in taken.items()
     }
@@ -233,7 +209,7 @@ def measure(told: argparse.Namespace) -> dict[str, Any]:
 
     count = cores.available()
     with tempfile.TemporaryDirectory() as folder:
-        model = load_model(random_checkpoint(Path(folder)) if told.random else told.model)
+        model = load_model(str(shapes.write("smollm2-135m", Path(folder) / "model")) if told.random else told.model)
         text = prompt_of(model, told.prompt)
         rate = roofline.matmul_rate(2048, "float32")
         print(

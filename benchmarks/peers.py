@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import venv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -62,7 +63,9 @@ def environment(name: str, requirements: Sequence[str], folder: Path) -> Path:
         command = [str(python), "-m", "pip", "install", "--quiet", *requirements]
         done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
         if done.returncode:
-            raise Missing(f"{name} is left out: pip could not install {' '.join(requirements)} ({last_line(done.stderr)}).")
+            raise Missing(
+                f"{name} is left out: pip could not install {' '.join(requirements)} ({last_line(done.stderr)})."
+            )
         whole.write_text("\n".join(requirements) + "\n")
     return python
 
@@ -106,7 +109,7 @@ class Peer:
         name: as shown. versions: of its libraries. load_seconds: until it was ready.
     """
 
-    def __init__(self, name: str, python: Path, job: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, python: Path, job: Mapping[str, Any], limit: float | None = None) -> None:
         self.name = name
         self._errors = tempfile.TemporaryFile("w+", prefix="peer-")
         script = Path(__file__).with_name("language_peer.py")
@@ -119,12 +122,16 @@ class Peer:
             text=True,
             env=clean | {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
         )
-        ready = self._answer()
+        ready = self._answer(limit)
         self.versions: dict[str, str] = ready["versions"]
         self.load_seconds: float = ready["seconds"]
 
-    def run(self, **task: Any) -> dict[str, Any]:
+    def run(self, limit: float | None = None, **task: Any) -> dict[str, Any]:
         """One timed run: what `language_peer.py` prints for it.
+
+        Args:
+            limit: seconds after which the peer is ended, or None.
+            task: as `language_peer.py` takes it.
 
         Raises:
             Missing: the peer has stopped.
@@ -135,7 +142,7 @@ class Peer:
             self._process.stdin.flush()
         except BrokenPipeError:
             pass  # its last words are read below
-        return self._answer()
+        return self._answer(limit)
 
     def close(self) -> None:
         """End the process: it stops where its input ends."""
@@ -149,25 +156,36 @@ class Peer:
             self._process.wait()
         self._errors.close()
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self, limit: float | None = None) -> dict[str, Any]:
         assert self._process.stdout is not None
+        timer = threading.Timer(limit, self._process.kill) if limit is not None else None
+        if timer is not None:
+            timer.start()
         line = self._process.stdout.readline()
+        if timer is not None:
+            timer.cancel()
         if line:
             return json.loads(line)
         code = self._process.wait()
+        if limit is not None and code == -9:
+            raise Missing(f"{self.name} is left out: it was ended after {limit:.0f} s, for the time is limited.")
         self._errors.seek(0)
         raise Missing(f"{self.name} is left out: it stopped with exit code {code} ({last_line(self._errors.read())}).")
 
 
 @contextlib.contextmanager
-def started(jobs: Mapping[str, tuple[Path, Mapping[str, Any]]]) -> Iterator[tuple[dict[str, Peer], list[str]]]:
-    """The peers that start, by name, and a sentence for each that does not; all are ended afterwards."""
+def started(
+    jobs: Mapping[str, tuple[Path, Mapping[str, Any]]], limit: float | None = None
+) -> Iterator[tuple[dict[str, Peer], list[str]]]:
+    """The peers that start (within `limit` seconds each), by name, and a sentence for each that does not; all are ended
+    afterwards.
+    """
     running: dict[str, Peer] = {}
     left_out: list[str] = []
     try:
         for name, (python, job) in jobs.items():
             try:
-                running[name] = Peer(name, python, job)
+                running[name] = Peer(name, python, job, limit)
             except Missing as reason:
                 left_out.append(str(reason))
                 print(reason, flush=True)

@@ -88,20 +88,18 @@ def attention_operations(config: Any, keys: float) -> float:
     return 4 * config.layers * config.heads * config.head_dim * keys
 
 
-def decode_step(config: Any, rows: int, prompt: int, response: int, bytes_each: int) -> dict[str, float]:
-    """A decoding step of `rows` rows of one prompt, in the mean over the response.
+def decode_step(config: Any, rows: int, prompt: int, response: float, bytes_each: int) -> dict[str, float]:
+    """A decoding step of `rows` rows of one prompt, with `response` tokens of the response before it.
 
     Returns:
         bytes: weights, and the keys and values, each read once (the prompt's once for all rows). operations: of the
         matrix products.
     """
-    half = (response - 1) / 2
     entry = 2 * config.layers * config.kv_heads * config.head_dim
     weights = layer_weights(config) + head_weights(config)
-    keys = prompt + half
     return {
-        "bytes": bytes_each * (weights + entry * (prompt + rows * half)),
-        "operations": rows * (2 * weights + attention_operations(config, keys)),
+        "bytes": bytes_each * (weights + entry * (prompt + rows * response)),
+        "operations": rows * (2 * weights + attention_operations(config, prompt + response)),
     }
 
 
@@ -116,3 +114,12 @@ def update_operations(config: Any, rows: int, prompt: int, response: int, *, pro
     keys = prompts_read * prompt * (prompt + 1) / 2 + rows * response * (prompt + (response + 1) / 2)
     forward = 2 * layer_weights(config) * tokens + 2 * head_weights(config) * rows * response
     return 3 * (forward + attention_operations(config, keys))
+
+
+# Dense bfloat16 operations a second with float32 sums, as the vendor states them.
+STATED_RATES = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
+
+
+def stated_rate(device: str) -> float | None:
+    """What the vendor states for a device of this name, or None: what MFU is usually a share of."""
+    return next((rate for name, rate in STATED_RATES.items() if name in device), None)

@@ -8,8 +8,9 @@ Qwen2.5-0.5B and 1.5B with random weights in the real format (`shapes.py`), in b
     decode    ours at batches 1 to 256, one prompt of 256 tokens, responses of 512: tokens per second, and the share of
               the copy bandwidth and matmul rate, both measured in this run; transformers' `generate` at batches 1, 64
     round     16 responses of that length and one GRPO step: time split into sampling, verification and update; the
-              update's MFU, of the rate that the vendor states and of the one measured; against TRL's `GRPOTrainer` and a
-              plain torch loop (`finetune_round.py` says what each does). Their weights and optimiser states are bfloat16
+              update's MFU, of the rate that the vendor states and of the one measured; against TRL's `GRPOTrainer` and
+              a plain torch loop (`finetune_round.py` says what each does), whose weights and optimiser states are
+              bfloat16
 
 A step's time in decoding is (time of T tokens − time of T/4) / (3T/4), so that prefill and the first, short cache are
 out of it. The run ends within `--minutes`: what no longer fits is left out and named, small models and ours first. A

@@ -48,7 +48,8 @@ class Clock:
         return time.perf_counter(), time.process_time()
 
     def taken(self) -> dict[str, float]:
-        return dict(zip(("seconds", "processor_seconds"), (b - a for a, b in zip(self._start, self._now()))))
+        now = self._now()
+        return {"seconds": now[0] - self._start[0], "processor_seconds": now[1] - self._start[1]}
 
 
 def torch_model(job: dict[str, Any]) -> Any:
@@ -162,10 +163,10 @@ def llama_cpp_decode(job: dict[str, Any]) -> Run:
 
     def fill(place: Any, tokens: list[int], positions: list[int], sequences: list[int], wanted: list[bool]) -> None:
         place.n_tokens = len(tokens)
-        for i, (token, position, sequence, logits) in enumerate(zip(tokens, positions, sequences, wanted)):
-            place.token[i], place.pos[i], place.logits[i] = token, position, logits
+        for i, token in enumerate(tokens):
+            place.token[i], place.pos[i], place.logits[i] = token, positions[i], wanted[i]
             place.n_seq_id[i] = 1
-            place.seq_id[i][0] = sequence
+            place.seq_id[i][0] = sequences[i]
 
     def run(batch: int, tokens: int) -> dict[str, float]:
         if (batch, tokens) not in contexts:

@@ -111,7 +111,7 @@ class Peer:
 
     def __init__(self, name: str, python: Path, job: Mapping[str, Any], limit: float | None = None) -> None:
         self.name = name
-        self._errors = tempfile.TemporaryFile("w+", prefix="peer-")
+        self._errors = tempfile.TemporaryFile("w+", prefix="peer-")  # noqa: SIM115 - closed by close()
         script = Path(__file__).with_name("language_peer.py")
         clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         self._process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Checkpoints of known models' shapes with random weights, in the real format: for speed, where the model is not at hand.
+"""Checkpoints of known models' shapes with random weights, in the real format, where the model is not at hand.
 
     folder = shapes.write("qwen2.5-0.5b", Path("model"), dtype="bfloat16")
 
@@ -41,7 +41,7 @@ def values(name: str) -> dict[str, Any]:
 
 
 def tokenizer(vocabulary: int, end: int) -> Any:
-    """One token a byte, fillers, and the end-of-text token at its id, or beyond the bytes where that is one of theirs."""
+    """One token a byte, then fillers, and the end-of-text token at its id: a byte that it displaces comes later."""
     import tokenizers
     import transformers
     from tokenizers import decoders, models, pre_tokenizers

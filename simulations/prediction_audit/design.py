@@ -151,7 +151,9 @@ def choose(tier: Tier, model: LanguageModel, task: str, folder: Path) -> dict[st
         write_atomically(path, to_json({"successes": [int(right) for right in found.per_question]}))
     p0 = np.array(read_json(path)["successes"]) / tier.scan_samples
     free = [index for index in range(tier.scanned) if index not in DEVELOPED.get((model.name, task), ())]
-    return {name: [index for index in free if low <= p0[index] < high][: tier.per_bin] for name, (low, high) in BINS.items()}
+    return {
+        name: [index for index in free if low <= p0[index] < high][: tier.per_bin] for name, (low, high) in BINS.items()
+    }
 
 
 def arms_of(model: LanguageModel, example: Example) -> TokenQuestionArms | QuestionArms:

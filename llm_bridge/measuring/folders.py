@@ -138,7 +138,7 @@ def summary(record: Mapping[str, Any], heading: str) -> str:
         f"({value['successes']} of {value['rollouts']} right)",
     ]
     if not value["successes"]:
-        lines.append(wait_in_words(value["rollouts"]))
+        lines.append(wait_in_words(int(value["rollouts"])))
     if math.isfinite(value["kappa"]):
         error = value["kappa_standard_error"]
         lines.append(

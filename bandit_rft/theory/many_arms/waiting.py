@@ -64,7 +64,9 @@ def pulls_to_first_success(probability: float, successes: int, rollouts: int) ->
     def above(log_pulls: float) -> float:
         return betaln(a, b + math.exp(log_pulls)) - wanted
 
-    return math.exp(brentq(above, -_FARTHEST, _FARTHEST, xtol=1e-12)) if above(_FARTHEST) < 0 else math.inf
+    if above(_FARTHEST) >= 0.0:
+        return math.inf
+    return math.exp(float(brentq(above, -_FARTHEST, _FARTHEST)))  # type: ignore[arg-type]
 
 
 def wait_in_words(rollouts: int) -> str:

@@ -27,6 +27,7 @@ from bandit_rft.theory.forests import ForestSample, sample_of
 from bandit_rft.theory.half_time import HalfTime, half_time
 from bandit_rft.theory.laws.jump_law import JumpLaw
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw, TreeRoundsLaw
+from bandit_rft.theory.many_arms.waiting import wait_in_words
 from bandit_rft.theory.response_tree import TreeSample
 
 BAND = 0.8  # share of runs that a drawn band holds
@@ -355,6 +356,7 @@ def _start(measured: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]]
         raise InputError(
             f"{successes} of {responses} responses before the run were right, and every law starts strictly between: "
             "measure with more responses, or choose another question."
+            + ("" if successes else f" {wait_in_words(responses)}")
         )
     return successes, responses
 

@@ -91,16 +91,17 @@ def forest(
         gram,
         responses=sum(tree.responses for tree in grown),
         counted=float(np.mean(counted)),
-        pruned=_pruned(grown),
+        pruned=_of_the_correct(grown, [tree.pruned for tree in grown]),
+        once=_of_the_correct(grown, [tree.once for tree in grown]),
         coordinates=coordinates,
         dimension=grown[0].dimension if same else 0,
     )
 
 
-def _pruned(trees: Sequence[ResponseTree]) -> float:
-    """Share of the correct responses of all questions that end in pruned branches."""
+def _of_the_correct(trees: Sequence[ResponseTree], shares: Sequence[float]) -> float:
+    """Share of the correct responses of all questions, from the share of those of each."""
     right = [tree.counted * tree.responses if math.isfinite(tree.counted) else 0.0 for tree in trees]
-    return float(np.average([tree.pruned for tree in trees], weights=right)) if sum(right) else 0.0
+    return float(np.average(shares, weights=right)) if sum(right) else 0.0
 
 
 def _edges(tree: ResponseTree | float) -> int:

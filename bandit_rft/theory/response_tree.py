@@ -24,7 +24,9 @@ __all__ = ["Branch", "GrownTree", "ResponseTree", "TreeSample", "grow"]
 
 _FORCED = 0.997  # a token of greater probability is followed: no decision to learn
 _LEAST_SHARE = 0.002  # of the responses, below which a branch without a success is pruned (and never below 2 of them)
-_LEAST_P0 = 0.8  # of the counted p0, below which the tree misses too many correct responses
+_LEAST_P0 = 0.8  # of the counted p0, below which the tree may miss too many correct responses
+_MOST_UNSEEN = 0.5  # then, share of the correct ones that came once each: others like them were not seen at all
+_CHANCE = 3.0  # or standard errors of the count that the tree falls short by
 _MOST_PRUNED = 0.3  # share of the correct responses that may end in pruned branches
 _SLIGHT = 1e-4  # probability of all the rest below which no edge stands for it
 
@@ -54,6 +56,8 @@ class ResponseTree:
         responses: n it was grown from; 0: it is complete, and no estimate.
         counted: share of those that are correct; NaN where unknown.
         pruned: share of the correct ones that end in a pruned branch.
+        once: share of the correct ones that were sampled once, which estimates the share of p0 in responses that were
+            not sampled (Good and Turing).
         coordinates: float32 [E, J], the edges' scores at J weights drawn at random, for Adam; or None.
         dimension: D, all weights that those stand for.
         truth: float64 [E], mean of what `reward` says with errors, which Pass@1 and regret count; None: the reward.
@@ -77,6 +81,7 @@ class ResponseTree:
     responses: int = 0
     counted: float = math.nan
     pruned: float = 0.0
+    once: float = 0.0
     coordinates: np.ndarray | None = None
     dimension: int = 0
     truth: np.ndarray | None = None
@@ -222,7 +227,11 @@ class ResponseTree:
                 f"The sampled responses put Pass@1 at {self.p0:g}, and every law starts strictly between 0 and 1: "
                 "measure with more responses, or choose another question."
             )
-        if self.p0 < _LEAST_P0 * self.counted:
+        # The tree knows the probability of what it shows, where the count has noise: that a count lies above it is a
+        # reason only where noise does not explain it, or where responses that came once say that more are missing.
+        noise = math.sqrt(self.counted * (1.0 - self.counted) / max(1, self.responses))
+        missing = self.once > _MOST_UNSEEN or self.counted - self.p0 > _CHANCE * noise
+        if self.p0 < _LEAST_P0 * self.counted and missing:
             raise NoLawError(
                 f"The tree of responses explains a Pass@1 of {self.p0:.3f} where {self.counted:.3f} was counted: "
                 "measure with more responses."
@@ -252,7 +261,7 @@ class GrownTree:
     Attributes:
         branches: E of them, in the tree's order.
         node, child, reward, log_prob: as in `ResponseTree`.
-        responses, counted, pruned: as there.
+        responses, counted, pruned, once: as there.
     """
 
     branches: tuple[Branch, ...]
@@ -263,6 +272,7 @@ class GrownTree:
     responses: int
     counted: float
     pruned: float
+    once: float
 
     @functools.cached_property
     def scored(self) -> tuple[Branch, ...]:
@@ -300,6 +310,7 @@ class GrownTree:
             responses=self.responses,
             counted=self.counted,
             pruned=self.pruned,
+            once=self.once,
             coordinates=None if coordinates is None else (self.mixing @ coordinates).astype(np.float32),
             dimension=dimension,
         )
@@ -416,6 +427,7 @@ def grow(
         responses=n,
         counted=right / n,
         pruned=lost / right if right else 0.0,
+        once=sum(one.reward for one in group if one.count == 1) / right if right else 0.0,
     )
 
 

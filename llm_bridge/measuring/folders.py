@@ -27,6 +27,7 @@ from bandit_rft.runs import (
 from bandit_rft.runs.progress import ProgressLine
 from bandit_rft.runs.trees import write_tree
 from bandit_rft.theory import ForestSample
+from bandit_rft.theory.many_arms.waiting import wait_in_words
 from bandit_rft.theory.response_tree import TreeSample
 from llm_bridge.bandits.question_arms import verifier_of
 from llm_bridge.bandits.response_arms import Question
@@ -136,6 +137,8 @@ def summary(record: Mapping[str, Any], heading: str) -> str:
         f"p0 = {value['p0']:.4f}, {value['confidence']:.0%} interval {value['p0_low']:.4f} to {value['p0_high']:.4f} "
         f"({value['successes']} of {value['rollouts']} right)",
     ]
+    if not value["successes"]:
+        lines.append(wait_in_words(int(value["rollouts"])))
     if math.isfinite(value["kappa"]):
         error = value["kappa_standard_error"]
         lines.append(

@@ -31,6 +31,7 @@ import jax.numpy as jnp
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Key
 from bandit_rft.theory import Summary
+from bandit_rft.theory.many_arms.waiting import wait_in_words
 from llm_bridge.bandits.text_rewards import Verifier
 from llm_bridge.measuring.evaluate import Progress, wilson
 from llm_bridge.measuring.gap_estimate import GapEstimate
@@ -90,21 +91,31 @@ class Measurement:
         return {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self) if entry.name != "tree"}
 
     def summary(self) -> Summary:
-        """What `theory.predict` needs of it.
+        """What `theory.predict` needs of it. Where κ cannot be estimated it is the tree's, whose law needs no estimate.
 
         Raises:
-            InputError: no success, no failure, or an estimate of κ that is not positive: measure with more rollouts.
+            InputError: no success, no failure, or neither an estimate of κ that is positive nor a tree: measure with
+                more rollouts.
         """
         if not 0 < self.successes < self.rollouts:
             raise InputError(
                 f"{self.successes} of {self.rollouts} rollouts were correct: measure with more, until both kinds occur."
+                + ("" if self.successes else f" {wait_in_words(self.rollouts)}")
             )
-        error = self.kappa_standard_error
+        tree = None if self.tree is None else self.tree.tree()
+        kappa, error = self.kappa, self.kappa_standard_error
+        if not kappa > 0.0 and tree is not None:
+            kappa, error = tree.kappa, math.inf
+        if not kappa > 0.0:
+            raise InputError(
+                f"kappa is not known from {self.successes} correct of {self.rollouts} rollouts "
+                f"({self.note or f'its estimate is {self.kappa:.3g}'}): measure with more rollouts, or with their tree."
+            )
         return Summary(
             log_p0=math.log(self.p0),
-            kappa=self.kappa,
+            kappa=kappa,
             kappa_standard_error=error if math.isfinite(error) else math.inf,
-            tree=None if self.tree is None else self.tree.tree(),
+            tree=tree,
         )
 
 

@@ -4,13 +4,21 @@
     python -m simulations.prediction_audit.page --run runs/prediction-audit      writes the page
     bandit-rft figures prediction_half_times --run runs/prediction-audit --out docs
 
-Questions are drawn by a rule that was written before any run of them: every question of the first `SCANNED` training
-questions of a task is measured with `SCAN_SAMPLES` responses; in each bin of p0 the first `PER_BIN` questions in order
+Questions are drawn by a rule that was written before any run of them: every question of the first `scanned` training
+questions of a task is measured with `scan_samples` responses; in each bin of p0 the first `per_bin` questions in order
 are taken, without those on which the law was developed (`DEVELOPED`). Each is then measured anew, from fresh responses,
-and every condition of `CONDITIONS` is run on it, with seeds that none of the measurements used.
+and every condition of the tier is run on it, with seeds that none of the measurements used.
 
 The half-time is the round at which the mean reward over seeds, made monotone (isotonic regression), is at one half; and
 at three quarters where the question starts too near one half for that to test a law. Its interval is a bootstrap over
 seeds. The stated 80% interval of the tree law is that of the same estimator on runs drawn from the law, each from a
 tree of resampled responses: what 16 seeds would show if the law held.
+
+Of a question that no measured response is right on there is no such law. Its wait for the first success is predicted
+(`theory.pulls_to_first_success`), and measured on fresh responses of the model as it is: until then nothing moves it.
+
+What was changed after rows had been seen: (1) a tree was refused wherever it explains less than .8 of the counted p0;
+it now takes more than that count's noise. One question of the tiny tier was refused by a count of 61 of 256 where p0 is
+.18, as 2,048 fresh responses showed; its rows were then run. (2) Rows whose level came before five successes were run
+anew to three quarters. (3) The small tier's questions, as `design.py` says, before any run of it.
 """

@@ -34,8 +34,10 @@ from simulations.prediction_audit.design import (
 )
 from simulations.prediction_audit.half_times import foretold, row
 from simulations.prediction_audit.transfer import transfer
+from simulations.prediction_audit.waits import never_right, waits
 
 RESULT, ROWS, TRANSFER, CAUSES = "prediction-audit.json", "rows.jsonl", "transfer.jsonl", "causes.jsonl"
+WAITS = "waits.jsonl"
 CURVES = "curves.jsonl"  # of each row, how many responses of each seed and round were right
 
 
@@ -48,7 +50,8 @@ def audit(
     """All rows of a tier, its test curves and the causes of what failed; what the folder has is not run again.
 
     Args:
-        out: run folder, where rows.jsonl, curves.jsonl, transfer.jsonl and causes.jsonl grow by a line for each result.
+        out: run folder, where rows.jsonl, curves.jsonl, transfer.jsonl, waits.jsonl and causes.jsonl grow by a line for
+            each result.
         tier: one of `TIERS`.
         progress: told (rows done, all, the row).
 
@@ -61,13 +64,13 @@ def audit(
     with RunFolder.claim(out, {"command": "prediction-audit", "tier": tier, "key": RUN_KEY}) as folder:
         folder.write_manifest(started=now(), key=RUN_KEY, finished=None)
         asked = _asked(folder.path, design)
-        rows, moved, why = (_read(folder.path / name) for name in (ROWS, TRANSFER, CAUSES))
+        rows, moved, why, waited = (_read(folder.path / name) for name in (ROWS, TRANSFER, CAUSES, WAITS))
 
         def keep(name: str, results: list[dict[str, Any]], total: int) -> None:
             with (folder.path / name).open("a") as file:
                 file.write(to_line(results[-1]))
             # Whole after every result: a study that is cut has a page too, which says how far it came.
-            result = {"asked": len(asked), "rows": rows, "transfer": moved, "causes": why}
+            result = {"asked": len(asked), "rows": rows, "transfer": moved, "causes": why, "waits": waited}
             write_atomically(folder.path / RESULT, json.dumps(result, indent=1) + "\n")
             progress(len(results), total, results[-1])
 
@@ -83,6 +86,9 @@ def audit(
         if design.tests is not None:
             curves = len(design.models) * len(design.tasks)
             _transfers(folder.path, design, moved, lambda: keep(TRANSFER, moved, curves))
+        for name, task, question in never_right(rows, waited):
+            waited.append(waits(design, load_model(name), task, question))
+            keep(WAITS, waited, len(waited))
         _causes(design, rows, why, lambda total: keep(CAUSES, why, total))
         folder.amend_manifest(finished=now())
     return rows

@@ -18,7 +18,6 @@ from llm_bridge.measuring.evaluate import evaluate
 
 # Bins of p0, as [low, high): about a half, a quarter, one in twenty, one in a hundred. Below, no run is long enough.
 BINS = {"0.5": (0.35, 0.65), "0.25": (0.15, 0.35), "0.05": (0.03, 0.08), "0.01": (0.005, 0.02)}
-PER_BIN = 1
 # Questions on which the law was developed: no part of the verdict.
 DEVELOPED = {
     ("tiny-llama", "tiny-addition"): {1, 24, 27},
@@ -73,6 +72,7 @@ class Tier:
         models, tasks, conditions: what is crossed.
         max_tokens: longest response.
         scanned, scan_samples: training questions that are looked at, and responses to each, to fill the bins.
+        per_bin: questions of each bin, the first ones.
         responses: behind each measurement.
         seeds: of each run.
         batch: responses sampled together, to bound memory.
@@ -89,6 +89,7 @@ class Tier:
     responses: int
     seeds: int
     batch: int
+    per_bin: int = 1
     tests: Tests | None = None
 
 
@@ -114,18 +115,21 @@ TINY = Tier(
     batch=512,
     tests=Tests(questions=24, responses=64, seeds=8, samples=32),
 )
-# A real model: few seeds, and steps at which a run takes minutes. The largest bin tests no law at .7/kappa.
+# A real model: few seeds, and steps at which a run takes minutes. The first design had one question of each of three
+# bins. No question that was scanned has p0 above .13, so that it had one row, which was refused by a comparison with a
+# noisy count (6 of 128); no run had been made when it was changed to three questions of the bin that exists.
 SMALL = Tier(
     name="small",
     models=("smollm2-135m",),
     tasks=("arithmetic",),
-    conditions=(Condition("sgd", 0.7, bins=("0.05",)), Condition("sgd", 0.2, bins=("0.25", "0.5"))),
+    conditions=(Condition("sgd", 0.7, bins=("0.05",)), Condition("adamw", 1e-5, bins=("0.05",))),
     max_tokens=24,
     scanned=32,
     scan_samples=64,
     responses=128,
     seeds=4,
     batch=32,
+    per_bin=3,
 )
 TIERS = {tier.name: tier for tier in (TINY, SMALL)}
 
@@ -147,7 +151,9 @@ def choose(tier: Tier, model: LanguageModel, task: str, folder: Path) -> dict[st
         write_atomically(path, to_json({"successes": [int(right) for right in found.per_question]}))
     p0 = np.array(read_json(path)["successes"]) / tier.scan_samples
     free = [index for index in range(tier.scanned) if index not in DEVELOPED.get((model.name, task), ())]
-    return {name: [index for index in free if low <= p0[index] < high][:PER_BIN] for name, (low, high) in BINS.items()}
+    return {
+        name: [index for index in free if low <= p0[index] < high][: tier.per_bin] for name, (low, high) in BINS.items()
+    }
 
 
 def arms_of(model: LanguageModel, example: Example) -> TokenQuestionArms | QuestionArms:

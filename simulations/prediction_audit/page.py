@@ -20,6 +20,8 @@ from bandit_rft.theory import compared
 from simulations.prediction_audit.audit import RESULT
 from simulations.prediction_audit.design import TIERS, Tests
 
+PARTS = ("rows", "transfer", "causes", "waits")  # of a result
+
 
 def ratios(rows: Sequence[dict[str, Any]], law: str) -> np.ndarray:
     """log2 (predicted over measured), of rows that have both."""
@@ -94,7 +96,7 @@ def covered(rows: Sequence[dict[str, Any]]) -> tuple[int, int]:
 
 def page(results: Sequence[Mapping[str, Any]]) -> str:
     """docs/prediction-audit.md, of one result for each tier."""
-    rows, moved, why = ([one for result in results for one in result[name]] for name in ("rows", "transfer", "causes"))
+    rows, moved, why, waited = ([one for result in results for one in result.get(name, [])] for name in PARTS)
     lines = [
         "# Predictions held against runs",
         "",
@@ -116,6 +118,7 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
         "",
         table(rows),
         *_test_curves(moved),
+        *_waits(waited),
         *_causes(why),
         "",
         "## Every run",
@@ -172,6 +175,28 @@ def _test_curves(moved: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"| {record['model']} | {record['task']} | {record['rounds']} | {said} | {seen} | {error} |"
 
 
+def _waits(waited: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if not waited:
+        return
+    yield from (
+        "",
+        "## Questions that no response was right on",
+        "",
+        "The pulls until the first success, as the wrong responses of the measurement predict them (median, and from",
+        "the tenth to the ninetieth hundredth), and their mean by fresh responses of the model before training.",
+        "",
+        "| model | task | question | predicted | measured | right of |",
+        "| --- | --- | --- | --- | --- | --- |",
+    )
+    for one in waited:
+        low, middle, high = one["predicted"]
+        seen = "–" if one["measured"] is None else f"{one['measured']:,.0f}"
+        yield (
+            f"| {one['model']} | {one['task']} | {one['question']} | {middle:,.0f} [{low:,.0f}, {high:,.0f}] "
+            f"| {seen} | {one['right']} of {one['responses']:,} |"
+        )
+
+
 def _causes(why: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not why:
         return
@@ -224,9 +249,9 @@ def main() -> None:
     parser.add_argument(
         "--run", type=Path, required=True, action="append", help="folder of bandit-rft simulate prediction-audit"
     )
-    results = [{"transfer": [], "causes": [], **read_json(path / RESULT)} for path in parser.parse_args().run]
+    results = [read_json(path / RESULT) for path in parser.parse_args().run]
     docs = Path(__file__).resolve().parents[2] / "docs"
-    together = {name: [one for result in results for one in result[name]] for name in ("rows", "transfer", "causes")}
+    together = {name: [one for result in results for one in result.get(name, [])] for name in PARTS}
     write_atomically(docs / "prediction-audit.json", json.dumps(together, indent=1) + "\n")
     write_atomically(docs / "prediction-audit.md", page(results))
 

@@ -9,6 +9,7 @@ from simulations.theory_audit import (
     many_arms_long,
     many_arms_moments,
     many_arms_rates,
+    many_arms_waiting,
 )
 from simulations.theory_audit.case import Case
 
@@ -19,4 +20,5 @@ CASES: tuple[Case, ...] = (
     *many_arms_moments.CASES,
     *infinite_arms.CASES,
     *many_arms_rates.CASES,
+    *many_arms_waiting.CASES,
 )

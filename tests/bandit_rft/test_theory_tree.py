@@ -180,6 +180,29 @@ def test_rare_wrong_tokens_become_all_the_others() -> None:
     np.testing.assert_allclose(grown.with_gram(np.eye(2)).reward, [1, 0, 0])
 
 
+def test_responses_that_came_once_are_counted() -> None:
+    """Of 8 that were right 3 came once; what was wrong is none of them."""
+    responses = [(0, 9), (1, 9), (2, 9), (3, 9), (4, 9)]
+    logs = [[np.log(0.2), 0.0]] * 5
+    assert grow(responses, [1.0, 1.0, 1.0, 1.0, 0.0], [5, 1, 1, 1, 1], logs).once == pytest.approx(3 / 8)
+    assert grow(responses, [0.0] * 5, [5, 1, 1, 1, 1], logs).once == 0.0
+
+
+def test_a_count_above_what_the_tree_shows_is_refused_where_chance_does_not_explain_it() -> None:
+    """61 successes of 256 where p0 is .18 are chance; 610 of 2,560 are not, and neither are successes that all differ
+    from each other, however few.
+    """
+    tree = several_paths()
+    p0 = tree.p0
+    few = dataclasses.replace(tree, responses=100, counted=p0 + 2 * np.sqrt(p0 * (1 - p0) / 100))
+    assert tree.p0 < 0.8 * few.counted
+    few.refuse()
+    with pytest.raises(NoLawError, match="explains a Pass@1"):
+        dataclasses.replace(few, responses=1000).refuse()
+    with pytest.raises(NoLawError, match="explains a Pass@1"):
+        dataclasses.replace(few, once=1.0).refuse()
+
+
 def test_a_tree_of_too_few_responses_is_refused() -> None:
     tree = several_paths()
     with pytest.raises(NoLawError, match="explains a Pass@1"):

@@ -162,8 +162,19 @@ def test_a_measurement_is_a_summary_for_the_theory() -> None:
     told = theory.predict(summary, step_size=0.1 / found.kappa, rounds=20)
     assert told.name == "rft_predict"
     assert told.value[0] == pytest.approx(found.p0)
-    with pytest.raises(InputError, match="0 of 64 rollouts were correct"):
+    with pytest.raises(InputError, match=r"0 of 64 rollouts were correct.* within 193 pulls with probability 1/2"):
         dataclasses.replace(found, successes=0).summary()
+
+
+def test_where_kappa_has_no_estimate_the_tree_has_its_own() -> None:
+    """Catches a refusal of the tree law, which needs no estimate of κ, where one success makes it impossible."""
+    sampled = {"key": jax.random.key(0), "max_tokens": 2, "tree": True}
+    found = measure(toy.model(1, spread=5.0, vocabulary=6), PROMPT, correct, **sampled)
+    unknown = dataclasses.replace(found, kappa=float("nan"), note="why it is not known")
+    assert found.tree is not None
+    assert unknown.summary().kappa == found.tree.tree().kappa > 0
+    with pytest.raises(InputError, match=r"kappa is not known.*\(why it is not known\): measure with more"):
+        dataclasses.replace(unknown, tree=None).summary()
 
 
 def test_bfloat16_weights_are_measured_and_nearly_the_same(exact):

@@ -5,6 +5,7 @@ fresh_arms.py        constant exploration, and batches, over fresh arms
 commit.py            a fixed number of fresh arms, then one of them for ever
 infinite_arms.py     infinitely many arms of uniform means: the lower bound, and strategies that judge by runs
 published_rates.py   rates as papers state them
+waiting.py           the wait for a first success where none was seen
 """
 
 from bandit_rft.theory.many_arms.commit import explore_then_commit_regret
@@ -26,6 +27,7 @@ from bandit_rft.theory.many_arms.published_rates import (
     quantile_lower,
     wang_exponent,
 )
+from bandit_rft.theory.many_arms.waiting import pulls_to_first_success
 
 __all__ = [
     "ManyArmedExponents",
@@ -41,6 +43,7 @@ __all__ = [
     "explore_then_commit_regret",
     "explore_until_success",
     "one_failure_regret",
+    "pulls_to_first_success",
     "quantile_lower",
     "simple_regret_fresh",
     "two_target_regret",

@@ -38,7 +38,7 @@ PyTree = Any
 Batch = dict[str, Any]  # arrays as `policy_gradient.loss_and_gradient` takes them, micro-batches stacked: [K, ...]
 Sums = dict[str, Any]
 Total = tuple[Sums, PyTree]
-_BY_TOKEN = ("tokens", "weights", "old_log_probs", "ref_log_probs")  # of a `Batch`, those with an axis of tokens, last
+_BY_TOKEN = ("tokens", "weights", "old_log_probs", "ref_log_probs", "sampler_log_probs")  # of a `Batch`, those with an axis of tokens, last
 LEAST_WIDTH = 32
 
 

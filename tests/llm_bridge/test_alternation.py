@@ -130,6 +130,7 @@ def test_the_gradient_is_torchs(model: LanguageModel, folder: Path, tmp_path: Pa
         np.testing.assert_allclose(found[name], array, atol=1e-4 * np.abs(array).max(), rtol=0, err_msg=name)
 
 
+@pytest.mark.slow
 def test_greedy_decoding_far_beyond_the_window(model: LanguageModel, folder: Path) -> None:
     """Prompts of unequal length in one batch, past the first cache: catches a window that follows the cache's slots."""
     batch = model.generate_many(PROMPTS, max_tokens=140, key=0, temperature=0.0, ignore_eos=True)

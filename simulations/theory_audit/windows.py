@@ -65,7 +65,7 @@ def _stepped_case(
 
     def predict(f: Any) -> Any:
         found = f(0.1, 0.4, 17, group, window, signal, period=period, **fixed, **options)
-        return (found.regret if regret else found.value)[list(at)]
+        return found.regret[list(at)] if regret else found.law.value(np.asarray(at, np.float64))
 
     return Case(
         entry="pg_window",

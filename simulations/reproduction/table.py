@@ -84,8 +84,8 @@ def _alike(record: Mapping[str, Any]) -> list[str]:
         return []
     return [
         "Shares of seeds have Wilson's and Newcombe's intervals. Units that are *all alike* show no spread: their "
-        "interval is that of what may be unseen, since a share of 3.7/N of all units may differ (95%), by as much as the "
-        "bounds of the effect let them.",
+        "interval is that of what may be unseen, since a share of 3.7/N of all units may differ (95%), by as much as "
+        "the bounds of the effect let them.",
         "",
     ]
 

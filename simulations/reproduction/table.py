@@ -13,10 +13,8 @@ Made by `bandit-rft reproduce --tier simulation` and the other tiers named below
 carries the digest of that file, and is void where the file has changed since.
 
 A verdict is *supported*, *refuted*, *equivalent* (of no more than the margin that was fixed beforehand), *mixed* (the
-strata differ), *underpowered* or *untested* (the tier has nothing to measure it on), with 95% intervals; the
-level of 5% is kept over all tests of a tier (Holm). Intervals are Student's t over questions, on tables over seeds; of
-shares of seeds Wilson's and Newcombe's. Units that are *all alike* show no spread: their interval is that of what may
-be unseen, since a share of 3.7/N of all units may differ (95%), by as much as the effect's bounds let them.
+strata differ), *underpowered* or *untested* (the tier has nothing to measure it on), with 95% intervals (Student's t
+over questions, on tables over seeds); the level of 5% is kept over all tests of a tier (Holm).
 
 ![Effects, thresholds and margins at the simulation tier](claims.png)
 """
@@ -48,6 +46,7 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
             f"## Tier {record['tier']}: {record['seeds']} seeds, {record['rounds']} rounds",
             "",
             *_metric(record),
+            *_alike(record),
             "| claim | statement | test | stratum | effect [95%] | units | verdict |",
             "| --- | --- | --- | --- | --- | --- | --- |",
         ]
@@ -77,6 +76,18 @@ def _metric(record: Mapping[str, Any]) -> list[str]:
         return []
     said = f"±{1.96 * record['metric']['error']:.3f}"
     return [f"A single point of test Pass@1, one response to each question, is known to {said} (95%, binomial).", ""]
+
+
+def _alike(record: Mapping[str, Any]) -> list[str]:
+    """What stands in for Student's t, where some units of the record are all alike."""
+    if not any(one.get("alike") for claim in record["claims"] for one in claim["strata"].values()):
+        return []
+    return [
+        "Shares of seeds have Wilson's and Newcombe's intervals. Units that are *all alike* show no spread: their "
+        "interval is that of what may be unseen, since a share of 3.7/N of all units may differ (95%), by as much as "
+        "the bounds of the effect let them.",
+        "",
+    ]
 
 
 def _shares(record: Mapping[str, Any]) -> list[str]:

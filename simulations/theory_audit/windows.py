@@ -65,7 +65,7 @@ def _stepped_case(
 
     def predict(f: Any) -> Any:
         found = f(0.1, 0.4, 17, group, window, signal, period=period, **fixed, **options)
-        return (found.regret if regret else found.value)[list(at)]
+        return found.regret[list(at)] if regret else found.law.value(np.asarray(at, np.float64))
 
     return Case(
         entry="pg_window",
@@ -438,18 +438,25 @@ NOISE_CASES = (
 # ------------------------------------------------------------------------------------------------ pulls, token policies
 
 
-def _pulls(key: int, most: int, group: int, step: float = 1e-9, rounds: int = 1) -> Measured:
-    """Pulls of the last round of real runs, at PROBABILITIES."""
-    found = []
-    for place, p in enumerate(PROBABILITIES):
-        history = run(
-            arms.Bernoulli((1.0, 0.0), base_mass=(p, 1 - p)),
-            learners.SoftmaxPolicyGradient(step_size=step, signal="rloo", rollouts=group, dynamic_sampling=most),
-            rounds=rounds,
-            seeds=4000,
-            key=key + place,
-        )
-        found.append(of_seeds(history.metrics["pulls"][:, -1]))
+def _pulls(key: int, most: int, group: int, step: float = 0.0, rounds: int = 1) -> Measured:
+    """Pulls of the last round at PROBABILITIES, drawn group by group in NumPy; 20,000 runs of rloo on two arms."""
+    generator, runs, found = np.random.default_rng(key), 20_000, []
+    for start in PROBABILITIES:
+        z = np.full(runs, np.log(start / (1 - start)))
+        for _ in range(rounds):
+            p = 1 / (1 + np.exp(-z))
+            rewards = generator.random((runs, group)) < p[:, None]
+            pulls = np.full(runs, group)
+            for _ in range(most):
+                dead = np.flatnonzero(np.ptp(rewards.astype(int), axis=1) == 0)
+                if not dead.size:
+                    break
+                rewards[dead] = generator.random((dead.size, group)) < p[dead, None]
+                pulls[dead] += group
+            mean = rewards.mean(axis=1, keepdims=True)
+            signals = (rewards - mean) * group / (group - 1)
+            z = z + step * 2 * np.mean(signals * (rewards - p[:, None]), axis=1)
+        found.append(of_seeds(pulls))
     return joined(found)
 
 
@@ -458,7 +465,7 @@ def _pulls_case(most: int, group: int, given: int | None, **outside: Any) -> Cas
     moved = ", ten rounds on at step 1" if outside else ""
     return Case(
         entry="dynamic_sampling_pulls",
-        instance=f"groups of {group} drawn {until}, real runs on two arms{moved}",
+        instance=f"groups of {group} drawn {until}{moved}, group by group",
         x=PROBABILITIES,
         x_label="p",
         y_label="pulls of a round",

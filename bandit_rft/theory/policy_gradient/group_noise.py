@@ -113,7 +113,7 @@ def update_second_moment(
     if window is None:
         up, down = _signals(signal, right, rollouts, ddof, eps, check_k(signal, rollouts, k))
     else:
-        older = np.arange(window - rollouts + 1)
+        older = np.linspace(0.0, window - rollouts, window - rollouts + 1)
         earlier = binom.pmf(older, window - rollouts, p if past is None else arguments.fraction("past", past))
         weight = earlier[:, None] * weight
         share = (older[:, None] + right) / window

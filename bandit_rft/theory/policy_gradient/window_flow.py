@@ -38,18 +38,17 @@ class WindowLaw(GroupCurve):
 
     def value(self, time: np.ndarray) -> np.ndarray:
         """p at whole rounds."""
-        return _path(self, _length(time))[time.astype(np.int64)]
+        return _chances(self, int(np.max(time)) + 1)[time.astype(np.int64)]
 
     def regret(self, time: np.ndarray) -> np.ndarray:
         """rollouts x sum of 1 - p over the rounds before t."""
-        missed = self.rollouts * np.cumsum(1.0 - _path(self, _length(time)))
-        return np.where(time > 0, missed[np.maximum(time.astype(np.int64) - 1, 0)], 0.0)
+        return np.concatenate([np.zeros(1), _missed(self, int(np.max(time)))])[time.astype(np.int64)]
 
     def time_to(self, level: float) -> float:
         """The first round at the level; infinity where none of the first 100,000 is."""
         rounds = 1024
         while True:
-            reached = np.flatnonzero(_path(self, rounds) >= level)
+            reached = np.flatnonzero(_chances(self, rounds) >= level)
             if reached.size:
                 return float(reached[0])
             if rounds >= MOST_ROUNDS:
@@ -85,12 +84,8 @@ def _tables(held: int, signal: str, ddof: int, eps: float) -> tuple[np.ndarray, 
     return up, down, np.exp(2j * np.pi * others / held)
 
 
-def _length(time: np.ndarray) -> int:
-    return int(np.max(time)) + 1
-
-
 @functools.lru_cache(maxsize=4)
-def _path(law: WindowLaw, rounds: int) -> np.ndarray:
+def _chances(law: WindowLaw, rounds: int) -> np.ndarray:
     """p before each round, float64 [rounds]."""
     chance, z, reach = np.empty(rounds), logit_of(law.p0), law.visits()
     for t in range(rounds):
@@ -98,6 +93,11 @@ def _path(law: WindowLaw, rounds: int) -> np.ndarray:
         older = chance[t - law.period :: -law.period][:reach].tolist() if t >= law.period else []
         z += law.rate * p * (1.0 - p) * law.drift(p, older)
     return chance
+
+
+def _missed(law: WindowLaw, rounds: int) -> np.ndarray:
+    """rollouts x sum of 1 - p up to and including each round, float64 [rounds]."""
+    return law.rollouts * np.cumsum(1.0 - _chances(law, rounds))
 
 
 @entry(
@@ -172,11 +172,10 @@ def pg_window(
         ddof=ddof,
         eps=eps,
     )
-    value = _path(law, rounds)
     return Prediction(
         **about("pg_window"),
-        value=value,
-        regret=rollouts * np.cumsum(1.0 - value),
+        value=_chances(law, rounds),
+        regret=_missed(law, rounds),
         parameters={
             "p0": p0,
             "step_size": step_size,

@@ -92,7 +92,7 @@ def test_a_seed_by_itself_is_a_run_of_its_own_to_the_bit(model):
             marks=pytest.mark.slow,
         ),
         {"prompts": 2, "rollouts": 2, "signal": "grpo", "normalise": "batch", "baseline_rollouts": 1},
-        {"rollouts": 2, "delay": 2, "clip": None, "truncated_importance": 2.0, "kl_coefficient": 0.1},
+        {"rollouts": 2, "delay": 2, "clip": None, "truncated_importance": 2.0, "signal": "signed"},
     ],
     ids=["micro-batches", "everything", "questions", "mini-batches", "window", "ratios", "batch", "late"],
 )

@@ -222,6 +222,7 @@ class LanguageModel:
         temperature: float = 1.0,
         params: Any = None,
         ignore_eos: bool = False,
+        prompt_width: int | None = None,
     ) -> Rollouts:
         """Sample one response per row, each from a key of its own: neither the other rows nor its place changes a row's
         random numbers.
@@ -233,6 +234,8 @@ class LanguageModel:
             prompts: token ids int [P] as `encode` gives them: one for all rows, or one per row.
             row_keys: raw keys uint32 [R, 2], as `bandit_rft.keys.row_keys` makes them, consumed.
             max_tokens, temperature, params, ignore_eos: as in `generate`.
+            prompt_width: tokens to which prompts are padded, for one compiled program whatever their lengths; None: a
+                bucket of the longest.
 
         Raises:
             InputError: a prompt that is too long, or an argument out of range.
@@ -253,6 +256,7 @@ class LanguageModel:
             max_tokens=max_tokens,
             temperature=float(temperature),
             eos_ids=() if ignore_eos else self.config.eos_ids,
+            prompt_width=prompt_width,
         )
         prompt_lengths = np.asarray([len(prompt) for prompt in prompts], np.int32)
         return Rollouts(

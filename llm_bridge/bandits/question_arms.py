@@ -22,6 +22,7 @@ from bandit_rft.keys import Key, as_key, row_keys
 from llm_bridge import verifiers
 from llm_bridge.bandits.response_arms import LonePrompt, Prompt, Question, ResponseArms
 from llm_bridge.bandits.text_rewards import Verifier, VerifierFactory, score_each
+from llm_bridge.sampling import buckets
 from llm_bridge.sampling.rollouts import QuestionRollouts, Responses, Rollouts
 
 if TYPE_CHECKING:
@@ -115,7 +116,9 @@ class QuestionArms(ResponseArms):
 
         def sample(asked: np.ndarray, keys: np.ndarray) -> Rollouts:
             prompts = [self.question_tokens[question] for question in asked]
-            return self.model.sample_rows(prompts, keys, max_tokens=max_tokens, temperature=temperature, params=params)
+            width = buckets.narrowest(self.prompt_widths, max(map(len, prompts)))
+            given = {"max_tokens": max_tokens, "temperature": temperature, "params": params}
+            return self.model.sample_rows(prompts, keys, **given, prompt_width=width)
 
         sampled = in_batches(sample, questions, key, batch, rows)
         fields = {field.name: getattr(sampled, field.name) for field in dataclasses.fields(Rollouts)}

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from bandit_rft.errors import InputError
+from llm_bridge.sampling import buckets
 
 if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
@@ -69,6 +70,11 @@ class ResponseArms(abc.ABC):
     def question_tokens(self) -> tuple[np.ndarray, ...]:
         """The questions as the model reads them, int32 [P] each."""
         return tuple(np.asarray(self.model.encode(example.prompt), np.int32) for example in self.examples)
+
+    @cached_property
+    def prompt_widths(self) -> tuple[int, ...]:
+        """The widths that several questions are padded to, whichever meet in a batch."""
+        return buckets.prompt_widths([len(tokens) for tokens in self.question_tokens])
 
     def questions_of(self, arms: Any) -> np.ndarray:
         """int32 [R], which question each response answers."""

@@ -111,6 +111,7 @@ def sample(
     max_tokens: int,
     temperature: float,
     eos_ids: tuple[int, ...],
+    prompt_width: int | None = None,
 ) -> Sampled:
     """Sample R responses to one prompt, or one response to each of R prompts of unequal lengths.
 
@@ -124,14 +125,15 @@ def sample(
         max_tokens: response tokens at most.
         temperature: 0 for greedy.
         eos_ids: token ids that end a row.
+        prompt_width: to which prompts are padded, at least the longest; None: its bucket.
     """
     rows = len(row_keys)
     shards = placement.row_shards(config.mesh)
     padded_rows = shards * bucket(-(-rows // shards))
-    padded, lengths, owners = _distinct(prompts, padded_rows, config.pad_id)
+    padded, lengths, owners = _distinct(prompts, padded_rows, config.pad_id, prompt_width)
     if shards > 1 and len(padded) > 1:  # each prompt where its row is: nothing of it is then moved
         prompts = prompts + prompts[:1] * (padded_rows - rows)
-        (padded, lengths), owners = pad_prompts(prompts, padded_rows, config.pad_id), None
+        (padded, lengths), owners = pad_prompts(prompts, padded_rows, config.pad_id, prompt_width), None
     padded_keys = np.pad(row_keys, ((0, padded_rows - rows), (0, 0)))
     typed_keys = jax.random.wrap_key_data(jnp.asarray(padded_keys), impl="threefry2x32")
     ends = jnp.asarray(eos_ids or (-1,), jnp.int32)
@@ -174,7 +176,9 @@ def sample(
     )
 
 
-def _distinct(prompts: list[np.ndarray], rows: int, pad_id: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _distinct(
+    prompts: list[np.ndarray], rows: int, pad_id: int, width: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The distinct ones among the prompts, padded to bucketed sizes: tokens int32 [H, P] and lengths [H]; and which of
     them each row answers, int32 [rows] (the first, for rows without a prompt).
     """
@@ -185,13 +189,17 @@ def _distinct(prompts: list[np.ndarray], rows: int, pad_id: int) -> tuple[np.nda
         owners[row] = places.setdefault(np.asarray(prompt, np.int32).tobytes(), len(held))
         if owners[row] == len(held):
             held.append(prompt)
-    return *pad_prompts(held, bucket(len(held)), pad_id), owners
+    return *pad_prompts(held, bucket(len(held)), pad_id, width), owners
 
 
-def pad_prompts(prompts: Sequence[np.ndarray], rows: int, pad_id: int) -> tuple[np.ndarray, np.ndarray]:
-    """Prompts in `rows` rows of a bucketed width: tokens int32 [rows, P] and lengths [rows], 1 where there is none."""
+def pad_prompts(
+    prompts: Sequence[np.ndarray], rows: int, pad_id: int, width: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Prompts in `rows` rows of this width, or a bucketed one: tokens int32 [rows, P] and lengths [rows], 1 where there
+    is none.
+    """
     longest = max(len(prompt) for prompt in prompts)
-    padded = np.full((rows, bucket(longest, smallest=SMALLEST_PROMPT)), pad_id, np.int32)
+    padded = np.full((rows, width or bucket(longest, smallest=SMALLEST_PROMPT)), pad_id, np.int32)
     lengths = np.ones((rows,), np.int32)
     for place, prompt in enumerate(prompts):
         padded[place, : len(prompt)], lengths[place] = prompt, len(prompt)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from llm_bridge.sampling.buckets import bucket
+from llm_bridge.sampling import buckets
 
 Array = Any  # numpy on the host; JAX arrays where the rows stand in a learner's state
 
@@ -145,18 +145,20 @@ def bucket_rows(count: int, most: int, shards: int = 1) -> int:
     return shards * min(1 << (count - 1).bit_length(), most)
 
 
-def prompt_batch(prompts: Sequence[np.ndarray], questions: np.ndarray, *, shards: int = 1) -> dict[str, Array]:
+def prompt_batch(
+    prompts: Sequence[np.ndarray], questions: np.ndarray, *, shards: int = 1, widths: Sequence[int] | None = None
+) -> dict[str, Array]:
     """The distinct prompts of R rows, and which of them each row continues; where a mesh divides the rows, the one
     prompt of all or each row's own, so that it stands on the row's device.
 
     Returns:
-        prompt: int32 [P], its length a scalar, where all rows have one question; else [H, P] and lengths [H]. H and P
-            are powers of two, except that a lone question's prompt has its own length and H may be R. Prompts that
-            only fill H have one token and no row.
+        prompt: int32 [P], its length a scalar, where all rows have one question; else [H, P] and lengths [H]. H is a
+            power of two, or R; P is one of `widths` (None: of `buckets.prompt_widths` of all prompts), except that a
+            lone question's prompt has its own length. Prompts that only fill H have one token and no row.
         owners: int32 [R], or None for the one prompt, and for one per row (H = R).
     """
     distinct, owners = np.unique(questions, return_inverse=True)
-    held, width = _prompt_shape(prompts, questions, shards)
+    held, width = _prompt_shape(prompts, questions, shards, widths)
     if held == len(questions):
         distinct, owners = questions, None
     padded, lengths = np.zeros((held, width), np.int32), np.ones(held, np.int32)
@@ -168,21 +170,30 @@ def prompt_batch(prompts: Sequence[np.ndarray], questions: np.ndarray, *, shards
     return {"prompt": padded, "prompt_lengths": lengths, "owners": None if owners is None else owners.astype(np.int32)}
 
 
-def _prompt_shape(prompts: Sequence[np.ndarray], questions: np.ndarray, shards: int) -> tuple[int, int]:
+def _prompt_shape(
+    prompts: Sequence[np.ndarray], questions: np.ndarray, shards: int, widths: Sequence[int] | None
+) -> tuple[int, int]:
     """(H, P) of `prompt_batch`."""
     if len(prompts) == 1:
         return 1, len(prompts[0])
     distinct = set(questions.tolist())
     longest = max(len(prompts[question]) for question in distinct)
     held = bucket_rows(len(distinct), len(questions)) if shards == 1 or len(distinct) == 1 else len(questions)
-    return held, max(32, 1 << (longest - 1).bit_length())
+    return held, buckets.narrowest(widths or buckets.prompt_widths([*map(len, prompts)]), longest)
 
 
 Batch = tuple[np.ndarray, int, int]
 
 
 def padded_batches(
-    rows: Rows, chosen: np.ndarray, prompts: Sequence[np.ndarray], *, size: int, widest: int, shards: int = 1
+    rows: Rows,
+    chosen: np.ndarray,
+    prompts: Sequence[np.ndarray],
+    *,
+    size: int,
+    widest: int,
+    shards: int = 1,
+    widths: Sequence[int] | None = None,
 ) -> list[Batch]:
     """Micro-batches of these rows: (indices with padding, rows that are real, tokens wide).
 
@@ -197,12 +208,12 @@ def padded_batches(
     def cut(order: np.ndarray) -> Iterator[Batch]:
         for start in range(0, len(order), size):
             part = chosen[order[start : start + size]]
-            width = min(bucket(int(rows.lengths[part].max()), smallest=16), widest)
+            width = buckets.narrowest(buckets.widths_to(widest), int(rows.lengths[part].max()))
             height = bucket_rows(len(part), size, shards)
             yield np.concatenate([part, np.repeat(part[:1], height - len(part))]), len(part), width
 
     def tokens(batches: list[Batch]) -> int:
-        shapes = [_prompt_shape(prompts, rows.questions[places], shards) for places, _, _ in batches]
+        shapes = [_prompt_shape(prompts, rows.questions[places], shards, widths) for places, _, _ in batches]
         prompt_tokens = sum(held * width for held, width in shapes)
         return prompt_tokens + sum(len(places) * width for places, _, width in batches)
 

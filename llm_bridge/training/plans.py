@@ -23,6 +23,7 @@ from bandit_rft import objectives
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose
 from llm_bridge.models import placement
+from llm_bridge.sampling import buckets
 from llm_bridge.sampling.generate import pad_prompts
 from llm_bridge.training import late_rounds, learned_rows, policy_gradient, seed_axis
 from llm_bridge.training.finite import NotFiniteError, opening, unsound
@@ -38,18 +39,8 @@ PyTree = Any
 Batch = dict[str, Any]  # arrays as `policy_gradient.loss_and_gradient` takes them, micro-batches stacked: [K, ...]
 Sums = dict[str, Any]
 Total = tuple[Sums, PyTree]
-_BY_TOKEN = ("tokens", "weights", "old_log_probs", "ref_log_probs", "sampler_log_probs")  # of a `Batch`, those with an axis of tokens, last
-LEAST_WIDTH = 32
-
-
-def widths_to(most: int) -> tuple[int, ...]:
-    """Token widths of a compiled update: 32, 64, … below `most`, and `most`.
-
-    >>> widths_to(118), widths_to(20)
-    ((32, 64, 118), (20,))
-    """
-    count = max(0, math.ceil(math.log2(most / LEAST_WIDTH)))
-    return *(LEAST_WIDTH << power for power in range(count)), most
+# Of a `Batch`, those with an axis of tokens, last.
+_BY_TOKEN = ("tokens", "weights", "old_log_probs", "ref_log_probs", "sampler_log_probs")
 
 
 class Traced:
@@ -211,10 +202,10 @@ class Traced:
         that has no token, nothing(batch).
 
         Responses mostly are far shorter than they may be; which width they need is known only in the compiled program,
-        which therefore has a branch for each.
+        which therefore has a branch for each: few, since each is compiled.
         """
         most = batch["tokens"].shape[-1]
-        widths = widths_to(most)
+        widths = buckets.widths_to(most, factor=4)
 
         def at(width: int) -> Callable[[Batch], Any]:
             def narrow(batch: Batch) -> Any:
@@ -411,10 +402,11 @@ class OnHost(Traced):
     def _padded(self, rows: Rows, chosen: np.ndarray) -> list[tuple[np.ndarray, int, Batch]]:
         """(indices with padding, rows that are real, arrays of prompts and responses) of each micro-batch."""
         found = []
+        shape = {"shards": self.shards, "widths": self.arms.prompt_widths}
         for places, real, width in learned_rows.padded_batches(
-            rows, chosen, self.prompts, size=self.size, widest=rows.tokens.shape[1], shards=self.shards
+            rows, chosen, self.prompts, size=self.size, widest=rows.tokens.shape[1], **shape
         ):
-            batch = learned_rows.prompt_batch(self.prompts, rows.questions[places], shards=self.shards)
+            batch = learned_rows.prompt_batch(self.prompts, rows.questions[places], **shape)
             found.append(
                 (places, real, {**batch, "tokens": rows.tokens[places, :width], "lengths": rows.lengths[places]})
             )

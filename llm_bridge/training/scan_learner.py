@@ -2,8 +2,9 @@
 
 The same update as `llm_bridge.training.learner` makes round by round: it samples with `llm_bridge.sampling.generate`,
 takes the gradient with `policy_gradient.loss_and_gradient` and steps with the same optimiser; only Python between
-rounds is gone, so that `bandit_rft.run` can `lax.scan` over rounds and `vmap` over seeds. A test holds the weights of
-the two equal to float32 rounding. Every seed carries its own weights and optimiser state.
+rounds is gone, so that `bandit_rft.run` can `lax.scan` over rounds and `vmap` over seeds, which on a CPU are then
+computed one after another (`seed_axis`). A test holds the weights of the two equal to float32 rounding. Every seed
+carries its own weights and optimiser state.
 
 Left out: batches of generation. Weights are updated in place by the scan itself. A loss that is not finite shows as a
 refused reward in the next round (`TokenQuestionArms.pull`).

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from types import SimpleNamespace
 
 import flax.nnx as nnx
 import jax
@@ -11,8 +12,10 @@ import pytest
 
 from bandit_rft import run
 from bandit_rft.errors import InputError, ModelWarning
+from bandit_rft.keys import row_keys
 from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.models.decoder import Decoder
+from llm_bridge.sampling.decoding import decode, prefill
 from llm_bridge.training import checkpoints, policy_gradient
 from llm_bridge.training.learner import FineTune
 from tests.llm_bridge import toy
@@ -74,6 +77,28 @@ def test_traces_stay_few_over_rounds_of_unequal_questions(arms):
     _rounds(bound, arms, state, range(8))
     assert policy_gradient.loss_and_gradient._cache_size() <= 3  # 4 rows of 2 prompts, then 8 of 2 or 4
     assert policy_gradient.token_log_probs._cache_size() == 1
+
+
+def test_prompts_of_thirty_lengths_need_no_program_after_the_third_round(model):
+    """Lengths 2 to 57, in buckets of 32, 48 and 64 by themselves. Catches a width chosen by the prompts that meet in a
+    round; and responses that depend on it, which are those of each prompt in its own bucket."""
+    examples = [SimpleNamespace(prompt="ab"[place % 2] * (2 + 57 * place // 30), answer="abc") for place in range(30)]
+    arms = QuestionArms(model, examples, starts_in)
+    assert arms.prompt_widths == (64,)
+    bound, state = start(arms, prompts=2, rollouts=2, learning_rate=1e-3, kl_coefficient=0.01, signal="mean_baseline")
+    jitted = (prefill, decode, policy_gradient.loss_and_gradient, policy_gradient.token_log_probs)
+    for function in jitted:
+        function.clear_cache()
+    state = _rounds(bound, arms, state, range(3))
+    early = [function._cache_size() for function in jitted]
+    state = _rounds(bound, arms, state, range(3, 12))
+    assert [function._cache_size() for function in jitted] == early == [1, 1, 1, 1]
+    asked = np.asarray([0, 29, 12], np.int32)
+    together = arms.generate(asked, max_tokens=MAX_TOKENS, key=jax.random.key(4), temperature=1.0)
+    keys = row_keys(jax.random.key(4), np.arange(3))
+    for row, question in enumerate(asked):
+        alone = model.sample_rows([arms.question_tokens[question]], keys[row : row + 1], max_tokens=MAX_TOKENS)
+        np.testing.assert_array_equal(together.tokens[row], alone.tokens[0])
 
 
 def test_a_model_learns_several_questions_under_run(model, arms):

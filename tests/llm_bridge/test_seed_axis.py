@@ -11,11 +11,13 @@ import pytest
 from llm_bridge.bandits.token_arms import Responses, TokenPromptArms
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.models.decoder import Decoder
+from llm_bridge.sampling import buckets
 from llm_bridge.tiny import vocabulary
-from llm_bridge.training import plans, seed_axis
+from llm_bridge.training import seed_axis
 from llm_bridge.training.learner import FineTune
 from tests.llm_bridge import toy
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 MOST, ROWS, SEEDS = 40, 3, 2  # widths 32 and 40
 
 
@@ -40,7 +42,7 @@ def arms():
 
 def _updates(arms, rewards, longest, seeds=SEEDS):
     """The weights after one update of each seed, whose responses have at most so many tokens."""
-    settings = {"optimizer": "sgd", "learning_rate": 1e-2, "gradient_clip": None, "max_tokens": MOST}
+    settings = {"optimizer": "sgd", "learning_rate": 1.0, "gradient_clip": None, "max_tokens": MOST}
     learner = FineTune(arms.model, rollouts=ROWS, signal="mean_baseline", kl_coefficient=0.0, **settings)
     bound = learner.bind(arms, rounds=1)
     keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(1)))(jnp.arange(SEEDS, dtype=jnp.uint32))
@@ -63,8 +65,7 @@ def test_an_update_is_the_same_at_any_width(arms, monkeypatch, apart):
     monkeypatch.setattr(seed_axis, "one_by_one", lambda: apart)
     rewards = [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
     narrow = _updates(arms, rewards, longest=37)
-    monkeypatch.setattr(plans, "LEAST_WIDTH", 64)
-    assert plans.widths_to(MOST) == (MOST,)
+    monkeypatch.setattr(buckets, "widths_to", lambda most, factor: (most,))
     wide = _updates(arms, rewards, longest=37)
     for one, other in zip(*map(jax.tree.leaves, (narrow, wide)), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

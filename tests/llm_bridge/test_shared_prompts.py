@@ -116,12 +116,12 @@ def test_micro_batches_are_cut_where_fewer_tokens_are_computed():
         return learned_rows.padded_batches(rows, every, prompts, size=2, widest=64)
 
     by_length, by_question = cut(32), cut(256)
-    assert [(places.tolist(), real, width) for places, real, width in by_length] == [([1, 2], 2, 16), ([0, 3], 2, 64)]
+    assert [(places.tolist(), real, width) for places, real, width in by_length] == [([1, 2], 2, 32), ([0, 3], 2, 64)]
     assert [(places.tolist(), real, width) for places, real, width in by_question] == [([2, 0], 2, 64), ([1, 3], 2, 64)]
     assert learned_rows.padded_batches(rows, every[:0], PROMPTS, size=2, widest=64) == []
 
 
-def test_shapes_of_prompts_are_powers_of_two_a_lone_prompt_or_one_a_row():
+def test_prompts_held_are_a_power_of_two_a_lone_one_or_one_a_row():
     """Which bounds the compilations. Catches a lone prompt copied to its rows, and prompts that no row reads."""
     for questions, held in (([1], 1), ([1, 1, 1], 1), ([0, 1], 2), ([0, 1, 2, 1], 4), ([0, 1, 2] * 4, 4), ([2] * 8, 1)):
         batch = learned_rows.prompt_batch(PROMPTS, np.asarray(questions))

@@ -79,7 +79,7 @@ class Rows:
                 f"of at least {classes} plus the number of arms the run will touch."
             )
         count, log_total = np.zeros(capacity, np.int32), np.zeros(capacity)
-        count[:classes], log_total[:classes] = _counted(log_counts)
+        count[:classes], log_total[:classes] = counted(log_counts)
         class_index = np.zeros(capacity, np.int32)
         class_index[:classes] = np.arange(classes)
         totals = jnp.asarray(log_total, dtype=float)
@@ -197,70 +197,11 @@ def relative_weight(log_weight: jax.Array) -> jax.Array:
     return jax.lax.optimization_barrier(jnp.exp(log_weight - jnp.max(log_weight)))
 
 
-def _counted(log_counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def counted(log_counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`Rows.count` and `Rows.log_total` of classes of exp(log_counts) arms."""
     huge = log_counts > np.log(LARGEST_COUNT)
     count = np.where(huge, 0, np.rint(np.exp(np.where(huge, 0.0, log_counts)))).astype(np.int32)
     return count, np.where(huge, log_counts, 0.0)
-
-
-def draw_fresh(key: jax.Array, rows: Rows, pool: Pool) -> tuple[Pulls, jax.Array]:
-    """`draw` of one arm where the untouched arms of the pool alone have weight: the same bits, and no row is read.
-
-    The key is consumed.
-    """
-    _, arm_key = jax.random.split(as_key(key))
-    _, class_key = jax.random.split(arm_key)
-    class_index, mean = pool.draw(class_key, rows.pool, jnp.ones((1,), bool))
-    row = jnp.zeros((1,), jnp.int32)
-    return Pulls(row=row, first=row, class_index=class_index, mean=mean), pool.mean(rows.pool)
-
-
-def split_fresh(rows: Rows, pulls: Pulls, place: jax.Array, pool: Pool, log_arms: float) -> Rows:
-    """`split` of the one arm of `draw_fresh` into the row `place`, int32 scalar, which is `rows.used`, the same
-    for every seed.
-
-    exp(log_arms) arms were in the pool, and all that left it did so by this function: its count is not read.
-    """
-    start, log_total = _counted(np.asarray([log_arms]))
-    count = jnp.int32(start[0]) - rows.used
-    taken = pool.take(rows.pool, pulls.class_index, jnp.ones((1,), bool))
-
-    def written(values: jax.Array, last: Any, pool_row: jax.Array | None = None) -> jax.Array:
-        if pool_row is not None:
-            values = write_row(values, jnp.zeros_like(place), pool_row)
-        return write_row(values, place, jnp.asarray(last, values.dtype))
-
-    return dataclasses.replace(
-        rows,
-        class_index=written(rows.class_index, pulls.class_index[0]),
-        mean=written(rows.mean, pulls.mean[0], pool.mean(taken)),
-        count=written(rows.count, 1, count),
-        log_multiplicity=written(rows.log_multiplicity, 0.0, log_left(count, jnp.asarray(log_total[0], float))),
-        used=jnp.minimum(rows.used + 1, rows.capacity),
-        overflowed=rows.overflowed | (rows.used >= rows.capacity),
-        pool=taken,
-    )
-
-
-@jax.custom_batching.custom_vmap
-def write_row(values: jax.Array, place: jax.Array, value: jax.Array) -> jax.Array:
-    """`values` [R] with one entry changed, at a place that is the same for every seed.
-
-    Under `vmap` the place of the first seed is taken, and the entry is then written in place: a place of each seed's
-    own is a scatter, for which XLA's CPU code copies the whole array.
-    """
-    return jax.lax.dynamic_update_slice(values, value[None], (place,))
-
-
-@write_row.def_vmap
-def _write_rows(
-    size: int, batched: list[bool], values: jax.Array, place: jax.Array, value: jax.Array
-) -> tuple[jax.Array, bool]:
-    of_seeds = values if batched[0] else jnp.broadcast_to(values, (size, *values.shape))
-    column = jnp.broadcast_to(value[:, None] if batched[2] else value[None, None], (size, 1))
-    place = place[0] if batched[1] else place
-    return jax.lax.dynamic_update_slice(of_seeds, column, (jnp.zeros((), place.dtype), place)), True
 
 
 def _pulls_of(key: jax.Array, rows: Rows, row: jax.Array, pool: Pool | None) -> Pulls:

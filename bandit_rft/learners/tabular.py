@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft import arguments, signals
+from bandit_rft import arguments, fresh_rows, signals
 from bandit_rft import rows as row_table
 from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.contract import Info, Learner, Redraws
@@ -64,13 +64,13 @@ def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity
             state = dataclasses.replace(state, pending=_no_pulls(state.rows, table.delay, rollouts))
         return state
 
-    fresh_alone = pool is not None and _only_sweeps(table, rule, rounds)
+    swept = pool if _only_sweeps(table, rule, rounds) else None  # the pool that every pull is from
 
     def act(key: jax.Array, state: State) -> tuple[row_table.Pulls, Info]:
         key = as_key(key)
         rule_key, draw_key = jax.random.split(key) if rule.random else (key, key)
-        if fresh_alone:
-            pulls, value = row_table.draw_fresh(draw_key, state.rows, pool)
+        if swept is not None:
+            pulls, value = fresh_rows.draw_fresh(draw_key, state.rows, swept)
             return pulls, Info(value=value if rule.value_known else None, best_mean=table.best(state.world))
         weight = rule.weight(rule_key, state)
         mean = None if fixed is None else jnp.asarray(fixed, dtype=float)
@@ -79,8 +79,8 @@ def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity
 
     def learn(state: State, pulls: row_table.Pulls, rewards: jax.Array) -> State:
         lesson = rule.learn(state, pulls, rewards)
-        if fresh_alone and lesson.keep is None and lesson.statistic is None:
-            return learn_fresh(state, pulls, lesson)
+        if swept is not None and lesson.keep is None and lesson.statistic is None:
+            return learn_fresh(swept, state, pulls, lesson)
         keep = jnp.ones_like(pulls.row, dtype=bool) if lesson.keep is None else lesson.keep
         rows, place = row_table.split(state.rows, pulls, keep, pool)
         before = state.statistic if lesson.statistic is None else {**state.statistic, **lesson.statistic}
@@ -93,17 +93,17 @@ def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity
         state = dataclasses.replace(state, rows=rows, statistic=statistic, memory=memory)
         return state if lesson.then is None else lesson.then(state, place)
 
-    def learn_fresh(state: State, pulls: row_table.Pulls, lesson: Lesson) -> State:
+    def learn_fresh(swept: Pool, state: State, pulls: row_table.Pulls, lesson: Lesson) -> State:
         """The same where the arm pulled leaves the pool for the next free row, which is one number for all seeds."""
         place = state.rows.used
-        rows = row_table.split_fresh(state.rows, pulls, place, pool, log_arms)
+        rows = fresh_rows.split_fresh(state.rows, pulls, place, swept, log_arms)
         # Not read from row 0, which never changes: a read beside a write is a copy of the whole array.
         untouched = {
             label: jnp.asarray(rule.initial[label], values.dtype)[None] for label, values in state.statistic.items()
         }
         after = untouched | lesson.observe(untouched)
         statistic = {
-            label: row_table.write_row(values, place, after[label][0]) for label, values in state.statistic.items()
+            label: fresh_rows.write_row(values, place, after[label][0]) for label, values in state.statistic.items()
         }
         memory = state.memory if lesson.memory is None else {**state.memory, **lesson.memory}
         state = dataclasses.replace(state, rows=rows, statistic=statistic, memory=memory)

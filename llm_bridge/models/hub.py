@@ -108,9 +108,7 @@ def resolve(name: str | os.PathLike[str], *, progress: Progress = _to_stderr) ->
     return locate(name, progress=progress).folder
 
 
-def original_gguf(
-    name: str | os.PathLike[str], folder: Path, *, progress: Progress = _to_stderr
-) -> Path | None:
+def original_gguf(name: str | os.PathLike[str], folder: Path, *, progress: Progress = _to_stderr) -> Path | None:
     """The GGUF file that a model is made of, for programs that read GGUF; None where it is made of something else.
 
     Args:

@@ -205,7 +205,9 @@ def _insert(left: tuple[jax.Array, jax.Array], arm: jax.Array, counts: jax.Array
     taken, number = left
     place = _number_of_positive(arm - taken)
     index = jnp.arange(taken.shape[0], dtype=jnp.int32)
-    shifted = jnp.where(index < place, taken, jnp.where(index == place, arm, jnp.roll(taken, 1)))
+    # A pad moves the list by one in the same pass; a roll would be put together from two pieces first.
+    moved = jax.lax.pad(taken, jnp.int32(0), [(1, -1, 0)])
+    shifted = jnp.where(index < place, taken, jnp.where(index == place, arm, moved))
     return jnp.where(counts, shifted, taken), number + counts.astype(jnp.int32)
 
 

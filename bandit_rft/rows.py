@@ -78,11 +78,8 @@ class Rows:
                 f"Row capacity {capacity} is too small: the arm set starts with {classes} rows; give row_capacity "
                 f"of at least {classes} plus the number of arms the run will touch."
             )
-        huge = log_counts > np.log(LARGEST_COUNT)
-        count = np.zeros(capacity, np.int32)
-        count[:classes] = np.where(huge, 0, np.rint(np.exp(np.where(huge, 0.0, log_counts)))).astype(np.int32)
-        log_total = np.zeros(capacity)
-        log_total[:classes] = np.where(huge, log_counts, 0.0)
+        count, log_total = np.zeros(capacity, np.int32), np.zeros(capacity)
+        count[:classes], log_total[:classes] = counted(log_counts)
         class_index = np.zeros(capacity, np.int32)
         class_index[:classes] = np.arange(classes)
         totals = jnp.asarray(log_total, dtype=float)
@@ -198,6 +195,13 @@ def relative_weight(log_weight: jax.Array) -> jax.Array:
     """exp(log_weight − its maximum) [R]: the weights up to a factor, the largest 1."""
     # Written down once: an exponential is dear, and a draw reads its weights twice.
     return jax.lax.optimization_barrier(jnp.exp(log_weight - jnp.max(log_weight)))
+
+
+def counted(log_counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`Rows.count` and `Rows.log_total` of classes of exp(log_counts) arms."""
+    huge = log_counts > np.log(LARGEST_COUNT)
+    count = np.where(huge, 0, np.rint(np.exp(np.where(huge, 0.0, log_counts)))).astype(np.int32)
+    return count, np.where(huge, log_counts, 0.0)
 
 
 def _pulls_of(key: jax.Array, rows: Rows, row: jax.Array, pool: Pool | None) -> Pulls:

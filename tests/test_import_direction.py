@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = {
     "bandit_rft": [
         {"errors"}, {"arguments", "by_name", "notebook"}, {"random_bits"}, {"keys"}, {"contract"},
-        {"choice", "sampling", "sampling_normal"}, {"pools"}, {"rows"},
+        {"choice", "sampling", "sampling_normal"}, {"pools"}, {"rows"}, {"fresh_rows"},
         {"signals", "objectives", "verifiers"}, {"ratios"}, {"policies"}, {"arms"}, {"learners", "best_arm"},
         {"history"}, {"loop"},
         {"regret"}, {"theory"}, {"summarize", "verdict", "planning", "known_theory"}, {"runs"}, {"run_law"},

@@ -17,13 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft import arguments, signals
+from bandit_rft import arguments, fresh_rows, signals
 from bandit_rft import rows as row_table
 from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.contract import Info, Learner, Redraws
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
-from bandit_rft.learners.tabular_update import State, TabularUpdate
+from bandit_rft.learners.tabular_update import Lesson, State, TabularUpdate
 from bandit_rft.pools import Pool
 
 
@@ -39,10 +39,11 @@ def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity
     rollouts, capacity = rule.rollouts, layout.capacity
     pool = table.pool(max(capacity - 1, 1)) if layout.pooled else None
 
+    log_arms = math.log(rule.subsample) if rule.subsample is not None else table.log_arms
+
     def start_rows(world: Any) -> row_table.Rows:
         if pool is None:
             return row_table.Rows.of(np.asarray(table.log_counts), capacity, table.class_means(world))
-        log_arms = math.log(rule.subsample) if rule.subsample is not None else table.log_arms
         return row_table.Rows.pooled(pool, log_arms, capacity, pool.start(table.class_means(world)))
 
     fixed = table.fixed_means
@@ -63,9 +64,14 @@ def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity
             state = dataclasses.replace(state, pending=_no_pulls(state.rows, table.delay, rollouts))
         return state
 
+    swept = pool if _only_sweeps(table, rule, rounds) else None  # the pool that every pull is from
+
     def act(key: jax.Array, state: State) -> tuple[row_table.Pulls, Info]:
         key = as_key(key)
         rule_key, draw_key = jax.random.split(key) if rule.random else (key, key)
+        if swept is not None:
+            pulls, value = fresh_rows.draw_fresh(draw_key, state.rows, swept)
+            return pulls, Info(value=value if rule.value_known else None, best_mean=table.best(state.world))
         weight = rule.weight(rule_key, state)
         mean = None if fixed is None else jnp.asarray(fixed, dtype=float)
         pulls, value = row_table.draw(draw_key, state.rows, weight, rollouts, pool, mean)
@@ -73,6 +79,8 @@ def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity
 
     def learn(state: State, pulls: row_table.Pulls, rewards: jax.Array) -> State:
         lesson = rule.learn(state, pulls, rewards)
+        if swept is not None and lesson.keep is None and lesson.statistic is None:
+            return learn_fresh(swept, state, pulls, lesson)
         keep = jnp.ones_like(pulls.row, dtype=bool) if lesson.keep is None else lesson.keep
         rows, place = row_table.split(state.rows, pulls, keep, pool)
         before = state.statistic if lesson.statistic is None else {**state.statistic, **lesson.statistic}
@@ -84,6 +92,22 @@ def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity
         memory = state.memory if lesson.memory is None else {**state.memory, **lesson.memory}
         state = dataclasses.replace(state, rows=rows, statistic=statistic, memory=memory)
         return state if lesson.then is None else lesson.then(state, place)
+
+    def learn_fresh(swept: Pool, state: State, pulls: row_table.Pulls, lesson: Lesson) -> State:
+        """The same where the arm pulled leaves the pool for the next free row, which is one number for all seeds."""
+        place = state.rows.used
+        rows = fresh_rows.split_fresh(state.rows, pulls, place, swept, log_arms)
+        # Not read from row 0, which never changes: a read beside a write is a copy of the whole array.
+        untouched = {
+            label: jnp.asarray(rule.initial[label], values.dtype)[None] for label, values in state.statistic.items()
+        }
+        after = untouched | lesson.observe(untouched)
+        statistic = {
+            label: fresh_rows.write_row(values, place, after[label][0]) for label, values in state.statistic.items()
+        }
+        memory = state.memory if lesson.memory is None else {**state.memory, **lesson.memory}
+        state = dataclasses.replace(state, rows=rows, statistic=statistic, memory=memory)
+        return state if lesson.then is None else lesson.then(state, place[None])
 
     def update(state: State, pulls: row_table.Pulls, rewards: jax.Array) -> State:
         if table.delay:
@@ -166,6 +190,13 @@ def _layout(table: LumpedArms, rule: TabularUpdate, name: str, rounds: int, row_
         can_split &= rule.classes_split
     splittable = sum(_count(log_count, splits) for log_count in log_counts[can_split])
     return _Layout(False, classes + min(splits, splittable))
+
+
+def _only_sweeps(table: LumpedArms, rule: TabularUpdate, rounds: int) -> bool:
+    """Whether every pull of the run is of an arm not pulled before, so that what was learnt decides nothing."""
+    arms = _count(table.log_arms, rounds) if rule.subsample is None else rule.subsample
+    heard_at_once = not (table.delay or table.moving or rule.redraws)
+    return rule.sweeps and rule.rollouts == 1 and heard_at_once and arms >= rounds
 
 
 def _count(log_count: float, most: int) -> int:

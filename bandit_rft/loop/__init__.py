@@ -148,15 +148,33 @@ def describe(thing: Any) -> dict[str, Any]:
 def _described(value: Any) -> Any:
     if isinstance(value, (str, int, float, bool, type(None))):
         return value
+    if isinstance(value, tuple) and id(value) in _LONG:
+        return _LONG[id(value)][1]
     if isinstance(value, (tuple, list)) and all(_is_plain(one) for one in value):
         if len(value) <= 32 and not any(dataclasses.is_dataclass(one) for one in value):
             return list(value)
-        return f"{len(value)} values, {_digest([_described(one) for one in value])}"
+        return _remembered(value, f"{len(value)} values, {_digest([_described(one) for one in value])}")
     if isinstance(value, np.ndarray | jax.Array) and not jnp.issubdtype(value.dtype, jax.dtypes.extended):
         return f"{value.dtype} {list(value.shape)}, {_digest(np.asarray(value).tolist())}"
     if hasattr(value, "name") or not dataclasses.is_dataclass(value):
         return getattr(value, "name", type(value).__name__)
     return describe(value)
+
+
+def _remembered(value: tuple[Any, ...] | list[Any], described: str) -> str:
+    """`described`, kept where it stays true: of a tuple of numbers or strings. A table of 10^5 arms would otherwise be
+    written out in every run on it, which takes longer than the run's rounds.
+    """
+    if isinstance(value, tuple) and all(type(one) in (bool, int, float, str) for one in value):
+        while len(_LONG) >= _MOST_LONG:
+            _LONG.pop(next(iter(_LONG)), None)
+        _LONG[id(value)] = value, described  # the tuple with it, so that no other gets its id
+    return described
+
+
+# id -> (tuple, its description), the newest last.
+_LONG: dict[int, tuple[tuple[Any, ...], str]] = {}
+_MOST_LONG = 16
 
 
 def _is_plain(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -77,6 +78,8 @@ def join(
         how["cluster_detection_method"] = "deactivate"
     watch = roll_call.begin(index, count, lines)
     _say_how_it_ends()
+    with contextlib.suppress(AttributeError):  # of another version: it would take SIGTERM from `runs.stopping`
+        jax.config.update("jax_enable_preemption_service", False)
     watch.section, watch.working = 1, True  # JAX waits for all: whoever goes meanwhile is missed
     try:
         jax.distributed.initialize(**how)

@@ -5,6 +5,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -89,7 +90,7 @@ def kill(process: subprocess.Popen) -> None:
 
 
 def history(out: str) -> dict:
-    """Two rounds of a toy on two devices, in a folder."""
+    """Four rounds of a toy on two devices, in a folder."""
     from llm_bridge.bandits.question_arms import PromptArms
     from llm_bridge.training.learner import FineTune
     from llm_bridge.training.run import finetune
@@ -98,8 +99,28 @@ def history(out: str) -> dict:
     model = mesh_runs.model(layers=1).placed("data=2")
     arms = PromptArms(model, "hello", mesh_runs.early_letter("30"))
     settings = {"rollouts": 4, "optimizer": "sgd", "learning_rate": 0.1, "kl_coefficient": 0.0, "max_tokens": 4}
-    run = finetune(arms, FineTune(model, **settings), 2, key=5, out=out, shown=False)
+    run = finetune(arms, FineTune(model, **settings), 4, key=5, out=out, shown=False, checkpoint_every=2)
     return {"rewards": run.history.rewards.tolist()}
+
+
+def resumed(out: str) -> dict:
+    """The same in a folder as a kill after the third round leaves it, whose newest checkpoint has a damaged file."""
+    from llm_bridge import hosts
+
+    cut = Path(f"{out}-cut")
+
+    def kill_after_three() -> None:
+        shutil.copytree(out, cut)
+        kept = (cut / "history.jsonl").read_bytes().splitlines(keepends=True)
+        (cut / "history.jsonl").write_bytes(b"".join(kept[:3]))
+        parts = (cut / "checkpoints" / "round_00000004" / "state").rglob("*")
+        largest = max((path for path in parts if path.is_file()), key=lambda path: path.stat().st_size)
+        content = bytearray(largest.read_bytes())
+        content[len(content) // 2] ^= 1
+        largest.write_bytes(content)
+
+    hosts.first(kill_after_three)
+    return history(str(cut))
 
 
 def verdicts(out: str) -> dict:
@@ -122,7 +143,8 @@ def main(names: str, out: str, process: str, count: str, port: str) -> None:
     from llm_bridge import join_hosts
 
     join_hosts(f"localhost:{port}", int(count), int(process))
-    print(json.dumps({name: {"history": history, "verdicts": verdicts}[name](out) for name in names.split(",")}))
+    runs = {"history": history, "resumed": resumed, "verdicts": verdicts}
+    print(json.dumps({name: runs[name](out) for name in names.split(",")}))
 
 
 if __name__ == "__main__":

@@ -17,11 +17,12 @@ RUNS = "tests.llm_bridge.host_runs"
 
 
 def test_two_processes_are_one_run_and_its_history_is_that_of_one_process(tmp_path) -> None:
-    """Rewards, metrics and the folder against one process on a mesh of two simulated devices; and both processes have
-    the rewards of each other's verifier. Catches arrays fetched that another process holds, two processes that write
-    one folder, a checkpoint without the other's part, and histories that differ by one host's verdict."""
+    """Rewards, metrics and the folder against one process on a mesh of two simulated devices; the same to the bit after
+    a kill and a damaged checkpoint; and both processes have the rewards of each other's verifier. Catches arrays
+    fetched that another process holds, two processes that write one folder, a checkpoint without the other's part,
+    damage that one process sees alone, and histories that differ by one host's verdict."""
     port = free_port()
-    names = {2: "history,verdicts", 1: "history"}
+    names = {2: "history,resumed,verdicts", 1: "history"}
     processes = [
         start(
             "-m", "tests.llm_bridge.host_runs", names[count], out, str(i), str(count), str(port), folder=tmp_path, **how
@@ -32,6 +33,10 @@ def test_two_processes_are_one_run_and_its_history_is_that_of_one_process(tmp_pa
     assert [code for code, *_ in done] == [0, 0, 0], done
     first, second, alone = (json.loads(out.splitlines()[-1]) for _, out, _ in done)
     assert first["history"] == second["history"] == alone["history"]
+    assert first["resumed"] == second["resumed"] == alone["history"]
+    assert (tmp_path / "two" / "history.jsonl").read_text() == (tmp_path / "two-cut" / "history.jsonl").read_text()
+    assert "is damaged (OSError: " in done[0][2]
+    assert "The run continues after round 2" in done[0][2]
     assert 0 < np.mean(first["history"]["rewards"]) < 1
     assert first["verdicts"]["rewards"] == second["verdicts"]["rewards"] == [0.0, 0.0, 1.0, 1.0, 1.0]
     assert first["verdicts"]["refusal"].startswith("Process 1: Verifier")
@@ -40,13 +45,14 @@ def test_two_processes_are_one_run_and_its_history_is_that_of_one_process(tmp_pa
         [json.loads(line) for line in (tmp_path / name / "history.jsonl").read_text().splitlines()]
         for name in ("two", "one")
     )
-    assert len(two) == 2
+    assert len(two) == 4
     for found, wanted in zip(two, one, strict=True):
         assert found["rewards"] == wanted["rewards"]
         for name, values in wanted["metrics"].items():
-            np.testing.assert_allclose(found["metrics"][name], values, rtol=1e-4, atol=1e-6, err_msg=name)
+            pair = (np.asarray(found["metrics"][name], float), np.asarray(values, float))  # null: a KL nobody asked for
+            np.testing.assert_allclose(*pair, rtol=1e-4, atol=1e-6, err_msg=name)
     assert (tmp_path / "two" / "responses.jsonl").read_text() == (tmp_path / "one" / "responses.jsonl").read_text()
-    written = json.loads((tmp_path / "two" / "checkpoints" / "round_00000002" / "meta.json").read_text())
+    written = json.loads((tmp_path / "two" / "checkpoints" / "round_00000004" / "meta.json").read_text())
     parts = [name for name in written["files"] if "process_1" in name]
     assert parts, "process 1 wrote no part of the checkpoint"
 

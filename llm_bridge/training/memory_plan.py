@@ -153,8 +153,8 @@ def plan_memory(
         >>> from llm_bridge import plan_memory
         >>> config = FineTuneConfig(model="tiny-llama", prompt="1+1=", answer="2", rollouts=8, max_tokens=16)
         >>> plan = plan_memory(config, prompt_tokens=8, alternatives=False)
-        >>> plan.fullest.name, plan.phases[0].items["weights"] == 4 * plan.parameters[0]
-        ('step', True)
+        >>> plan.phases[0].name, plan.phases[0].items["weights"] == 4 * plan.parameters[0]
+        ('sampling', True)
     """
     for name, value in (
         ("--device-memory", limit_gb),
@@ -246,7 +246,7 @@ def _planned(
         },
         "step": lambda: {"gradient": weights, "temporaries": programs.step(donated=True).temporaries},
     }
-    if not (config.train_samples and config.evaluation_batch > rows[0]):
+    if not ((config.train_samples or config.test_source) and config.evaluation_batch > rows[0]):
         del needs["evaluation"]
     if not held.scores_policy:
         del needs["scoring"]

@@ -33,10 +33,11 @@ TOKENS = np.random.default_rng(0).integers(0, VOCABULARY, (2, 12)).astype(np.int
 
 def moved(model: Any, size: float = 0.05) -> Any:
     """The model's adapters, every half of them random."""
-    leaves, tree = jax.tree.flatten(model.trained)
-    keys = jax.random.split(jax.random.key(3), len(leaves))
-    drawn = [leaf + size * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
-    return jax.tree.unflatten(tree, drawn)
+    generator = np.random.default_rng(3)
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(np.asarray(leaf) + size * generator.normal(size=leaf.shape), jnp.float32),
+        model.trained,
+    )
 
 
 @pytest.mark.parametrize("weights", [None, "q,v"])

@@ -202,6 +202,8 @@ def law_of(history: History) -> RunLaw:
         step_size = _step_size(config)
         if not measured:
             why = "kappa was not measured before the run: run with --measure or --step-over-kappa."
+            if config.get("lora_rank") is not None:
+                why = "The run trains adapters, and kappa is that of all weights: run without --lora-rank for a law."
             return RunLaw(reason=why, fallback=_fitted(history, successes, responses, step_size))
         kappa = measured.get("kappa")
         if tree is not None and not (kappa is not None and kappa > 0):

@@ -176,9 +176,9 @@ def tensors(config: DecoderConfig, params: Any, dtype: Any = None) -> Iterator[t
         dtype: to store; None keeps each parameter's own.
     """
     leaves = {path: leaf[...] for path, leaf in nnx.to_flat_state(params)}
-    adapters = {path[-1]: np.asarray(leaf) for path, leaf in leaves.items() if path[0] == lora.ADAPTERS}
+    adapters = {str(path[-1]): np.asarray(leaf) for path, leaf in leaves.items() if path[0] == lora.ADAPTERS}
     for path, (names, transposed) in tensor_names(config).items():
-        array = lora.merged(config, path[-1], np.asarray(leaves[path]), adapters)
+        array = lora.merged(config, str(path[-1]), np.asarray(leaves[path]), adapters)
         for name, part in zip(names, array if path[0] == "blocks" else [array], strict=True):
             if dtype is not None or part.dtype != leaves[path].dtype:
                 with np.errstate(over="ignore"):  # an infinity is the caller's to refuse

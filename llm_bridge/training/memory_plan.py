@@ -28,9 +28,8 @@ from bandit_rft.errors import InputError
 from bandit_rft.settings.finetune import FineTuneConfig
 from bandit_rft.settings.mesh import sizes_of
 from llm_bridge.language_model import LanguageModel
-from llm_bridge.models import hub, lora, placement
+from llm_bridge.models import lora, placement
 from llm_bridge.models.config import DecoderConfig
-from llm_bridge.training.from_settings import learner
 from llm_bridge.training.memory_programs import Compiled, Programs, abstract_params, bytes_of
 
 Target = Literal["here", "accelerator"]
@@ -154,8 +153,8 @@ def plan_memory(
         >>> from llm_bridge import plan_memory
         >>> config = FineTuneConfig(model="tiny-llama", prompt="1+1=", answer="2", rollouts=8, max_tokens=16)
         >>> plan = plan_memory(config, prompt_tokens=8, alternatives=False)
-        >>> plan.fullest.name, plan.phases[0].items["weights"] == 4 * plan.parameters[0]
-        ('step', True)
+        >>> plan.phases[0].name, plan.phases[0].items["weights"] == 4 * plan.parameters[0]
+        ('sampling', True)
     """
     for name, value in (
         ("--device-memory", limit_gb),
@@ -166,6 +165,8 @@ def plan_memory(
             raise InputError(f"{name} is {value}: give a number above 0.")
     if prompt_tokens < 1:
         raise InputError(f"--prompt-tokens is {prompt_tokens}: give at least 1.")
+    from llm_bridge.models import hub  # network and conversion code, which nothing else here needs
+
     shape = DecoderConfig.from_folder(hub.locate_config(config.model))
     kept: dict[Any, Compiled] = {}
     limit = None if limit_gb is None else round(limit_gb * GB)
@@ -245,7 +246,7 @@ def _planned(
         },
         "step": lambda: {"gradient": weights, "temporaries": programs.step(donated=True).temporaries},
     }
-    if not (config.train_samples and config.evaluation_batch > rows[0]):
+    if not ((config.train_samples or config.test_source) and config.evaluation_batch > rows[0]):
         del needs["evaluation"]
     if not held.scores_policy:
         del needs["scoring"]
@@ -280,6 +281,8 @@ def _planned(
 def _programs(
     config: FineTuneConfig, shape: DecoderConfig, dtype: str, param_dtype: str, tokens: int, kept: dict[Any, Compiled]
 ) -> Programs:
+    from llm_bridge.training.from_settings import learner  # which draws figures: only where a plan is made
+
     # A narrower cache is read back in the compute dtype; where that is float32 in place of 16 bits, it has none.
     cache = shape.cache_dtype if dtype == config.dtype else None
     shape = dataclasses.replace(shape, cache_dtype=cache)

@@ -33,10 +33,11 @@ TOKENS = np.random.default_rng(0).integers(0, VOCABULARY, (2, 12)).astype(np.int
 
 def moved(model: Any, size: float = 0.05) -> Any:
     """The model's adapters, every half of them random."""
-    leaves, tree = jax.tree.flatten(model.trained)
-    keys = jax.random.split(jax.random.key(3), len(leaves))
-    drawn = [leaf + size * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
-    return jax.tree.unflatten(tree, drawn)
+    generator = np.random.default_rng(3)
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(np.asarray(leaf) + size * generator.normal(size=leaf.shape), jnp.float32),
+        model.trained,
+    )
 
 
 @pytest.mark.parametrize("weights", [None, "q,v"])
@@ -47,7 +48,7 @@ def test_gradients_of_the_halves_are_the_chain_rule_of_the_whole_gradient(weight
     base = toy.model(spread=3.0)
     model = base.with_lora(3, alpha=5.0, weights=weights)
     adapters = moved(model)
-    flat = {path[-1]: np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(adapters)}
+    flat = {str(path[-1]): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(adapters)}
     prompt, tokens, lengths = jnp.arange(1, 6), jnp.arange(6, 22).reshape(4, 4), jnp.array([4, 2, 3, 4])
 
     def score(graphdef: Any, params: Any) -> jax.Array:
@@ -56,14 +57,14 @@ def test_gradients_of_the_halves_are_the_chain_rule_of_the_whole_gradient(weight
     whole = nnx.to_flat_state(base.params)
     merged = nnx.from_flat_state(
         [
-            (path, leaf.replace(jnp.asarray(lora.merged(model.config, path[-1], np.asarray(leaf[...]), flat))))
+            (path, leaf.replace(jnp.asarray(lora.merged(model.config, str(path[-1]), np.asarray(leaf[...]), flat))))
             for path, leaf in whole
         ]
     )
     full = jax.jit(jax.grad(lambda p: score(base.graphdef, p)))(merged)
     own = jax.jit(jax.grad(lambda a: score(model.graphdef, lora.whole(a, model.frozen))))(adapters)
     scale = 5.0 / 3
-    found = {path[-1]: np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(own)}
+    found = {str(path[-1]): np.asarray(leaf[...]) for path, leaf in nnx.to_flat_state(own)}
     names = (weights or ",".join(lora.WEIGHTS)).split(",")
     assert {name.rsplit("_", 1)[0] for name in found} == set(names)
     for name in names:
@@ -206,7 +207,7 @@ def test_a_run_with_adapters_goes_on_from_its_checkpoint_to_the_bit(tmp_path: Pa
     trained, and what it exports is the merged policy. Catches adapters that begin anew, bits of rounding that depend on
     where a run was cut, and a config.json that does not name them."""
     source = str(save(tmp_path / "source", "qwen2", max_position_embeddings=64))
-    states = []
+    states: list[Any] = []
     for name, parts in (("whole", (4,)), ("cut", (2, 4))):
         for rounds in parts:
             model = load_model(source).with_lora(2, weights="q,v", key=5).with_cache("bfloat16")

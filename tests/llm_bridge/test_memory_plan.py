@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.core import Tracer
 
 import bandit_rft
 from bandit_rft.cli import main
@@ -43,7 +44,7 @@ def spied(monkeypatch: pytest.MonkeyPatch, held: Held) -> None:
         function: Any = getattr(module, name)
 
         def called(*arguments: Any, **named: Any) -> Any:
-            if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((arguments, named))):
+            if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((arguments, named))):
                 size = held_by(function.lower(*arguments, **named).compile())
                 held[name] = max(held.get(name, 0), size)
             return function(*arguments, **named)

@@ -88,7 +88,7 @@ class Effect:
             return _LEAST_ALPHA / 2
         if beyond(high) >= 0:
             return 0.5
-        return math.exp(float(optimize.brentq(beyond, low, high))) / 2
+        return math.exp(float(optimize.brentq(beyond, low, high))) / 2  # type: ignore[arg-type]
 
     def units_needed(self, distance: float, confidence: float = 0.95) -> int | None:
         """How many units of this spread would make the interval's half-width at most `distance`; None: no number."""

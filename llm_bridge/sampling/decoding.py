@@ -196,10 +196,10 @@ def decode(
             def attention(
                 q: Array, k: Array, v: Array, i: int = i, seen: Array = seen, since: Array = since
             ) -> tuple[Array, tuple[Array, Array]]:
-                held = (prefix.keys[i], prefix.values[i], state.keys[i], state.values[i])
-                read = [part.astype(q.dtype) for part in held]  # as computed, where the cache is kept narrower
-                prompt, response = (*read[:2], seen), (*read[2:], since)
-                written = (k.astype(held[2].dtype), v.astype(held[3].dtype))
+                # Read as computed with, where the cache is kept narrower.
+                prompt = prefix.keys[i].astype(q.dtype), prefix.values[i].astype(q.dtype), seen
+                response = state.keys[i].astype(q.dtype), state.values[i].astype(q.dtype), since
+                written = k.astype(state.keys[i].dtype), v.astype(state.values[i].dtype)
                 return attend(q, prompt, response, (k, v, itself)), written
 
             x, kept = block(config, layer, x, rope_of(ropes, local), attention)

@@ -30,11 +30,11 @@ class Narrow(NamedTuple):
     """State of an optimiser whose moments are narrow.
 
     Attributes:
-        count: int32, steps taken.
+        steps: int32, taken so far.
         inner: the optimiser's own state, floating-point arrays of one axis or more in bfloat16.
     """
 
-    count: Array
+    steps: Array
     inner: PyTree
 
 
@@ -47,18 +47,18 @@ def narrow_moments(optimizer: optax.GradientTransformation) -> optax.GradientTra
 
     def init(params: PyTree) -> Narrow:
         inner = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16) if _narrows(leaf) else leaf, optimizer.init(params))
-        return Narrow(count=jnp.zeros((), jnp.int32), inner=inner)
+        return Narrow(steps=jnp.zeros((), jnp.int32), inner=inner)
 
-    def update(gradient: PyTree, state: Narrow, params: PyTree = None) -> tuple[PyTree, Narrow]:
+    def update(updates: PyTree, state: Any, params: PyTree = None) -> tuple[PyTree, Narrow]:
         wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if _narrows(leaf) else leaf, state.inner)
-        updates, wide = optimizer.update(gradient, wide, params)
-        key = jax.random.fold_in(as_key(0), state.count)
+        updates, wide = optimizer.update(updates, wide, params)
+        key = jax.random.fold_in(as_key(0), state.steps)
         leaves, tree = jax.tree.flatten(wide)
         stored = [
             rounded(leaf, jax.random.fold_in(key, place)) if _narrows(leaf) else leaf
             for place, leaf in enumerate(leaves)
         ]
-        return updates, Narrow(count=state.count + 1, inner=jax.tree.unflatten(tree, stored))
+        return updates, Narrow(steps=state.steps + 1, inner=jax.tree.unflatten(tree, stored))
 
     return optax.GradientTransformation(init, update)
 

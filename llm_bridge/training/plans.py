@@ -11,7 +11,7 @@ Both give `Update` the same rows, scores and steps, so that what it computes doe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ class Traced:
         settings: FineTune,
         arms: ResponseArms,
         objective: policy_gradient.Objective,
-        numbers: dict[str, Array],
+        numbers: Mapping[str, Any],
     ) -> None:
         self.settings, self.arms, self.prompts = settings, arms, arms.question_tokens
         self.objective, self.numbers = objective, numbers

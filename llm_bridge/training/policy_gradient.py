@@ -7,6 +7,7 @@ The rest is jitted at module level, so that every learner of one model shares it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -63,7 +64,7 @@ def objective_sums(
     ref_log_probs: Array | None,
     signal: Array,
     weights: Array,
-    numbers: dict[str, Array],
+    numbers: Mapping[str, Any],
     *,
     entropy: Array | None = None,
     fresh: Array | None = None,
@@ -220,7 +221,7 @@ def loss_and_gradient(
     old_log_probs: Array,
     ref_log_probs: Array | None,
     fresh: Array,
-    numbers: dict[str, Array],
+    numbers: Mapping[str, Any],
     *,
     sampler_log_probs: Array | None = None,
     owners: Array | None = None,
@@ -288,7 +289,7 @@ def accumulated(
     batches: dict[str, Any],
     count: int | Array,
     total: Total | None,
-    numbers: dict[str, Array],
+    numbers: Mapping[str, Any],
     *,
     graphdef: Any,
     objective: Objective,

@@ -442,7 +442,7 @@ def _pulls(key: int, most: int, group: int, step: float = 0.0, rounds: int = 1) 
     """Pulls of the last round at PROBABILITIES, drawn group by group in NumPy; 20,000 runs of rloo on two arms."""
     generator, runs, found = np.random.default_rng(key), 20_000, []
     for start in PROBABILITIES:
-        z = np.full(runs, np.log(start / (1 - start)))
+        z, pulls = np.full(runs, np.log(start / (1 - start))), np.zeros(runs)
         for _ in range(rounds):
             p = 1 / (1 + np.exp(-z))
             rewards = generator.random((runs, group)) < p[:, None]

@@ -137,8 +137,8 @@ def test_several_questions_with_every_option_continue_bit_by_bit(tiny, tmp_path,
 def test_every_option_of_the_learner_is_one_of_the_command():
     """A hyper-parameter that the command cannot set would be a result that it cannot reproduce."""
     names = {field.name for field in dataclasses.fields(FineTuneConfig)}
-    # prompts_per_round, beta1 and beta2, signal_k (k is the evaluations'); donate is memory
-    elsewhere = {"model", "_", "prompts", "betas", "donate", "k"}
+    # prompts_per_round, beta1 and beta2, signal_k (k is the evaluations'); donate and keep_model are memory
+    elsewhere = {"model", "_", "prompts", "betas", "donate", "keep_model", "k"}
     assert {field.name for field in dataclasses.fields(FineTune)} - elsewhere <= names
 
 

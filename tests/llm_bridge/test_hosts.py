@@ -95,13 +95,13 @@ def test_processes_that_never_join_are_named() -> None:
         except InputError as error:
             said[name] = str(error)
 
-    asked = [("leader", 0, 4, 2.0), ("two", 2, 4, 5.0), ("same", 2, 4, 5.0), ("other", 1, 3, 5.0)]
+    asked = [("leader", 0, 4, 6.0), ("two", 2, 4, 20.0), ("same", 2, 4, 20.0), ("other", 1, 3, 20.0)]
     threads = [threading.Thread(target=try_to_join, args=one) for one in asked]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert "Processes 1, 3 of 4 did not join within 2 seconds" in said["leader"]
+    assert "Processes 1, 3 of 4 did not join within 6 seconds" in said["leader"]
     twice = {said["two"], said["same"]}  # whichever came second
     assert twice == {said["leader"], "Process 2 has joined already: give each process its own --process."}
     assert said["other"].startswith("Process 0 was started with --processes 4 and this one with 3")

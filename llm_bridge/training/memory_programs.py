@@ -22,7 +22,7 @@ from llm_bridge.models import decoding_weights, lora, placement
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.weights import abstract_decoder
 from llm_bridge.sampling import decoding, generate
-from llm_bridge.sampling.buckets import bucket
+from llm_bridge.sampling.buckets import bucket, prompt_widths
 from llm_bridge.training import policy_gradient
 from llm_bridge.training.learned_rows import Rows
 from llm_bridge.training.learner import FineTune
@@ -97,7 +97,8 @@ class Programs:
     def __init__(self, settings: FineTune, questions: int, prompt_tokens: int, kept: dict[Any, Compiled]) -> None:
         self.settings, self.model, self.kept = settings, settings.model, kept
         self.prompts = [np.full(prompt_tokens, place % 7, np.int32) for place in range(questions)]
-        arms: Any = SimpleNamespace(question_tokens=self.prompts, model=self.model)
+        widths = prompt_widths([prompt_tokens] * questions)
+        arms: Any = SimpleNamespace(question_tokens=self.prompts, prompt_widths=widths, model=self.model)
         self.update = Update(settings, arms, 1_000)
         self.plan = self.update.on_the_host
         self.weights, self.frozen = lora.trained(self.model.params), lora.frozen(self.model.params)

@@ -9,7 +9,7 @@ import pytest
 
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
-from llm_bridge import hosts, join_hosts
+from llm_bridge import hosts
 from llm_bridge.hosts import roll_call
 from tests.llm_bridge.host_runs import finished, free_port, start
 
@@ -106,7 +106,7 @@ def test_processes_that_never_join_are_named() -> None:
     assert twice == {said["leader"], "Process 2 has joined already: give each process its own --process."}
     assert said["other"].startswith("Process 0 was started with --processes 4 and this one with 3")
     with pytest.raises(InputError, match="Process 0 of 2 did not answer at localhost, port"):
-        join_hosts(f"localhost:{port}", 2, 1, wait=0.5)
+        roll_call.call("localhost", port, port - 1, 1, 2, 0.5, lambda name: f"--{name}")
 
 
 def test_a_process_that_is_gone_is_known_to_all_others() -> None:

@@ -69,16 +69,24 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--prompt-tokens", type=count, metavar="N", help="tokens of a prompt in the plan (default: 256)"
     )
     planning.add_argument(
-        "--device-memory", type=number, metavar="GB", help="memory of a device, to say whether the run fits"
+        "--device-memory",
+        type=number,
+        metavar="GB",
+        help="memory of a device, to say whether the run fits (default: not asked)",
     )
     planning.add_argument(
         "--device-bandwidth",
         type=number,
         metavar="GB",
-        help="a device's memory bandwidth per second, for the most tokens per second that decoding can make",
+        help="a device's memory bandwidth per second, for the most tokens per second that decoding can make "
+        "(default: not asked)",
     )
     planning.add_argument(
-        "--device-tflops", type=number, metavar="X", help="a device's 10^12 operations per second, for the update's"
+        "--device-tflops",
+        type=number,
+        metavar="X",
+        help="a device's 10^12 operations per second, for the most tokens per second that it can learn from "
+        "(default: not asked)",
     )
 
 

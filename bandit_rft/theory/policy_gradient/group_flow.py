@@ -166,9 +166,8 @@ def logit_of(p: float) -> float:
 @entry(
     formula=r"\frac{dz}{dt} = \eta\kappa\,p(1-p)\,M(p),\quad t(z) = \int_{z_0}^{z}\frac{dz'}{\eta\kappa\,p(1-p)M},"
     r"\quad \mathrm{regret} = G\int_{z_0}^{z_T}\frac{dz}{\eta\kappa\,p\,M},\quad M: \mathrm{drift\_multiplier}"
-    "\n"
-    r"\text{at } G\ (\text{at } W \text{ with a window});\text{ dead groups again: } M \text{ and } G \text{ times } "
-    r"\textstyle\sum_{n=0}^{N} d^n,\ d = p^G + (1-p)^G",
+    r"\ \text{at } G\ (\text{at } W \text{ with a window});\text{ dead groups again: } M \text{ and } G \text{ times } "
+    r"\sum_{n=0}^{N} d^n,\ d = p^G + (1-p)^G",
     assumptions=(
         *ASSUMPTIONS,
         "With a window: the policy hardly moves while W scores are gathered; pg_window has the law of older scores.",

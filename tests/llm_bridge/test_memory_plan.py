@@ -59,7 +59,7 @@ def spied(monkeypatch: pytest.MonkeyPatch, held: Held) -> None:
 
 SETTINGS = [
     {"rollouts": 8, "micro_batch": 4, "signal": "grpo"},
-    {"rollouts": 4, "signal": "grpo", "remat": True, "lora_rank": 2},
+    pytest.param({"rollouts": 4, "signal": "grpo", "remat": True, "lora_rank": 2}, marks=pytest.mark.slow),
 ]
 
 

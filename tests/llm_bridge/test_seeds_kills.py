@@ -13,6 +13,7 @@ RUN = (
 )
 
 
+@pytest.mark.slow  # test_finetune_python kills runs of several seeds too, in a quarter of the time
 def test_seeds_killed_and_stopped_end_as_if_they_never_had_been(tmp_path: Path) -> None:
     """Catches rounds whose keys depend on the chunk, a history that is older than its checkpoint, seeds whose optimiser
     state is mixed up or lost, a seed's evaluation made twice or never, and a stop that is not heard in a chunk."""

@@ -135,7 +135,7 @@ class Prediction:
     @property
     def rollouts(self) -> int:
         """Pulls a round."""
-        return int(self.parameters.get("rollouts", 1))
+        return int(self.parameters.get("rollouts", 1)) * max(1, int(self.parameters.get("questions", 0)))
 
     def mean_hitting_time(self, level: float) -> float:
         """E[first round t whose value >= level], in rounds; may exceed the horizon.

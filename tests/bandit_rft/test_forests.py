@@ -130,3 +130,12 @@ def test_rounds_of_different_questions_with_groups_follow_the_law_by_rounds() ->
 def test_more_questions_than_the_forest_has_are_refused() -> None:
     with pytest.raises(InputError, match="questions is 4 and the forest has 3"):
         theory.tree_rounds(shared(), STEP, 3, questions=4)
+
+
+def test_a_round_of_several_questions_has_the_rollouts_of_all() -> None:
+    """Catches a prediction that a history of two questions with four rollouts each, eight pulls a round, is refused by,
+    and a regret of one question's pulls."""
+    said = theory.tree_rounds(shared(), STEP, 3, "grpo", 4, questions=2)
+    assert said.rollouts == 8
+    assert said.regret[0] == pytest.approx(8 * (1 - said.value[0]))
+    assert theory.tree_rounds(shared(), STEP, 3, "grpo", 4).rollouts == 4

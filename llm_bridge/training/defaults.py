@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.errors import InputError
@@ -72,7 +73,7 @@ def reach(model: LanguageModel, optimizer: str, rate: float, rounds: int, steps:
         return None
     weights = weights_of(model)
     usual = learning_rate(optimizer, weights)
-    square = sum(float(np.sum(np.square(np.asarray(leaf, np.float32)))) for leaf in jax.tree.leaves(model.params))
+    square = sum(map(_square, jax.tree.leaves(model.params)))
     size = (square / weights) ** 0.5
     name = {"adamw": "AdamW", "muon": "Muon"}[optimizer]
     farthest = rate * rounds * steps
@@ -87,3 +88,15 @@ def reach(model: LanguageModel, optimizer: str, rate: float, rounds: int, steps:
             f"{weights:.2g} weights, so Pass@1 will hardly change; raise --learning-rate or --rounds."
         )
     return f"{sentence}."
+
+
+def _square(leaf: Any) -> float:
+    """The sum of a weight's squares; of one whose parts other processes hold, all of them compute it together."""
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return float(_sum_of_squares(leaf))
+    return float(np.sum(np.square(np.asarray(leaf, np.float32))))
+
+
+@jax.jit
+def _sum_of_squares(leaf: jax.Array) -> jax.Array:
+    return jnp.sum(jnp.square(leaf.astype(jnp.float32)))

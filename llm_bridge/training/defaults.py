@@ -22,6 +22,7 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 from llm_bridge.bandits.response_arms import longest_response
+from llm_bridge.models import placement
 
 if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
@@ -93,7 +94,7 @@ def reach(model: LanguageModel, optimizer: str, rate: float, rounds: int, steps:
 def _square(leaf: Any) -> float:
     """The sum of a weight's squares; of one whose parts other processes hold, all of them compute it together."""
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-        return float(_sum_of_squares(leaf))
+        return float(placement.on_host(_sum_of_squares(leaf)))
     return float(np.sum(np.square(np.asarray(leaf, np.float32))))
 
 

@@ -256,12 +256,13 @@ def finetune(
         learner = resolved_by(learner, folder, arms, measuring, key_of_run, shown)
         running = _on_the_device(arms, learner, questions) if seeds > 1 else arms
         line = ProgressLine("fine-tuning" if seeds == 1 else f"fine-tuning {seeds} seeds", shown=shown)
+        # How far a run reaches is computed from weights that several processes may hold: by all, and said by one.
+        ahead = (_reach(learner, rounds), _idle(running, model, words)) if shown or hosts.count() > 1 else ()
         if shown:
             for note in begun.notes:
                 say(line, note)
-            for sentence in (_reach(learner, rounds), _idle(running, model, words)):
-                if sentence:
-                    print(sentence, flush=True)
+            for sentence in filter(None, ahead):
+                print(sentence, flush=True)
 
         def on_evaluation(records: list[dict[str, Any]]) -> None:
             if shown and (seeds == 1 or 0 < records[0]["round"] < rounds):

@@ -247,20 +247,26 @@ def check_importance(
         )
 
 
-def check_delay(delay: int, replay: int, names: Mapping[str, str] | None = None) -> None:
-    """Raises InputError for rounds that learn late and replay at once.
+def check_delay(delay: int, replay: int, rounds: int | None = None, names: Mapping[str, str] | None = None) -> None:
+    """Raises InputError for rounds that learn late and replay at once, or for a run that ends before it learns.
 
     Args:
         delay, replay: of the learner, rounds.
-        names: how the user calls the arguments, by "delay" and "replay".
+        rounds: of the run; None: not known yet.
+        names: how the user calls the arguments, by "delay", "replay" and "rounds".
 
     Example:
         >>> from bandit_rft import ratios
         >>> ratios.check_delay(1, 0)
     """
-    said = {"delay": "delay", "replay": "replay"} | dict(names or {})
+    said = {name: name for name in ("delay", "replay", "rounds")} | dict(names or {})
     if delay and replay:
         raise InputError(
             f"{said['delay']} is {delay} and {said['replay']} {replay}, and both learn from earlier rounds: leave one "
             "out."
+        )
+    if rounds is not None and 0 < rounds <= delay:
+        raise InputError(
+            f"{said['delay']} is {delay} and {said['rounds']} {rounds}: the first {delay} rounds only sample, so that "
+            f"nothing would be learned; give more rounds."
         )

@@ -308,11 +308,13 @@ class LanguageModel:
             key: of the random half of each adapter.
 
         Raises:
-            InputError: rank, alpha or weights out of range, or a model that has adapters already.
+            InputError: rank, alpha or weights out of range, a rank above the shorter side of every weight, or a model
+                that has adapters already.
         """
         if self.config.lora is not None:
             raise InputError(f"{self.name} has adapters already: start from the model as loaded.")
         config = dataclasses.replace(self.config, lora=lora.make(rank, alpha, weights))
+        lora.check_fits(config)
         decoder = nnx.merge(self.graphdef, self.params)
         graphdef, params = abstract_decoder(config, dtype=decoder.dtype, param_dtype=decoder.param_dtype)
         arrays = lora.start(config, jax.random.fold_in(as_key(key), Purpose.ADAPTERS))

@@ -32,6 +32,7 @@ ESTIMATORS = ("k1", "k2", "k3")
 _SPELT = {"extra": "--baseline-rollouts", "window": "--window", "normalise": "--normalise"}
 _SPELT |= {"dynamic_sampling": "--dynamic-sampling"}
 _RATIOS = {name: f"--{name.replace('_', '-')}" for name in ("ratio", "clip", "dual_clip")}
+_LATE = ("delay", "replay", "rounds")
 _IMPORTANCE = {
     name: f"--{name.replace('_', '-')}" for name in ("truncated_importance", "importance_level", "old_log_probs")
 }
@@ -323,7 +324,7 @@ class FineTuneConfig:
         signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, group, self.window, _SPELT)
         if self.clip is None and self.clip_high is not None:
             raise InputError("--clip none has no bound above: leave out --clip-high, or give --clip a number.")
-        ratios.check_delay(self.delay, self.replay, {"delay": "--delay", "replay": "--replay"})
+        ratios.check_delay(self.delay, self.replay, self.rounds, {name: f"--{name}" for name in _LATE})
         ratios.check_ratio(self.ratio, clip=self.clip_limits, dual_clip=self.dual_clip, names=_RATIOS)
         ratios.check_importance(
             self.truncated_importance,

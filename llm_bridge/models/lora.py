@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bandit_rft.errors import InputError
 from bandit_rft.settings.lora import WEIGHTS, weights_of
 
 if TYPE_CHECKING:
@@ -81,6 +82,20 @@ def adapter_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
         (inputs, outputs), rank = shapes[name], lora.rank  # pyright: ignore[reportOptionalMemberAccess]
         found |= {f"{name}_a": (inputs, rank), f"{name}_b": (rank, outputs)}
     return found
+
+
+def check_fits(config: DecoderConfig) -> None:
+    """Raises InputError where adapters have more columns than any of their weights has rows or columns: two of them
+    would be larger than the weight, and no update that they can make has such a rank."""
+    if config.lora is None:
+        return
+    pairs = adapter_shapes(config).values()
+    most = max(min(a[0], b[1]) for a, b in zip(*[iter(pairs)] * 2, strict=True))
+    if config.lora.rank > most:
+        raise InputError(
+            f"Adapters of rank {config.lora.rank} are no smaller than the weights they stand beside: give a rank of at "
+            f"most {most}."
+        )
 
 
 def start(config: DecoderConfig, key: Array) -> dict[str, Array]:

@@ -205,6 +205,7 @@ def _planned(
     shape = dataclasses.replace(
         shape, mesh=placement.make(config.mesh, shape), lora=adapters, cache_dtype=config.cache_dtype
     )
+    lora.check_fits(shape)
     if prompt_tokens >= shape.max_positions:
         raise InputError(
             f"--prompt-tokens is {prompt_tokens} and {config.model} takes {shape.max_positions}: lower it."

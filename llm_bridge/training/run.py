@@ -27,7 +27,7 @@ import jax
 from flax import nnx
 
 import bandit_rft
-from bandit_rft import arguments, run_law
+from bandit_rft import arguments, ratios, run_law
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.keys import Key, as_key, recorded
@@ -190,6 +190,7 @@ def finetune(
     leads = hosts.index() == 0
     shown = shown and leads
     rounds, seeds = (arguments.whole(name, n) for name, n in (("rounds", rounds), ("seeds", seeds)))
+    ratios.check_delay(learner.delay, learner.replay, rounds)
     key_of_run = as_key(key, words.option("key"))
     log = [log] if isinstance(log, str) else list(log)
     loggers.check([name for name in log if isinstance(name, str)])

@@ -79,6 +79,15 @@ def test_truncated_importance_corrects_stale_responses(arms):
         assert_moved(state.params, moved, want, 0.05)
 
 
+def test_a_run_that_ends_before_it_learns_is_refused(arms, tmp_path):
+    """Catches a run of rounds that only sample, which would end as if it had been trained."""
+    with pytest.raises(InputError, match="--delay is 3 and --rounds 3: the first 3 rounds only sample"):
+        FineTuneConfig(data="arithmetic", index=0, delay=3, rounds=3)
+    with pytest.raises(InputError, match="delay is 3 and rounds 2: the first 3 rounds only sample"):
+        finetune(arms, FineTune(arms.model, delay=3), 2, shown=False, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_late_rounds_with_replay_are_refused_in_the_users_words(arms):
     with pytest.raises(InputError, match="delay is 1 and replay 2"):
         FineTune(arms.model, delay=1, replay=2)

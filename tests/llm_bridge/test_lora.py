@@ -22,6 +22,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.settings.finetune import FineTuneConfig
 from llm_bridge import FineTune, PromptArms, finetune, load_model
 from llm_bridge.models import lora
+from llm_bridge.models.layer import layer_shapes
 from llm_bridge.sampling.scoring import token_log_probs
 from llm_bridge.training.export import export_run, save_adapter, save_pretrained
 from tests.llm_bridge import toy
@@ -191,6 +192,14 @@ def test_options_that_have_no_meaning_together_are_refused(values: dict[str, Any
     """Catches an option that is taken and does nothing."""
     with pytest.raises(InputError, match=said):
         FineTuneConfig(prompt="1+1=", answer="2", **values)
+
+
+def test_a_rank_above_the_weights_own_is_refused() -> None:
+    """Catches two halves that are each larger than the weight beside which they stand."""
+    most = max(min(shape) for name, shape in layer_shapes(toy.model().config).items() if name in lora.WEIGHTS)
+    toy.model().with_lora(most)
+    with pytest.raises(InputError, match=f"Adapters of rank {most + 1} .* give a rank of at most {most}"):
+        toy.model().with_lora(most + 1)
 
 
 def test_a_model_has_adapters_once() -> None:

@@ -28,7 +28,7 @@ from bandit_rft.theory.half_time import HalfTime, half_time
 from bandit_rft.theory.laws.jump_law import JumpLaw
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw, TreeRoundsLaw
 from bandit_rft.theory.many_arms.waiting import wait_in_words
-from bandit_rft.theory.response_tree import TreeSample
+from bandit_rft.theory.sampled_tree import TreeSample
 
 BAND = 0.8  # share of runs that a drawn band holds
 FIT_SHARE = 0.2  # of the rounds, the first ones, on which kappa is fitted where it was not measured

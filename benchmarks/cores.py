@@ -7,12 +7,13 @@ does not spin beside the one that is timed.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,23 @@ def one_by_one(script: str, arguments: Sequence[str], cores: Sequence[int]) -> l
                 raise SystemExit(code)
             results.append(json.loads(out.read_text()))
     return results
+
+
+def on_each(
+    script: str,
+    told: argparse.Namespace,
+    measure: Callable[[argparse.Namespace], dict[str, Any]],
+    table: Callable[[list[dict[str, Any]]], str],
+) -> None:
+    """What a benchmark does: measure on `told.cores` cores, or on each of several numbers of them in a process
+    of its own; print the table, and write `told.out`."""
+    counts = told.cores or [available()]
+    if len(counts) > 1:
+        results = one_by_one(script, without(sys.argv[1:], "--cores", "--out"), counts)
+    else:
+        pin(counts[0])
+        results = [measure(told)]
+    if len(counts) > 1 or told.out is None:
+        print("\n" + table(results))
+    if told.out:
+        told.out.write_text(json.dumps(results[0] if len(counts) == 1 else results, indent=1) + "\n")

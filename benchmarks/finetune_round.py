@@ -25,11 +25,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -267,17 +265,7 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    told = arguments()
-    counts = told.cores or [cores.available()]
-    if len(counts) > 1:
-        results = cores.one_by_one(__file__, cores.without(sys.argv[1:], "--cores", "--out"), counts)
-    else:
-        cores.pin(counts[0])
-        results = [measure(told)]
-    if len(counts) > 1 or told.out is None:
-        print("\n" + table(results))
-    if told.out:
-        told.out.write_text(json.dumps(results[0] if len(counts) == 1 else results, indent=1) + "\n")
+    cores.on_each(__file__, arguments(), measure, table)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.runs.files import write_atomically
 from bandit_rft.theory.forests import ForestSample
-from bandit_rft.theory.response_tree import TreeSample
+from bandit_rft.theory.sampled_tree import TreeSample
 
 TREE = "tree.npz"
 

@@ -107,7 +107,8 @@ from bandit_rft.theory.policy_gradient import (
 )
 from bandit_rft.theory.predict import predict
 from bandit_rft.theory.prediction import Curves, Law, Prediction
-from bandit_rft.theory.response_tree import ResponseTree, grow
+from bandit_rft.theory.response_tree import ResponseTree
+from bandit_rft.theory.sampled_tree import grow
 from bandit_rft.theory.sequences import (
     ContextsPrediction,
     contexts_flow,

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.errors import InputError
-from bandit_rft.theory.response_tree import ResponseTree, TreeSample
+from bandit_rft.theory.response_tree import ResponseTree
+from bandit_rft.theory.sampled_tree import TreeSample
 
 __all__ = ["ForestSample", "forest", "sample_of"]
 

@@ -28,7 +28,7 @@ from bandit_rft.runs.progress import ProgressLine
 from bandit_rft.runs.trees import write_tree
 from bandit_rft.theory import ForestSample
 from bandit_rft.theory.many_arms.waiting import wait_in_words
-from bandit_rft.theory.response_tree import TreeSample
+from bandit_rft.theory.sampled_tree import TreeSample
 from llm_bridge.bandits.question_arms import verifier_of
 from llm_bridge.bandits.response_arms import Question
 from llm_bridge.language_model import LanguageModel

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.theory import ForestSample, ResponseTree
-from bandit_rft.theory.response_tree import Branch, TreeSample, grow
+from bandit_rft.theory.sampled_tree import Branch, TreeSample, grow
 from llm_bridge.bandits.text_rewards import Verifier
 from llm_bridge.measuring.kept_scores import KeptScores, digest_of
 from llm_bridge.measuring.sampled import Response, sampled

@@ -12,7 +12,7 @@ from bandit_rft.runs import to_json
 from bandit_rft.theory.compared import mean_curve_time
 from bandit_rft.theory.half_time import half_time
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw
-from bandit_rft.theory.response_tree import TreeSample, grow
+from bandit_rft.theory.sampled_tree import TreeSample, grow
 from bandit_rft.theory.sequences.tree import jump_law, rounds_law
 
 RIGHT, WRONG = 8, 12

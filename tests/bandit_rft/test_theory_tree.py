@@ -10,7 +10,8 @@ from bandit_rft import arms, learners, policies, run, theory, verifiers
 from bandit_rft.errors import InputError, NoLawError
 from bandit_rft.theory.compared import mean_curve_time
 from bandit_rft.theory.laws.adam_step import Adam
-from bandit_rft.theory.response_tree import Branch, ResponseTree, grow
+from bandit_rft.theory.response_tree import ResponseTree
+from bandit_rft.theory.sampled_tree import Branch, grow
 
 
 def table_kernel(policies_: list[np.ndarray]) -> np.ndarray:

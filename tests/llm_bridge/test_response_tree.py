@@ -13,7 +13,7 @@ from bandit_rft.run_law import law_of
 from bandit_rft.runs import read_history
 from bandit_rft.runs.trees import TREE
 from bandit_rft.theory.compared import LAWS
-from bandit_rft.theory.response_tree import TreeSample
+from bandit_rft.theory.sampled_tree import TreeSample
 from llm_bridge.measuring.measure import measure
 from llm_bridge.measuring.response_tree import measure_tree, tree_of
 from llm_bridge.measuring.sampled import Response

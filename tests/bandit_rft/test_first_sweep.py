@@ -54,6 +54,24 @@ def test_a_run_that_outlasts_the_sweep_does_not_take_that_path():
     assert not tabular._only_sweeps(arms.Delayed(table, rounds=2), rule, 12)
 
 
+def test_states_of_different_rounds_are_told_not_to_be_used():
+    """The rows of all seeds are written at the first one's place. Catches an update mapped over states of different
+    rounds whose rows are silently those of another round."""
+    learner = learners.UCB1().bind(CASES["listed"][0], rounds=12)
+    keys = jax.random.split(jax.random.key(0), 2)
+
+    def stepped(state):
+        pulls, _ = jax.vmap(learner.act)(keys, state)
+        return jax.vmap(learner.update)(state, pulls, jax.numpy.zeros((2, 1)))
+
+    with jax.enable_x64(True):
+        first = jax.vmap(learner.init)(keys)
+        second = stepped(first)
+        mixed = jax.tree.map(lambda one, other: jax.numpy.stack([one[0], other[1]]), first, second)
+        assert np.asarray(stepped(second).rows.overflowed).tolist() == [False, False]
+        assert np.asarray(stepped(mixed).rows.overflowed).tolist() == [False, True]
+
+
 def test_a_long_table_is_described_the_same_from_memory():
     """Catches a description kept for a tuple of other types: 1 and 1.0 are equal and written differently."""
     whole, real = tuple(range(40)), tuple(float(number) for number in range(40))

@@ -40,9 +40,9 @@ def arms():
     return TokenPromptArms(model, "188+690=?\n", "878")
 
 
-def _updates(arms, rewards, longest, seeds=SEEDS):
+def _updates(arms, rewards, longest, seeds=SEEDS, **more):
     """The weights after one update of each seed, whose responses have at most so many tokens."""
-    settings = {"optimizer": "sgd", "learning_rate": 1.0, "gradient_clip": None, "max_tokens": MOST}
+    settings = {"optimizer": "sgd", "learning_rate": 1.0, "gradient_clip": None, "max_tokens": MOST, **more}
     learner = FineTune(arms.model, rollouts=ROWS, signal="mean_baseline", kl_coefficient=0.0, **settings)
     bound = learner.bind(arms, rounds=1)
     keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(1)))(jnp.arange(SEEDS, dtype=jnp.uint32))
@@ -58,15 +58,23 @@ def _updates(arms, rewards, longest, seeds=SEEDS):
     return jax.tree.map(np.asarray, (state.params, state.metrics["loss"], state.updates))
 
 
-@pytest.mark.parametrize("apart", [True, False], ids=["one-by-one", "together"])
-def test_an_update_is_the_same_at_any_width(arms, monkeypatch, apart):
+CORRECTED = {"truncated_importance": 2.0, "old_log_probs": "trainer", "epochs": 2}  # a row's every array of tokens
+
+
+@pytest.mark.parametrize(
+    ("apart", "more"),
+    [(True, {}), (False, {}), (True, CORRECTED)],
+    ids=["one-by-one", "together", "with-the-sampler's-scores"],
+)
+def test_an_update_is_the_same_at_any_width(arms, monkeypatch, apart, more):
     """One seed needs 32 tokens and one 40, against a lone width of 40 for both. Catches a row that is cut short, a
-    width chosen by another array's lengths, and, together, a width that one seed chooses and another does not fit."""
+    width chosen by another array's lengths, an array of tokens that is not cut as the others are, and, together, a
+    width that one seed chooses and another does not fit."""
     monkeypatch.setattr(seed_axis, "one_by_one", lambda: apart)
     rewards = [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
-    narrow = _updates(arms, rewards, longest=37)
+    narrow = _updates(arms, rewards, longest=37, **more)
     monkeypatch.setattr(buckets, "widths_to", lambda most, factor: (most,))
-    wide = _updates(arms, rewards, longest=37)
+    wide = _updates(arms, rewards, longest=37, **more)
     for one, other in zip(*map(jax.tree.leaves, (narrow, wide)), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
     moved = np.abs(narrow[0]["final_norm"][...] - np.asarray(arms.model.params["final_norm"][...]))

@@ -330,8 +330,16 @@ class LanguageModel:
         "bfloat16" halves the cache of a float32 model. What the sampler attends to is then rounded to 8 bits, and its
         log-probabilities differ from the trainer's by about what a bfloat16 model's do.
 
+        Args:
+            dtype: "float32" or "bfloat16".
+
         Raises:
             InputError: an unknown dtype, or one wider than the model computes in.
+
+        Example:
+            >>> from llm_bridge import load_model
+            >>> load_model("tiny-llama").with_cache("bfloat16").config.cache_dtype
+            'bfloat16'
         """
         computed = nnx.merge(self.graphdef, self.params).dtype
         if dtype not in DTYPES:

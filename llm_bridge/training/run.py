@@ -190,7 +190,6 @@ def finetune(
     leads = hosts.index() == 0
     shown = shown and leads
     rounds, seeds = (arguments.whole(name, n) for name, n in (("rounds", rounds), ("seeds", seeds)))
-    ratios.check_delay(learner.delay, learner.replay, rounds)
     key_of_run = as_key(key, words.option("key"))
     log = [log] if isinstance(log, str) else list(log)
     loggers.check([name for name in log if isinstance(name, str)])
@@ -201,6 +200,7 @@ def finetune(
         raise InputError(f"learner is {type(learner).__name__}: give FineTune(model, ...).")
     if learner.model is not arms.model:
         raise InputError("FineTune and its arms have different models: give both the same one.")
+    ratios.check_delay(learner.delay, learner.replay, rounds)
     evaluators = evaluators_of(evaluate, arms)
     measuring = measuring_of(measure, learner)
     questions = recorded_questions(arms)

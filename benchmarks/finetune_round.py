@@ -159,7 +159,17 @@ def jobs(told: argparse.Namespace, model: Any, text: str, rollouts: int, threads
     return found, left_out
 
 
-def one_group(told: argparse.Namespace, model: Any, text: str, rollouts: int, rate: float) -> dict[str, Any]:
+def limit(config: Any, rollouts: int, prompt: int, tokens: int, rate: float, bandwidth: float) -> float:
+    """Seconds of a round at the machine's limits: each decoding step at bandwidth or matmul rate, whichever is slower,
+    and the update at the matmul rate. The prompt's own pass is left out, so that it is a little too small."""
+    steps = [roofline.decode_step(config, rollouts, prompt, response, 4) for response in range(tokens)]
+    decoding = sum(max(step["bytes"] / bandwidth, step["operations"] / rate) for step in steps)
+    return decoding + roofline.update_operations(config, rollouts, prompt, tokens) / rate
+
+
+def one_group(
+    told: argparse.Namespace, model: Any, text: str, rollouts: int, rate: float, bandwidth: float
+) -> dict[str, Any]:
     """The rounds of one group size."""
     count = cores.available()
     ours = Ours(model, text, rollouts, told.tokens)
@@ -182,6 +192,7 @@ def one_group(told: argparse.Namespace, model: Any, text: str, rollouts: int, ra
         name: {part: statistics.median(run[part] for run in runs) for part in runs[0]} for name, runs in taken.items()
     }
     mine = median["ours"]
+    products = min(bandwidth, max(roofline.product_bandwidth(rollouts).values()))
     operations = roofline.update_operations(model.config, rollouts, told.prompt, told.tokens)
     return {
         "rollouts": rollouts,
@@ -192,6 +203,9 @@ def one_group(told: argparse.Namespace, model: Any, text: str, rollouts: int, ra
             if name != "ours"
         },
         "matmul_share": operations / mine["update"] / rate,
+        "limit_s": limit(model.config, rollouts, told.prompt, told.tokens, rate, bandwidth),
+        "products_limit_s": limit(model.config, rollouts, told.prompt, told.tokens, rate, products),
+        "product_bandwidth": products,
         "first_s": first,
         "versions": versions,
         "left_out": left_out + stopped,
@@ -209,20 +223,21 @@ def measure(told: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         model = load_model(str(shapes.write("smollm2-135m", Path(folder) / "model")) if told.random else told.model)
         text = prompt_of(model, told.prompt)
-        rate = roofline.matmul_rate(2048, "float32")
+        rate, bandwidth = roofline.matmul_rate(2048, "float32"), roofline.cpu_bandwidth(count)
         print(
             f"\n{'random weights' if told.random else told.model}: prompt {told.prompt} tokens, responses of "
             f"{told.tokens}, one AdamW step, float32, {count} of {os.cpu_count()} cores ({platform.machine()}), load "
             f"{os.getloadavg()[0]:.1f}, jax {jax.__version__} on {jax.default_backend()}; matmul "
             + ", ".join(f"{name} {value / 1e9:.1f}" for name, value in rate.items())
-            + " GFLOP/s",
+            + f" GFLOP/s, streaming {max(bandwidth.values()) / 1e9:.1f} GB/s",
             flush=True,
         )
         rows = []
         for rollouts in told.rollouts:
-            rows.append(one_group(told, model, text, rollouts, max(rate.values())))
+            rows.append(one_group(told, model, text, rollouts, max(rate.values()), max(bandwidth.values())))
             show(rows[-1])
-    return {"machine": platform.machine(), "cores": count, "matmul_rate": rate, "rows": rows}
+    measured = {"matmul_rate": rate, "bandwidth": bandwidth}
+    return {"machine": platform.machine(), "cores": count, **measured, "rows": rows}
 
 
 def show(row: dict[str, Any]) -> None:
@@ -243,14 +258,17 @@ def show(row: dict[str, Any]) -> None:
     print(
         f"    update at {share:.0%} of the matmul rate (at least {MATMUL_WANTED:.0%} wanted: "
         f"{'met' if share >= MATMUL_WANTED else 'MISSED'})",
-        flush=True,
     )
+    for words, limit_s in (("at the limit", "limit_s"), ("with the libraries' products", "products_limit_s")):
+        shares = (f"{name} {theirs['seconds'] / row[limit_s]:.2f}" for name, theirs in row["median"].items())
+        print(f"    {words}: {row[limit_s]:.2f} s; over it, {', '.join(shares)}", flush=True)
 
 
 def table(results: list[dict[str, Any]]) -> str:
     """Markdown: a line for each number of cores and group size."""
     names = list(dict.fromkeys(name for result in results for row in result["rows"] for name in row["ratio"]))
     head = ["cores", "rollouts", "ours, s", *(f"over {name} (sample, update)" for name in names), "of matmul rate"]
+    head += ["at the limit, s (with the libraries' products)"]
     lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
     for result in results:
         for row in result["rows"]:
@@ -260,7 +278,13 @@ def table(results: list[dict[str, Any]]) -> str:
                 cells.append(
                     "" if ratio is None else f"{ratio['seconds']:.2f} ({ratio['sample']:.2f}, {ratio['update']:.2f})"
                 )
-            lines.append("| " + " | ".join([*cells, f"{row['matmul_share']:.0%}"]) + " |")
+            lines.append(
+                "| "
+                + " | ".join(
+                    [*cells, f"{row['matmul_share']:.0%}", f"{row['limit_s']:.2f} ({row['products_limit_s']:.2f})"]
+                )
+                + " |"
+            )
     return "\n".join(lines)
 
 

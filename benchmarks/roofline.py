@@ -72,6 +72,27 @@ def matmul_rate(size: int, dtype: str, repeats: int = 5, *, torch_too: bool = Tr
     return rates
 
 
+def product_bandwidth(rows: int, matrices: int = 64, width: int = 576, height: int = 1536) -> dict[str, float]:
+    """Bytes of weights a second in products [rows, width] times float32 matrices, far more than the caches hold, in JAX
+    and, where it is there, in torch on a CPU: what a decoding step of so many rows can read them at."""
+    import jax
+    import jax.numpy as jnp
+
+    keys = jax.random.split(jax.random.key(0), matrices)
+    weights = [jax.random.normal(key, (width, height), jnp.float32) for key in keys]
+    x = jnp.ones((rows, width), jnp.float32)
+    step = jax.jit(lambda x, weights: sum(x @ w for w in weights))
+    count = matrices * width * height * 4
+    found = {"jax": count / seconds(lambda: jax.block_until_ready(step(x, weights)), 5)}
+    try:
+        import torch
+    except ImportError:
+        return found
+    copies, y = [torch.from_numpy(jax.device_get(w).copy()) for w in weights], torch.ones(rows, width)
+    found["torch"] = count / seconds(lambda: [y @ w for w in copies], 5)
+    return found
+
+
 def layer_weights(config: Any) -> int:
     """Entries of the matrices of all layers: a token meets each once."""
     attention = config.width * config.head_dim * (2 * config.heads + 2 * config.kv_heads)

@@ -82,14 +82,14 @@ def audit(
                     file.write(to_line(named | {"right": right}))
             keep(ROWS, rows, len(asked))
 
-        _run(design, asked, rows, keep_row)
+        _run(folder.path, design, asked, rows, keep_row)
         if design.tests is not None:
             curves = len(design.models) * len(design.tasks)
             _transfers(folder.path, design, moved, lambda: keep(TRANSFER, moved, curves))
         for name, task, question in never_right(rows, waited):
             waited.append(waits(design, load_model(name), task, question))
             keep(WAITS, waited, len(waited))
-        _causes(design, rows, why, lambda total: keep(CAUSES, why, total))
+        _causes(folder.path, design, rows, why, lambda total: keep(CAUSES, why, total))
         folder.amend_manifest(finished=now())
     return rows
 
@@ -115,18 +115,18 @@ def _asked(out: Path, design: Tier) -> list[Asked]:
     ]
 
 
-def _run(design: Tier, asked: list[Asked], rows: list[dict[str, Any]], keep: Callable[[], None]) -> None:
+def _run(out: Path, design: Tier, asked: list[Asked], rows: list[dict[str, Any]], keep: Callable[[], None]) -> None:
     """Add the rows that are not there yet, and call `keep` after each."""
     done = {tuple(record[name] for name in ("model", "task", "question", *NAMED)) for record in rows}
-    measured: dict[tuple[str, str, int], tuple[Measurement, float]] = {}
+    measured: dict[tuple[str, str, int], tuple[Measurement, float | None]] = {}
     for model, task, question, condition in asked:
         name = (model.name, task, question)
         if (*name, *condition.named) in done:
             continue
         if name not in measured:
-            start = time.monotonic()
-            found = _measured(design, model, task, question)
-            measured[name] = found, time.monotonic() - start
+            start, resumed = time.monotonic(), _scores(out, *name).exists()
+            found = _measured(out, design, model, task, question)
+            measured[name] = found, None if resumed else time.monotonic() - start
         try:
             rows.append(row(design, model, task, question, condition, *measured[name]))
         except InputError as refused:  # no success in the measurement, or too little of the policy in the tree
@@ -137,8 +137,11 @@ def _run(design: Tier, asked: list[Asked], rows: list[dict[str, Any]], keep: Cal
             jax.clear_caches()
 
 
-def _measured(design: Tier, model: LanguageModel, task: str, question: int) -> Measurement:
-    """p0, kappa and the tree; without the scores themselves, which are large and needed for transfer alone."""
+def _measured(out: Path, design: Tier, model: LanguageModel, task: str, question: int) -> Measurement:
+    """p0, kappa and the tree; without the scores themselves, which are large and needed for transfer alone.
+
+    Sketched scores, which take a large model minutes, are kept in `out`: a study that is killed goes on where it was.
+    """
     example = datasets.load(task, "train").example(question)
     found = measure(
         model,
@@ -151,9 +154,14 @@ def _measured(design: Tier, model: LanguageModel, task: str, question: int) -> M
         standard_error=False,
         tree=True,
         coordinates=COORDINATES,
+        kept=_scores(out, model.name, task, question),
     )
     assert found.tree is not None
     return dataclasses.replace(found, tree=dataclasses.replace(found.tree, features=np.empty((0, 0), np.float32)))
+
+
+def _scores(out: Path, model: str, task: str, question: int) -> Path:
+    return out / f"scores-{model}-{task}-{question}.part"
 
 
 def _refused(tier: str, model: str, task: str, question: int, condition: Condition, why: str) -> dict[str, Any]:
@@ -183,7 +191,13 @@ def _transfers(out: Path, design: Tier, moved: list[dict[str, Any]], keep: Calla
                 keep()
 
 
-def _causes(design: Tier, rows: list[dict[str, Any]], why: list[dict[str, Any]], keep: Callable[[int], None]) -> None:
+def _causes(
+    out: Path,
+    design: Tier,
+    rows: list[dict[str, Any]],
+    why: list[dict[str, Any]],
+    keep: Callable[[int], None],
+) -> None:
     """Of each row that was missed, and of the controls, what the causes would show; `keep` after each."""
     looked_at = chosen(rows)
     done = [tuple(record[name] for name in ("model", "task", "question", *NAMED)) for record in why]
@@ -192,7 +206,7 @@ def _causes(design: Tier, rows: list[dict[str, Any]], why: list[dict[str, Any]],
             continue
         model = load_model(record["model"])
         condition = Condition(*(record[name] for name in NAMED))
-        measured = _measured(design, model, record["task"], record["question"])
+        measured = _measured(out, design, model, record["task"], record["question"])
         why.append(causes(design, model, record, condition, measured))
         keep(len(looked_at))
 
@@ -210,7 +224,7 @@ def predict_again(out: Path) -> None:
         for record in rows:
             if "refused" in record or (record["model"], record["task"], record["question"]) != (name, task, question):
                 continue
-            measured = measured or _measured(design, model, task, question)
+            measured = measured or _measured(out, design, model, task, question)
             tree = measured.summary().tree
             assert tree is not None
             if abs(tree.p0 - record["p0"]) > 1e-4 * tree.p0:

@@ -135,13 +135,15 @@ def row(
     question: int,
     condition: Condition,
     measured: Measurement,
-    seconds: float,
+    seconds: float | None,
 ) -> dict[str, Any]:
     """Predict, run, and measure one condition on one question.
 
     The level is one half, or three quarters where p0 is large; and, once the run is seen, where one half came before so
     few successes that it tests no law. Then the same run is made as long as that level needs: same key, same first
     rounds. The field "right" holds how many of each seed's responses of a round were right, [S, T].
+
+    seconds: that the measurement took; None where it went on after it had been killed.
     """
     example = datasets.load(task, "train").example(question)
     summary = measured.summary()

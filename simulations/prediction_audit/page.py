@@ -141,7 +141,9 @@ def _tier(result: Mapping[str, Any]) -> Iterator[str]:
         return
     tier = TIERS[kept[0]["tier"]]
     inside, tested = covered(rows)
-    cost = np.median([record["measure_seconds"] / record["run_seconds"] for record in kept])
+    cost = np.median(
+        [record["measure_seconds"] / record["run_seconds"] for record in kept if record["measure_seconds"]]
+    )
     yield ""
     yield f"**Tier {tier.name}** ({', '.join(tier.models)}; {', '.join(tier.tasks)}): {tier.responses} responses behind"
     yield f"each measurement, {tier.seeds} seeds of each run. Of {tested} half-times {inside} lie in the 80% interval"

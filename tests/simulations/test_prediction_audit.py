@@ -145,12 +145,12 @@ def test_a_whole_study_on_one_question_and_what_is_done_is_not_run_again(
 
 
 @pytest.mark.slow
-def test_a_missed_row_is_measured_anew_half_way() -> None:
+def test_a_missed_row_is_measured_anew_half_way(tmp_path: Path) -> None:
     tier = dataclasses.replace(design.TINY, responses=64, seeds=4)
     from llm_bridge import load_model
 
     model, condition = load_model("tiny-llama"), design.Condition("sgd", 0.7)
-    measured = audit._measured(tier, model, "tiny-addition", 0)
+    measured = audit._measured(tmp_path, tier, model, "tiny-addition", 0)
     row = half_times.row(tier, model, "tiny-addition", 0, condition, measured, 1.0)
     found = causes.causes(tier, model, row, condition, measured)
     assert found["remeasured_at"] == max(1, round(row["measured_half_time"] / 2))

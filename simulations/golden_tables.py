@@ -1,7 +1,8 @@
 """Every learner on every arm set that it plays, with the numbers that came out, to be compared on another platform.
 
-    python -m simulations.golden_tables            run all here and compare (minutes)
-    python -m simulations.golden_tables --write    run all here and write tests/bandit_rft/golden_tables.json
+    python -m simulations.golden_tables                      run all here and compare (minutes)
+    python -m simulations.golden_tables "UCB1, Drifting"     these alone
+    python -m simulations.golden_tables --write              run all here and write tests/bandit_rft/golden_tables.json
 
 JAX's random bits are integers, the same on every platform, but exponentials, logarithms and sums may differ in their
 last bits from one processor to another. So a pair is "identical" where all its rewards and values are equal to the
@@ -90,13 +91,18 @@ def write(found: dict[str, Table]) -> None:
 def main(options: Iterable[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write the tables instead of comparing with them")
+    parser.add_argument("pairs", nargs="*", help='such as "UCB1, Drifting" (default: all)')
     told = parser.parse_args(list(options))
+    known = [f"{learner}, {arm_set}" for learner, arm_set in pairs()]
+    if unknown := set(told.pairs) - set(known):
+        parser.error(f"no pair {', '.join(map(repr, sorted(unknown)))}: give a learner and an arm set that it plays.")
+    if told.write and told.pairs:
+        parser.error("--write writes all pairs: leave them out.")
     golden = {} if told.write else written()["tables"]
     found: dict[str, Table] = {}
     verdicts: dict[str, str] = {}
-    for learner, arm_set in pairs():
-        name = f"{learner}, {arm_set}"
-        found[name] = table_of(learner, arm_set)
+    for name in told.pairs or known:
+        found[name] = table_of(*name.split(", "))
         verdicts[name] = compared(found[name], golden[name]) if name in golden else "new"
         if not told.write and verdicts[name] != "identical":
             print(f"{name}: {verdicts[name]}", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -51,6 +52,11 @@ class Condition:
     def named(self) -> tuple[str | float | int, ...]:
         """By which a row is known, in the order of `NAMED`."""
         return (self.optimizer, self.step, self.signal, self.rollouts)
+
+
+def run_key(model: str, task: str, question: int, condition: Condition) -> int:
+    """The key of a row's run: no two rows share one, so that their chances are independent."""
+    return RUN_KEY + zlib.crc32(f"{model}, {task}, {question}, {condition.named}".encode())
 
 
 @dataclass(frozen=True, kw_only=True)

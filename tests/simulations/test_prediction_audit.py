@@ -189,12 +189,7 @@ def test_an_error_of_the_law_has_its_causes_looked_for(tmp_path: Path, monkeypat
     monkeypatch.setattr(paths, "LARGE", 0.0)
     tier, model = dataclasses.replace(design.TINY, responses=64), load_model("tiny-llama")
     measured = audit._measured(tmp_path, tier, model, "tiny-addition", 0)
-    assert measured.tree is not None
-    step = 0.7 / measured.tree.tree().kappa
-    record = a_row(
-        model="tiny-llama", task="tiny-addition", question=0, step=0.7, rollouts=1, level=0.4, step_size=step
-    )
-    found = paths.path(tier, model, record, measured)
+    found = paths.path(tier, model, "tiny-addition", 0, design.Condition("sgd", 0.7), measured)
     for said, seen in (("law", "itself"), ("finer_law", "finer_itself"), ("anew", "itself")):
         assert abs(math.log2(found[said] / found[seen])) < math.log2(1.05)
     assert 3 * found["itself"] < found["finer_itself"] < 5 * found["itself"]

@@ -21,7 +21,6 @@ from llm_bridge.bandits.question_arms import verifier_of
 from llm_bridge.data import datasets
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.measuring.measure import Measurement, measure
-from simulations.prediction_audit.causes import causes, chosen
 from simulations.prediction_audit.design import (
     COORDINATES,
     MEASURE_KEY,
@@ -31,12 +30,14 @@ from simulations.prediction_audit.design import (
     Condition,
     Tier,
     choose,
+    named,
 )
 from simulations.prediction_audit.half_times import foretold, row
+from simulations.prediction_audit.paths import path
 from simulations.prediction_audit.transfer import transfer
 from simulations.prediction_audit.waits import never_right, waits
 
-RESULT, ROWS, TRANSFER, CAUSES = "prediction-audit.json", "rows.jsonl", "transfer.jsonl", "causes.jsonl"
+RESULT, ROWS, TRANSFER, PATHS = "prediction-audit.json", "rows.jsonl", "transfer.jsonl", "paths.jsonl"
 WAITS = "waits.jsonl"
 CURVES = "curves.jsonl"  # of each row, how many responses of each seed and round were right
 
@@ -47,10 +48,10 @@ def audit(
     tier: str = "tiny",
     progress: Callable[[int, int, dict[str, Any]], None] = lambda done, total, row: None,
 ) -> list[dict[str, Any]]:
-    """All rows of a tier, its test curves and the causes of what failed; what the folder has is not run again.
+    """All rows of a tier, its test curves and the law's own error; what the folder has is not run again.
 
     Args:
-        out: run folder, where rows.jsonl, curves.jsonl, transfer.jsonl, waits.jsonl and causes.jsonl grow by a line for
+        out: run folder, where rows.jsonl, curves.jsonl, transfer.jsonl, waits.jsonl and paths.jsonl grow by a line for
             each result.
         tier: one of `TIERS`.
         progress: told (rows done, all, the row).
@@ -64,24 +65,25 @@ def audit(
     with RunFolder.claim(out, {"command": "prediction-audit", "tier": tier, "key": RUN_KEY}) as folder:
         folder.write_manifest(started=now(), key=RUN_KEY, finished=None)
         asked = _asked(folder.path, design)
-        rows, moved, why, waited = (_read(folder.path / name) for name in (ROWS, TRANSFER, CAUSES, WAITS))
+        rows, moved, courses, waited = (_read(folder.path / name) for name in (ROWS, TRANSFER, PATHS, WAITS))
 
         def keep(name: str, results: list[dict[str, Any]], total: int) -> None:
             with (folder.path / name).open("a") as file:
                 file.write(to_line(results[-1]))
             # Whole after every result: a study that is cut has a page too, which says how far it came.
-            result = {"asked": len(asked), "rows": rows, "transfer": moved, "causes": why, "waits": waited}
+            result = {"asked": len(asked), "rows": rows, "transfer": moved, "paths": courses, "waits": waited}
             write_atomically(folder.path / RESULT, json.dumps(result, indent=1) + "\n")
             progress(len(results), total, results[-1])
 
         def keep_row() -> None:
             right = rows[-1].pop("right", None)
             if right is not None:
-                named = {name: rows[-1][name] for name in ("model", "task", "question", *NAMED)}
+                about = {name: rows[-1][name] for name in ("model", "task", "question", *NAMED)}
                 with (folder.path / CURVES).open("a") as file:
-                    file.write(to_line(named | {"right": right}))
+                    file.write(to_line(about | {"right": right}))
             keep(ROWS, rows, len(asked))
 
+        _paths(folder.path, design, asked, courses, lambda total: keep(PATHS, courses, total))
         _run(folder.path, design, asked, rows, keep_row)
         if design.tests is not None:
             curves = len(design.models) * len(design.tasks)
@@ -89,7 +91,6 @@ def audit(
         for name, task, question in never_right(rows, waited):
             waited.append(waits(design, load_model(name), task, question))
             keep(WAITS, waited, len(waited))
-        _causes(folder.path, design, rows, why, lambda total: keep(CAUSES, why, total))
         folder.amend_manifest(finished=now())
     return rows
 
@@ -117,7 +118,7 @@ def _asked(out: Path, design: Tier) -> list[Asked]:
 
 def _run(out: Path, design: Tier, asked: list[Asked], rows: list[dict[str, Any]], keep: Callable[[], None]) -> None:
     """Add the rows that are not there yet, and call `keep` after each."""
-    done = {tuple(record[name] for name in ("model", "task", "question", *NAMED)) for record in rows}
+    done = {_named(record) for record in rows}
     measured: dict[tuple[str, str, int], tuple[Measurement, float | None]] = {}
     for model, task, question, condition in asked:
         name = (model.name, task, question)
@@ -130,7 +131,7 @@ def _run(out: Path, design: Tier, asked: list[Asked], rows: list[dict[str, Any]]
         try:
             rows.append(row(design, model, task, question, condition, *measured[name]))
         except InputError as refused:  # no success in the measurement, or too little of the policy in the tree
-            rows.append(_refused(design.name, model.name, task, question, condition, str(refused)))
+            rows.append({**named(design, model, task, question, condition), "refused": str(refused)})
         keep()
         if len(rows) % 8 == 0:
             # Compiled programs pile up, and a process may map some 65,000 pieces of memory.
@@ -164,17 +165,6 @@ def _scores(out: Path, model: str, task: str, question: int) -> Path:
     return out / f"scores-{model}-{task}-{question}.part"
 
 
-def _refused(tier: str, model: str, task: str, question: int, condition: Condition, why: str) -> dict[str, Any]:
-    return {
-        "tier": tier,
-        "model": model,
-        "task": task,
-        "question": question,
-        **dict(zip(NAMED, condition.named, strict=True)),
-        "refused": why,
-    }
-
-
 def _transfers(out: Path, design: Tier, moved: list[dict[str, Any]], keep: Callable[[], None]) -> None:
     """Of each model and task, the test curve while the question of the second bin is learnt; `keep` after each."""
     done = {(record["model"], record["task"]) for record in moved}
@@ -186,29 +176,34 @@ def _transfers(out: Path, design: Tier, moved: list[dict[str, Any]], keep: Calla
                 try:
                     moved.append(transfer(design, model, task, questions[0]))
                 except InputError as refused:  # too little of the policy in the tree
-                    named = {"tier": design.name, "model": name, "task": task, "question": questions[0]}
-                    moved.append({**named, "refused": str(refused)})
+                    about = {"tier": design.name, "model": name, "task": task, "question": questions[0]}
+                    moved.append({**about, "refused": str(refused)})
                 keep()
 
 
-def _causes(
-    out: Path,
-    design: Tier,
-    rows: list[dict[str, Any]],
-    why: list[dict[str, Any]],
-    keep: Callable[[int], None],
+def _paths(
+    out: Path, design: Tier, asked: list[Asked], courses: list[dict[str, Any]], keep: Callable[[int], None]
 ) -> None:
-    """Of each row that was missed, and of the controls, what the causes would show; `keep` after each."""
-    looked_at = chosen(rows)
-    done = [tuple(record[name] for name in ("model", "task", "question", *NAMED)) for record in why]
-    for record in looked_at:
-        if tuple(record[name] for name in ("model", "task", "question", *NAMED)) in done:
+    """Under SGD and the raw reward, the law's own error; `keep` after each."""
+    plain = [one for one in asked if (one[3].optimizer, one[3].signal) == ("sgd", "raw")]
+    plain.sort(key=lambda one: (one[0].name, *one[1:3]))  # one measurement for each question
+    done, measured = {_named(record) for record in courses}, None
+    for place, (model, task, question, condition) in enumerate(plain):
+        record = named(design, model, task, question, condition)
+        if place and plain[place - 1][:3] != (model, task, question):
+            measured = None
+        if _named(record) in done:
             continue
-        model = load_model(record["model"])
-        condition = Condition(*(record[name] for name in NAMED))
-        measured = _measured(out, design, model, record["task"], record["question"])
-        why.append(causes(design, model, record, condition, measured))
-        keep(len(looked_at))
+        measured = measured or _measured(out, design, model, task, question)
+        try:
+            courses.append(path(design, model, task, question, condition, measured))
+        except InputError as refused:  # no success in the measurement, or too little of the policy in the tree
+            courses.append({**record, "refused": str(refused)})
+        keep(len(plain))
+
+
+def _named(record: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(record[name] for name in ("model", "task", "question", *NAMED))
 
 
 def predict_again(out: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -51,6 +52,17 @@ class Condition:
     def named(self) -> tuple[str | float | int, ...]:
         """By which a row is known, in the order of `NAMED`."""
         return (self.optimizer, self.step, self.signal, self.rollouts)
+
+
+def named(tier: Tier, model: LanguageModel, task: str, question: int, condition: Condition) -> dict[str, Any]:
+    """What a record is known by."""
+    row = {"tier": tier.name, "model": model.name, "task": task, "question": question}
+    return row | dict(zip(NAMED, condition.named, strict=True))
+
+
+def run_key(model: str, task: str, question: int, condition: Condition) -> int:
+    """The key of a row's run: no two rows share one, so that their chances are independent."""
+    return RUN_KEY + zlib.crc32(f"{model}, {task}, {question}, {condition.named}".encode())
 
 
 @dataclass(frozen=True, kw_only=True)

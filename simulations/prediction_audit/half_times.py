@@ -17,7 +17,7 @@ from llm_bridge import FineTune
 from llm_bridge.data import datasets
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.measuring.measure import Measurement
-from simulations.prediction_audit.design import BOOTSTRAPS, MOST_ROUNDS, RUN_KEY, Condition, Tier, arms_of
+from simulations.prediction_audit.design import BOOTSTRAPS, MOST_ROUNDS, RUN_KEY, Condition, Tier, arms_of, run_key
 
 LATE = 0.75  # of Pass@1, where one half is too near or comes too soon
 FEW = 5  # successes, below which a half-time tests no law
@@ -163,7 +163,7 @@ def row(
         )
         rounds = min(MOST_ROUNDS, max(40, math.ceil(2.2 * longest)))
         start = time.monotonic()
-        key = RUN_KEY + question
+        key = run_key(model.name, task, question, condition)
         rewards = bandit_rft.run(arms_of(model, example), learner, rounds, seeds=tier.seeds, key=key).rewards
         took += time.monotonic() - start
         return rewards, half_time(rewards, level)

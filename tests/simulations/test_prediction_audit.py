@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bandit_rft.runs import read_json
-from simulations.prediction_audit import audit, causes, design, half_times, page
+from simulations.prediction_audit import audit, design, half_times, page, paths
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -44,18 +44,55 @@ def a_row(**changed: Any) -> dict[str, Any]:
     }
 
 
-def test_causes_are_looked_for_in_the_missed_rows_and_in_as_many_that_hold() -> None:
-    """Catches controls that are left out or all come last, and rows of other regimes or of too few successes among the
-    missed."""
-    late, early = a_row(measured_half_time=60.0), a_row(measured_half_time=30.0)
-    others = [
-        a_row(optimizer="adamw", predicted={"tree": 90.0}),
-        a_row(signal="grpo", predicted={"tree": 90.0}),
-        a_row(successes_at_half_time=3.0, predicted={"tree": 90.0}),
-        {"optimizer": "sgd", "signal": "raw", "refused": "nothing was right"},
-    ]
-    good = [a_row(question=place) for place in range(5)]
-    assert causes.chosen([*good, late, *others, early]) == [early, good[0], late, good[1]]
+def test_no_two_rows_share_their_chances() -> None:
+    """Catches a key that leaves out the model or the condition: rows of one question then had the same seeds, and their
+    errors were alike."""
+    keys = {
+        design.run_key(model, task, question, condition)
+        for model in design.TINY.models
+        for task in design.TINY.tasks
+        for question in range(64)
+        for condition in design.TINY.conditions
+    }
+    assert len(keys) == 3 * 2 * 64 * len(design.TINY.conditions)
+
+
+def test_waits_add_up_to_the_level_and_no_further() -> None:
+    """p of .2, .4, .8 before three successes: 1/.2 below .4; half of 1/.4 more to .6. Catches a last wait that is
+    counted whole, and a level that is not reached taken for the last value."""
+    values = np.array([0.2, 0.4, 0.8])
+    assert paths.waiting(values, 0.4) == pytest.approx(5.0)
+    assert paths.waiting(values, 0.6) == pytest.approx(5.0 + 0.5 * 2.5)
+    assert paths.waiting(values, 0.2) == 0.0
+    assert paths.waiting(values, 0.9) == math.inf
+
+
+def test_the_model_itself_follows_the_law_and_not_one_of_another_step(tmp_path: Path) -> None:
+    """The law is within 2% of the model where the step is the run's, and 15% off or more for one of 5/4 of it. Catches
+    an update, a leaf or a level that is another than the run's."""
+    tier = dataclasses.replace(design.TINY, responses=64)
+    from llm_bridge import load_model
+
+    model = load_model("tiny-llama")
+    measured = audit._measured(tmp_path, tier, model, "tiny-addition", 0)
+    found = paths.path(tier, model, "tiny-addition", 0, design.Condition("sgd", 0.7), measured)
+    assert measured.tree is not None
+    assert abs(math.log2(found["law"] / found["itself"])) < math.log2(1.02)
+    assert found["finer_law"] is found["anew"] is None
+    sample = measured.tree.sample
+    right = [one for one, reward in zip(sample.tokens, sample.rewards, strict=True) if reward > 0.5]
+    own = paths.Model(model, measured_prompt(model), right)
+    step = 0.7 / sample.tree().kappa
+    law = paths.Law(sample, right, 1.25 * step)
+    course = paths.follow(own, model.params, law, step, 0.4, np.random.default_rng(0))
+    assert paths.waiting(course.itself, 0.4) > 1.15 * paths.waiting(course.law, 0.4)
+
+
+def measured_prompt(model: Any) -> np.ndarray:
+    from llm_bridge.data import datasets
+
+    example = datasets.load("tiny-addition", "train").example(0)
+    return np.asarray(model.encode(example.prompt), np.int32)
 
 
 def test_chance_alone_makes_the_median_that_a_right_law_shows() -> None:
@@ -145,14 +182,14 @@ def test_a_whole_study_on_one_question_and_what_is_done_is_not_run_again(
 
 
 @pytest.mark.slow
-def test_a_missed_row_is_measured_anew_half_way(tmp_path: Path) -> None:
-    tier = dataclasses.replace(design.TINY, responses=64, seeds=4)
+def test_an_error_of_the_law_has_its_causes_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a row whose error counts as large whatever it is."""
     from llm_bridge import load_model
 
-    model, condition = load_model("tiny-llama"), design.Condition("sgd", 0.7)
+    monkeypatch.setattr(paths, "LARGE", 0.0)
+    tier, model = dataclasses.replace(design.TINY, responses=64), load_model("tiny-llama")
     measured = audit._measured(tmp_path, tier, model, "tiny-addition", 0)
-    row = half_times.row(tier, model, "tiny-addition", 0, condition, measured, 1.0)
-    found = causes.causes(tier, model, row, condition, measured)
-    assert found["remeasured_at"] == max(1, round(row["measured_half_time"] / 2))
-    assert found["kappa_half_way"] > 0
-    assert 0 <= found["unseen"] <= 1
+    found = paths.path(tier, model, "tiny-addition", 0, design.Condition("sgd", 0.7), measured)
+    for said, seen in (("law", "itself"), ("finer_law", "finer_itself"), ("anew", "itself")):
+        assert abs(math.log2(found[said] / found[seen])) < math.log2(1.05)
+    assert 3 * found["itself"] < found["finer_itself"] < 5 * found["itself"]

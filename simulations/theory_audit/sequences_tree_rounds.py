@@ -257,9 +257,9 @@ CASES = (
         **_PASS,
     ),
     Case(
-        instance="one of two questions a round, a dead group of 2 again up to 6 times, of any question, step .4",
-        predict=lambda f: f(_two(), 0.4, 41, "grpo", 2, eps=EPS, questions=1, dynamic_sampling=6).value[AT],
-        measure=_value(step=0.4, most=6, questions=2, elsewhere=True),
+        instance="one of two questions a round, a dead group of 2 again up to 6 times, of any question, step .1",
+        predict=lambda f: f(_two(), 0.1, 41, "grpo", 2, eps=EPS, questions=1, dynamic_sampling=6).value[AT],
+        measure=_value(step=0.1, most=6, questions=2, elsewhere=True),
         inside=False,
         why="A dead group is drawn again of another question.",
         **_PASS,

@@ -79,7 +79,7 @@ def test_a_budget_buys_what_the_curve_says() -> None:
 )
 def test_windows_and_dead_groups_again_are_planned_as_seeds_run(setting: dict) -> None:
     """512 seeds of GRPO on a needle at a large step: the mean curve's time within two rounds (the plain plan is off by
-    over ten), its pulls within 3%, and 80% of single runs inside the band, within four standard errors of that share.
+    over ten), its pulls within 3%, and both ends of 80% of single runs within four standard errors and a round.
     Catches a setting that does not reach the law, and pulls of dead groups that nobody pays.
     """
     found = plan(p0=0.1, kappa=1.0, signal="grpo", step_size=0.3, level=0.8, **setting)
@@ -96,8 +96,8 @@ def test_windows_and_dead_groups_again_are_planned_as_seeds_run(setting: dict) -
     assert abs(mean - measured) <= 2
     assert plain.rounds_to_level.mean > mean + 10
     first = np.argmax(history.value >= 0.8, axis=1)
-    share = ((first >= low) & (first <= high)).mean()
-    assert abs(share - 0.8) < 4 * math.sqrt(0.8 * 0.2 / 512) + 0.06  # rounds are whole: the ends hold some of the mass
+    ends = np.quantile(first, [0.1, 0.9], method="inverted_cdf")
+    np.testing.assert_allclose([low, high], ends, atol=1 + first.std() / 4)
     if "window" in setting:
         assert found.pulls == 2 * mean
         assert found.idle_probability == pytest.approx(0.1**16 + 0.9**16)

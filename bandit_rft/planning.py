@@ -9,7 +9,8 @@ steps of a fixed size are followed round by round: `tree_jump` for the raw rewar
 other signal and group, both of the catalogue. A tree of measured responses takes its place where there is one.
 
 With a delay, a round learns from the responses of so many rounds before, as an asynchronous trainer does, without a
-ratio; the same law follows it, and says what the delay costs.
+ratio; the same law follows it, and says what the delay costs. It follows a window of scores with scores as old as they
+are, dead groups that are drawn again, every pull counted, and rollouts that serve the baseline alone.
 
 Left out: ratios that correct for a delay, optimisers other than plain gradient steps, PPO's clip, length weighting,
 test questions.
@@ -19,179 +20,26 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from bandit_rft import arguments, signals, theory
 from bandit_rft.errors import InputError
+from bandit_rft.planned import COVERAGE, Comparison, Option, Plan, Times
 from bandit_rft.theory.compared import chain_of_decisions
-from bandit_rft.theory.laws.tree_law import TreeJumpLaw, TreeRoundsLaw
+from bandit_rft.theory.laws.tree_law import TreeJumpLaw
+from bandit_rft.theory.laws.tree_rounds_law import TreeRoundsLaw
+from bandit_rft.theory.policy_gradient.mean_update import by_mean_update
 from bandit_rft.theory.response_tree import ResponseTree
-from bandit_rft.theory.sequences.tree import jump_law, rounds_law
+from bandit_rft.theory.sequences.tree import law_on, on_tree
+from bandit_rft.theory.update_settings import UpdateSettings
 
-__all__ = ["Comparison", "Plan", "Times", "plan"]
+__all__ = ["COVERAGE", "Comparison", "Plan", "Times", "plan"]
 
-COVERAGE = 0.8  # of the band over single runs
 GROUPS = (1, 2, 4, 8, 16, 32, 64)  # sizes among which the cheapest is looked for
-# Of these a group is compared with itself: one whose rewards are all equal teaches nothing.
-_CENTRED = ("mean_baseline", "rloo", "grpo", "maxrl_centred")
 
 Law = TreeJumpLaw | TreeRoundsLaw
-
-
-@dataclass(frozen=True)
-class Times:
-    """Rounds until Pass@1 is at the level: that of the mean curve, and the band that holds 80% of single runs; None
-    where it is not reached within the rounds that the law follows."""
-
-    mean: float | None
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class Option:
-    """A signal and a group size, with what reaching the level costs by the mean-field law `pg_group`."""
-
-    signal: str
-    rollouts: int
-    rounds: float
-    pulls: float
-    law: str = "pg_group"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two designs after as many rounds as the first takes to the level.
-
-    Attributes:
-        signal, rollouts: of the other design.
-        round: at which they are compared.
-        difference: of mean Pass@1, this design less the other.
-        spread: root of the sum of both variances over seeds.
-        seeds, power: of a two-sided test at 5% with so many seeds of each; None where no number was given.
-        seeds_for_80: seeds of each that give a power of .8; None where more than 10,000.
-    """
-
-    signal: str
-    rollouts: int
-    round: int
-    difference: float
-    spread: float
-    seeds: int | None
-    power: float | None
-    seeds_for_80: int | None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run will take.
-
-    Attributes:
-        p0, kappa, signal, rollouts, step_size, level: as given.
-        law: the entry of the catalogue that gives the times.
-        dead_group_probability: at the start, of a group whose rewards are all equal (entry `dead_group_probability`).
-        idle_probability: at the start, of a group that teaches nothing under this signal; they differ for signals that
-            compare no responses.
-        rounds_to_level: in rounds.
-        pulls: responses until the mean curve is at the level; None where it is not reached.
-        tokens: the same, with a mean response length; None without one.
-        cheapest: the signal and group size with the fewest pulls to the level at this step size; None where no law
-            reaches it, and with a delay, of which that law knows nothing.
-        budget: responses that can be paid for, and what they buy: Pass@1 in the mean, and the band of single runs.
-        against: another design, and the seeds that tell it apart.
-        delay: rounds from sampling a response to learning from it.
-        undelayed: rounds to the level of the mean curve without the delay; None without one, and where not reached.
-
-    Example:
-        >>> from bandit_rft import plan
-        >>> found = plan(p0=0.18, kappa=40.0, signal="grpo", rollouts=2, step_size=0.005, level=0.8)
-        >>> round(found.dead_group_probability, 3), found.rounds_to_level.mean, found.law
-        (0.705, 101.0, 'tree_rounds')
-    """
-
-    p0: float
-    kappa: float
-    signal: str
-    rollouts: int
-    step_size: float
-    level: float
-    law: str
-    dead_group_probability: float
-    idle_probability: float
-    rounds_to_level: Times
-    pulls: float | None
-    tokens: float | None
-    cheapest: Option | None
-    budget: dict[str, float] | None = None
-    against: Comparison | None = None
-    delay: int = 0
-    undelayed: float | None = None
-    _curve: Callable[[int], theory.Prediction] | None = field(default=None, repr=False, compare=False)
-
-    def prediction(self, rounds: int) -> theory.Prediction:
-        """The law's curve with its bands, as `bandit_rft.plots` and `compare` take it."""
-        assert self._curve is not None
-        return self._curve(rounds)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return dataclasses.asdict(dataclasses.replace(self, _curve=None), dict_factory=_public)
-
-    def report(self) -> str:
-        """As lines to read."""
-        times = self.rounds_to_level
-        lines = [
-            f"{self.signal}, {self.rollouts} rollouts per round, p0 = {self.p0:g}, kappa = {self.kappa:g}, step "
-            f"{self.step_size:g} ({self.step_size * self.kappa:.2g}/kappa)",
-            f"rounds to Pass@1 = {self.level:g}: {_shown(times.mean)}, single runs {_shown(times.low)} to "
-            f"{_shown(times.high)} ({COVERAGE:.0%}; {self.law})",
-            f"responses: {_shown(self.pulls)}" + ("" if self.tokens is None else f", {_shown(self.tokens)} tokens"),
-            f"groups whose rewards are all equal at the start: {self.dead_group_probability:.1%}; that teach nothing "
-            f"under this signal: {self.idle_probability:.1%}",
-        ]
-        if self.delay:
-            lines.insert(2, self._price())
-        if self.cheapest is not None:
-            best = self.cheapest
-            lines.append(
-                f"cheapest at this step size: {best.signal}, {best.rollouts} rollouts: {_shown(best.pulls)} responses "
-                f"in {_shown(best.rounds)} rounds ({best.law})"
-            )
-        if self.budget is not None:
-            held = self.budget
-            lines.append(
-                f"{_shown(held['pulls'])} responses buy {_shown(held['rounds'])} rounds: Pass@1 {held['mean']:.3f}, "
-                f"single runs {held['low']:.3f} to {held['high']:.3f} ({self.law})"
-            )
-        if self.against is not None:
-            other = self.against
-            power = "" if other.power is None else f" {other.seeds} seeds of each have power {other.power:.2f},"
-            needed = "over 10,000" if other.seeds_for_80 is None else other.seeds_for_80
-            lines.append(
-                f"against {other.signal}, {other.rollouts} rollouts, after {other.round} rounds: Pass@1 differs by "
-                f"{other.difference:+.3f}, seeds by {other.spread:.3f};{power} {needed} for a power of .8"
-            )
-        return "\n".join(lines)
-
-    def _price(self) -> str:
-        said = f"learned from {self.delay} rounds late, without a ratio: "
-        if self.rounds_to_level.mean is None or self.undelayed is None:
-            return said + f"the level takes {_shown(self.undelayed)} rounds without the delay"
-        more = self.rounds_to_level.mean - self.undelayed
-        return said + f"{more:,.0f} rounds ({more / self.undelayed:.0%}) more than the {_shown(self.undelayed)} without"
-
-
-def _public(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in pairs if not name.startswith("_")}
-
-
-def _shown(number: float | None) -> str:
-    return "not reached" if number is None else f"{number:,.0f}"
 
 
 def plan(
@@ -211,6 +59,9 @@ def plan(
     against: tuple[str, int] | None = None,
     seeds: int | None = None,
     delay: int = 0,
+    window: int | None = None,
+    dynamic_sampling: int = 0,
+    baseline_rollouts: int = 0,
 ) -> Plan:
     """Plan a run of plain gradient steps.
 
@@ -224,12 +75,17 @@ def plan(
         tree: of measured responses; it takes the place of p0, kappa and decisions.
         ddof, eps: of GRPO's standard deviation.
         budget: responses that can be paid for. tokens: mean length of a response.
-        against: (signal, rollouts) of another design, to be told apart. seeds: of each.
+        against: (signal, rollouts) of another design, to be told apart, without window, dynamic_sampling and
+            baseline_rollouts. seeds: of each.
         delay: rounds from sampling a response to learning from it (`finetune --delay` with `--clip none`), of both
             designs.
+        window: W, the newest scores of the question, this round's among them, whose mean and spread "grpo" and
+            "mean_baseline" take; None: the round's.
+        dynamic_sampling: how often a group whose rewards are all equal is drawn again at most; every pull counts.
+        baseline_rollouts: more responses per round, which enter the signal alone.
 
     Raises:
-        InputError: a number out of range, or a level that is not above p0.
+        InputError: a number out of range, two that do not go together, or a level that is not above p0.
         NoLawError: a signal without a law for such groups.
 
     Example:
@@ -241,68 +97,66 @@ def plan(
     if tree is not None:
         p0, kappa = tree.p0, tree.kappa
     p0, level = arguments.fraction("p0", p0), arguments.fraction("level", level)
-    kappa, step_size = arguments.positive("kappa", kappa), arguments.positive("step_size", step_size)
-    rollouts, delay = arguments.whole("rollouts", rollouts), arguments.whole("delay", delay, 0)
+    kappa = arguments.positive("kappa", kappa)
+    baseline_rollouts = arguments.whole("baseline_rollouts", baseline_rollouts, 0)
+    signals.check_window(window, signal, rollouts, baseline_rollouts, {"extra": "baseline_rollouts"})
+    settings = UpdateSettings(
+        step_size=step_size,
+        signal=signal,
+        rollouts=rollouts,
+        extra_rollouts=baseline_rollouts,
+        ddof=ddof,
+        eps=eps,
+        window=window,
+        dynamic_sampling=dynamic_sampling,
+        delay=delay,
+    )
     if level <= p0:
         raise InputError(f"level is {level:g} and p0 is {p0:g}: give a level above p0.")
-    signals.make(signal)  # a name that is none is refused here
     grown = tree or chain_of_decisions(p0, kappa, arguments.whole("decisions", decisions))
-    name, law = _law(grown, step_size, signal, rollouts, ddof, eps, delay)
-    times = _times(law, level)
-    undelayed = _times(_law(grown, step_size, signal, rollouts, ddof, eps, 0)[1], level).mean if delay else None
-    pulls = None if times.mean is None else times.mean * rollouts
+    law, at_once = law_on(grown, settings), dataclasses.replace(settings, delay=0)
+    times, group = _times(law, level), settings.group
+    pulls = None if times.mean is None else _pulled(law, int(times.mean))
     found = Plan(
         p0=p0,
         kappa=kappa,
         signal=signal,
-        rollouts=rollouts,
-        step_size=step_size,
+        rollouts=settings.rollouts,
+        step_size=settings.step_size,
         level=level,
-        law=name,
-        dead_group_probability=float(theory.dead_group_probability(p0, rollouts)),
-        idle_probability=_idle(signal, p0, rollouts),
+        law="tree_jump" if isinstance(law, TreeJumpLaw) else "tree_rounds",
+        dead_group_probability=float(theory.dead_group_probability(p0, group)),
+        idle_probability=_idle(settings, p0),
         rounds_to_level=times,
         pulls=pulls,
         tokens=None if tokens is None or pulls is None else arguments.positive("tokens", tokens) * pulls,
-        cheapest=None if delay else _cheapest(p0, kappa, step_size, level, ddof, eps),
-        delay=delay,
-        undelayed=undelayed,
-        _curve=lambda rounds: _prediction(name, grown, step_size, rounds, signal, rollouts, ddof, eps, delay),
+        cheapest=None if settings.delay else _cheapest(p0, kappa, at_once, level),
+        delay=settings.delay,
+        undelayed=_times(law_on(grown, at_once), level).mean if settings.delay else None,
+        window=window,
+        dynamic_sampling=dynamic_sampling,
+        baseline_rollouts=baseline_rollouts,
+        first_round_pulls=_pulled(law, 1)
+        if not dynamic_sampling
+        else float(theory.dynamic_sampling_pulls(p0, group, dynamic_sampling)),
+        _curve=lambda rounds: on_tree(grown, settings, rounds),
     )
     if budget is not None:
-        found = dataclasses.replace(found, budget=_bought(law, arguments.whole("budget", budget, rollouts), rollouts))
+        found = dataclasses.replace(found, budget=_bought(law, arguments.whole("budget", budget, group)))
     if against is not None:
         if times.mean is None:
             raise InputError(
                 "This design never reaches the level, so there is no round to compare it at: lower --level."
             )
-        _, other = _law(grown, step_size, *against, ddof, eps, delay)
+        other = law_on(grown, _plain(settings, *against))
         found = dataclasses.replace(found, against=_compared(law, other, against, int(times.mean), seeds))
     return found
 
 
-def _law(
-    tree: ResponseTree, step_size: float, signal: str, rollouts: int, ddof: int, eps: float, delay: int
-) -> tuple[str, Law]:
-    if signal in ("raw", "psr") and rollouts == 1 and not delay:
-        return "tree_jump", jump_law(tree, step_size)
-    return "tree_rounds", rounds_law(tree, step_size, signal, rollouts, ddof=ddof, eps=eps, delay=delay)
-
-
-def _prediction(
-    name: str,
-    tree: ResponseTree,
-    step_size: float,
-    rounds: int,
-    signal: str,
-    rollouts: int,
-    ddof: int,
-    eps: float,
-    delay: int,
-) -> theory.Prediction:
-    if name == "tree_jump":
-        return theory.tree_jump(tree, step_size, rounds)
-    return theory.tree_rounds(tree, step_size, rounds, signal, rollouts, ddof=ddof, eps=eps, delay=delay)
+def _plain(settings: UpdateSettings, signal: str, rollouts: int) -> UpdateSettings:
+    """Another signal and group, and neither a window nor dead groups again nor rollouts for the baseline alone."""
+    own = {"window": None, "dynamic_sampling": 0, "extra_rollouts": 0}
+    return dataclasses.replace(settings, signal=signal, rollouts=rollouts, **own)
 
 
 def _times(law: Law, level: float) -> Times:
@@ -315,27 +169,35 @@ def _times(law: Law, level: float) -> Times:
     return Times(float(mean), *(float(end) if math.isfinite(end) else None for end in (low, high)))
 
 
-def _idle(signal: str, p: float, rollouts: int) -> float:
-    """Probability that all signals of a group are 0."""
-    failed, right = (1 - p) ** rollouts, p**rollouts
-    if signal in ("raw", "psr", "maxrl") or (signal == "grpo" and rollouts == 1):
-        return failed
+def _pulled(law: Law, rounds: int) -> float:
+    """Responses of the first rounds, in the mean."""
+    return float(rounds if isinstance(law, TreeJumpLaw) else law.pulled(rounds).sum())
+
+
+def _idle(settings: UpdateSettings, p: float) -> float:
+    """Probability that all signals of a round are 0."""
+    signal, compared = settings.signal, settings.group if settings.window is None else settings.window
+    failed, right = (1 - p) ** compared, p**compared
+    if signal in ("raw", "psr", "maxrl") or (signal == "grpo" and compared == 1):
+        return (1 - p) ** settings.rollouts
     if signal == "signed":
         return 0.0
     if signal == "nsr":
-        return right
-    return failed + right
+        return p**settings.rollouts
+    if signal == "pass_at_k":  # k is the whole group: one that is right teaches where it is the only one
+        return 1 - settings.rollouts * p * (1 - p) ** (settings.group - 1)
+    return (failed + right) ** (settings.dynamic_sampling + 1)
 
 
-def _cheapest(p0: float, kappa: float, step_size: float, level: float, ddof: int, eps: float) -> Option | None:
+def _cheapest(p0: float, kappa: float, settings: UpdateSettings, level: float) -> Option | None:
     """By the mean-field law, which is quick and the same for all."""
     found = []
     for signal in signals.NAMES:
         for rollouts in GROUPS:
-            if rollouts == 1 and signal in (*_CENTRED, "pass_at_k"):
+            if rollouts == 1 and signal in (*signals.CENTRED, "pass_at_k"):
                 continue  # a group of one: GRPO's is the raw reward, and the others are 0
             try:
-                law = theory.pg_group(signal, p0, step_size, 1, rollouts, kappa=kappa, ddof=ddof, eps=eps)
+                law = by_mean_update(p0, kappa, _plain(settings, signal, rollouts), 1)
                 rounds = law.mean_hitting_time(level)
             except InputError:  # a law that has no such group
                 continue
@@ -344,8 +206,14 @@ def _cheapest(p0: float, kappa: float, step_size: float, level: float, ddof: int
     return min(found, key=lambda one: one.pulls, default=None)
 
 
-def _bought(law: Law, budget: int, rollouts: int) -> dict[str, float]:
-    rounds = min(budget // rollouts, law.searched)
+def _bought(law: Law, budget: int) -> dict[str, float]:
+    rounds = law.searched
+    if isinstance(law, TreeJumpLaw):
+        rounds = min(budget, rounds)
+    else:
+        rounds = min(budget // law.settings.pulls, rounds)
+        # Groups that are drawn again take more: the round whose mean would pass the budget is not begun.
+        rounds = int(np.searchsorted(np.cumsum(law.pulled(rounds)), budget + 1e-9, side="right"))
     at = np.array([rounds])
     low, high = (float(law.value_quantile(q, at)[0]) for q in ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2))
     mean = float(law.curves(rounds + 1).value[-1])

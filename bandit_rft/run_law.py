@@ -26,7 +26,8 @@ from bandit_rft.theory.compared import mean_curve_time
 from bandit_rft.theory.forests import ForestSample, sample_of
 from bandit_rft.theory.half_time import HalfTime, half_time
 from bandit_rft.theory.laws.jump_law import JumpLaw
-from bandit_rft.theory.laws.tree_law import TreeJumpLaw, TreeRoundsLaw
+from bandit_rft.theory.laws.tree_law import TreeJumpLaw
+from bandit_rft.theory.laws.tree_rounds_law import TreeRoundsLaw
 from bandit_rft.theory.many_arms.waiting import wait_in_words
 from bandit_rft.theory.sampled_tree import TreeSample
 
@@ -36,7 +37,6 @@ _LOG_GAIN = (-14.0, 5.0)  # logit gain per success, searched between e^-14 and e
 
 # Settings of a fine-tuning run that change its mean update, at the values that leave it as the laws have it.
 PLAIN: Mapping[str, Any] = {
-    "baseline_rollouts": 0,
     "reward_right": 1.0,
     "reward_wrong": 0.0,
     "replay": 0,
@@ -45,10 +45,15 @@ PLAIN: Mapping[str, Any] = {
     "reward_kl_coefficient": 0.0,
     "entropy_coefficient": 0.0,
     "mini_batches": 1,
-    "signal_k": None,
-    "window": None,
-    "normalise": "group",
-    "dynamic_sampling": 0,
+}
+# What a round draws and makes of its rewards beside signal and rollouts, by the laws' name for it: the config's name,
+# and the value of runs that do not name it.
+ROUND: Mapping[str, tuple[str, Any]] = {
+    "extra_rollouts": ("baseline_rollouts", 0),
+    "k": ("signal_k", None),
+    "window": ("window", None),
+    "normalise": ("normalise", "group"),
+    "dynamic_sampling": ("dynamic_sampling", 0),
 }
 ADAM = {"beta1": 0.9, "beta2": 0.999, "adam_eps": 1e-8}
 CLIP = 0.2  # of runs that do not name it
@@ -139,7 +144,8 @@ class RunLaw:
             return {"tree": mean_curve_time(law, level)}
         if self._arguments["optimizer"] != "sgd" or self._arguments["epochs"] != 1:
             return {}
-        settings = {name: self._arguments[name] for name in ("signal", "rollouts", "ddof", "eps")}
+        used = ("signal", "rollouts", "ddof", "eps", "window", "dynamic_sampling", "extra_rollouts", "k")
+        settings = {name: self._arguments[name] for name in used}
         return theory.times_to(self._summary(), step_size=self.step_size, level=level, **settings)
 
     @functools.cached_property
@@ -252,6 +258,7 @@ def _predicted(
             "rollouts": config["rollouts"],
             "questions": int(config.get("prompts_per_round") or 1) if _several(config) else 0,
             **{name: config.get(name, value) for name, value in GRPO.items()},
+            **{name: config.get(given, value) for name, (given, value) in ROUND.items()},
         },
     )
     prediction = found.at(config["rounds"] + 1)
@@ -263,7 +270,8 @@ def _fitted(history: History, successes: int, responses: int, step_size: float) 
     """The jump chain with kappa fitted on the first rounds; None where it is not the run's, or no success shows it."""
     config = history.config
     first = history.rewards[:, : max(1, round(FIT_SHARE * config["rounds"])), 0]
-    if (config["signal"], config["rollouts"]) != ("raw", 1) or not first.any():
+    alone = (config["signal"], config["rollouts"], config.get("baseline_rollouts", 0)) == ("raw", 1, 0)
+    if not alone or not first.any():
         return None
     kappa = fit_gain(successes / responses, first) / step_size
     return _predicted(config, successes, responses, kappa, math.nan, step_size, first.shape[1])

@@ -16,8 +16,8 @@ LAYERS = {
         {"choice", "sampling", "sampling_normal"}, {"pools"}, {"rows"}, {"fresh_rows"},
         {"signals", "objectives", "verifiers"}, {"ratios"}, {"policies"}, {"arms"}, {"learners", "best_arm"},
         {"history"}, {"loop"},
-        {"regret"}, {"theory"}, {"summarize", "verdict", "planning", "known_theory"}, {"runs"}, {"run_law"},
-        {"training_logs"},
+        {"regret"}, {"theory"}, {"planned"}, {"summarize", "verdict", "planning", "known_theory"}, {"runs"},
+        {"run_law"}, {"training_logs"},
         {"sweep", "experiments"}, {"presets", "settings"}, {"plots"}, {"reports"},
         {"cli"},  # the composition root: it alone may import anything
     ],

@@ -32,6 +32,27 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="rounds from sampling a response to learning from it, without a ratio: finetune --delay --clip none "
         "(default: 0)",
     )
+    parser.add_argument(
+        "--window",
+        type=count,
+        metavar="W",
+        help="scores of the question, of this round and earlier ones, whose mean and spread mean_baseline and grpo "
+        "take (default: the round's)",
+    )
+    parser.add_argument(
+        "--dynamic-sampling",
+        type=whole,
+        default=0,
+        metavar="N",
+        help="how often a group whose rewards are all equal is drawn again at most (default: 0)",
+    )
+    parser.add_argument(
+        "--baseline-rollouts",
+        type=whole,
+        default=0,
+        metavar="E",
+        help="more responses per round, which enter the signal's mean and spread alone (default: 0)",
+    )
     parser.add_argument("--budget", type=count, metavar="N", help="responses that can be paid for (default: not asked)")
     parser.add_argument("--tokens", type=float, metavar="N", help="mean length of a response (default: not asked)")
     parser.add_argument(
@@ -51,9 +72,15 @@ def _design(text: str) -> tuple[str, int]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan and print."""
-    from bandit_rft import planning
+    from bandit_rft import planning, signals
     from bandit_rft.runs import dumps
 
+    # Here and not by `plan` alone, so that the sentence names the options.
+    spelt = {"window": "--window", "extra": "--baseline-rollouts", "dynamic_sampling": "--dynamic-sampling"}
+    signal, window, extra = arguments.signal, arguments.window, arguments.baseline_rollouts
+    group = arguments.rollouts + extra
+    signals.check_window(window, signal, arguments.rollouts, extra, spelt)
+    signals.check_dynamic_sampling(arguments.dynamic_sampling, signal, group, window, spelt)
     given = {name: value for name, value in vars(arguments).items() if name not in ("command", "json", "figure")}
     found = planning.plan(**given)
     print(dumps(found.to_json(), indent=1) if arguments.json else found.report())

@@ -58,6 +58,9 @@ def training(axes: Axes, history: History, law: RunLaw) -> Axes:
         kappa = "fitted" if shown.fitted_on else "measured"
         label = f"{shown.prediction.name}: $p_0$ {shown.p0:.2f}, $\\kappa$ {kappa}"
         curves.prediction(axes, shown.prediction, coverage=[BAND], label=label)
+        if shown.prediction.reward is not None:  # groups drawn until they live earn otherwise than the policy would
+            said = "reward of the last groups, predicted"
+            axes.plot(shown.rounds_shown, shown.prediction.reward, ":", color=style.ORANGE, linewidth=1.0, label=said)
     several = ", 95%" if history.seeds > 1 else ""
     label = f"{_mean(history)}reward over {window_of(history)} rounds{several}"
     curves.rewards(axes, history, label=label)

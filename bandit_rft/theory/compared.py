@@ -7,11 +7,14 @@ import numpy as np
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.signals import SUCCESSES_ONLY
-from bandit_rft.theory.laws.tree_law import TreeJumpLaw, TreeRoundsLaw
-from bandit_rft.theory.policy_gradient.group_flow import pg_group
+from bandit_rft.theory.laws.tree_law import TreeJumpLaw
+from bandit_rft.theory.laws.tree_rounds_law import TreeRoundsLaw
+from bandit_rft.theory.policy_gradient.dynamic_sampling import dynamic_sampling_pulls
+from bandit_rft.theory.policy_gradient.mean_update import by_mean_update
 from bandit_rft.theory.response_tree import ResponseTree
-from bandit_rft.theory.sequences.tree import jump_law, rounds_law
+from bandit_rft.theory.sequences.tree import law_on
 from bandit_rft.theory.summary import Summary
+from bandit_rft.theory.update_settings import UpdateSettings
 
 __all__ = ["LAWS", "chain_of_decisions", "mean_curve_time", "times_to"]
 
@@ -56,18 +59,23 @@ def times_to(
     rollouts: int = 1,
     ddof: int = 1,
     eps: float = 0.0,
+    window: int | None = None,
+    dynamic_sampling: int = 0,
+    extra_rollouts: int = 0,
+    k: int | None = None,
 ) -> dict[str, float]:
     """Rounds until the mean Pass@1 of plain gradient steps is at the level, by each law that applies.
 
     Args:
         summary: with a tree, or without: then only the laws of p0 and κ.
-        step_size, signal, rollouts, ddof, eps: as `theory.predict` takes them.
+        step_size, signal, rollouts, ddof, eps, window, dynamic_sampling, extra_rollouts, k: as `theory.predict` takes
+            them.
         level: of Pass@1, in (0, 1).
 
     Returns:
         By name, those of `LAWS`: the tree law; the chain of constant κ and that of H equal decisions, H the mean number
         of decisions in a correct response of the tree; the flow of the mean update; and 1/(G p0), the wait for the
-        first success. Without a tree the first and third are left out.
+        first success, G all rollouts that a round draws. Without a tree the first and third are left out.
 
     Raises:
         InputError: an argument out of range.
@@ -80,12 +88,21 @@ def times_to(
     level = arguments.fraction("level", level)
     if summary.p0 >= level:
         raise InputError(f"level is {level} and Pass@1 is {summary.p0:.3f} at the start: give a level above it.")
+    settings = UpdateSettings(
+        step_size=step_size,
+        signal=signal,
+        rollouts=rollouts,
+        extra_rollouts=extra_rollouts,
+        ddof=ddof,
+        eps=eps,
+        k=k,
+        window=window,
+        dynamic_sampling=dynamic_sampling,
+        delay=summary.delay,
+    )
 
     def time(tree: ResponseTree) -> float:
-        if signal == "raw" and rollouts == 1 and tree.truth is None and not summary.delay:
-            return mean_curve_time(jump_law(tree, step_size), level)
-        law = rounds_law(tree, step_size, signal, rollouts, ddof=ddof, eps=eps, delay=summary.delay)
-        return mean_curve_time(law, level)
+        return mean_curve_time(law_on(tree, settings), level)
 
     found = {"constant_kappa_chain": time(chain_of_decisions(summary.p0, summary.kappa))}
     if summary.tree is not None and (signal in SUCCESSES_ONLY or not summary.lumped):
@@ -94,8 +111,9 @@ def times_to(
         found["h_decision_chain"] = time(chain_of_decisions(summary.p0, summary.kappa, decisions))
     if summary.delay:  # the two that are left know of no delay
         return found
-    flow = pg_group(
-        signal, summary.p0, step_size, 1, rollouts, kappa=summary.kappa, ddof=ddof, eps=eps
-    ).mean_hitting_time(level)
-    found |= {"flow": flow, "one_over_p0": 1 / (rollouts * summary.p0)}
+    flow = by_mean_update(summary.p0, summary.kappa, settings, 1).mean_hitting_time(level)
+    pulls = float(settings.group)
+    if dynamic_sampling:
+        pulls = float(dynamic_sampling_pulls(summary.p0, settings.group, dynamic_sampling))
+    found |= {"flow": flow, "one_over_p0": 1 / (pulls * summary.p0)}
     return {name: found[name] for name in LAWS if name in found}

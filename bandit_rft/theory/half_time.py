@@ -14,7 +14,8 @@ import numpy as np
 from bandit_rft import arguments
 from bandit_rft.theory.compared import mean_curve_time
 from bandit_rft.theory.forests import ForestSample
-from bandit_rft.theory.laws.tree_law import TreeJumpLaw, TreeRoundsLaw
+from bandit_rft.theory.laws.tree_law import TreeJumpLaw
+from bandit_rft.theory.laws.tree_rounds_law import TreeRoundsLaw
 from bandit_rft.theory.sampled_tree import TreeSample
 
 __all__ = ["HalfTime", "half_time"]

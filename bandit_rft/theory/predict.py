@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from bandit_rft import arguments, signals
-from bandit_rft.errors import InputError, NoLawError
+from bandit_rft import arguments
+from bandit_rft.errors import NoLawError
 from bandit_rft.signals import SUCCESSES_ONLY
-from bandit_rft.theory.policy_gradient.group_flow import pg_group
-from bandit_rft.theory.policy_gradient.groups import SIGNALS
+from bandit_rft.theory.policy_gradient.mean_update import by_mean_update
 from bandit_rft.theory.policy_gradient.softmax import pg_jump_single
-from bandit_rft.theory.policy_gradient.window_flow import LONGEST_WINDOW, MOST_ROUNDS, pg_window
 from bandit_rft.theory.prediction import Prediction
 from bandit_rft.theory.response_tree import ResponseTree
 from bandit_rft.theory.sequences.rft import rft_predict
 from bandit_rft.theory.sequences.token_sequences import prefix_tree_jump
-from bandit_rft.theory.sequences.tree import tree_jump, tree_rounds
+from bandit_rft.theory.sequences.tree import on_tree
 from bandit_rft.theory.summary import Summary
+from bandit_rft.theory.update_settings import UpdateSettings
 
 __all__ = ["predict"]
 
-OPTIMIZERS = ("sgd", "adam")
 _NOT_VERIFIABLE = "Rewards are not 0 or 1 for certain: every law of the curve here is for a verifiable reward."
+_SAMPLED = "Adam's step is summed over weights drawn at random, and over linearised log-probabilities"
 
 
 def predict(
@@ -44,6 +42,9 @@ def predict(
     questions: int = 0,
     window: int | None = None,
     dynamic_sampling: int = 0,
+    extra_rollouts: int = 0,
+    k: int | None = None,
+    normalise: str = "group",
 ) -> Prediction:
     """The prediction of the law that applies, chosen by the summary alone: it cannot tell a table from a model.
 
@@ -53,7 +54,7 @@ def predict(
         summary: of the policy before the first round: `summarize(arms)`, or a model's measurement.
         step_size: η > 0, of the mean over a round's rollouts.
         rounds: T ≥ 1.
-        signal: a name of `bandit_rft.signals`, pass_at_k with k = G. rollouts: G.
+        signal: a name of `bandit_rft.signals`. rollouts: G, that are learned from.
         optimizer: "sgd" (plain gradient ascent) or "adam".
         ddof, eps: GRPO's.
         adam: β1, β2 and ε of Adam. kl_coefficient: β of a KL term to the start. epochs: steps on each round's
@@ -61,8 +62,11 @@ def predict(
         questions: B, of which each round takes so many, G rollouts each, where the summary's tree is a forest
             (`theory.forest`); 0: one question.
         window: W, the newest scores of the question, this round's among them, that give mean and spread to "grpo" and
-            "mean_baseline"; None: this round's. dynamic_sampling: how often a round's dead group is drawn again at
-            most. Only the laws of p0 and κ know of these two.
+            "mean_baseline"; None: this round's.
+        dynamic_sampling: how often a round's dead group is drawn again at most.
+        extra_rollouts: E more per group, which enter the signal alone: that of all G + E.
+        k: of pass_at_k; None: G + E.
+        normalise: "group", or "batch": GRPO's standard deviation is that of all rewards of the round's questions.
 
     Returns:
         The prediction; its `why` says which law was chosen and for what reason, its `flags` what is only approximate.
@@ -77,206 +81,115 @@ def predict(
         >>> found.name, round(float(found.value[-1]), 4)
         ('pg_jump_single', 0.9938)
     """
-    step_size, rounds = arguments.positive("step_size", step_size), arguments.whole("rounds", rounds)
-    rollouts = arguments.whole("rollouts", rollouts)
-    if signal not in SIGNALS:
-        raise InputError(f"Signal {arguments.shown(signal)} is unknown: choose one of {', '.join(SIGNALS)}.")
-    if optimizer not in OPTIMIZERS:
-        raise InputError(f"optimizer is {optimizer!r}: choose one of {', '.join(OPTIMIZERS)}.")
-    questions = arguments.whole("questions", questions, 0)
-    signals.check_window(window, signal, rollouts, extra=0)
-    signals.check_dynamic_sampling(dynamic_sampling, signal, rollouts, window)
+    rounds = arguments.whole("rounds", rounds)
+    settings = UpdateSettings(
+        step_size=step_size,
+        signal=signal,
+        rollouts=rollouts,
+        extra_rollouts=extra_rollouts,
+        ddof=ddof,
+        eps=eps,
+        k=k,
+        window=window,
+        normalise=normalise,
+        dynamic_sampling=dynamic_sampling,
+        optimizer=optimizer,
+        adam=adam,
+        kl_coefficient=kl_coefficient,
+        delay=summary.delay,
+        epochs=epochs,
+        questions=questions,
+    )
     _refuse(summary)
-    epochs = arguments.whole("epochs", epochs)
-    if window is not None or dynamic_sampling:
-        used = "A window of scores" if window is not None else "Dynamic sampling"
-        _refuse_beside(used, summary, optimizer, epochs, kl_coefficient, questions)
-        return _of_means(summary, step_size, rounds, signal, rollouts, ddof, eps, window, dynamic_sampling)
-    if summary.table and (optimizer == "adam" or epochs > 1 or not _alike(summary)):
-        return _table(summary, step_size, rounds, signal, rollouts, ddof, eps, optimizer, adam, kl_coefficient, epochs)
-    if questions:
-        return _forest(
-            summary,
-            step_size,
-            rounds,
-            signal,
-            rollouts,
-            questions=questions,
-            ddof=ddof,
-            eps=eps,
-            optimizer=optimizer,
-            adam=adam,
-            kl_coefficient=kl_coefficient,
-            epochs=epochs,
-        )
+    if summary.table:
+        _refuse_baseline(settings)
+        by_means = settings.optimizer == "sgd" and settings.epochs == 1 and not settings.kl_coefficient
+        if not by_means or not _alike(summary):
+            return _table(summary, settings, rounds)
+    if settings.questions:
+        return _forest(summary, settings, rounds)
     why_not = ""
     if summary.tree is not None and not summary.table:
         try:
             summary.tree.refuse()
-            return _tree(
-                summary.tree,
-                step_size,
-                rounds,
-                signal,
-                rollouts,
-                ddof,
-                eps,
-                optimizer,
-                adam,
-                kl_coefficient,
-                epochs,
-                summary.delay,
-            )
+            return _tree(summary.tree, settings, rounds)
         except NoLawError as refused:
-            if summary.delay:
+            if settings.delay:
                 raise
             why_not = f"the tree law is left out: {refused}"
-    if epochs > 1:
-        raise NoLawError(
-            f"{epochs} steps on each round's responses have a law here on a tree alone: measure the tree of responses, "
-            "or take one."
-        )
-    found = _two_numbers(summary, step_size, rounds, signal, rollouts, optimizer, ddof, eps)
+    found = _two_numbers(summary, settings, rounds)
     return replace(found, flags=(*found.flags, why_not)) if why_not else found
 
 
-def _two_numbers(
-    summary: Summary,
-    step_size: float,
-    rounds: int,
-    signal: str,
-    rollouts: int,
-    optimizer: str,
-    ddof: int,
-    eps: float,
-) -> Prediction:
+def _two_numbers(summary: Summary, settings: UpdateSettings, rounds: int) -> Prediction:
     """The law of p0 and κ alone."""
-    if optimizer == "adam":
+    if settings.epochs > 1:
+        raise NoLawError(
+            f"{settings.epochs} steps on each round's responses have a law here on a tree alone: measure the tree of "
+            "responses, or take one."
+        )
+    if settings.optimizer == "adam":
         raise NoLawError(
             "Adam moves each coordinate by its own scale, which p0 and kappa do not hold: theory.adam_jump gives an "
             "isolated success's move and theory.adam_flow the curve once its kappa is known."
         )
-    if signal in ("raw", "psr") and rollouts == 1:
-        return _one_rollout(summary, step_size, rounds)
-    found = pg_group(signal, summary.p0, step_size, rounds, rollouts, kappa=summary.kappa, ddof=ddof, eps=eps)
-    return replace(
-        found,
-        why=f"pg_group: {rollouts} rollouts of the {signal} signal move logit p by step x kappa p(1-p) M on average.",
-        flags=(*found.flags, *_approximate(summary)),
-    )
+    if replace(settings, kl_coefficient=0.0).by_successes:  # these laws leave a KL term out
+        return _one_rollout(summary, settings.step_size, rounds)
+    found = by_mean_update(summary.p0, summary.kappa, settings, rounds)
+    lag = ", where older scores lag behind" if found.name == "pg_window" else ""
+    why = f"{found.name}: {_drawn(settings)} move logit p by step x kappa p(1-p) M on average{lag}."
+    return replace(found, why=why, flags=(*found.flags, *_approximate(summary)))
 
 
-def _refuse_beside(
-    used: str, summary: Summary, optimizer: str, epochs: int, kl_coefficient: float, questions: int
-) -> None:
-    """Raises NoLawError where the law by p0 and κ, the only one with these two, is not that of the run."""
-    if optimizer == "adam" or epochs > 1 or kl_coefficient or questions:
-        raise NoLawError(
-            f"{used} has a law here for plain gradient steps on one question alone: leave out Adam, epochs, a KL term "
-            "and questions, or it."
-        )
-    if summary.table and not _alike(summary):
-        raise NoLawError(
-            f"{used} has a law here on tables of one correct arm among wrong ones that are alike, whose rewards are "
-            "true and heard at once: take such a table."
-        )
+def _drawn(settings: UpdateSettings) -> str:
+    """What a round draws and learns from, for the middle of a sentence."""
+    said = f"{settings.rollouts} rollouts of the {settings.signal} signal"
+    if settings.k is not None:
+        said += f", k = {settings.k},"
+    if settings.extra_rollouts:
+        said += f" with {settings.extra_rollouts} more for its baseline"
+    if settings.normalise == "batch":
+        said += " by the spread of the batch"
+    if settings.window is not None:
+        said += f" against a window of {settings.window} scores"
+    if settings.dynamic_sampling:
+        said += f" with dead groups drawn again up to {settings.dynamic_sampling} times"
+    return said
 
 
-def _of_means(
-    summary: Summary,
-    step_size: float,
-    rounds: int,
-    signal: str,
-    rollouts: int,
-    ddof: int,
-    eps: float,
-    window: int | None,
-    dynamic_sampling: int,
-) -> Prediction:
-    """The law of a window of scores, or of dead groups drawn again: that of the mean update at p0 and κ."""
-    spread: dict[str, Any] = {"kappa": summary.kappa, "ddof": ddof, "eps": eps}
-    if window is not None and rounds <= MOST_ROUNDS and 2 <= window <= LONGEST_WINDOW:
-        found = pg_window(summary.p0, step_size, rounds, rollouts, window, signal, **spread)
-        why = f"pg_window: {rollouts} rollouts of the {signal} signal against a window of {window} scores, which lags."
-    else:
-        found = pg_group(
-            signal,
-            summary.p0,
-            step_size,
-            rounds,
-            rollouts,
-            window=window,
-            dynamic_sampling=dynamic_sampling,
-            **spread,
-        )
-        how = f"dead groups drawn again up to {dynamic_sampling} times" if window is None else f"a window of {window}"
-        why = f"pg_group: {rollouts} rollouts of the {signal} signal with {how}, by the mean update."
-    left_out = "dynamic sampling" if window is None else "window of scores"
-    tree = () if summary.tree is None or summary.table else (f"the tree law is left out: it knows no {left_out}",)
-    return replace(found, why=why, flags=(*found.flags, *_approximate(summary), *tree))
-
-
-def _tree(
-    tree: ResponseTree,
-    step_size: float,
-    rounds: int,
-    signal: str,
-    rollouts: int,
-    ddof: int,
-    eps: float,
-    optimizer: str,
-    adam: tuple[float, float, float],
-    kl_coefficient: float,
-    epochs: int,
-    delay: int,
-) -> Prediction:
+def _tree(tree: ResponseTree, settings: UpdateSettings, rounds: int) -> Prediction:
     """The law of the tree."""
     of = f"of {tree.responses} responses" if tree.responses else "of all responses"
     flags = (f"the decisions are those {of}, and their kernel is that of the start",) if tree.responses else ()
-    if signal in ("raw", "psr") and (rollouts, optimizer, kl_coefficient, epochs, delay) == (1, "sgd", 0.0, 1, 0):
-        found = tree_jump(tree, step_size, rounds)
+    found = on_tree(tree, settings, rounds)
+    if settings.by_successes:
         why = f"tree_jump: one rollout, raw reward, plain gradient steps; the decisions {of} with their kernel."
     else:
-        found = tree_rounds(
-            tree,
-            step_size,
-            rounds,
-            signal,
-            rollouts,
-            ddof=ddof,
-            eps=eps,
-            optimizer=optimizer,
-            adam=adam,
-            kl_coefficient=kl_coefficient,
-            delay=delay,
-            epochs=epochs,
-        )
-        late = f", learned from {delay} rounds late" if delay else ""
-        why = (
-            f"tree_rounds: {rollouts} rollouts of the {signal} signal under {optimizer}{late}; the decisions {of} with "
-        )
-        why += "their kernel."
-        if optimizer == "adam":
-            flags += ("Adam's step is summed over weights drawn at random, and over linearised log-probabilities",)
+        late = f", learned from {settings.delay} rounds late" if settings.delay else ""
+        why = f"tree_rounds: {_drawn(settings)} under {settings.optimizer}{late}; the decisions {of} with their kernel."
+        if settings.optimizer == "adam":
+            flags += (_SAMPLED,)
     return replace(found, why=why, flags=(*found.flags, *flags))
 
 
-def _forest(summary: Summary, step_size: float, rounds: int, signal: str, rollouts: int, **settings: Any) -> Prediction:
+def _forest(summary: Summary, settings: UpdateSettings, rounds: int) -> Prediction:
     """The law of several questions, which is that of their trees: p0 and κ of a mean over questions have none."""
-    tree, questions = summary.tree, settings["questions"]
+    tree = summary.tree
     if tree is None:
         raise NoLawError(
             "Several questions have a law here on the trees of their responses alone, which were not measured: measure "
             "them, or take one question."
         )
     tree.refuse()
-    found = tree_rounds(tree, step_size, rounds, signal, rollouts, delay=summary.delay, **settings)
+    found = on_tree(tree, settings, rounds)
     flags = (f"the decisions are those of {tree.responses} responses, and their kernel is that of the start",)
-    if settings["optimizer"] == "adam":
-        flags += ("Adam's step is summed over weights drawn at random, and over linearised log-probabilities",)
+    if settings.optimizer == "adam":
+        flags += (_SAMPLED,)
+    count = int((tree.node == 0).sum())
+    each = _drawn(settings).replace("rollouts of", "rollouts each of", 1)
     why = (
-        f"tree_rounds: {questions} of {int((tree.node == 0).sum())} questions a round, {rollouts} rollouts each of the "
-        f"{signal} signal under {settings['optimizer']}; the decisions of {tree.responses} responses with their kernel."
+        f"tree_rounds: {settings.questions} of {count} questions a round, {each} under {settings.optimizer}; the "
+        f"decisions of {tree.responses} responses with their kernel."
     )
     return replace(found, why=why, flags=(*found.flags, *flags))
 
@@ -310,21 +223,17 @@ def _alike(summary: Summary) -> bool:
     return summary.symmetric and not (_many_correct(summary) or _errs(summary) or summary.delay)
 
 
-def _table(
-    summary: Summary,
-    step_size: float,
-    rounds: int,
-    signal: str,
-    rollouts: int,
-    ddof: int,
-    eps: float,
-    optimizer: str,
-    adam: tuple[float, float, float],
-    kl_coefficient: float,
-    epochs: int,
-) -> Prediction:
+def _refuse_baseline(settings: UpdateSettings) -> None:
+    if settings.extra_rollouts and settings.signal == "mean_baseline":
+        raise NoLawError(
+            "On a table mean_baseline takes the mean of the extra rollouts alone, and the laws take that of all "
+            "rollouts: give rloo, or no extra_rollouts."
+        )
+
+
+def _table(summary: Summary, settings: UpdateSettings, rounds: int) -> Prediction:
     """The law of a table whose arms are the edges of one decision: logits of their own make its kernel exact."""
-    tree = summary.tree
+    tree, signal = summary.tree, settings.signal
     if tree is None and not summary.deterministic and (summary.log_correct or 0.0) <= math.log(256):
         raise NoLawError(_NOT_VERIFIABLE)
     if tree is None:
@@ -332,7 +241,7 @@ def _table(
             "A table with so many correct arms: each success reinforces one of them (a Polya urn). theory.pg_monopoly "
             "gives the mean time to learn, and the curve has a law here up to 256 correct arms."
         )
-    if optimizer == "adam" and summary.lumped:
+    if settings.optimizer == "adam" and summary.lumped:
         raise NoLawError(
             "Adam moves each arm by a scale of its own, and the law of a table follows 256 arms at most: "
             "theory.adam_jump gives an isolated success's move and theory.adam_flow the curve once its kappa is known."
@@ -344,28 +253,12 @@ def _table(
             "fewer arms, or the raw reward of a verifier without false positives."
         )
     exact = "the arms of the table, each with a logit of its own; exact but for the runs that it is averaged over"
-    plain = (rollouts, optimizer, kl_coefficient, epochs) == (1, "sgd", 0.0, 1)
-    if signal in ("raw", "psr") and plain and not summary.delay and not _errs(summary):
-        found = tree_jump(tree, step_size, rounds)
+    found = on_tree(tree, settings, rounds)
+    if found.name == "tree_jump":
         return replace(found, why=f"tree_jump: one rollout, raw reward, plain gradient steps; {exact}.")
-    found = tree_rounds(
-        tree,
-        step_size,
-        rounds,
-        signal,
-        rollouts,
-        ddof=ddof,
-        eps=eps,
-        optimizer=optimizer,
-        adam=adam,
-        kl_coefficient=kl_coefficient,
-        delay=summary.delay,
-        epochs=epochs,
-    )
-    late = f", rewards {summary.delay} rounds late" if summary.delay else ""
+    late = f", rewards {settings.delay} rounds late" if settings.delay else ""
     errs = ", a verifier that errs" if _errs(summary) else ""
-    why = f"tree_rounds: {rollouts} rollouts of the {signal} signal under {optimizer}{late}{errs}; {exact}."
-    return replace(found, why=why)
+    return replace(found, why=f"tree_rounds: {_drawn(settings)} under {settings.optimizer}{late}{errs}; {exact}.")
 
 
 def _one_rollout(summary: Summary, step_size: float, rounds: int) -> Prediction:

@@ -79,6 +79,8 @@ class Prediction:
         at: int64 [N], the rounds t shown, or None for every round (N = rounds).
         value_sd: float64 [N], exact seed-to-seed standard deviation of the value, or None where it is unknown.
         regret_sd: float64 [N], that of the cumulative pseudo-regret, or None.
+        reward: float64 [N], expected mean reward of the responses that a round learns from, where it is not the value:
+            groups that were drawn until their rewards differ are not like all groups. Else None.
         value_jump: float64 [N], E|v - Ev|^3 / Var v, the size of the rare moves that make a mean skewed, or None.
         assumptions: what must hold, one sentence each.
         formula: LaTeX.
@@ -109,6 +111,7 @@ class Prediction:
     at: np.ndarray | None = None
     flags: tuple[str, ...] = ()
     why: str = ""
+    reward: Float | None = None
 
     def __repr__(self) -> str:
         return notebook.line(f"Prediction {self.name}", self._numbers())
@@ -134,8 +137,9 @@ class Prediction:
 
     @property
     def rollouts(self) -> int:
-        """Pulls a round."""
-        return int(self.parameters.get("rollouts", 1)) * max(1, int(self.parameters.get("questions", 0)))
+        """Pulls a round, before a dead group is drawn again."""
+        group = int(self.parameters.get("rollouts", 1)) + int(self.parameters.get("extra_rollouts", 0))
+        return group * max(1, int(self.parameters.get("questions", 0)))
 
     def mean_hitting_time(self, level: float) -> float:
         """E[first round t whose value >= level], in rounds; may exceed the horizon.

@@ -172,7 +172,7 @@ def _quantities(
                 f"{prediction.name} shows {prediction.at.size} of {prediction.rounds} rounds; rewards need every one: "
                 "compare fewer rounds."
             )
-        expected = np.cumsum(prediction.value)[at]
+        expected = np.cumsum(prediction.value if prediction.reward is None else prediction.reward)[at]
         return [
             _Quantity("total reward", gained, expected, None, None, rounds_so_far),
             _Quantity("reward", per_round(gained, at), per_round(expected, at), None, None, np.ones(at.size)),

@@ -13,6 +13,7 @@ from simulations.theory_audit import (
     sequences_fine_tuning,
     sequences_prompts,
     sequences_tree,
+    sequences_tree_rounds,
 )
 from simulations.theory_audit.case import Case, Measured, exact, of_seeds
 
@@ -171,4 +172,5 @@ CASES = (
     *sequences_adam.CASES,
     *sequences_prompts.CASES,
     *sequences_tree.CASES,
+    *sequences_tree_rounds.CASES,
 )

@@ -29,15 +29,15 @@ TEST_FEATURES = 0.6 * FEATURES + 0.4 * TEST_FEATURES
 Signal = Callable[[np.ndarray], np.ndarray]
 
 
-def _log_q(logits: np.ndarray) -> np.ndarray:
+def log_q_of(logits: np.ndarray) -> np.ndarray:
     """[S, 9] ln of each edge's probability at its decision."""
     parts = [part - np.logaddexp.reduce(part, axis=1, keepdims=True) for part in np.split(logits, 3, axis=1)]
     return np.concatenate(parts, axis=1)
 
 
-def _tree(features: np.ndarray, *, bent: bool = False, errs: tuple[float, float] = (1.0, 0.0)) -> ResponseTree:
+def tree_of(features: np.ndarray, *, bent: bool = False, errs: tuple[float, float] = (1.0, 0.0)) -> ResponseTree:
     base = START @ features.T
-    log_q = _log_q((np.sin(base) if bent else base)[None])[0]
+    log_q = log_q_of((np.sin(base) if bent else base)[None])[0]
     if bent:
         features = features * np.cos(base)[:, None]
     q = np.exp(log_q)
@@ -55,11 +55,11 @@ def _tree(features: np.ndarray, *, bent: bool = False, errs: tuple[float, float]
     )
 
 
-def _cross() -> np.ndarray:
+def cross_kernel() -> np.ndarray:
     """Inner products of the test question's scores with those of the trained one."""
     found = []
     for features in (TEST_FEATURES, FEATURES):
-        q = np.exp(_log_q((START @ features.T)[None])[0])
+        q = np.exp(log_q_of((START @ features.T)[None])[0])
         found.append(features - np.where(NODE[:, None] == NODE, q, 0.0) @ features)
     return found[0] @ found[1].T
 
@@ -86,10 +86,10 @@ def _trained(
     heard: list[tuple[np.ndarray, np.ndarray]] = []
     for t in range(value.shape[1]):
         base = weights @ FEATURES.T
-        log_q = _log_q(np.sin(base) if bent else base)
+        log_q = log_q_of(np.sin(base) if bent else base)
         path = np.exp(log_q @ PATHS.T)
         value[:, t] = path @ RIGHT
-        test[:, t] = np.exp(_log_q(weights @ TEST_FEATURES.T) @ PATHS.T) @ RIGHT
+        test[:, t] = np.exp(log_q_of(weights @ TEST_FEATURES.T) @ PATHS.T) @ RIGHT
         update = np.zeros((seeds, 9))
         total = np.cumsum(path, axis=1)
         leaf = (total[:, None, :] < generator.random((seeds, rollouts, 1))).sum(axis=2).clip(max=6)
@@ -102,12 +102,12 @@ def _trained(
             if epoch:
                 update = np.zeros((seeds, 9))
                 base = weights @ FEATURES.T
-                log_q = _log_q(np.sin(base) if bent else base)
+                log_q = log_q_of(np.sin(base) if bent else base)
                 path = np.exp(log_q @ PATHS.T)
             for g in range(rollouts):
                 update += advantage[:, g, None] * (PATHS[leaf[:, g]] - VISITS[leaf[:, g]] * np.exp(log_q)) / rollouts
             if beta:
-                drift = path * ((log_q - _log_q((START @ FEATURES.T)[None])) @ PATHS.T)
+                drift = path * ((log_q - log_q_of((START @ FEATURES.T)[None])) @ PATHS.T)
                 update -= beta * (drift @ PATHS - np.exp(log_q) * (drift @ VISITS))
             gradient = (update * np.cos(base) if bent else update) @ FEATURES
             if adam:
@@ -137,7 +137,7 @@ CASES = (
     Case(
         entry="tree_jump",
         instance="three decisions of shared features, two right paths, step .3",
-        predict=lambda f: f(_tree(FEATURES), 0.3, 41).value[AT],
+        predict=lambda f: f(tree_of(FEATURES), 0.3, 41).value[AT],
         measure=lambda key: _value(key, 0.3),
         tolerance=0.01,
         why="The law is a mean over 256 random orders of successes.",
@@ -149,7 +149,7 @@ CASES = (
         x=ROUNDS[1:],
         x_label="round",
         y_label="standard deviation of Pass@1",
-        predict=lambda f: f(_tree(FEATURES), 0.05, 41).value_sd[AT[1:]],
+        predict=lambda f: f(tree_of(FEATURES), 0.05, 41).value_sd[AT[1:]],
         measure=lambda key: of_seeds(
             _trained(key, 0.05, seeds=8000)[0][:, AT[1:]].reshape(40, 200, -1).std(axis=1, ddof=1)
         ),
@@ -159,7 +159,7 @@ CASES = (
     Case(
         entry="tree_jump",
         instance="bent features: logits are sines, and their slopes move",
-        predict=lambda f: f(_tree(FEATURES, bent=True), 0.3, 41).value[AT],
+        predict=lambda f: f(tree_of(FEATURES, bent=True), 0.3, 41).value[AT],
         measure=lambda key: _value(key, 0.3, bent=True),
         inside=False,
         why="The kernel does not stay that of the start.",
@@ -168,7 +168,7 @@ CASES = (
     Case(
         entry="tree_rounds",
         instance="8 rollouts of grpo, three decisions of shared features, step .2",
-        predict=lambda f: f(_tree(FEATURES), 0.2, 41, "grpo", 8, eps=1e-6).value[AT],
+        predict=lambda f: f(tree_of(FEATURES), 0.2, 41, "grpo", 8, eps=1e-6).value[AT],
         measure=lambda key: _value(key, 0.2, rollouts=8, signal=_grpo),
         tolerance=0.02,
         why=_DRAWN,
@@ -180,7 +180,7 @@ CASES = (
         x=ROUNDS,
         x_label="round",
         y_label="cumulative regret (rewards of 8 rollouts a round)",
-        predict=lambda f: f(_tree(FEATURES), 0.2, 41, "grpo", 8, eps=1e-6).regret[AT],
+        predict=lambda f: f(tree_of(FEATURES), 0.2, 41, "grpo", 8, eps=1e-6).regret[AT],
         measure=lambda key: of_seeds(8 * np.cumsum(1 - _trained(key, 0.2, rollouts=8, signal=_grpo)[0], axis=1)[:, AT]),
         tolerance=0.02,
         why=_DRAWN,
@@ -191,7 +191,7 @@ CASES = (
         x=ROUNDS[1:],
         x_label="round",
         y_label="standard deviation of Pass@1",
-        predict=lambda f: f(_tree(FEATURES), 0.2, 41, "grpo", 8, eps=1e-6).value_sd[AT[1:]],
+        predict=lambda f: f(tree_of(FEATURES), 0.2, 41, "grpo", 8, eps=1e-6).value_sd[AT[1:]],
         measure=lambda key: of_seeds(
             _trained(key, 0.2, seeds=8000, rollouts=8, signal=_grpo)[0][:, AT[1:]]
             .reshape(40, 200, -1)
@@ -203,7 +203,7 @@ CASES = (
     Case(
         entry="tree_rounds",
         instance="4 signed rollouts with a KL term of weight .5, step .2",
-        predict=lambda f: f(_tree(FEATURES), 0.2, 41, "signed", 4, kl_coefficient=0.5).value[AT],
+        predict=lambda f: f(tree_of(FEATURES), 0.2, 41, "signed", 4, kl_coefficient=0.5).value[AT],
         measure=lambda key: _value(key, 0.2, rollouts=4, signal=lambda r: 2 * r - 1, beta=0.5),
         tolerance=0.02,
         why=_DRAWN,
@@ -213,7 +213,7 @@ CASES = (
         entry="tree_rounds",
         instance="Adam at learning rate .05, one rollout, raw reward",
         # Its float32 sums are equal on two machines to five digits, and no further.
-        predict=lambda f: np.round(f(_tree(FEATURES), 0.05, 41, optimizer="adam").value[AT], 4),
+        predict=lambda f: np.round(f(tree_of(FEATURES), 0.05, 41, optimizer="adam").value[AT], 4),
         measure=lambda key: _value(key, 0.05, adam=True),
         tolerance=0.02,
         why=_DRAWN,
@@ -222,7 +222,7 @@ CASES = (
     Case(
         entry="tree_rounds",
         instance="4 rollouts of rloo, a verifier of rates .9 and .3 that is heard 3 rounds late, step .5",
-        predict=lambda f: f(_tree(FEATURES, errs=(0.9, 0.3)), 0.5, 41, "rloo", 4, delay=3).value[AT],
+        predict=lambda f: f(tree_of(FEATURES, errs=(0.9, 0.3)), 0.5, 41, "rloo", 4, delay=3).value[AT],
         measure=lambda key: _value(key, 0.5, rollouts=4, signal=_rloo, delay=3, errs=(0.9, 0.3)),
         tolerance=0.02,
         why=_DRAWN,
@@ -231,7 +231,7 @@ CASES = (
     Case(
         entry="tree_rounds",
         instance="3 epochs on 4 signed rollouts, step .1",
-        predict=lambda f: f(_tree(FEATURES), 0.1, 41, "signed", 4, epochs=3).value[AT],
+        predict=lambda f: f(tree_of(FEATURES), 0.1, 41, "signed", 4, epochs=3).value[AT],
         measure=lambda key: _value(key, 0.1, rollouts=4, signal=lambda r: 2 * r - 1, epochs=3),
         tolerance=0.02,
         why=_DRAWN,
@@ -240,7 +240,7 @@ CASES = (
     Case(
         entry="tree_rounds",
         instance="bent features under 8 rollouts of grpo",
-        predict=lambda f: f(_tree(FEATURES, bent=True), 0.2, 41, "grpo", 8, eps=1e-6).value[AT],
+        predict=lambda f: f(tree_of(FEATURES, bent=True), 0.2, 41, "grpo", 8, eps=1e-6).value[AT],
         measure=lambda key: _value(key, 0.2, rollouts=8, signal=_grpo, bent=True),
         inside=False,
         why="The kernel does not stay that of the start.",
@@ -252,7 +252,7 @@ CASES = (
         x=ROUNDS,
         x_label="round",
         y_label="Pass@1 of the test question",
-        predict=lambda f: f(_tree(FEATURES), [(_tree(TEST_FEATURES), _cross())], 0.3, ROUNDS)[0],
+        predict=lambda f: f(tree_of(FEATURES), [(tree_of(TEST_FEATURES), cross_kernel())], 0.3, ROUNDS)[0],
         measure=lambda key: of_seeds(_trained(key, 0.3)[1][:, AT]),
         tolerance=0.02,
         why=_DRAWN,

@@ -14,6 +14,7 @@ from bandit_rft.theory.half_time import half_time
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw
 from bandit_rft.theory.sampled_tree import TreeSample, grow
 from bandit_rft.theory.sequences.tree import jump_law, rounds_law
+from bandit_rft.theory.update_settings import UpdateSettings
 
 RIGHT, WRONG = 8, 12
 POLICY = np.array([0.2 / RIGHT] * RIGHT + [0.8 / WRONG] * WRONG)
@@ -63,7 +64,8 @@ def test_single_runs_spread_as_the_table_trained_by_hand(signal: str) -> None:
     """Ends of the 80% of single runs against 4,000 runs of the table itself: within 8% (their errors are 3%)."""
     sample, group = sampled(np.full(POLICY.size, 200)), 1 if signal == "raw" else 4
     tree = sample.tree()
-    law = jump_law(tree, 0.8) if group == 1 else rounds_law(tree, 0.8, signal, group, ddof=1, eps=0.0)
+    settings = UpdateSettings(step_size=0.8, signal=signal, rollouts=group)
+    law = jump_law(tree, 0.8) if group == 1 else rounds_law(tree, settings)
     found = half_time(law, sample)
     assert found is not None
     generator, seeds = np.random.default_rng(0), 4000

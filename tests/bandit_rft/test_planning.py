@@ -75,6 +75,64 @@ def test_a_budget_buys_what_the_curve_says() -> None:
 
 
 @pytest.mark.parametrize(
+    "setting", [{"rollouts": 2, "window": 16}, {"rollouts": 3, "dynamic_sampling": 4}], ids=["window", "redraws"]
+)
+def test_windows_and_dead_groups_again_are_planned_as_seeds_run(setting: dict) -> None:
+    """512 seeds of GRPO on a needle at a large step: the mean curve's time within two rounds (the plain plan is off by
+    over ten), its pulls within 3%, and both ends of 80% of single runs within four standard errors and a round.
+    Catches a setting that does not reach the law, and pulls of dead groups that nobody pays.
+    """
+    found = plan(p0=0.1, kappa=1.0, signal="grpo", step_size=0.3, level=0.8, **setting)
+    plain = plan(p0=0.1, kappa=1.0, signal="grpo", step_size=0.3, level=0.8, rollouts=setting["rollouts"])
+    learner = learners.SoftmaxPolicyGradient(step_size=0.3, signal="grpo", **setting)
+    history = run(arms.Needle(log10_arms=100, p0=0.1), learner, 150, seeds=512, key=0)
+    mean, low, high = found.rounds_to_level.mean, found.rounds_to_level.low, found.rounds_to_level.high
+    assert mean is not None
+    assert low is not None
+    assert high is not None
+    assert found.pulls is not None
+    assert plain.rounds_to_level.mean is not None
+    measured = int(np.argmax(history.value.mean(axis=0) >= 0.8))
+    assert abs(mean - measured) <= 2
+    assert plain.rounds_to_level.mean > mean + 10
+    first = np.argmax(history.value >= 0.8, axis=1)
+    ends = np.quantile(first, [0.1, 0.9], method="inverted_cdf")
+    np.testing.assert_allclose([low, high], ends, atol=1 + first.std() / 4)
+    if "window" in setting:
+        assert found.pulls == 2 * mean
+        assert found.idle_probability == pytest.approx(0.1**16 + 0.9**16)
+        return
+    drawn = history.metrics["pulls"][:, : int(mean)].sum(axis=1).mean()
+    assert found.pulls == pytest.approx(drawn, rel=0.03)
+    assert found.first_round_pulls == theory.dynamic_sampling_pulls(0.1, 3, 4)
+    assert found.idle_probability == pytest.approx((0.1**3 + 0.9**3) ** 5)
+    bought = plan(p0=0.1, kappa=1.0, signal="grpo", step_size=0.3, budget=round(found.pulls), **setting).budget
+    assert bought is not None
+    assert abs(bought["rounds"] - mean) <= 1
+
+
+def test_rollouts_for_the_baseline_are_pulls_that_are_paid() -> None:
+    """Catches a group of G + E that is learned from whole: its band is narrower."""
+    found, whole = (
+        plan(p0=0.1, kappa=1.0, signal="rloo", step_size=0.5, rollouts=8 - extra, baseline_rollouts=extra)
+        for extra in (7, 0)
+    )
+    assert found.rounds_to_level.mean == pytest.approx(whole.rounds_to_level.mean, rel=0.15)
+    assert found.rounds_to_level.mean is not None
+    assert found.pulls == 8 * found.rounds_to_level.mean
+    widths = [p.rounds_to_level.high - p.rounds_to_level.low for p in (found, whole)]
+    assert widths[0] > 1.5 * widths[1]
+    assert "7 more responses per round serve the baseline alone" in found.report()
+
+
+def test_the_other_design_has_neither_window_nor_redraws() -> None:
+    """Against the same signal and group: what the window alone is worth."""
+    found = plan(p0=0.1, kappa=1.0, signal="grpo", rollouts=2, step_size=0.3, window=16, against=("grpo", 2)).against
+    assert found is not None
+    assert found.difference > 0.1
+
+
+@pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"p0": 1.2}, "p0"),
@@ -84,6 +142,11 @@ def test_a_budget_buys_what_the_curve_says() -> None:
         ({"signal": "ppo"}, "ppo"),
         ({"rollouts": 0}, "rollouts"),
         ({"budget": 0}, "budget"),
+        ({"window": 8}, "mean_baseline and grpo"),
+        ({"signal": "grpo", "rollouts": 4, "window": 3}, "window is 3"),
+        ({"signal": "grpo", "window": 8, "baseline_rollouts": 2}, "without baseline_rollouts"),
+        ({"dynamic_sampling": 3}, "teaches"),
+        ({"signal": "grpo", "dynamic_sampling": 3}, "at least 2 rollouts"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(changed, message: str) -> None:
@@ -105,6 +168,15 @@ def test_the_command_prints_json_and_draws(tmp_path: Path, capsys: pytest.Captur
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert main([*given, "--against", "grpo"]) == 2
     capsys.readouterr()
+    assert main([*given, "--dynamic-sampling", "3", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["dynamic_sampling"] == 3
+    assert again["first_round_pulls"] > 2
+    for wrong, word in (("--window 1", "--window is 1"), ("--window 8 --dynamic-sampling 2", "or --dynamic-sampling")):
+        assert main([*given, *wrong.split()]) == 2
+        said = capsys.readouterr().err
+        assert word in said
+        assert len(said.splitlines()) == 1
     (tmp_path / "file").touch()
     assert main([*given, "--figure", str(tmp_path / "file" / "plan.png")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -53,12 +53,17 @@ UNEQUAL = arms.Classes(log_counts=np.log([1, 2, 5]), means=[1.0, 0.0, 0.0], base
         (arms.Noisy(MANY, true_positive=0.7), {}, "tree_rounds"),
         (arms.Noisy(SMALL, true_positive=0.9, false_positive=0.3), {}, "tree_rounds"),
         (arms.Noisy(SMALL, true_positive=0.9, false_positive=0.3), {"rollouts": 4, "signal": "rloo"}, "tree_rounds"),
+        (SMALL, {"rollouts": 2, "signal": "grpo", "eps": 1e-6, "window": 8}, "tree_rounds"),
+        (SMALL, {"rollouts": 3, "signal": "rloo", "dynamic_sampling": 4}, "tree_rounds"),
+        (SMALL, {"rollouts": 2, "signal": "rloo", "extra_rollouts": 4}, "tree_rounds"),
+        (SMALL, {"rollouts": 4, "signal": "pass_at_k", "k": 2}, "tree_rounds"),
         (arms.Delayed(NEEDLE, rounds=6), {}, "tree_rounds"),
         (arms.Delayed(SMALL, rounds=3), {"rollouts": 2, "signal": "signed"}, "tree_rounds"),
     ],
 )
 def test_the_law_of_a_table_s_arms_agrees_with_a_run(world, settings, law: str) -> None:
-    """Several correct arms, verifiers that err, and rewards that come late, at large steps: false-alarm rate 1e-3 each,
+    """Several correct arms, verifiers that err, windows of scores, dead groups drawn again with every pull counted,
+    rollouts for the baseline alone, and rewards that come late, at large steps: false-alarm rate 1e-3 each,
     a little more where the law is itself a mean over 1,024 runs. A step off by half is refused.
     """
     prediction = theory.predict(summarize(world), step_size=0.8, rounds=60, **settings)

@@ -12,6 +12,8 @@ from bandit_rft.theory.compared import mean_curve_time
 from bandit_rft.theory.laws.adam_step import Adam
 from bandit_rft.theory.response_tree import ResponseTree
 from bandit_rft.theory.sampled_tree import Branch, grow
+from bandit_rft.theory.sequences.tree import rounds_law
+from bandit_rft.theory.update_settings import UpdateSettings
 
 
 def table_kernel(policies_: list[np.ndarray]) -> np.ndarray:
@@ -99,7 +101,7 @@ def test_the_first_mean_update_is_the_signal_s_drift(signal: str) -> None:
     Twenty thousand groups, a step so small that Δ is linear; 4.5 standard errors (false alarm 7e-6).
     """
     tree = dataclasses.replace(several_paths())
-    law = theory.sequences.tree.rounds_law(tree, 1e-3, signal, 4, ddof=1, eps=0.0)
+    law = rounds_law(tree, UpdateSettings(step_size=1e-3, signal=signal, rollouts=4))
     scores = law.scores(np.array([1]), 20_000)[:, 0]
     after = tree.walks(tree.log_prob + 1e-3 * scores @ tree.gram).path @ tree.leaf_reward
     p = tree.p0
@@ -133,7 +135,7 @@ def test_adam_s_first_step_has_the_size_of_the_learning_rate() -> None:
     q = np.exp(tree.log_prob)
     scores = np.eye(9) - np.where(np.repeat([0, 1, 2], 3)[:, None] == np.repeat([0, 1, 2], 3), q, 0.0)
     tree = dataclasses.replace(tree, coordinates=scores.astype(np.float32), dimension=9)
-    law = theory.sequences.tree.rounds_law(tree, 1e-3, "raw", 1, ddof=1, eps=0.0, optimizer="adam")
+    law = rounds_law(tree, UpdateSettings(step_size=1e-3, optimizer="adam"))
     update = np.zeros((1, 9))
     update[0, 0] = 1.0
     np.testing.assert_allclose(law.move(tree, 1)(update)[0, 0], 1e-3 * np.abs(scores[0]).sum(), rtol=1e-3)

@@ -7,6 +7,7 @@ constant_step.py     what a constant step does to the growth of regret
 published_rates.py   rates as papers state them
 groups.py            what a signal's normalisation does to the mean update of a group of rollouts
 group_flow.py        the flow of that mean update; grpo_flow.py: very large groups in closed form
+mean_update.py       which of the curves of mean updates a round's settings have
 group_noise.py       the noise of that update
 dynamic_sampling.py  the drift where dead groups are drawn again
 score_window.py      the drift where mean and spread are those of a window of scores; window_flow.py: its curve

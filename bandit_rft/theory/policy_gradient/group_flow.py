@@ -131,14 +131,20 @@ class GroupFlowLaw(GroupCurve):
             rise, time = float(edges[-1]), time + float(self.pieces(edges)[0].sum())
         return time
 
+    def earned(self, at: np.ndarray) -> np.ndarray | None:
+        """Mean reward of the groups that are learned from at whole rounds, increasing; None where it is the value."""
+        if not self.redraws:
+            return None
+        p = self.value(at.astype(np.float64))
+        return last_group_reward(np.log(p), np.log1p(-p), self.rollouts, self.redraws)
+
     def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
         """The one curve, `seeds` times; rewards are those of the groups that are learned from."""
         curves = super().sample(generator, seeds, at)
-        if not self.redraws:
-            return curves
         shown = rounds_shown(int(at[-1]) + 1)
-        p = self.value(shown.astype(np.float64))
-        earned = last_group_reward(np.log(p), np.log1p(-p), self.rollouts, self.redraws)
+        earned = self.earned(shown)
+        if earned is None:
+            return curves
         steps = np.diff(shown, prepend=-1)  # a round that is not shown earns what the next one does
         total = np.cumsum(earned * steps)[np.searchsorted(shown, at)]
         return curves._replace(total_reward=np.broadcast_to(total, curves.value.shape))
@@ -261,6 +267,7 @@ def pg_group(
         },
         law=law,
         flags=large_step(rate),
+        reward=law.earned(at),
     )
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
-from bandit_rft import arguments, signals
+from bandit_rft import arguments
 from bandit_rft.errors import InputError, NoLawError
 from bandit_rft.theory.catalogue import entry
 from bandit_rft.theory.laws.adam_step import Adam
 from bandit_rft.theory.laws.chain import chain_prediction
-from bandit_rft.theory.laws.tree_law import LONGEST, TreeJumpLaw, TreeRoundsLaw
-from bandit_rft.theory.policy_gradient.groups import check_group
+from bandit_rft.theory.laws.tree_law import LONGEST, TreeJumpLaw
+from bandit_rft.theory.laws.tree_rounds_law import TreeRoundsLaw
 from bandit_rft.theory.prediction import Prediction
 from bandit_rft.theory.response_tree import ResponseTree
+from bandit_rft.theory.update_settings import UpdateSettings
 
 __all__ = ["tree_jump", "tree_rounds", "tree_transfer"]
 
@@ -77,20 +78,25 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
 
 
 @entry(
-    formula=r"x_{t+1} = x_t + \eta A\,\tfrac1G\sum_i A_i u_i - \eta\beta A\,\nabla_x \mathrm{KL}(\pi\|\pi_0),\quad "
-    r"G\ \text{walks by } q,\ A_i = \text{signals of their rewards}",
+    formula=r"x_{t+1} = x_t + \eta A\,\tfrac1G\sum_{i \le G} A_i u_i - \eta\beta A\,\nabla_x "
+    r"\mathrm{KL}(\pi\|\pi_0),\quad A_i = \text{signals of the rewards of } G + E \text{ walks by } q,"
+    "\n"
+    r"\text{or of a question's newest } W \text{ scores};\text{ a group of equal rewards is walked again, } N "
+    r"\text{ times at most}",
     assumptions=(
         *_ASSUMPTIONS,
         "Plain gradient ascent, or Adam (where the tree holds scores at sampled coordinates), at a constant step size; "
         "each round updates on the rollouts of one round; no clipping; signals of whole responses.",
         "Where the reward errs, it does so independently each time.",
+        "A window of scores starts empty, and holds the scores of the runs themselves, as old as they are; groups are "
+        "drawn again of the same question, by the policy of the round.",
     ),
     source="derived here (docs/derivations.md)",
     units={
         **_UNITS,
         "step_size": "eta of plain gradient ascent, or Adam's learning rate, above 0",
         "signal": "one of bandit_rft.signals.NAMES",
-        "rollouts": "G, rollouts a round, one group",
+        "rollouts": "G, rollouts a round that are learned from, one group",
         "ddof": "1: sample standard deviation, 0: population (grpo)",
         "eps": "added to the standard deviation, at least 0 (grpo)",
         "optimizer": "sgd or adam",
@@ -99,6 +105,11 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
         "delay": "rounds from a response to its reward, at least 0; its score is taken when the reward is heard",
         "epochs": "steps on the responses of a round, without clipping or importance ratios, at least 1",
         "questions": "B, of a forest: a round takes so many of its questions, G rollouts each; 0: a tree of one",
+        "extra_rollouts": "E, more rollouts of each group, which enter the signal alone: that of all G + E",
+        "window": "W, newest scores of a question that give mean and spread (grpo, mean_baseline); None: the group's",
+        "dynamic_sampling": "N, how often a dead group is drawn again at most in a round; 0: never",
+        "k": "of pass_at_k, from 1 to G + E; None: G + E",
+        "normalise": "group, or batch: grpo's standard deviation is that of all rewards of the round's questions",
     },
     section="F12",
     kind="prediction",
@@ -119,17 +130,23 @@ def tree_rounds(
     delay: int = 0,
     epochs: int = 1,
     questions: int = 0,
+    extra_rollouts: int = 0,
+    window: int | None = None,
+    dynamic_sampling: int = 0,
+    k: int | None = None,
+    normalise: str = "group",
 ) -> Prediction:
     """Training curve under any signal, group size and KL term from the tree of sampled responses; nothing fitted.
 
     The policy on the tree is trained 1,024 times, round by round: mean curves are good to a hundredth and less. Of a
     forest (`theory.forest`) each round takes `questions` of its questions, all different, in epochs of a random order.
+    Dead groups that are drawn again count as pulls, in the regret too.
 
     Returns:
         Mean curves with standard deviations, and the law of a run.
 
     Raises:
-        InputError: an argument out of range.
+        InputError: an argument out of range, or two that do not go together.
         NoLawError: Adam, where the tree holds no scores at sampled coordinates.
 
     Example:
@@ -141,13 +158,17 @@ def tree_rounds(
         0.504
     """
     rounds = arguments.whole("rounds", rounds, most=LONGEST)
-    law = rounds_law(
-        tree,
-        step_size,
-        signal,
-        rollouts,
+    settings = UpdateSettings(
+        step_size=step_size,
+        signal=signal,
+        rollouts=rollouts,
+        extra_rollouts=extra_rollouts,
         ddof=ddof,
         eps=eps,
+        k=k,
+        window=window,
+        normalise=normalise,
+        dynamic_sampling=dynamic_sampling,
         optimizer=optimizer,
         adam=adam,
         kl_coefficient=kl_coefficient,
@@ -155,99 +176,53 @@ def tree_rounds(
         epochs=epochs,
         questions=questions,
     )
-    parameters = _parameters(
-        tree,
-        step_size=step_size,
-        rounds=rounds,
-        signal=signal,
-        rollouts=law.rollouts,
-        ddof=ddof,
-        eps=eps,
-        optimizer=optimizer,
-        kl_coefficient=kl_coefficient,
-        delay=delay,
-        epochs=epochs,
-        questions=questions,
-    )
-    return chain_prediction("tree_rounds", law, rounds, parameters)
+    law = rounds_law(_checked(tree), settings)
+    found = chain_prediction("tree_rounds", law, rounds, _parameters(tree, rounds=rounds, **settings.given()))
+    return dataclasses.replace(found, reward=law.earned(rounds))
 
 
-def rounds_law(
-    tree: ResponseTree,
-    step_size: float,
-    signal: str,
-    rollouts: int,
-    *,
-    ddof: int,
-    eps: float,
-    optimizer: str = "sgd",
-    adam: tuple[float, float, float] = (0.9, 0.999, 1e-8),
-    kl_coefficient: float = 0.0,
-    delay: int = 0,
-    epochs: int = 1,
-    questions: int = 0,
-) -> TreeRoundsLaw:
-    """The law of `tree_rounds`; raises as that does. Equal arguments give one law, which keeps what it has drawn."""
-    rollouts, eps = check_group(signal, rollouts, ddof, eps)
-    if optimizer not in ("sgd", "adam"):
-        raise InputError(f"optimizer is {arguments.shown(optimizer)}: choose one of sgd, adam.")
-    if optimizer == "adam" and _checked(tree).coordinates is None:
+def law_on(tree: ResponseTree, settings: UpdateSettings) -> TreeJumpLaw | TreeRoundsLaw:
+    """The law of such rounds: `tree_jump`'s where a failure moves nothing and rewards do not err, else `tree_rounds`'s;
+    raises as those do.
+    """
+    if settings.by_successes and tree.truth is None:
+        return jump_law(tree, settings.step_size)
+    return rounds_law(tree, settings)
+
+
+def on_tree(tree: ResponseTree, settings: UpdateSettings, rounds: int) -> Prediction:
+    """The prediction of `law_on`; raises as the entries do."""
+    if settings.by_successes and tree.truth is None:
+        return tree_jump(tree, settings.step_size, rounds)
+    return tree_rounds(tree, rounds=rounds, **settings.given())
+
+
+@functools.lru_cache(maxsize=4)
+def rounds_law(tree: ResponseTree, settings: UpdateSettings) -> TreeRoundsLaw:
+    """The law of `tree_rounds`; equal arguments give one law, which keeps what it has drawn.
+
+    Raises:
+        InputError: more questions than the forest has.
+        NoLawError: Adam, where the tree holds no scores at sampled coordinates.
+    """
+    if settings.optimizer == "adam" and tree.coordinates is None:
         raise NoLawError(
             "Adam moves each weight by its own scale, and this tree holds no scores at single weights: measure it with "
             "coordinates."
         )
-    questions, roots = arguments.whole("questions", questions, 0), int((_checked(tree).node == 0).sum())
-    if questions > roots:
-        raise InputError(f"questions is {questions} and the forest has {roots}: take fewer each round.")
-    return _rounds_law(
-        _checked(tree),
-        arguments.positive("step_size", step_size),
-        signal,
-        rollouts,
-        ddof,
-        eps,
-        None if optimizer == "sgd" else _adam(adam),
-        arguments.at_least("kl_coefficient", kl_coefficient, 0.0),
-        arguments.whole("delay", delay, 0),
-        arguments.whole("epochs", epochs),
-        questions,
-    )
+    roots = int((tree.node == 0).sum())
+    if settings.questions > roots:
+        raise InputError(f"questions is {settings.questions} and the forest has {roots}: take fewer each round.")
 
-
-@functools.lru_cache(maxsize=4)
-def _rounds_law(
-    tree: ResponseTree,
-    step_size: float,
-    signal: str,
-    rollouts: int,
-    ddof: int,
-    eps: float,
-    adam: tuple[float, float, float] | None,
-    kl_coefficient: float,
-    delay: int,
-    epochs: int,
-    questions: int,
-) -> TreeRoundsLaw:
     def move(on: ResponseTree, runs: int) -> Callable[[np.ndarray], np.ndarray]:
-        if adam is None or on.coordinates is None:
-            kernel = step_size * on.gram
+        if settings.optimizer == "sgd" or on.coordinates is None:
+            kernel = settings.step_size * on.gram
             return lambda scores: scores @ kernel
-        beta1, beta2, added = adam
-        return Adam(on.coordinates, on.dimension, learning_rate=step_size, beta1=beta1, beta2=beta2, eps=added).stepper(
-            runs
-        )
+        beta1, beta2, added = settings.adam
+        rate = settings.step_size
+        return Adam(on.coordinates, on.dimension, learning_rate=rate, beta1=beta1, beta2=beta2, eps=added).stepper(runs)
 
-    made = jax.jit(jax.vmap(signals.make(signal, ddof=ddof, eps=eps)))
-    return TreeRoundsLaw(
-        tree,
-        move,
-        made,
-        rollouts,
-        kl_coefficient=kl_coefficient,
-        delay=delay,
-        epochs=epochs,
-        questions=questions,
-    )
+    return TreeRoundsLaw(tree, move, settings)
 
 
 @functools.lru_cache(maxsize=4)
@@ -302,7 +277,8 @@ def tree_transfer(
     rounds = given.astype(np.int64)
     if not isinstance(tests, Sequence) or not all(isinstance(one, tuple) and len(one) == 2 for one in tests):
         raise InputError("tests must hold a pair (tree, cross-kernel) for each test question.")
-    scores = rounds_law(tree, step_size, signal, rollouts, ddof=ddof, eps=eps).scores(rounds)
+    settings = UpdateSettings(step_size=step_size, signal=signal, rollouts=rollouts, ddof=ddof, eps=eps)
+    scores = rounds_law(_checked(tree), settings).scores(rounds)
     found = np.empty((len(tests), rounds.size))
     for row, (test, cross) in enumerate(tests):
         _checked(test)
@@ -318,13 +294,6 @@ def _checked(tree: ResponseTree) -> ResponseTree:
     if not isinstance(tree, ResponseTree):
         raise InputError(f"tree is {type(tree).__name__}: give a theory.ResponseTree, as measured or as grown.")
     return tree
-
-
-def _adam(given: Any) -> tuple[float, float, float]:
-    numbers = arguments.numbers("adam", given)
-    if numbers.shape != (3,) or not (np.all(numbers >= 0) and np.all(numbers[:2] < 1)):
-        raise InputError("adam must hold beta1, beta2 (below 1) and eps, none of them negative.")
-    return float(numbers[0]), float(numbers[1]), float(numbers[2])
 
 
 def _parameters(tree: ResponseTree, **parameters: Any) -> dict[str, Any]:

@@ -1,0 +1,194 @@
+"""What `bandit_rft.plan` returns, and how it is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bandit_rft import theory
+
+__all__ = ["COVERAGE", "Comparison", "Option", "Plan", "Times"]
+
+COVERAGE = 0.8  # of the band over single runs
+
+
+@dataclass(frozen=True)
+class Times:
+    """Rounds until Pass@1 is at the level: that of the mean curve, and the band that holds 80% of single runs; None
+    where it is not reached within the rounds that the law follows."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Option:
+    """A signal and a group size, with what reaching the level costs by the mean-field law `pg_group`: without a window,
+    dead groups drawn again, or rollouts for the baseline alone."""
+
+    signal: str
+    rollouts: int
+    rounds: float
+    pulls: float
+    law: str = "pg_group"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two designs after as many rounds as the first takes to the level.
+
+    Attributes:
+        signal, rollouts: of the other design.
+        round: at which they are compared.
+        difference: of mean Pass@1, this design less the other.
+        spread: root of the sum of both variances over seeds.
+        seeds, power: of a two-sided test at 5% with so many seeds of each; None where no number was given.
+        seeds_for_80: seeds of each that give a power of .8; None where more than 10,000.
+    """
+
+    signal: str
+    rollouts: int
+    round: int
+    difference: float
+    spread: float
+    seeds: int | None
+    power: float | None
+    seeds_for_80: int | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will take.
+
+    Attributes:
+        p0, kappa, signal, rollouts, step_size, level: as given.
+        law: the entry of the catalogue that gives the times.
+        dead_group_probability: at the start, of a group whose rewards are all equal (entry `dead_group_probability`).
+        idle_probability: at the start, of a round that teaches nothing under this signal; they differ for signals that
+            compare no responses, for groups that are drawn again, and for a window, which is taken to be full.
+        rounds_to_level: in rounds.
+        pulls: responses until the mean curve is at the level, those of dead groups and for the baseline among them;
+            None where it is not reached.
+        tokens: the same, with a mean response length; None without one.
+        cheapest: the signal and group size with the fewest pulls to the level at this step size; None where no law
+            reaches it, and with a delay, of which that law knows nothing.
+        budget: responses that can be paid for, and what they buy: Pass@1 in the mean, and the band of single runs.
+        against: another design, and the seeds that tell it apart.
+        delay: rounds from sampling a response to learning from it.
+        undelayed: rounds to the level of the mean curve without the delay; None without one, and where not reached.
+        window: scores of the question that give mean and spread, None: the round's.
+        dynamic_sampling: how often a dead group is drawn again at most.
+        baseline_rollouts: responses per round that enter the signal alone.
+        first_round_pulls: responses of the first round in the mean (entry `dynamic_sampling_pulls` where dead groups
+            are drawn again).
+
+    Example:
+        >>> from bandit_rft import plan
+        >>> found = plan(p0=0.18, kappa=40.0, signal="grpo", rollouts=2, step_size=0.005, level=0.8)
+        >>> round(found.dead_group_probability, 3), found.rounds_to_level.mean, found.law
+        (0.705, 101.0, 'tree_rounds')
+    """
+
+    p0: float
+    kappa: float
+    signal: str
+    rollouts: int
+    step_size: float
+    level: float
+    law: str
+    dead_group_probability: float
+    idle_probability: float
+    rounds_to_level: Times
+    pulls: float | None
+    tokens: float | None
+    cheapest: Option | None
+    budget: dict[str, float] | None = None
+    against: Comparison | None = None
+    delay: int = 0
+    undelayed: float | None = None
+    window: int | None = None
+    dynamic_sampling: int = 0
+    baseline_rollouts: int = 0
+    first_round_pulls: float = math.nan
+    _curve: Callable[[int], theory.Prediction] | None = field(default=None, repr=False, compare=False)
+
+    def prediction(self, rounds: int) -> theory.Prediction:
+        """The law's curve with its bands, as `bandit_rft.plots` and `compare` take it."""
+        assert self._curve is not None
+        return self._curve(rounds)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return dataclasses.asdict(dataclasses.replace(self, _curve=None), dict_factory=_public)
+
+    def report(self) -> str:
+        """As lines to read."""
+        times = self.rounds_to_level
+        lines = [
+            f"{self.signal}, {self.rollouts} rollouts per round, p0 = {self.p0:g}, kappa = {self.kappa:g}, step "
+            f"{self.step_size:g} ({self.step_size * self.kappa:.2g}/kappa)",
+            f"rounds to Pass@1 = {self.level:g}: {_shown(times.mean)}, single runs {_shown(times.low)} to "
+            f"{_shown(times.high)} ({COVERAGE:.0%}; {self.law})",
+            f"responses: {_shown(self.pulls)}" + ("" if self.tokens is None else f", {_shown(self.tokens)} tokens"),
+            f"groups whose rewards are all equal at the start: {self.dead_group_probability:.1%}; rounds that teach "
+            f"nothing under this signal: {self.idle_probability:.1%}",
+        ]
+        if self.delay:
+            lines.insert(2, self._price())
+        lines += self._drawn()
+        if self.cheapest is not None:
+            best = self.cheapest
+            lines.append(
+                f"cheapest at this step size: {best.signal}, {best.rollouts} rollouts: {_shown(best.pulls)} responses "
+                f"in {_shown(best.rounds)} rounds ({best.law})"
+            )
+        if self.budget is not None:
+            held = self.budget
+            lines.append(
+                f"{_shown(held['pulls'])} responses buy {_shown(held['rounds'])} rounds: Pass@1 {held['mean']:.3f}, "
+                f"single runs {held['low']:.3f} to {held['high']:.3f} ({self.law})"
+            )
+        if self.against is not None:
+            other = self.against
+            power = "" if other.power is None else f" {other.seeds} seeds of each have power {other.power:.2f},"
+            needed = "over 10,000" if other.seeds_for_80 is None else other.seeds_for_80
+            lines.append(
+                f"against {other.signal}, {other.rollouts} rollouts, after {other.round} rounds: Pass@1 differs by "
+                f"{other.difference:+.3f}, seeds by {other.spread:.3f};{power} {needed} for a power of .8"
+            )
+        return "\n".join(lines)
+
+    def _drawn(self) -> list[str]:
+        """What a round draws and compares beside its rollouts."""
+        said = []
+        if self.window is not None:
+            said.append(
+                f"mean and spread: of the question's newest {self.window} scores, as old as the rounds that drew them"
+            )
+        if self.dynamic_sampling:
+            said.append(
+                f"dead groups are drawn again up to {self.dynamic_sampling} times: {self.first_round_pulls:.1f} "
+                "responses in the first round in the mean"
+            )
+        if self.baseline_rollouts:
+            said.append(f"{self.baseline_rollouts} more responses per round serve the baseline alone")
+        return said
+
+    def _price(self) -> str:
+        said = f"learned from {self.delay} rounds late, without a ratio: "
+        if self.rounds_to_level.mean is None or self.undelayed is None:
+            return said + f"the level takes {_shown(self.undelayed)} rounds without the delay"
+        more = self.rounds_to_level.mean - self.undelayed
+        return said + f"{more:,.0f} rounds ({more / self.undelayed:.0%}) more than the {_shown(self.undelayed)} without"
+
+
+def _public(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in pairs if not name.startswith("_")}
+
+
+def _shown(number: float | None) -> str:
+    return "not reached" if number is None else f"{number:,.0f}"

@@ -26,6 +26,7 @@ from bandit_rft.theory.sampled_tree import Branch, TreeSample, grow
 from llm_bridge.bandits.text_rewards import Verifier
 from llm_bridge.measuring.kept_scores import KeptScores, digest_of
 from llm_bridge.measuring.sampled import Response, sampled
+from llm_bridge.models import placement
 from llm_bridge.sampling import scoring
 from llm_bridge.sampling.buckets import bucket
 
@@ -202,7 +203,8 @@ def _log_probs(
         scored = _token_log_probs(
             params, jnp.asarray(prompt), jnp.asarray(tokens), jnp.asarray(lengths), model.graphdef, temperature
         )
-        found += [np.asarray(row[: len(one.tokens)], np.float64) for row, one in zip(scored, some, strict=False)]
+        rows = placement.on_host(scored)
+        found += [np.asarray(row[: len(one.tokens)], np.float64) for row, one in zip(rows, some, strict=False)]
     return found
 
 
@@ -237,8 +239,9 @@ def _features(
     ]
     features = np.empty((len(branches), SKETCH if sketched else dimension), np.float32)
     at = np.empty((len(branches), chosen.size), np.float32)
-    # Models whose scores fit are scored several at a time; larger ones one by one.
-    together = 1 if sketched else min(_SCORED_AT_ONCE, max(1, len(branches)))
+    # Models whose scores fit are scored several at a time; larger ones one by one, on a mesh one by each copy of them.
+    copies = placement.data_shards(model.config.mesh)
+    together = copies * -(-(1 if sketched else min(_SCORED_AT_ONCE, max(1, len(branches)))) // copies)
     order = sorted(range(len(branches)), key=lambda k: len(branches[k].prefix))
     found = {} if store is None else store.read()
     for k, numbers in found.items():
@@ -267,7 +270,7 @@ def _features(
             temperature,
             remat,
         )
-        features[rows], at[rows] = np.asarray(folded)[: len(rows)], np.asarray(picked)[: len(rows)]
+        features[rows], at[rows] = (placement.on_host(one)[: len(rows)] for one in (folded, picked))
         if store is not None:
             for k in rows:
                 store.add(k, np.concatenate([features[k], at[k]]))
@@ -308,4 +311,4 @@ def _scores(
             offset = (offset + leaf.size) % SKETCH
         return total, picked
 
-    return jax.vmap(one)(tokens, place)
+    return jax.vmap(one, spmd_axis_name=placement.apart(scoring.mesh_of(graphdef, params)))(tokens, place)

@@ -63,19 +63,6 @@ def _score(
     return placement.weights(scoring.mesh_of(graphdef, params), gradient(params))
 
 
-@partial(jax.jit, static_argnames=("graphdef", "temperature", "remat"))
-def _scores(
-    params: PyTree, prompt: Array, tokens: Array, lengths: Array, *, graphdef: Any, temperature: float, remat: bool
-) -> PyTree:
-    """`_score` of K responses, tokens [K, T] and lengths [K], one by each copy of the weights on a mesh: [K, ...]."""
-
-    def one(row: Array, length: Array) -> PyTree:
-        given = {"graphdef": graphdef, "temperature": temperature, "remat": remat}
-        return _score(params, prompt, row[None], length[None], **given)
-
-    return jax.vmap(one, spmd_axis_name=placement.apart(scoring.mesh_of(graphdef, params)))(tokens, lengths)
-
-
 @partial(jax.jit, static_argnames=("graphdef", "temperature"))
 def _directional(
     params: PyTree,
@@ -105,13 +92,6 @@ def _accumulate(total: PyTree, vector: PyTree, factor: Array) -> PyTree:
     return jax.tree.map(lambda t, v: t + factor * v.astype(jnp.float32), total, vector)
 
 
-@partial(jax.jit, static_argnames=("mesh",), donate_argnums=(0,))
-def _accumulate_several(total: PyTree, vectors: PyTree, factors: Array, *, mesh: Mesh) -> PyTree:
-    """`_accumulate` of vectors [K, ...] by their factors [K]."""
-    summed = jax.tree.map(lambda t, v: t + jnp.tensordot(factors, v.astype(jnp.float32), 1), total, vectors)
-    return placement.weights(mesh, summed)
-
-
 @partial(jax.jit, static_argnames=("mesh",))
 def _zeros(params: PyTree, *, mesh: Mesh | None) -> PyTree:
     return placement.weights(mesh, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), params))
@@ -134,14 +114,6 @@ def _leaf_dots(x: PyTree, y: PyTree) -> list[Array]:
 def _dot(x: PyTree, y: PyTree) -> float:
     """⟨x, y⟩ over all weights; leaves are added in float64."""
     return math.fsum(float(part) for part in _leaf_dots(x, y))
-
-
-@jax.jit
-def _leaf_squares(x: PyTree) -> list[Array]:
-    """‖x_k‖² [K] of each leaf [K, ...]."""
-    return [
-        jax.vmap(lambda a: jnp.sum(jnp.sum(jnp.square(a.astype(jnp.float32)), axis=-1)))(a) for a in jax.tree.leaves(x)
-    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +144,27 @@ class GapEstimate:
             names = ("kappa", "kappa_standard_error", "kernel_correct", "kernel_wrong", "kernel_between")
             note = f"κ needs two successes and two failures, and there were {k} and {m}: measure with more rollouts."
             return dict.fromkeys((*names, "noise_correct", "noise_wrong"), math.nan) | {"note": note}
-        total, squares, norms = self._sums(tell)
+        # Sums of scores, and of their squared norms, over the correct (True) and the wrong (False) rollouts.
+        total: dict[bool, PyTree] = {}
+        squares = {True: 0.0, False: 0.0}
+        norms: list[float] = []
+        seen = 0
+        for response in self.responses:
+            vector = _score(
+                self.params,
+                self.prompt,
+                *self._padded([response]),
+                graphdef=self.model.graphdef,
+                temperature=self.temperature,
+                remat=self.remat,
+            )
+            norms.append(_dot(vector, vector))
+            squares[response.correct] += response.count * norms[-1]
+            if response.correct not in total:
+                total[response.correct] = _zeros(self.params, mesh=self.model.config.mesh)
+            total[response.correct] = _accumulate(total[response.correct], vector, jnp.float32(response.count))
+            seen += response.count
+            tell(seen)
         square_g, square_b, cross = (
             _dot(total[True], total[True]),
             _dot(total[False], total[False]),
@@ -215,44 +207,6 @@ class GapEstimate:
             "noise_wrong": squares[False] / m - kernel_b,
             "note": note,
         }
-
-    def _sums(self, tell: Callable[[int], None]) -> tuple[dict[bool, PyTree], dict[bool, float], list[float]]:
-        """Sums of scores, and of their squared norms, over the correct (True) and the wrong (False) rollouts; and the
-        squared norm of each response's score.
-        """
-        total: dict[bool, PyTree] = {}
-        squares, norms, seen = {True: 0.0, False: 0.0}, list[float](), 0
-        mesh = self.model.config.mesh
-        together = placement.data_shards(mesh)
-        for start in range(0, len(self.responses), together):
-            some = self.responses[start : start + together]
-            vectors, found = self._scored(some, together)
-            norms += found
-            for response, norm in zip(some, found, strict=True):
-                squares[response.correct] += response.count * norm
-            for correct in dict.fromkeys(response.correct for response in some):
-                factors = [float(r.count if r.correct == correct else 0) for r in some] + [0.0] * (together - len(some))
-                if correct not in total:
-                    total[correct] = _zeros(self.params, mesh=mesh)
-                if mesh is None or together == 1:
-                    total[correct] = _accumulate(total[correct], vectors, jnp.float32(factors[0]))
-                else:
-                    several = jnp.asarray(factors, jnp.float32)
-                    total[correct] = _accumulate_several(total[correct], vectors, several, mesh=mesh)
-            seen += sum(response.count for response in some)
-            tell(seen)
-        return total, squares, norms
-
-    def _scored(self, some: list[Response], together: int) -> tuple[PyTree, list[float]]:
-        """The score of a response, or of so many [K, ...] where each copy of the weights has one; squared norms."""
-        how = {"graphdef": self.model.graphdef, "temperature": self.temperature, "remat": self.remat}
-        if together == 1:
-            vector = _score(self.params, self.prompt, *self._padded(some), **how)
-            return vector, [_dot(vector, vector)]
-        filled = some + some[:1] * (together - len(some))
-        vectors = _scores(self.params, self.prompt, *self._padded(filled), **how)
-        leaves = [placement.on_host(part) for part in _leaf_squares(vectors)]
-        return vectors, [math.fsum(float(part[k]) for part in leaves) for k in range(len(some))]
 
     def _padded(self, responses: list[Response]) -> tuple[Array, Array]:
         """(tokens [B, T], lengths [B]), T a bucket."""

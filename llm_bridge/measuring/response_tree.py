@@ -239,9 +239,8 @@ def _features(
     ]
     features = np.empty((len(branches), SKETCH if sketched else dimension), np.float32)
     at = np.empty((len(branches), chosen.size), np.float32)
-    # Models whose scores fit are scored several at a time; larger ones one by one, on a mesh one by each copy of them.
-    copies = placement.data_shards(model.config.mesh)
-    together = copies * -(-(1 if sketched else min(_SCORED_AT_ONCE, max(1, len(branches)))) // copies)
+    # Models whose scores fit are scored several at a time; larger ones one by one.
+    together = 1 if sketched else min(_SCORED_AT_ONCE, max(1, len(branches)))
     order = sorted(range(len(branches)), key=lambda k: len(branches[k].prefix))
     found = {} if store is None else store.read()
     for k, numbers in found.items():
@@ -311,4 +310,4 @@ def _scores(
             offset = (offset + leaf.size) % SKETCH
         return total, picked
 
-    return jax.vmap(one, spmd_axis_name=placement.apart(scoring.mesh_of(graphdef, params)))(tokens, place)
+    return jax.vmap(one)(tokens, place)

@@ -141,16 +141,6 @@ def row_shards(mesh: Mesh | None) -> int:
     return 1 if mesh is None else mesh.shape["data"] * mesh.shape["fsdp"]
 
 
-def data_shards(mesh: Mesh | None) -> int:
-    """How many copies of the weights there are, each of which can score another response."""
-    return 1 if mesh is None else mesh.shape["data"]
-
-
-def apart(mesh: Mesh | None) -> str | None:
-    """The `spmd_axis_name` of a `jax.vmap` over what each copy of the weights computes by itself; None for one copy."""
-    return None if data_shards(mesh) == 1 else "data"
-
-
 def tensor_shards(mesh: Mesh | None) -> int:
     """Into how many parts heads and vocabulary are divided."""
     return 1 if mesh is None else mesh.shape["tensor"]

@@ -19,6 +19,7 @@ from llm_bridge.language_model import LanguageModel
 from llm_bridge.measuring.evaluate import evaluate
 from llm_bridge.measuring.measure import Measurement, measure
 from llm_bridge.measuring.response_tree import MeasuredTree
+from tests.bandit_rft import tiny_folder
 from tests.llm_bridge.mesh_runs import ALL, early_letter, model
 
 
@@ -79,8 +80,19 @@ def every() -> None:
         trees(sketched.tree, folded.tree, f"{mesh}, sketched")
 
 
-QUESTION = ("--model", "tiny-llama", "--data", "tiny-addition", "--max-tokens", "8", "--verifier", "gsm8k-strict")
+# In the folder that `workplace` fills.
+QUESTION = ("--model", "./tiny", "--data", "questions.json", "--split", "train", "--max-tokens", "3")
+QUESTION += ("--verifier", "rule.py:odd")
 MEASURE = ("measure", *QUESTION, "--index", "0", "--rollouts", "48")
+
+
+def workplace(folder: Path) -> None:
+    """A model of a few thousand weights, four questions, and a verifier by which about half of the responses are
+    right."""
+    tiny_folder.write(folder / "tiny")
+    questions = [{"prompt": text, "answer": "3"} for text in ("1+2=?", "what is 5-2", "9-6", "3")]
+    (folder / "questions.json").write_text(json.dumps(questions))
+    (folder / "rule.py").write_text("def odd(text, answer):\n    return float(len(text) % 2)\n")
 
 
 def said(*command: str, code: int = 0) -> str:
@@ -99,20 +111,21 @@ def record(folder: str) -> dict:
 def commands() -> None:
     """evaluate, measure with and without its tree, a scan that goes on on another mesh, and a run that measures first,
     which predict judges: on a mesh the numbers of one device; what cannot be in one sentence and without a folder."""
+    workplace(Path())
     evaluation = ("evaluate", *QUESTION, "--questions", "3", "--samples", "8", "--k", "1,4")
     alone = said(*evaluation, "--json", "one.json")
     assert "7 of 8 devices are unused: --mesh spreads the model over more, such as data=8." in alone
-    spread = said(*evaluation, "--json", "mesh.json", "--mesh", "tensor=2,data=4")
+    spread = said(*evaluation, "--json", "mesh.json", "--mesh", "fsdp=2,data=4")
     assert spread == alone.split("\n", 1)[1]  # but for the devices
     one, on = (json.loads(Path(name).read_text()) for name in ("one.json", "mesh.json"))
-    assert (one["asked"].pop("mesh"), on["asked"].pop("mesh")) == (None, "data=4,tensor=2")
+    assert (one["asked"].pop("mesh"), on["asked"].pop("mesh")) == (None, "data=4,fsdp=2")
     for read in (one, on):
-        read.pop("prompt_date"), read["asked"].pop("prompt_date")
+        del read["prompt_date"]
     assert one == on
 
     for name, more in (("plain", ()), ("tree", ("--tree", "--no-error"))):
         said(*MEASURE, *more, "--out", name)
-        said(*MEASURE, *more, "--out", f"{name}-mesh", "--mesh", ALL)
+        said(*MEASURE, *more, "--out", f"{name}-mesh", "--mesh", "data=2,fsdp=2")
         wanted, found = record(name), record(f"{name}-mesh")
         assert (found["successes"], found["distinct"]) == (wanted["successes"], wanted["distinct"])
         np.testing.assert_allclose(found["kappa"], wanted["kappa"], rtol=5e-3)
@@ -121,18 +134,19 @@ def commands() -> None:
     assert "kappa" in again
     assert json.loads(Path("plain/config.json").read_text())["mesh"] == "data=2"
 
-    scan = ("measure", *QUESTION, "--scan", "--samples", "8", "--out")
-    said(*scan, "whole", "--indices", "0:3")
-    said(*scan, "moved", "--indices", "0:3", "--mesh", "data=4,tensor=2")
+    scan = ("measure", *QUESTION, "--scan", "--samples", "8", "--indices", "0:3", "--out")
+    said(*scan, "whole")
+    said(*scan, "moved", "--mesh", "data=4,fsdp=2")
     lines = Path("moved/scan.jsonl").read_text().splitlines(keepends=True)
     Path("moved/scan.jsonl").write_text(lines[0])  # as a kill leaves it
-    said(*scan, "moved", "--indices", "0:3", "--mesh", "data=8")
+    said(*scan, "moved", "--mesh", "data=8")
     assert Path("moved/scan.jsonl").read_text() == Path("whole/scan.jsonl").read_text()
 
     run = ("finetune", *QUESTION, "--index", "0", "--rounds", "2", "--rollouts", "8", "--train-samples", "0")
-    run += ("--optimizer", "sgd", "--step-over-kappa", "0.05", "--measure-rollouts", "48", "--kl-coefficient", "0")
-    said(*run, "--gradient-clip", "none", "--out", "run", "--mesh", "data=2,fsdp=2")
-    said(*run, "--gradient-clip", "none", "--out", "run-one")
+    run += ("--test-questions", "0", "--kl-coefficient", "0", "--gradient-clip", "none", "--optimizer", "sgd")
+    run += ("--step-over-kappa", "0.05", "--measure-rollouts", "48", "--no-measure-error")
+    said(*run, "--out", "run", "--mesh", "data=2,fsdp=2")
+    said(*run, "--out", "run-one")
     mesh, single = (json.loads(Path(name, "config.json").read_text())["resolved"] for name in ("run", "run-one"))
     np.testing.assert_allclose(mesh["learning_rate"], single["learning_rate"], rtol=5e-3)
     assert read_tree(Path("run"), mesh["tree"]) is not None
@@ -141,7 +155,7 @@ def commands() -> None:
     for mesh, sentence in (
         ("data=16", "The mesh data=16 takes 16 devices and there are 8"),
         ("rows=2", "--mesh names the axis 'rows'"),
-        ("tensor=4", "tensor=4 and the model has 2 key and value heads"),
+        ("tensor=2", "tensor=2 and the model has 1 key and value heads"),
     ):
         for command in (("evaluate", *QUESTION), (*MEASURE, "--out", "none")):
             told = said(*command, "--mesh", mesh, code=2)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from llm_bridge import hosts
+from tests.llm_bridge import mesh_measure
 from tests.llm_bridge.host_runs import commands, finished, free_port, kill, start, until
 
 pytestmark = pytest.mark.slow
@@ -78,24 +79,24 @@ def test_processes_that_differ_are_refused_and_leave_no_folder(tmp_path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-QUESTION = ("--model", "tiny-llama", "--data", "tiny-addition", "--max-tokens", "8", "--mesh", "data=2")
-
-
 def test_evaluate_and_measure_are_those_of_one_process(tmp_path) -> None:
     """Two processes against one on two devices: the numbers that evaluate writes, a measurement with its tree, a scan
     that was stopped, and a run that measures first; the first process prints and writes. Catches two processes that
     write one file, a step size of each host's own kappa, and a process that another's end leaves alone."""
 
+    asked = (*mesh_measure.QUESTION, "--mesh", "data=2")
+
     def same(of: str, *options: str) -> None:
-        two = finished(*commands(2, *QUESTION, *options, folder=tmp_path / "two", of=of))
-        alone = start("-m", "bandit_rft.cli", of, *QUESTION, *options, folder=tmp_path / "one", devices=2)
+        two = finished(*commands(2, *asked, *options, folder=tmp_path / "two", of=of))
+        alone = start("-m", "bandit_rft.cli", of, *asked, *options, folder=tmp_path / "one", devices=2)
         [one] = finished(alone)
         assert [code for code, *_ in (*two, one)] == [0, 0, 0], (two, one)
-        assert two[0][1].replace("two", "one") == one[1]
+        assert two[0][1].splitlines()[0] == one[1].splitlines()[0]
         assert two[1][1] == ""
 
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
+        mesh_measure.workplace(tmp_path / name)
     same("evaluate", "--questions", "3", "--samples", "4", "--json", "numbers.json")
     one, two = (json.loads((tmp_path / name / "numbers.json").read_text()) for name in ("one", "two"))
     for read in (one, two):
@@ -109,12 +110,13 @@ def test_evaluate_and_measure_are_those_of_one_process(tmp_path) -> None:
     same("measure", *scan)
     whole = (tmp_path / "two" / "scan" / "scan.jsonl").read_text()
     (tmp_path / "two" / "scan" / "scan.jsonl").write_text(whole.splitlines(keepends=True)[0])
-    done = finished(*commands(2, *QUESTION, *scan, folder=tmp_path / "two", of="measure"))
+    done = finished(*commands(2, *asked, *scan, folder=tmp_path / "two", of="measure"))
     assert [code for code, *_ in done] == [0, 0], done
     assert (tmp_path / "two" / "scan" / "scan.jsonl").read_text() == whole
     run = ("--index", "0", "--rounds", "2", "--rollouts", "4", "--optimizer", "sgd", "--step-over-kappa", "0.05")
-    run += ("--kl-coefficient", "0", "--train-samples", "0", "--measure-rollouts", "32", "--out", "run")
-    done = finished(*commands(2, *QUESTION, *run, folder=tmp_path / "two"))
+    run += ("--kl-coefficient", "0", "--train-samples", "0", "--measure-rollouts", "32", "--no-measure-error")
+    run += ("--test-questions", "0", "--out", "run")
+    done = finished(*commands(2, *asked, *run, folder=tmp_path / "two"))
     assert [code for code, *_ in done] == [0, 0], done
     resolved = json.loads((tmp_path / "two" / "run" / "config.json").read_text())["resolved"]
     assert resolved["learning_rate"] == 0.05 / resolved["measurement"]["kappa"]
@@ -122,7 +124,7 @@ def test_evaluate_and_measure_are_those_of_one_process(tmp_path) -> None:
     port = free_port()
     join = ("--coordinator", f"localhost:{port}", "--processes", "2", "--process")
     different = [
-        start("-m", "bandit_rft.cli", "evaluate", *QUESTION, *join, str(i), "--key", str(i), folder=tmp_path)
+        start("-m", "bandit_rft.cli", "evaluate", *asked, *join, str(i), "--key", str(i), folder=tmp_path / "two")
         for i in range(2)
     ]
     for code, _, told in finished(*different):
@@ -133,7 +135,9 @@ def test_evaluate_and_measure_are_those_of_one_process(tmp_path) -> None:
 def test_adapters_are_trained_by_two_processes_and_exported_by_one(tmp_path) -> None:
     """Two rounds by two processes, one more by one process, against three by one; then the adapters for `peft`. Catches
     a half of an adapter that only its own process has."""
-    run = (*RUN, "--lora-rank", "2", "--learning-rate", "0.01")
+    mesh_measure.workplace(tmp_path)
+    run = (*mesh_measure.QUESTION, "--index", "0", "--lora-rank", "2", "--learning-rate", "0.01", "--rollouts", "4")
+    run += ("--signal", "grpo", "--train-samples", "0", "--test-questions", "0")
     done = finished(*commands(2, *run, "--mesh", "fsdp=2", "--rounds", "2", "--out", "run", folder=tmp_path))
     assert [code for code, *_ in done] == [0, 0], done
     for name in ("run", "one"):

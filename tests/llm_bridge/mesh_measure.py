@@ -50,17 +50,18 @@ def trees(found: MeasuredTree, wanted: MeasuredTree, name: str) -> None:
 
 
 def some() -> None:
-    """p0, kappa with its error, and the tree, on all eight devices against one. Catches a score of one row that a mesh
+    """p0, kappa and the tree, on all eight devices against one. Catches a score of one row that a mesh
     for rows loses or counts several times, a response that fills up a batch and counts, and rows of a mesh that count
     as responses."""
     one = model(spread=3.0, layers=1)
-    close(measured(one.placed(ALL)), measured(one), ALL)
+    close(measured(one.placed(ALL), standard_error=False), measured(one, standard_error=False), ALL)
 
 
 def every() -> None:
-    """Pass@1 question by question, and the sketched tree, on other meshes. Catches a sketch whose signs follow the
-    places of a weight's parts."""
+    """Pass@1 question by question, kappa with its error, and the sketched tree, on other meshes. Catches a sketch whose
+    signs follow the places of a weight's parts."""
     one = model(spread=3.0)
+    close(measured(one.placed("fsdp=2,tensor=2")), measured(one), "fsdp=2,tensor=2")
     questions = [
         Example(prompt=({"role": "user", "content": word},), ground_truth="30", index=place, data_source="test")
         for place, word in enumerate(("hello", "a", "longerprompt"))

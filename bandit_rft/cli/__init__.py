@@ -24,7 +24,7 @@ from bandit_rft.runs import stopping
 
 COMMANDS = (
     *("demo", "simulate", "theory", "finetune", "evaluate", "measure", "predict", "show", "report", "export"),
-    *("figures", "models", "reproduce", "plan", "verdict", "completion"),
+    *("figures", "models", "sweep", "reproduce", "plan", "verdict", "completion"),
 )
 # What a message says of a mistyped name and of the names that there are; argparse's messages and ours.
 _MISTYPED = re.compile(r"'([^'\n]{1,80})'([^:'\n]{0,200})(: choose (?:one of|among) | \(choose from )([^\n]{1,4000})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from bandit_rft.cli import hosts
 from bandit_rft.cli.options import add_options, given
 from bandit_rft.settings.questions import EvaluateConfig
 
@@ -14,6 +15,7 @@ DESCRIPTION = "Sample responses to questions with known answers: Pass@1 with its
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--json", metavar="FILE", help="also write the numbers to this file (default: none)")
+    hosts.add_options(parser)
     add_options(parser, EvaluateConfig)
 
 
@@ -22,5 +24,6 @@ def run(arguments: argparse.Namespace) -> int:
     config = EvaluateConfig(**given(arguments, EvaluateConfig))
     from llm_bridge.measuring.from_settings import evaluate
 
-    evaluate(config, arguments.json)
+    with hosts.joined(arguments):
+        evaluate(config, arguments.json)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from bandit_rft.cli import hosts
 from bandit_rft.cli.options import add_options, given
 from bandit_rft.errors import InputError
 from bandit_rft.settings.options import number
@@ -27,6 +28,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wanted", type=number, metavar="P0", help="--scan: name the questions nearest to this p0 (default: none)"
     )
+    hosts.add_options(parser)
     add_options(parser, MeasureConfig)
 
 
@@ -39,5 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("--wanted chooses among the questions of a scan: add --scan.")
     from llm_bridge.measuring.from_settings import measure
 
-    measure(config, arguments.out, arguments.wanted)
+    with hosts.joined(arguments):
+        measure(config, arguments.out, arguments.wanted)
     return 0

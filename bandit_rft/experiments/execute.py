@@ -9,11 +9,9 @@ from pathlib import Path
 
 import jax
 
-from bandit_rft.errors import InputError
-from bandit_rft.experiments.backends import BACKENDS, serial
 from bandit_rft.experiments.outcomes import Outcome, Results
 from bandit_rft.experiments.tier import Job, Tier
-from bandit_rft.runs import to_json, write_atomically
+from bandit_rft.runs import backends, to_json, write_atomically
 
 OUTCOME = "outcome.npz"
 # Runs of a process between clearings of its compiled programs: a process may map some 65,000 pieces of memory, and a
@@ -51,16 +49,14 @@ def execute(
         jobs: of `plan`.
         out: a folder; runs/DIGEST holds each run. Killed, the same call goes on.
         processes: runs side by side, each in a process of its own; the outcomes do not depend on it.
-        backend: of `backends.BACKENDS`; the outcomes do not depend on it either.
+        backend: of `runs.backends.BACKENDS`; the outcomes do not depend on it either.
         progress: told after each run.
 
     Raises:
         InputError: of a run that cannot be made, or an unknown backend; the runs that were done stay.
     """
-    if backend not in BACKENDS:
-        raise InputError(f"The backend is {backend!r}: choose one of {', '.join(BACKENDS)}.")
+    start = backends.chosen(backend, processes)
     todo = missing(out, jobs)
-    start = serial if backend == "processes" and processes == 1 else BACKENDS[backend]
     if todo:
         ended = start(partial(_one, tier, out=out.absolute()), todo, processes)
         for done, (job, seconds) in enumerate(ended, start=1):

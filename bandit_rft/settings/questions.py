@@ -9,6 +9,7 @@ from typing import Any
 
 from bandit_rft.errors import InputError
 from bandit_rft.settings.finetune import FineTuneConfig, parse_ks
+from bandit_rft.settings.mesh import sizes_of, spelt
 from bandit_rft.settings.options import count, option, ranges, shared, whole
 
 _same = partial(shared, FineTuneConfig)
@@ -29,8 +30,13 @@ class _Questions:
     max_tokens: int | None = _same("max_tokens")
     temperature: float = _same("temperature")
     batch: int = _same("evaluation_batch", help="responses generated together", group="sampling")
+    mesh: str | None = _same("mesh")
     dtype: str = _same("dtype")
     key: int = _same("key")
+
+    def __post_init__(self) -> None:
+        if self.mesh is not None:  # in one spelling, whatever the order
+            object.__setattr__(self, "mesh", spelt(sizes_of(self.mesh, "--mesh")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +44,7 @@ class EvaluateConfig(_Questions):
     """What is evaluated.
 
     Raises:
-        InputError: fewer responses per question than the largest k of pass@k.
+        InputError: fewer responses per question than the largest k of pass@k, or no mesh.
     """
 
     split: str = _same("split", default="test", help="split of the data")
@@ -49,6 +55,7 @@ class EvaluateConfig(_Questions):
     temperature: float = _same("temperature", help="sampling temperature; 0: greedy")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         most = max(self.ks)
         if self.samples is not None and most > self.samples:
             raise InputError(
@@ -85,6 +92,7 @@ class MeasureConfig(_Questions):
     samples: int = option(32, "responses per question", type=count, group="scan")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0.0 < self.confidence < 1.0:
             raise InputError(f"--confidence is {self.confidence}: give a number between 0 and 1, such as 0.95.")
         if len(set(self.places)) < len(self.places):

@@ -5,7 +5,8 @@ print(result.report())
 scaling_exponent(*result.along("K", step_size=0.5))
 """
 
-from bandit_rft.sweep.execute import final_regret, sweep
+from bandit_rft.sweep.execute import sweep
+from bandit_rft.sweep.measures import final_regret
 from bandit_rft.sweep.result import SweepResult
 
 __all__ = ["SweepResult", "final_regret", "sweep"]

@@ -14,8 +14,10 @@ independent of the other points'.
 from __future__ import annotations
 
 import contextlib
+import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,25 +25,18 @@ import jax
 import numpy as np
 
 from bandit_rft import keys
-from bandit_rft.errors import InputError
-from bandit_rft.history import History
+from bandit_rft.arguments import whole
+from bandit_rft.errors import InputError, reason
 from bandit_rft.loop import Progress, run
-from bandit_rft.regret import regret_curve
-from bandit_rft.runs import RunFolder, now, write_atomically
+from bandit_rft.runs import RunFolder, backends, now, write_atomically
 from bandit_rft.sweep.fingerprint import fingerprint
 from bandit_rft.sweep.grid import Make, Plan, naming, plan_point, points_of
+from bandit_rft.sweep.measures import Measure, final_regret, measured, measures_of
 from bandit_rft.sweep.result import SweepResult, pack, unpack
-
-Measure = Callable[[History], Any]
 
 POINTS, RESULT = "points", "sweep.npz"
 # With fewer points than this, progress is also told inside a point; watching a run costs it a second compilation.
 _FEW_POINTS = 20
-
-
-def final_regret(history: History) -> np.ndarray:
-    """Cumulative pseudo-regret after the last round, float64 [S]."""
-    return regret_curve(history)[:, -1]
 
 
 def sweep(
@@ -55,6 +50,8 @@ def sweep(
     row_capacity: int | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
+    processes: int = 1,
+    backend: str = "processes",
 ) -> SweepResult:
     """Run `make(**point)` at every point, and keep what is measured of each seed.
 
@@ -72,14 +69,19 @@ def sweep(
         out: folder. A rerun of the same sweep takes the finished points from there, bit by bit, and runs the rest.
         progress: called with (rounds done, rounds in all, mean reward of the newest, seconds), rounds summed over
             points; rounds of points found in `out` count as done.
+        processes: points that run side by side, each in a process of its own; with "ray" and no cluster, as many cores.
+        backend: who runs the points: "processes", or "ray" (the extra `ray`), whose cluster RAY_ADDRESS names. A point
+            whose worker is lost is given to another one. Results are the same bits whoever runs them, on one kind of
+            machine.
 
     Returns:
         The measures, float64 [*grid, S].
 
     Raises:
         InputError: an empty or malformed grid; arms and learner that do not fit, a run or a measure that fails, each
-            naming its point; or a folder that holds another sweep or a damaged point. What was finished before a
-            failure stays in `out`; an error of another kind carries the point's name as a note.
+            naming its point; a folder that holds another sweep or a damaged point; an unknown backend, or `make` and
+            `measure` that no other process can have. What was finished before a failure stays in `out`; an error of
+            another kind carries the point's name as a note.
 
     Left out: `make` and `measure` are recognised by what they return and by their code. A measure that changes through
     code it calls is not noticed: choose another folder after such a change.
@@ -93,8 +95,9 @@ def sweep(
         ((2, 1), (2, 1, 3))
     """
     keys.as_key(key)
+    start = backends.chosen(backend, whole("processes", processes))
     axes, points = points_of(over)
-    measures = _measures(measure)
+    measures = measures_of(measure)
     plans = [plan_point(make, point, rounds, seeds, row_capacity) for point in points]
     config = {
         "command": "sweep",
@@ -109,7 +112,11 @@ def sweep(
     }
     with _folder(out, config) as folder:
         started = now()
-        found = _run_all(make, plans, measures, key, folder, progress)
+        points_in = None if folder is None else folder.path.absolute() / POINTS
+        if start is backends.serial:
+            found = _run_all(make, plans, measures, key, points_in, progress)
+        else:
+            found = _run_apart(start, processes, make, plans, measures, key, points_in, progress)
         result = _result(axes, points, plans, found, config)
         if folder is not None:
             result.save(folder.path / RESULT)
@@ -129,16 +136,16 @@ def _run_all(
     plans: Sequence[Plan],
     measures: Mapping[str, Measure],
     key: keys.Key,
-    folder: RunFolder | None,
+    folder: Path | None,
     progress: Progress | None,
 ) -> list[_Found]:
     """What was found at each point, taken from the folder where it is there."""
     found: list[_Found] = []
     total, done, start = sum(plan.rounds for plan in plans), 0, time.monotonic()
     for plan in plans:
-        path = None if folder is None else folder.path / POINTS / f"{plan.digest}.npz"
-        if path is not None and path.exists():
-            found.append(_stored(path, plan, measures))
+        stored = _stored(folder, plan, measures)
+        if stored is not None:
+            found.append(stored)
             done += plan.rounds
             continue
 
@@ -148,26 +155,85 @@ def _run_all(
                 progress(before + part, total, mean, time.monotonic() - start)
 
         watched = inside if progress is not None and len(plans) < _FEW_POINTS else None
-        with naming(plan):
-            arms, learner = make(**plan.arguments)
-            history = run(
-                arms,
-                learner,
-                plan.rounds,
-                seeds=plan.seeds,
-                key=_point_key(key, plan),
-                row_capacity=plan.row_capacity,
-                progress=watched,
-            )
-            sample = {name: _measured(function, name, history) for name, function in measures.items()}
-        here = _Found(sample, tuple(history.notes))
-        if path is not None:
-            write_atomically(path, pack({"point": dict(plan.point), "notes": here.notes}, here.sample))
+        here, mean = _one(make, measures, folder, (plan, _point_key(key, plan)), watched)
         found.append(here)
         done += plan.rounds
         if progress is not None and watched is None:
-            progress(done, total, float(history.rewards.mean()), time.monotonic() - start)
+            progress(done, total, mean, time.monotonic() - start)
     return found
+
+
+def _run_apart(
+    backend: Any,
+    workers: int,
+    make: Make,
+    plans: Sequence[Plan],
+    measures: Mapping[str, Measure],
+    key: keys.Key,
+    folder: Path | None,
+    progress: Progress | None,
+) -> list[_Found]:
+    """`_run_all` by the workers of a backend, whatever the order in which points end."""
+    found = {plan.digest: _stored(folder, plan, measures) for plan in plans}
+    todo = [plan for plan in plans if found[plan.digest] is None]
+    total, start = sum(plan.rounds for plan in plans), time.monotonic()
+    done = total - sum(plan.rounds for plan in todo)
+    # A key as two words, which any process can have.
+    jobs = [(plan, np.asarray(jax.random.key_data(_point_key(key, plan)))) for plan in todo]
+    work = partial(_one, make, measures, folder)
+    _check_sendable(work, backend)
+    for (plan, _), (here, mean) in backend(work, jobs, workers):
+        found[plan.digest] = here
+        done += plan.rounds
+        if progress is not None:
+            progress(done, total, mean, time.monotonic() - start)
+    return [here for here in (found[plan.digest] for plan in plans) if here is not None]
+
+
+def _check_sendable(work: Any, backend: Any) -> None:
+    """Raises InputError where another process cannot have what a point is made and measured by."""
+    try:
+        if backend is backends.processes:
+            pickle.dumps(work)
+        else:  # Ray sends functions that are no module's too, by this package of its own
+            from ray import cloudpickle
+
+            cloudpickle.dumps(work)
+    except ImportError:  # which the backend says
+        return
+    except Exception as error:  # pickle has several types for it, and what it looks at may raise its own
+        raise InputError(
+            f"make or measure cannot be given to another process ({reason(error)}): define both at the top level of a "
+            "module, or run the sweep with processes=1."
+        ) from None
+
+
+def _one(
+    make: Make,
+    measures: Mapping[str, Measure],
+    folder: Path | None,
+    job: tuple[Plan, Any],
+    watched: Progress | None = None,
+) -> tuple[_Found, float]:
+    """Run a point and write it to the folder; what was measured, and the mean reward."""
+    plan, key = job
+    with naming(plan):
+        arms, learner = make(**plan.arguments)
+        history = run(
+            arms,
+            learner,
+            plan.rounds,
+            seeds=plan.seeds,
+            key=key,
+            row_capacity=plan.row_capacity,
+            progress=watched,
+        )
+        sample = {name: measured(function, name, history) for name, function in measures.items()}
+    here = _Found(sample, tuple(history.notes))
+    if folder is not None:
+        content = pack({"point": dict(plan.point), "notes": here.notes}, here.sample)
+        write_atomically(folder / f"{plan.digest}.npz", content)
+    return here, float(history.rewards.mean())
 
 
 def _point_key(key: keys.Key, plan: Plan) -> jax.Array:
@@ -197,29 +263,6 @@ def _result(
     return SweepResult(axes=axes, points=tuple(points), samples=arrays, seeds=counts, notes=notes, config=config)
 
 
-# ------------------------------------------------------------------------------------------------------------ measures
-
-
-def _measures(measure: Any) -> dict[str, Measure]:
-    if callable(measure):
-        return {"regret" if measure is final_regret else "value": measure}
-    if not isinstance(measure, Mapping) or not measure or not all(callable(function) for function in measure.values()):
-        raise InputError("measure is neither a function of a history nor name -> functions: give one of the two.")
-    return {str(name): function for name, function in measure.items()}
-
-
-def _measured(function: Measure, name: str, history: History) -> np.ndarray:
-    sample = np.asarray(function(history), dtype=np.float64)
-    if sample.shape != (history.seeds,):
-        raise InputError(
-            f"the measure {name!r} gave shape {sample.shape}: give one number a seed, of shape ({history.seeds},)."
-        )
-    return sample
-
-
-# -------------------------------------------------------------------------------------------------------------- folder
-
-
 @contextlib.contextmanager
 def _folder(out: str | Path | None, config: Mapping[str, Any]) -> Iterator[RunFolder | None]:
     """The run folder, or None. A failure after the first finished point leaves the folder to be continued."""
@@ -242,7 +285,11 @@ def _folder(out: str | Path | None, config: Mapping[str, Any]) -> Iterator[RunFo
         raise failure
 
 
-def _stored(path: Path, plan: Plan, measures: Mapping[str, Measure]) -> _Found:
+def _stored(folder: Path | None, plan: Plan, measures: Mapping[str, Measure]) -> _Found | None:
+    """A point that the folder has; None where it has not."""
+    path = None if folder is None else folder / f"{plan.digest}.npz"
+    if path is None or not path.exists():
+        return None
     header, arrays = unpack(path, "delete it, and that point is run again")
     if header.get("point") != dict(plan.point) or any(
         arrays.get(name, np.empty(0)).shape != (plan.seeds,) for name in measures

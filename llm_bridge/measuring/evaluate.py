@@ -157,6 +157,9 @@ def evaluate(
 ) -> Evaluation:
     """Sample each question `samples` times and count the correct responses.
 
+    On a mesh of devices (`load_model(..., mesh=)`) the numbers are those of one device. Of several processes that have
+    joined (`llm_bridge.join_hosts`) each calls this with the same arguments, verifies its share, and has all numbers.
+
     Args:
         model: the language model.
         examples: questions, each with `.prompt` and `.answer` (`llm_bridge.data.datasets.Example`, or a whole dataset).

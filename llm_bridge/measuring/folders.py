@@ -29,6 +29,7 @@ from bandit_rft.runs.trees import write_tree
 from bandit_rft.theory import ForestSample
 from bandit_rft.theory.many_arms.waiting import wait_in_words
 from bandit_rft.theory.sampled_tree import TreeSample
+from llm_bridge import hosts
 from llm_bridge.bandits.question_arms import verifier_of
 from llm_bridge.bandits.response_arms import Question
 from llm_bridge.language_model import LanguageModel
@@ -75,7 +76,7 @@ def measure_into(
     **settings: Any,
 ) -> dict[str, Any]:
     """Measure p0 and kappa of one question, or of several with their trees, and write measurement.json; returns its
-    record.
+    record. Of several processes all call it, and process 0 writes.
 
     Args:
         folder: the run folder, claimed.
@@ -91,7 +92,7 @@ def measure_into(
     keep_prompts(folder, model, [model.encode(question.prompt) for question in questions])
     asked = [(question.prompt, verifier_of(verifier, question)) for question in questions]
     own_key = jax.random.fold_in(as_key(key, "--key"), Purpose.MEASUREMENT)
-    with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0") as line:
+    with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0", shown=hosts.index() == 0) as line:
         if len(asked) > 1:
             own = {name: value for name, value in settings.items() if name not in ("tree", "standard_error")}
             record, sample = measure_several(
@@ -101,11 +102,15 @@ def measure_into(
             kept = kept_scores.path_of(folder.path)
             measurement = measure(model, *asked[0], key=own_key, progress=line, kept=kept, **settings)
             record, sample = measurement.to_json(), None if measurement.tree is None else measurement.tree.sample
-    if sample is not None:
-        record["tree"] = write_tree(folder.path, sample) | _about(sample)
-    write_atomically(folder.path / RESULT, to_json(record))
-    kept_scores.discard(folder.path)
-    return read_json(folder.path / RESULT)
+
+    def write() -> dict[str, Any]:
+        if sample is not None:
+            record["tree"] = write_tree(folder.path, sample) | _about(sample)
+        write_atomically(folder.path / RESULT, to_json(record))
+        kept_scores.discard(folder.path)
+        return read_json(folder.path / RESULT)
+
+    return hosts.first(write)
 
 
 def _about(sample: TreeSample | ForestSample) -> dict[str, Any]:
@@ -159,9 +164,13 @@ def summary(record: Mapping[str, Any], heading: str) -> str:
 
 def scanned_rows(folder: RunFolder) -> list[Row]:
     """The rows that a scan has written to its folder so far; half a line that a kill left is removed."""
-    records = read_lines(folder.path / SCAN, FIELDS)
-    rewrite_lines(folder.path / SCAN, records)
-    return [Row(**{name: record[name] for name in FIELDS}) for record in records]
+
+    def read() -> list[dict[str, Any]]:
+        records = read_lines(folder.path / SCAN, FIELDS)
+        rewrite_lines(folder.path / SCAN, records)
+        return [{name: record[name] for name in FIELDS} for record in records]
+
+    return [Row(**record) for record in hosts.first(read)]
 
 
 def scan_into(
@@ -182,16 +191,19 @@ def scan_into(
     rows, done = list(rows), {row.index for row in rows}
     keep_prompts(folder, model, [model.encode(question.prompt) for question in questions])
     left = [(question.index, question) for question in questions if question.index not in done]
-    writer, start = LineWriter(folder.path / SCAN), time.monotonic()
+    leads, start = hosts.index() == 0, time.monotonic()
+    writer = LineWriter(folder.path / SCAN) if leads else None
     try:
-        with ProgressLine("scanning", unit="questions", quantity="p0") as line:
+        with ProgressLine("scanning", unit="questions", quantity="p0", shown=leads) as line:
             for row in scan(model, left, **settings):
-                writer.write(dataclasses.asdict(row))
-                writer.sync()
+                if writer is not None:
+                    writer.write(dataclasses.asdict(row))
+                    writer.sync()
                 rows.append(row)
                 line(len(rows), len(questions), row.p0, time.monotonic() - start)
     finally:
-        writer.close()
+        if writer is not None:
+            writer.close()
     return rows
 
 

@@ -31,8 +31,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from llm_bridge.measuring.sampled import Response
+from llm_bridge.models import placement
 from llm_bridge.sampling import scoring
 from llm_bridge.sampling.buckets import bucket
 
@@ -56,10 +58,9 @@ def _sequence_log_probs(
 def _score(
     params: PyTree, prompt: Array, tokens: Array, lengths: Array, *, graphdef: Any, temperature: float, remat: bool
 ) -> PyTree:
-    """∇ log π of one response (tokens [1, T])."""
-    return jax.grad(lambda p: _sequence_log_probs(p, prompt, tokens, lengths, graphdef, temperature, remat).sum())(
-        params
-    )
+    """∇ log π of one response (tokens [1, T]); on a mesh it is divided as the weights are."""
+    gradient = jax.grad(lambda p: _sequence_log_probs(p, prompt, tokens, lengths, graphdef, temperature, remat).sum())
+    return placement.weights(scoring.mesh_of(graphdef, params), gradient(params))
 
 
 @partial(jax.jit, static_argnames=("graphdef", "temperature"))
@@ -89,6 +90,11 @@ def _directional(
 @partial(jax.jit, donate_argnums=(0,))
 def _accumulate(total: PyTree, vector: PyTree, factor: Array) -> PyTree:
     return jax.tree.map(lambda t, v: t + factor * v.astype(jnp.float32), total, vector)
+
+
+@partial(jax.jit, static_argnames=("mesh",))
+def _zeros(params: PyTree, *, mesh: Mesh | None) -> PyTree:
+    return placement.weights(mesh, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), params))
 
 
 @jax.jit
@@ -155,7 +161,7 @@ class GapEstimate:
             norms.append(_dot(vector, vector))
             squares[response.correct] += response.count * norms[-1]
             if response.correct not in total:
-                total[response.correct] = jax.tree.map(lambda part: jnp.zeros(part.shape, jnp.float32), vector)
+                total[response.correct] = _zeros(self.params, mesh=self.model.config.mesh)
             total[response.correct] = _accumulate(total[response.correct], vector, jnp.float32(response.count))
             seen += response.count
             tell(seen)
@@ -219,12 +225,13 @@ class GapEstimate:
             rows = order[start : start + self.batch]
             # Filled up to whole batches by repeating a row, so that there is one shape to compile for.
             filled = [chosen[row] for row in rows] + [chosen[rows[0]]] * (self.batch - len(rows))
-            along[rows] = _directional(
+            found = _directional(
                 self.params,
                 direction,
                 self.prompt,
                 *self._padded(filled),
                 graphdef=self.model.graphdef,
                 temperature=self.temperature,
-            )[: len(rows)]
+            )
+            along[rows] = placement.on_host(found)[: len(rows)]
         return along

@@ -141,6 +141,9 @@ def measure(
 ) -> Measurement:
     """Measure p0 and κ from fresh rollouts, and the tree of their decisions.
 
+    On a mesh of devices (`load_model(..., mesh=)`) the numbers are those of one device, but for rounding. Of several
+    processes that have joined (`llm_bridge.join_hosts`) each calls this with the same arguments and has all numbers.
+
     Args:
         model: the language model.
         prompt: a string or chat messages.

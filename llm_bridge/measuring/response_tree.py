@@ -26,6 +26,7 @@ from bandit_rft.theory.sampled_tree import Branch, TreeSample, grow
 from llm_bridge.bandits.text_rewards import Verifier
 from llm_bridge.measuring.kept_scores import KeptScores, digest_of
 from llm_bridge.measuring.sampled import Response, sampled
+from llm_bridge.models import placement
 from llm_bridge.sampling import scoring
 from llm_bridge.sampling.buckets import bucket
 
@@ -202,7 +203,8 @@ def _log_probs(
         scored = _token_log_probs(
             params, jnp.asarray(prompt), jnp.asarray(tokens), jnp.asarray(lengths), model.graphdef, temperature
         )
-        found += [np.asarray(row[: len(one.tokens)], np.float64) for row, one in zip(scored, some, strict=False)]
+        rows = placement.on_host(scored)
+        found += [np.asarray(row[: len(one.tokens)], np.float64) for row, one in zip(rows, some, strict=False)]
     return found
 
 
@@ -267,7 +269,7 @@ def _features(
             temperature,
             remat,
         )
-        features[rows], at[rows] = np.asarray(folded)[: len(rows)], np.asarray(picked)[: len(rows)]
+        features[rows], at[rows] = (placement.on_host(one)[: len(rows)] for one in (folded, picked))
         if store is not None:
             for k in rows:
                 store.add(k, np.concatenate([features[k], at[k]]))

@@ -4,9 +4,9 @@
     fsdp      rows are divided, and weights too, a layer of which is gathered when it is computed with
     tensor    heads, the MLP's inner size and the vocabulary are divided; rows are not
 
-Weights, their gradients and the optimiser's state are divided by one table, by a weight's name. A decoder on a mesh has
-it in its `DecoderConfig`, and compiled functions constrain what the compiler would else have to guess: rows of
-activations, heads of the cache, columns of logits. Without a mesh every function here returns what it was given.
+Weights, adapters, their gradients and the optimiser's state are divided by one table, by a weight's name. A decoder on
+a mesh has it in its `DecoderConfig`, and compiled functions constrain what the compiler would else have to guess: rows
+of activations, heads of the cache, columns of logits. Without a mesh every function here returns what it was given.
 
 A row draws from a key of its own, so the tokens of a seed are the same on any mesh, up to the rounding of a logit's
 last bits. Sharding in this manner: GSPMD, Xu et al. 2021 (arXiv 2105.04663); fsdp: Rajbhandari et al. 2020 (ZeRO).
@@ -34,13 +34,19 @@ Array = jax.Array
 PyTree = Any
 ROWS = ("data", "fsdp")  # the axes that divide rows
 
+_PRODUCTS: Mapping[str, P] = {  # weights that adapters stand beside, [L, in, out]
+    **dict.fromkeys(("q", "k", "v", "gate", "up"), P(None, "fsdp", "tensor")),
+    **dict.fromkeys(("o", "down"), P(None, "tensor", "fsdp")),
+}
 # Name of a weight -> its axes on the mesh; those of layers have the axis of layers before. Norms stand everywhere.
+# Adapters are divided as their weight is: A [L, in, rank] by its rows, B [L, rank, out] by its columns.
 WEIGHTS: Mapping[str, P] = {
     "embedding": P("tensor", "fsdp"),
     "head": P("fsdp", "tensor"),
-    **dict.fromkeys(("q", "k", "v", "gate", "up"), P(None, "fsdp", "tensor")),
-    **dict.fromkeys(("o", "down"), P(None, "tensor", "fsdp")),
+    **_PRODUCTS,
     **dict.fromkeys(("q_bias", "k_bias", "v_bias"), P(None, "tensor")),
+    **{f"{name}_a": P(None, axes[1], None) for name, axes in _PRODUCTS.items()},
+    **{f"{name}_b": P(None, None, axes[2]) for name, axes in _PRODUCTS.items()},
 }
 
 
@@ -111,6 +117,23 @@ def text_of(mesh: Mesh | None) -> str | None:
 def size(mesh: Mesh | None) -> int:
     """How many devices there are in it."""
     return 1 if mesh is None else mesh.size
+
+
+def unused(mesh: Mesh | None, option: str, rows: str) -> str | None:
+    """That devices are left unused, as a sentence; None where none is.
+
+    Args:
+        mesh: of the model.
+        option: what the user calls it.
+        rows: what a mesh divides, and when it does so evenly.
+    """
+    there = jax.device_count()
+    if size(mesh) == there:
+        return None
+    return (
+        f"{there - size(mesh)} of {there} devices are unused: {option} spreads the model over more, such as "
+        f"data={there}{rows.format(there)}."
+    )
 
 
 def row_shards(mesh: Mesh | None) -> int:

@@ -17,7 +17,8 @@ from typing import Any
 
 from bandit_rft.errors import InputError
 from bandit_rft.runs import DIGESTS, EVALUATIONS, LINES, MANIFEST, read_json, refuse_other
-from llm_bridge.training import checkpoints, digests
+from llm_bridge.measuring import digests
+from llm_bridge.training import checkpoints
 
 # No number of a run depends on these, but for rounding; of evaluations each sample has a key of its own, whatever its
 # batch. A mesh is the place of a run: a checkpoint is read on any.

@@ -71,12 +71,6 @@ def resolved_by(
     resolved = folder.resolved
     rate = learner.learning_rate
     if measuring is not None and "measurement" not in resolved:
-        if hosts.count() > 1:
-            hosts.over()
-            raise InputError(
-                "p0 and kappa are measured by one process: begin the run with --rounds 1 in one, or give a learning "
-                "rate and no measurement."
-            )
         questions = [
             (question.encoded, (question.factory or partial(verifiers.make, question.verifier))(question.answer))
             for question in recorded_questions(arms)
@@ -95,15 +89,16 @@ def resolved_by(
             how["progress"] = line
             if len(questions) > 1:
                 how |= {"standard_error": False, "folder": folder.path}
-                resolved["measurement"], sample = measure_several(learner.model, questions, **how)
+                record, sample = measure_several(learner.model, questions, **how)
             else:
                 tree, error = _with_tree(measuring, learner), measuring.standard_error
                 how |= {"tree": tree, "standard_error": error, "kept": kept_scores.path_of(folder.path)}
                 found = measure_kappa(learner.model, *questions[0], **how)
-                resolved["measurement"] = found.to_json()
-                sample = None if found.tree is None else found.tree.sample
+                record, sample = found.to_json(), None if found.tree is None else found.tree.sample
+        # Several hosts may round differently, and the step size is to be the same to the bit: the first one's word.
+        resolved["measurement"] = hosts.first(lambda: record)
         if sample is not None:
-            resolved["tree"] = write_tree(folder.path, sample)
+            resolved["tree"] = hosts.first(lambda: write_tree(folder.path, sample))
     if learner.step_over_kappa is not None:
         found = resolved["measurement"]
         kappa = found["kappa"]
@@ -119,7 +114,8 @@ def resolved_by(
     if not callable(rate):
         resolved["learning_rate"] = rate
     folder.resolve(**resolved)
-    kept_scores.discard(folder.path)
+    if hosts.index() == 0:
+        kept_scores.discard(folder.path)
     folder.amend_manifest(resolved=resolved)
     return dataclasses.replace(learner, learning_rate=rate, step_over_kappa=None)
 

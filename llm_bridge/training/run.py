@@ -40,9 +40,11 @@ from llm_bridge import hosts
 from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.bandits.response_arms import ResponseArms
 from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms, speaks_tiny
+from llm_bridge.hosts.shared_folder import check_same, claimed
+from llm_bridge.measuring import digests
 from llm_bridge.measuring.pinned_prompts import keep_prompts
 from llm_bridge.models import placement
-from llm_bridge.training import defaults, digests, kept_checkpoints
+from llm_bridge.training import defaults, kept_checkpoints
 from llm_bridge.training.continuation import Continuation, Words
 from llm_bridge.training.description import (
     PYTHON,
@@ -59,7 +61,6 @@ from llm_bridge.training.learner import FineTune
 from llm_bridge.training.measured_first import Measuring, check_several, measuring_of, resolved_by
 from llm_bridge.training.pinned_model import of_model
 from llm_bridge.training.recorder import RunRecorder
-from llm_bridge.training.shared_folder import check_same, claimed
 from llm_bridge.training.state import weights_of_seed
 
 if TYPE_CHECKING:
@@ -239,8 +240,8 @@ def finetune(
         )
         later = dict.fromkeys(("lora_rank", "lora_alpha", "lora_weights", "cache_dtype"))
         defaults_of = {"seeds": 1, "mesh": None, **later, **default_settings(), **words.defaults}
-        check_same(settings, begun.digests, arms.question_tokens, words)
-        how = {"defaults": defaults_of, "continues": begun, "words": words, "kept": temporary is None}
+        check_same(settings, begun.digests, arms.question_tokens, words.option)
+        how = {"defaults": defaults_of, "continues": begun, "option": words.option, "kept": temporary is None}
         folder = stack.enter_context(claimed(place, settings, **how))
         source = model.source.to_json() if model.source is not None else None
         folder.write_manifest(
@@ -390,14 +391,9 @@ def _reach(learner: FineTune, rounds: int) -> str | None:
 
 def _idle(running: Any, model: LanguageModel, words: Words) -> str | None:
     """That devices are left unused; None where none is: many seeds of a compiled scan take all there are."""
-    there = jax.device_count()
-    used = there if running.jittable else placement.size(model.config.mesh)
-    if used == there:
+    if running.jittable:
         return None
-    return (
-        f"{there - used} of {there} devices are unused: {words.option('mesh')} spreads the model over more, such as "
-        f"data={there} where a round has a multiple of {there} responses."
-    )
+    return placement.unused(model.config.mesh, words.option("mesh"), " where a round has a multiple of {} responses")
 
 
 def _on_the_device(arms: Any, learner: FineTune, questions: Sequence[RecordedQuestion]) -> Any:

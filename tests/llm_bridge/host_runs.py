@@ -65,11 +65,11 @@ def finished(*processes: subprocess.Popen, seconds: float = SECONDS) -> list[tup
     return found
 
 
-def commands(count: int, *options: str, folder: Path, devices: int = 1) -> list[subprocess.Popen]:
-    """`bandit-rft finetune` in so many processes that join."""
+def commands(count: int, *options: str, folder: Path, devices: int = 1, of: str = "finetune") -> list[subprocess.Popen]:
+    """A command of `bandit-rft` in so many processes that join."""
     port = free_port()
     return [
-        start("-m", "bandit_rft.cli", "finetune", *joining(i, count, port), *options, folder=folder, devices=devices)
+        start("-m", "bandit_rft.cli", of, *joining(i, count, port), *options, folder=folder, devices=devices)
         for i in range(count)
     ]
 
@@ -139,11 +139,29 @@ def verdicts(out: str) -> dict:
     return told
 
 
+def measured(out: str) -> dict:
+    """Pass@1, kappa and a tree of a toy on two devices; then once more from the scores that the first time kept."""
+    from llm_bridge import hosts
+    from llm_bridge.measuring.evaluate import evaluate
+    from tests.llm_bridge import mesh_measure, mesh_runs
+
+    model = mesh_runs.model(layers=1, spread=3.0).placed("data=2")
+    arms, kept = mesh_runs.question_arms(model), Path(f"{out}.part")
+    right = evaluate(model, arms.examples, key=7, max_tokens=3, verifier=mesh_runs.early_letter, samples=3, batch=8)
+    found = []
+    for _ in range(2):
+        one = mesh_measure.measured(model, rollouts=16, sketched=True, standard_error=False, kept=kept)
+        kernel = one.tree.sample.kernel
+        found.append([one.kappa, one.successes, one.distinct, float(kernel.sum()), float(kernel.trace())])
+        found.append(hosts.first(lambda: kept.stat().st_size))
+    return {"right": right.per_question.tolist(), "first": found[:2], "again": found[2:]}
+
+
 def main(names: str, out: str, process: str, count: str, port: str) -> None:
     from llm_bridge import join_hosts
 
     join_hosts(f"localhost:{port}", int(count), int(process))
-    runs = {"history": history, "resumed": resumed, "verdicts": verdicts}
+    runs = {"history": history, "resumed": resumed, "verdicts": verdicts, "measured": measured}
     print(json.dumps({name: runs[name](out) for name in names.split(",")}))
 
 

@@ -18,11 +18,12 @@ RUNS = "tests.llm_bridge.host_runs"
 
 def test_two_processes_are_one_run_and_its_history_is_that_of_one_process(tmp_path) -> None:
     """Rewards, metrics and the folder against one process on a mesh of two simulated devices; the same to the bit after
-    a kill and a damaged checkpoint; and both processes have the rewards of each other's verifier. Catches arrays
-    fetched that another process holds, two processes that write one folder, a checkpoint without the other's part,
-    damage that one process sees alone, and histories that differ by one host's verdict."""
+    a kill and a damaged checkpoint; both processes have the rewards of each other's verifier; and Pass@1, kappa and a
+    tree are those of one process. Catches arrays fetched that another process holds, two processes that write one
+    folder, a checkpoint without the other's part, damage that one process sees alone, histories that differ by one
+    host's verdict, and scores on a disk that only one process reads."""
     port = free_port()
-    names = {2: "history,resumed,verdicts", 1: "history"}
+    names = {2: "history,resumed,verdicts,measured", 1: "history,measured"}
     processes = [
         start(
             "-m", "tests.llm_bridge.host_runs", names[count], out, str(i), str(count), str(port), folder=tmp_path, **how
@@ -37,6 +38,10 @@ def test_two_processes_are_one_run_and_its_history_is_that_of_one_process(tmp_pa
     assert (tmp_path / "two" / "history.jsonl").read_text() == (tmp_path / "two-cut" / "history.jsonl").read_text()
     assert "is damaged (OSError: " in done[0][2]
     assert "The run continues after round 2" in done[0][2]
+    assert first["measured"] == second["measured"]
+    assert first["measured"]["first"] == first["measured"]["again"], "the scores that were kept are not those measured"
+    assert first["measured"]["right"] == alone["measured"]["right"]
+    np.testing.assert_allclose(first["measured"]["first"][0], alone["measured"]["first"][0], rtol=2e-3)
     assert 0 < np.mean(first["history"]["rewards"]) < 1
     assert first["verdicts"]["rewards"] == second["verdicts"]["rewards"] == [0.0, 0.0, 1.0, 1.0, 1.0]
     assert first["verdicts"]["refusal"].startswith("Process 1: Verifier")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from llm_bridge import hosts
+from tests.llm_bridge import mesh_measure
 from tests.llm_bridge.host_runs import commands, finished, free_port, kill, start, until
 
 pytestmark = pytest.mark.slow
@@ -76,6 +77,81 @@ def test_processes_that_differ_are_refused_and_leave_no_folder(tmp_path) -> None
         assert code == 2
         assert "There are 2 processes and no mesh over them: give one, such as data=2." in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate_and_measure_are_those_of_one_process(tmp_path) -> None:
+    """Two processes against one on two devices: the numbers that evaluate writes, a measurement with its tree, a scan
+    that was stopped, and a run that measures first; the first process prints and writes. Catches two processes that
+    write one file, a step size of each host's own kappa, and a process that another's end leaves alone."""
+
+    asked = (*mesh_measure.QUESTION, "--mesh", "data=2")
+
+    def same(of: str, *options: str) -> None:
+        two = finished(*commands(2, *asked, *options, folder=tmp_path / "two", of=of))
+        alone = start("-m", "bandit_rft.cli", of, *asked, *options, folder=tmp_path / "one", devices=2)
+        [one] = finished(alone)
+        assert [code for code, *_ in (*two, one)] == [0, 0, 0], (two, one)
+        assert two[0][1].splitlines()[0] == one[1].splitlines()[0]
+        assert two[1][1] == ""
+
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        mesh_measure.workplace(tmp_path / name)
+    same("evaluate", "--questions", "3", "--samples", "4", "--json", "numbers.json")
+    one, two = (json.loads((tmp_path / name / "numbers.json").read_text()) for name in ("one", "two"))
+    for read in (one, two):
+        del read["prompt_date"]
+    assert one == two
+    same("measure", "--index", "0", "--rollouts", "32", "--tree", "--no-error", "--out", "tree")
+    one, two = (json.loads((tmp_path / name / "tree" / "measurement.json").read_text()) for name in ("one", "two"))
+    np.testing.assert_allclose(two["kappa"], one["kappa"], rtol=1e-3)
+    np.testing.assert_allclose(two["tree"]["kappa"], one["tree"]["kappa"], rtol=1e-3)
+    scan = ("--scan", "--samples", "4", "--indices", "0:3", "--out", "scan")
+    same("measure", *scan)
+    whole = (tmp_path / "two" / "scan" / "scan.jsonl").read_text()
+    (tmp_path / "two" / "scan" / "scan.jsonl").write_text(whole.splitlines(keepends=True)[0])
+    done = finished(*commands(2, *asked, *scan, folder=tmp_path / "two", of="measure"))
+    assert [code for code, *_ in done] == [0, 0], done
+    assert (tmp_path / "two" / "scan" / "scan.jsonl").read_text() == whole
+    run = ("--index", "0", "--rounds", "2", "--rollouts", "4", "--optimizer", "sgd", "--step-over-kappa", "0.05")
+    run += ("--kl-coefficient", "0", "--train-samples", "0", "--measure-rollouts", "32", "--no-measure-error")
+    run += ("--test-questions", "0", "--out", "run")
+    done = finished(*commands(2, *asked, *run, folder=tmp_path / "two"))
+    assert [code for code, *_ in done] == [0, 0], done
+    resolved = json.loads((tmp_path / "two" / "run" / "config.json").read_text())["resolved"]
+    assert resolved["learning_rate"] == 0.05 / resolved["measurement"]["kappa"]
+    assert (tmp_path / "two" / "run" / "tree.npz").exists()
+    port = free_port()
+    join = ("--coordinator", f"localhost:{port}", "--processes", "2", "--process")
+    different = [
+        start("-m", "bandit_rft.cli", "evaluate", *asked, *join, str(i), "--key", str(i), folder=tmp_path / "two")
+        for i in range(2)
+    ]
+    for code, _, told in finished(*different):
+        assert code == 2
+        assert told.splitlines()[-1].startswith("bandit-rft: Process 1 has --key 1 and process 0 0: start all")
+
+
+def test_adapters_are_trained_by_two_processes_and_exported_by_one(tmp_path) -> None:
+    """Two rounds by two processes, one more by one process, against three by one; then the adapters for `peft`. Catches
+    a half of an adapter that only its own process has."""
+    mesh_measure.workplace(tmp_path)
+    run = (*mesh_measure.QUESTION, "--index", "0", "--lora-rank", "2", "--learning-rate", "0.01", "--rollouts", "4")
+    run += ("--signal", "grpo", "--train-samples", "0", "--test-questions", "0")
+    done = finished(*commands(2, *run, "--mesh", "fsdp=2", "--rounds", "2", "--out", "run", folder=tmp_path))
+    assert [code for code, *_ in done] == [0, 0], done
+    for name in ("run", "one"):
+        command = ("-m", "bandit_rft.cli", "finetune", *run, "--rounds", "3", "--out", name)
+        [done] = finished(start(*command, folder=tmp_path))
+        assert done[0] == 0, done
+    for found, wanted in zip(lines(tmp_path / "run"), lines(tmp_path / "one"), strict=True):
+        found, wanted = json.loads(found), json.loads(wanted)
+        assert found["rewards"] == wanted["rewards"]
+        np.testing.assert_allclose(found["metrics"]["loss"], wanted["metrics"]["loss"], rtol=0.02, atol=1e-5)
+    export = ("-m", "bandit_rft.cli", "export", "run", "--adapter", "--out", "adapter")
+    [done] = finished(start(*export, folder=tmp_path))
+    assert done[0] == 0, done
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").exists()
 
 
 def test_a_stop_of_one_process_is_a_stop_of_all(tmp_path) -> None:

@@ -36,7 +36,6 @@ def on_eight_devices(*command: str, folder: Path = ROOT, devices: int = 8) -> st
     [
         "gradients",
         "refusals",
-        "moved",
         pytest.param("histories", marks=pytest.mark.slow),
         pytest.param("tokens", marks=pytest.mark.slow),
         pytest.param("families", marks=pytest.mark.slow),
@@ -46,6 +45,39 @@ def test_a_mesh_changes_where_numbers_are_computed_and_no_number(name) -> None:
     """Each by its own docstring in `mesh_runs`; the run on one device is the oracle. Catches a model that stands on one
     device whatever the mesh, draws that depend on the mesh, and logits or caches that are brought together."""
     on_eight_devices("-m", "tests.llm_bridge.mesh_runs", name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["adapters", "resumed"])
+def test_adapters_are_divided_as_the_weights_they_stand_beside(name) -> None:
+    """Each by its own docstring in `mesh_lora`; the run on one device is the oracle."""
+    on_eight_devices("-m", "tests.llm_bridge.mesh_lora", name)
+
+
+MIXED = "data=2,fsdp=2,tensor=2"
+
+
+@pytest.mark.parametrize(
+    "meshes",
+    [
+        (MIXED,),
+        pytest.param(("data=2", "fsdp=2", "tensor=2", "fsdp=4,tensor=2"), marks=pytest.mark.slow),
+        pytest.param(("data=2;rank=4", "fsdp=2;rank=4", "tensor=2;rank=4", f"{MIXED};rank=4"), marks=pytest.mark.slow),
+    ],
+)
+def test_a_round_moves_no_more_than_its_mesh_needs(meshes) -> None:
+    """Bytes of every collective in the compiled programs of sampling (evaluation's too), of the score and of the
+    update, of all weights and of adapters (`mesh_moved`). Catches logits or caches that are brought together, weights
+    gathered where nothing divides them, and a gradient of frozen weights."""
+    on_eight_devices("-m", "tests.llm_bridge.mesh_moved", *meshes)
+
+
+@pytest.mark.parametrize(
+    "name", ["some", pytest.param("every", marks=pytest.mark.slow), pytest.param("commands", marks=pytest.mark.slow)]
+)
+def test_evaluation_and_measurement_give_the_numbers_of_one_device(name) -> None:
+    """Each by its own docstring in `mesh_measure`; the numbers on one device are the oracle."""
+    on_eight_devices("-m", "tests.llm_bridge.mesh_measure", name)
 
 
 SUM = ("--prompt", "1+1=", "--answer", "2", "--model", "tiny-llama", "--max-tokens", "6", "--rollouts", "4")

@@ -12,7 +12,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ import bandit_rft
 from bandit_rft.errors import InputError
 from bandit_rft.runs import Continues, RunFolder
 from llm_bridge import hosts
-from llm_bridge.training.continuation import Words
 
+Option = Callable[[str], str]  # name of a setting -> how the user writes it
 _SEEN_SECONDS = 20.0  # a file system of a network may show a new file late
 
 
@@ -55,14 +55,14 @@ def claimed(
     *,
     defaults: Mapping[str, Any],
     continues: Continues,
-    words: Words,
-    kept: bool,
+    option: Option,
+    kept: bool = True,
 ) -> Iterator[RunFolder]:
     """`RunFolder.claim` by process 0; the others get a `Followed` of it.
 
     Args:
         path, config, defaults, continues: as `RunFolder.claim` takes them.
-        words: how the run's options are called.
+        option: how the run's options are called.
         kept: whether the folder stays, and so must be one that all processes see.
 
     Raises:
@@ -81,11 +81,11 @@ def claimed(
 
         told = hosts.first(claim)
         if kept:
-            _check_seen(path, words)
+            _check_seen(path, option)
         yield held[0] if held else Followed(path=path, config=told["config"], known=told["resolved"])
 
 
-def _check_seen(path: Path, words: Words) -> None:
+def _check_seen(path: Path, option: Option) -> None:
     """Raises InputError where a process does not see a file that process 0 puts into the folder."""
 
     def put() -> str:
@@ -100,7 +100,7 @@ def _check_seen(path: Path, words: Words) -> None:
         while not mark.exists():
             if time.monotonic() > end:
                 raise InputError(
-                    f"it does not see the run folder {path} of process 0: put {words.option('out')} on a file system "
+                    f"it does not see the run folder {path} of process 0: put {option('out')} on a file system "
                     "that all hosts share."
                 )
             list(path.parent.glob("*"))  # asks a network's file system anew
@@ -114,7 +114,7 @@ def _check_seen(path: Path, words: Words) -> None:
 
 
 def check_same(
-    settings: Mapping[str, Any], digests: Mapping[str, Any], prompts: Sequence[np.ndarray], words: Words
+    settings: Mapping[str, Any], digests: Mapping[str, Any], prompts: Sequence[np.ndarray], option: Option
 ) -> None:
     """Raises InputError, in all processes, where one has other settings, data, verifiers, model or versions.
 
@@ -122,7 +122,7 @@ def check_same(
         settings: config.json, as the process would write it.
         digests: of what the run begins with (`digests.of_run`).
         prompts: the questions as tokens; templates and tokenizers may differ where the data do not.
-        words: how the run's options are called.
+        option: how the run's options are called.
     """
     if hosts.count() == 1:
         return
@@ -140,10 +140,10 @@ def check_same(
             names = [name for name in sorted({*here, *there}) if here.get(name) != there.get(name)]
             if names:
                 hosts.over()
-                raise InputError(_said(process, part, names[0], here, there, words))
+                raise InputError(_said(process, part, names[0], here, there, option))
 
 
-def _said(process: int, part: str, name: str, here: Mapping[str, Any], there: Mapping[str, Any], words: Words) -> str:
+def _said(process: int, part: str, name: str, here: Mapping[str, Any], there: Mapping[str, Any], option: Option) -> str:
     if part == "versions":
         return (
             f"Process {process} has {name} {there.get(name)} and process 0 {here.get(name)}: install the same on all "
@@ -153,8 +153,7 @@ def _said(process: int, part: str, name: str, here: Mapping[str, Any], there: Ma
         return f"Process {process} has another {name} than process 0: give all hosts the same files."
     one, other = (json.dumps(found.get(name), default=str)[:80] for found in (there, here))
     return (
-        f"Process {process} has {words.option(name)} {one} and process 0 {other}: start all processes with the same "
-        "options."
+        f"Process {process} has {option(name)} {one} and process 0 {other}: start all processes with the same options."
     )
 
 

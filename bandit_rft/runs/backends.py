@@ -17,21 +17,22 @@ from typing import Any, TypeVar
 from bandit_rft.errors import InputError
 
 Job = TypeVar("Job")
-Backend = Callable[[Callable[[Job], float], Sequence[Job], int], Iterator[tuple[Job, float]]]
+Given = TypeVar("Given")
+Backend = Callable[[Callable[[Job], Given], Sequence[Job], int], Iterator[tuple[Job, Given]]]
 RETRIES = 3  # of a run whose Ray worker is lost
 
 
-def serial(make: Callable[[Job], float], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, float]]:
+def serial(make: Callable[[Job], Given], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Given]]:
     """One after another in this process."""
     for job in jobs:
         yield job, make(job)
 
 
-def processes(make: Callable[[Job], float], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, float]]:
+def processes(make: Callable[[Job], Given], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Given]]:
     """Side by side in `workers` processes; `make` and the runs must be picklable."""
     # Spawned, not forked: JAX holds threads, which a fork would lose.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        running: dict[Future[float], Job] = {pool.submit(make, job): job for job in jobs}
+        running: dict[Future[Given], Job] = {pool.submit(make, job): job for job in jobs}
         try:
             for future in as_completed(running):
                 yield running[future], future.result()
@@ -40,7 +41,7 @@ def processes(make: Callable[[Job], float], jobs: Sequence[Job], workers: int) -
             raise
 
 
-def on_ray(make: Callable[[Job], float], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, float]]:
+def on_ray(make: Callable[[Job], Given], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Given]]:
     """On a Ray cluster: the one that RAY_ADDRESS names or this program has joined, else `workers` processes here. A run
     takes one core, and one GPU where the cluster has any. A run whose worker is lost is given to another one, a few
     times. Workers on other machines need this Python environment, and the run folder on a file system that all see.
@@ -57,7 +58,7 @@ def on_ray(make: Callable[[Job], float], jobs: Sequence[Job], workers: int) -> I
     if not joined:
         local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers}
         # Workers import what this process can import, such as a checkout that is not installed.
-        paths = {"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}}
+        paths = {"env_vars": {"PYTHONPATH": os.pathsep.join([*(path for path in sys.path if path), os.getcwd()])}}
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, runtime_env=paths, **local)
     try:
         gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
@@ -80,8 +81,19 @@ def on_ray(make: Callable[[Job], float], jobs: Sequence[Job], workers: int) -> I
             ray.shutdown()
 
 
-def _called(make: Callable[[Any], float], job: Any) -> float:
+def _called(make: Callable[[Any], Any], job: Any) -> Any:
     return make(job)  # Ray takes functions, and no partial ones
 
 
-BACKENDS: dict[str, Backend[Any]] = {"processes": processes, "ray": on_ray}
+BACKENDS: dict[str, Backend[Any, Any]] = {"processes": processes, "ray": on_ray}
+
+
+def chosen(name: str, workers: int) -> Backend[Any, Any]:
+    """The backend of this name; `serial` for one process here.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    if name not in BACKENDS:
+        raise InputError(f"The backend is {name!r}: choose one of {', '.join(BACKENDS)}.")
+    return serial if name == "processes" and workers == 1 else BACKENDS[name]

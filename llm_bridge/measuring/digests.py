@@ -1,4 +1,4 @@
-"""SHA-256 digests of what a fine-tuning run begins with: its questions, its verifier's source, its model's files.
+"""SHA-256 digests of what a run begins with: its questions, its verifier's source, its model's files.
 
 They stand in the run's manifest, so that a run continues only on what it began with, and says what has changed. All
 files are read whole: a local model costs about a second a gigabyte, which loading it costs as well.

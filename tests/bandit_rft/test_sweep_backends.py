@@ -1,0 +1,126 @@
+"""A sweep gives the same bits whoever runs its points: this process, several, or Ray's workers, some of them lost."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bandit_rft.cli import main
+from bandit_rft.errors import InputError
+from bandit_rft.sweep import sweep
+from tests.bandit_rft.sweeps import GRID, SETTINGS, lost_once, make, refused, same, total
+
+MINE = """
+from bandit_rft import arms, learners
+
+def make(p0, step_size):
+    return arms.Needle(6, p0=p0), learners.SoftmaxPolicyGradient(step_size=step_size)
+
+def mean(history):
+    return history.rewards.mean(axis=(1, 2))
+
+def text(history):
+    return "all"
+"""
+
+
+def test_points_in_processes_have_the_bits_of_points_here(tmp_path: Path) -> None:
+    """In a folder that has one point already. Catches a key that depends on the process, points in
+    the order in which they end, and a point that is run twice; and what no process can be given is said."""
+    alone = sweep(make, GRID, **SETTINGS, out=tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    for path in sorted((tmp_path / "two" / "points").iterdir())[1:]:
+        path.unlink()
+    told: list[int] = []
+    settings = SETTINGS | {"progress": lambda done, total, mean, seconds: told.append(done)}
+    same(sweep(make, GRID, **settings, out=tmp_path / "two", processes=2), alone)
+    assert told == [14, 21, 28, 35, 42]
+    for path in (tmp_path / "one" / "points").iterdir():
+        assert (tmp_path / "two" / "points" / path.name).read_bytes() == path.read_bytes()
+    settings = SETTINGS | {"measure": lambda history: total(history)}
+    with pytest.raises(InputError, match=r"make or measure cannot be given to another process .* processes=1"):
+        sweep(make, GRID, **settings, processes=2)
+
+
+def test_on_ray_a_lost_worker_s_point_is_run_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions that are no module's too, as in a notebook. Catches points that are lost with their worker, and a
+    refusal without its point."""
+    pytest.importorskip("ray", reason="needs Ray (the extra `ray`)")
+    monkeypatch.setenv("SWEEP_MARK", str(tmp_path / "lost"))
+    alone = sweep(make, GRID, rounds=7, seeds=3, key=11, measure=total)
+    ray = {"processes": 2, "backend": "ray"}
+    found = sweep(lambda **point: make(**point), GRID, rounds=7, seeds=3, key=11, measure=lost_once, **ray)
+    assert (tmp_path / "lost").exists()
+    np.testing.assert_array_equal(found.samples["value"], alone.samples["value"])
+    with pytest.raises(InputError, match=r"^At chance=0\.5: no number here\.$"):
+        sweep(make, {"chance": [0.5]}, rounds=3, measure=refused, **ray)
+
+
+def test_an_unknown_backend_and_no_process_are_refused() -> None:
+    with pytest.raises(InputError, match="The backend is 'slurm': choose one of processes, ray"):
+        sweep(make, GRID, **SETTINGS, backend="slurm")
+    with pytest.raises(InputError, match="processes is 0"):
+        sweep(make, GRID, **SETTINGS, processes=0)
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(MINE)
+    return tmp_path
+
+
+SWEEP = ("sweep", "mine.py:make", "--over", "p0=0.1,0.3", "--over", "step_size=1", "--rounds", "20", "--seeds", "3")
+
+
+def test_the_command_sweeps_a_file_s_function_here_and_in_processes(
+    mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same table by both. Catches a function that another process cannot import, and values that are texts."""
+    for jobs in ("1", "2"):
+        command = (
+            *SWEEP,
+            "--measure",
+            "mine.py:mean",
+            "--jobs",
+            jobs,
+            "--json",
+            f"{jobs}.json",
+            "--out",
+            f"run-{jobs}",
+        )
+        assert main(command) == 0
+        assert "p0  step_size" in capsys.readouterr().out
+    one, two = (json.loads((mine / f"{jobs}.json").read_text())["table"] for jobs in (1, 2))
+    assert one == two
+    assert [(record["p0"], record["step_size"], record["seeds"]) for record in one] == [(0.1, 1, 3), (0.3, 1, 3)]
+    assert one[0]["mean_mean"] < one[1]["mean_mean"]
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (SWEEP[:2] + SWEEP[6:], "There is nothing to sweep: give --over"),
+        ((*SWEEP, "--over", "p0=1"), "--over names p0 twice"),
+        ((*SWEEP, "--over", "p0"), "--over is 'p0': give a parameter and its values"),
+        ((*SWEEP, "--over", "rounds=3"), "--over sweeps rounds and --rounds gives it: leave one out"),
+        (SWEEP[:6], "The number of rounds is missing: give --rounds"),
+        ((SWEEP[0], "mine.py:other", *SWEEP[2:]), "mine.py has no function or class 'other'"),
+        ((SWEEP[0], "needle", *SWEEP[2:]), "The experiment is 'needle': write your own function as module:name"),
+        ((*SWEEP, "--over", "eta=1"), "make does not take these parameters"),
+        ((*SWEEP, "--measure", "mine.py:text"), "At p0=0.1, step_size=1: the measure 'text' gave what is no number"),
+        ((*SWEEP, "--jobs", "0"), "--jobs: give a whole number of at least 1"),
+        ((*SWEEP, "--backend", "slurm"), "invalid choice: 'slurm'"),
+    ],
+)
+def test_what_cannot_be_swept_is_said_in_a_sentence(
+    command: tuple[str, ...], sentence: str, mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 and no folder."""
+    assert main((*command, "--out", "run")) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not (mine / "run").exists()

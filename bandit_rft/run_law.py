@@ -263,7 +263,7 @@ def _predicted(
     )
     prediction = found.at(config["rounds"] + 1)
     found = dataclasses.replace(found, prediction=prediction)
-    return dataclasses.replace(found, caveats=(*_left_out(config, found.by_tree), *prediction.flags))
+    return dataclasses.replace(found, caveats=(*_left_out(config), *prediction.flags))
 
 
 def _fitted(history: History, successes: int, responses: int, step_size: float) -> RunLaw | None:
@@ -399,13 +399,11 @@ def fit_gain(p0: float, rewards: np.ndarray) -> float:
     return float(np.exp(fminbound(surprise, low, high)))
 
 
-def _left_out(config: Mapping[str, Any], by_tree: bool) -> list[str]:
+def _left_out(config: Mapping[str, Any]) -> list[str]:
     """What the run does otherwise than the laws assume, and that does not rule them out."""
     found = []
     if config["optimizer"] == "adamw" and config.get("weight_decay"):
         found.append(f"the run's weights decay by {config['weight_decay']:g}, which the law leaves out")
-    if config["kl_coefficient"] and not by_tree:
-        found.append(f"the run has a KL term of weight {config['kl_coefficient']:g}, which the law leaves out")
     if config["gradient_clip"] is not None:
         found.append(f"the run clips gradients at {config['gradient_clip']:g}, which the law leaves out")
     return found

@@ -118,7 +118,9 @@ def predict(
                 raise
             why_not = f"the tree law is left out: {refused}"
     found = _two_numbers(summary, settings, rounds)
-    return replace(found, flags=(*found.flags, why_not)) if why_not else found
+    beta = settings.kl_coefficient
+    left_out = f"the KL term of weight {beta:g} is left out, which the law of a tree has" if beta else ""
+    return replace(found, flags=(*found.flags, *filter(None, (left_out, why_not))))
 
 
 def _two_numbers(summary: Summary, settings: UpdateSettings, rounds: int) -> Prediction:

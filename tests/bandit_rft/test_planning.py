@@ -120,7 +120,8 @@ def test_rollouts_for_the_baseline_are_pulls_that_are_paid() -> None:
     assert found.rounds_to_level.mean == pytest.approx(whole.rounds_to_level.mean, rel=0.15)
     assert found.rounds_to_level.mean is not None
     assert found.pulls == 8 * found.rounds_to_level.mean
-    widths = [p.rounds_to_level.high - p.rounds_to_level.low for p in (found, whole)]
+    ends = np.array([[one.rounds_to_level.low, one.rounds_to_level.high] for one in (found, whole)], float)
+    widths = np.diff(ends, axis=1)
     assert widths[0] > 1.5 * widths[1]
     assert "7 more responses per round serve the baseline alone" in found.report()
 

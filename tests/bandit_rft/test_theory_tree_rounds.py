@@ -134,6 +134,7 @@ class Watched(RoundDraws):
     rewards: np.ndarray
 
     def _once(self, path, asked, generator):
+        assert asked is not None
         groups = super()._once(path, asked, generator)
         self.asked, self.rewards = asked, groups.rewards
         return groups

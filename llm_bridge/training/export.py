@@ -24,6 +24,7 @@ from safetensors.numpy import save_file
 from bandit_rft.errors import InputError
 from bandit_rft.runs import CONFIG, read_json, seeds_of
 from bandit_rft.settings.finetune import config_of
+from llm_bridge import hosts
 from llm_bridge.language_model import DTYPES, LanguageModel
 from llm_bridge.models.config_values import write_json
 from llm_bridge.models.weights import adapter_tensors, tensors
@@ -68,8 +69,9 @@ def save_pretrained(
 
     Raises:
         InputError: a folder that is not empty or cannot be written, an unknown dtype or one too narrow for a weight,
-            a tokenizer that cannot be saved.
+            a tokenizer that cannot be saved, or several processes.
     """
+    _check_alone()
     folder = Path(folder).expanduser().absolute()
     if dtype is not None and dtype not in DTYPES:
         raise InputError(f"dtype '{dtype}' is not known: use one of {', '.join(DTYPES)}.")
@@ -83,6 +85,15 @@ def save_pretrained(
         write_json(temporary / "generation_config.json", generation | _sampling_settings(model) | ends)
         _write_weights(tensors(model.config, params, dtype), temporary, shard_bytes, stored)
     return folder
+
+
+def _check_alone() -> None:
+    """Raises InputError where there are several processes, none of which has all weights."""
+    if hosts.count() > 1:
+        raise InputError(
+            f"There are {hosts.count()} processes and weights are written by one: let bandit-rft export read them from "
+            "the run folder."
+        )
 
 
 @contextlib.contextmanager
@@ -171,8 +182,10 @@ def save_adapter(model: LanguageModel, folder: str | Path, params: Any = None, *
         The folder.
 
     Raises:
-        InputError: a model without adapters, a folder that is not empty or cannot be written, an unknown dtype.
+        InputError: a model without adapters, a folder that is not empty or cannot be written, an unknown dtype, or
+            several processes.
     """
+    _check_alone()
     folder, lora = Path(folder).expanduser().absolute(), model.config.lora
     if lora is None:
         raise InputError(f"{model.name} has no adapters: export it whole.")

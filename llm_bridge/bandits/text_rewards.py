@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bandit_rft import by_name
 from bandit_rft.errors import InputError
 from llm_bridge import hosts, verifiers
 from llm_bridge.verifiers import pool
@@ -21,6 +22,32 @@ def verifier_name(verifier: Verifier) -> str:
     if isinstance(verifier, verifiers.UserFunction):
         return verifier.name
     return getattr(verifier, "__name__", None) or type(verifier).__name__
+
+
+def made(factory: VerifierFactory, answer: Any) -> Verifier:
+    """The verifier that a function of the user's makes of an answer.
+
+    Raises:
+        InputError: no function, one that raises, or one that gives nothing to call.
+    """
+    name = verifier_name(factory)
+    if not callable(factory):
+        raise InputError(f"The verifier is {_shown(factory)}: give a name, or a function from an answer to a verifier.")
+    try:
+        found = factory(answer)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"The verifier {name} raised {type(error).__name__}{by_name.said(error)} on the answer {_shown(answer)}: make "
+            "it return a function from a response's text to a float."
+        ) from error
+    if not callable(found):
+        raise InputError(
+            f"The verifier {name} made {_shown(found)} of the answer {_shown(answer)}: make it return a function from a "
+            "response's text to a float."
+        )
+    return found
 
 
 def score(verifier: Verifier, text: Sequence[str]) -> np.ndarray:
@@ -42,7 +69,7 @@ def score_each(checks: Sequence[Verifier], text: Sequence[str]) -> np.ndarray:
     that one host's clock decides for all; every process must then score the same responses.
 
     Raises:
-        InputError: a reward that is not a finite number, naming the verifier and the rollout.
+        InputError: a verifier that raises, or a reward that is not a finite number, naming the verifier.
     """
     return _scored(checks, text) if hosts.count() == 1 else _scored_by_all(checks, text)
 
@@ -88,7 +115,7 @@ def _scored(checks: Sequence[Verifier], text: Sequence[str], first: int = 0) -> 
         if index not in found:
             many = getattr(verifier, "many", None)
             places = [index] if many is None else [at for at, check in enumerate(checks) if check is verifier]
-            given = [verifier(response)] if many is None else _listed(verifier, many([text[at] for at in places]))
+            given = _rewards(verifier, many, [text[at] for at in places])
             if len(given) != len(places):
                 raise InputError(
                     f"Verifier {verifier_name(verifier)} gave {len(given)} rewards for {len(places)} responses: make "
@@ -115,6 +142,20 @@ def _number(reward: object) -> float:
     except Exception:  # None, a complex number, an integer beyond the largest float, a class of the user's own
         return math.nan
     return value if abs(value) <= float(np.finfo(np.float32).max) else math.nan
+
+
+def _rewards(verifier: Verifier, many: Callable[[Sequence[str]], Any] | None, texts: list[str]) -> list[object]:
+    """What a verifier gives for these responses. Raises InputError, whose cause is the verifier's own, where it raises."""
+    try:
+        return [verifier(text) for text in texts] if many is None else _listed(verifier, many(texts))
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        of = f"a response of {len(texts[0])} characters" if len(texts) == 1 else f"{len(texts)} responses"
+        raise InputError(
+            f"Verifier {verifier_name(verifier)} raised {type(error).__name__}{by_name.said(error)} on {of}: make it "
+            "return a float for every text."
+        ) from error
 
 
 def _listed(verifier: Verifier, given: object) -> list[object]:

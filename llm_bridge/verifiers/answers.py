@@ -23,7 +23,7 @@ from bandit_rft.errors import InputError
 from llm_bridge.verifiers import pool
 from llm_bridge.verifiers.boxed import LONGEST, answer_in, equal_as_strings, verl_boxed
 from llm_bridge.verifiers.dress import plain, unnamed
-from llm_bridge.verifiers.exact import verdict
+from llm_bridge.verifiers.exact import is_list, verdict
 
 REGEX_WINDOW = 20_000  # last characters of a response that an expression searches
 
@@ -146,6 +146,8 @@ class MathVerify(Pooled):
         gold = plain(self.answer)
         answer = unnamed(gold, plain(found))
         decided = verdict(gold, answer)
+        if decided is False and is_list(gold.text):  # 60,120 may be two numbers
+            decided = verdict(gold, unnamed(gold, plain(found, thousands=False))) or False
         if decided is not None:
             return float(decided)
         return {"kind": "math", "gold": gold.text, "answer": answer.text}

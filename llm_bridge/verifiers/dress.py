@@ -4,7 +4,7 @@
 
 `plain` is a chain of small steps, each a function of text to text, in the order of `_STEPS`: characters of Unicode
 become LaTeX; fonts, colours and sizes go; fractions and roots get their braces; thousands lose their separators,
-however they are spelt; `3 1/2` is written 3\\frac{1}{2}; what leads to an answer ("Answer:", "=") and what ends it
+however they are spelt; `3 1/2` is written 3\\frac{1}{2}, and 1.5e3 or 5 million in digits; what leads to an answer ("Answer:", "=") and what ends it
 (a period) go, and so do money, degrees and units. Ground truths and answers take the same steps.
 
 A unit is only what is marked as text (`5\\text{ m}`) or a whole English word or abbreviation of two letters or more
@@ -21,6 +21,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Callable
+from decimal import Decimal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,17 +38,30 @@ class Plain:
 
 
 @functools.lru_cache(maxsize=4096)
-def plain(answer: str) -> Plain:
-    """The plain form of an answer, LaTeX without its box."""
+def plain(answer: str, thousands: bool = True) -> Plain:
+    """The plain form of an answer, LaTeX without its box.
+
+    Args:
+        thousands: whether 60,120 is a number with a separator, and not two numbers.
+    """
     text = answer
     for step in _STEPS:
-        text = step(text)
+        if thousands or step is not _thousands:
+            text = step(text)
     text, unit = _without_unit(text)
     return Plain(_letters(_ends(text)), unit)
 
 
 # --------------------------------------------------------------------------------------------------------- characters
 
+_GREEK = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ"
+_GREEK_NAMES = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega "
+    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
+)
+_VULGAR = [("⅒", 1, 10), ("⅑", 1, 9), ("⅐", 1, 7), ("½", 1, 2), ("⅓", 1, 3), ("⅔", 2, 3), ("¼", 1, 4), ("¾", 3, 4)]
+_VULGAR += [("⅕", 1, 5), ("⅖", 2, 5), ("⅗", 3, 5), ("⅘", 4, 5), ("⅙", 1, 6), ("⅚", 5, 6), ("⅛", 1, 8), ("⅜", 3, 8)]
+_VULGAR += [("⅝", 5, 8), ("⅞", 7, 8)]
 _CHARACTERS = str.maketrans(
     {
         **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-"),
@@ -56,13 +70,22 @@ _CHARACTERS = str.maketrans(
         "×": "\\times ",
         "·": "\\cdot ",
         "⋅": "\\cdot ",
+        "∙": "\\cdot ",
+        "•": "\\cdot ",
         "÷": "\\div ",
         "∗": "*",
         "⁄": "/",
         "∕": "/",
-        "π": "\\pi ",
+        **{letter: f"\\{name} " for letter, name in zip(_GREEK, _GREEK_NAMES.split(), strict=True)},
+        "ℝ": "\\mathbb{R}",
+        "ℤ": "\\mathbb{Z}",
+        "ℚ": "\\mathbb{Q}",
+        "ℕ": "\\mathbb{N}",
+        "ℂ": "\\mathbb{C}",
         "∞": "\\infty ",
         "√": "\\sqrt ",
+        "∛": "\\sqrt[3]",
+        "∜": "\\sqrt[4]",
         "°": "^\\circ ",
         "±": "\\pm ",
         "∅": "\\emptyset ",
@@ -73,14 +96,14 @@ _CHARACTERS = str.maketrans(
         "∈": "\\in ",
         "∪": "\\cup ",
         "∩": "\\cap ",
-        "½": "\\frac{1}{2}",
-        "⅓": "\\frac{1}{3}",
-        "⅔": "\\frac{2}{3}",
-        "¼": "\\frac{1}{4}",
-        "¾": "\\frac{3}{4}",
-        "²": "^{2}",
-        "³": "^{3}",
+        **{one: f"\\frac{{{above}}}{{{below}}}" for one, above, below in _VULGAR},
+        "º": "^\\circ ",
+        "˚": "^\\circ ",
+        "⟨": "\\langle ",
+        "⟩": "\\rangle ",
+        "…": "\\ldots ",
         "\u2019": "'",
+        "\u2032": "'",
         "％": "%",
         "（": "(",
         "）": ")",
@@ -95,6 +118,11 @@ _CHARACTERS = str.maketrans(
         **{chr(0xFF10 + digit): str(digit) for digit in range(10)},
     }
 )
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
+_LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋ₙ", "0123456789+-n")
+_SCRIPTS = re.compile(r"[⁰¹²³⁴-⁹⁺⁻ⁿ]+|[₀-₉₊₋ₙ]+")
+_ROOTS = {"√": "\\sqrt", "∛": "\\sqrt[3]", "∜": "\\sqrt[4]"}
+_ROOT = re.compile(r"([√∛∜])\s*(\d+(?:\.\d+)?)")  # the sign is over all of a number
 
 
 _SQUARE_METRES = re.compile(r"(?<=[0-9])\s*([kcm]?m)[\u00b2\u00b3]\s*\.?\s*$")
@@ -102,8 +130,16 @@ _SQUARE_METRES = re.compile(r"(?<=[0-9])\s*([kcm]?m)[\u00b2\u00b3]\s*\.?\s*$")
 
 def _characters(text: str) -> str:
     """Unicode's minus signs, spaces, signs and digits as LaTeX's. After a number, m² with that character is a unit."""
-    text = _SQUARE_METRES.sub(r"\\text{ \1}", text)
+    if not text.isascii():
+        text = _SCRIPTS.sub(_script, _SQUARE_METRES.sub(r"\\text{ \1}", text))
+        text = _ROOT.sub(lambda match: f"{_ROOTS[match[1]]}{{{match[2]}}}", text)
     return text.translate(_CHARACTERS)
+
+
+def _script(match: re.Match[str]) -> str:
+    """Raised or lowered characters in a row as one exponent or index: x¹⁰ is x^{10}, and not x^{1}^{0}."""
+    raised = match[0].translate(_RAISED)
+    return f"^{{{raised}}}" if raised != match[0] else f"_{{{match[0].translate(_LOWERED)}}}"
 
 
 # ------------------------------------------------------------------------------------------------------- fonts, braces
@@ -149,25 +185,34 @@ def _letters(text: str) -> str:
 
 
 def _arguments(text: str) -> str:
-    """\\frac12, \\frac\\pi 2 and \\sqrt3 with braces around each argument."""
+    """\\frac12, \\frac\\pi 2, \\sqrt3 and \\sqrt(3) with braces around each argument."""
     end = len(text)
     while (start := max(text.rfind("\\frac", 0, end), text.rfind("\\sqrt", 0, end))) >= 0:
         end = start
         place, wanted = start + 5, 2 if text.startswith("\\frac", start) else 1
-        if text[place : place + 1].isalpha() or (wanted == 1 and text[place:].lstrip().startswith("[")):
+        if text[place : place + 1].isalpha():
             continue
+        if wanted == 1 and (degree := _DEGREE_OF_ROOT.match(text, place)):
+            place = degree.end()
         done = text[:place]
         for _ in range(wanted):
-            argument, place = _argument(text, place)
+            argument, place = _argument(text, place, bracketed=wanted == 1)
             done += "{" + argument + "}"
         text = done + text[place:]
     return text
 
 
-def _argument(text: str, place: int) -> tuple[str, int]:
-    """What TeX reads as one argument from here on, without its braces, and where it ends."""
+_DEGREE_OF_ROOT = re.compile(r"\s*\[[^\[\]]*\]")
+
+
+def _argument(text: str, place: int, bracketed: bool) -> tuple[str, int]:
+    """What TeX reads as one argument from here on, without its braces, and where it ends. Where it may be `bracketed`,
+    all of (...) is one, as people mean it.
+    """
     while text[place : place + 1] == " ":
         place += 1
+    if bracketed and text[place : place + 1] == "(" and (end := closing(text, place, "()")) is not None:
+        return text[place + 1 : end], end + 1
     if text[place : place + 1] == "{":
         end = closing(text, place)
         return (text[place + 1 : end], end + 1) if end is not None else (text[place + 1 :], len(text))
@@ -176,14 +221,16 @@ def _argument(text: str, place: int) -> tuple[str, int]:
     return match[0], match.end()
 
 
-def closing(text: str, place: int) -> int | None:
-    """Where the brace that opens at `place` is closed; None if nowhere. Escaped braces are no braces."""
+def closing(text: str, place: int, pair: str = "{}") -> int | None:
+    """Where the brace that opens at `place` is closed; None if nowhere. Escaped braces are no braces. `pair`: other
+    brackets than braces.
+    """
     depth = 0
     while place < len(text):
         if text[place] == "\\":
             place += 1
         else:
-            depth += (text[place] == "{") - (text[place] == "}")
+            depth += (text[place] == pair[0]) - (text[place] == pair[1])
             if depth == 0:
                 return place
         place += 1
@@ -192,8 +239,8 @@ def closing(text: str, place: int) -> int | None:
 
 # ------------------------------------------------------------------------------------------------------------- numbers
 
-# What may stand between thousands, beside a comma.
-_APART = r"(?:\{(?:,|\\,)\}|(?:\\!)?,?\\!\s*,?|,\s*\\!\s*|\\,|\\ |\\;|\\:|~| )"
+# What may stand between thousands, beside a comma; the apostrophe is Switzerland's.
+_APART = r"(?:\{(?:,|\\,)\}|(?:\\!)?,?\\!\s*,?|,\s*\\!\s*|\\,|\\ |\\;|\\:|\\thinspace(?![a-zA-Z])|~| |')"
 _THOUSANDS = re.compile(rf"(?<![\d.,/_])(\d{{1,3}})((?:{_APART}\s*\d{{3}})+)(?![\d/])(?!\s*,?\s*\\!)")
 _COMMAS = re.compile(r"(?<![\d.,_])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 _MIXED = re.compile(r"(?<![\d./^_])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])")
@@ -220,6 +267,27 @@ def _spaces(text: str) -> str:
     return _MIXED.sub(r"\1\\frac{\2}{\3}", text).strip()
 
 
+_SCALED = re.compile(
+    r"(?<![\d.,])(\d{1,15}(?:\.\d{1,15})?)\s*(\\text\s*\{\s*)?(thousand|million|billion|trillion)s?\b\s*(\})?"
+)
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_COMPUTED = re.compile(r"(^|=)(\s*-?\s*(?:\d+\.?\d*|\.\d+))[eE]([-+]?\d{1,4})\s*\.?$")
+
+
+def _scales(text: str) -> str:
+    """5 million is 5000000, and 1.5e3, as computers write it, 1.5\\times 10^{3}. The latter must be all of the answer,
+    or of its side of an equation: in x+3e-2, e may be Euler's number.
+    """
+    return _COMPUTED.sub(r"\1\2\\times 10^{\3}", _SCALED.sub(_scaled, text))
+
+
+def _scaled(match: re.Match[str]) -> str:
+    value = Decimal(match[1]) * _SCALES[match[3]]
+    begun, ended = match[2] is not None, match[4] is not None
+    unit = "\\text{ " if begun and not ended else "" if begun == ended else "}"
+    return format(value.to_integral() if value == value.to_integral() else value, "f") + (unit or " " * (not ended))
+
+
 # ---------------------------------------------------------------------------------------------------- what leads, ends
 
 _AND = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|\\lor\b)\s*")
@@ -227,7 +295,7 @@ _LEAD = re.compile(
     r"(?:=|\\(?:approx|simeq|sim|cong|equiv|implies|Rightarrow|to|therefore|rightarrow)(?![a-zA-Z])|&"
     r"|\\text\{\s*(?:the\s+)?(?:final\s+)?(?:answer|ans|approximately|about|exactly|so|thus|hence|is)"
     r"(?:\s+is)?\s*[:=]?\s*\}\s*[:=]?|(?:the\s+)?(?:final\s+)?(?:answer|ans)(?:\s+is\s*:?|\s*[:=])"
-    r"|\\text\{[a-z ]{1,40}:\s*\}(?=\s*[-\d\\]))\s*",
+    r"|\\text\{[a-z ]{1,60}(?::| is| are| equals)\s*\}:?(?=\s*[-\d\\]))\s*",
     re.IGNORECASE,
 )
 _ALL_TEXT = re.compile(
@@ -383,11 +451,18 @@ def _without_unit(text: str) -> tuple[str, str]:
     return text, unit
 
 
+_CHANGES = re.compile(  # a comma was an "or"
+    r"^\s*,|\b(?:and|or|if|for|when|is|are|was|not|no|never|except|wrong|incorrect|plus|minus|times|dozen|hundred|half|mod)\b|n't"
+)
+
+
 def _measures(number: str, words: str) -> bool:
-    """Whether words after this are a unit: something with a digit or a number's name stands before, and no "or"."""
+    """Whether words after this are a unit: something with a digit or a number's name stands before, and none of the
+    words changes what is said.
+    """
     if len(words.strip()) == 1 and words.strip() not in _LETTERS:
         return False  # the numbers e and i, in roman type
-    return bool(re.search(r"\d|\\pi", number)) and not re.fullmatch(r"\s*,?\s*(?:and|or|if|for|when)\s*", words)
+    return bool(re.search(r"\d|\\pi", number)) and not _CHANGES.search(words.casefold())
 
 
 def _known(words: str) -> bool:
@@ -418,5 +493,5 @@ def units_clash(one: Plain, other: Plain) -> bool:
 
 
 _STEPS: tuple[Callable[[str], str], ...] = (
-    _characters, _fonts, _arguments, _thousands, _spaces, _signs, _ends, _lists,
+    _characters, _fonts, _arguments, _thousands, _spaces, _scales, _signs, _ends, _lists,
 )  # fmt: skip

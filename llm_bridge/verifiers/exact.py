@@ -168,14 +168,15 @@ def _words(gold: str, answer: str) -> bool | None:
         if one == other and ("\\text" in gold or "\\text" in answer or len("".join(one)) > 1):
             return True
         if len(one) > 1 and all(len(word) == 1 and word.isalpha() for word in one + other):
-            return sorted(one) == sorted(other)
+            point = any(text.startswith(("(", "[")) for text in (gold, answer))  # (a,b) is not (b,a)
+            return one == other if point else sorted(one) == sorted(other)
         if "\\text" in gold and ("\\text" in answer or len("".join(one)) > 1):
             return False
         if len(one) == len(other) == 1 and len(one[0]) == len(other[0]) == 1:
             return one == other
-    if one is not None and "\\text" in gold and _number(answer) is not None:
+    if one is not None and "\\text" in gold and _values(answer, every=False) is not None:
         return False
-    if other is not None and "\\text" in answer and _number(gold) is not None:
+    if other is not None and "\\text" in answer and _values(gold, every=True) is not None:
         return False
     return None
 
@@ -432,6 +433,12 @@ def elements(text: str) -> tuple[str, list[str]] | None:
             start = place + 1
         place += 1
     return (opening + ending if enclosed else "", [*parts, inner[start:]])
+
+
+def is_list(text: str) -> bool:
+    """Whether an answer is several elements with commas between them and no brackets around, or those of a set."""
+    found = elements(text)
+    return found is not None and len(found[1]) > 1 and found[0] in ("", "\\{\\}")
 
 
 def _lists(gold: str, answer: str) -> bool | None:

@@ -39,13 +39,13 @@ def made(factory: VerifierFactory, answer: Any) -> Verifier:
         raise
     except (Exception, SystemExit) as error:
         raise InputError(
-            f"The verifier {name} raised {type(error).__name__}{by_name.said(error)} on the answer {_shown(answer)}: make "
-            "it return a function from a response's text to a float."
+            f"The verifier {name} raised {type(error).__name__}{by_name.said(error)} on the answer {_shown(answer)}: "
+            "make it return a function from a response's text to a float."
         ) from error
     if not callable(found):
         raise InputError(
-            f"The verifier {name} made {_shown(found)} of the answer {_shown(answer)}: make it return a function from a "
-            "response's text to a float."
+            f"The verifier {name} made {_shown(found)} of the answer {_shown(answer)}: make it return a function from "
+            "a response's text to a float."
         )
     return found
 
@@ -111,7 +111,7 @@ def _scored(checks: Sequence[Verifier], text: Sequence[str], first: int = 0) -> 
         own = [check for check in checks if isinstance(check, verifiers.Pooled)]
         found |= zip(pooled, verifiers.rewards(own, [text[place] for place in pooled]), strict=True)
     rewards = np.empty(len(text), np.float32)
-    for index, (verifier, response) in enumerate(zip(checks, text, strict=True)):
+    for index, verifier in enumerate(checks):
         if index not in found:
             many = getattr(verifier, "many", None)
             places = [index] if many is None else [at for at, check in enumerate(checks) if check is verifier]
@@ -145,7 +145,7 @@ def _number(reward: object) -> float:
 
 
 def _rewards(verifier: Verifier, many: Callable[[Sequence[str]], Any] | None, texts: list[str]) -> list[object]:
-    """What a verifier gives for these responses. Raises InputError, whose cause is the verifier's own, where it raises."""
+    """What a verifier gives for these responses. Raises InputError from whatever the verifier itself raises."""
     try:
         return [verifier(text) for text in texts] if many is None else _listed(verifier, many(texts))
     except InputError:

@@ -4,8 +4,9 @@
 
 `plain` is a chain of small steps, each a function of text to text, in the order of `_STEPS`: characters of Unicode
 become LaTeX; fonts, colours and sizes go; fractions and roots get their braces; thousands lose their separators,
-however they are spelt; `3 1/2` is written 3\\frac{1}{2}, and 1.5e3 or 5 million in digits; what leads to an answer ("Answer:", "=") and what ends it
-(a period) go, and so do money, degrees and units. Ground truths and answers take the same steps.
+however they are spelt; `3 1/2` is written 3\\frac{1}{2}, and 1.5e3 or 5 million in digits; what leads to an answer
+("Answer:", "=") and what ends it (a period) go, and so do money, degrees and units. Ground truths and answers take the
+same steps.
 
 A unit is only what is marked as text (`5\\text{ m}`) or a whole English word or abbreviation of two letters or more
 after a number (`5 cm`): a single letter is a variable, so that `4t` is not 4. The unit is kept beside the text; see
@@ -56,8 +57,8 @@ def plain(answer: str, thousands: bool = True) -> Plain:
 
 _GREEK = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ"
 _GREEK_NAMES = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
+    "omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
 )
 _VULGAR = [("⅒", 1, 10), ("⅑", 1, 9), ("⅐", 1, 7), ("½", 1, 2), ("⅓", 1, 3), ("⅔", 2, 3), ("¼", 1, 4), ("¾", 3, 4)]
 _VULGAR += [("⅕", 1, 5), ("⅖", 2, 5), ("⅗", 3, 5), ("⅘", 4, 5), ("⅙", 1, 6), ("⅚", 5, 6), ("⅛", 1, 8), ("⅜", 3, 8)]
@@ -66,7 +67,11 @@ _CHARACTERS = str.maketrans(
     {
         **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-"),
         **dict.fromkeys("\u00a0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t\r\n", " "),
-        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f", None),
+        **dict.fromkeys(
+            "\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u00ad\u202a\u202b\u202c\u2066\u2067\u2068\u2069", None
+        ),
+        **{chr(code): None for code in (*range(9), 11, *range(14, 32), 127)},  # control characters; 12 ends a page
+        "\f": " ",
         "×": "\\times ",
         "·": "\\cdot ",
         "⋅": "\\cdot ",

@@ -85,7 +85,9 @@ ANSWERS: list[tuple[str, str, str]] = [
     ("-0.5", "-1/2", "minus one half"),
     ("-0.5", "\\frac{-1}{2}", "minus one half"),
     *(("1.5", form, "mixed") for form in (
-        "1 1/2", "1 and a half", "1 and a half hours", "1 and one-half", "1½", "1\\frac{1}{2}", "1 \\frac{1}{2}", "1 and 1/2", "3/2", "1 1/2 cups",
+        "1 1/2",
+        "1 and a half", "1 and a half hours", "1 and one-half",
+        "1½", "1\\frac{1}{2}", "1 \\frac{1}{2}", "1 and 1/2", "3/2", "1 1/2 cups",
     )),
     ("3.5", "3 1/2", "mixed"),
 ]  # fmt: skip

@@ -67,6 +67,9 @@ def rewards(checks: Sequence[Pooled], texts: Sequence[str]) -> list[float]:
     return found
 
 
+_GROUPED = re.compile(r"-?(?:\\?\$)?\s*\d{1,3}(?:,\d{3})+")
+
+
 def _spelt(answer: str) -> str:
     """The answer as it is written; the space behind a comma does not count."""
     return re.sub(r",\s+", ",", answer.strip())
@@ -115,7 +118,7 @@ class MathVerify(Pooled):
     evaluates, are used.
 
     Kept of math-verify's own rules: 0.666667 is 2/3 (`exact` states the tolerance); letters are the same in capitals;
-    $x=5$ is 5, and 5 is $x=5$, but 1 is not $2x+z=1$; $(1,2)$ is a point and an interval, and "1,2"; $x \\in [1,2]$ is
+    $x=5$ is 5, and 5 is $x=5$, but 1 is not $2x+z=1$; $(1,2)$ is a point and an interval, and "1,2", but no set; $x \\in [1,2]$ is
     the interval $[1,2]$ and is $1 \\le x \\le 2$ where this is the ground truth, not the other way round.
 
     Attributes:
@@ -141,8 +144,10 @@ class MathVerify(Pooled):
         found = answer_in(text)
         if found is None:
             return 0.0
-        if _spelt(found) == _spelt(self.answer):  # whether LaTeX's grammar knows it or not
+        if found.strip() == self.answer.strip():
             return 1.0
+        if _spelt(found) == _spelt(self.answer) and not _GROUPED.fullmatch(self.answer.strip()):
+            return 1.0  # whether LaTeX's grammar knows it or not; 1, 234 is not 1,234
         gold = plain(self.answer)
         answer = unnamed(gold, plain(found))
         decided = verdict(gold, answer)

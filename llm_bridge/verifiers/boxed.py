@@ -31,7 +31,7 @@ _JOINT = re.compile(
     r"(?:[\s$,;~&]|\\lor\b|\\[,;:! ()\[\]\\]|\\q?quad\b|\\text\s*\{[\s,]*(?:and|or)?[\s,]*\}|\b(?:and|or)\b)*"
 )
 _NAMED = re.compile(r"(?<![a-zA-Z\\])([a-zA-Z])(?:_\{?\d\}?)?\s*=\s*$")
-_EMPTY = re.compile(r"(?:[\s.?$~{}…]|\\(?:l|c|d)?dots\b|\\q?quad\b|\\[,;:! ]|\\text\b)*")
+_EMPTY = re.compile(r"(?:[\s.?$~{}…]|\\boxed\b|\\fbox\b|\\(?:l|c|d)?dots\b|\\q?quad\b|\\[,;:! ]|\\text\b)*")
 _GAP = re.compile(r"(?:[\s~]|%[^\n]{0,20}\n)*+")  # what TeX passes over before the brace
 _BORDER = re.compile(r"\$|\\\)|\\\]|\n")
 _UNBRACED = re.compile(r"(?:\\[a-zA-Z]+ ?|[-+*/^_=().,\d{}]|[a-zA-Z](?![a-zA-Z]))+")

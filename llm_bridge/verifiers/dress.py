@@ -50,7 +50,7 @@ def plain(answer: str, thousands: bool = True) -> Plain:
         if thousands or step is not _thousands:
             text = step(text)
     text, unit = _without_unit(text)
-    return Plain(_letters(_ends(text)), unit)
+    return Plain(_both_signs(_increasing(_letters(_ends(text)))), unit)
 
 
 # --------------------------------------------------------------------------------------------------------- characters
@@ -151,9 +151,9 @@ def _script(match: re.Match[str]) -> str:
 
 _DROPPED = re.compile(
     r"\\(?:text)?colou?r(?:box)?\s*(?:\[[^\[\]]*\]\s*)?\{[^{}]*\}|\\(?:left|right)\.|\\text\{\s*[.,;]?\s*\}|\^\{\s*\}"
-    r"|\\[hv]?phantom\s*(?:\{[^{}]*\})?|\\(?:begin|end)\{(?:align|equation|gather)\*?\}|\\(?:tag|label)\*?\s*\{[^{}]*\}"
-    r"|\\(?:boxed|fbox|mathbf|bold|mathit|mathtt|mathnormal|boldsymbol|bm|pmb|underline|underbrace|ensuremath|displaystyle"
-    r"|textstyle|scriptstyle|limits|bf|it|sf|rm|tiny|small|normalsize|large|Large|LARGE|huge|Huge|left|right|middle"
+    r"|\\[hv]?phantom\s*(?:\{[^{}]*\})?|\\(?:begin|end)\{(?:align|aligned|equation|gather|gathered|split)\*?\}|\\(?:tag|label)\*?\s*\{[^{}]*\}"
+    r"|\\(?:boxed|fbox|mathbf|bold|mathit|mathtt|mathnormal|mathcal|mathord|mathpunct|mathbin|boldsymbol|bm|pmb"
+    r"|underline|underbrace|ensuremath|displaystyle|textstyle|scriptstyle|limits|bf|it|sf|rm|tiny|small|normalsize|large|Large|LARGE|huge|Huge|left|right|middle"
     r"|[bB]igg?[lrm]?|nonumber|strut|checkmark|blacksquare|qed)(?![a-zA-Z])|\\[()\[\]](?=\s*$)"
     r"|(?:(?<=^)|(?<=^ ))\\[(\[]"
 )
@@ -163,9 +163,14 @@ _SPLIT = re.compile(r"(?<![\w^}])\{(\d+)\}(?=\d)")
 _DOUBLED = re.compile(r"\\\\(?=[a-zA-Z])")
 _ROW = re.compile(r"\\\\\s*\[\s*-?[\d.]+\s*(?:pt|em|ex|mm|cm)\s*\]")  # a row's end with its distance
 _ROMAN = re.compile(r"\{\s*\\(?:rm|bf|it|sf|tt)\s+([^{}]*)\}")
+_SYNONYMS = (("\\varnothing", "\\emptyset"), ("\\lbrace", "\\{"), ("\\rbrace", "\\}"))
+# As computers write it: sqrt(2), pi and x**2; ** is also how Markdown sets bold type.
+_BARE = re.compile(r"(?<![a-zA-Z\\])(?:sqrt(?=\s*[({\d])|[dt]?frac(?=\s*\{)|pi(?![a-zA-Z])|infty(?![a-zA-Z]))")
+_POWER = re.compile(r"(?<=[\w)}\]])\*\*(?=[-\w({\\])")
+_CHOOSE = re.compile(r"\{\s*([^{}]*?)\s*\\choose(?![a-zA-Z])\s*([^{}]*?)\s*\}")
 _LONE_LETTER = re.compile(r"\\text\{\s*([a-zA-Z])\s*\}")
 _CHOSEN = re.compile(  # an option, with what it says behind it
-    r"(?:\\text)?\{?\s*(?:(?:[oO]ption|[cC]hoice)\s*)?(?:\(\s*([A-Z])\s*\)|(?<=[ne] )([A-Z])\b)"
+    r"(?:\\text)?\{?\s*(?:(?:[oO]ption|[cC]hoice)\s*)?(?:\(\s*([A-Z])\s*\)|(?<=[ne] )([A-Z])\b|([A-Z])[:.)](?=[ }]))"
     r"(?:(?:\s*[:.}]|\s)(?!.*\(\s*[A-Z]\s*\)|.*(?:or|and)\b|\s*[-+*/^=_,]).*)?"
 )
 _OPTION = re.compile(r"(?:\\text)?\{?\s*\(\s*([A-Z])\s*\)\s*\}?|\\text\{\s*([A-Z])\s*\)?\s*\}")
@@ -175,9 +180,12 @@ def _fonts(text: str) -> str:
     """Commands of fonts, colours, sizes and boxes go, their braces stay; all that set words become \\text."""
     if "\\begin" not in text:
         text = _DOUBLED.sub(lambda _: "\\", text)  # as a model writes that quotes its LaTeX; else a row's end
-    text = _ROW.sub(lambda _: "\\\\", text.replace("\\varnothing", "\\emptyset"))
-    text = _ROMAN.sub(r"\\text{\1}", text)
+    for other, usual in _SYNONYMS:
+        text = text.replace(other, usual)
+    text = _ROMAN.sub(r"\\text{\1}", _ROW.sub(lambda _: "\\\\", text))
+    text = _POWER.sub("^", _BARE.sub(lambda match: "\\" + match[0], text))
     text = _DROPPED.sub("", text.replace("\\$", _DOLLAR).replace("**", ""))
+    text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
     text = _TEXTS.sub(lambda _: "\\text", text)
     text = _SPLIT.sub(r"\1", _SIGN.sub(lambda match: match[1] or match[2], text))
     return re.sub(r"\\[dtc]frac(?![a-zA-Z])", lambda _: "\\frac", text)
@@ -187,6 +195,27 @@ def _letters(text: str) -> str:
     """\\text{E} is E, and so is the option \\text{(E)} or (E)."""
     match = _OPTION.fullmatch(text)
     return (match[1] or match[2]) if match else _LONE_LETTER.sub(r"\1", text)
+
+
+def _both_signs(text: str) -> str:
+    """(1 \\pm x)/2 is the list of two that it stands for; one within a list is math-verify's."""
+    if "\\pm" not in text or "," in text or "=" in text:
+        return text
+    upper, lower = ({"pm": "+", "mp": "-"}, {"pm": "-", "mp": "+"})
+    return ", ".join(_SIGNS.sub(lambda match, sign=sign: sign[match[1]], text).strip() for sign in (upper, lower))
+
+
+def _increasing(text: str) -> str:
+    """2 > x > 1 is 1 < x < 2."""
+    parts = _GREATER.split(text)
+    if len(parts) < 5 or re.search(r"<|\\l(?:e|eq|t)(?![a-zA-Z])|=", text):
+        return text
+    return "".join(_LESS.get(part, part) for part in reversed(parts))
+
+
+_SIGNS = re.compile(r"\\(pm|mp)(?![a-zA-Z])\s*")
+_GREATER = re.compile(r"(>|\\(?:geq?|gt)(?![a-zA-Z]))")
+_LESS = {">": "<", "\\gt": "<", "\\ge": "\\le ", "\\geq": "\\le "}
 
 
 def _arguments(text: str) -> str:
@@ -309,6 +338,9 @@ _ALL_TEXT = re.compile(
 )
 
 
+_LAST_ROW = re.compile(r"(?:\\\\\s*|(?<=\})\{\s*\})+$")  # a line's end behind the last line, and empty braces
+
+
 def _ends(text: str) -> str:
     """Without what leads to an answer, without the punctuation that ends it, without braces around all of it."""
     before = None
@@ -320,6 +352,7 @@ def _ends(text: str) -> str:
             text = text[lead.end() :]
         if not text.endswith("...") and not text.endswith("\\"):  # an ellipsis is a part of the answer
             text = text.removesuffix("\\").rstrip(".,;: ")
+        text = _LAST_ROW.sub("", text)
         if text.startswith("{") and closing(text, 0) == len(text) - 1:
             text = text[1:-1]
         if match := _ALL_TEXT.fullmatch(text):
@@ -347,7 +380,7 @@ def unnamed(gold: Plain, answer: Plain) -> Plain:
     """
     chosen = _CHOSEN.fullmatch(answer.text) if re.fullmatch("[A-Z]", gold.text) else None
     if chosen:
-        return dataclasses.replace(answer, text=chosen[1] or chosen[2])
+        return dataclasses.replace(answer, text=chosen[1] or chosen[2] or chosen[3])
     if _RELATION.search(gold.text):
         return answer
     answer = dataclasses.replace(answer, text=_FOLLOWS.split(answer.text)[-1].strip())
@@ -363,8 +396,8 @@ def unnamed(gold: Plain, answer: Plain) -> Plain:
 # --------------------------------------------------------------------------------------------------------------- units
 
 _DOLLAR = "\uff04"  # for \\$, while $ is the border of mathematics
-_MONEY = {_DOLLAR: "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee"}
-_CURRENCY = re.compile(r"[\uff04$€£¥₹]|\\(?:euro|pounds|texteuro|textdollar)(?![a-zA-Z])\s*")
+_MONEY = {_DOLLAR: "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee", "¢": "cents"}
+_CURRENCY = re.compile(r"[\uff04$€£¥₹¢]|\\(?:euro|pounds|texteuro|textdollar)(?![a-zA-Z])\s*")
 _DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|(?<=\d)\s*\^\s*\{?\s*o\s*\}?(?!\s*\w)|\\degrees?(?![a-zA-Z])")
 _ANGLED = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
 _PERCENT = re.compile(
@@ -372,6 +405,7 @@ _PERCENT = re.compile(
 )
 _UNIT = re.compile(r"(?<=[\d\s})\]a-z%/])\s*\\text\s*\{([^{}]*)\}\s*(?:\^\s*\{?\s*(-?\d)\s*\}?)?\s*\.?\s*$")
 _PER = re.compile(r"\s*(?:/|\\cdot|\\times|\^\{?\\text|\\frac\{\\text\{([^{}]*)\}\}\{\\text\{([^{}]*)\}\})\s*$")
+_RATE = re.compile(r"(?<=[\d})])\s*\\frac\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}\s*$")
 _PLAIN_UNIT = re.compile(r"(?<=[\d})])\s*([a-zA-Z][a-zA-Z. /]*[a-zA-Z])\.?\s*(?:\^\s*\{?\s*(\d)\s*\}?)?\s*$")
 _CLOCK = re.compile(r"\s*(?:\\text\s*\{\s*)?([ap])\.?\s?m\.?\s*\}?\s*$", re.IGNORECASE)
 
@@ -402,7 +436,7 @@ week weeks
 month months
 year years yr yrs
 dollar dollars usd
-cent cents
+cents cent
 euro euros eur
 degree degrees deg
 gram grams g gm
@@ -439,7 +473,8 @@ def _without_unit(text: str) -> tuple[str, str]:
     if not _ANGLED.search(text) and _DEGREE.search(text):
         rest = _DEGREE.sub("", text)
         unit = "degree" if len(rest) < len(text) else unit
-        text = re.sub(r"\s*(?<=\d)\s*\\text\{\s*[CF]\s*\}\s*$|(?<=\d)\s+[CF]$", "", rest)
+        text = re.sub(r"\s*(?<=\d)\s*\\text\{\s*[CF]\s*\}\s*$|(?<=\d)\s*[CF]$", "", rest)
+    text = _RATE.sub(r"\\text{ \1/\2}", text)
     for _ in range(4):  # as in \text{ square }\text{units}
         text = _ends(text)
         match = _UNIT.search(text)

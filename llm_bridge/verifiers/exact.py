@@ -63,7 +63,7 @@ def verdict(gold: Plain, answer: Plain) -> bool | None:
         return False
     if _squeezed(gold.text) == _squeezed(answer.text):
         return True
-    for stage in (_numerals, _clocks, _words, _numbers, _lists):
+    for stage in (_numerals, _clocks, _figures, _words, _numbers, _lists):
         found = stage(gold.text, answer.text)
         if found is not None:
             return found
@@ -133,6 +133,8 @@ def _clocks(gold: str, answer: str) -> bool | None:
     one, other = _CLOCK.fullmatch(gold), _CLOCK.fullmatch(answer)
     if one is None or other is None or not any(":" in text or "\\text" in text for text in (gold, answer)):
         return None
+    if ":" in answer and not one[2] and ":" not in gold:
+        return False  # 5:1 is not 5
     a, b = ([int(part) for part in match[1].split(":")] for match in (one, other))
     if one[2] and other[2] and one[2] != other[2]:
         return False
@@ -143,6 +145,29 @@ def _clocks(gold: str, answer: str) -> bool | None:
     if len(a) != 2 or len(b) != 2 or any(re.search(r":\s*\d\d$", text) for text in (gold, answer)):
         return False if len(a) > 1 and len(b) > 1 else None
     return a[0] * b[1] == a[1] * b[0] and bool(b[1])
+
+
+# ------------------------------------------------------------------------------------------------------------- figures
+
+_FIGURE = re.compile(
+    r"\\(angle|measuredangle|overline|bar|triangle|overrightarrow|overleftrightarrow|overarc|widehat|vec)"
+    r"(?![a-zA-Z])\s*\{?\s*([A-Z]{2,4})\s*\}?"
+)
+
+
+def _figures(gold: str, answer: str) -> bool | None:
+    """Angles, segments, triangles and the like by the letters of their points, which math-verify takes for factors:
+    \\angle ABC is \\angle CBA and not \\angle BCA; of a triangle any order will do, and of a vector none other.
+    """
+    one, other = _FIGURE.fullmatch(gold), _FIGURE.fullmatch(answer)
+    if one is None or other is None:
+        return None
+    if one[1] != other[1]:
+        return None
+    if one[1] == "triangle":
+        return sorted(one[2]) == sorted(other[2])
+    turned = one[1] not in ("overrightarrow", "vec")
+    return one[2] == other[2] or (turned and one[2] == other[2][::-1])
 
 
 # --------------------------------------------------------------------------------------------------------------- words
@@ -240,7 +265,10 @@ def _read_values(text: str, every: bool) -> list[Number] | None:
     named = _ASSIGNED.match(text)
     rest = text[named.end() :] if named else text
     exact, *rough = rest.split("\\approx")
-    sides = [_number(side) for side in (exact.split("=") + (rough if every else []))]
+    equals = exact.split("=")
+    if len(equals) > 1 and named is None and re.fullmatch(r"\s*[a-zA-Z]\s*", equals[-1]):
+        del equals[-1]  # 12 = x
+    sides = [_number(side) for side in (equals + (rough if every else []))]
     known = [side for side in sides if side is not None]
     if len(known) < len(sides):
         return None
@@ -448,7 +476,8 @@ def _lists(gold: str, answer: str) -> bool | None:
         return None
     unordered = ("", "\\{\\}")
     if one[0] != other[0] and not (one[0] in unordered and other[0] in unordered):
-        return None
+        # A set is no point and no interval; without brackets, math-verify says.
+        return False if "\\{\\}" in (one[0], other[0]) and "" not in (one[0], other[0]) else None
     try:
         wanted, found = _all_numbers(one[1]), _all_numbers(other[1])
     except _Nonsense:

@@ -3,6 +3,8 @@
 Loaded by `worker` from its file; it imports nothing of ours. math-verify's LaTeX grammar alone is used, without its
 list of units (which takes the last letter of `4t` and of `a+b+c` for one).
 
+Besides, the letter i may be the imaginary unit, a symbol to math-verify: \\sqrt{-3} is i\\sqrt{3}.
+
 The guards only ever turn its yes into a no:
 
 - Its "numerically equal" drops what is below 1e-15, so that 10^{-20}\\pi is 10^{-21}\\pi, and rounds to six decimals,
@@ -30,8 +32,21 @@ def equal(gold: str, answer: str) -> bool:
     # simplify tries random numbers: the same question gets the same verdict.
     sympy_random.seed(0)
     random.seed(0)
+    wanted = _parsed(gold)
     found = [expression for expression in _parsed(answer) if not _contradictory(expression)]
-    return bool(verify(_parsed(gold), found, timeout_seconds=0))
+    if verify(wanted, found, timeout_seconds=0):
+        return True
+    one, other = _with_imaginary_unit(wanted), _with_imaginary_unit(found)
+    return bool(one and other and verify(one, other, timeout_seconds=0))
+
+
+def _with_imaginary_unit(expressions: list[Any]) -> list[Any]:
+    """The expressions that hold the letter i or a root of a negative number, that letter being the imaginary unit."""
+    from sympy import Expr, I
+
+    found = [expression for expression in expressions if isinstance(expression, Expr)]
+    found = [one.subs({symbol: I for symbol in one.free_symbols if str(symbol) == "i"}) for one in found]
+    return [one for one in found if one.has(I)]
 
 
 @functools.lru_cache(maxsize=256)

@@ -7,7 +7,7 @@ r"""Numbers as people and models write them, read whole or not at all: text -> e
 | sign | `-`, U+2212, the hyphens and dashes U+2010 to U+2015, `+`; before or after the currency (`-$5`, `$-5`) |
 | currency | `$`, `\$`, €, £, ¥, ₹ before or after the number; not compared |
 | digits | ASCII digits; leading zeros are allowed |
-| thousands | groups of exactly three, by `,` `{,}` `,\!`, by `'`, or by space, `\,` `\ ` U+00A0, U+2007, U+2009, U+202F |
+| thousands | groups of three, by `,` `{,}` `,\!` `'`, or by space, `\,` `\ ` U+00A0, U+2007, U+2009, U+202F |
 | decimals | `42.5`, `.5`, `42.`; the point is `.` only (`7,2` and `1,00` are no numbers) |
 | exponent | `2.5e3`, `2.5 x 10^3` (also ×, `*`, `\times`, `\cdot`), `10^{3}`; from -400 to 400 |
 | fraction | `1/2`, `\frac{1}{2}`, `\frac12`, `½` |

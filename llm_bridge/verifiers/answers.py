@@ -118,8 +118,9 @@ class MathVerify(Pooled):
     evaluates, are used.
 
     Kept of math-verify's own rules: 0.666667 is 2/3 (`exact` states the tolerance); letters are the same in capitals;
-    $x=5$ is 5, and 5 is $x=5$, but 1 is not $2x+z=1$; $(1,2)$ is a point and an interval, and "1,2", but no set; $x \\in [1,2]$ is
-    the interval $[1,2]$ and is $1 \\le x \\le 2$ where this is the ground truth, not the other way round.
+    $x=5$ is 5, and 5 is $x=5$, but 1 is not $2x+z=1$; $(1,2)$ is a point and an interval, and "1,2", but no set;
+    $x \\in [1,2]$ is the interval $[1,2]$ and is $1 \\le x \\le 2$ where this is the ground truth, not the other way
+    round.
 
     Attributes:
         answer: the ground truth, LaTeX without its box.

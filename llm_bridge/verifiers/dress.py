@@ -199,7 +199,7 @@ def _letters(text: str) -> str:
 
 def _both_signs(text: str) -> str:
     """(1 \\pm x)/2 is the list of two that it stands for; one within a list is math-verify's."""
-    if "\\pm" not in text or "," in text or "=" in text:
+    if "," in text or "=" in text or not _SIGNS.search(text):
         return text
     upper, lower = ({"pm": "+", "mp": "-"}, {"pm": "-", "mp": "+"})
     return ", ".join(_SIGNS.sub(lambda match, sign=sign: sign[match[1]], text).strip() for sign in (upper, lower))
@@ -329,7 +329,7 @@ _LEAD = re.compile(
     r"(?:=|\\(?:approx|simeq|sim|cong|equiv|implies|Rightarrow|to|therefore|rightarrow)(?![a-zA-Z])|&"
     r"|\\text\{\s*(?:the\s+)?(?:final\s+)?(?:answer|ans|approximately|about|exactly|so|thus|hence|is)"
     r"(?:\s+is)?\s*[:=]?\s*\}\s*[:=]?|(?:the\s+)?(?:final\s+)?(?:answer|ans)(?:\s+is\s*:?|\s*[:=])"
-    r"|\\text\{[a-z ]{1,60}(?::| is| are| equals)\s*\}:?(?=\s*[-\d\\]))\s*",
+    r"|\\text\{\s*[a-z][a-z ]{1,60}(?::| is| are| equals)\s*\}:?(?=\s*[-\d\\]))\s*",
     re.IGNORECASE,
 )
 _ALL_TEXT = re.compile(

@@ -12,7 +12,7 @@ write out: one with p decimals for a value v where 10^p v is no whole number, if
 own six decimals: 0.666667 is 2/3, and 0.6667 is not) and within a part of 1e-5 of it (so that 0.0000001 is not
 0.0000002). Of two decimals, the shorter must show at least six places.
 
-Per cent: 50\\% is 50, as to math-verify and verl, and it is 1/2.
+Per cent: 50\\% is 50, as to math-verify and verl, and it is 1/2. An answer \\frac{1}{2}\\% is 1/200 and not 1/2.
 
 Order: lists ("1,2" or \\{1,2\\}) are equal in any order, and an answer may repeat an element; points and intervals are
 equal in order and with the same brackets.
@@ -215,7 +215,10 @@ def equal(gold: Number, answer: Number) -> bool:
         return close(gold, answer)
     plain, part = (answer, gold) if gold.percent else (gold, answer)
     places = None if part.places is None else part.places + 2
-    return close(plain, Number(part.value)) or close(plain, Number(part.value / 100, places))
+    if close(plain, Number(part.value / 100, places)):
+        return True
+    halves = part is answer and part.places is None and part.value.denominator > 1
+    return not halves and close(plain, Number(part.value))
 
 
 def close(one: Number, other: Number) -> bool:
@@ -275,6 +278,13 @@ def _read_values(text: str, every: bool) -> list[Number] | None:
     if named is None and not every and not all(equal(side, known[-1]) for side in known):
         return []
     return known
+
+
+def _number_or_none(text: str) -> Number | None:
+    try:
+        return _number(text)
+    except _Nonsense:
+        return None
 
 
 def _number(text: str) -> Number | None:
@@ -476,6 +486,8 @@ def _lists(gold: str, answer: str) -> bool | None:
         return None
     unordered = ("", "\\{\\}")
     if one[0] != other[0] and not (one[0] in unordered and other[0] in unordered):
+        if len(one[1]) == 1 and one[0] == "" and other[0] not in unordered and _number_or_none(gold) is not None:
+            return False  # [5,5] is not 5
         # A set is no point and no interval; without brackets, math-verify says.
         return False if "\\{\\}" in (one[0], other[0]) and "" not in (one[0], other[0]) else None
     try:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import random
+import re
 from typing import Any
 
 DIGITS = 60  # of evaluations
@@ -36,17 +37,20 @@ def equal(gold: str, answer: str) -> bool:
     found = [expression for expression in _parsed(answer) if not _contradictory(expression)]
     if verify(wanted, found, timeout_seconds=0):
         return True
-    one, other = _with_imaginary_unit(wanted), _with_imaginary_unit(found)
-    return bool(one and other and verify(one, other, timeout_seconds=0))
+    if not _IMAGINARY.search(gold) and not _IMAGINARY.search(answer):
+        return False
+    return bool(verify(_with_imaginary_unit(wanted), _with_imaginary_unit(found), timeout_seconds=0))
+
+
+_IMAGINARY = re.compile(r"(?<![a-zA-Z\\])i(?![a-zA-Z])")
 
 
 def _with_imaginary_unit(expressions: list[Any]) -> list[Any]:
-    """The expressions that hold the letter i or a root of a negative number, that letter being the imaginary unit."""
+    """The expressions, with the imaginary unit for the letter i."""
     from sympy import Expr, I
 
-    found = [expression for expression in expressions if isinstance(expression, Expr)]
-    found = [one.subs({symbol: I for symbol in one.free_symbols if str(symbol) == "i"}) for one in found]
-    return [one for one in found if one.has(I)]
+    found = [expression.doit() for expression in expressions if isinstance(expression, Expr)]
+    return [one.subs({symbol: I for symbol in one.free_symbols if str(symbol) == "i"}) for one in found]
 
 
 @functools.lru_cache(maxsize=256)

@@ -166,6 +166,7 @@ _ROMAN = re.compile(r"\{\s*\\(?:rm|bf|it|sf|tt)\s+([^{}]*)\}")
 _SYNONYMS = (("\\varnothing", "\\emptyset"), ("\\lbrace", "\\{"), ("\\rbrace", "\\}"))
 # As computers write it: sqrt(2), pi and x**2; ** is also how Markdown sets bold type.
 _BARE = re.compile(r"(?<![a-zA-Z\\])(?:sqrt(?=\s*[({\d])|[dt]?frac(?=\s*\{)|pi(?![a-zA-Z])|infty(?![a-zA-Z]))")
+_LETTERED = re.compile(r"sqrt|frac|pi|infty|choose")
 _POWER = re.compile(r"(?<=[\w)}\]])\*\*(?=[-\w({\\])")
 _CHOOSE = re.compile(r"\{\s*([^{}]*?)\s*\\choose(?![a-zA-Z])\s*([^{}]*?)\s*\}")
 _LONE_LETTER = re.compile(r"\\text\{\s*([a-zA-Z])\s*\}")
@@ -180,12 +181,15 @@ def _fonts(text: str) -> str:
     """Commands of fonts, colours, sizes and boxes go, their braces stay; all that set words become \\text."""
     if "\\begin" not in text:
         text = _DOUBLED.sub(lambda _: "\\", text)  # as a model writes that quotes its LaTeX; else a row's end
-    for other, usual in _SYNONYMS:
-        text = text.replace(other, usual)
-    text = _ROMAN.sub(r"\\text{\1}", _ROW.sub(lambda _: "\\\\", text))
-    text = _POWER.sub("^", _BARE.sub(lambda match: "\\" + match[0], text))
-    text = _DROPPED.sub("", text.replace("\\$", _DOLLAR).replace("**", ""))
-    text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
+    if "\\" in text:
+        for other, usual in _SYNONYMS:
+            text = text.replace(other, usual)
+        text = _ROMAN.sub(r"\\text{\1}", _ROW.sub(lambda _: "\\\\", text))
+    if _LETTERED.search(text):
+        text = _CHOOSE.sub(r"\\binom{\1}{\2}", _BARE.sub(lambda match: "\\" + match[0], text))
+    if "**" in text:
+        text = _POWER.sub("^", text).replace("**", "")
+    text = _DROPPED.sub("", text.replace("\\$", _DOLLAR))
     text = _TEXTS.sub(lambda _: "\\text", text)
     text = _SPLIT.sub(r"\1", _SIGN.sub(lambda match: match[1] or match[2], text))
     return re.sub(r"\\[dtc]frac(?![a-zA-Z])", lambda _: "\\frac", text)
@@ -199,7 +203,7 @@ def _letters(text: str) -> str:
 
 def _both_signs(text: str) -> str:
     """(1 \\pm x)/2 is the list of two that it stands for; one within a list is math-verify's."""
-    if "," in text or "=" in text or not _SIGNS.search(text):
+    if "\\" not in text or "," in text or "=" in text or not _SIGNS.search(text):
         return text
     upper, lower = ({"pm": "+", "mp": "-"}, {"pm": "-", "mp": "+"})
     return ", ".join(_SIGNS.sub(lambda match, sign=sign: sign[match[1]], text).strip() for sign in (upper, lower))
@@ -207,7 +211,7 @@ def _both_signs(text: str) -> str:
 
 def _increasing(text: str) -> str:
     """2 > x > 1 is 1 < x < 2."""
-    parts = _GREATER.split(text)
+    parts = _GREATER.split(text) if ">" in text or "\\g" in text else [text]
     if len(parts) < 5 or re.search(r"<|\\l(?:e|eq|t)(?![a-zA-Z])|=", text):
         return text
     return "".join(_LESS.get(part, part) for part in reversed(parts))
@@ -312,7 +316,9 @@ def _scales(text: str) -> str:
     """5 million is 5000000, and 1.5e3, as computers write it, 1.5\\times 10^{3}. The latter must be all of the answer,
     or of its side of an equation: in x+3e-2, e may be Euler's number.
     """
-    return _COMPUTED.sub(r"\1\2\\times 10^{\3}", _SCALED.sub(_scaled, text))
+    if "illion" in text or "housand" in text:
+        text = _SCALED.sub(_scaled, text)
+    return _COMPUTED.sub(r"\1\2\\times 10^{\3}", text) if "e" in text or "E" in text else text
 
 
 def _scaled(match: re.Match[str]) -> str:
@@ -352,7 +358,8 @@ def _ends(text: str) -> str:
             text = text[lead.end() :]
         if not text.endswith("...") and not text.endswith("\\"):  # an ellipsis is a part of the answer
             text = text.removesuffix("\\").rstrip(".,;: ")
-        text = _LAST_ROW.sub("", text)
+        if text.endswith(("\\", "}")):
+            text = _LAST_ROW.sub("", text)
         if text.startswith("{") and closing(text, 0) == len(text) - 1:
             text = text[1:-1]
         if match := _ALL_TEXT.fullmatch(text):
@@ -474,7 +481,8 @@ def _without_unit(text: str) -> tuple[str, str]:
         rest = _DEGREE.sub("", text)
         unit = "degree" if len(rest) < len(text) else unit
         text = re.sub(r"\s*(?<=\d)\s*\\text\{\s*[CF]\s*\}\s*$|(?<=\d)\s*[CF]$", "", rest)
-    text = _RATE.sub(r"\\text{ \1/\2}", text)
+    if "\\text" in text:
+        text = _RATE.sub(r"\\text{ \1/\2}", text)
     for _ in range(4):  # as in \text{ square }\text{units}
         text = _ends(text)
         match = _UNIT.search(text)

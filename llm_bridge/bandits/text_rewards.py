@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -129,7 +129,7 @@ def _scored(checks: Sequence[Verifier], text: Sequence[str], first: int = 0) -> 
                 f"Verifier {verifier_name(verifier)} gave {_shown(reward)} for rollout {first + index}, which is no "
                 "finite number: make it return a float such as 0.0 or 1.0 for every response."
             )
-        rewards[index] = value
+        rewards[index] = value + 0.0  # -0.0 is 0.0
     return rewards
 
 
@@ -161,6 +161,8 @@ def _rewards(verifier: Verifier, many: Callable[[Sequence[str]], Any] | None, te
 def _listed(verifier: Verifier, given: object) -> list[object]:
     """What a verifier's `many` gave, as a list. Raises InputError where it is none."""
     try:
+        if isinstance(given, Mapping | Set):  # whose order is not that of the responses
+            raise TypeError
         return list(given)  # type: ignore[call-overload]
     except TypeError:
         raise InputError(

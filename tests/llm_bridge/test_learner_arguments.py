@@ -1,4 +1,4 @@
-"""`FineTune`'s arguments of a wrong kind are refused by name, and numbers of any library are recorded as what they are."""
+"""`FineTune`'s arguments of a wrong kind are refused by name, and numbers of any library are recorded as numbers."""
 
 from typing import Any
 

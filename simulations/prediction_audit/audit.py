@@ -16,6 +16,7 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
 from bandit_rft.runs import RunFolder, now, read_lines, to_line, write_atomically
+from bandit_rft.theory import compared
 from llm_bridge import load_model
 from llm_bridge.bandits.question_arms import verifier_of
 from llm_bridge.data import datasets
@@ -36,6 +37,9 @@ from simulations.prediction_audit.half_times import foretold, row
 from simulations.prediction_audit.transfer import transfer
 from simulations.prediction_audit.waits import never_right, waits
 
+# What a row that was refused says of a run that was not made.
+UNMEASURED: dict[str, Any] = {"p0": None, "measured_half_time": None, "interval": None}
+UNMEASURED |= {"predicted": dict.fromkeys(compared.LAWS)}
 RESULT, ROWS, TRANSFER, CAUSES = "prediction-audit.json", "rows.jsonl", "transfer.jsonl", "causes.jsonl"
 WAITS = "waits.jsonl"
 CURVES = "curves.jsonl"  # of each row, how many responses of each seed and round were right
@@ -163,6 +167,7 @@ def _refused(tier: str, model: str, task: str, question: int, condition: Conditi
         "task": task,
         "question": question,
         **dict(zip(NAMED, condition.named, strict=True)),
+        **UNMEASURED,
         "refused": why,
     }
 

@@ -17,7 +17,7 @@ from scipy.stats import norm
 
 from bandit_rft.runs import read_json, write_atomically
 from bandit_rft.theory import compared
-from simulations.prediction_audit.audit import RESULT
+from simulations.prediction_audit.audit import RESULT, UNMEASURED
 from simulations.prediction_audit.causes import MISSED
 from simulations.prediction_audit.design import TIERS, Tests
 
@@ -106,8 +106,8 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
         "runs/prediction-audit --run runs/prediction-audit-small`; the rows are in",
         "[prediction-audit.json](prediction-audit.json), the rules by which questions, conditions and estimators were",
         "fixed, and what was changed after rows had been seen, in",
-        "[the study](../simulations/prediction_audit/__init__.py). Rows were kept when the code around them changed, so",
-        "they are of several commits. Nothing is fitted: each law has what was measured on the model before training.",
+        "[the study](../simulations/prediction_audit/__init__.py). Rows were kept when the code around them changed,",
+        "so they are of several commits. Nothing is fitted: each law has what was measured on the model before training.",
         *[line for result in results for line in _tier(result)],
         "",
         "![Half-times, predicted and measured](prediction_half_times.png)",
@@ -282,6 +282,8 @@ def main() -> None:
     results = [read_json(path / RESULT) for path in parser.parse_args().run]
     docs = Path(__file__).resolve().parents[2] / "docs"
     together = {name: [one for result in results for one in result.get(name, [])] for name in PARTS}
+    # Rows that were kept from before have fewer fields.
+    together["rows"] = [{**UNMEASURED, **row} if "refused" in row else row for row in together["rows"]]
     write_atomically(docs / "prediction-audit.json", json.dumps(together, indent=1) + "\n")
     write_atomically(docs / "prediction-audit.md", page(results))
 

@@ -17,7 +17,7 @@ Verifier = Callable[[str], float]
 VerifierFactory = Callable[[Any], Verifier]
 
 
-def verifier_name(verifier: Verifier) -> str:
+def verifier_name(verifier: Verifier | VerifierFactory) -> str:
     """What to call a verifier in a message."""
     if isinstance(verifier, verifiers.UserFunction):
         return verifier.name

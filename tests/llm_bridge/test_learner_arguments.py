@@ -47,20 +47,17 @@ def test_another_kind_is_one_sentence(model: LanguageModel, settings: dict[str, 
 
 def test_numbers_of_any_library_are_recorded_as_numbers(model: LanguageModel) -> None:
     """Catches config.json that says "numpy:int64" where it should say 2, of which no later change is noticed."""
-    found = settings_of(
-        FineTune(
-            model,
-            signal="grpo",
-            rollouts=np.int64(2),
-            prompts=jnp.int32(3),
-            learning_rate=np.float32(0.5),
-            kl_coefficient=jnp.float32(0.25),
-            max_tokens=8.0,  # pyright: ignore[reportArgumentType]
-            window=np.int32(6),
-            remat=np.bool_(True),  # pyright: ignore[reportArgumentType]
-            clip=[0.1, np.float64(0.3)],  # pyright: ignore[reportArgumentType]
-        )
-    )
+    given: dict[str, Any] = {
+        "rollouts": np.int64(2),
+        "prompts": jnp.int32(3),
+        "learning_rate": np.float32(0.5),
+        "kl_coefficient": jnp.float32(0.25),
+        "max_tokens": 8.0,
+        "window": np.int32(6),
+        "remat": np.bool_(True),
+        "clip": [0.1, np.float64(0.3)],
+    }
+    found = settings_of(FineTune(model, signal="grpo", **given))
     wanted = {"rollouts": 2, "prompts_per_round": 3, "learning_rate": 0.5, "kl_coefficient": 0.25, "max_tokens": 8}
     wanted |= {"window": 6, "remat": True, "clip": 0.1, "clip_high": 0.3}
     assert {name: found[name] for name in wanted} == wanted

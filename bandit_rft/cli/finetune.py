@@ -66,7 +66,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     planning.add_argument("--json", action="store_true", help="print the plan as JSON (default: a table)")
     planning.add_argument(
-        "--prompt-tokens", type=count, metavar="N", help="tokens of a prompt in the plan (default: 256)"
+        "--prompt-tokens",
+        type=count,
+        metavar="N",
+        help="tokens of a prompt in the plan (default: 256, or fewer where the model's context leaves fewer)",
     )
     planning.add_argument(
         "--device-memory",
@@ -115,7 +118,7 @@ def _plan(arguments: argparse.Namespace, config: FineTuneConfig) -> int:
         raise InputError("--plan is of a run of one seed: leave out --seeds.")
     found = plan_memory(
         config,
-        prompt_tokens=arguments.prompt_tokens or 256,
+        prompt_tokens=arguments.prompt_tokens,
         target=arguments.plan,
         limit_gb=arguments.device_memory,
         gb_per_second=arguments.device_bandwidth,

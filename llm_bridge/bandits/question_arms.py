@@ -21,7 +21,8 @@ from bandit_rft.errors import InputError
 from bandit_rft.keys import Key, as_key, row_keys
 from llm_bridge import verifiers
 from llm_bridge.bandits.response_arms import LonePrompt, Prompt, Question, ResponseArms
-from llm_bridge.bandits.text_rewards import Verifier, VerifierFactory, score_each
+from llm_bridge.bandits.text_rewards import Verifier, VerifierFactory, made, score_each
+from llm_bridge.data.given import given
 from llm_bridge.sampling import buckets
 from llm_bridge.sampling.rollouts import QuestionRollouts, Responses, Rollouts
 
@@ -33,12 +34,12 @@ def verifier_of(verifier: str | VerifierFactory | None, question: Question) -> V
     """The question's verifier: by name, by a function of its answer, or (None) the one that the question names.
 
     Raises:
-        InputError: unknown name, or an answer that the verifier cannot use.
+        InputError: unknown name, an answer that the verifier cannot use, or a function that raises or gives none.
     """
     if isinstance(question, LonePrompt) and question.verifier is not None:
         return question.verifier
     rule = getattr(question, "verifier", "gsm8k-numeric") if verifier is None else verifier
-    return verifiers.make(rule, question.answer) if isinstance(rule, str) else rule(question.answer)
+    return verifiers.make(rule, question.answer) if isinstance(rule, str) else made(rule, question.answer)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class QuestionArms(ResponseArms):
     Attributes:
         model: whose tokenizer and chat template encode the prompts, and whose context bounds them.
         examples: n questions, each with `.prompt` and `.answer` (`llm_bridge.data.datasets.Example`, or a whole
-            dataset).
+            dataset), or a row of named columns, as a data file has them: {"question": "1+1=?", "answer": "2"}.
         verifier: a name of `llm_bridge.verifiers`, or a function from an answer to (response text -> reward); None:
             the one that each question names, gsm8k-numeric where it names none.
 
@@ -61,7 +62,7 @@ class QuestionArms(ResponseArms):
     verifier: str | VerifierFactory | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "examples", tuple(self.examples))
+        object.__setattr__(self, "examples", given(self.examples, "examples", self.verifier))
         if not self.examples:
             raise InputError("There is no question to learn: give at least one example.")
         self.check_fits(1)

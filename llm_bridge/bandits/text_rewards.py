@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 
+from bandit_rft import by_name
 from bandit_rft.errors import InputError
 from llm_bridge import hosts, verifiers
 from llm_bridge.verifiers import pool
@@ -16,11 +17,37 @@ Verifier = Callable[[str], float]
 VerifierFactory = Callable[[Any], Verifier]
 
 
-def verifier_name(verifier: Verifier) -> str:
+def verifier_name(verifier: Verifier | VerifierFactory) -> str:
     """What to call a verifier in a message."""
     if isinstance(verifier, verifiers.UserFunction):
         return verifier.name
     return getattr(verifier, "__name__", None) or type(verifier).__name__
+
+
+def made(factory: VerifierFactory, answer: Any) -> Verifier:
+    """The verifier that a function of the user's makes of an answer.
+
+    Raises:
+        InputError: no function, one that raises, or one that gives nothing to call.
+    """
+    name = verifier_name(factory)
+    if not callable(factory):
+        raise InputError(f"The verifier is {_shown(factory)}: give a name, or a function from an answer to a verifier.")
+    try:
+        found = factory(answer)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"The verifier {name} raised {type(error).__name__}{by_name.said(error)} on the answer {_shown(answer)}: "
+            "make it return a function from a response's text to a float."
+        ) from error
+    if not callable(found):
+        raise InputError(
+            f"The verifier {name} made {_shown(found)} of the answer {_shown(answer)}: make it return a function from "
+            "a response's text to a float."
+        )
+    return found
 
 
 def score(verifier: Verifier, text: Sequence[str]) -> np.ndarray:
@@ -42,7 +69,7 @@ def score_each(checks: Sequence[Verifier], text: Sequence[str]) -> np.ndarray:
     that one host's clock decides for all; every process must then score the same responses.
 
     Raises:
-        InputError: a reward that is not a finite number, naming the verifier and the rollout.
+        InputError: a verifier that raises, or a reward that is not a finite number, naming the verifier.
     """
     return _scored(checks, text) if hosts.count() == 1 else _scored_by_all(checks, text)
 
@@ -84,11 +111,11 @@ def _scored(checks: Sequence[Verifier], text: Sequence[str], first: int = 0) -> 
         own = [check for check in checks if isinstance(check, verifiers.Pooled)]
         found |= zip(pooled, verifiers.rewards(own, [text[place] for place in pooled]), strict=True)
     rewards = np.empty(len(text), np.float32)
-    for index, (verifier, response) in enumerate(zip(checks, text, strict=True)):
+    for index, verifier in enumerate(checks):
         if index not in found:
             many = getattr(verifier, "many", None)
             places = [index] if many is None else [at for at, check in enumerate(checks) if check is verifier]
-            given = [verifier(response)] if many is None else _listed(verifier, many([text[at] for at in places]))
+            given = _rewards(verifier, many, [text[at] for at in places])
             if len(given) != len(places):
                 raise InputError(
                     f"Verifier {verifier_name(verifier)} gave {len(given)} rewards for {len(places)} responses: make "
@@ -102,7 +129,7 @@ def _scored(checks: Sequence[Verifier], text: Sequence[str], first: int = 0) -> 
                 f"Verifier {verifier_name(verifier)} gave {_shown(reward)} for rollout {first + index}, which is no "
                 "finite number: make it return a float such as 0.0 or 1.0 for every response."
             )
-        rewards[index] = value
+        rewards[index] = value + 0.0  # -0.0 is 0.0
     return rewards
 
 
@@ -117,9 +144,25 @@ def _number(reward: object) -> float:
     return value if abs(value) <= float(np.finfo(np.float32).max) else math.nan
 
 
+def _rewards(verifier: Verifier, many: Callable[[Sequence[str]], Any] | None, texts: list[str]) -> list[object]:
+    """What a verifier gives for these responses. Raises InputError from whatever the verifier itself raises."""
+    try:
+        return [verifier(text) for text in texts] if many is None else _listed(verifier, many(texts))
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        of = f"a response of {len(texts[0])} characters" if len(texts) == 1 else f"{len(texts)} responses"
+        raise InputError(
+            f"Verifier {verifier_name(verifier)} raised {type(error).__name__}{by_name.said(error)} on {of}: make it "
+            "return a float for every text."
+        ) from error
+
+
 def _listed(verifier: Verifier, given: object) -> list[object]:
     """What a verifier's `many` gave, as a list. Raises InputError where it is none."""
     try:
+        if isinstance(given, Mapping | Set):  # whose order is not that of the responses
+            raise TypeError
         return list(given)  # type: ignore[call-overload]
     except TypeError:
         raise InputError(

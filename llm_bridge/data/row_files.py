@@ -143,7 +143,7 @@ class _Csv:
         try:
             lines = io.StringIO(_whole(path).decode("utf-8-sig"), newline="")
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
-            self.columns = next(reader, [])
+            self.columns = [name.strip() for name in next(reader, [])]
             self._rows: list[list[str]] = []
             for cells in reader:
                 if cells and len(cells) != len(self.columns):
@@ -153,11 +153,16 @@ class _Csv:
                     )
                 if cells:
                     self._rows.append(cells)
-        except (csv.Error, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
             raise InputError(f"{path} is not readable CSV ({reason(error)}): write it in UTF-8.") from None
-        self.length = len(self._rows)
+        except csv.Error as error:
+            raise InputError(f"{path} is not readable CSV ({reason(error)}): mend its quotes.") from None
+        self.path, self.length = path, len(self._rows)
 
     def row(self, index: int, columns: Sequence[str]) -> dict[str, Any]:
+        for column in columns:
+            if self.columns.count(column) > 1:
+                raise InputError(f"{self.path} has two columns {column!r}: give each a name of its own.")
         found = dict(zip(self.columns, self._rows[index], strict=True))
         return {column: found[column] or None for column in columns if column in found}
 

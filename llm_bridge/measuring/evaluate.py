@@ -30,6 +30,7 @@ from bandit_rft.theory import pass_at_k_estimate
 from llm_bridge.bandits.question_arms import verifier_of
 from llm_bridge.bandits.response_arms import Question, check_fit
 from llm_bridge.bandits.text_rewards import VerifierFactory, score_each
+from llm_bridge.data.given import given
 
 if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
@@ -162,7 +163,8 @@ def evaluate(
 
     Args:
         model: the language model.
-        examples: questions, each with `.prompt` and `.answer` (`llm_bridge.data.datasets.Example`, or a whole dataset).
+        examples: questions, each with `.prompt` and `.answer` (`llm_bridge.data.datasets.Example`, or a whole dataset),
+            or a row of named columns, as a data file has them.
         key: a whole number or a JAX key; the responses are those of `draw_keys`.
         max_tokens: longest response.
         verifier: a name of `llm_bridge.verifiers`, or a function from an answer to (response text -> reward); None:
@@ -179,7 +181,7 @@ def evaluate(
     Raises:
         InputError: no question, a question too long for the model's context, or `samples` or `batch` below 1.
     """
-    questions = list(examples)
+    questions = given(examples, "examples", verifier)
     if not questions:
         raise InputError("There is no question to evaluate on: give at least one example.")
     if samples < 1 or batch < 1:

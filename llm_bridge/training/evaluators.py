@@ -19,6 +19,7 @@ from bandit_rft.keys import Purpose, row_keys
 from bandit_rft.runs.progress import ProgressLine
 from llm_bridge.bandits.response_arms import Question, ResponseArms
 from llm_bridge.bandits.text_rewards import VerifierFactory
+from llm_bridge.data.given import given
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.measuring import evaluate as evaluation
 from llm_bridge.training.description import questions_of
@@ -64,14 +65,8 @@ class Evaluator:
     batch: int = 32
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "examples", tuple(self.examples))
+        object.__setattr__(self, "examples", given(self.examples, f"Evaluator {self.name!r}", self.verifier))
         object.__setattr__(self, "ks", tuple(sorted(set(self.ks))))
-        for example in self.examples:
-            if not hasattr(example, "prompt") or not hasattr(example, "answer"):
-                raise InputError(
-                    f"Evaluator {self.name!r} has an example of type {type(example).__name__}: give questions that "
-                    "have a prompt and an answer."
-                )
         if not self.name or not self.examples:
             raise InputError("An Evaluator has no name or no question: give both.")
         if not self.ks or self.ks[0] < 1:

@@ -34,7 +34,6 @@ Left out: learned critics, KL coefficients that adapt, references that move.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -53,7 +52,14 @@ from bandit_rft.learners import score_window
 from llm_bridge.bandits.question_arms import QuestionArms, drawn
 from llm_bridge.bandits.token_arms import TokenQuestionArms
 from llm_bridge.models import placement
-from llm_bridge.training import defaults, dynamic_sampling, learned_rows, optimizers, scan_learner
+from llm_bridge.training import (
+    defaults,
+    dynamic_sampling,
+    learned_rows,
+    learner_arguments,
+    optimizers,
+    scan_learner,
+)
 from llm_bridge.training.narrow_moments import narrow_moments
 from llm_bridge.training.rounding import warn_of_rounding
 from llm_bridge.training.state import METRICS, FineTuneState
@@ -213,33 +219,13 @@ class FineTune:
     keep_model: bool = True
 
     def __post_init__(self) -> None:
+        learner_arguments.settle(self)
         signals.make(self.signal, ddof=self.ddof, eps=self.eps)
         signals.check_own_k(self.k, self.signal, self.group)
         names = {"extra": "baseline_rollouts"}
         signals.check_window(self.window, self.signal, self.rollouts, self.baseline_rollouts, names)
         signals.check_normalise(self.normalise, self.signal, self.group, self.window)
         signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, self.group, self.window)
-        for name, least in (
-            *((name, 1) for name in ("prompts", "rollouts", "epochs", "mini_batches")),
-            *((name, 0) for name in ("baseline_rollouts", "replay", "delay", "warmup_rounds", "kl_coefficient")),
-            *((name, 0) for name in ("reward_kl_coefficient", "weight_decay")),
-        ):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= least):
-                raise InputError(f"FineTune has {name} = {value}: give at least {least}.")
-        for name, otherwise in (
-            ("max_tokens", "what fits"),
-            ("micro_batch", "all at once"),
-            ("generation_batch", "all at once"),
-        ):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"FineTune has {name} = {value}: give at least 1, or None for {otherwise}.")
-        for name in ("reward_right", "reward_wrong", "entropy_coefficient"):
-            if not math.isfinite(getattr(self, name)):
-                raise InputError(f"FineTune has {name} = {getattr(self, name)}: give a finite number.")
-        if not self.temperature > 0:
-            raise InputError(f"FineTune has temperature = {self.temperature}: give a number above 0, such as 1.0.")
         for estimator in (self.kl, self.reward_kl):
             if estimator not in objectives.KL_ESTIMATORS:
                 known = ", ".join(objectives.KL_ESTIMATORS)
@@ -256,22 +242,13 @@ class FineTune:
         if self.old_log_probs not in ("sampler", "trainer"):
             raise InputError(f"FineTune has old_log_probs = {self.old_log_probs!r}: give 'sampler' or 'trainer'.")
         self._check_memory()
-        rate = self.learning_rate
         if self.step_over_kappa is not None:
             self._check_step_over_kappa()
-        elif rate is None:
-            rate = defaults.learning_rate(self.optimizer, defaults.trained_of(self.model))
-            object.__setattr__(self, "learning_rate", rate)
-        if rate is not None and not callable(rate) and not rate >= 0:
-            raise InputError(f"FineTune has learning_rate = {rate}: give a number of at least 0.")
+        elif self.learning_rate is None:
+            own = defaults.learning_rate(self.optimizer, defaults.trained_of(self.model))
+            object.__setattr__(self, "learning_rate", own)
         if (self.schedule != "constant" or self.warmup_rounds) and callable(self.learning_rate):
             raise InputError("FineTune has a schedule twice: give a number as learning_rate, or leave out schedule.")
-        if self.gradient_clip is not None and not self.gradient_clip > 0:
-            raise InputError(f"FineTune has gradient_clip = {self.gradient_clip}: give a number above 0, or None.")
-        if self.dual_clip is not None and not self.dual_clip > 1:
-            raise InputError(f"FineTune has dual_clip = {self.dual_clip}: give a number above 1, or None.")
-        if self.clip_limits is not None and not all(limit >= 0 for limit in self.clip_limits):
-            raise InputError(f"FineTune has clip = {self.clip}: give a number of at least 0, or None for REINFORCE.")
         ratios.check_delay(self.delay, self.replay)
         ratios.check_ratio(self.ratio, clip=self.clip_limits, dual_clip=self.dual_clip)
         ratios.check_importance(

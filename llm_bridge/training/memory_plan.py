@@ -126,7 +126,7 @@ class MemoryPlan:
 def plan_memory(
     config: FineTuneConfig,
     *,
-    prompt_tokens: int = 256,
+    prompt_tokens: int | None = None,
     target: Target = "here",
     limit_gb: float | None = None,
     gb_per_second: float | None = None,
@@ -137,7 +137,8 @@ def plan_memory(
 
     Args:
         config: as `bandit-rft finetune` makes it of its options; its data is not read.
-        prompt_tokens: tokens of each prompt, which only the data and its tokenizer know.
+        prompt_tokens: tokens of each prompt, which only the data and its tokenizer know; None: 256, or fewer where the
+            model's context leaves fewer beside its responses.
         target: "here", the backend at hand, or "accelerator", estimated from float32 programs.
         limit_gb: memory of a device in GB (10^9 bytes), to be told whether the run fits.
         gb_per_second, tflops: a device's measured or stated memory bandwidth (10^9 bytes per second) and rate of matrix
@@ -163,11 +164,14 @@ def plan_memory(
     ):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise InputError(f"{name} is {value}: give a number above 0.")
-    if prompt_tokens < 1:
+    if prompt_tokens is not None and prompt_tokens < 1:
         raise InputError(f"--prompt-tokens is {prompt_tokens}: give at least 1.")
     from llm_bridge.models import hub  # network and conversion code, which nothing else here needs
 
     shape = DecoderConfig.from_folder(hub.locate_config(config.model))
+    if prompt_tokens is None:
+        responses = config.max_tokens or min(256, shape.max_positions // 2)
+        prompt_tokens = max(1, min(256, shape.max_positions - responses))
     kept: dict[Any, Compiled] = {}
     limit = None if limit_gb is None else round(limit_gb * GB)
     plan, programs = _planned(config, shape, prompt_tokens, target, kept)

@@ -23,7 +23,7 @@ from bandit_rft.errors import InputError
 from llm_bridge.verifiers import pool
 from llm_bridge.verifiers.boxed import LONGEST, answer_in, equal_as_strings, verl_boxed
 from llm_bridge.verifiers.dress import plain, unnamed
-from llm_bridge.verifiers.exact import verdict
+from llm_bridge.verifiers.exact import is_list, verdict
 
 REGEX_WINDOW = 20_000  # last characters of a response that an expression searches
 
@@ -65,6 +65,9 @@ def rewards(checks: Sequence[Pooled], texts: Sequence[str]) -> list[float]:
         for place, reward in zip(places, pool.run(requests, seconds), strict=True):
             found[place] = reward
     return found
+
+
+_GROUPED = re.compile(r"-?(?:\\?\$)?\s*\d{1,3}(?:,\d{3})+")
 
 
 def _spelt(answer: str) -> str:
@@ -115,8 +118,9 @@ class MathVerify(Pooled):
     evaluates, are used.
 
     Kept of math-verify's own rules: 0.666667 is 2/3 (`exact` states the tolerance); letters are the same in capitals;
-    $x=5$ is 5, and 5 is $x=5$, but 1 is not $2x+z=1$; $(1,2)$ is a point and an interval, and "1,2"; $x \\in [1,2]$ is
-    the interval $[1,2]$ and is $1 \\le x \\le 2$ where this is the ground truth, not the other way round.
+    $x=5$ is 5, and 5 is $x=5$, but 1 is not $2x+z=1$; $(1,2)$ is a point and an interval, and "1,2", but no set;
+    $x \\in [1,2]$ is the interval $[1,2]$ and is $1 \\le x \\le 2$ where this is the ground truth, not the other way
+    round.
 
     Attributes:
         answer: the ground truth, LaTeX without its box.
@@ -141,11 +145,15 @@ class MathVerify(Pooled):
         found = answer_in(text)
         if found is None:
             return 0.0
-        if _spelt(found) == _spelt(self.answer):  # whether LaTeX's grammar knows it or not
+        if found.strip() == self.answer.strip():
             return 1.0
+        if _spelt(found) == _spelt(self.answer) and not _GROUPED.fullmatch(self.answer.strip()):
+            return 1.0  # whether LaTeX's grammar knows it or not; 1, 234 is not 1,234
         gold = plain(self.answer)
         answer = unnamed(gold, plain(found))
         decided = verdict(gold, answer)
+        if decided is False and is_list(gold.text):  # 60,120 may be two numbers
+            decided = verdict(gold, unnamed(gold, plain(found, thousands=False))) or False
         if decided is not None:
             return float(decided)
         return {"kind": "math", "gold": gold.text, "answer": answer.text}

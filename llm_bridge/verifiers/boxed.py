@@ -31,7 +31,8 @@ _JOINT = re.compile(
     r"(?:[\s$,;~&]|\\lor\b|\\[,;:! ()\[\]\\]|\\q?quad\b|\\text\s*\{[\s,]*(?:and|or)?[\s,]*\}|\b(?:and|or)\b)*"
 )
 _NAMED = re.compile(r"(?<![a-zA-Z\\])([a-zA-Z])(?:_\{?\d\}?)?\s*=\s*$")
-_EMPTY = re.compile(r"(?:[\s.?$~{}…]|\\(?:l|c|d)?dots\b|\\q?quad\b|\\[,;:! ]|\\text\b)*")
+_EMPTY = re.compile(r"(?:[\s.?$~{}…]|\\boxed\b|\\fbox\b|\\(?:l|c|d)?dots\b|\\q?quad\b|\\[,;:! ]|\\text\b)*")
+_GAP = re.compile(r"(?:[\s~]|%[^\n]{0,20}\n)*+")  # what TeX passes over before the brace
 _BORDER = re.compile(r"\$|\\\)|\\\]|\n")
 _UNBRACED = re.compile(r"(?:\\[a-zA-Z]+ ?|[-+*/^_=().,\d{}]|[a-zA-Z](?![a-zA-Z]))+")
 
@@ -40,7 +41,7 @@ def answer_in(text: str) -> str | None:
     """The answer of a response, by its last box that holds something; None where there is none.
 
     A last box that is cut off, or longer than `LONGEST`, counts as no answer. Boxes before it belong to it where only
-    commas, "and", "or", spacing and $ stand between: "1, 2"; one that says the same again is left out.
+    commas, "and", "or", spacing and $ stand between: "1, 2"; where all say the same, it is said once.
     """
     found: list[str] = []
     after = len(text)
@@ -48,11 +49,12 @@ def answer_in(text: str) -> str | None:
         if held is None or (found and not _joined(text, start, end, after)):
             break
         if not _EMPTY.fullmatch(held):
-            if held.strip() not in found[:1]:
-                found.insert(0, held.strip() if found else held)
+            found.insert(0, held.strip() if found else held)
             after = start
         elif found:
             break
+    if len({one.strip() for one in found}) == 1:
+        found = found[-1:]
     answer = ", ".join(found)
     return answer if found and len(answer) <= LONGEST else None
 
@@ -86,7 +88,7 @@ def _boxes(text: str) -> Iterator[tuple[int, int, str | None]]:
             return
         start = place + (6 if text.startswith("\\boxed", place) else 5)
         window = text[start : start + LONGEST + 20]
-        inner = window.lstrip()
+        inner = window[_GAP.match(window).end() :]  # pyright: ignore[reportOptionalMemberAccess]
         start += len(window) - len(inner)
         if inner.startswith("{"):
             end = closing(inner[: LONGEST + 2], 0)

@@ -4,8 +4,9 @@
 
 `plain` is a chain of small steps, each a function of text to text, in the order of `_STEPS`: characters of Unicode
 become LaTeX; fonts, colours and sizes go; fractions and roots get their braces; thousands lose their separators,
-however they are spelt; `3 1/2` is written 3\\frac{1}{2}; what leads to an answer ("Answer:", "=") and what ends it
-(a period) go, and so do money, degrees and units. Ground truths and answers take the same steps.
+however they are spelt; `3 1/2` is written 3\\frac{1}{2}, and 1.5e3 or 5 million in digits; what leads to an answer
+("Answer:", "=") and what ends it (a period) go, and so do money, degrees and units. Ground truths and answers take the
+same steps.
 
 A unit is only what is marked as text (`5\\text{ m}`) or a whole English word or abbreviation of two letters or more
 after a number (`5 cm`): a single letter is a variable, so that `4t` is not 4. The unit is kept beside the text; see
@@ -21,6 +22,9 @@ import dataclasses
 import functools
 import re
 from collections.abc import Callable
+from decimal import Decimal
+
+from llm_bridge.verifiers.characters import as_latex
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,82 +41,27 @@ class Plain:
 
 
 @functools.lru_cache(maxsize=4096)
-def plain(answer: str) -> Plain:
-    """The plain form of an answer, LaTeX without its box."""
+def plain(answer: str, thousands: bool = True) -> Plain:
+    """The plain form of an answer, LaTeX without its box.
+
+    Args:
+        thousands: whether 60,120 is a number with a separator, and not two numbers.
+    """
     text = answer
     for step in _STEPS:
-        text = step(text)
+        if thousands or step is not _thousands:
+            text = step(text)
     text, unit = _without_unit(text)
-    return Plain(_letters(_ends(text)), unit)
-
-
-# --------------------------------------------------------------------------------------------------------- characters
-
-_CHARACTERS = str.maketrans(
-    {
-        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-"),
-        **dict.fromkeys("\u00a0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t\r\n", " "),
-        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f", None),
-        "×": "\\times ",
-        "·": "\\cdot ",
-        "⋅": "\\cdot ",
-        "÷": "\\div ",
-        "∗": "*",
-        "⁄": "/",
-        "∕": "/",
-        "π": "\\pi ",
-        "∞": "\\infty ",
-        "√": "\\sqrt ",
-        "°": "^\\circ ",
-        "±": "\\pm ",
-        "∅": "\\emptyset ",
-        "≤": "\\le ",
-        "≥": "\\ge ",
-        "≠": "\\ne ",
-        "≈": "\\approx ",
-        "∈": "\\in ",
-        "∪": "\\cup ",
-        "∩": "\\cap ",
-        "½": "\\frac{1}{2}",
-        "⅓": "\\frac{1}{3}",
-        "⅔": "\\frac{2}{3}",
-        "¼": "\\frac{1}{4}",
-        "¾": "\\frac{3}{4}",
-        "²": "^{2}",
-        "³": "^{3}",
-        "\u2019": "'",
-        "％": "%",
-        "（": "(",
-        "）": ")",
-        "，": ",",
-        "｛": "{",
-        "｝": "}",
-        "＋": "+",
-        "＝": "=",
-        "：": ":",
-        "．": ".",
-        "／": "/",
-        **{chr(0xFF10 + digit): str(digit) for digit in range(10)},
-    }
-)
-
-
-_SQUARE_METRES = re.compile(r"(?<=[0-9])\s*([kcm]?m)[\u00b2\u00b3]\s*\.?\s*$")
-
-
-def _characters(text: str) -> str:
-    """Unicode's minus signs, spaces, signs and digits as LaTeX's. After a number, m² with that character is a unit."""
-    text = _SQUARE_METRES.sub(r"\\text{ \1}", text)
-    return text.translate(_CHARACTERS)
+    return Plain(_both_signs(_increasing(_letters(_ends(text)))), unit)
 
 
 # ------------------------------------------------------------------------------------------------------- fonts, braces
 
 _DROPPED = re.compile(
     r"\\(?:text)?colou?r(?:box)?\s*(?:\[[^\[\]]*\]\s*)?\{[^{}]*\}|\\(?:left|right)\.|\\text\{\s*[.,;]?\s*\}|\^\{\s*\}"
-    r"|\\[hv]?phantom\s*(?:\{[^{}]*\})?|\\(?:begin|end)\{(?:align|equation|gather)\*?\}|\\(?:tag|label)\*?\s*\{[^{}]*\}"
-    r"|\\(?:boxed|fbox|mathbf|bold|mathit|mathtt|mathnormal|boldsymbol|bm|pmb|underline|underbrace|ensuremath|displaystyle"
-    r"|textstyle|scriptstyle|limits|bf|it|sf|rm|tiny|small|normalsize|large|Large|LARGE|huge|Huge|left|right|middle"
+    r"|\\[hv]?phantom\s*(?:\{[^{}]*\})?|\\(?:begin|end)\{(?:align|aligned|equation|gather|gathered|split)\*?\}|\\(?:tag|label)\*?\s*\{[^{}]*\}"
+    r"|\\(?:boxed|fbox|mathbf|bold|mathit|mathtt|mathnormal|mathcal|mathord|mathpunct|mathbin|boldsymbol|bm|pmb"
+    r"|underline|underbrace|ensuremath|displaystyle|textstyle|scriptstyle|limits|bf|it|sf|rm|tiny|small|normalsize|large|Large|LARGE|huge|Huge|left|right|middle"
     r"|[bB]igg?[lrm]?|nonumber|strut|checkmark|blacksquare|qed)(?![a-zA-Z])|\\[()\[\]](?=\s*$)"
     r"|(?:(?<=^)|(?<=^ ))\\[(\[]"
 )
@@ -122,9 +71,15 @@ _SPLIT = re.compile(r"(?<![\w^}])\{(\d+)\}(?=\d)")
 _DOUBLED = re.compile(r"\\\\(?=[a-zA-Z])")
 _ROW = re.compile(r"\\\\\s*\[\s*-?[\d.]+\s*(?:pt|em|ex|mm|cm)\s*\]")  # a row's end with its distance
 _ROMAN = re.compile(r"\{\s*\\(?:rm|bf|it|sf|tt)\s+([^{}]*)\}")
+_SYNONYMS = (("\\varnothing", "\\emptyset"), ("\\lbrace", "\\{"), ("\\rbrace", "\\}"))
+# As computers write it: sqrt(2), pi and x**2; ** is also how Markdown sets bold type.
+_BARE = re.compile(r"(?<![a-zA-Z\\])(?:sqrt(?=\s*[({\d])|[dt]?frac(?=\s*\{)|pi(?![a-zA-Z])|infty(?![a-zA-Z]))")
+_LETTERED = re.compile(r"sqrt|frac|pi|infty|choose")
+_POWER = re.compile(r"(?<=[\w)}\]])\*\*(?=[-\w({\\])")
+_CHOOSE = re.compile(r"\{\s*([^{}]*?)\s*\\choose(?![a-zA-Z])\s*([^{}]*?)\s*\}")
 _LONE_LETTER = re.compile(r"\\text\{\s*([a-zA-Z])\s*\}")
 _CHOSEN = re.compile(  # an option, with what it says behind it
-    r"(?:\\text)?\{?\s*(?:(?:[oO]ption|[cC]hoice)\s*)?(?:\(\s*([A-Z])\s*\)|(?<=[ne] )([A-Z])\b)"
+    r"(?:\\text)?\{?\s*(?:(?:[oO]ption|[cC]hoice)\s*)?(?:\(\s*([A-Z])\s*\)|(?<=[ne] )([A-Z])\b|([A-Z])[:.)](?=[ }]))"
     r"(?:(?:\s*[:.}]|\s)(?!.*\(\s*[A-Z]\s*\)|.*(?:or|and)\b|\s*[-+*/^=_,]).*)?"
 )
 _OPTION = re.compile(r"(?:\\text)?\{?\s*\(\s*([A-Z])\s*\)\s*\}?|\\text\{\s*([A-Z])\s*\)?\s*\}")
@@ -134,9 +89,15 @@ def _fonts(text: str) -> str:
     """Commands of fonts, colours, sizes and boxes go, their braces stay; all that set words become \\text."""
     if "\\begin" not in text:
         text = _DOUBLED.sub(lambda _: "\\", text)  # as a model writes that quotes its LaTeX; else a row's end
-    text = _ROW.sub(lambda _: "\\\\", text.replace("\\varnothing", "\\emptyset"))
-    text = _ROMAN.sub(r"\\text{\1}", text)
-    text = _DROPPED.sub("", text.replace("\\$", _DOLLAR).replace("**", ""))
+    if "\\" in text:
+        for other, usual in _SYNONYMS:
+            text = text.replace(other, usual)
+        text = _ROMAN.sub(r"\\text{\1}", _ROW.sub(lambda _: "\\\\", text))
+    if _LETTERED.search(text):
+        text = _CHOOSE.sub(r"\\binom{\1}{\2}", _BARE.sub(lambda match: "\\" + match[0], text))
+    if "**" in text:
+        text = _POWER.sub("^", text).replace("**", "")
+    text = _DROPPED.sub("", text.replace("\\$", _DOLLAR))
     text = _TEXTS.sub(lambda _: "\\text", text)
     text = _SPLIT.sub(r"\1", _SIGN.sub(lambda match: match[1] or match[2], text))
     return re.sub(r"\\[dtc]frac(?![a-zA-Z])", lambda _: "\\frac", text)
@@ -148,26 +109,56 @@ def _letters(text: str) -> str:
     return (match[1] or match[2]) if match else _LONE_LETTER.sub(r"\1", text)
 
 
+def _both_signs(text: str) -> str:
+    """(1 \\pm x)/2 is the list of two that it stands for; one within a list is math-verify's."""
+    if "\\" not in text or "," in text or "=" in text or not _SIGNS.search(text):
+        return text
+    upper, lower = ({"pm": "+", "mp": "-"}, {"pm": "-", "mp": "+"})
+    return ", ".join(_SIGNS.sub(lambda match, sign=sign: sign[match[1]], text).strip() for sign in (upper, lower))
+
+
+def _increasing(text: str) -> str:
+    """2 > x > 1 is 1 < x < 2."""
+    parts = _GREATER.split(text) if ">" in text or "\\g" in text else [text]
+    if len(parts) < 5 or re.search(r"<|\\l(?:e|eq|t)(?![a-zA-Z])|=", text):
+        return text
+    return "".join(_LESS.get(part, part) for part in reversed(parts))
+
+
+_SIGNS = re.compile(r"\\(pm|mp)(?![a-zA-Z])\s*")
+_GREATER = re.compile(r"(>|\\(?:geq?|gt)(?![a-zA-Z]))")
+_LESS = {">": "<", "\\gt": "<", "\\ge": "\\le ", "\\geq": "\\le "}
+
+
 def _arguments(text: str) -> str:
-    """\\frac12, \\frac\\pi 2 and \\sqrt3 with braces around each argument."""
+    """\\frac12, \\frac\\pi 2, \\sqrt3 and \\sqrt(3) with braces around each argument."""
     end = len(text)
     while (start := max(text.rfind("\\frac", 0, end), text.rfind("\\sqrt", 0, end))) >= 0:
         end = start
         place, wanted = start + 5, 2 if text.startswith("\\frac", start) else 1
-        if text[place : place + 1].isalpha() or (wanted == 1 and text[place:].lstrip().startswith("[")):
+        if text[place : place + 1].isalpha():
             continue
+        if wanted == 1 and (degree := _DEGREE_OF_ROOT.match(text, place)):
+            place = degree.end()
         done = text[:place]
         for _ in range(wanted):
-            argument, place = _argument(text, place)
+            argument, place = _argument(text, place, bracketed=wanted == 1)
             done += "{" + argument + "}"
         text = done + text[place:]
     return text
 
 
-def _argument(text: str, place: int) -> tuple[str, int]:
-    """What TeX reads as one argument from here on, without its braces, and where it ends."""
+_DEGREE_OF_ROOT = re.compile(r"\s*\[[^\[\]]*\]")
+
+
+def _argument(text: str, place: int, bracketed: bool) -> tuple[str, int]:
+    """What TeX reads as one argument from here on, without its braces, and where it ends. Where it may be `bracketed`,
+    all of (...) is one, as people mean it.
+    """
     while text[place : place + 1] == " ":
         place += 1
+    if bracketed and text[place : place + 1] == "(" and (end := closing(text, place, "()")) is not None:
+        return text[place + 1 : end], end + 1
     if text[place : place + 1] == "{":
         end = closing(text, place)
         return (text[place + 1 : end], end + 1) if end is not None else (text[place + 1 :], len(text))
@@ -176,14 +167,16 @@ def _argument(text: str, place: int) -> tuple[str, int]:
     return match[0], match.end()
 
 
-def closing(text: str, place: int) -> int | None:
-    """Where the brace that opens at `place` is closed; None if nowhere. Escaped braces are no braces."""
+def closing(text: str, place: int, pair: str = "{}") -> int | None:
+    """Where the brace that opens at `place` is closed; None if nowhere. Escaped braces are no braces. `pair`: other
+    brackets than braces.
+    """
     depth = 0
     while place < len(text):
         if text[place] == "\\":
             place += 1
         else:
-            depth += (text[place] == "{") - (text[place] == "}")
+            depth += (text[place] == pair[0]) - (text[place] == pair[1])
             if depth == 0:
                 return place
         place += 1
@@ -192,8 +185,8 @@ def closing(text: str, place: int) -> int | None:
 
 # ------------------------------------------------------------------------------------------------------------- numbers
 
-# What may stand between thousands, beside a comma.
-_APART = r"(?:\{(?:,|\\,)\}|(?:\\!)?,?\\!\s*,?|,\s*\\!\s*|\\,|\\ |\\;|\\:|~| )"
+# What may stand between thousands, beside a comma; the apostrophe is Switzerland's.
+_APART = r"(?:\{(?:,|\\,)\}|(?:\\!)?,?\\!\s*,?|,\s*\\!\s*|\\,|\\ |\\;|\\:|\\thinspace(?![a-zA-Z])|~| |')"
 _THOUSANDS = re.compile(rf"(?<![\d.,/_])(\d{{1,3}})((?:{_APART}\s*\d{{3}})+)(?![\d/])(?!\s*,?\s*\\!)")
 _COMMAS = re.compile(r"(?<![\d.,_])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 _MIXED = re.compile(r"(?<![\d./^_])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])")
@@ -220,6 +213,29 @@ def _spaces(text: str) -> str:
     return _MIXED.sub(r"\1\\frac{\2}{\3}", text).strip()
 
 
+_SCALED = re.compile(
+    r"(?<![\d.,])(\d{1,15}(?:\.\d{1,15})?)\s*(\\text\s*\{\s*)?(thousand|million|billion|trillion)s?\b\s*(\})?"
+)
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_COMPUTED = re.compile(r"(^|=)(\s*-?\s*(?:\d+\.?\d*|\.\d+))[eE]([-+]?\d{1,4})\s*\.?$")
+
+
+def _scales(text: str) -> str:
+    """5 million is 5000000, and 1.5e3, as computers write it, 1.5\\times 10^{3}. The latter must be all of the answer,
+    or of its side of an equation: in x+3e-2, e may be Euler's number.
+    """
+    if "illion" in text or "housand" in text:
+        text = _SCALED.sub(_scaled, text)
+    return _COMPUTED.sub(r"\1\2\\times 10^{\3}", text) if "e" in text or "E" in text else text
+
+
+def _scaled(match: re.Match[str]) -> str:
+    value = Decimal(match[1]) * _SCALES[match[3]]
+    begun, ended = match[2] is not None, match[4] is not None
+    unit = "\\text{ " if begun and not ended else "" if begun == ended else "}"
+    return format(value.to_integral() if value == value.to_integral() else value, "f") + (unit or " " * (not ended))
+
+
 # ---------------------------------------------------------------------------------------------------- what leads, ends
 
 _AND = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|\\lor\b)\s*")
@@ -227,13 +243,16 @@ _LEAD = re.compile(
     r"(?:=|\\(?:approx|simeq|sim|cong|equiv|implies|Rightarrow|to|therefore|rightarrow)(?![a-zA-Z])|&"
     r"|\\text\{\s*(?:the\s+)?(?:final\s+)?(?:answer|ans|approximately|about|exactly|so|thus|hence|is)"
     r"(?:\s+is)?\s*[:=]?\s*\}\s*[:=]?|(?:the\s+)?(?:final\s+)?(?:answer|ans)(?:\s+is\s*:?|\s*[:=])"
-    r"|\\text\{[a-z ]{1,40}:\s*\}(?=\s*[-\d\\]))\s*",
+    r"|\\text\{\s*[a-z][a-z ]{1,60}(?::| is| are| equals)\s*\}:?(?=\s*[-\d\\]))\s*",
     re.IGNORECASE,
 )
 _ALL_TEXT = re.compile(
     r"\\text\{\s*(?:(?:the\s+)?(?:final\s+)?answer(?:\s+is\s*:?|\s*[:=])\s*)?([-$]?\s*(?:\\frac\{\d+\}\{\d+\}|\d)[^{}\\]*)\}",
     re.IGNORECASE,
 )
+
+
+_LAST_ROW = re.compile(r"(?:\\\\\s*|(?<=\})\{\s*\})+$")  # a line's end behind the last line, and empty braces
 
 
 def _ends(text: str) -> str:
@@ -247,6 +266,8 @@ def _ends(text: str) -> str:
             text = text[lead.end() :]
         if not text.endswith("...") and not text.endswith("\\"):  # an ellipsis is a part of the answer
             text = text.removesuffix("\\").rstrip(".,;: ")
+        if text.endswith(("\\", "}")):
+            text = _LAST_ROW.sub("", text)
         if text.startswith("{") and closing(text, 0) == len(text) - 1:
             text = text[1:-1]
         if match := _ALL_TEXT.fullmatch(text):
@@ -274,7 +295,7 @@ def unnamed(gold: Plain, answer: Plain) -> Plain:
     """
     chosen = _CHOSEN.fullmatch(answer.text) if re.fullmatch("[A-Z]", gold.text) else None
     if chosen:
-        return dataclasses.replace(answer, text=chosen[1] or chosen[2])
+        return dataclasses.replace(answer, text=chosen[1] or chosen[2] or chosen[3])
     if _RELATION.search(gold.text):
         return answer
     answer = dataclasses.replace(answer, text=_FOLLOWS.split(answer.text)[-1].strip())
@@ -290,8 +311,8 @@ def unnamed(gold: Plain, answer: Plain) -> Plain:
 # --------------------------------------------------------------------------------------------------------------- units
 
 _DOLLAR = "\uff04"  # for \\$, while $ is the border of mathematics
-_MONEY = {_DOLLAR: "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee"}
-_CURRENCY = re.compile(r"[\uff04$€£¥₹]|\\(?:euro|pounds|texteuro|textdollar)(?![a-zA-Z])\s*")
+_MONEY = {_DOLLAR: "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee", "¢": "cents"}
+_CURRENCY = re.compile(r"[\uff04$€£¥₹¢]|\\(?:euro|pounds|texteuro|textdollar)(?![a-zA-Z])\s*")
 _DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|(?<=\d)\s*\^\s*\{?\s*o\s*\}?(?!\s*\w)|\\degrees?(?![a-zA-Z])")
 _ANGLED = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
 _PERCENT = re.compile(
@@ -299,6 +320,7 @@ _PERCENT = re.compile(
 )
 _UNIT = re.compile(r"(?<=[\d\s})\]a-z%/])\s*\\text\s*\{([^{}]*)\}\s*(?:\^\s*\{?\s*(-?\d)\s*\}?)?\s*\.?\s*$")
 _PER = re.compile(r"\s*(?:/|\\cdot|\\times|\^\{?\\text|\\frac\{\\text\{([^{}]*)\}\}\{\\text\{([^{}]*)\}\})\s*$")
+_RATE = re.compile(r"(?<=[\d})])\s*\\frac\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}\s*$")
 _PLAIN_UNIT = re.compile(r"(?<=[\d})])\s*([a-zA-Z][a-zA-Z. /]*[a-zA-Z])\.?\s*(?:\^\s*\{?\s*(\d)\s*\}?)?\s*$")
 _CLOCK = re.compile(r"\s*(?:\\text\s*\{\s*)?([ap])\.?\s?m\.?\s*\}?\s*$", re.IGNORECASE)
 
@@ -329,7 +351,7 @@ week weeks
 month months
 year years yr yrs
 dollar dollars usd
-cent cents
+cents cent
 euro euros eur
 degree degrees deg
 gram grams g gm
@@ -366,7 +388,9 @@ def _without_unit(text: str) -> tuple[str, str]:
     if not _ANGLED.search(text) and _DEGREE.search(text):
         rest = _DEGREE.sub("", text)
         unit = "degree" if len(rest) < len(text) else unit
-        text = re.sub(r"\s*(?<=\d)\s*\\text\{\s*[CF]\s*\}\s*$|(?<=\d)\s+[CF]$", "", rest)
+        text = re.sub(r"\s*(?<=\d)\s*\\text\{\s*[CF]\s*\}\s*$|(?<=\d)\s*[CF]$", "", rest)
+    if "\\text" in text:
+        text = _RATE.sub(r"\\text{ \1/\2}", text)
     for _ in range(4):  # as in \text{ square }\text{units}
         text = _ends(text)
         match = _UNIT.search(text)
@@ -383,11 +407,18 @@ def _without_unit(text: str) -> tuple[str, str]:
     return text, unit
 
 
+_CHANGES = re.compile(  # a comma was an "or"
+    r"^\s*,|\b(?:and|or|if|for|when|is|are|was|not|no|never|except|wrong|incorrect|plus|minus|times|dozen|hundred|half|mod)\b|n't"
+)
+
+
 def _measures(number: str, words: str) -> bool:
-    """Whether words after this are a unit: something with a digit or a number's name stands before, and no "or"."""
+    """Whether words after this are a unit: something with a digit or a number's name stands before, and none of the
+    words changes what is said.
+    """
     if len(words.strip()) == 1 and words.strip() not in _LETTERS:
         return False  # the numbers e and i, in roman type
-    return bool(re.search(r"\d|\\pi", number)) and not re.fullmatch(r"\s*,?\s*(?:and|or|if|for|when)\s*", words)
+    return bool(re.search(r"\d|\\pi", number)) and not _CHANGES.search(words.casefold())
 
 
 def _known(words: str) -> bool:
@@ -418,5 +449,5 @@ def units_clash(one: Plain, other: Plain) -> bool:
 
 
 _STEPS: tuple[Callable[[str], str], ...] = (
-    _characters, _fonts, _arguments, _thousands, _spaces, _signs, _ends, _lists,
+    as_latex, _fonts, _arguments, _thousands, _spaces, _scales, _signs, _ends, _lists,
 )  # fmt: skip

@@ -12,7 +12,7 @@ write out: one with p decimals for a value v where 10^p v is no whole number, if
 own six decimals: 0.666667 is 2/3, and 0.6667 is not) and within a part of 1e-5 of it (so that 0.0000001 is not
 0.0000002). Of two decimals, the shorter must show at least six places.
 
-Per cent: 50\\% is 50, as to math-verify and verl, and it is 1/2.
+Per cent: 50\\% is 50, as to math-verify and verl, and it is 1/2. An answer \\frac{1}{2}\\% is 1/200 and not 1/2.
 
 Order: lists ("1,2" or \\{1,2\\}) are equal in any order, and an answer may repeat an element; points and intervals are
 equal in order and with the same brackets.
@@ -63,7 +63,7 @@ def verdict(gold: Plain, answer: Plain) -> bool | None:
         return False
     if _squeezed(gold.text) == _squeezed(answer.text):
         return True
-    for stage in (_numerals, _clocks, _words, _numbers, _lists):
+    for stage in (_numerals, _clocks, _figures, _words, _numbers, _lists):
         found = stage(gold.text, answer.text)
         if found is not None:
             return found
@@ -133,6 +133,8 @@ def _clocks(gold: str, answer: str) -> bool | None:
     one, other = _CLOCK.fullmatch(gold), _CLOCK.fullmatch(answer)
     if one is None or other is None or not any(":" in text or "\\text" in text for text in (gold, answer)):
         return None
+    if ":" in answer and not one[2] and ":" not in gold:
+        return False  # 5:1 is not 5
     a, b = ([int(part) for part in match[1].split(":")] for match in (one, other))
     if one[2] and other[2] and one[2] != other[2]:
         return False
@@ -143,6 +145,29 @@ def _clocks(gold: str, answer: str) -> bool | None:
     if len(a) != 2 or len(b) != 2 or any(re.search(r":\s*\d\d$", text) for text in (gold, answer)):
         return False if len(a) > 1 and len(b) > 1 else None
     return a[0] * b[1] == a[1] * b[0] and bool(b[1])
+
+
+# ------------------------------------------------------------------------------------------------------------- figures
+
+_FIGURE = re.compile(
+    r"\\(angle|measuredangle|overline|bar|triangle|overrightarrow|overleftrightarrow|overarc|widehat|vec)"
+    r"(?![a-zA-Z])\s*\{?\s*([A-Z]{2,4})\s*\}?"
+)
+
+
+def _figures(gold: str, answer: str) -> bool | None:
+    """Angles, segments, triangles and the like by the letters of their points, which math-verify takes for factors:
+    \\angle ABC is \\angle CBA and not \\angle BCA; of a triangle any order will do, and of a vector none other.
+    """
+    one, other = _FIGURE.fullmatch(gold), _FIGURE.fullmatch(answer)
+    if one is None or other is None:
+        return None
+    if one[1] != other[1]:
+        return None
+    if one[1] == "triangle":
+        return sorted(one[2]) == sorted(other[2])
+    turned = one[1] not in ("overrightarrow", "vec")
+    return one[2] == other[2] or (turned and one[2] == other[2][::-1])
 
 
 # --------------------------------------------------------------------------------------------------------------- words
@@ -168,14 +193,15 @@ def _words(gold: str, answer: str) -> bool | None:
         if one == other and ("\\text" in gold or "\\text" in answer or len("".join(one)) > 1):
             return True
         if len(one) > 1 and all(len(word) == 1 and word.isalpha() for word in one + other):
-            return sorted(one) == sorted(other)
+            point = any(text.startswith(("(", "[")) for text in (gold, answer))  # (a,b) is not (b,a)
+            return one == other if point else sorted(one) == sorted(other)
         if "\\text" in gold and ("\\text" in answer or len("".join(one)) > 1):
             return False
         if len(one) == len(other) == 1 and len(one[0]) == len(other[0]) == 1:
             return one == other
-    if one is not None and "\\text" in gold and _number(answer) is not None:
+    if one is not None and "\\text" in gold and _values(answer, every=False) is not None:
         return False
-    if other is not None and "\\text" in answer and _number(gold) is not None:
+    if other is not None and "\\text" in answer and _values(gold, every=True) is not None:
         return False
     return None
 
@@ -189,7 +215,10 @@ def equal(gold: Number, answer: Number) -> bool:
         return close(gold, answer)
     plain, part = (answer, gold) if gold.percent else (gold, answer)
     places = None if part.places is None else part.places + 2
-    return close(plain, Number(part.value)) or close(plain, Number(part.value / 100, places))
+    if close(plain, Number(part.value / 100, places)):
+        return True
+    halves = part is answer and part.places is None and part.value.denominator > 1
+    return not halves and close(plain, Number(part.value))
 
 
 def close(one: Number, other: Number) -> bool:
@@ -239,13 +268,23 @@ def _read_values(text: str, every: bool) -> list[Number] | None:
     named = _ASSIGNED.match(text)
     rest = text[named.end() :] if named else text
     exact, *rough = rest.split("\\approx")
-    sides = [_number(side) for side in (exact.split("=") + (rough if every else []))]
+    equals = exact.split("=")
+    if len(equals) > 1 and named is None and re.fullmatch(r"\s*[a-zA-Z]\s*", equals[-1]):
+        del equals[-1]  # 12 = x
+    sides = [_number(side) for side in (equals + (rough if every else []))]
     known = [side for side in sides if side is not None]
     if len(known) < len(sides):
         return None
     if named is None and not every and not all(equal(side, known[-1]) for side in known):
         return []
     return known
+
+
+def _number_or_none(text: str) -> Number | None:
+    try:
+        return _number(text)
+    except _Nonsense:
+        return None
 
 
 def _number(text: str) -> Number | None:
@@ -434,6 +473,12 @@ def elements(text: str) -> tuple[str, list[str]] | None:
     return (opening + ending if enclosed else "", [*parts, inner[start:]])
 
 
+def is_list(text: str) -> bool:
+    """Whether an answer is several elements with commas between them and no brackets around, or those of a set."""
+    found = elements(text)
+    return found is not None and len(found[1]) > 1 and found[0] in ("", "\\{\\}")
+
+
 def _lists(gold: str, answer: str) -> bool | None:
     """Lists, points and intervals of numbers; None where an element is no number, or brackets are of another kind."""
     one, other = elements(gold), elements(answer)
@@ -441,7 +486,10 @@ def _lists(gold: str, answer: str) -> bool | None:
         return None
     unordered = ("", "\\{\\}")
     if one[0] != other[0] and not (one[0] in unordered and other[0] in unordered):
-        return None
+        if len(one[1]) == 1 and one[0] == "" and other[0] not in unordered and _number_or_none(gold) is not None:
+            return False  # [5,5] is not 5
+        # A set is no point and no interval; without brackets, math-verify says.
+        return False if "\\{\\}" in (one[0], other[0]) and "" not in (one[0], other[0]) else None
     try:
         wanted, found = _all_numbers(one[1]), _all_numbers(other[1])
     except _Nonsense:

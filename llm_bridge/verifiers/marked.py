@@ -9,7 +9,7 @@ one nothing but a number). Without one it is the last number of the last `REACH`
 | `72`, `**72**`, `$72$`, `\boxed{72}`, `72.` | 72 | dress; `####72` and a closing `####` too |
 | `Answer: 72`, `She has 72 apples`, `x = 72` | 72 | words before a number, and units after it, are passed over |
 | `72 cm^2`, `72m`, `42 km/h`, `72 (that is 6*12)`, `72, since 48 + 24 = 72` | 72, 42 | what follows is no part of it |
-| `5 + 3 = 8`, `6*7 = 42` | 8, 42 | an equation: its right side; sides that are single numbers must agree |
+| `5 + 3 = 8`, `6*7 = 42`, `8 = 5 + 3` | 8, 42, 8 | an equation: its side that is a number; several must agree |
 | `3 4`, `3, 4`, `5 or 6`, `12-15`, `12 to 15`, `10:30`, `12/25/2020` | none | two numbers |
 | `6*7`, `5 + 3`, `2^5`, `5\pi`, `\sqrt{2}`, `2x`, `5k`, `< 5` | none | an expression, not its value |
 | `1 hour 30 minutes`, `5 dollars and 30 cents`, `5'10` | none | one quantity in two units |
@@ -119,18 +119,22 @@ def _first(line: str, *, cut: bool) -> Fraction | None:
 
 
 def _equation(clause: str, *, cut: bool) -> Fraction | None:
-    """The right side of an equation, which is one number; None where another side is one number and another one."""
+    """The last side of an equation that is one number, or the one before a calculation; None where another side is one
+    number and another one, or where the clause ends without a side.
+    """
+    sides = [(side, list(NUMBER.finditer(side))) for side in reversed(clause.split("="))]
+    if not sides[0][1]:
+        return None
     value = None
-    for place, side in enumerate(reversed(clause.split("="))):
-        found = list(NUMBER.finditer(side))
-        if place == 0:
-            if len(found) != 1:
-                return None
-            value = _side(side, found[0], _sign(side, found[0].start(), marked=True), cut=cut)
-            if value is None or any(character in "+*/÷^" for character in side[: found[0].start()].strip("* ")):
-                return None
-        elif len(found) == 1 and value != _side(side, found[0], _sign(side, found[0].start(), marked=True), cut=False):
+    for place, (side, found) in enumerate(sides):
+        if len(found) != 1:
+            continue  # a name, or a calculation
+        number = _side(side, found[0], _sign(side, found[0].start(), marked=True), cut=cut and place == 0)
+        if any(character in "+*/÷^" for character in side[: found[0].start()].strip("* ")):
             return None
+        if number is None or (value is not None and value != number):
+            return None
+        value = number
     return value
 
 

@@ -3,6 +3,8 @@
 Loaded by `worker` from its file; it imports nothing of ours. math-verify's LaTeX grammar alone is used, without its
 list of units (which takes the last letter of `4t` and of `a+b+c` for one).
 
+Besides, the letter i may be the imaginary unit, a symbol to math-verify: \\sqrt{-3} is i\\sqrt{3}.
+
 The guards only ever turn its yes into a no:
 
 - Its "numerically equal" drops what is below 1e-15, so that 10^{-20}\\pi is 10^{-21}\\pi, and rounds to six decimals,
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import random
+import re
 from typing import Any
 
 DIGITS = 60  # of evaluations
@@ -30,8 +33,24 @@ def equal(gold: str, answer: str) -> bool:
     # simplify tries random numbers: the same question gets the same verdict.
     sympy_random.seed(0)
     random.seed(0)
+    wanted = _parsed(gold)
     found = [expression for expression in _parsed(answer) if not _contradictory(expression)]
-    return bool(verify(_parsed(gold), found, timeout_seconds=0))
+    if verify(wanted, found, timeout_seconds=0):
+        return True
+    if not _IMAGINARY.search(gold) and not _IMAGINARY.search(answer):
+        return False
+    return bool(verify(_with_imaginary_unit(wanted), _with_imaginary_unit(found), timeout_seconds=0))
+
+
+_IMAGINARY = re.compile(r"(?<![a-zA-Z\\])i(?![a-zA-Z])")
+
+
+def _with_imaginary_unit(expressions: list[Any]) -> list[Any]:
+    """The expressions, with the imaginary unit for the letter i."""
+    from sympy import Expr, I
+
+    found = [expression.doit() for expression in expressions if isinstance(expression, Expr)]
+    return [one.subs({symbol: I for symbol in one.free_symbols if str(symbol) == "i"}) for one in found]
 
 
 @functools.lru_cache(maxsize=256)

@@ -7,10 +7,11 @@ r"""Numbers as people and models write them, read whole or not at all: text -> e
 | sign | `-`, U+2212, the hyphens and dashes U+2010 to U+2015, `+`; before or after the currency (`-$5`, `$-5`) |
 | currency | `$`, `\$`, €, £, ¥, ₹ before or after the number; not compared |
 | digits | ASCII digits; leading zeros are allowed |
-| thousands | groups of exactly three, by one of `,` `{,}` `,\!` or of space, `\,` `\ ` U+00A0, U+2007, U+2009, U+202F |
+| thousands | groups of three, by `,` `{,}` `,\!` `'`, or by space, `\,` `\ ` U+00A0, U+2007, U+2009, U+202F |
 | decimals | `42.5`, `.5`, `42.`; the point is `.` only (`7,2` and `1,00` are no numbers) |
 | exponent | `2.5e3`, `2.5 x 10^3` (also ×, `*`, `\times`, `\cdot`), `10^{3}`; from -400 to 400 |
-| fraction | `1/2`, `\frac{1}{2}`, `\frac12`, `½`; mixed and proper `1 1/2`, `1 and 1/2`, `1\frac{1}{2}`, `1½` |
+| fraction | `1/2`, `\frac{1}{2}`, `\frac12`, `½` |
+| mixed, and proper | `1 1/2`, `1 and 1/2`, `1 and a half`, `1\frac{1}{2}`, `1½` |
 | scale | `5 million`: hundred, thousand, million, billion, trillion |
 | per cent | a unit: `50%` is 50 |
 | dress | `**72**`, `$72$`, `\boxed{72}`, `(72)`, quotes, backticks; a closing `.`, `,`, `;` or `!` |
@@ -38,6 +39,7 @@ _LETTERS = str.maketrans(
     | dict.fromkeys("≈≃≅~", "=")
     | {character: f" {fraction}" for character, fraction in _VULGAR.items()}
     | {"⁄": "/", "’": "'", "“": '"', "”": '"'}
+    | dict.fromkeys("→⇒⟹➔", " ")
 )
 # LaTeX in the plain notation that the expressions below read. In this order.
 _LATEX: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -58,7 +60,12 @@ _LATEX: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 
-_WHOLE = r"(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[1-9][0-9]{0,2}(?:[ ][0-9]{3})+|[0-9]+)(?![0-9])"
+_ARROW = re.compile(r"[-=]{1,3}>")
+_HALF = re.compile(r"\b([0-9]{1,15}) (?:and )?(?:a|one)[ -]half\b")
+
+_WHOLE = (
+    r"(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[1-9][0-9]{0,2}(?:[ ][0-9]{3})+|[1-9][0-9]{0,2}(?:'[0-9]{3})+|[0-9]+)(?![0-9])"
+)
 NUMBER = re.compile(
     rf"""
     (?=[0-9.])  # for speed: most characters begin no number
@@ -83,6 +90,10 @@ def plain(line: str) -> str:
         line = line.translate(_LETTERS)
     elif "\t" in line or "~" in line:
         line = line.replace("\t", " ").replace("~", "=")
+    if ">" in line:
+        line = _ARROW.sub(" ", line)
+    if "half" in line:
+        line = _HALF.sub(r"\1 1/2", line)
     if "\\" in line or "{,}" in line:
         for pattern, replacement in _LATEX:
             line = pattern.sub(replacement, line)
@@ -105,7 +116,7 @@ def read(line: str, found: re.Match[str]) -> tuple[Fraction, int] | None:
             return None
         return int(found["mixed"].split()[0]) + Fraction(part, of), end
     before, _, after = whole.partition(".")
-    grouped = before.replace(",", "").replace(" ", "")
+    grouped = before.replace(",", "").replace(" ", "").replace("'", "")
     power = found["exponent"] or found["tens"]
     if found["power"] is not None:  # "10^3", and not "110^3" or "5.10^3"
         if whole != "10":

@@ -16,6 +16,7 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
 from bandit_rft.runs import RunFolder, now, read_lines, to_line, write_atomically
+from bandit_rft.theory import compared
 from llm_bridge import load_model
 from llm_bridge.bandits.question_arms import verifier_of
 from llm_bridge.data import datasets
@@ -37,6 +38,9 @@ from simulations.prediction_audit.paths import path
 from simulations.prediction_audit.transfer import transfer
 from simulations.prediction_audit.waits import never_right, waits
 
+# What a row that was refused says of a run that was not made.
+UNMEASURED: dict[str, Any] = {"p0": None, "measured_half_time": None, "interval": None}
+UNMEASURED |= {"predicted": dict.fromkeys(compared.LAWS)}
 RESULT, ROWS, TRANSFER, PATHS = "prediction-audit.json", "rows.jsonl", "transfer.jsonl", "paths.jsonl"
 WAITS = "waits.jsonl"
 CURVES = "curves.jsonl"  # of each row, how many responses of each seed and round were right
@@ -131,7 +135,7 @@ def _run(out: Path, design: Tier, asked: list[Asked], rows: list[dict[str, Any]]
         try:
             rows.append(row(design, model, task, question, condition, *measured[name]))
         except InputError as refused:  # no success in the measurement, or too little of the policy in the tree
-            rows.append({**named(design, model, task, question, condition), "refused": str(refused)})
+            rows.append({**named(design, model, task, question, condition), **UNMEASURED, "refused": str(refused)})
         keep()
         if len(rows) % 8 == 0:
             # Compiled programs pile up, and a process may map some 65,000 pieces of memory.

@@ -17,7 +17,7 @@ from scipy.stats import norm
 
 from bandit_rft.runs import read_json, write_atomically
 from bandit_rft.theory import compared
-from simulations.prediction_audit.audit import RESULT
+from simulations.prediction_audit.audit import RESULT, UNMEASURED
 from simulations.prediction_audit.design import TIERS, Tests
 from simulations.prediction_audit.paths import LARGE
 
@@ -283,6 +283,8 @@ def main() -> None:
     results = [read_json(path / RESULT) for path in parser.parse_args().run]
     docs = Path(__file__).resolve().parents[2] / "docs"
     together = {name: [one for result in results for one in result.get(name, [])] for name in PARTS}
+    # Rows that were kept from before have fewer fields.
+    together["rows"] = [{**UNMEASURED, **row} if "refused" in row else row for row in together["rows"]]
     write_atomically(docs / "prediction-audit.json", json.dumps(together, indent=1) + "\n")
     write_atomically(docs / "prediction-audit.md", page(results))
 

@@ -38,6 +38,7 @@ ANSWERS: list[tuple[str, str, str]] = [
         "48 + 24 = 72", "6*12 = 72", "6 * 12 = 72", "6 x 12 = 72", "6 × 12 = 72", "$6 \\times 12 = 72$", "144/2 = 72",
         "144 / 2 = $72", "100 - 28 = 72", "48 apples + 24 apples = 72 apples", "(5 + 7) * 6 = 72", "x = 48 + 24 = 72",
         "8 + 8^2 = 72", "Total: 48 + 24 = 72 clips.", "\\frac{144}{2} = 72",
+        "72 = 48 + 24", "72 = 6 * 12 = 36 * 2", "x = 72 = 6 * 12", "72 minutes = 1 hour 12 minutes",
     )),
     # thousands
     *(("1000", form, "thousands") for form in (
@@ -49,6 +50,9 @@ ANSWERS: list[tuple[str, str, str]] = [
     )),
     ("1234567", "1,234,567", "thousands twice"),
     ("1234567", "1 234 567", "thousands twice"),
+    ("1234567", "1'234'567", "thousands twice"),
+    ("1000", "1’000", "thousands"),
+    *(("72", form, "an arrow") for form in ("-> 72", "=> 72", "→ 72", "--> 72", "72 -> done")),
     ("1,000", "1000", "the gold in another notation"),
     ("1 000", "1000", "the gold in another notation"),
     ("72.0", "72", "the gold in another notation"),
@@ -81,7 +85,9 @@ ANSWERS: list[tuple[str, str, str]] = [
     ("-0.5", "-1/2", "minus one half"),
     ("-0.5", "\\frac{-1}{2}", "minus one half"),
     *(("1.5", form, "mixed") for form in (
-        "1 1/2", "1½", "1\\frac{1}{2}", "1 \\frac{1}{2}", "1 and 1/2", "3/2", "1 1/2 cups",
+        "1 1/2",
+        "1 and a half", "1 and a half hours", "1 and one-half",
+        "1½", "1\\frac{1}{2}", "1 \\frac{1}{2}", "1 and 1/2", "3/2", "1 1/2 cups",
     )),
     ("3.5", "3 1/2", "mixed"),
 ]  # fmt: skip
@@ -117,6 +123,12 @@ NO_ANSWERS: list[tuple[str, tuple[str, ...]]] = [
     (" 5+3", ("5", "3")),
     (" 5 apples + 3 apples", ("5", "3")),
     (" 8 = 5 + 3", ("5", "3")),
+    (" 8 = 5 + 3 =", ("5", "3")),
+    (" x + 5 = 8", ("3", "5", "8")),
+    (" 72 = 80", ("72", "80")),
+    (" 1 and a half", ("1", "2", "3")),
+    (" 5 -> 6", ("5", "6", "-6")),
+    (" 1'00", ("1", "100", "0")),
     (" 5 + 3 =", ("5", "3")),
     (" 2^5", ("2", "5", "25")),
     (" 2**5", ("2", "5", "25")),

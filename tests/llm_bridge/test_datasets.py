@@ -306,7 +306,8 @@ def test_json_lines_json_arrays_and_csv_read_as_parquet_does(tmp_path):
         ("a.json", "[1, 2]", "not a list of rows"),
         ("a.json", "[" * 100_000, "not readable JSON"),
         ("a.csv", "question,answer\nq,1\nq,1,2\n", "Line 3 of .* has 3 cells"),
-        ("a.csv", 'question,answer\n"q,1\n', "not readable CSV"),
+        ("a.csv", 'question,answer\n"q,1\n', "not readable CSV .*: mend its quotes"),
+        ("a.csv", "question,answer,answer\nq,1,2\n", "has two columns 'answer': give each a name of its own"),
         ("a.csv", "question,right\nq,1\n", "no column 'answer' .*it has question, right.*--answer-column"),
     ],
 )

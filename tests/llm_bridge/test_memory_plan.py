@@ -236,3 +236,12 @@ def test_the_command_plans_from_config_json_alone(tmp_path: Path, capsys: pytest
     assert "--seeds" in capsys.readouterr().err
     with pytest.raises(InputError, match="--prompt-tokens"):
         plan_memory(FineTuneConfig(model=str(tmp_path), data="gsm8k"), prompt_tokens=10**6)
+
+
+def test_the_plainest_plan_of_an_embedded_model_fits_its_context() -> None:
+    """Catches a default prompt of 256 tokens that is refused where the model takes 128, though nobody gave it."""
+    config = FineTuneConfig(model="tiny-llama", prompt="1+1=", answer="2")
+    plan = plan_memory(config, alternatives=False)
+    assert "prompts of 64 tokens" in " ".join(plan.assumptions)
+    with pytest.raises(InputError, match="--prompt-tokens is 256 and tiny-llama takes 128"):
+        plan_memory(config, prompt_tokens=256, alternatives=False)

@@ -96,6 +96,7 @@ def test_many_gives_a_list_of_numbers_or_a_sentence() -> None:
     for given in (np.ones, jnp.ones, lambda n: [1] * n, lambda n: (1.0 for _ in range(n)), lambda n: (True,) * n):
         one = Mine(given)
         np.testing.assert_array_equal(score_each([one] * 3, ["a", "b", "c"]), np.ones(3, np.float32))
-    for given in (lambda n: None, lambda n: 1.0, lambda n: "111", lambda n: [1.0] * 5, lambda n: [[1.0]]):
+    wrong = (lambda n: {0.0, 1.0, 2.0}, lambda n: dict.fromkeys(range(n), 1.0))  # in no order, and keys for rewards
+    for given in (lambda n: None, lambda n: 1.0, lambda n: "111", lambda n: [1.0] * 5, lambda n: [[1.0]], *wrong):
         with pytest.raises(InputError, match=r"Verifier Mine gave"):
             rewards(given)

@@ -172,10 +172,10 @@ def test_a_million_hostile_characters_are_judged_at_once(part, head):
     """Catches an expression that backtracks, and a huge integer that is built."""
     verifier = verifiers.make("gsm8k-numeric", "7")
     text = head + part * (10**6 // len(part))
-    start = time.perf_counter()
+    start = time.process_time()
     assert verifier(text) == 0.0
     assert verifier(text + " a") == 0.0
-    assert time.perf_counter() - start < 0.2
+    assert time.process_time() - start < 0.2
 
 
 def test_a_factorial_is_not_cut_off_before_its_value():

@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 
 from bandit_rft.runs import read_json
+from bandit_rft.theory import compared
 from simulations.prediction_audit import audit, design, half_times, page, paths
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+# What a reader of prediction-audit.json may rely on.
+FIELDS = {"tier", "model", "task", "question", "optimizer", "signal", "rollouts", "step", "p0", "measured_half_time"}
+FIELDS |= {"interval", "predicted"}
 
 
 def test_the_half_time_of_a_curve_without_noise_is_the_round_at_which_it_is_crossed() -> None:
@@ -108,6 +112,9 @@ def test_chance_alone_makes_the_median_that_a_right_law_shows() -> None:
 def test_the_page_says_what_its_data_say() -> None:
     """The committed page is made of the committed data. Catches one that was changed by hand."""
     data = read_json(DOCS / "prediction-audit.json")
+    for record in data["rows"]:  # those that were refused too
+        assert record.keys() >= FIELDS
+        assert record["predicted"].keys() >= set(compared.LAWS)
     said = (DOCS / "prediction-audit.md").read_text()
     assert page.table(data["rows"]) in said
     inside, tested = page.covered([record for record in data["rows"] if record["tier"] == "tiny"])

@@ -1,0 +1,122 @@
+"""The kinds of `FineTune`'s arguments: whole numbers, numbers, yes or no; each refused by name where it is another one.
+
+What is left is of plain Python types, so that config.json has a number as it is, whichever library it came from.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bandit_rft import arguments
+from bandit_rft.errors import InputError
+
+if TYPE_CHECKING:
+    from llm_bridge.training.learner import FineTune
+
+_WHOLE = {
+    **dict.fromkeys(("prompts", "rollouts", "epochs", "mini_batches"), 1),
+    **dict.fromkeys(("baseline_rollouts", "replay", "delay", "warmup_rounds", "dynamic_sampling"), 0),
+}
+_WHOLE_OR_NONE = {"max_tokens": "what fits", "micro_batch": "all at once", "generation_batch": "all at once"}
+_AT_LEAST_0 = ("kl_coefficient", "reward_kl_coefficient", "weight_decay", "adam_eps")
+_FINITE = ("reward_right", "reward_wrong", "entropy_coefficient")
+_NUMBERS = ("learning_rate_floor", "eps")  # with checks of their own elsewhere, as these:
+_NUMBERS_OR_NONE = ("step_over_kappa", "truncated_importance")
+_YES_OR_NO = ("kl_weighted", "log_kl", "remat", "donate", "keep_model")
+
+
+def settle(learner: FineTune) -> None:
+    """Put numbers of plain types in the place of a learner's arguments.
+
+    Raises:
+        InputError: an argument of another kind, or out of range.
+    """
+
+    def put(name: str, value: Any) -> None:
+        object.__setattr__(learner, name, value)
+
+    def refuse(name: str, wanted: str) -> InputError:
+        return InputError(f"FineTune has {name} = {arguments.shown(getattr(learner, name))}: give {wanted}.")
+
+    def number(name: str, wanted: str = "a number") -> float:
+        try:
+            return arguments.number(name, getattr(learner, name))
+        except InputError:
+            raise refuse(name, wanted) from None
+
+    def whole(name: str, least: int, otherwise: str = "") -> int:
+        value = number(name, f"a whole number of at least {least}{otherwise}")
+        if not math.isfinite(value) or value < least:
+            raise refuse(name, f"at least {least}{otherwise}")
+        if value != int(value):
+            raise refuse(name, f"a whole number of at least {least}{otherwise}")
+        return int(value)
+
+    for name, least in _WHOLE.items():
+        put(name, whole(name, least))
+    for name, otherwise in _WHOLE_OR_NONE.items():
+        if getattr(learner, name) is not None:
+            put(name, whole(name, 1, f", or None for {otherwise}"))
+    for name in ("k", "window", "ddof"):  # whose bounds depend on the signal
+        if isinstance(getattr(learner, name), np.integer):
+            put(name, int(getattr(learner, name)))
+    for name in (*_AT_LEAST_0, *_FINITE, *_NUMBERS):
+        put(name, number(name))
+    for name in _AT_LEAST_0:
+        if not (math.isfinite(getattr(learner, name)) and getattr(learner, name) >= 0):
+            raise refuse(name, "at least 0")
+    for name in _FINITE:
+        if not math.isfinite(getattr(learner, name)):
+            raise refuse(name, "a finite number")
+    for name in _NUMBERS_OR_NONE:
+        if getattr(learner, name) is not None:
+            put(name, number(name))
+    for name in _YES_OR_NO:
+        if not isinstance(getattr(learner, name), bool | np.bool_):
+            raise refuse(name, "True or False")
+        put(name, bool(getattr(learner, name)))
+    put("temperature", number("temperature", "a number above 0, such as 1.0"))
+    if not (math.isfinite(learner.temperature) and learner.temperature > 0):
+        raise refuse("temperature", "a number above 0, such as 1.0")
+    if learner.learning_rate is not None and not callable(learner.learning_rate):
+        put("learning_rate", number("learning_rate", "a number of at least 0, or an optax schedule"))
+        if not (math.isfinite(learner.learning_rate) and learner.learning_rate >= 0):
+            raise refuse("learning_rate", "a number of at least 0")
+    for name, least in (("gradient_clip", 0), ("dual_clip", 1)):
+        if getattr(learner, name) is not None:
+            put(name, number(name, f"a number above {least}, or None"))
+            if not getattr(learner, name) > least:
+                raise refuse(name, f"a number above {least}, or None")
+    _settle_clip(learner, put, refuse)
+    betas = _pair(learner.betas)
+    if betas is None or not all(0 <= beta < 1 for beta in betas):
+        raise refuse("betas", "two numbers of at least 0 and below 1, such as (0.9, 0.999)")
+    put("betas", betas)
+    if not isinstance(learner.optimizer, str) and not (
+        hasattr(learner.optimizer, "init") and hasattr(learner.optimizer, "update")
+    ):
+        raise refuse("optimizer", "'adamw', 'sgd', 'muon', or an optax GradientTransformation")
+
+
+def _settle_clip(learner: FineTune, put: Any, refuse: Any) -> None:
+    """The clip as None, a number, or two."""
+    if learner.clip is None:
+        return
+    clip = _pair(learner.clip) if isinstance(learner.clip, tuple | list) else _pair((learner.clip, learner.clip))
+    if clip is None:
+        raise refuse("clip", "a number, two as (low, high), or None for REINFORCE")
+    if not all(limit >= 0 for limit in clip):
+        raise refuse("clip", "a number of at least 0, or None for REINFORCE")
+    put("clip", clip if isinstance(learner.clip, tuple | list) else clip[0])
+
+
+def _pair(values: Any) -> tuple[float, float] | None:
+    """Two numbers as such; None for anything else."""
+    try:
+        low, high = (arguments.number("", value) for value in values)
+    except (InputError, TypeError, ValueError):
+        return None
+    return low, high

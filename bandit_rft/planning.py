@@ -243,6 +243,12 @@ def plan(
     p0, level = arguments.fraction("p0", p0), arguments.fraction("level", level)
     kappa, step_size = arguments.positive("kappa", kappa), arguments.positive("step_size", step_size)
     rollouts, delay = arguments.whole("rollouts", rollouts), arguments.whole("delay", delay, 0)
+    budget = None if budget is None else arguments.whole("budget", budget, rollouts)
+    tokens = None if tokens is None else arguments.positive("tokens", tokens)
+    against = None if against is None else _design(against)
+    if seeds is not None and against is None:
+        raise InputError(f"seeds is {arguments.shown(seeds)}, of two designs to tell apart: give against too.")
+    seeds = None if seeds is None else arguments.whole("seeds", seeds)
     if level <= p0:
         raise InputError(f"level is {level:g} and p0 is {p0:g}: give a level above p0.")
     signals.make(signal)  # a name that is none is refused here
@@ -263,22 +269,32 @@ def plan(
         idle_probability=_idle(signal, p0, rollouts),
         rounds_to_level=times,
         pulls=pulls,
-        tokens=None if tokens is None or pulls is None else arguments.positive("tokens", tokens) * pulls,
+        tokens=None if tokens is None or pulls is None else tokens * pulls,
         cheapest=None if delay else _cheapest(p0, kappa, step_size, level, ddof, eps),
         delay=delay,
         undelayed=undelayed,
         _curve=lambda rounds: _prediction(name, grown, step_size, rounds, signal, rollouts, ddof, eps, delay),
     )
     if budget is not None:
-        found = dataclasses.replace(found, budget=_bought(law, arguments.whole("budget", budget, rollouts), rollouts))
+        found = dataclasses.replace(found, budget=_bought(law, budget, rollouts))
     if against is not None:
         if times.mean is None:
             raise InputError(
-                "This design never reaches the level, so there is no round to compare it at: lower --level."
+                "This design does not reach the level, so there is no round to compare it at: give a lower level."
             )
         _, other = _law(grown, step_size, *against, ddof, eps, delay)
         found = dataclasses.replace(found, against=_compared(law, other, against, int(times.mean), seeds))
     return found
+
+
+def _design(against: Any) -> tuple[str, int]:
+    """(signal, rollouts) of another design. Raises InputError."""
+    if not isinstance(against, tuple | list) or len(against) != 2:
+        raise InputError(
+            f"against is {arguments.shown(against)}: give a signal and a number of rollouts, such as ('grpo', 8)."
+        )
+    signals.make(against[0])
+    return against[0], arguments.whole("rollouts of against", against[1])
 
 
 def _law(
@@ -364,6 +380,6 @@ def _compared(law: Law, other: Law, against: tuple[str, int], round_: int, seeds
         shift, cut = abs(difference) * math.sqrt(number) / spread, stats.norm.ppf(0.975)
         return float(stats.norm.sf(cut - shift) + stats.norm.cdf(-cut - shift))
 
-    given = None if seeds is None else power(arguments.whole("seeds", seeds))
+    given = None if seeds is None else power(seeds)
     needed = next((number for number in range(2, 10_001) if power(number) >= 0.8), None)
     return Comparison(*against, round_, difference, spread, seeds, given, needed)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import re
 import sys
 import warnings
@@ -43,7 +44,9 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     root = _Parser(
-        prog="bandit-rft", description="Reinforcement fine-tuning as bandit learning: theory, simulation, real models."
+        prog="bandit-rft",
+        description="Reinforcement fine-tuning as bandit learning: theory, simulation, real models.",
+        epilog="Of an option that is given twice the last counts, unless its help says that it is repeatable.",
     )
     root.add_argument("--version", action="version", version=f"bandit-rft {__version__}")
     _add_commands(root)
@@ -85,28 +88,51 @@ def suggested(message: str) -> str:
     return message[:place] + nearest(found[1], known) + message[place:]
 
 
-def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The arguments. Raises InputError for one that the command has not, with the option that was meant."""
+def as_typed(message: str, own: argparse.ArgumentParser) -> str:
+    """The message with an argument's name in Python, where it begins with one, as the option that was typed."""
+    name, middle, rest = message.partition(" is ")
+    flags = {action.dest: action.option_strings[-1] for action in own._actions if action.option_strings}
+    return f"{flags[name]}{middle}{rest}" if middle and name in flags else message
+
+
+def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
+    """(the arguments, the command's parser). Raises InputError for an argument that the command has not, with the
+    option that was meant.
+    """
     parsed, rest = parser().parse_known_args(arguments)
     own = vars(parsed).pop("own")  # the command's parser; its options alone are the command's to see
     if rest:
         mistyped = next((text.partition("=")[0] for text in rest if text.startswith("--")), "")
         hint = nearest(mistyped, options_of(own)) if mistyped else ""
         raise InputError(f"unrecognized arguments: {' '.join(rest)}{hint}: see {own.prog} --help.")
-    return parsed
+    return parsed, own
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     try:
-        parsed = _parsed(arguments)
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()  # here, and not when Python ends, where a pipe without a reader would be a traceback
+    except BrokenPipeError:  # the reader has gone: what is left goes nowhere
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    own = None
+    try:
+        parsed, own = _parsed(arguments)
         with _warnings_as_sentences():
             return parsed.command.run(parsed)
     except InputError as error:
         from bandit_rft.runs.rollouts import printable
 
         # It may quote a stranger's file: nothing in it is to act on the terminal.
-        print(f"bandit-rft: {printable(suggested(str(error)))}", file=sys.stderr)
+        message = str(error) if own is None else as_typed(str(error), own)
+        print(f"bandit-rft: {printable(suggested(message))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("bandit-rft: interrupted; a run that has a folder is continued by the same command.", file=sys.stderr)
@@ -114,9 +140,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except stopping.Stopped as stopped:
         print(f"bandit-rft: {stopped}", file=sys.stderr)
         return stopped.exit_code
-    except BrokenPipeError:  # the reader of a pipe has gone: nobody is left to tell
-        sys.stderr.close()
-        return 141
 
 
 @contextlib.contextmanager

@@ -148,6 +148,13 @@ def number(text: str) -> float:
     return value
 
 
+def picture(text: str) -> str:
+    """The name of a PNG file."""
+    if Path(text).suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"give the name of a file that ends in .png, not {text!r}")
+    return text
+
+
 def moment(text: str) -> str:
     """A date, or a date and time, as ISO 8601 writes it with both."""
     try:

@@ -240,7 +240,7 @@ def _untestable(log: TrainingLog, first: TrainingLog) -> str:
         row = int(np.argmax((log.reward < -room) | (log.reward > 1 + room)))
         return (
             f"the reward at step {log.step[row]} is {log.reward[row]:g}, and the law is of rewards 0 or 1: name the "
-            "column of a verifiable reward with --reward."
+            f"column of a verifiable reward with --reward{_named(log)}."
         )
     whole = np.abs(log.reward * log.responses - np.rint(log.reward * log.responses))
     broken = whole > log.responses * room + 1e-3
@@ -248,7 +248,8 @@ def _untestable(log: TrainingLog, first: TrainingLog) -> str:
         row = int(np.argmax(broken))
         return (
             f"the reward at step {log.step[row]} is {log.reward[row]:g}, no whole number of {log.responses[row]} "
-            "responses: the rewards are not 0 or 1, or --rollouts and --prompts are others."
+            "responses: the rewards are not 0 or 1 (name another column with --reward"
+            f"{_named(log)}), or --rollouts and --prompts are others."
         )
     right, number = int(first.successes.sum()), int(first.responses.sum())
     if right < _LEAST:
@@ -266,6 +267,11 @@ def _untestable(log: TrainingLog, first: TrainingLog) -> str:
             "learn: give a log from the run's start, or of a harder question."
         )
     return ""
+
+
+def _named(log: TrainingLog) -> str:
+    """Columns to choose from, for the end of a sentence."""
+    return f", such as {' or '.join(log.others[:3])}" if log.others else ""
 
 
 def _limits(log: TrainingLog) -> tuple[str, ...]:

@@ -6,14 +6,18 @@ verl    console lines "step:3 - critic/score/mean:0.25 - …" with whatever stan
 tunix   lines of JSON {"step": 3, "train/rewards/overall": …}, or comma-separated values as Weights & Biases exports
 csv     comma-separated values with a line of names
 all     TensorBoard's event files (or their folder), where tensorboardX is installed
+
+The text files may be compressed by gzip.
 """
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import math
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -29,6 +33,7 @@ __all__ = ["FORMATS", "Record", "records"]
 FORMATS = ("trl", "verl", "tunix", "csv")
 MOST_BYTES = 256 * 2**20
 _MOST_COLUMNS = 20_000
+_GZIP = b"\x1f\x8b"
 _VERL = re.compile(r"(?:^|[^\w/])step:(\d{1,15})(?: - |\s*$)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]{0,20}m")
 _NUMPY = re.compile(r"np\.\w{1,20}\((.{1,40})\)\Z")
@@ -79,11 +84,23 @@ def _text(path: Path) -> str:
             content = file.read(MOST_BYTES)  # a pipe has no size, and a file may grow
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}): name a log file.") from None
+    if content.startswith(_GZIP):
+        content = _unpacked(content, path)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise InputError(f"Line {line} of {path} is no UTF-8 text: name a log file, not a binary one.") from None
+
+
+def _unpacked(content: bytes, path: Path) -> bytes:
+    try:
+        found = gzip.GzipFile(fileobj=io.BytesIO(content)).read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error):
+        raise InputError(f"{path} is a damaged gzip file: restore it, or name the log itself.") from None
+    if len(found) > MOST_BYTES:
+        raise InputError(f"{path} holds over {MOST_BYTES / 2**20:.0f} MiB, and logs up to that are read: cut it.")
+    return found
 
 
 def _trl(text: str, path: Path) -> Iterator[Record]:

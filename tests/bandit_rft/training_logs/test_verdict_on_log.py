@@ -21,7 +21,7 @@ from bandit_rft.training_logs.following import Follower, Parameters, Signal
 from tests.bandit_rft import run_folders
 from tests.bandit_rft.training_logs import simulated
 
-REAL = Path(__file__).with_name("trainer_state.json")
+REAL = Path(__file__).resolve().parents[3] / "examples" / "trainer_state.json"
 
 
 def blank(rounds: int, responses: int, group: int) -> TrainingLog:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bandit_rft import arguments, signals, theory
+from bandit_rft import arguments, notebook, signals, theory
 from bandit_rft.errors import InputError
 from bandit_rft.theory.compared import chain_of_decisions
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw, TreeRoundsLaw
@@ -132,6 +132,13 @@ class Plan:
     delay: int = 0
     undelayed: float | None = None
     _curve: Callable[[int], theory.Prediction] | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return notebook.line("Plan", self.report().splitlines()[:2])
+
+    def _repr_html_(self) -> str:
+        title, *rest = self.report().splitlines()
+        return notebook.html(title, rows=dict(enumerate(rest, 1)))
 
     def prediction(self, rounds: int) -> theory.Prediction:
         """The law's curve with its bands, as `bandit_rft.plots` and `compare` take it."""

@@ -42,7 +42,7 @@ def draw(found: LogVerdict, path: str | Path) -> Path:
                     axes.plot(at, mean, mark, color=colour, markersize=4, label=name)
             axes.axvline(log.step[min(found.fitted_on, log.rows - 1)], color=style.GREY, linewidth=0.6, linestyle=":")
         axes.set(xlabel="step", ylabel="reward")
-        if 0 <= log.reward.min() and log.reward.max() <= 1:
+        if log.reward.min() >= 0 and log.reward.max() <= 1:
             axes.set_ylim(-0.02, 1.02)
         axes.set_title(found.verdict + (f": {found.explains_best}" if found.explains_best else ""))
         axes.legend(loc="lower right")

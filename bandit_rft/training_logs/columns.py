@@ -66,8 +66,8 @@ def read_log(
         column = _named(names, reward, "--reward", path)
     if column is None:
         raise InputError(
-            f"{path} has no column {' or '.join(_REWARD[form])} in its {len(found)} records: name the reward's column "
-            "with --reward."
+            f"{path} has no column {' or '.join(_REWARD[form])} in its {len(found)} records (it has "
+            f"{_listed(names)}): name the reward's column with --reward, or give another --format."
         )
     at = None
     if step is not None or any(record.step is None for record in found):
@@ -163,11 +163,14 @@ def _chosen(names: Sequence[str], wanted: Sequence[str], option: str, path: Path
 
 def _named(names: Sequence[str], wanted: str, option: str, path: Path) -> str:
     if wanted not in names:
-        shown = ", ".join(arguments.shown(name) for name in names[:8])
         raise InputError(
-            f"{option} is {arguments.shown(wanted)}, and {path} has the columns {shown}: give one of them."
+            f"{option} is {arguments.shown(wanted)}, and {path} has the columns {_listed(names)}: give one of them."
         )
     return wanted
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(arguments.shown(name) for name in names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def _step_of(record: Record, at: str | None, path: Path) -> int:

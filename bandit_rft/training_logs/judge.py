@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bandit_rft import arguments, signals
+from bandit_rft import arguments, notebook, signals
 from bandit_rft.run_law import FIT_SHARE
 from bandit_rft.training_logs.assumptions import Assumption, blocks, holm, tested
 from bandit_rft.training_logs.fitting import Fit, fit
@@ -90,6 +90,15 @@ class LogVerdict:
     band: Band | None = None
     notes: tuple[str, ...] = ()
     log: TrainingLog | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return notebook.line("LogVerdict", [f"{self.verdict}: {self.reason}"])
+
+    def _repr_html_(self) -> str:
+        curves = [] if self.log is None else [(f"{self.column} by row", self.log.reward)]
+        return notebook.html(
+            f"{self.verdict}: {self.reason}", curves, dict(enumerate(self.report().splitlines()[1:], 1))
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -179,8 +188,8 @@ def judge(
     if float(np.mean(np.subtract(band.high, band.low))) > _WIDE:
         told["notes"] = (
             *notes,
-            f"the first fifth leaves kappa x step between {first.low:.2g} and {first.high:.2g}, so that the band of "
-            "the rest is nearly everything: the tests of the whole log alone speak",
+            f"the first fifth leaves kappa x step between {first.low:.2g} and {first.high:.2g}, so that nearly "
+            "every curve is inside the band of the rest: the tests of the whole log alone say something",
         )
     else:
         found.append(

@@ -4,7 +4,7 @@ trl     trainer_state.json: its log_history (Trainer.state), each a mean over th
 verl    console lines "step:3 - critic/score/mean:0.25 - …" with whatever stands before them, or the lines of its
         file logger {"step": 3, "data": {…}}
 tunix   lines of JSON {"step": 3, "train/rewards/overall": …}, or comma-separated values as Weights & Biases exports
-csv     comma-separated values with a line of names
+csv     comma-separated values with a line of names; tabs or semicolons may stand in place of the commas
 all     TensorBoard's event files (or their folder), where tensorboardX is installed
 
 The text files may be compressed by gzip.
@@ -108,7 +108,9 @@ def _trl(text: str, path: Path) -> Iterator[Record]:
         state = loads(text)
     except ValueError as error:
         line = getattr(error, "lineno", 1)
-        raise InputError(f"Line {line} of {path} is no JSON: give the trainer_state.json that TRL wrote.") from None
+        raise InputError(
+            f"Line {line} of {path} is no JSON: give the trainer_state.json that TRL wrote, or another --format."
+        ) from None
     history = state.get("log_history") if isinstance(state, dict) else state
     if not isinstance(history, list):
         raise InputError(f"Line 1 of {path} begins no trainer_state.json: its log_history is missing.")
@@ -167,7 +169,11 @@ def _verl(text: str, path: Path) -> Iterator[Record]:
 def _csv(text: str, path: Path) -> Iterator[Record]:
     if "\0" in text:
         raise InputError(f"{path} holds bytes that no comma-separated file has: name another file or --format.")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    if text.lstrip().startswith(("{", "[")):
+        raise InputError(f"{path} is JSON and no comma-separated file: give another --format.")
+    header = text.lstrip().partition("\n")[0]
+    divider = next((mark for mark in ",\t;" if mark in header), ",")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=divider, strict=True)
     try:
         names = next(reader)
         if len(names) > _MOST_COLUMNS:

@@ -1,12 +1,15 @@
 """What the command line says of itself: version, completion, the names that were meant, the theory's list."""
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bandit_rft import __version__, theory
 from bandit_rft.cli import COMMANDS, main, suggested
+from tests.bandit_rft.command_line import refused
 
 
 def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,6 +48,38 @@ def test_a_mistyped_name_is_answered_by_the_one_that_was_meant(
     assert f"(did you mean {meant}?)" in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["plan", "--p0", "0.1", "--kappa", "1", "--step-size", "0"], "--step-size is 0.0: give"),
+        (["plan", "--p0", "2", "--kappa", "1", "--step-size", "1"], "--p0 is 2.0: give"),
+        (["plan", "--p0", "0.1", "--kappa", "1", "--step-size", "1", "--seeds", "3"], "--seeds is of two designs"),
+        (["plan", "--p0", "0.1", "--kappa", "1", "--step-size", "1", "--figure", "a.pdf"], "argument --figure"),
+        (["verdict", "--log", "absent", "--rollouts", "1e30", "--format", "run"], "--rollouts is "),
+        (["verdict", "--log", "absent", "--seed", "1"], "--seed is 1, and only a run folder"),
+    ],
+)
+def test_what_is_refused_is_named_as_it_was_typed(
+    command: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches the name of a Python argument in a message to somebody who typed an option."""
+    monkeypatch.chdir(tmp_path)
+    assert said in refused(command, capsys)
+
+
+def test_a_reader_that_leaves_early_is_no_error_of_ours() -> None:
+    """Catches Python's own complaint at its end about what it could not write. The pipe is closed before the first line
+    is written, which no `head` promises."""
+    code = "import os, sys\nos.dup2(int(sys.argv[1]), 1)\nfrom bandit_rft.cli import main\nsys.exit(main(['theory']))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(writing)], capture_output=True, text=True, pass_fds=[writing], check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_what_is_near_to_nothing_is_left_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,6 +40,9 @@ GROUPS = (1, 2, 4, 8, 16, 32, 64)  # sizes among which the cheapest is looked fo
 # Of these a group is compared with itself: one whose rewards are all equal teaches nothing.
 _CENTRED = ("mean_baseline", "rloo", "grpo", "maxrl_centred")
 
+_MOST_ROLLOUTS = 16_384  # of a group, whose responses are drawn one by one in a thousand runs
+_WRITTEN_OUT = 1e12  # up to which a number is shown with all its digits
+
 Law = TreeJumpLaw | TreeRoundsLaw
 
 
@@ -198,7 +201,9 @@ def _public(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _shown(number: float | None) -> str:
-    return "not reached" if number is None else f"{number:,.0f}"
+    if number is None:
+        return "not reached"
+    return f"{number:,.0f}" if abs(number) < _WRITTEN_OUT else f"{number:.3g}"
 
 
 def plan(
@@ -245,17 +250,12 @@ def plan(
         >>> round(found.dead_group_probability, 3), found.rounds_to_level.mean, found.law
         (0.705, 101.0, 'tree_rounds')
     """
+    _check_asked(rollouts, budget, tokens, against, seeds)
     if tree is not None:
         p0, kappa = tree.p0, tree.kappa
     p0, level = arguments.fraction("p0", p0), arguments.fraction("level", level)
     kappa, step_size = arguments.positive("kappa", kappa), arguments.positive("step_size", step_size)
     rollouts, delay = arguments.whole("rollouts", rollouts), arguments.whole("delay", delay, 0)
-    budget = None if budget is None else arguments.whole("budget", budget, rollouts)
-    tokens = None if tokens is None else arguments.positive("tokens", tokens)
-    against = None if against is None else _design(against)
-    if seeds is not None and against is None:
-        raise InputError(f"seeds is {arguments.shown(seeds)}, of two designs to tell apart: give against too.")
-    seeds = None if seeds is None else arguments.whole("seeds", seeds)
     if level <= p0:
         raise InputError(f"level is {level:g} and p0 is {p0:g}: give a level above p0.")
     signals.make(signal)  # a name that is none is refused here
@@ -276,14 +276,14 @@ def plan(
         idle_probability=_idle(signal, p0, rollouts),
         rounds_to_level=times,
         pulls=pulls,
-        tokens=None if tokens is None or pulls is None else tokens * pulls,
+        tokens=None if tokens is None or pulls is None else arguments.positive("tokens", tokens) * pulls,
         cheapest=None if delay else _cheapest(p0, kappa, step_size, level, ddof, eps),
         delay=delay,
         undelayed=undelayed,
         _curve=lambda rounds: _prediction(name, grown, step_size, rounds, signal, rollouts, ddof, eps, delay),
     )
     if budget is not None:
-        found = dataclasses.replace(found, budget=_bought(law, budget, rollouts))
+        found = dataclasses.replace(found, budget=_bought(law, arguments.whole("budget", budget, rollouts), rollouts))
     if against is not None:
         if times.mean is None:
             raise InputError(
@@ -294,14 +294,24 @@ def plan(
     return found
 
 
-def _design(against: Any) -> tuple[str, int]:
-    """(signal, rollouts) of another design. Raises InputError."""
-    if not isinstance(against, tuple | list) or len(against) != 2:
-        raise InputError(
-            f"against is {arguments.shown(against)}: give a signal and a number of rollouts, such as ('grpo', 8)."
-        )
-    signals.make(against[0])
-    return against[0], arguments.whole("rollouts of against", against[1])
+def _check_asked(rollouts: int, budget: int | None, tokens: float | None, against: Any, seeds: int | None) -> None:
+    """Raises InputError for what is out of range, before any law is followed."""
+    rollouts = arguments.whole("rollouts", rollouts, most=_MOST_ROLLOUTS)
+    if budget is not None:
+        arguments.whole("budget", budget, rollouts)
+    if tokens is not None:
+        arguments.positive("tokens", tokens)
+    if seeds is not None:
+        arguments.whole("seeds", seeds)
+        if against is None:
+            raise InputError(f"seeds is {seeds}, of two designs to tell apart: give against too.")
+    if against is not None:
+        if not isinstance(against, tuple | list) or len(against) != 2:
+            raise InputError(
+                f"against is {arguments.shown(against)}: give a signal and a number of rollouts, such as ('grpo', 8)."
+            )
+        signals.make(against[0])
+        arguments.whole("The group of against", against[1], most=_MOST_ROLLOUTS)
 
 
 def _law(
@@ -387,6 +397,6 @@ def _compared(law: Law, other: Law, against: tuple[str, int], round_: int, seeds
         shift, cut = abs(difference) * math.sqrt(number) / spread, stats.norm.ppf(0.975)
         return float(stats.norm.sf(cut - shift) + stats.norm.cdf(-cut - shift))
 
-    given = None if seeds is None else power(seeds)
+    given = None if seeds is None else power(arguments.whole("seeds", seeds))
     needed = next((number for number in range(2, 10_001) if power(number) >= 0.8), None)
     return Comparison(*against, round_, difference, spread, seeds, given, needed)

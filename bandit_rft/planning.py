@@ -44,6 +44,7 @@ _MOST_ROLLOUTS = 16_384  # of a group, whose responses are drawn one by one in a
 _WRITTEN_OUT = 1e12  # up to which a number is shown with all its digits
 
 Law = TreeJumpLaw | TreeRoundsLaw
+_FOLLOWED = {"tree_jump": TreeJumpLaw.searched, "tree_rounds": TreeRoundsLaw.searched}  # rounds
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,9 @@ class Plan:
             f"groups whose rewards are all equal at the start: {self.dead_group_probability:.1%}; that teach nothing "
             f"under this signal: {self.idle_probability:.1%}",
         ]
+        followed = _FOLLOWED[self.law]
+        if times.mean is None:
+            lines.append(f"not reached: not within the {followed:,} rounds that {self.law} is followed for")
         if self.delay:
             lines.insert(2, self._price())
         if self.cheapest is not None:
@@ -175,7 +179,9 @@ class Plan:
         if self.budget is not None:
             held = self.budget
             lines.append(
-                f"{_shown(held['pulls'])} responses buy {_shown(held['rounds'])} rounds: Pass@1 {held['mean']:.3f}, "
+                f"{_shown(held['pulls'])} responses buy {_shown(held['rounds'])} rounds"
+                f"{' and more, which the law is not followed for' if held['rounds'] >= followed else ''}: "
+                f"Pass@1 {held['mean']:.3f}, "
                 f"single runs {held['low']:.3f} to {held['high']:.3f} ({self.law})"
             )
         if self.against is not None:

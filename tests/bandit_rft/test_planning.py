@@ -113,7 +113,9 @@ def test_runs_of_one_right_path_are_followed_once(capsys: pytest.CaptureFixture[
         [low, high], [exact.law.value_quantile(q, np.array([4000]))[0] for q in (0.1, 0.9)], atol=0.06
     )
     assert main(["plan", "--p0", "1e-300", "--kappa", "1", "--step-size", "1"]) == 0
-    assert max(map(len, capsys.readouterr().out.splitlines())) < 150
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) < 150
+    assert "not within the 20,000 rounds that tree_jump is followed for" in said
 
 
 def test_the_command_prints_json_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,8 @@ COMMANDS = (
 )
 # What a message says of a mistyped name and of the names that there are; argparse's messages and ours.
 _MISTYPED = re.compile(r"'([^'\n]{1,80})'([^:'\n]{0,200})(: choose (?:one of|among) | \(choose from )([^\n]{1,4000})")
+# A word that no line of a terminal holds, and what of it is shown.
+_LONG, _SHORTENED = re.compile(r"(\S{200})\S{150,}"), r"\1..."
 
 
 class _Parser(argparse.ArgumentParser):
@@ -132,7 +134,19 @@ def _run(arguments: Sequence[str] | None) -> int:
 
         # It may quote a stranger's file: nothing in it is to act on the terminal.
         message = str(error) if own is None else as_typed(str(error), own)
-        print(f"bandit-rft: {printable(suggested(message))}", file=sys.stderr)
+        print(f"bandit-rft: {printable(_LONG.sub(_SHORTENED, suggested(message)))}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        raise
+    except (
+        OSError
+    ) as error:  # of a path that nobody foresaw: too long for a name, or of a folder that may not be entered
+        if error.filename is None:
+            raise
+        from bandit_rft.runs.rollouts import printable
+
+        message = f"{error.filename} cannot be used ({error.strerror or error}): give another path, or make access."
+        print(f"bandit-rft: {printable(_LONG.sub(_SHORTENED, message))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("bandit-rft: interrupted; a run that has a folder is continued by the same command.", file=sys.stderr)

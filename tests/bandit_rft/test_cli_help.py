@@ -57,7 +57,7 @@ def test_a_mistyped_name_is_answered_by_the_one_that_was_meant(
         (["plan", "--p0", "2", "--kappa", "1", "--step-size", "1"], "--p0 is 2.0: give"),
         (["plan", "--p0", "0.1", "--kappa", "1", "--step-size", "1", "--seeds", "3"], "--seeds is of two designs"),
         (["plan", "--p0", "0.1", "--kappa", "1", "--step-size", "1", "--figure", "a.pdf"], "argument --figure"),
-        (["verdict", "--log", "absent", "--rollouts", "1e30", "--format", "run"], "--rollouts is "),
+        (["verdict", "--log", "absent", "--rollouts", "1e9", "--format", "run"], "--rollouts is "),
         (["verdict", "--log", "absent", "--seed", "1"], "--seed is 1, and only a run folder"),
     ],
 )
@@ -67,6 +67,29 @@ def test_what_is_refused_is_named_as_it_was_typed(
     """Catches the name of a Python argument in a message to somebody who typed an option."""
     monkeypatch.chdir(tmp_path)
     assert said in refused(command, capsys)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["report", "a" * 300], "cannot be used (File name too long)"),
+        (["simulate", "needle", "--set", "rounds=5", "--set", "seeds=2", "--out", "a" * 300], "File name too long"),
+        (["show", "x", "--last", "1" + "0" * 30], "below 2^63"),
+        (["show", "x", "--round", "9" * 5000], "give a whole number"),
+        (["show", "a" * 5000], "..."),
+        (["theory", "a" * 5000], "bandit-rft theory lists"),
+        (["theory", "pg_ode", "--set", "a" * 5000], "write it as key=value"),
+    ],
+)
+def test_what_is_too_long_or_too_large_is_one_short_sentence(
+    command: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a traceback of a path that the system refuses to look at, and a screen full of what was typed."""
+    monkeypatch.chdir(tmp_path)
+    message = refused(command, capsys)
+    assert said in message
+    assert len(message) < 520
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_reader_that_leaves_early_is_no_error_of_ours() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -116,11 +117,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _run(arguments)
         finally:
-            sys.stdout.flush()  # here, and not when Python ends, where a pipe without a reader would be a traceback
-    except BrokenPipeError:  # the reader has gone: what is left goes nowhere
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if sys.stdout is not None:  # here, and not when Python ends, where what cannot be written is a traceback
+                sys.stdout.flush()
+    except BrokenPipeError:  # the reader has gone: nobody is left to tell
+        _drop_output()
         return 141
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _drop_output()
+        print(f"bandit-rft: the output cannot be written ({error.strerror}): make room there.", file=sys.stderr)
+        return 2
+
+
+def _drop_output() -> None:
+    """What is left of the output goes nowhere, also what Python still holds of it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -16,8 +16,9 @@ formats:
   trl     trainer_state.json (log_history)
   verl    console output (step:N - critic/score/mean:X - ...), or the lines of its file logger
   tunix   JSON lines or CSV with rewards/overall or rewards/sum
-  csv     any comma-separated file, a Weights & Biases export among them
+  csv     any comma-separated file, a Weights & Biases export among them (tabs and semicolons too)
   run     a run folder of bandit-rft finetune
+  Each text file may be compressed by gzip; the law is of rewards 0 or 1 (--reward names another column).
   A TensorBoard event file or its folder is read under each of the first four, where tensorboardX is installed."""
 
 

@@ -92,17 +92,19 @@ def test_what_is_too_long_or_too_large_is_one_short_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_reader_that_leaves_early_is_no_error_of_ours() -> None:
-    """Catches Python's own complaint at its end about what it could not write. The pipe is closed before the first line
-    is written, which no `head` promises."""
-    code = "import os, sys\nos.dup2(int(sys.argv[1]), 1)\nfrom bandit_rft.cli import main\nsys.exit(main(['theory']))"
+def test_a_reader_that_leaves_early_is_no_error_of_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches Python's own complaint about what it could not write, and a full disk that is a traceback."""
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(writing)], capture_output=True, text=True, pass_fds=[writing], check=False
-    )
-    os.close(writing)
-    assert (done.returncode, done.stderr) == (141, "")
+    for target, code, said in ((writing, 141, ""), ("/dev/full", 2, "the output cannot be written (No space left")):
+        with open(target, "w") as output, monkeypatch.context() as patched:
+            patched.setattr(sys, "stdout", output)
+            assert main(["theory"]) == code
+        message = capsys.readouterr().err
+        assert said in message
+        assert message.count("\n") == bool(said)
 
 
 def test_what_is_near_to_nothing_is_left_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

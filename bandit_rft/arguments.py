@@ -40,8 +40,14 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = _MOST) -> in
     if number is None or number < least:
         raise InputError(f"{name} is {shown(value)}: give a whole number of at least {least}.")
     if most is not None and number > most:
-        raise InputError(f"{name} is about 10^{len(str(number)) - 1}: give a whole number of at most {most:,}.")
+        large = f"{number:,}" if number < 10**12 else f"about 10^{_digits(number) - 1}"
+        raise InputError(f"{name} is {large}: give a whole number of at most {most:,}.")
     return number
+
+
+def _digits(number: int) -> int:
+    """Decimal digits of a positive number, also of one that Python would not print."""
+    return int(number.bit_length() * math.log10(2)) + 1
 
 
 def integer(name: str, value: Any, least: int = 1) -> int:

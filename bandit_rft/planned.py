@@ -8,11 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bandit_rft import theory
+from bandit_rft import notebook, theory
+from bandit_rft.theory.laws.tree_law import TreeJumpLaw
+from bandit_rft.theory.laws.tree_rounds_law import TreeRoundsLaw
 
 __all__ = ["COVERAGE", "Comparison", "Option", "Plan", "Times"]
 
 COVERAGE = 0.8  # of the band over single runs
+_WRITTEN_OUT = 1e12  # up to which a number is shown with all its digits
+_FOLLOWED = {"tree_jump": TreeJumpLaw.searched, "tree_rounds": TreeRoundsLaw.searched}  # rounds
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,13 @@ class Plan:
     first_round_pulls: float = math.nan
     _curve: Callable[[int], theory.Prediction] | None = field(default=None, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        return notebook.line("Plan", self.report().splitlines()[:2])
+
+    def _repr_html_(self) -> str:
+        title, *rest = self.report().splitlines()
+        return notebook.html(title, rows=dict(enumerate(rest, 1)))
+
     def prediction(self, rounds: int) -> theory.Prediction:
         """The law's curve with its bands, as `bandit_rft.plots` and `compare` take it."""
         assert self._curve is not None
@@ -137,6 +148,9 @@ class Plan:
             f"groups whose rewards are all equal at the start: {self.dead_group_probability:.1%}; rounds that teach "
             f"nothing under this signal: {self.idle_probability:.1%}",
         ]
+        followed = _FOLLOWED[self.law]
+        if times.mean is None:
+            lines.append(f"not reached: not within the {followed:,} rounds that {self.law} is followed for")
         if self.delay:
             lines.insert(2, self._price())
         lines += self._drawn()
@@ -149,7 +163,9 @@ class Plan:
         if self.budget is not None:
             held = self.budget
             lines.append(
-                f"{_shown(held['pulls'])} responses buy {_shown(held['rounds'])} rounds: Pass@1 {held['mean']:.3f}, "
+                f"{_shown(held['pulls'])} responses buy {_shown(held['rounds'])} rounds"
+                f"{' and more, which the law is not followed for' if held['rounds'] >= followed else ''}: "
+                f"Pass@1 {held['mean']:.3f}, "
                 f"single runs {held['low']:.3f} to {held['high']:.3f} ({self.law})"
             )
         if self.against is not None:
@@ -191,4 +207,6 @@ def _public(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _shown(number: float | None) -> str:
-    return "not reached" if number is None else f"{number:,.0f}"
+    if number is None:
+        return "not reached"
+    return f"{number:,.0f}" if abs(number) < _WRITTEN_OUT else f"{number:.3g}"

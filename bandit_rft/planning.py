@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -38,6 +39,8 @@ from bandit_rft.theory.update_settings import UpdateSettings
 __all__ = ["COVERAGE", "Comparison", "Plan", "Times", "plan"]
 
 GROUPS = (1, 2, 4, 8, 16, 32, 64)  # sizes among which the cheapest is looked for
+
+_MOST_ROLLOUTS = 16_384  # of a group, whose responses are drawn one by one in a thousand runs
 
 Law = TreeJumpLaw | TreeRoundsLaw
 
@@ -94,6 +97,7 @@ def plan(
         >>> round(found.dead_group_probability, 3), found.rounds_to_level.mean, found.law
         (0.705, 101.0, 'tree_rounds')
     """
+    _check_asked(rollouts, budget, tokens, against, seeds)
     if tree is not None:
         p0, kappa = tree.p0, tree.kappa
     p0, level = arguments.fraction("p0", p0), arguments.fraction("level", level)
@@ -146,11 +150,31 @@ def plan(
     if against is not None:
         if times.mean is None:
             raise InputError(
-                "This design never reaches the level, so there is no round to compare it at: lower --level."
+                "This design does not reach the level, so there is no round to compare it at: give a lower level."
             )
         other = law_on(grown, _plain(settings, *against))
         found = dataclasses.replace(found, against=_compared(law, other, against, int(times.mean), seeds))
     return found
+
+
+def _check_asked(rollouts: int, budget: int | None, tokens: float | None, against: Any, seeds: int | None) -> None:
+    """Raises InputError for what is out of range, before any law is followed."""
+    rollouts = arguments.whole("rollouts", rollouts, most=_MOST_ROLLOUTS)
+    if budget is not None:
+        arguments.whole("budget", budget, rollouts)
+    if tokens is not None:
+        arguments.positive("tokens", tokens)
+    if seeds is not None:
+        arguments.whole("seeds", seeds)
+        if against is None:
+            raise InputError(f"seeds is {seeds}, of two designs to tell apart: give against too.")
+    if against is not None:
+        if not isinstance(against, tuple | list) or len(against) != 2:
+            raise InputError(
+                f"against is {arguments.shown(against)}: give a signal and a number of rollouts, such as ('grpo', 8)."
+            )
+        signals.make(against[0])
+        arguments.whole("The group of against", against[1], most=_MOST_ROLLOUTS)
 
 
 def _plain(settings: UpdateSettings, signal: str, rollouts: int) -> UpdateSettings:

@@ -418,9 +418,8 @@ def make(name: str | Signal, *, ddof: int = 1, eps: float = 1e-6, k: int | None 
     if callable(name):
         return name
     if ddof not in (0, 1):
-        raise InputError(f"ddof is {ddof}: give 0 (population) or 1 (sample standard deviation).")
-    if not eps >= 0:
-        raise InputError(f"eps is {eps}: give a number of at least 0.")
+        raise InputError(f"ddof is {arguments.shown(ddof)}: give 0 (population) or 1 (sample standard deviation).")
+    arguments.at_least("eps", eps, 0)
     if k is not None:
         arguments.whole("k", k)
     table: dict[str, Signal] = {
@@ -435,6 +434,6 @@ def make(name: str | Signal, *, ddof: int = 1, eps: float = 1e-6, k: int | None 
         "psr": psr,
         "nsr": nsr,
     }
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         raise InputError(f"Signal {arguments.shown(name)} is unknown: choose one of {', '.join(NAMES)}.")
     return table[name]

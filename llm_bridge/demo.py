@@ -45,7 +45,7 @@ def demo(out: str | Path, model: str, rounds: int | None = None, quick: bool = F
     for place, name in enumerate(("needle-1e2", "needle")):
         config = preset(name, seeds=128 if quick else 512, key=2 * key + place)
         with ProgressLine(f"simulating {name}") as line:
-            outcome = simulate(config, out / name, progress=line if line.active else None)
+            outcome = simulate(config, out / name, progress=line)
         print(outcome.summary() + "\n", flush=True)
 
     print(

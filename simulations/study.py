@@ -39,7 +39,7 @@ def main_of(study: Study, description: str | None, *, seeds: int) -> None:
     given = parser.parse_args()
     try:
         with ProgressLine(f"sweeping into {given.out}") as line:
-            result = study(given.out, given.seeds, progress=line if line.active else None)
+            result = study(given.out, given.seeds, progress=line)
     except InputError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None

@@ -1,7 +1,7 @@
 """Best-arm identification: pull until it is known which arm is best, or as long as the budget lasts.
 
     found = identify(arms.Bernoulli([0.6, 0.4, 0.3]), TrackAndStop(delta=0.1), seeds=200, key=0)
-    found.correct.mean(), found.pulls.mean()          share of runs that named the best arm, and what it cost
+    found.correct.mean(), found.mean_pulls            share of runs that named the best arm, and what it cost
     theory.identification_lower([0.6, 0.4, 0.3], delta=0.1)       what no rule of that confidence can go below
 
 Two rules of a fixed confidence, `TrackAndStop` and `LUCB`, run on explicit tables. No such rule ends at 10^100 arms: it

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
+import os
 import re
 import sys
 import warnings
@@ -28,6 +30,8 @@ COMMANDS = (
 )
 # What a message says of a mistyped name and of the names that there are; argparse's messages and ours.
 _MISTYPED = re.compile(r"'([^'\n]{1,80})'([^:'\n]{0,200})(: choose (?:one of|among) | \(choose from )([^\n]{1,4000})")
+# A word that no line of a terminal holds, and what of it is shown.
+_LONG, _SHORTENED = re.compile(r"(\S{200})\S{150,}"), r"\1..."
 
 
 class _Parser(argparse.ArgumentParser):
@@ -43,7 +47,9 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     root = _Parser(
-        prog="bandit-rft", description="Reinforcement fine-tuning as bandit learning: theory, simulation, real models."
+        prog="bandit-rft",
+        description="Reinforcement fine-tuning as bandit learning: theory, simulation, real models.",
+        epilog="Of an option that is given twice the last counts, unless its help says that it is repeatable.",
     )
     root.add_argument("--version", action="version", version=f"bandit-rft {__version__}")
     _add_commands(root)
@@ -85,28 +91,77 @@ def suggested(message: str) -> str:
     return message[:place] + nearest(found[1], known) + message[place:]
 
 
-def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The arguments. Raises InputError for one that the command has not, with the option that was meant."""
+def as_typed(message: str, own: argparse.ArgumentParser) -> str:
+    """The message with an argument's name in Python, where it begins with one, as the option that was typed."""
+    name, middle, rest = message.partition(" is ")
+    flags = {action.dest: action.option_strings[-1] for action in own._actions if action.option_strings}
+    return f"{flags[name]}{middle}{rest}" if middle and name in flags else message
+
+
+def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
+    """(the arguments, the command's parser). Raises InputError for an argument that the command has not, with the
+    option that was meant.
+    """
     parsed, rest = parser().parse_known_args(arguments)
     own = vars(parsed).pop("own")  # the command's parser; its options alone are the command's to see
     if rest:
         mistyped = next((text.partition("=")[0] for text in rest if text.startswith("--")), "")
         hint = nearest(mistyped, options_of(own)) if mistyped else ""
         raise InputError(f"unrecognized arguments: {' '.join(rest)}{hint}: see {own.prog} --help.")
-    return parsed
+    return parsed, own
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     try:
-        parsed = _parsed(arguments)
+        try:
+            return _run(arguments)
+        finally:
+            if sys.stdout is not None:  # here, and not when Python ends, where what cannot be written is a traceback
+                sys.stdout.flush()
+    except BrokenPipeError:  # the reader has gone: nobody is left to tell
+        _drop_output()
+        return 141
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _drop_output()
+        print(f"bandit-rft: the output cannot be written ({error.strerror}): make room there.", file=sys.stderr)
+        return 2
+
+
+def _drop_output() -> None:
+    """What is left of the output goes nowhere, also what Python still holds of it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    own = None
+    try:
+        parsed, own = _parsed(arguments)
         with _warnings_as_sentences():
             return parsed.command.run(parsed)
     except InputError as error:
         from bandit_rft.runs.rollouts import printable
 
         # It may quote a stranger's file: nothing in it is to act on the terminal.
-        print(f"bandit-rft: {printable(suggested(str(error)))}", file=sys.stderr)
+        message = str(error) if own is None else as_typed(str(error), own)
+        print(f"bandit-rft: {printable(_LONG.sub(_SHORTENED, suggested(message)))}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        raise
+    except (
+        OSError
+    ) as error:  # of a path that nobody foresaw: too long for a name, or of a folder that may not be entered
+        if error.filename is None:
+            raise
+        from bandit_rft.runs.rollouts import printable
+
+        message = f"{error.filename} cannot be used ({error.strerror or error}): give another path, or make access."
+        print(f"bandit-rft: {printable(_LONG.sub(_SHORTENED, message))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("bandit-rft: interrupted; a run that has a folder is continued by the same command.", file=sys.stderr)
@@ -114,9 +169,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except stopping.Stopped as stopped:
         print(f"bandit-rft: {stopped}", file=sys.stderr)
         return stopped.exit_code
-    except BrokenPipeError:  # the reader of a pipe has gone: nobody is left to tell
-        sys.stderr.close()
-        return 141
 
 
 @contextlib.contextmanager

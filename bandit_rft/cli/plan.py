@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from bandit_rft.settings.options import count, whole
+from bandit_rft.errors import InputError
+from bandit_rft.settings.options import count, picture, whole
 
 HELP = "what a run will take: rounds to a level, dead groups, responses, seeds to tell two designs apart"
 DESCRIPTION = (
@@ -60,7 +61,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", type=count, metavar="N", help="of each of the two designs (default: not asked)")
     parser.add_argument("--json", action="store_true", help="print JSON (default: lines to read)")
-    parser.add_argument("--figure", metavar="FILE", help="write a PNG of the predicted curve (default: none)")
+    parser.add_argument(
+        "--figure", type=picture, metavar="FILE", help="write a PNG of the predicted curve (default: none)"
+    )
 
 
 def _design(text: str) -> tuple[str, int]:
@@ -72,9 +75,13 @@ def _design(text: str) -> tuple[str, int]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan and print."""
+    import sys
+
     from bandit_rft import planning, signals
     from bandit_rft.runs import dumps
 
+    if arguments.seeds is not None and arguments.against is None:
+        raise InputError("--seeds is of two designs: give --against too, such as --against grpo:8.")
     # Here and not by `plan` alone, so that the sentence names the options.
     spelt = {"window": "--window", "extra": "--baseline-rollouts", "dynamic_sampling": "--dynamic-sampling"}
     signal, window, extra = arguments.signal, arguments.window, arguments.baseline_rollouts
@@ -84,8 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(arguments).items() if name not in ("command", "json", "figure")}
     found = planning.plan(**given)
     print(dumps(found.to_json(), indent=1) if arguments.json else found.report())
-    if arguments.figure:
+    if arguments.figure is not None:
         from bandit_rft.plots import plan_curve
 
-        print(f"Figure: {plan_curve.draw(found, arguments.figure)}")
+        print(f"Figure: {plan_curve.draw(found, arguments.figure)}", file=sys.stderr if arguments.json else sys.stdout)
     return 0

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = configuration(sources[0]).with_settings(arguments.settings)
     out = arguments.out or default_folder(config, changed=bool(arguments.settings))
     with ProgressLine(f"simulating {config.name}") as line:
-        print(simulate(config, out, progress=line if line.active else None).summary())
+        print(simulate(config, out, progress=line).summary())
     print(f"Run folder: {out}")
     return 0
 
@@ -115,7 +115,7 @@ def _several(arguments: argparse.Namespace) -> int:
     request = config_hash({name: config.to_json() for name, config in configs.items()})[:8]
     out = Path(arguments.out or f"runs/{named}-{'-'.join(configs)}"[:100] + f"-{request}" * bool(arguments.settings))
     with ProgressLine(f"simulating {len(configs)} learners") as line:
-        found = simulate_all(configs, out, progress=lambda _: line if line.active else None)
+        found = simulate_all(configs, out, progress=lambda _: line)
     print(found.summary())
     known = [out / name for name, one in found.outcomes.items() if one.regret_known]
     if known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bandit_rft.settings.options import count, whole
+from bandit_rft.settings.options import count, picture, whole
 
 HELP = "is a trainer's log (TRL, verl, Tunix, CSV) inside the law, or which assumption fell"
 DESCRIPTION = (
@@ -16,8 +16,9 @@ formats:
   trl     trainer_state.json (log_history)
   verl    console output (step:N - critic/score/mean:X - ...), or the lines of its file logger
   tunix   JSON lines or CSV with rewards/overall or rewards/sum
-  csv     any comma-separated file, a Weights & Biases export among them
+  csv     any comma-separated file, a Weights & Biases export among them (tabs and semicolons too)
   run     a run folder of bandit-rft finetune
+  Each text file may be compressed by gzip; the law is of rewards 0 or 1 (--reward names another column).
   A TensorBoard event file or its folder is read under each of the first four, where tensorboardX is installed."""
 
 
@@ -45,25 +46,27 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reward", metavar="COLUMN", help="the reward's column (default: that of the format)")
     parser.add_argument("--step", metavar="COLUMN", help="the step's column (default: that of the format)")
     parser.add_argument("--eps", type=float, metavar="X", help="of GRPO's standard deviation (default: the trainer's)")
-    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="of a run folder of many seeds (default: 0)")
+    parser.add_argument("--seed", type=whole, metavar="N", help="of a run folder of many seeds (default: 0)")
     parser.add_argument("--json", action="store_true", help="print JSON (default: lines to read)")
-    parser.add_argument("--figure", metavar="FILE", help="write a PNG of the log and the band (default: none)")
+    parser.add_argument(
+        "--figure", type=picture, metavar="FILE", help="write a PNG of the log and the band (default: none)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge and print."""
-    from bandit_rft.plots import log_verdict
+    import sys
+
     from bandit_rft.runs import dumps
     from bandit_rft.runs.rollouts import printable
     from bandit_rft.training_logs import verdict_on_log
 
-    figure = log_verdict.target(arguments.figure) if arguments.figure else None
     given = {name: value for name, value in vars(arguments).items() if name not in ("command", "json", "figure", "log")}
     found = verdict_on_log(arguments.log, **given)
     # A column's name is a stranger's text, and nothing in it is to act on the terminal.
     print(dumps(found.to_json(), indent=1) if arguments.json else printable(found.report()))
-    if figure:
-        import sys
+    if arguments.figure is not None:
+        from bandit_rft.plots import log_verdict
 
-        print(f"Figure: {log_verdict.draw(found, figure)}", file=sys.stderr if arguments.json else sys.stdout)
+        print(f"Figure: {log_verdict.draw(found, arguments.figure)}", file=sys.stderr if arguments.json else sys.stdout)
     return 0

@@ -6,17 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bandit_rft.errors import InputError
 from bandit_rft.plots import style
 from bandit_rft.runs import explain_disk_errors
 from bandit_rft.training_logs import LogVerdict
-
-
-def target(path: str | Path) -> Path:
-    """The path of a figure. Raises InputError for another ending than .png."""
-    if Path(path).suffix != ".png":
-        raise InputError(f"--figure is {str(path)!r}: give a name that ends in .png.")
-    return Path(path)
 
 
 def draw(found: LogVerdict, path: str | Path) -> Path:
@@ -25,7 +17,7 @@ def draw(found: LogVerdict, path: str | Path) -> Path:
     Raises:
         InputError: another ending than .png, or a place that cannot be written.
     """
-    file, log = target(path), found.log
+    file, log = style.png(path), found.log
     assert log is not None
     with style.panels(1, 1, height=2.4) as (figure, axes):
         axes.plot(log.step, log.reward, ".", color=style.GREY, markersize=2.5, label="log")
@@ -49,7 +41,9 @@ def draw(found: LogVerdict, path: str | Path) -> Path:
                     at, mean = np.array(band.step)[chosen], np.array(band.observed)[chosen]
                     axes.plot(at, mean, mark, color=colour, markersize=4, label=name)
             axes.axvline(log.step[min(found.fitted_on, log.rows - 1)], color=style.GREY, linewidth=0.6, linestyle=":")
-        axes.set(xlabel="step", ylabel="reward", ylim=(-0.02, 1.02))
+        axes.set(xlabel="step", ylabel="reward")
+        if log.reward.min() >= 0 and log.reward.max() <= 1:
+            axes.set_ylim(-0.02, 1.02)
         axes.set_title(found.verdict + (f": {found.explains_best}" if found.explains_best else ""))
         axes.legend(loc="lower right")
         with explain_disk_errors(file, any_error=True):

@@ -17,9 +17,7 @@ def draw(plan: Plan, path: str | Path) -> Path:
     Raises:
         InputError: another ending than .png, or a level that is never reached, or a place that cannot be written.
     """
-    target = Path(path)
-    if target.suffix != ".png":
-        raise InputError(f"--figure is {str(path)!r}: give a name that ends in .png.")
+    target = style.png(path)
     mean = plan.rounds_to_level.mean
     if mean is None:
         raise InputError(f"Pass@1 = {plan.level:g} is not reached, so there is no curve to it: lower --level.")

@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from bandit_rft.errors import InputError
 from bandit_rft.runs import (
     command_line,
     commit,
@@ -73,6 +74,13 @@ def panels(
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height))
         yield figure, figure.subplots(rows, columns, **options)
+
+
+def png(path: str | Path) -> Path:
+    """The path of a picture. Raises InputError for another ending than .png."""
+    if Path(path).suffix.lower() != ".png":
+        raise InputError(f"The figure is {str(path)!r}: give the name of a file that ends in .png.")
+    return Path(path)
 
 
 def save(figure: Figure, path: Path, *, runs: Mapping[str, Path], dpi: int = DPI, vector: bool = False) -> Path:

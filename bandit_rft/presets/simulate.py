@@ -88,23 +88,29 @@ def simulate(config: Simulation, out: str | Path, *, progress: Progress | None =
     learner.bind(arms, rounds=config.rounds, row_capacity=config.row_capacity)
     prediction, why_not = predict(config)
     limits = bounds(config)
-    started = now()
-    try:
-        history = run_loop(
-            arms,
-            learner,
-            config.rounds,
-            seeds=config.seeds,
-            key=config.key,
-            row_capacity=config.row_capacity,
-            progress=progress,
-        )
-    except RowCapacityError as error:
-        _keep_partial(error, config, out)
-        raise
+    started, overflow = now(), None
+    # Held while the run goes on: a folder that cannot be had is known before a round is run.
     with RunFolder.claim(out, config.to_json()) as folder:
-        history.save(folder.path / HISTORY)
+        try:
+            history = run_loop(
+                arms,
+                learner,
+                config.rounds,
+                seeds=config.seeds,
+                key=config.key,
+                row_capacity=config.row_capacity,
+                progress=progress,
+            )
+            history.save(folder.path / HISTORY)
+        except RowCapacityError as error:
+            history = error.history
+            if not isinstance(history, History) or history.rounds == 0:
+                raise
+            history.save(folder.path / PARTIAL)  # the rounds before, beside where the whole history would be
+            overflow = error
         folder.write_manifest(started=started, finished=now(), key=config.key)
+    if overflow is not None:
+        raise overflow
     known = history.best_mean is not None and history.pulled_mean is not None
     return Outcome(
         config=config,
@@ -114,14 +120,6 @@ def simulate(config: Simulation, out: str | Path, *, progress: Progress | None =
         verdict=compare(history, prediction) if prediction is not None else None,
         bounds=tuple((bound, compare(history, bound)) for bound in limits) if known else (),
     )
-
-
-def _keep_partial(error: RowCapacityError, config: Simulation, out: str | Path) -> None:
-    """Save the rounds before an overflow beside where the whole history would be."""
-    if not isinstance(error.history, History) or error.history.rounds == 0:
-        return
-    with RunFolder.claim(out, config.to_json()) as folder:
-        error.history.save(folder.path / PARTIAL)
 
 
 def predict(config: Simulation) -> tuple[theory.Prediction | None, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bandit_rft import arguments
+from bandit_rft import arguments, notebook
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.regret.bands import band
@@ -71,6 +71,18 @@ class LearnerComparison:
                 return self.seeds / ratio if ratio > 0 else (math.nan if math.isnan(ratio) else math.inf)
         raise InputError(
             f"{name!r} is no learner of this comparison: choose {', '.join(d.name for d in self.differences)}."
+        )
+
+    def __repr__(self) -> str:
+        return notebook.line("LearnerComparison", [line.strip() for line in self.report().splitlines()[:2]])
+
+    def _repr_html_(self) -> str:
+        title, *rest = self.report().splitlines()
+        curves = [(f"{one.name} - {one.baseline}", one.mean) for one in self.differences]
+        return notebook.html(
+            title.rstrip(":"),
+            curves,
+            {one.name: line.strip() for one, line in zip(self.differences, rest, strict=True)},
         )
 
     def report(self) -> str:

@@ -20,7 +20,7 @@ Whole files are written beside their place and renamed into it, so a reader neve
 kill can leave only the last line half written, which reading drops.
 """
 
-from bandit_rft.runs.files import dumps, explain_disk_errors, read_json, to_json, write_atomically
+from bandit_rft.runs.files import check_place, dumps, explain_disk_errors, read_json, to_json, write_atomically
 from bandit_rft.runs.folder import Continues, RunFolder, config_hash, refuse_other
 from bandit_rft.runs.lines import LineWriter, cut_lines, has_fields, read_lines, rewrite_lines, to_line
 from bandit_rft.runs.names import (
@@ -52,6 +52,7 @@ __all__ = [
     "Continues",
     "LineWriter",
     "RunFolder",
+    "check_place",
     "command_line",
     "commit",
     "config_hash",

@@ -47,6 +47,17 @@ def write_atomically(path: Path, data: str | bytes) -> None:
         ) from error
 
 
+def check_place(path: str | Path, option: str) -> None:
+    """Raises InputError where no file of that name can be written, before any work is done for it."""
+    file = Path(path)
+    if file.is_dir():
+        raise InputError(f"{option} is {str(path)!r}, a folder: give the name of a file.")
+    if not file.parent.is_dir():
+        raise InputError(f"{option} is {str(path)!r}, and {file.parent} is no folder: make it, or give another name.")
+    if not os.access(file.parent, os.W_OK):
+        raise InputError(f"{option} is {str(path)!r}, and {file.parent} may not be written to: give another name.")
+
+
 def dumps(value: Any, **how: Any) -> str:
     """JSON of plain values: NaN and infinities, which JSON lacks, become null.
 

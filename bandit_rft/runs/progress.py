@@ -1,7 +1,7 @@
 """Progress of a long job: rounds, reward, Pass@1, rounds per second, time left.
 
 On a terminal and in a notebook it is one line, redrawn in place. Elsewhere (a log file, a pipe) a line of its own is
-written every five minutes, and none of a shorter job.
+written every half minute, and none of a shorter job.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TextIO
 
 _REDRAW_SECONDS = 0.1
-_LOG_SECONDS = 300.0  # between lines where nothing can be redrawn
+_LOG_SECONDS = 30.0  # between lines where nothing can be redrawn
 _RATE_WINDOW = 32  # updates over which the rate is averaged: recent enough to follow a run whose responses grow
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bandit_rft.arguments import shown
 from bandit_rft.errors import InputError
 
 Config = TypeVar("Config")
@@ -74,28 +75,27 @@ def count(text: str) -> int:
     """A whole number of at least 1."""
     number = whole(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"give a whole number of at least 1, not {text!r}")
+        raise argparse.ArgumentTypeError(f"give a whole number of at least 1, not {shown(text)}")
     return number
 
 
 def whole(text: str) -> int:
-    """A whole number of at least 0; 1_000 and 1e3 are understood."""
+    """A whole number from 0 to 2^63 − 1; 1_000 and 1e3 are understood."""
     try:
         value = float(text)
         number = int(text) if text.isdecimal() else int(value)
     except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"give a whole number, not {text!r}") from None
+        raise argparse.ArgumentTypeError(f"give a whole number, not {shown(text)}") from None
     if number < 0 or (not text.isdecimal() and value != number):
-        raise argparse.ArgumentTypeError(f"give a whole number of at least 0, not {text!r}")
+        raise argparse.ArgumentTypeError(f"give a whole number of at least 0, not {shown(text)}")
+    if number >= 2**63:
+        raise argparse.ArgumentTypeError(f"give a whole number below 2^63, not {shown(text)}")
     return number
 
 
 def seed(text: str) -> int:
     """A whole number from 0 to 2^63 − 1, as keys of random draws are."""
-    number = whole(text)
-    if number >= 2**63:
-        raise argparse.ArgumentTypeError(f"give a whole number below 2^63, not {text!r}")
-    return number
+    return whole(text)
 
 
 _RANGES = r"(\d*:\d*(:[1-9]\d*)?|\d+)(,(\d*:\d*(:[1-9]\d*)?|\d+))*"
@@ -105,7 +105,7 @@ def ranges(text: str) -> str:
     """Places and ranges START:STOP or START:STOP:STEP with commas between them, such as 0:128,300:310,512."""
     if not re.fullmatch(_RANGES, text.replace(" ", "")):
         raise argparse.ArgumentTypeError(
-            f"give places and ranges START:STOP with commas between them, such as 0:128,300:310,512, not {text!r}"
+            f"give places and ranges START:STOP with commas between them, such as 0:128,300:310,512, not {shown(text)}"
         )
     return text.replace(" ", "")
 
@@ -144,8 +144,15 @@ def number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"give a finite number, not {text!r}")
+        raise argparse.ArgumentTypeError(f"give a finite number, not {shown(text)}")
     return value
+
+
+def picture(text: str) -> str:
+    """The name of a PNG file."""
+    if Path(text).suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"give the name of a file that ends in .png, not {shown(text)}")
+    return text
 
 
 def moment(text: str) -> str:
@@ -153,11 +160,11 @@ def moment(text: str) -> str:
     try:
         return datetime.datetime.fromisoformat(text).isoformat()
     except ValueError:
-        raise argparse.ArgumentTypeError(f"give a date such as 2026-11-28, not {text!r}") from None
+        raise argparse.ArgumentTypeError(f"give a date such as 2026-11-28, not {shown(text)}") from None
 
 
 def yes_or_no(text: str) -> bool:
     """The words yes and no."""
     if text.lower() not in ("yes", "no"):
-        raise argparse.ArgumentTypeError(f"give yes or no, not {text!r}")
+        raise argparse.ArgumentTypeError(f"give yes or no, not {shown(text)}")
     return text.lower() == "yes"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from bandit_rft.arguments import nearest, shown
 from bandit_rft.errors import InputError
 
 __all__ = ["UNCONFIRMED", "Entry", "about", "catalogue", "describe", "entry"]
@@ -131,8 +132,11 @@ def describe(name: str) -> str:
         >>> print(theory.describe("pg_ode").splitlines()[0])
         Gradient flow of softmax policy gradient with exact gradients, in closed form.
     """
-    if name not in _ENTRIES:
-        raise InputError(f"The theory has no entry {name!r}: choose one of {', '.join(_ENTRIES)}.")
+    if not isinstance(name, str) or name not in _ENTRIES:
+        raise InputError(
+            f"The theory has no entry {shown(name)}{nearest(name, _ENTRIES)}: choose one of theory.catalogue(), which "
+            "bandit-rft theory lists."
+        )
     found = _ENTRIES[name]
     lines = [found.summary, "", f"  {found.signature}", ""]
     width = max(len(parameter) for parameter in found.units)

@@ -20,6 +20,8 @@ __all__ = ["LAWS", "chain_of_decisions", "mean_curve_time", "times_to"]
 
 LAWS = ("tree", "constant_kappa_chain", "h_decision_chain", "flow", "one_over_p0")
 
+_MOST_DECISIONS = 1000  # the kernel has four times their square of numbers
+
 
 def chain_of_decisions(p0: float, kappa: float, decisions: int = 1) -> ResponseTree:
     """One correct path of H equal decisions, right or wrong, with p0 and κ; H = 1 is the chain of constant κ.
@@ -27,6 +29,7 @@ def chain_of_decisions(p0: float, kappa: float, decisions: int = 1) -> ResponseT
     Each has a kernel c of its own: κ(1 − p)² = H c (1 − q)², q = p^(1/H), so that κ falls as the decisions are learnt.
     """
     p0, kappa = arguments.fraction("p0", p0), arguments.positive("kappa", kappa)
+    decisions = arguments.whole("decisions", decisions, most=_MOST_DECISIONS)
     q = p0 ** (1 / decisions)
     c = kappa * (1 - p0) ** 2 / (decisions * (1 - q) ** 2)
     score = np.kron(np.eye(decisions), np.array([[1 - q], [-q]]))

@@ -11,13 +11,15 @@ against the rest (`judge`), with a test of each assumption (`assumptions`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
-from bandit_rft.runs import read_history
+from bandit_rft.runs import CONFIG, read_history
 from bandit_rft.training_logs import reading
 from bandit_rft.training_logs.assumptions import Assumption
 from bandit_rft.training_logs.columns import read_log
@@ -43,21 +45,21 @@ def verdict_on_log(
     step: str | None = None,
     eps: float | None = None,
     ddof: int = 1,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> LogVerdict:
     """Fit κ on the first fifth of a training log and hold the rest against the law of its signal.
 
     Args:
-        path: trainer_state.json of TRL; console output or JSON lines of verl; JSON lines or CSV of Tunix; any CSV; a
-            TensorBoard event file or folder; a run folder of `bandit-rft finetune`.
+        path: trainer_state.json of TRL; console output or JSON lines of verl; JSON lines or CSV of Tunix; any CSV
+            (each also compressed by gzip); a TensorBoard event file or folder; a run folder of `bandit-rft finetune`.
         format: "trl", "verl", "tunix", "csv" or "run".
         signal: of `bandit_rft.signals`; None: "grpo", or that of the run folder.
-        rollouts: G, responses to one prompt; None: the CSV's column "rollouts" (of a round), or the run folder's.
+        rollouts: G, responses to one prompt; None: the log's column "rollouts" (of a round), or the run folder's.
         prompts: B, of a round.
         step_size: η; None: the learning rates of the log, where it has them.
         reward, step: names of columns; None: those of the format.
         eps, ddof: of GRPO's standard deviation; eps None: that of the trainer.
-        seed: which run of a run folder of many.
+        seed: which run of a run folder of many; None: the first.
 
     Raises:
         InputError: a file that is not of the format, or an argument out of range; one sentence.
@@ -80,30 +82,46 @@ def verdict_on_log(
     if format not in FORMATS:
         raise InputError(f"format is {arguments.shown(format)}: give {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.")
     if format == "run":
-        log, own = _of_run(Path(path), seed)
-        signal = signal or own
+        asked = {"rollouts": rollouts, "prompts": None if prompts == 1 else prompts, "reward": reward, "step": step}
+        for name, value in asked.items():
+            if value is not None:
+                raise InputError(f"{name} is {arguments.shown(value)}, and a run folder says its own: leave it out.")
+        log, config = _of_run(Path(path), 0 if seed is None else seed)
+        signal = str(config["signal"]) if signal is None else signal
+        eps = config.get("eps", EPS[format]) if eps is None else eps
+        prompts, ddof = int(log.responses[0] // log.group[0]), config.get("ddof", ddof)
     else:
+        if seed is not None:
+            raise InputError(f"seed is {arguments.shown(seed)}, and only a run folder has several: leave it out.")
         log = read_log(path, format, rollouts=rollouts, prompts=prompts, reward=reward, step=step)
     eps = EPS[format] if eps is None else eps
-    return judge(log, signal=signal or "grpo", prompts=prompts, ddof=ddof, eps=eps, step_size=step_size)
+    signal = "grpo" if signal is None else signal
+    return judge(log, signal=signal, prompts=prompts, ddof=ddof, eps=eps, step_size=step_size)
 
 
-def _of_run(folder: Path, seed: int) -> tuple[TrainingLog, str]:
-    """(the log of one seed, its signal)."""
+def _of_run(folder: Path, seed: int) -> tuple[TrainingLog, Mapping[str, Any]]:
+    """(the log of one seed, the run's configuration)."""
     history = read_history(folder)
+    if "signal" not in history.config:
+        raise InputError(
+            f"{folder} is no run of bandit-rft finetune: name one. bandit-rft simulate holds its own against theory."
+        )
+    prompts = history.config.get("prompts_per_round", 1)
     rewards = np.asarray(history.rewards, np.float64)
     if arguments.whole("seed", seed, least=0) >= len(rewards):
         raise InputError(f"seed is {seed} and {folder} holds {len(rewards)}: count from 0.")
     rounds, rollouts = rewards.shape[1:]
-    one, group = np.ones(rounds, np.int64), np.full(rounds, rollouts)
+    if not arguments.is_whole(prompts) or not 1 <= prompts <= rollouts or rollouts % prompts:
+        raise InputError(f"{folder / CONFIG} is damaged (prompts_per_round): restore it, or choose another folder.")
+    one, responses = np.ones(rounds, np.int64), np.full(rounds, rollouts)
     log = TrainingLog(
         source=str(folder),
         column="rewards",
         step=np.arange(rounds),
         reward=rewards[seed].mean(axis=1),
-        responses=group,
+        responses=responses,
         rounds=one,
         seen=one,
-        group=group,
+        group=responses // prompts,
     )
-    return log, str(history.config.get("signal", "raw"))
+    return log, history.config

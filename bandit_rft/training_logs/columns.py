@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ _RATE = ("learning_rate", "actor/lr", "lr")
 _DEAD = ("frac_reward_zero_std",)
 _STEP = ("step", "global_step", "Step", "_step", "train/global_step")
 _ROLLOUTS = ("rollouts",)
+# Of other columns, those that may be what was meant; not a spread, an extreme, or one of an evaluation.
+_ALIKE = re.compile(r"reward|score|accuracy", re.IGNORECASE)
+_OF_ANOTHER = re.compile(r"std|min|max|zero|eval|val-|val/|test", re.IGNORECASE)
 _AVERAGED = ("trl",)  # formats whose records are means over the steps since the one before
 _EVALUATIONS = {"eval", "val", "validation", "test"}
 _MOST_STEP = 2**53
@@ -56,28 +60,24 @@ def read_log(
     prompts = arguments.whole("prompts", prompts, most=1_000_000)
     found = records(path, form)
     names = list(dict.fromkeys(name for record in found for name in record.values if isinstance(name, str)))
-    column = _named(names, reward, "--reward", path) if reward else _chosen(names, _REWARD[form], "--reward", path)
+    if reward is None:
+        column = _chosen(names, _REWARD[form], "--reward", path)
+    else:
+        column = _named(names, reward, "--reward", path)
     if column is None:
         raise InputError(
-            f"{path} has no column {' or '.join(_REWARD[form])} in its {len(found)} records: name the reward's column "
-            "with --reward."
+            f"{path} has no column {' or '.join(_REWARD[form])} in its {len(found)} records (it has "
+            f"{_listed(names)}): name the reward's column with --reward, or give another --format."
         )
     at = None
-    if step or any(record.step is None for record in found):
-        at = _named(names, step, "--step", path) if step else _chosen(names, _STEP, "--step", path)
+    if step is not None or any(record.step is None for record in found):
+        at = _chosen(names, _STEP, "--step", path) if step is None else _named(names, step, "--step", path)
         if at is None:
             raise InputError(f"{path} has no column of steps ({', '.join(_STEP[:3])}): name one with --step.")
-    rows: dict[int, Record] = {}
-    for record in found:
-        if column in record.values:
-            rows[_step_of(record, at, path)] = record
+    rows, notes = _rows(found, column, at, path)
     rewards = [_number_of(record, column, path) for record in rows.values()]
     order = np.argsort(list(rows))
     steps, kept = np.array(list(rows), np.int64)[order], [list(rows.values())[place] for place in order]
-    notes = []
-    again = sum(column in record.values for record in found) - len(rows)
-    if again:
-        notes.append(f"{again} records of a step that was logged again were left out")
     group, responses = _behind(names, kept, rollouts, prompts, path)
     rounds, seen = _rounds(steps, form in _AVERAGED)
     return TrainingLog(
@@ -92,8 +92,52 @@ def read_log(
         rate=_optional(names, kept, _RATE, 0.0, math.inf),
         dead=_optional(names, kept, _DEAD, 0.0, 1.0),
         resolution=_resolution([record.values[column] for record in kept]),
+        others=tuple(name for name in names if name != column and _ALIKE.search(name) and not _OF_ANOTHER.search(name)),
         notes=tuple(notes),
     )
+
+
+def _rows(found: Sequence[Record], column: str, at: str | None, path: Path) -> tuple[dict[int, Record], list[str]]:
+    """(the records with a reward, by step; what was left out, in sentences).
+
+    Raises:
+        InputError: more than one reward in ten is missing.
+    """
+    rows: dict[int, Record] = {}
+    notes, again = [], 0
+    for record in found:
+        if column not in record.values:
+            continue
+        step = _step_of(record, at, path)
+        if step in rows:  # the run was resumed from there: what it had logged since is of weights that are gone
+            before = len(rows)
+            while rows and next(reversed(rows)) >= step:
+                rows.popitem()
+            rows.pop(step, None)
+            again += before - len(rows)
+        rows[step] = record
+    if again:
+        notes.append(
+            f"{again} records were left out: the log goes back to an earlier step, as that of a resumed run or of a "
+            "second one does, and the later records stand"
+        )
+    missing = [step for step, record in rows.items() if _is_missing(record.values[column])]
+    if 10 * len(missing) > len(rows):
+        first = rows[missing[0]]
+        raise InputError(
+            f"{first.place.capitalize()} of {path} has {column} = {arguments.shown(first.values[column])}, no finite "
+            f"number, as {len(missing)} of its {len(rows)} records: mend or remove them."
+        )
+    if missing:
+        notes.append(
+            f"{len(missing)} records whose {column} is no number (the first at step {missing[0]}) are left out"
+        )
+    return {step: record for step, record in rows.items() if step not in set(missing)}, notes
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a trainer wrote this where it had no reward."""
+    return value is None or str(value).strip().lower() in ("", "nan", "none", "null")
 
 
 def _matches(names: Sequence[str], wanted: str) -> list[str]:
@@ -119,11 +163,14 @@ def _chosen(names: Sequence[str], wanted: Sequence[str], option: str, path: Path
 
 def _named(names: Sequence[str], wanted: str, option: str, path: Path) -> str:
     if wanted not in names:
-        shown = ", ".join(arguments.shown(name) for name in names[:8])
         raise InputError(
-            f"{option} is {arguments.shown(wanted)}, and {path} has the columns {shown}: give one of them."
+            f"{option} is {arguments.shown(wanted)}, and {path} has the columns {_listed(names)}: give one of them."
         )
     return wanted
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(arguments.shown(name) for name in names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def _step_of(record: Record, at: str | None, path: Path) -> int:
@@ -169,10 +216,11 @@ def _behind(
 def _rounds(steps: np.ndarray, averaged: bool) -> tuple[np.ndarray, np.ndarray]:
     """(rounds that a row stands for, rounds that its reward is the mean of), int64 [T] each."""
     gaps = np.diff(steps)
-    if averaged:  # the row looks back
-        first = min(max(int(steps[0]), 1), int(gaps[0])) if gaps.size else 1
-        rounds = np.concatenate([[first], gaps])
-        return rounds, rounds
+    if averaged:  # the row looks back, to the one before; a longer way than usual has a record that is missing
+        sizes, times = np.unique(gaps, return_counts=True)
+        usual = int(sizes[np.argmax(times)]) if gaps.size else 1
+        rounds = np.concatenate([[min(max(int(steps[0]), 1), usual)], gaps])
+        return rounds, np.minimum(rounds, usual)
     rounds = np.concatenate([gaps, gaps[-1:] if gaps.size else [1]])
     return rounds, np.ones_like(rounds)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bandit_rft import arguments, signals
+from bandit_rft import arguments, notebook, signals
 from bandit_rft.run_law import FIT_SHARE
 from bandit_rft.training_logs.assumptions import Assumption, blocks, holm, tested
 from bandit_rft.training_logs.fitting import Fit, fit
@@ -90,6 +90,15 @@ class LogVerdict:
     band: Band | None = None
     notes: tuple[str, ...] = ()
     log: TrainingLog | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return notebook.line("LogVerdict", [f"{self.verdict}: {self.reason}"])
+
+    def _repr_html_(self) -> str:
+        curves = [] if self.log is None else [(f"{self.column} by row", self.log.reward)]
+        return notebook.html(
+            f"{self.verdict}: {self.reason}", curves, dict(enumerate(self.report().splitlines()[1:], 1))
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -179,8 +188,8 @@ def judge(
     if float(np.mean(np.subtract(band.high, band.low))) > _WIDE:
         told["notes"] = (
             *notes,
-            f"the first fifth leaves kappa x step between {first.low:.2g} and {first.high:.2g}, so that the band of "
-            "the rest is nearly everything: the tests of the whole log alone speak",
+            f"the first fifth leaves kappa x step between {first.low:.2g} and {first.high:.2g}, so that nearly "
+            "every curve is inside the band of the rest: the tests of the whole log alone say something",
         )
     else:
         found.append(
@@ -240,7 +249,7 @@ def _untestable(log: TrainingLog, first: TrainingLog) -> str:
         row = int(np.argmax((log.reward < -room) | (log.reward > 1 + room)))
         return (
             f"the reward at step {log.step[row]} is {log.reward[row]:g}, and the law is of rewards 0 or 1: name the "
-            "column of a verifiable reward with --reward."
+            f"column of a verifiable reward with --reward{_named(log)}."
         )
     whole = np.abs(log.reward * log.responses - np.rint(log.reward * log.responses))
     broken = whole > log.responses * room + 1e-3
@@ -248,7 +257,8 @@ def _untestable(log: TrainingLog, first: TrainingLog) -> str:
         row = int(np.argmax(broken))
         return (
             f"the reward at step {log.step[row]} is {log.reward[row]:g}, no whole number of {log.responses[row]} "
-            "responses: the rewards are not 0 or 1, or --rollouts and --prompts are others."
+            "responses: the rewards are not 0 or 1 (name another column with --reward"
+            f"{_named(log)}), or --rollouts and --prompts are others."
         )
     right, number = int(first.successes.sum()), int(first.responses.sum())
     if right < _LEAST:
@@ -266,6 +276,11 @@ def _untestable(log: TrainingLog, first: TrainingLog) -> str:
             "learn: give a log from the run's start, or of a harder question."
         )
     return ""
+
+
+def _named(log: TrainingLog) -> str:
+    """Columns to choose from, for the end of a sentence."""
+    return f", such as {' or '.join(log.others[:3])}" if log.others else ""
 
 
 def _limits(log: TrainingLog) -> tuple[str, ...]:

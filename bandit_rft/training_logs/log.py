@@ -26,6 +26,7 @@ class TrainingLog:
         rate: float64 [T], learning rates; None where the log has none.
         dead: float64 [T], share of groups whose rewards are all equal; None where the log has none.
         resolution: half a unit of the last digit that the log gives of a reward.
+        others: columns of the file that may hold another reward.
         notes: what the reader should know, one sentence each.
     """
 
@@ -40,6 +41,7 @@ class TrainingLog:
     rate: np.ndarray | None = None
     dead: np.ndarray | None = None
     resolution: float = 1e-6
+    others: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
     @property

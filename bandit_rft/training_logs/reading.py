@@ -4,16 +4,20 @@ trl     trainer_state.json: its log_history (Trainer.state), each a mean over th
 verl    console lines "step:3 - critic/score/mean:0.25 - …" with whatever stands before them, or the lines of its
         file logger {"step": 3, "data": {…}}
 tunix   lines of JSON {"step": 3, "train/rewards/overall": …}, or comma-separated values as Weights & Biases exports
-csv     comma-separated values with a line of names
+csv     comma-separated values with a line of names; tabs or semicolons may stand in place of the commas
 all     TensorBoard's event files (or their folder), where tensorboardX is installed
+
+The text files may be compressed by gzip.
 """
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import math
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -29,6 +33,7 @@ __all__ = ["FORMATS", "Record", "records"]
 FORMATS = ("trl", "verl", "tunix", "csv")
 MOST_BYTES = 256 * 2**20
 _MOST_COLUMNS = 20_000
+_GZIP = b"\x1f\x8b"
 _VERL = re.compile(r"(?:^|[^\w/])step:(\d{1,15})(?: - |\s*$)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]{0,20}m")
 _NUMPY = re.compile(r"np\.\w{1,20}\((.{1,40})\)\Z")
@@ -79,6 +84,8 @@ def _text(path: Path) -> str:
             content = file.read(MOST_BYTES)  # a pipe has no size, and a file may grow
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}): name a log file.") from None
+    if content.startswith(_GZIP):
+        content = _unpacked(content, path)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -86,12 +93,24 @@ def _text(path: Path) -> str:
         raise InputError(f"Line {line} of {path} is no UTF-8 text: name a log file, not a binary one.") from None
 
 
+def _unpacked(content: bytes, path: Path) -> bytes:
+    try:
+        found = gzip.GzipFile(fileobj=io.BytesIO(content)).read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error):
+        raise InputError(f"{path} is a damaged gzip file: restore it, or name the log itself.") from None
+    if len(found) > MOST_BYTES:
+        raise InputError(f"{path} holds over {MOST_BYTES / 2**20:.0f} MiB, and logs up to that are read: cut it.")
+    return found
+
+
 def _trl(text: str, path: Path) -> Iterator[Record]:
     try:
         state = loads(text)
     except ValueError as error:
         line = getattr(error, "lineno", 1)
-        raise InputError(f"Line {line} of {path} is no JSON: give the trainer_state.json that TRL wrote.") from None
+        raise InputError(
+            f"Line {line} of {path} is no JSON: give the trainer_state.json that TRL wrote, or another --format."
+        ) from None
     history = state.get("log_history") if isinstance(state, dict) else state
     if not isinstance(history, list):
         raise InputError(f"Line 1 of {path} begins no trainer_state.json: its log_history is missing.")
@@ -150,7 +169,11 @@ def _verl(text: str, path: Path) -> Iterator[Record]:
 def _csv(text: str, path: Path) -> Iterator[Record]:
     if "\0" in text:
         raise InputError(f"{path} holds bytes that no comma-separated file has: name another file or --format.")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    if text.lstrip().startswith(("{", "[")):
+        raise InputError(f"{path} is JSON and no comma-separated file: give another --format.")
+    header = text.lstrip().partition("\n")[0]
+    divider = next((mark for mark in ",\t;" if mark in header), ",")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=divider, strict=True)
     try:
         names = next(reader)
         if len(names) > _MOST_COLUMNS:

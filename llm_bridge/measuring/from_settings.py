@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bandit_rft.runs import CONFIG, RunFolder, now, read_json, refuse_other, to_json, write_atomically
+from bandit_rft.runs import CONFIG, RunFolder, check_place, now, read_json, refuse_other, to_json, write_atomically
 from bandit_rft.runs.progress import ProgressLine
 from bandit_rft.settings.options import places_of, run_name
 from bandit_rft.settings.questions import EvaluateConfig, MeasureConfig
@@ -36,6 +36,8 @@ def evaluate(config: EvaluateConfig, out: str | Path | None = None) -> None:
     Raises:
         InputError: whatever is wrong with model, data, verifier, mesh or file.
     """
+    if out is not None:
+        check_place(out, "--json")
     data = training_data(config, datasets.once(config.verifier))
     if config.index is not None:
         examples = [data.example(config.index)]

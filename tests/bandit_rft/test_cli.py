@@ -61,6 +61,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (("evaluate", "--model", "no-such-model"), "No model 'no-such-model'"),
         (("evaluate", "--k", "0"), "--k"),
         (("evaluate", "--k", "1,8", "--samples", "4"), "pass@8"),
+        (("evaluate", "--json", "absent/numbers.json"), "absent is no folder"),  # known before a response is made
+        (("evaluate", "--json", "."), "a folder: give the name of a file"),
+        (("simulate", "needle", "--set", "rounds=9999999", "--out", "/proc/run"), "/proc/run cannot be made"),
         (("evaluate", "--data", "astrology"), "No data 'astrology'"),
         (("evaluate", "--data", "none"), "No data 'none'"),
         (("finetune", "--data", "arithmetic", "--model", "no-such-model"), "No model 'no-such-model'"),

@@ -3,13 +3,26 @@
 import dataclasses
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bandit_rft import arms, compare, learners, notebook, run, summarize, theory
+from bandit_rft import (
+    arms,
+    compare,
+    compare_learners,
+    learners,
+    notebook,
+    plan,
+    run,
+    summarize,
+    theory,
+    verdict_on_log,
+)
 from tests.bandit_rft.histories import make_history
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NEEDLE = arms.Needle(log10_arms=100, p0=0.05)
 LAW = theory.pg_jump_single(0.05, 0.5, 30, log_arms=NEEDLE.log_arms)
 HISTORY = run(NEEDLE, learners.SoftmaxPolicyGradient(step_size=0.5), rounds=30, seeds=8)
@@ -25,6 +38,11 @@ THINGS = {
     "verdict": compare(HISTORY, LAW),
     "verdict untested": compare(make_history(1, 5, 1, best_mean=1.0), theory.pg_jump_single(0.1, 0.5, 5)),
     "summary": summarize(NEEDLE),
+    "comparison": compare_learners({"a": HISTORY, "b": run(NEEDLE, learners.Uniform(), rounds=30, seeds=8)}),
+    "verdict on a log": verdict_on_log(
+        EXAMPLES / "trainer_state.json", rollouts=16, signal="mean_baseline", reward="loss"
+    ),
+    "untested plan": plan(p0=0.1, kappa=1.0, step_size=0.4, level=0.5),
     "summary of prompts": dataclasses.replace(summarize(NEEDLE), prompt_success=np.asarray([0.1, 0.4])),
 }
 
@@ -65,7 +83,7 @@ def test_everything_has_a_short_line_and_html_with_a_plot(name: str) -> None:
     assert strict.open == []
     assert len(html) < 20_000
     assert not re.search(r"\b(nan|inf)\b", "".join(re.findall(r"points='([^']*)'", html)))
-    if "untested" not in name:
+    if "untested" not in name:  # and a plan is numbers alone
         assert "svg" in strict.seen
 
 

@@ -10,6 +10,8 @@ from scipy import stats
 
 from bandit_rft import InputError, arms, learners, plan, run, theory
 from bandit_rft.cli import main
+from bandit_rft.theory.compared import chain_of_decisions
+from bandit_rft.theory.sequences.tree import jump_law
 
 
 def test_the_plan_of_one_rollout_is_the_exact_chain() -> None:
@@ -148,11 +150,37 @@ def test_the_other_design_has_neither_window_nor_redraws() -> None:
         ({"signal": "grpo", "window": 8, "baseline_rollouts": 2}, "without baseline_rollouts"),
         ({"dynamic_sampling": 3}, "teaches"),
         ({"signal": "grpo", "dynamic_sampling": 3}, "at least 2 rollouts"),
+        ({"tokens": 0, "p0": 1e-9}, "tokens"),  # also where the level is not reached
+        ({"seeds": 3}, "give against too"),
+        ({"against": "grpo"}, "against is 'grpo': give a signal and a number"),
+        ({"against": ("grpo", 10**6)}, "The group of against is 1,000,000"),
+        ({"rollouts": 10**6}, "rollouts is 1,000,000"),  # a thousand runs of them would not fit into memory
+        ({"decisions": 10**6}, "decisions is 1,000,000"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(changed, message: str) -> None:
     with pytest.raises(InputError, match=message):
         plan(**{"p0": 0.1, "kappa": 1.0, "step_size": 0.1, **changed})
+
+
+def test_runs_of_one_right_path_are_followed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """All walks of successes would be the same. From p0 = .001 a plan took over 20 s of processor time instead of one,
+    for 256 times the walks that it needs; the mean curve is that of the exact chain. Also: numbers of many digits are
+    not written out."""
+    law = jump_law(chain_of_decisions(0.02, 40.0), 0.005)
+    assert law.success(3).shape == (1, 3)
+    exact = theory.pg_jump_single(p0=0.02, step_size=0.005, rounds=800, kappa=40.0)
+    found = plan(p0=0.02, kappa=40.0, step_size=0.005)
+    assert found.rounds_to_level.mean == float(np.argmax(np.asarray(exact.value) >= 0.8))
+    low, high = (float(law.value_quantile(q, np.array([300]))[0]) for q in (0.1, 0.9))
+    assert exact.law is not None
+    np.testing.assert_allclose(
+        [low, high], [exact.law.value_quantile(q, np.array([300]))[0] for q in (0.1, 0.9)], atol=0.06
+    )
+    assert main(["plan", "--p0", "0.18", "--kappa", "1e-15", "--step-size", "1"]) == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) < 150
+    assert "not within the 20,000 rounds that tree_jump is followed for" in said
 
 
 def test_the_command_prints_json_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

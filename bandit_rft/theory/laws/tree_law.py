@@ -41,6 +41,8 @@ class TreeJumpLaw:
     searched = 20_000  # rounds in which a mean curve's way to a level is looked for
 
     def __init__(self, tree: ResponseTree, step_size: float, *, walks: int = _WALKS) -> None:
+        if np.count_nonzero(tree.leaf_reward) == 1:
+            walks = 1  # every success takes the same path, and so would all walks
         self.tree, self.step_size, self._walks = tree, step_size, walks
         self._table = np.empty((walks, 0))
         self._logits = np.repeat(tree.log_prob[None], walks, axis=0)
@@ -165,7 +167,8 @@ class TreeJumpLaw:
     def value_quantile(self, q: float, at: np.ndarray) -> np.ndarray:
         """By 4,096 draws."""
         check_length(int(at[-1]) + 1)
-        success = np.repeat(self.success(int(at[-1]) + 2), 16, axis=0)
+        drawn = 16 if self._walks > 1 else 4096
+        success = np.repeat(self.success(int(at[-1]) + 2), drawn, axis=0)
         found = chain_sample(success, 1.0 - success, np.random.default_rng(DRAWN), success.shape[0], at)
         return np.quantile(found.value, q, axis=0, method="inverted_cdf")
 

@@ -14,7 +14,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
 from bandit_rft.theory.checks import check_log_arms, check_probabilities, log_count
 from bandit_rft.theory.policy_gradient.dynamic_sampling import groups_drawn
-from bandit_rft.theory.policy_gradient.groups import SIGNALS, check_group, check_k, log_binomial
+from bandit_rft.theory.policy_gradient.groups import SIGNALS, check_group, check_k, log_binomial, summed_group
 from bandit_rft.theory.policy_gradient.score_window import signal_in_window
 from bandit_rft.theory.policy_gradient.softmax import table_kappa
 
@@ -96,7 +96,7 @@ def update_second_moment(
         >>> round(theory.update_second_moment("raw", 0.1).mean_square, 4)
         0.0081
     """
-    rollouts, eps = check_group(signal, rollouts, ddof, eps)
+    rollouts, eps = check_group(signal, summed_group(rollouts), ddof, eps)
     p = arguments.fraction("p", p)
     constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)
     traces = _table_traces(optimal, log_arms)

@@ -13,6 +13,7 @@ from bandit_rft.theory.checks import check_probabilities
 
 __all__ = [
     "ANY",
+    "MOST_SUMMED",
     "SIGNALS",
     "check_group",
     "check_k",
@@ -21,11 +22,13 @@ __all__ = [
     "drift_multiplier",
     "log_binomial",
     "multiplier",
+    "summed_group",
 ]
 
 SIGNALS = signals.NAMES
 
 ANY = 0.5  # a p for signals whose multiplier is the same at all
+MOST_SUMMED = 10_000_000  # rollouts of a group whose sum over k is held in memory
 _MOST_TERMS = 4_000_000  # terms of the sums over k held in memory at once
 
 
@@ -71,8 +74,8 @@ def drift_multiplier(
         M, a float for scalar (or no) p, otherwise float64 of p's shape.
 
     Raises:
-        InputError: an unknown signal, p outside (0, 1) or missing where M depends on it, rollouts < 1, ddof not 0 or 1,
-            eps < 0, k outside 1 to rollouts.
+        InputError: an unknown signal, p outside (0, 1) or missing where M depends on it, rollouts < 1 (or, of grpo,
+            above 10^7), ddof not 0 or 1, eps < 0, k outside 1 to rollouts.
 
     Example:
         >>> from bandit_rft import theory
@@ -94,7 +97,13 @@ def check_group(signal: str, rollouts: int, ddof: int, eps: float) -> tuple[int,
         raise InputError(f"Signal {arguments.shown(signal)} is unknown: choose one of {', '.join(SIGNALS)}.")
     if ddof not in (0, 1):
         raise InputError(f"ddof must be 0 (population) or 1 (sample standard deviation), but is {ddof!r}.")
-    return arguments.whole("rollouts", rollouts), arguments.at_least("eps", eps, 0.0)
+    rollouts = summed_group(rollouts) if signal == "grpo" else arguments.whole("rollouts", rollouts)
+    return rollouts, arguments.at_least("eps", eps, 0.0)
+
+
+def summed_group(rollouts: int) -> int:
+    """The size of a group whose numbers of right rollouts are summed over, one by one. Raises InputError."""
+    return arguments.whole("rollouts", rollouts, most=MOST_SUMMED)
 
 
 def check_k(signal: str, rollouts: int, k: int | None) -> int:

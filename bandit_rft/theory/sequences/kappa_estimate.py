@@ -14,6 +14,8 @@ from bandit_rft.theory.sequences.kernel import check_scores
 
 __all__ = ["kappa_estimator_sd"]
 
+_MOST = 10_000_000  # rollouts: the sum over the right ones of a fold is held in memory
+
 
 @entry(
     formula=r"\frac{\mathrm{sd}(\hat\kappa)}{\kappa} = \frac{1}{\kappa}\sqrt{2\,\delta^\top C\delta + "
@@ -52,7 +54,7 @@ def kappa_estimator_sd(gram: Any, policy: Any, correct: Any, rollouts: int) -> f
         0.0
     """
     scores = check_scores(gram, policy, correct)
-    rollouts = arguments.whole("rollouts", rollouts, 4)
+    rollouts = arguments.whole("rollouts", rollouts, 4, _MOST)
     if rollouts % 2:
         raise InputError(f"rollouts is {rollouts}: give an even number, half of them for each fold.")
     kappa = float(scores.contrast @ scores.gram @ scores.contrast)

@@ -2,7 +2,7 @@
 
     python tests/bandit_rft/training_logs/make_trl_log.py FOLDER [seed] [rounds]     (two minutes on one core)
 
-Needs `pip install trl`. `trainer_state.json` beside this file was written by it, with trl 1.16.0, transformers 5.24.0
+Needs `pip install trl`. `examples/trainer_state.json` was written by it, with trl 1.16.0, transformers 5.24.0
 and torch 2.13.0. Plain gradient steps of a fixed size: SGD, no clipped gradients, no KL term, and
 the loss summed over a response's tokens ("dr_grpo" divides by a constant), so that the update is the mean over 16
 responses of GRPO's signal times ∇ log π, at a step of the learning rate over 32 tokens.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 
@@ -61,7 +62,66 @@ def test_a_resumed_run_counts_each_step_once_and_the_later_record_stands(tmp_pat
     log = read_log(path, "verl", rollouts=4)
     assert list(log.step) == [1, 2, 3]
     assert list(log.reward) == [0, 1, 1]
-    assert "logged again" in log.notes[0]
+    assert "1 records were left out" in log.notes[0]
+
+
+def test_a_second_run_in_the_same_file_is_not_mixed_with_the_first(tmp_path) -> None:
+    """Catches steps 3 and 4 of the first run behind those of the second."""
+    path = tmp_path / "run.log"
+    means = [(1, 0), (2, 0), (3, 0), (4, 0), (1, 1), (2, 1)]
+    path.write_text("\n".join(f"step:{step} - critic/score/mean:{mean}" for step, mean in means))
+    log = read_log(path, "verl", rollouts=4)
+    assert (list(log.step), list(log.reward)) == ([1, 2], [1, 1])
+    assert "4 records were left out" in log.notes[0]
+
+
+def test_a_record_that_is_missing_among_means_over_ten_steps_counts_no_responses(tmp_path) -> None:
+    """Catches the mean behind the gap counted as one over twenty steps."""
+    history = [{"step": step, "reward": 0.25} for step in (10, 20, 40, 50)]
+    path = tmp_path / "trainer_state.json"
+    path.write_text(json.dumps(history))
+    log = read_log(path, "trl", rollouts=8)
+    assert list(log.rounds) == [10, 10, 20, 10]
+    assert list(log.seen) == [10, 10, 10, 10]
+    assert list(log.responses) == [80] * 4
+
+
+@pytest.mark.parametrize("nothing", ["NaN", "null", '""', '"nan"'])
+def test_a_few_rounds_without_a_reward_are_left_out_and_counted(nothing, tmp_path) -> None:
+    lines = [f'{{"step": {step}, "reward": {nothing if step in (3, 7) else 0.5}}}' for step in range(1, 31)]
+    path = tmp_path / "trainer_state.json"
+    path.write_text(f"[{','.join(lines)}]")
+    log = read_log(path, "trl", rollouts=2)
+    assert log.rows == 28
+    assert "2 records whose reward is no number (the first at step 3)" in log.notes[0]
+    path.write_text(f"[{','.join(lines[:10])}]")
+    with pytest.raises(InputError, match=r"Record 3 .* no finite number, as 2 of its 10 records"):
+        read_log(path, "trl", rollouts=2)
+
+
+def test_gzip_tabs_and_semicolons_are_read(tmp_path) -> None:
+    plain = simulated.trl(MEANS, tmp_path / "trainer_state.json")
+    packed = tmp_path / "trainer_state.json.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    np.testing.assert_array_equal(read_log(packed, "trl", rollouts=32).successes, np.rint(MEANS * 32))
+    packed.write_bytes(packed.read_bytes()[:100])
+    with pytest.raises(InputError, match="damaged gzip"):
+        read_log(packed, "trl", rollouts=32)
+    for mark in "\t;":
+        table = tmp_path / "table"
+        table.write_text("\n".join([f"step{mark}reward", *(f"{step}{mark}{mean}" for step, mean in enumerate(MEANS))]))
+        np.testing.assert_allclose(read_log(table, "csv", rollouts=32).reward, MEANS)
+
+
+def test_the_other_rewards_of_a_log_are_named_where_the_sum_is_none_of_0_and_1(tmp_path) -> None:
+    """TRL writes the weighted sum as `reward`, and each reward function under its own name."""
+    history = [
+        {"step": step, "reward": mean + 0.5, "rewards/right/mean": mean, "rewards/right/std": 0.1, "eval_reward": 1}
+        for step, mean in enumerate(MEANS.tolist(), start=1)
+    ]
+    path = tmp_path / "trainer_state.json"
+    path.write_text(json.dumps(history))
+    assert "--reward, such as rewards/right/mean." in verdict_on_log(path, rollouts=32).reason
 
 
 MALFORMED = [
@@ -88,6 +148,9 @@ MALFORMED = [
     ("csv", "step,reward\n1.5,0.5\n", "Line 2 of .* no whole step"),
     ("csv", "step,reward\n1,1_0\n", "Line 2 of .* no finite number"),
     ("csv", "step,reward\0\n1,1\n", "holds bytes"),
+    ("csv", '{"log_history": []}', "is JSON"),
+    ("csv", "a,b\n1,1\n", r"\(it has 'a', 'b'\)"),
+    ("trl", "step,reward\n1,1\n", "another --format"),
 ]
 
 

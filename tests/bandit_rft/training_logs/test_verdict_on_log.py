@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bandit_rft import theory, verdict_on_log
+from bandit_rft import InputError, theory, verdict_on_log
 from bandit_rft.cli import main
 from bandit_rft.theory.compared import chain_of_decisions
 from bandit_rft.training_logs import TrainingLog, judge
@@ -21,7 +21,7 @@ from bandit_rft.training_logs.following import Follower, Parameters, Signal
 from tests.bandit_rft import run_folders
 from tests.bandit_rft.training_logs import simulated
 
-REAL = Path(__file__).with_name("trainer_state.json")
+REAL = Path(__file__).resolve().parents[3] / "examples" / "trainer_state.json"
 
 
 def blank(rounds: int, responses: int, group: int) -> TrainingLog:
@@ -170,6 +170,11 @@ def test_a_run_folder_of_ours_is_judged_by_its_own_signal_and_seed(tmp_path, cap
     assert (found.signal, found.rollouts, found.rounds, found.law) == ("raw", 1, 200, "tree_jump")
     assert main(["verdict", "--log", str(folder), "--format", "run", "--seed", "1"]) == 2
     assert "count from 0" in capsys.readouterr().err
+    for given in ({"rollouts": 3}, {"prompts": 2}, {"reward": "x"}, {"step": "x"}):
+        with pytest.raises(InputError, match=f"{next(iter(given))} is .* a run folder says its own"):
+            verdict_on_log(folder, format="run", **given)
+    with pytest.raises(InputError, match="seed is 1, and only a run folder"):
+        verdict_on_log(REAL, rollouts=16, seed=1)
 
 
 @pytest.mark.slow

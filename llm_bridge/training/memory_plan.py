@@ -170,8 +170,7 @@ def plan_memory(
 
     shape = DecoderConfig.from_folder(hub.locate_config(config.model))
     if prompt_tokens is None:
-        responses = config.max_tokens or min(256, shape.max_positions // 2)
-        prompt_tokens = max(1, min(256, shape.max_positions - responses))
+        prompt_tokens = usual_prompt(config.max_tokens, shape.max_positions)
     kept: dict[Any, Compiled] = {}
     limit = None if limit_gb is None else round(limit_gb * GB)
     plan, programs = _planned(config, shape, prompt_tokens, target, kept)
@@ -186,6 +185,11 @@ def plan_memory(
     found.sort(key=lambda pair: pair[1])
     rates = _rates(config, programs, prompt_tokens, gb_per_second, tflops)
     return dataclasses.replace(plan, smaller=tuple(found), limit=limit, rates=rates)
+
+
+def usual_prompt(max_tokens: int | None, context: int) -> int:
+    """Tokens of a prompt that nobody gave: 256, or what the context leaves beside responses of this length."""
+    return max(1, min(256, context - (max_tokens or min(256, context // 2))))
 
 
 def _planned(

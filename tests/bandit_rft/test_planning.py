@@ -164,9 +164,8 @@ def test_what_cannot_be_planned_is_refused(changed, message: str) -> None:
 
 
 def test_runs_of_one_right_path_are_followed_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """All walks of successes would be the same. From p0 = .001 a plan took over 20 s of processor time instead of one,
-    for 256 times the walks that it needs; the mean curve is that of the exact chain. Also: numbers of many digits are
-    not written out."""
+    """All walks of successes would be the same, and 256 were followed: from p0 = .001 a plan took over 20 s of
+    processor time instead of one. The mean curve is that of the exact chain. Also: long numbers are not written out."""
     law = jump_law(chain_of_decisions(0.02, 40.0), 0.005)
     assert law.success(3).shape == (1, 3)
     exact = theory.pg_jump_single(p0=0.02, step_size=0.005, rounds=800, kappa=40.0)

@@ -145,11 +145,12 @@ def commands() -> None:
 
     run = ("finetune", *QUESTION, "--index", "0", "--rounds", "2", "--rollouts", "8", "--train-samples", "0")
     run += ("--test-questions", "0", "--kl-coefficient", "0", "--gradient-clip", "none", "--optimizer", "sgd")
-    run += ("--step-over-kappa", "0.05", "--measure-rollouts", "48", "--no-measure-error")
+    run += ("--learning-rate", "0.01", "--measure", "--measure-rollouts", "48", "--no-measure-error")
     said(*run, "--out", "run", "--mesh", "data=2,fsdp=2")
     said(*run, "--out", "run-one")
     mesh, single = (json.loads(Path(name, "config.json").read_text())["resolved"] for name in ("run", "run-one"))
-    np.testing.assert_allclose(mesh["learning_rate"], single["learning_rate"], rtol=5e-3)
+    kappas = (found["measurement"]["kappa"] for found in (mesh, single))
+    np.testing.assert_allclose(next(kappas), next(kappas), rtol=5e-3)
     assert read_tree(Path("run"), mesh["tree"]) is not None
     assert "Written: " in said("predict", "run")
 

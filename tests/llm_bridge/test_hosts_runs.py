@@ -82,7 +82,7 @@ def test_processes_that_differ_are_refused_and_leave_no_folder(tmp_path) -> None
 def test_evaluate_and_measure_are_those_of_one_process(tmp_path) -> None:
     """Two processes against one on two devices: the numbers that evaluate writes, a measurement with its tree, a scan
     that was stopped, and a run that measures first; the first process prints and writes. Catches two processes that
-    write one file, a step size of each host's own kappa, and a process that another's end leaves alone."""
+    write one file, a measurement that each host has of its own, and a process that another's end leaves alone."""
 
     asked = (*mesh_measure.QUESTION, "--mesh", "data=2")
 
@@ -113,13 +113,22 @@ def test_evaluate_and_measure_are_those_of_one_process(tmp_path) -> None:
     done = finished(*commands(2, *asked, *scan, folder=tmp_path / "two", of="measure"))
     assert [code for code, *_ in done] == [0, 0], done
     assert (tmp_path / "two" / "scan" / "scan.jsonl").read_text() == whole
-    run = ("--index", "0", "--rounds", "2", "--rollouts", "4", "--optimizer", "sgd", "--step-over-kappa", "0.05")
-    run += ("--kl-coefficient", "0", "--train-samples", "0", "--measure-rollouts", "32", "--no-measure-error")
+    run = ("--index", "0", "--rounds", "2", "--rollouts", "4", "--optimizer", "sgd", "--learning-rate", "0.01")
+    run += (
+        "--kl-coefficient",
+        "0",
+        "--train-samples",
+        "0",
+        "--measure",
+        "--measure-rollouts",
+        "32",
+        "--no-measure-error",
+    )
     run += ("--test-questions", "0", "--out", "run")
     done = finished(*commands(2, *asked, *run, folder=tmp_path / "two"))
     assert [code for code, *_ in done] == [0, 0], done
     resolved = json.loads((tmp_path / "two" / "run" / "config.json").read_text())["resolved"]
-    assert resolved["learning_rate"] == 0.05 / resolved["measurement"]["kappa"]
+    assert resolved["measurement"]["rollouts"] == 32
     assert (tmp_path / "two" / "run" / "tree.npz").exists()
     port = free_port()
     join = ("--coordinator", f"localhost:{port}", "--processes", "2", "--process")

@@ -7,7 +7,7 @@ import datetime
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,14 +20,16 @@ import numpy as np
 
 from bandit_rft.errors import InputError, ModelWarning, reason
 from bandit_rft.keys import Key, Purpose, as_key, row_keys
+from llm_bridge import hosts
 from llm_bridge.models import chat_template, lora, placement
 from llm_bridge.models.compilation_cache import use_compilation_cache
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.decoding_weights import LastPrepared
 from llm_bridge.models.weights import abstract_decoder, load_params, untied_where_heads_differ
-from llm_bridge.sampling.buckets import bucket
-from llm_bridge.sampling.generate import SMALLEST_PROMPT, Rollouts, sample
+from llm_bridge.sampling.buckets import bucket, narrowest
+from llm_bridge.sampling.generate import SMALLEST_PROMPT, Rollouts, Sampled, sample
 from llm_bridge.sampling.scoring import token_log_probs
+from llm_bridge.sampling.waiting import sample_waiting
 
 if TYPE_CHECKING:
     from llm_bridge.models.hub import Source
@@ -240,12 +242,7 @@ class LanguageModel:
         Raises:
             InputError: a prompt that is too long, or an argument out of range.
         """
-        if max_tokens < 1:
-            raise InputError(f"max_tokens is {max_tokens}: allow at least 1 response token.")
-        if not (np.isfinite(temperature) and temperature >= 0):
-            raise InputError(f"temperature is {temperature}: give 0 for greedy decoding or a positive number.")
-        self._check_context(max(len(prompt) for prompt in prompts), max_tokens)
-        params = self.whole(params)
+        params = self._checked(prompts, max_tokens, temperature, params)
         sampled = sample(
             self.graphdef,
             params,
@@ -258,6 +255,88 @@ class LanguageModel:
             eos_ids=() if ignore_eos else self.config.eos_ids,
             prompt_width=prompt_width,
         )
+        return self._rollouts(sampled, prompts)
+
+    def sample_waiting(
+        self,
+        prompts: Sequence[np.ndarray],
+        row_keys: np.ndarray,
+        *,
+        width: int,
+        max_tokens: int,
+        temperature: float = 1.0,
+        params: Any = None,
+        ignore_eos: bool = False,
+        prompt_widths: Sequence[int] | None = None,
+    ) -> Iterator[tuple[np.ndarray, Rollouts]]:
+        """`sample_rows` of any number of rows, at most `width` of them together: one that waits begins where another
+        has ended (`llm_bridge.sampling.waiting`). What the caller does with a part overlaps with the sampling of the
+        next.
+
+        As many rows as `width`, or fewer, are one part, the very same as `sample_rows` gives. Batches of `width` in
+        turn, as they were given, are what is sampled on a mesh, by several processes, and where no token ends a
+        response.
+
+        Args:
+            prompts, row_keys, max_tokens, temperature, params, ignore_eos: as in `sample_rows`.
+            width: rows together, at least 1.
+            prompt_widths: rising numbers of tokens; prompts that are read together are padded to the first that holds
+                them. None: to buckets.
+
+        Yields:
+            (rows int [n], their responses), each row once, in the order in which they end.
+
+        Raises:
+            InputError: as `sample_rows`, at the first part.
+
+        Example:
+            >>> import numpy as np
+            >>> from bandit_rft.keys import as_key, row_keys
+            >>> from llm_bridge import load_model
+            >>> model = load_model("tiny-llama")
+            >>> keys = row_keys(as_key(0), np.arange(5))
+            >>> parts = model.sample_waiting([model.encode("2+3=?")], keys, width=2, max_tokens=4)
+            >>> sorted(int(row) for rows, _ in parts for row in rows)
+            [0, 1, 2, 3, 4]
+        """
+        whole = self._checked(prompts, max_tokens, temperature, params)
+        sampling = {"max_tokens": max_tokens, "temperature": float(temperature)}
+        rows, ends = len(row_keys), () if ignore_eos else self.config.eos_ids
+        if rows <= width or not ends or self.config.mesh is not None or hosts.count() > 1:
+            for at in range(0, rows, width):
+                own = prompts if len(prompts) == 1 else prompts[at : at + width]
+                keys = row_keys[at : at + width]
+                fits = narrowest(prompt_widths, max(map(len, own))) if prompt_widths else None
+                given = {"params": params, "ignore_eos": ignore_eos, "prompt_width": fits}
+                yield np.arange(at, at + len(keys)), self.sample_rows(own, keys, **given, **sampling)
+            return
+        parts = sample_waiting(
+            self.graphdef,
+            whole,
+            self._prepared.weights(self.graphdef, whole),
+            self.config,
+            prompts,
+            row_keys=row_keys,
+            width=width,
+            eos_ids=ends,
+            prompt_widths=prompt_widths,
+            **sampling,
+        )
+        for places, sampled in parts:
+            own = prompts if len(prompts) == 1 else [prompts[place] for place in places]
+            yield places, self._rollouts(sampled, own)
+
+    def _checked(self, prompts: Sequence[np.ndarray], max_tokens: int, temperature: float, params: Any) -> Any:
+        """The parameters to sample with. Raises InputError for a prompt too long, or an argument out of range."""
+        if max_tokens < 1:
+            raise InputError(f"max_tokens is {max_tokens}: allow at least 1 response token.")
+        if not (np.isfinite(temperature) and temperature >= 0):
+            raise InputError(f"temperature is {temperature}: give 0 for greedy decoding or a positive number.")
+        self._check_context(max(len(prompt) for prompt in prompts), max_tokens)
+        return self.whole(params)
+
+    def _rollouts(self, sampled: Sampled, prompts: Sequence[np.ndarray]) -> Rollouts:
+        """What was sampled, with its text; the prompts are one for all rows, or one per row."""
         prompt_lengths = np.asarray([len(prompt) for prompt in prompts], np.int32)
         return Rollouts(
             tokens=sampled.tokens,
@@ -266,7 +345,7 @@ class LanguageModel:
             entropy=sampled.entropy,
             text=self.texts(sampled.tokens, sampled.lengths),
             truncated=sampled.truncated,
-            prompt_lengths=np.broadcast_to(prompt_lengths, (len(row_keys),)).copy(),
+            prompt_lengths=np.broadcast_to(prompt_lengths, sampled.lengths.shape).copy(),
         )
 
     def placed(self, mesh: str | Mapping[str, int] | None) -> LanguageModel:

@@ -7,8 +7,7 @@ of one (`PromptArms`). `pull` scores text with Python, hence `jittable` is False
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,7 @@ from bandit_rft.keys import Key, as_key, row_keys
 from llm_bridge import verifiers
 from llm_bridge.bandits.response_arms import LonePrompt, Prompt, Question, ResponseArms
 from llm_bridge.bandits.text_rewards import Verifier, VerifierFactory, score_each
-from llm_bridge.sampling import buckets
-from llm_bridge.sampling.rollouts import QuestionRollouts, Responses, Rollouts
+from llm_bridge.sampling.rollouts import QuestionRollouts, Responses, Rollouts, joined
 
 if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
@@ -110,19 +108,22 @@ class QuestionArms(ResponseArms):
             questions: int [R], places among the examples.
             max_tokens, temperature, params: as `LanguageModel.generate` takes them.
             key: row g draws from fold_in(key, g), whatever the batch.
-            batch: responses sampled together, to bound memory; None: all.
+            batch: responses sampled together, to bound memory, another as one ends; None: all.
             rows: int [R], the numbers g of the responses; None: from 0 on.
         """
 
-        def sample(asked: np.ndarray, keys: np.ndarray) -> Rollouts:
-            prompts = [self.question_tokens[question] for question in asked]
-            width = buckets.narrowest(self.prompt_widths, max(map(len, prompts)))
-            given = {"max_tokens": max_tokens, "temperature": temperature, "params": params}
-            return self.model.sample_rows(prompts, keys, **given, prompt_width=width)
-
-        sampled = in_batches(sample, questions, key, batch, rows)
-        fields = {field.name: getattr(sampled, field.name) for field in dataclasses.fields(Rollouts)}
-        return QuestionRollouts(**fields, questions=np.asarray(questions, np.int32))
+        prompts = [self.question_tokens[question] for question in questions]
+        numbers = np.arange(len(prompts)) if rows is None else rows
+        parts = self.model.sample_waiting(
+            prompts,
+            row_keys(as_key(key), numbers),
+            width=batch or len(prompts),
+            max_tokens=max_tokens,
+            temperature=temperature,
+            params=params,
+            prompt_widths=self.prompt_widths,
+        )
+        return QuestionRollouts(**joined(list(parts)), questions=np.asarray(questions, np.int32))
 
     def pull(self, key: Key, arms: Rollouts) -> jax.Array:
         """Rewards [R] float32 of R responses. The reward is deterministic: `key` is not used."""
@@ -185,23 +186,3 @@ def drawn(key: jax.Array, round_index: jax.Array | int, questions: int, prompts:
 def _part_of_order(key: jax.Array, epoch: jax.Array, place: jax.Array, *, questions: int, prompts: int) -> jax.Array:
     order = jax.random.permutation(jax.random.fold_in(key, epoch), jnp.arange(questions, dtype=jnp.int32))
     return jax.lax.dynamic_slice_in_dim(order, place * prompts, prompts)
-
-
-def in_batches(
-    sample: Callable[[np.ndarray, np.ndarray], Rollouts],
-    rows: np.ndarray,
-    key: Key,
-    batch: int | None,
-    numbers: np.ndarray | None = None,
-) -> Rollouts:
-    """`sample(rows, their keys)` a batch at a time, joined. A row's key is fold_in(key, its number; by default its
-    place among all rows).
-    """
-    keys = row_keys(as_key(key), np.arange(len(rows)) if numbers is None else numbers)
-    size = batch or len(rows)
-    parts = [sample(rows[at : at + size], keys[at : at + size]) for at in range(0, len(rows), size)]
-    if len(parts) == 1:
-        return parts[0]
-    arrays = [field.name for field in dataclasses.fields(Rollouts) if field.name != "text"]
-    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
-    return Rollouts(**joined, text=[text for part in parts for text in part.text])

@@ -29,7 +29,8 @@ from llm_bridge.models import placement
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.decoding_weights import DecodingWeights, prepare
 from llm_bridge.sampling.buckets import bucket
-from llm_bridge.sampling.decoding import Prefix, State, decode, grow, prefill
+from llm_bridge.sampling.decoding import State, decode, grow, prefill
+from llm_bridge.sampling.one_token import Prefix
 from llm_bridge.sampling.rollouts import Rollouts
 from llm_bridge.sampling.token_draw import draw
 

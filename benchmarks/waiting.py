@@ -6,8 +6,8 @@ longest.
 
 Questions of the model's test data, so many responses to each, through `LanguageModel.sample_waiting`, and through
 `sample_rows` a batch at a time, as an evaluation decoded before. Both in one process, in turns; the first of each,
-which compiles, is left out. Processor seconds (user and system) of the whole process, and passes of the model over a batch,
-which are counted. The responses of both are compared.
+which compiles, is left out. Processor seconds (user and system) of the whole process, and passes of the model over a
+batch, which are counted. The responses of both are compared.
 """
 
 from __future__ import annotations

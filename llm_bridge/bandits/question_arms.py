@@ -82,6 +82,8 @@ class QuestionArms(ResponseArms):
             InputError: a reward that is not a finite number, naming the verifier.
         """
         del keys
+        if not isinstance(arms, Responses) and any(getattr(own, "rewards", None) is not None for own in arms):
+            return np.stack([self._rewards(own) for own in arms])
         if isinstance(arms, Responses):
             tokens, shape = np.asarray(arms.tokens), arms.lengths.shape
             texts = self.model.texts(tokens.reshape(-1, tokens.shape[-1]), np.asarray(arms.lengths).reshape(-1))
@@ -101,6 +103,7 @@ class QuestionArms(ResponseArms):
         params: Any = None,
         batch: int | None = None,
         rows: np.ndarray | None = None,
+        verify: bool = False,
     ) -> Rollouts:
         """One response to each of these questions, repeats welcome; a question that is alone is read once.
 
@@ -110,6 +113,11 @@ class QuestionArms(ResponseArms):
             key: row g draws from fold_in(key, g), whatever the batch.
             batch: responses sampled together, to bound memory, another as one ends; None: all.
             rows: int [R], the numbers g of the responses; None: from 0 on.
+            verify: where responses are sampled in parts, have each part's rewards computed while the device samples the
+                next; `pull` and `pull_seeds` then give these.
+
+        Raises:
+            InputError: as `LanguageModel.sample_rows`; and, with `verify`, as `pull`.
         """
 
         prompts = [self.question_tokens[question] for question in questions]
@@ -123,12 +131,24 @@ class QuestionArms(ResponseArms):
             params=params,
             prompt_widths=self.prompt_widths,
         )
-        return QuestionRollouts(**joined(list(parts)), questions=np.asarray(questions, np.int32))
+        found, rewards = [], None
+        for places, part in parts:
+            found.append((places, part))
+            if verify and len(places) < len(prompts):
+                rewards = np.zeros(len(prompts), np.float32) if rewards is None else rewards
+                checks = [self.checks[question] for question in np.asarray(questions)[places]]
+                rewards[places] = score_each(checks, part.text, numbers=places)
+        return QuestionRollouts(**joined(found), questions=np.asarray(questions, np.int32), rewards=rewards)
 
     def pull(self, key: Key, arms: Rollouts) -> jax.Array:
         """Rewards [R] float32 of R responses. The reward is deterministic: `key` is not used."""
         as_key(key)
-        return jnp.asarray(score_each([self.checks[question] for question in self.questions_of(arms)], arms.text))
+        return jnp.asarray(self._rewards(arms))
+
+    def _rewards(self, arms: Rollouts) -> np.ndarray:
+        """float32 [R], as computed while they were sampled, or now."""
+        known = getattr(arms, "rewards", None)
+        return known if known is not None else score_each([self.checks[q] for q in self.questions_of(arms)], arms.text)
 
     def kept(self, arms: Rollouts | Responses) -> dict[str, Any]:
         """What can be read of responses afterwards: tokens int32 [..., R, T], lengths int32 [..., R], truncated bool

@@ -12,8 +12,10 @@ How it is fast:
   `GROWTH`, so that attention reads about what was written.
 - Sampling is by inverse CDF in two levels: two uniforms a row, no sort and no noise over the vocabulary.
 
-Left out: beam search, constrained decoding, speculative decoding, continuous batching (a finished row idles until all
-are done).
+More rows than fit in a batch are `llm_bridge.sampling.waiting`'s: there a finished row makes room for one that waits,
+where here it idles until all are done.
+
+Left out: beam search, constrained decoding, speculative decoding.
 """
 
 from __future__ import annotations

@@ -47,9 +47,12 @@ class QuestionRollouts(Rollouts):
 
     Attributes:
         questions: int32 [R], the place among the arm set's questions that each row answers.
+        rewards: float32 [R], where they were computed while the responses were sampled; None: not yet. They are of
+            `text` as it was then.
     """
 
     questions: np.ndarray
+    rewards: np.ndarray | None = None
 
 
 class Responses(NamedTuple):

@@ -6,7 +6,8 @@ longest of a batch (continuous batching, Yu et al. 2022, Orca).
 
 A row's tokens are those of `generate.sample`: from its own key and prompt, whoever is beside it, up to rounding (a sum
 over slots in another order). A stop for every eighth of the places that is free: beginning a row costs about as much as
-a token, and the places that wait for it are a sixteenth on average.
+a token, and the places that wait for it are a sixteenth on average. It is worth it for more than `FEW` batches: R rows
+of mean length m and longest l take about R·m/B + l passes in B places, where batches take up to R·l/B.
 
 Left out: meshes of devices (each has its own rows there), fewer places once nothing waits, prompts read in pieces.
 """
@@ -14,6 +15,7 @@ Left out: meshes of devices (each has its own rows there), fewer places once not
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -28,6 +30,9 @@ from llm_bridge.sampling.generate import FIRST_CAPACITY, GROWTH, SMALLEST_PROMPT
 
 Array = jax.Array
 STOPS = 8  # a stop whenever this share of the places is free
+# Batches of rows up to which they are decoded in turn: a second batch ends hardly later than the last rows do here, and
+# an evaluation of few responses would compile more than it computes.
+FEW = 2
 
 
 class _Queue:
@@ -148,33 +153,39 @@ def sample_waiting(
             )
         return prefix, places, prompt_tokens
 
-    done = 0
-    prefix, places, prompt_tokens = begun(prefix, places, prompt_tokens)
-    ended: tuple[np.ndarray, Sampled] | None = None
-    while done < rows:
-        free = int((held < 0).sum())
-        # With nothing that waits, half of what goes on ends before the caller hears of it.
-        enough = max(free + 1, width // STOPS if queue.next < rows else free + (width - free + 1) // 2)
-        seen = queue.block.prefix if prefix is None else prefix
+    def advanced(seen: Any, places: Any, enough: int) -> tuple[Any, refill.Records]:
         places, records = refill.advance(
             weights, seen, places, jnp.int32(enough), heat, ends, limit, config=config, greedy=greedy
         )
-        if ended is not None:  # the device is at work
+        return places, refill.Records(*map(np.asarray, records))
+
+    done = 0
+    prefix, places, prompt_tokens = begun(prefix, places, prompt_tokens)
+    ended: tuple[np.ndarray, Sampled] | None = None
+    # A thread of its own, for a CPU may compute in the thread that asks; XLA holds no lock of Python's meanwhile.
+    with ThreadPoolExecutor(1, thread_name_prefix="sampling") as device:
+        while done < rows:
+            free = int((held < 0).sum())
+            # With nothing that waits, half of what goes on ends before the caller hears of it.
+            enough = max(free + 1, width // STOPS if queue.next < rows else free + (width - free + 1) // 2)
+            seen = queue.block.prefix if prefix is None else prefix
+            work = device.submit(advanced, seen, places, enough)
+            if ended is not None:  # the device is at work
+                yield ended
+            places, records = work.result()
+            over = np.flatnonzero(records.free & (held >= 0))
+            ended = None
+            if len(over):
+                ended = held[over], _sampled(records, over, max_tokens, config.pad_id)
+                done += len(over)
+                held[over] = -1
+                prefix, places, prompt_tokens = begun(prefix, places, prompt_tokens)
+            going = held >= 0
+            if capacity < max_tokens and (records.lengths * ~records.free)[going].max(initial=0) >= capacity:
+                capacity = min(final, capacity * GROWTH)
+                places = refill.widened(places, capacity=capacity)
+        if ended is not None:
             yield ended
-        records = refill.Records(*map(np.asarray, records))
-        over = np.flatnonzero(records.free & (held >= 0))
-        ended = None
-        if len(over):
-            ended = held[over], _sampled(records, over, max_tokens, config.pad_id)
-            done += len(over)
-            held[over] = -1
-            prefix, places, prompt_tokens = begun(prefix, places, prompt_tokens)
-        going = held >= 0
-        if capacity < max_tokens and (records.lengths * ~records.free)[going].max(initial=0) >= capacity:
-            capacity = min(final, capacity * GROWTH)
-            places = refill.widened(places, capacity=capacity)
-    if ended is not None:
-        yield ended
 
 
 def _sampled(records: refill.Records, places: np.ndarray, max_tokens: int, pad_id: int) -> Sampled:

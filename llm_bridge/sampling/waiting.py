@@ -10,8 +10,9 @@ a token, and the places that wait for it are a sixteenth on average. It is worth
 of mean length m and longest l take about R·m/B + l passes in B places, where batches take up to R·l/B.
 
 What it gains depends on how unequal lengths are within a batch. 64 questions of the embedded models' test data, 4
-responses each, 16 together, 5 to 29 tokens: 372 passes, 424 in batches, 346 at the least; but of a model so small a pass
-costs little beside what begins and ends rows, and processor time was 0.91 times as good (`benchmarks/waiting.py`).
+responses each, 16 together, 5 to 29 tokens: 372 passes, 424 in batches, 346 at the least; but a pass of so small a
+model costs little beside what begins and ends rows, and the processor time of batches was 0.91 of that here
+(`benchmarks/waiting.py`).
 
 Left out: meshes of devices (each has its own rows there), fewer places once nothing waits, prompts read in pieces.
 """

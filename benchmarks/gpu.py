@@ -8,9 +8,9 @@ Qwen2.5-0.5B and 1.5B with random weights in the real format (`shapes.py`), in b
     decode    ours at batches 1 to 256, one prompt of 256 tokens, responses of 512: tokens per second, and the share of
               the copy bandwidth and matmul rate, both measured in this run; transformers' `generate` at batches 1, 64
     round     16 responses of that length and one GRPO step: time split into sampling, verification and update; the
-              update's MFU, of the rate that the vendor states and of the one measured; against TRL's `GRPOTrainer` and
-              a plain torch loop (`finetune_round.py` says what each does), whose weights and optimiser states are
-              bfloat16
+              update's MFU, of the rate that the vendor states and of the one measured; the same with dot-product
+              attention in place of our own; against TRL's `GRPOTrainer` and a plain torch loop (`finetune_round.py`
+              says what each does), whose weights and optimiser states are bfloat16
 
 A step's time in decoding is (time of T tokens − time of T/4) / (3T/4), so that prefill and the first, short cache are
 out of it. The run ends within `--minutes`: what no longer fits is left out and named, small models and ours first. A
@@ -212,6 +212,7 @@ def rounds(run: Run, model: Any, text: str, name: str, job: dict[str, Any]) -> N
     run.save()
     # Their memory is not to be shared with ours: both would be refused what each could have alone.
     del ours
+    other_attention(run, model, text, name, job)
     for peer in ("trl", "torch"):
         for _, taken in peer_runs(run, job, peer, [{}]):
             ratio = {part: taken[part] / median[part] for part in ("seconds", "sample", "update")}
@@ -219,6 +220,30 @@ def rounds(run: Run, model: Any, text: str, name: str, job: dict[str, Any]) -> N
             parts = f"sample {ratio['sample']:.2f}, update {ratio['update']:.2f}"
             print(f"{name}, round: {ratio['seconds']:.2f} times as fast as {peer} ({parts})", flush=True)
         run.save()
+
+
+def other_attention(run: Run, model: Any, text: str, name: str, job: dict[str, Any]) -> None:
+    """The same round with dot-product attention for prompt and update, and how much faster it is than with our own."""
+    from llm_bridge.models import attention
+
+    told, own = run.told, run.result["models"][name]["round"]
+    if not run.has("round", f"a round of {name} with dot-product attention"):
+        return
+    try:
+        other = model.with_attention("dot-product")
+        ours = Ours(other, text, told.rollouts, told.tokens, micro_batch=job["micro_batch"])
+        first = ours.round()["seconds"]
+        median = median_of([ours.round() for _ in range(told.repeats)])
+    except Exception as error:  # a kernel that this GPU or its libraries do not have; the other steps go on
+        run.leave_out(f"Dot-product attention on {name} is left out: {type(error).__name__}: {str(error)[:200]}")
+        return
+    ratio = {part: own[part] / median[part] for part in ("seconds", "sample", "update")}
+    kernel = attention.implementation(job["dtype"], model.config.head_dim)
+    own["dot_product"] = {**median, "first_s": first, "implementation": kernel, "ratio": ratio}
+    parts = f"sample {ratio['sample']:.2f}, update {ratio['update']:.2f}"
+    said = f"{ratio['seconds']:.2f} times as fast as own ({parts})"
+    print(f"{name}, dot-product attention ({kernel}): {said}", flush=True)
+    run.save()
 
 
 def verdicts(result: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ import datetime
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,16 @@ import numpy as np
 
 from bandit_rft.errors import InputError, ModelWarning, reason
 from bandit_rft.keys import Key, Purpose, as_key, row_keys
+from llm_bridge import hosts
 from llm_bridge.models import chat_template, lora, placement
+from llm_bridge.models.attention import chosen
 from llm_bridge.models.compilation_cache import use_compilation_cache
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.decoding_weights import LastPrepared
 from llm_bridge.models.weights import abstract_decoder, load_params, untied_where_heads_differ
-from llm_bridge.sampling.buckets import bucket
-from llm_bridge.sampling.generate import SMALLEST_PROMPT, Rollouts, sample
+from llm_bridge.sampling import waiting
+from llm_bridge.sampling.buckets import bucket, narrowest
+from llm_bridge.sampling.generate import SMALLEST_PROMPT, Rollouts, Sampled, sample
 from llm_bridge.sampling.scoring import token_log_probs
 
 if TYPE_CHECKING:
@@ -240,12 +243,7 @@ class LanguageModel:
         Raises:
             InputError: a prompt that is too long, or an argument out of range.
         """
-        if max_tokens < 1:
-            raise InputError(f"max_tokens is {max_tokens}: allow at least 1 response token.")
-        if not (np.isfinite(temperature) and temperature >= 0):
-            raise InputError(f"temperature is {temperature}: give 0 for greedy decoding or a positive number.")
-        self._check_context(max(len(prompt) for prompt in prompts), max_tokens)
-        params = self.whole(params)
+        params = self._checked(prompts, max_tokens, temperature, params)
         sampled = sample(
             self.graphdef,
             params,
@@ -258,6 +256,87 @@ class LanguageModel:
             eos_ids=() if ignore_eos else self.config.eos_ids,
             prompt_width=prompt_width,
         )
+        return self._rollouts(sampled, prompts)
+
+    def sample_waiting(
+        self,
+        prompts: Sequence[np.ndarray],
+        row_keys: np.ndarray,
+        *,
+        width: int,
+        max_tokens: int,
+        temperature: float = 1.0,
+        params: Any = None,
+        ignore_eos: bool = False,
+        prompt_widths: Sequence[int] | None = None,
+    ) -> Iterator[tuple[np.ndarray, Rollouts]]:
+        """`sample_rows` of any number of rows, at most `width` of them together: one that waits begins where another
+        has ended (`llm_bridge.sampling.waiting`). What the caller does with a part overlaps with the sampling of the
+        next.
+
+        Batches of `width` in turn, to the bit those of `sample_rows`, are what is sampled of no more than two batches
+        of rows (`waiting.FEW`), on a mesh, by several processes, and where no token ends a response.
+
+        Args:
+            prompts, row_keys, max_tokens, temperature, params, ignore_eos: as in `sample_rows`.
+            width: rows together, at least 1.
+            prompt_widths: rising numbers of tokens; prompts that are read together are padded to the first that holds
+                them. None: to buckets.
+
+        Yields:
+            (rows int [n], their responses), each row once, in the order in which they end.
+
+        Raises:
+            InputError: as `sample_rows`, at the first part.
+
+        Example:
+            >>> import numpy as np
+            >>> from bandit_rft.keys import as_key, row_keys
+            >>> from llm_bridge import load_model
+            >>> model = load_model("tiny-llama")
+            >>> keys = row_keys(as_key(0), np.arange(5))
+            >>> parts = model.sample_waiting([model.encode("2+3=?")], keys, width=2, max_tokens=4)
+            >>> sorted(int(row) for rows, _ in parts for row in rows)
+            [0, 1, 2, 3, 4]
+        """
+        whole = self._checked(prompts, max_tokens, temperature, params)
+        sampling = {"max_tokens": max_tokens, "temperature": float(temperature)}
+        rows, ends = len(row_keys), () if ignore_eos else self.config.eos_ids
+        if rows <= waiting.FEW * width or not ends or self.config.mesh is not None or hosts.count() > 1:
+            for at in range(0, rows, width):
+                own = prompts if len(prompts) == 1 else prompts[at : at + width]
+                keys = row_keys[at : at + width]
+                fits = narrowest(prompt_widths, max(map(len, own))) if prompt_widths else None
+                given = {"params": params, "ignore_eos": ignore_eos, "prompt_width": fits}
+                yield np.arange(at, at + len(keys)), self.sample_rows(own, keys, **given, **sampling)
+            return
+        parts = waiting.sample_waiting(
+            self.graphdef,
+            whole,
+            self._prepared.weights(self.graphdef, whole),
+            self.config,
+            prompts,
+            row_keys=row_keys,
+            width=width,
+            eos_ids=ends,
+            prompt_widths=prompt_widths,
+            **sampling,
+        )
+        for places, sampled in parts:
+            own = prompts if len(prompts) == 1 else [prompts[place] for place in places]
+            yield places, self._rollouts(sampled, own)
+
+    def _checked(self, prompts: Sequence[np.ndarray], max_tokens: int, temperature: float, params: Any) -> Any:
+        """The parameters to sample with. Raises InputError for a prompt too long, or an argument out of range."""
+        if max_tokens < 1:
+            raise InputError(f"max_tokens is {max_tokens}: allow at least 1 response token.")
+        if not (np.isfinite(temperature) and temperature >= 0):
+            raise InputError(f"temperature is {temperature}: give 0 for greedy decoding or a positive number.")
+        self._check_context(max(len(prompt) for prompt in prompts), max_tokens)
+        return self.whole(params)
+
+    def _rollouts(self, sampled: Sampled, prompts: Sequence[np.ndarray]) -> Rollouts:
+        """What was sampled, with its text; the prompts are one for all rows, or one per row."""
         prompt_lengths = np.asarray([len(prompt) for prompt in prompts], np.int32)
         return Rollouts(
             tokens=sampled.tokens,
@@ -266,18 +345,20 @@ class LanguageModel:
             entropy=sampled.entropy,
             text=self.texts(sampled.tokens, sampled.lengths),
             truncated=sampled.truncated,
-            prompt_lengths=np.broadcast_to(prompt_lengths, (len(row_keys),)).copy(),
+            prompt_lengths=np.broadcast_to(prompt_lengths, sampled.lengths.shape).copy(),
         )
 
     def placed(self, mesh: str | Mapping[str, int] | None) -> LanguageModel:
         """The same model on a mesh of devices, such as "data=2,fsdp=2,tensor=2" (`models.placement`), or on one (None).
 
         Raises:
-            InputError: unknown axes or sizes, more devices than there are, or a model that they do not divide.
+            InputError: unknown axes or sizes, more devices than there are, or a model that they do not divide or whose
+                attention is of one device.
         """
         devices = placement.make(mesh, self.config)
-        config = dataclasses.replace(self.config, mesh=devices)
         decoder = nnx.merge(self.graphdef, self.params)
+        chosen(self.config.attention, decoder.dtype, self.config.head_dim, meshed=devices is not None)
+        config = dataclasses.replace(self.config, mesh=devices)
         graphdef, _ = abstract_decoder(config, dtype=decoder.dtype, param_dtype=decoder.param_dtype)
         params = jax.device_put(self.params, jax.devices()[0]) if devices is None else self.params
         return dataclasses.replace(
@@ -353,6 +434,28 @@ class LanguageModel:
         graphdef, _ = abstract_decoder(config, dtype=decoder.dtype, param_dtype=decoder.param_dtype)
         return dataclasses.replace(self, config=config, graphdef=graphdef, _prepared=LastPrepared())
 
+    def with_attention(self, attention: str) -> LanguageModel:
+        """The same model with another attention over whole sequences: prompts, scores and gradients; decoding keeps its
+        own.
+
+        Args:
+            attention: "own"; "dot-product", JAX's `dot_product_attention`, which on a GPU in 16 bits is cuDNN's flash
+                attention; or "auto", the latter there and "own" elsewhere (`llm_bridge.models.attention`).
+
+        Raises:
+            InputError: another word, or dot-product on a mesh of devices.
+
+        Example:
+            >>> from llm_bridge import load_model
+            >>> load_model("tiny-llama").with_attention("dot-product").config.attention
+            'dot-product'
+        """
+        decoder = nnx.merge(self.graphdef, self.params)
+        found = chosen(attention, decoder.dtype, self.config.head_dim, meshed=self.config.mesh is not None)
+        config = dataclasses.replace(self.config, attention=found)
+        graphdef, _ = abstract_decoder(config, dtype=decoder.dtype, param_dtype=decoder.param_dtype)
+        return dataclasses.replace(self, config=config, graphdef=graphdef, _prepared=LastPrepared())
+
     def hand_over(self) -> Any:
         """The model's parameters, which it then holds no longer: its methods want others by `params=` from here on.
 
@@ -410,6 +513,7 @@ def load_model(
     param_dtype: str = "float32",
     prompt_date: str | datetime.date | None = None,
     mesh: str | Mapping[str, int] | None = None,
+    attention: str = "own",
 ) -> LanguageModel:
     """Load a model by name: an embedded tiny model, `smollm2-135m`, a local folder or GGUF file, or a hub id.
 
@@ -421,13 +525,15 @@ def load_model(
         prompt_date: what chat templates that read the clock are shown, such as "2026-11-28"; None: now.
         mesh: how many devices the model is spread over, such as "data=2,fsdp=2,tensor=2" or a dict: data divides rows,
             fsdp rows and weights, tensor heads and vocabulary (`llm_bridge.models.placement`). None: one device.
+        attention: over whole sequences: "own", "dot-product" or "auto", as `LanguageModel.with_attention` takes it.
 
     Warns:
         ModelWarning: a head that is not the embedding where config.json says so, or nothing that ends a response.
 
     Raises:
         InputError: an unknown name, dtype or checkpoint, or one that the decoder cannot run; a mesh of unknown axes,
-            of more devices than there are, or that does not divide the model.
+            of more devices than there are, or that does not divide the model; an unknown attention, or dot-product on
+            a mesh.
 
     Example:
         >>> from llm_bridge import load_model
@@ -447,7 +553,9 @@ def load_model(
     use_compilation_cache()
     stored = jnp.dtype(param_dtype)
     config = DecoderConfig.from_folder(folder)
-    config = dataclasses.replace(config, mesh=placement.make(mesh, config))
+    devices = placement.make(mesh, config)
+    kind = chosen(attention, dtype, config.head_dim, meshed=devices is not None)
+    config = dataclasses.replace(config, mesh=devices, attention=kind)
     config = untied_where_heads_differ(folder, config, stored)
     tokenizer = _tokenizer(folder)
     config = _ended_by(tokenizer, config, name)

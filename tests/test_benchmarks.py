@@ -139,4 +139,5 @@ def test_every_step_of_the_gpu_benchmark_runs_on_a_tiny_shape(tmp_path):
     assert [row["batch"] for row in tiny["decode"]] == [1, 2]
     assert "over_transformers" in tiny["decode"][0]
     assert tiny["round"]["peers"]["torch"]["ratio"]["seconds"] > 0
+    assert tiny["round"]["dot_product"]["ratio"]["update"] > 0
     assert found["verdicts"]

@@ -229,6 +229,12 @@ class FineTuneConfig:
         "that sampler and trainer differ more",
         choices=DTYPES,
     )
+    attention: str = _memory(
+        "own",
+        "of prompts, scores and gradients; dot-product: JAX's own, on a GPU in bfloat16 cuDNN's flash attention; auto: "
+        "that where it is cuDNN's. Decoding keeps its own",
+        choices=("own", "dot-product", "auto"),
+    )
     moment_dtype: str = _memory(
         "float32",
         "of the moments that adamw and muon keep; bfloat16 halves them, stored with stochastic rounding",
@@ -336,6 +342,8 @@ class FineTuneConfig:
         self._check_memory()
         if self.mesh is not None:  # in one spelling, whatever the order
             object.__setattr__(self, "mesh", spelt(sizes_of(self.mesh, "--mesh")))
+        if self.attention == "dot-product" and self.mesh is not None:
+            raise InputError("--attention dot-product is of one device: leave out --mesh, or use --attention own.")
         self.ks  # noqa: B018 - read here, so that a wrong one is refused before anything is loaded
 
     def _check_memory(self) -> None:

@@ -7,8 +7,7 @@ of one (`PromptArms`). `pull` scores text with Python, hence `jittable` is False
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -23,8 +22,7 @@ from llm_bridge import verifiers
 from llm_bridge.bandits.response_arms import LonePrompt, Prompt, Question, ResponseArms
 from llm_bridge.bandits.text_rewards import Verifier, VerifierFactory, made, score_each
 from llm_bridge.data.given import given
-from llm_bridge.sampling import buckets
-from llm_bridge.sampling.rollouts import QuestionRollouts, Responses, Rollouts
+from llm_bridge.sampling.rollouts import QuestionRollouts, Responses, Rollouts, joined
 
 if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
@@ -85,6 +83,8 @@ class QuestionArms(ResponseArms):
             InputError: a reward that is not a finite number, naming the verifier.
         """
         del keys
+        if not isinstance(arms, Responses) and any(getattr(own, "rewards", None) is not None for own in arms):
+            return np.stack([self._rewards(own) for own in arms])
         if isinstance(arms, Responses):
             tokens, shape = np.asarray(arms.tokens), arms.lengths.shape
             texts = self.model.texts(tokens.reshape(-1, tokens.shape[-1]), np.asarray(arms.lengths).reshape(-1))
@@ -104,6 +104,7 @@ class QuestionArms(ResponseArms):
         params: Any = None,
         batch: int | None = None,
         rows: np.ndarray | None = None,
+        verify: bool = False,
     ) -> Rollouts:
         """One response to each of these questions, repeats welcome; a question that is alone is read once.
 
@@ -111,24 +112,44 @@ class QuestionArms(ResponseArms):
             questions: int [R], places among the examples.
             max_tokens, temperature, params: as `LanguageModel.generate` takes them.
             key: row g draws from fold_in(key, g), whatever the batch.
-            batch: responses sampled together, to bound memory; None: all.
+            batch: responses sampled together, to bound memory, another as one ends; None: all.
             rows: int [R], the numbers g of the responses; None: from 0 on.
+            verify: where responses are sampled in parts, have each part's rewards computed while the device samples the
+                next; `pull` and `pull_seeds` then give these.
+
+        Raises:
+            InputError: as `LanguageModel.sample_rows`; and, with `verify`, as `pull`.
         """
 
-        def sample(asked: np.ndarray, keys: np.ndarray) -> Rollouts:
-            prompts = [self.question_tokens[question] for question in asked]
-            width = buckets.narrowest(self.prompt_widths, max(map(len, prompts)))
-            given = {"max_tokens": max_tokens, "temperature": temperature, "params": params}
-            return self.model.sample_rows(prompts, keys, **given, prompt_width=width)
-
-        sampled = in_batches(sample, questions, key, batch, rows)
-        fields = {field.name: getattr(sampled, field.name) for field in dataclasses.fields(Rollouts)}
-        return QuestionRollouts(**fields, questions=np.asarray(questions, np.int32))
+        prompts = [self.question_tokens[question] for question in questions]
+        numbers = np.arange(len(prompts)) if rows is None else rows
+        parts = self.model.sample_waiting(
+            prompts,
+            row_keys(as_key(key), numbers),
+            width=batch or len(prompts),
+            max_tokens=max_tokens,
+            temperature=temperature,
+            params=params,
+            prompt_widths=self.prompt_widths,
+        )
+        found, rewards = [], None
+        for places, part in parts:
+            found.append((places, part))
+            if verify and len(places) < len(prompts):
+                rewards = np.zeros(len(prompts), np.float32) if rewards is None else rewards
+                checks = [self.checks[question] for question in np.asarray(questions)[places]]
+                rewards[places] = score_each(checks, part.text, numbers=places)
+        return QuestionRollouts(**joined(found), questions=np.asarray(questions, np.int32), rewards=rewards)
 
     def pull(self, key: Key, arms: Rollouts) -> jax.Array:
         """Rewards [R] float32 of R responses. The reward is deterministic: `key` is not used."""
         as_key(key)
-        return jnp.asarray(score_each([self.checks[question] for question in self.questions_of(arms)], arms.text))
+        return jnp.asarray(self._rewards(arms))
+
+    def _rewards(self, arms: Rollouts) -> np.ndarray:
+        """float32 [R], as computed while they were sampled, or now."""
+        known = getattr(arms, "rewards", None)
+        return known if known is not None else score_each([self.checks[q] for q in self.questions_of(arms)], arms.text)
 
     def kept(self, arms: Rollouts | Responses) -> dict[str, Any]:
         """What can be read of responses afterwards: tokens int32 [..., R, T], lengths int32 [..., R], truncated bool
@@ -186,23 +207,3 @@ def drawn(key: jax.Array, round_index: jax.Array | int, questions: int, prompts:
 def _part_of_order(key: jax.Array, epoch: jax.Array, place: jax.Array, *, questions: int, prompts: int) -> jax.Array:
     order = jax.random.permutation(jax.random.fold_in(key, epoch), jnp.arange(questions, dtype=jnp.int32))
     return jax.lax.dynamic_slice_in_dim(order, place * prompts, prompts)
-
-
-def in_batches(
-    sample: Callable[[np.ndarray, np.ndarray], Rollouts],
-    rows: np.ndarray,
-    key: Key,
-    batch: int | None,
-    numbers: np.ndarray | None = None,
-) -> Rollouts:
-    """`sample(rows, their keys)` a batch at a time, joined. A row's key is fold_in(key, its number; by default its
-    place among all rows).
-    """
-    keys = row_keys(as_key(key), np.arange(len(rows)) if numbers is None else numbers)
-    size = batch or len(rows)
-    parts = [sample(rows[at : at + size], keys[at : at + size]) for at in range(0, len(rows), size)]
-    if len(parts) == 1:
-        return parts[0]
-    arrays = [field.name for field in dataclasses.fields(Rollouts) if field.name != "text"]
-    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays}
-    return Rollouts(**joined, text=[text for part in parts for text in part.text])

@@ -59,8 +59,10 @@ def score(verifier: Verifier, text: Sequence[str]) -> np.ndarray:
     return score_each([verifier] * len(text), text)
 
 
-def score_each(checks: Sequence[Verifier], text: Sequence[str]) -> np.ndarray:
-    """Rewards [G] float32 of G responses, each by its own verifier.
+def score_each(
+    checks: Sequence[Verifier], text: Sequence[str], *, numbers: Sequence[int] | np.ndarray | None = None
+) -> np.ndarray:
+    """Rewards [G] float32 of G responses, each by its own verifier. Messages call response g numbers[g]; None: g.
 
     A verifier of the worker processes (`verifiers.Pooled`) checks its responses side by side, and one that has `many`
     (texts -> rewards) is given all of its responses at once; any other is called once per response, in order.
@@ -71,20 +73,21 @@ def score_each(checks: Sequence[Verifier], text: Sequence[str]) -> np.ndarray:
     Raises:
         InputError: a verifier that raises, or a reward that is not a finite number, naming the verifier.
     """
-    return _scored(checks, text) if hosts.count() == 1 else _scored_by_all(checks, text)
+    named = np.arange(len(text)) if numbers is None else np.asarray(numbers)
+    return _scored(checks, text, named) if hosts.count() == 1 else _scored_by_all(checks, text, named)
 
 
 _COUNTED = ("calls", "timeouts", "crashes")
 
 
-def _scored_by_all(checks: Sequence[Verifier], text: Sequence[str]) -> np.ndarray:
+def _scored_by_all(checks: Sequence[Verifier], text: Sequence[str], numbers: np.ndarray) -> np.ndarray:
     """`score_each` of all processes, each a part; rewards, counts of the workers and refusals in one all-gather."""
     shares = hosts.shares(len(text))
     own, widest = shares[hosts.index()], max(share.stop - share.start for share in shares)
     message, refusal = np.zeros(widest + len(_COUNTED) + 1, np.float32), None
     before = pool.own_counts()
     try:
-        message[: own.stop - own.start] = _scored(checks[own], text[own], first=own.start)
+        message[: own.stop - own.start] = _scored(checks[own], text[own], numbers[own])
     except InputError as error:
         refusal, message[-1] = error, 1.0
     done = pool.own_counts().since(before)
@@ -102,8 +105,8 @@ def _raise(error: InputError | None) -> None:
         raise error
 
 
-def _scored(checks: Sequence[Verifier], text: Sequence[str], first: int = 0) -> np.ndarray:
-    """`score_each` by this process; `first` is the first one's number in messages."""
+def _scored(checks: Sequence[Verifier], text: Sequence[str], numbers: np.ndarray) -> np.ndarray:
+    """`score_each` by this process."""
     found: dict[int, object] = {}
     pooled = [place for place, check in enumerate(checks) if isinstance(check, verifiers.Pooled)]
     if pooled:
@@ -126,7 +129,7 @@ def _scored(checks: Sequence[Verifier], text: Sequence[str], first: int = 0) -> 
         value = _number(reward)
         if not math.isfinite(value):
             raise InputError(
-                f"Verifier {verifier_name(verifier)} gave {_shown(reward)} for rollout {first + index}, which is no "
+                f"Verifier {verifier_name(verifier)} gave {_shown(reward)} for rollout {numbers[index]}, which is no "
                 "finite number: make it return a float such as 0.0 or 1.0 for every response."
             )
         rewards[index] = value + 0.0  # -0.0 is 0.0

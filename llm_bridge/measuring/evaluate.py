@@ -172,11 +172,11 @@ def evaluate(
             correct where the reward exceeds ½.
         samples: per question.
         temperature: of sampling; 1.0 evaluates the policy that fine-tuning moves.
-        batch: responses generated together, to bound memory. It changes no random number; a token only where rounding
-            does (`LanguageModel.sample_rows`).
+        batch: responses generated together, to bound memory; where one has ended, the next question begins
+            (`LanguageModel.sample_waiting`). It changes no random number; a token only where rounding does.
         params: weights to use in place of the model's own (a fine-tuned state's).
         confidence: of the interval.
-        progress: called with (responses done, all, Pass@1 so far, seconds) after each batch.
+        progress: called with (responses done, all, Pass@1 so far, seconds) as they end.
 
     Raises:
         InputError: no question, a question too long for the model's context, or `samples` or `batch` below 1.
@@ -195,15 +195,16 @@ def evaluate(
     order, keys = np.repeat(by_length, samples), keys[by_length].reshape(-1, 2)
     correct = np.zeros(len(questions), np.int64)
     done, truncated, total_length, start_time = 0, 0, 0, time.monotonic()
-    while done < len(order):
-        rows = order[done : done + batch]
-        rollouts = model.sample_rows(
-            [encoded[row] for row in rows],
-            keys[done : done + batch],
-            max_tokens=max_tokens,
-            temperature=temperature,
-            params=params,
-        )
+    parts = model.sample_waiting(
+        [encoded[row] for row in order],
+        keys,
+        width=batch,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        params=params,
+    )
+    for places, rollouts in parts:  # while these are verified, the device goes on
+        rows = order[places]
         right = score_each([checks[row] for row in rows], rollouts.text) > 0.5
         np.add.at(correct, rows, right)
         truncated += int(np.sum(np.asarray(rollouts.truncated)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,30 +95,30 @@ def sampled(
     arms = PromptArms(model, prompt, verifier)
     arms.check_fits(max_tokens)
     params = model.params if params is None else params
-    counts: dict[bytes, int] = {}
-    verdicts: dict[bytes, bool] = {}
+    answers: list[tuple[bytes, bool]] = [(b"", False)] * rollouts
     successes, done, total_length, truncated, start = 0, 0, 0, 0, time.monotonic()
-    keys = row_keys(as_key(key), np.arange(rollouts))
-    while done < rollouts:
-        some = model.sample_rows(
-            [arms.prompt_tokens],
-            keys[done : done + batch],
-            max_tokens=max_tokens,
-            temperature=temperature,
-            params=params,
-        )
+    parts = model.sample_waiting(
+        [arms.prompt_tokens],
+        row_keys(as_key(key), np.arange(rollouts)),
+        width=batch,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        params=params,
+    )
+    for rows, some in parts:  # while these are verified, the device goes on
         correct = score(verifier, some.text) > 0.5
         lengths = np.asarray(some.lengths)
-        for row, length in enumerate(lengths):
-            tokens = np.asarray(some.tokens[row, :length], np.int32).tobytes()
-            counts[tokens] = counts.get(tokens, 0) + 1
-            verdicts[tokens] = bool(correct[row])
+        for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+            answers[row] = np.asarray(some.tokens[place, :length], np.int32).tobytes(), bool(correct[place])
         successes += int(correct.sum())
         total_length += int(lengths.sum())
         truncated += int(np.sum(np.asarray(some.truncated)))
         done += len(lengths)
         if progress is not None:
             progress(done, phases * rollouts, successes / done, time.monotonic() - start)
+    # Counted in the order of the rollouts, which is the same in whatever order they ended.
+    counts = Counter(tokens for tokens, _ in answers)
+    verdicts = dict(answers)
     # The vectors to come are each as large as the model: its decoding copy makes room for one of them.
     model.release_decoding_weights()
     return Sampled(

@@ -53,6 +53,7 @@ class DecoderConfig:
         mesh: the devices that the decoder stands on (`llm_bridge.models.placement`); None: one.
         lora: low-rank adapters beside the weights (`llm_bridge.models.lora`); None: none.
         cache_dtype: in which decoding keeps keys and values; None: as it computes.
+        attention: "own" or "dot-product", of whole sequences (`llm_bridge.models.attention`); decoding is "own".
     """
 
     model_type: str
@@ -78,6 +79,7 @@ class DecoderConfig:
     mesh: Mesh | None = None
     lora: Lora | None = None
     cache_dtype: str | None = None
+    attention: str = "own"
 
     @property
     def family(self) -> Family:

@@ -21,7 +21,7 @@ import flax.nnx as nnx
 import jax
 import jax.numpy as jnp
 
-from llm_bridge.models import placement
+from llm_bridge.models import attention, placement
 from llm_bridge.models.alternation import Local, local_layers, rope_of, rope_tables, within
 from llm_bridge.models.attention import MASKED, QUERY_CHUNK, Piece, attend
 from llm_bridge.models.config import DecoderConfig
@@ -172,7 +172,7 @@ class Decoder(nnx.Module):
             layer, local = scanned
             seen = within(self.config, local, causal, positions, positions)
             rope = rope_of(ropes, local)
-            return block(self.config, layer, x, rope, lambda q, k, v: (attend(q, (k, v, seen)), (k, v)))
+            return block(self.config, layer, x, rope, lambda q, k, v: (self._alone(local, q, k, v, seen), (k, v)))
 
         x, kept = jax.lax.scan(_checkpointed(step, remat, self.config.lora), self.embed(tokens), self.scanned())
         return self.normed(x), kept
@@ -230,7 +230,7 @@ class Decoder(nnx.Module):
         positions = flat(asked_at, jnp.broadcast_to(answered_at, (rows, length)))
         ropes = rope_tables(config, positions)
 
-        def attention(local: Local, q: Array, k: Array, v: Array) -> tuple[Array, None]:
+        def mixed(local: Local, q: Array, k: Array, v: Array) -> tuple[Array, None]:
             heads, size = q.shape[2:]
 
             def pieces(part: slice, batch: int) -> tuple[Array, Array, Array]:
@@ -240,23 +240,35 @@ class Decoder(nnx.Module):
 
             queries, keys, values = pieces(slice(0, split), held)
             seen = within(config, local, prompt_causal, prompt_positions, prompt_positions)
-            prompt = attend(queries, (keys, values, seen))
+            prompt = self._alone(local, queries, keys, values, seen)
             answered, *own = pieces(slice(split, None), rows)
-            seen = within(config, local, visible, answered_at, prompt_positions)
-            read = _of_rows(keys, owners), _of_rows(values, owners), seen
-            response = attend(answered, read, (own[0], own[1], within(config, local, causal, steps, steps)))
-            mixed = [part.reshape(-1, heads, size) for part in (prompt, response)]
-            return jnp.concatenate(mixed)[None], None
+            read = _of_rows(keys, owners), _of_rows(values, owners)
+            if config.attention == "dot-product":
+                limited = {"window": config.window, "local": local}
+                response = attention.continued(answered, read, before, (own[0], own[1]), **limited)
+            else:
+                seen = within(config, local, visible, answered_at, prompt_positions)
+                response = attend(answered, (*read, seen), (*own, within(config, local, causal, steps, steps)))
+            both = [part.reshape(-1, heads, size) for part in (prompt, response)]
+            return jnp.concatenate(both)[None], None
 
         def step(x: Array, scanned: Scanned) -> tuple[Array, None]:
             layer, local = scanned
-            return block(config, layer, x, rope_of(ropes, local), partial(attention, local))[0], None
+            return block(config, layer, x, rope_of(ropes, local), partial(mixed, local))[0], None
 
         start = self.embed(flat(prompts, tokens))
         x, _ = jax.lax.scan(_checkpointed(step, remat, self.config.lora), start, self.scanned())
         prompt, response = x[0, :split].reshape(held, width, -1), x[0, split:].reshape(rows, length, -1)
         last = jnp.take_along_axis(prompt, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
         return _of_rows(self.normed(last), owners), self.normed(response)
+
+    def _alone(self, local: Local, q: Array, k: Array, v: Array, seen: Array) -> Array:
+        """Attention of sequences that see themselves alone, by the configured kind; `seen` is what own attention reads
+        of the same: each token what is before it.
+        """
+        if self.config.attention == "dot-product":
+            return attention.causal(q, k, v, window=self.config.window, local=local)
+        return attend(q, (k, v, seen))
 
     def _after_one_prompt(
         self, prompts: Array, prompt_lengths: Array, tokens: Array, remat: bool

@@ -10,22 +10,13 @@ import jax
 import jax.numpy as jnp
 
 from llm_bridge.models import placement
-from llm_bridge.models.alternation import local_layer, rope_of, rope_tables, within
-from llm_bridge.models.attention import attend
 from llm_bridge.models.config import DecoderConfig
+from llm_bridge.models.decoder import Decoder
 from llm_bridge.models.decoding_weights import DecodingWeights
-from llm_bridge.models.layer import block, rms_norm
+from llm_bridge.sampling.one_token import Prefix, one_token, stored
 from llm_bridge.sampling.token_draw import draw, entropy
 
 Array = jax.Array
-
-
-class Prefix(NamedTuple):
-    """The prompts' part of the cache: keys and values a layer each, as in `decoder.Piece`, and lengths [B or 1]."""
-
-    keys: tuple[Array, ...]
-    values: tuple[Array, ...]
-    lengths: Array
 
 
 class State(NamedTuple):
@@ -67,6 +58,15 @@ def _record(state: State, drawn: tuple[Array, Array, Array], eos_ids: Array, pad
     )
 
 
+def read(decoder: Decoder, prompts: Array, lengths: Array) -> tuple[Array, Array, Array]:
+    """Of prompts [H, P] of these lengths [H]: logits [H, V] of what follows each, and keys and values of the layers
+    [L, H, KV, d, P] and [L, H, KV, P, d]; traced.
+    """
+    states, (keys, values) = decoder.prompt_states(prompts)
+    last = jnp.take_along_axis(states, (lengths - 1)[:, None, None], axis=1)[:, 0]
+    return decoder.head_logits(last), keys, values
+
+
 @partial(jax.jit, static_argnames=("graphdef", "capacity", "greedy"))
 def prefill(
     graphdef: Any,
@@ -87,13 +87,11 @@ def prefill(
     Row b answers prompt owners[b], int32 [B], or (None) its own, the b-th. A lone prompt's keys and values stay one set
     that all rows read; several prompts' are copied to their rows.
     """
-    decoder = nnx.merge(graphdef, params)
+    decoder: Decoder = nnx.merge(graphdef, params)
     config: DecoderConfig = decoder.config
     rows = done.shape[0]
-    states, (keys, values) = decoder.prompt_states(prompts)
-    last = jnp.take_along_axis(states, (prompt_lengths - 1)[:, None, None], axis=1)[:, 0]
+    logits, keys, values = read(decoder, prompts, prompt_lengths)
     shared = len(prompts) == 1
-    logits = decoder.head_logits(last)
     if shared:
         logits = placement.vocabulary(config.mesh, jnp.broadcast_to(logits, (rows, config.vocabulary)))
 
@@ -174,52 +172,32 @@ def decode(
     greedy: bool,
 ) -> State:
     """Decode until every row is done or holds `limit` tokens (at most the state's capacity)."""
-    capacity, prompt_capacity = state.tokens.shape[1], prefix.keys[0].shape[3]
-    places = jnp.arange(prompt_capacity, dtype=jnp.int32)
+    capacity = state.tokens.shape[1]
+    places = jnp.arange(prefix.keys[0].shape[3], dtype=jnp.int32)
     in_prompt = places[None, None] < prefix.lengths[:, None, None]
 
     def step(state: State) -> State:
         slot = state.step - 1
         token = jax.lax.dynamic_slice_in_dim(state.tokens, slot, 1, axis=1)
-        x = jnp.take(weights.embedding, token, axis=0)
-        here = prefix.lengths[:, None] + slot
-        ropes = rope_tables(config, here)
         slots = jnp.arange(capacity, dtype=jnp.int32)
-        past = (slots < slot)[None, None]
-        itself = jnp.ones((1, 1, 1), bool)
-        new = []
-        for i, layer in enumerate(weights.layers):
-            local = local_layer(config, i)
-            seen = within(config, local, in_prompt, here, places)
-            since = within(config, local, past, slot, slots)
-
-            def attention(
-                q: Array, k: Array, v: Array, i: int = i, seen: Array = seen, since: Array = since
-            ) -> tuple[Array, tuple[Array, Array]]:
-                # Read as computed with, where the cache is kept narrower.
-                prompt = prefix.keys[i].astype(q.dtype), prefix.values[i].astype(q.dtype), seen
-                response = state.keys[i].astype(q.dtype), state.values[i].astype(q.dtype), since
-                written = k.astype(state.keys[i].dtype), v.astype(state.values[i].dtype)
-                return attend(q, prompt, response, (k, v, itself)), written
-
-            x, kept = block(config, layer, x, rope_of(ropes, local), attention)
-            new.append(kept)
-        logits = weights.logits(rms_norm(config, x[:, 0], weights.final_norm))
-        logits = placement.vocabulary(config.mesh, logits)
+        logits, new = one_token(
+            config,
+            weights,
+            prefix,
+            (state.keys, state.values),
+            token,
+            here=prefix.lengths[:, None] + slot,
+            in_prompt=in_prompt,
+            past=(slots < slot)[None, None],
+            at=slot,
+            slots=slots,
+        )
         drawn = _drawn(config, logits, row_keys, state.step, temperature, greedy)
         # Written once all has been read, which the place says in a way that XLA cannot simplify (no token is negative):
         # a cache written and read in no certain order would be copied at every token.
         place = jnp.where(_all(drawn[0] < 0), 0, slot)
-        state = state._replace(
-            keys=tuple(
-                jax.lax.dynamic_update_slice(old, k, (0, 0, 0, place))
-                for old, (k, _) in zip(state.keys, new, strict=True)
-            ),
-            values=tuple(
-                jax.lax.dynamic_update_slice(old, v, (0, 0, place, 0))
-                for old, (_, v) in zip(state.values, new, strict=True)
-            ),
-        )
+        keys, values = stored((state.keys, state.values), new, place)
+        state = state._replace(keys=keys, values=values)
         return _placed(config, _record(state, drawn, eos_ids, config.pad_id))
 
     return jax.lax.while_loop(lambda state: (state.step < limit) & ~_all(state.done), step, state)

@@ -12,8 +12,10 @@ How it is fast:
   `GROWTH`, so that attention reads about what was written.
 - Sampling is by inverse CDF in two levels: two uniforms a row, no sort and no noise over the vocabulary.
 
-Left out: beam search, constrained decoding, speculative decoding, continuous batching (a finished row idles until all
-are done).
+More rows than fit in a batch are `llm_bridge.sampling.waiting`'s: there a finished row makes room for one that waits,
+where here it idles until all are done.
+
+Left out: beam search, constrained decoding, speculative decoding.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from llm_bridge.models import placement
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.decoding_weights import DecodingWeights, prepare
 from llm_bridge.sampling.buckets import bucket
-from llm_bridge.sampling.decoding import Prefix, State, decode, grow, prefill
+from llm_bridge.sampling.decoding import State, decode, grow, prefill
+from llm_bridge.sampling.one_token import Prefix
 from llm_bridge.sampling.rollouts import Rollouts
 from llm_bridge.sampling.token_draw import draw
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -46,9 +47,12 @@ class QuestionRollouts(Rollouts):
 
     Attributes:
         questions: int32 [R], the place among the arm set's questions that each row answers.
+        rewards: float32 [R], where they were computed while the responses were sampled; None: not yet. They are of
+            `text` as it was then.
     """
 
     questions: np.ndarray
+    rewards: np.ndarray | None = None
 
 
 class Responses(NamedTuple):
@@ -69,3 +73,17 @@ class Responses(NamedTuple):
     truncated: Array
     entropy: Array | None = None
     questions: Array | None = None
+
+
+def joined(parts: Sequence[tuple[np.ndarray, Rollouts]]) -> dict[str, Any]:
+    """The fields of the `Rollouts` that parts make up: (rows int [n], their responses) each, every row in one part."""
+    if len(parts) == 1 and np.array_equal(parts[0][0], np.arange(len(parts[0][0]))):
+        return {field.name: getattr(parts[0][1], field.name) for field in fields(Rollouts)}
+    order = np.argsort(np.concatenate([rows for rows, _ in parts]))
+    found: dict[str, Any] = {
+        field.name: np.concatenate([getattr(part, field.name) for _, part in parts])[order]
+        for field in fields(Rollouts)
+        if field.name != "text"
+    }
+    texts = [text for _, part in parts for text in part.text]
+    return found | {"text": [texts[place] for place in order]}

@@ -43,7 +43,9 @@ def on_the_host(settings: FineTune, arms: QuestionArms) -> Redraws | None:
         fields: dict[str, Any] = {"text": list(rollouts.text)}
         for row, text in zip(rows, anew.text, strict=True):
             fields["text"][row] = text
-        for name in (field.name for field in dataclasses.fields(rollouts) if field.name != "text"):
+        if hasattr(rollouts, "rewards"):  # those of the first draw; what holds now is returned beside
+            fields["rewards"] = None
+        for name in (field.name for field in dataclasses.fields(rollouts) if field.name not in fields):
             fields[name] = np.array(getattr(rollouts, name))
             fields[name][rows] = getattr(anew, name)
         rewards = np.array(rewards)

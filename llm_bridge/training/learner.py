@@ -419,6 +419,7 @@ class FineTune:
             params=state.params,
             batch=self.generation_batch,
             rows=rows,
+            verify=True,
         )
 
     def bind_seeds(self, arms: QuestionArms, *, rounds: int | None, seeds: int) -> Learner | None:

@@ -29,6 +29,7 @@ from bandit_rft.settings.finetune import FineTuneConfig
 from bandit_rft.settings.mesh import sizes_of
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.models import lora, placement
+from llm_bridge.models.attention import chosen
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.training.memory_programs import Compiled, Programs, abstract_params, bytes_of
 
@@ -213,6 +214,8 @@ def _planned(
     shape = dataclasses.replace(
         shape, mesh=placement.make(config.mesh, shape), lora=adapters, cache_dtype=config.cache_dtype
     )
+    kind = chosen(config.attention, config.dtype, shape.head_dim, meshed=config.mesh is not None)
+    shape = dataclasses.replace(shape, attention=kind)
     lora.check_fits(shape)
     if prompt_tokens >= shape.max_positions:
         raise InputError(

@@ -48,9 +48,11 @@ def load_pinned(
 
 
 def as_configured(model: LanguageModel, given: Mapping[str, Any]) -> LanguageModel:
-    """The model with the adapters and the cache that a run's settings name, by their names in config.json; itself
-    where they name none.
+    """The model with the adapters, the cache and the attention that a run's settings name, by their names in
+    config.json; itself where they name none.
     """
+    if given.get("attention", "own") != model.config.attention:
+        model = model.with_attention(given.get("attention", "own"))
     if given.get("cache_dtype") is not None:
         model = model.with_cache(given["cache_dtype"])
     if given.get("lora_rank") is not None:
@@ -61,13 +63,14 @@ def as_configured(model: LanguageModel, given: Mapping[str, Any]) -> LanguageMod
 
 
 def of_model(model: LanguageModel) -> dict[str, Any]:
-    """What config.json says of a model's adapters and cache; `as_configured` reads it."""
+    """What config.json says of a model's adapters, cache and attention; `as_configured` reads it."""
     lora = model.config.lora
     return {
         "lora_rank": None if lora is None else lora.rank,
         "lora_alpha": None if lora is None else lora.alpha,
         "lora_weights": None if lora is None else ",".join(lora.weights),
         "cache_dtype": model.config.cache_dtype,
+        "attention": model.config.attention,
     }
 
 

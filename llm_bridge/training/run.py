@@ -239,7 +239,7 @@ def finetune(
             digests=digests.of_run(model, questions, test, words.verifier, objects_of(arms, learner, verifiers_of)),
         )
         later = dict.fromkeys(("lora_rank", "lora_alpha", "lora_weights", "cache_dtype"))
-        defaults_of = {"seeds": 1, "mesh": None, **later, **default_settings(), **words.defaults}
+        defaults_of = {"seeds": 1, "mesh": None, "attention": "own", **later, **default_settings(), **words.defaults}
         check_same(settings, begun.digests, arms.question_tokens, words.option)
         how = {"defaults": defaults_of, "continues": begun, "option": words.option, "kept": temporary is None}
         folder = stack.enter_context(claimed(place, settings, **how))

@@ -61,9 +61,12 @@ def padded(model: LanguageModel) -> tuple[list[np.ndarray], np.ndarray, np.ndarr
     return prompts, array, lengths
 
 
-def test_scores_of_padded_prompts_that_rows_share(model: LanguageModel, folder: Path) -> None:
+@pytest.mark.parametrize("attention", ["own", "dot-product"])
+def test_scores_of_padded_prompts_that_rows_share(model: LanguageModel, folder: Path, attention: str) -> None:
     """Catches a window counted from a cache's slot and not from the token's position, which padding moves, and one that
-    reaches into the prompt's padding."""
+    reaches into the prompt's padding; of dot-product attention, a response that begins elsewhere than its prompt ends.
+    """
+    model = model.with_attention(attention)
     prompts, array, lengths = padded(model)
     owners, tokens = np.array([0, 1, 1], np.int32), responses(3)
     found = token_log_probs(
@@ -104,13 +107,23 @@ def test_ways_through_the_decoder_agree(model: LanguageModel) -> None:
             np.testing.assert_allclose(mine, theirs, atol=2e-4)
 
 
-@pytest.mark.parametrize("family", ["gemma3_text", pytest.param("qwen3", marks=pytest.mark.slow)])
-def test_the_gradient_is_torchs(model: LanguageModel, folder: Path, tmp_path: Path, family: str) -> None:
+@pytest.mark.parametrize(
+    ("family", "attention"),
+    [
+        ("gemma3_text", "own"),
+        ("gemma3_text", "dot-product"),
+        pytest.param("qwen3", "own", marks=pytest.mark.slow),
+    ],
+)
+def test_the_gradient_is_torchs(
+    model: LanguageModel, folder: Path, tmp_path: Path, family: str, attention: str
+) -> None:
     """Of every weight, the response's tokens scored after a shared prompt; torch's autograd in float64 is the oracle.
     Catches a weight that an option cuts off, and a tied embedding whose two uses are scaled alike."""
     if family == "qwen3":
         folder = save(tmp_path, family, tie_word_embeddings=True)
         model = load_model(str(folder))
+    model = model.with_attention(attention)
     prompt, tokens = model.encode(PROMPTS[1]), responses(2)
 
     @jax.jit

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from llm_bridge.sampling import decoding, generate
+from llm_bridge.sampling import decoding, generate, refill
 from tests.llm_bridge import toy
 
 # No other array of the program has 44 and 8 (the model's head_dim) for axes and is as large as a cache.
@@ -88,6 +88,16 @@ def test_the_loop_copies_no_cache(model, seeds):
     """Catches a place in the cache that XLA can simplify, and under `vmap` a condition a seed: either copies every
     layer's keys and values at every token."""
     assert whole_caches_made_in_loops(compiled(model, seeds), cache_of(model, seeds)) == []
+
+
+def test_the_loop_of_waiting_rows_copies_no_cache(model):
+    """Catches the same in the loop whose rows begin at different times: an index a row, where one slot serves all."""
+    block = refill.read(model.graphdef, model.params, jnp.ones((2, 32), jnp.int32), jnp.asarray([5, 5]))
+    prefix, places = refill.empty(block, config=model.config, rows=ROWS, capacity=CAPACITY)
+    weights, ends = generate.prepare(model.graphdef, model.params), jnp.asarray([0], jnp.int32)
+    given = weights, prefix, places, jnp.int32(ROWS), jnp.float32(1), ends, jnp.int32(40)
+    text = refill.advance.lower(*given, config=model.config, greedy=False).compile().as_text()
+    assert whole_caches_made_in_loops(text, cache_of(model, 1)) == []
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,11 @@ class Scripted:
     def encode(self, prompt):
         return np.asarray([ord(letter) for letter in prompt], np.int32)
 
+    def sample_waiting(self, tokens, row_keys, *, width, **settings):
+        for at in range(0, len(row_keys), width):
+            rows = np.arange(at, min(at + width, len(row_keys)))
+            yield rows, self.sample_rows(tokens[at : at + width], row_keys[rows], **settings)
+
     def sample_rows(self, tokens, row_keys, *, max_tokens, temperature, params):
         self.calls.append((len(tokens), row_keys.tolist(), temperature, params, max_tokens))
         text, prompts = [], ["".join(map(chr, prompt)) for prompt in tokens]

@@ -36,14 +36,13 @@ def listening(model):
     heard = []
 
     class Listening(type(model)):
-        def sample_rows(self, prompts, row_keys, **rest):
-            found = super().sample_rows(prompts, row_keys, **rest)
-            rows = prompts if len(prompts) == len(row_keys) else list(prompts) * len(row_keys)
-            heard.extend(
-                (tuple(prompt), tuple(key), tuple(tokens[:length]))
-                for prompt, key, tokens, length in zip(rows, row_keys, found.tokens, found.lengths, strict=True)
-            )
-            return found
+        def sample_waiting(self, prompts, row_keys, **rest):
+            for rows, found in super().sample_waiting(prompts, row_keys, **rest):
+                heard.extend(
+                    (tuple(prompts[row]), tuple(row_keys[row]), tuple(tokens[:length]))
+                    for row, tokens, length in zip(rows, found.tokens, found.lengths, strict=True)
+                )
+                yield rows, found
 
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
     return Listening(**fields), heard

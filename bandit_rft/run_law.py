@@ -145,7 +145,7 @@ class RunLaw:
         if self._arguments["optimizer"] != "sgd" or self._arguments["epochs"] != 1:
             return {}
         used = ("signal", "rollouts", "ddof", "eps", "window", "dynamic_sampling", "extra_rollouts", "k")
-        settings = {name: self._arguments[name] for name in used}
+        settings = {name: self._arguments[name] for name in used if name in self._arguments}
         return theory.times_to(self._summary(), step_size=self.step_size, level=level, **settings)
 
     @functools.cached_property

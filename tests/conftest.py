@@ -2,7 +2,6 @@
 makes.
 """
 
-import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jax
 import pytest
+
+from llm_bridge.models.compilation_cache import make_room
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
@@ -35,12 +36,4 @@ def compiled_programs_fit_the_kernel() -> Iterator[None]:
     worker that keeps the whole suite's runs out of them, and XLA then ends in a segmentation fault.
     """
     yield
-    try:
-        limit = int(Path("/proc/sys/vm/max_map_count").read_text())
-        with Path("/proc/self/maps").open("rb") as maps:
-            taken = sum(1 for _ in maps)
-    except OSError:  # not Linux
-        return
-    if taken > limit // 2:
-        jax.clear_caches()
-        gc.collect()
+    make_room(0.5)

@@ -15,6 +15,7 @@ from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.bandits.response_arms import Prompt
 from llm_bridge.bandits.text_rewards import Verifier, score
 from llm_bridge.measuring.evaluate import Progress
+from llm_bridge.models.compilation_cache import make_room
 
 if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
@@ -92,6 +93,7 @@ def sampled(
     """
     if rollouts < 1 or batch < 1:
         raise InputError(f"{what} got rollouts = {rollouts} and batch = {batch}: give at least 1 of each.")
+    make_room()
     arms = PromptArms(model, prompt, verifier)
     arms.check_fits(max_tokens)
     params = model.params if params is None else params

@@ -1,7 +1,8 @@
-"""Compiled functions kept under the user's cache folder."""
+"""Compiled functions: kept under the user's cache folder, and dropped from a process that has too many."""
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import platform
@@ -34,3 +35,26 @@ def use_compilation_cache() -> None:
         return
     if os.access(folder, os.W_OK):
         jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+def make_room(share: float = 0.4) -> bool:
+    """Drop a process's compiled functions where their pieces of memory are so large a share of what Linux lets it map.
+
+    A process may map some 65,000 pieces, and each compiled function for the CPU is several: LLVM ends a process that
+    fine-tunes some fifty times with "Unable to allocate section memory". What is needed again is read from the cache
+    on the disk, or compiled. Where the numbers cannot be read (macOS, Windows) nothing is dropped.
+
+    Returns:
+        Whether they were.
+    """
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
+            pieces = sum(1 for _ in file)
+        most = int(Path("/proc/sys/vm/max_map_count").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if pieces < share * most:
+        return False
+    jax.clear_caches()
+    gc.collect()
+    return True

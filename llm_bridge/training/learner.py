@@ -52,6 +52,7 @@ from bandit_rft.learners import score_window
 from llm_bridge.bandits.question_arms import QuestionArms, drawn
 from llm_bridge.bandits.token_arms import TokenQuestionArms
 from llm_bridge.models import placement
+from llm_bridge.models.compilation_cache import make_room
 from llm_bridge.training import (
     defaults,
     dynamic_sampling,
@@ -380,6 +381,7 @@ class FineTune:
         max_tokens = self.longest(arms)
         if max_tokens != self.max_tokens:
             return dataclasses.replace(self, max_tokens=max_tokens).bind(arms, rounds=rounds)
+        make_room()
         warn_of_rounding(self)
         if isinstance(arms, TokenQuestionArms):
             return scan_learner.bind(self, arms, rounds)

@@ -137,9 +137,6 @@ def _run(out: Path, design: Tier, asked: list[Asked], rows: list[dict[str, Any]]
         except InputError as refused:  # no success in the measurement, or too little of the policy in the tree
             rows.append({**named(design, model, task, question, condition), **UNMEASURED, "refused": str(refused)})
         keep()
-        if len(rows) % 8 == 0:
-            # Compiled programs pile up, and a process may map some 65,000 pieces of memory.
-            jax.clear_caches()
 
 
 def _measured(out: Path, design: Tier, model: LanguageModel, task: str, question: int) -> Measurement:

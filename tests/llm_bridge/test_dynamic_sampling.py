@@ -133,7 +133,7 @@ def test_one_seed_is_the_first_of_many(model, on_the_host):
         ({"signal": lambda rewards: rewards}, "under a function"),
         ({"rollouts": 1}, "at least 2 rollouts"),
         ({"signal": "grpo", "window": 8}, "leave out window"),
-        ({"dynamic_sampling": -1}, "dynamic_sampling is -1"),
+        ({"dynamic_sampling": -1}, "dynamic_sampling = -1"),
     ],
 )
 def test_what_cannot_be_drawn_again_is_refused(model, settings, word):

@@ -18,11 +18,12 @@ Of a question that no measured response is right on there is no such law. Its wa
 (`theory.pulls_to_first_success`), and measured on fresh responses of the model as it is: until then nothing moves it.
 
 What was changed after rows had been seen: (1) a tree was refused wherever it explains less than .8 of the counted p0;
-it now takes more than that count's noise. One question of the tiny tier was refused by a count of 61 of 256 where p0 is
-.18, as 2,048 fresh responses showed; its rows were then run. (2) Rows whose level came before five successes were run
-anew to three quarters. (3) The small tier's questions, as `design.py` says, before any run of it. (4) All rows of one
-question had one key, and so shared their chances: three models had a half-time of 24 at the same question and step. The
-law seemed early by a tenth, with a standard error that took rows as independent. Each row has a key of its own now, and
-was run anew. (5) Causes were looked for by more runs of few seeds, whose noise was as large as what they looked for;
-`paths` takes their place, which has none.
+it now takes more than that count's noise. One question of the tiny tier was refused by a count of 61 of 256 where p0
+is .18, as 2,048 fresh responses showed; its rows were then run. (2) Rows whose level came before five successes were
+run anew to three quarters. (3) The small tier's questions, as `design.py` says, before any run of it. (4) All rows of
+one question had one key, and so shared their chances: three models had a half-time of 24 at the same question and
+step. The law seemed early by a tenth, with a standard error that took rows as independent. Each row has a key of its
+own now; all of SGD with the raw reward and some others were run anew, and a row's `key` says by which it was. (5)
+Causes were looked for by more runs of few seeds, whose noise was as large as what they looked for; `paths` takes their
+place, which has none.
 """

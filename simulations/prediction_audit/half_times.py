@@ -195,6 +195,7 @@ def row(
         "successes_at_half_time": successes(rewards, found) if math.isfinite(found) else None,
         **foretold(measured, condition, step, level, rounds, tier.seeds),
         "rounds": rounds,
+        "key": run_key(model.name, task, question, condition),
         "run_seconds": took,
         "measure_seconds": seconds,
         "law_seconds": law_seconds,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,7 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
         "seeds of a run and the responses of a measurement are few, and the tree law states the noise that they bring.",
         "A regime whose median is no larger than that does not tell the law from a right one.",
         "",
+        *_shared(rows),
         table(rows),
         *_paths(courses),
         *_test_curves(moved),
@@ -132,6 +134,21 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
         *map(_line, rows),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _shared(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Of rows that were run with a key that others have too, how many there are in each regime."""
+    keys = Counter(record["key"] for record in rows if "refused" not in record)
+    alike = Counter(
+        f"{record['optimizer']}, {record['signal']}"
+        for record in rows
+        if "refused" not in record and keys[record["key"]] > 1
+    )
+    if alike:
+        counted = ", ".join(f"{count} of {name}" for name, count in alike.items())
+        yield "Rows that have a key in common have their seeds' luck in common, and the standard error of the bias,"
+        yield f"which takes rows as independent, is too small for them: {counted}."
+        yield ""
 
 
 def _tier(result: Mapping[str, Any]) -> Iterator[str]:

@@ -198,7 +198,7 @@ def _check_sendable(work: Any, backend: Any) -> None:
         else:  # Ray sends functions that are no module's too, by this package of its own
             from ray import cloudpickle
 
-            cloudpickle.dumps(work)
+            cloudpickle.dumps(work)  # type: ignore[reportPrivateImportUsage]
     except ImportError:  # which the backend says
         return
     except Exception as error:  # pickle has several types for it, and what it looks at may raise its own

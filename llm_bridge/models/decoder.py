@@ -248,7 +248,8 @@ class Decoder(nnx.Module):
                 response = attention.continued(answered, read, before, (own[0], own[1]), **limited)
             else:
                 seen = within(config, local, visible, answered_at, prompt_positions)
-                response = attend(answered, (*read, seen), (*own, within(config, local, causal, steps, steps)))
+                after = within(config, local, causal, steps, steps)
+                response = attend(answered, (read[0], read[1], seen), (own[0], own[1], after))
             both = [part.reshape(-1, heads, size) for part in (prompt, response)]
             return jnp.concatenate(both)[None], None
 

@@ -158,11 +158,11 @@ def sample_waiting(
             )
         return prefix, places, prompt_tokens
 
-    def advanced(seen: Any, places: Any, enough: int) -> tuple[Any, refill.Records]:
+    def advanced(seen: Any, places: Any, enough: int) -> tuple[Any, Any]:
         places, records = refill.advance(
             weights, seen, places, jnp.int32(enough), heat, ends, limit, config=config, greedy=greedy
         )
-        return places, refill.Records(*map(np.asarray, records))
+        return places, jax.device_get(records)
 
     done = 0
     prefix, places, prompt_tokens = begun(prefix, places, prompt_tokens)
@@ -193,8 +193,8 @@ def sample_waiting(
             yield ended
 
 
-def _sampled(records: refill.Records, places: np.ndarray, max_tokens: int, pad_id: int) -> Sampled:
-    """The rows of these places."""
+def _sampled(records: Any, places: np.ndarray, max_tokens: int, pad_id: int) -> Sampled:
+    """The rows of these places, of `refill.Records` of NumPy arrays."""
     lengths = records.lengths[places]
     inside = np.arange(max_tokens) < lengths[:, None]
 

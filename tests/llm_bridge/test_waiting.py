@@ -191,7 +191,7 @@ def test_evaluations_measurements_and_rounds_refill(monkeypatch: pytest.MonkeyPa
         for batch in (4, 16)
     )
     assert (few.successes, few.distinct) == (many.successes, many.distinct)
-    assert few.kappa == pytest.approx(many.kappa, rel=1e-4)
+    assert few.kappa == pytest.approx(many.kappa, rel=1e-4, nan_ok=True)  # one kind alone has none
     assert widths == [3, 2, 4]
 
 

@@ -192,9 +192,11 @@ class Command:
         os.killpg(self.process.pid, number)
 
     def finish(self) -> tuple[int, str, str]:
-        """Exit code, standard output and standard error."""
-        said = self.process.communicate(timeout=600)
-        return self.process.returncode, *said
+        """Exit code, standard output and standard error, without the line of progress that a slow machine brings every
+        half minute."""
+        out, error = self.process.communicate(timeout=600)
+        kept = [line for line in error.splitlines(keepends=True) if not line.startswith("fine-tuning: ")]
+        return self.process.returncode, out, "".join(kept)
 
 
 def survives(

@@ -33,14 +33,12 @@ from bandit_rft.theory.laws.tree_law import TreeJumpLaw
 from bandit_rft.theory.laws.tree_rounds_law import TreeRoundsLaw
 from bandit_rft.theory.policy_gradient.mean_update import by_mean_update
 from bandit_rft.theory.response_tree import ResponseTree
-from bandit_rft.theory.sequences.tree import law_on, on_tree
+from bandit_rft.theory.sequences.tree import MOST_ROLLOUTS, law_on, on_tree
 from bandit_rft.theory.update_settings import UpdateSettings
 
 __all__ = ["COVERAGE", "Comparison", "Plan", "Times", "plan"]
 
 GROUPS = (1, 2, 4, 8, 16, 32, 64)  # sizes among which the cheapest is looked for
-
-_MOST_ROLLOUTS = 16_384  # of a group, whose responses are drawn one by one in a thousand runs
 
 Law = TreeJumpLaw | TreeRoundsLaw
 
@@ -159,7 +157,7 @@ def plan(
 
 def _check_asked(rollouts: int, budget: int | None, tokens: float | None, against: Any, seeds: int | None) -> None:
     """Raises InputError for what is out of range, before any law is followed."""
-    rollouts = arguments.whole("rollouts", rollouts, most=_MOST_ROLLOUTS)
+    rollouts = arguments.whole("rollouts", rollouts, most=MOST_ROLLOUTS)
     if budget is not None:
         arguments.whole("budget", budget, rollouts)
     if tokens is not None:
@@ -174,7 +172,7 @@ def _check_asked(rollouts: int, budget: int | None, tokens: float | None, agains
                 f"against is {arguments.shown(against)}: give a signal and a number of rollouts, such as ('grpo', 8)."
             )
         signals.make(against[0])
-        arguments.whole("The group of against", against[1], most=_MOST_ROLLOUTS)
+        arguments.whole("The group of against", against[1], most=MOST_ROLLOUTS)
 
 
 def _plain(settings: UpdateSettings, signal: str, rollouts: int) -> UpdateSettings:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
-import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import flax.nnx as nnx
@@ -18,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft.errors import InputError, ModelWarning, reason
+from bandit_rft.errors import InputError, reason
 from bandit_rft.keys import Key, Purpose, as_key, row_keys
 from llm_bridge import hosts
-from llm_bridge.models import chat_template, lora, placement
+from llm_bridge.models import chat_template, lora, placement, tokenizers
 from llm_bridge.models.attention import chosen
 from llm_bridge.models.compilation_cache import use_compilation_cache
 from llm_bridge.models.config import DecoderConfig
@@ -358,16 +354,15 @@ class LanguageModel:
         devices = placement.make(mesh, self.config)
         decoder = nnx.merge(self.graphdef, self.params)
         chosen(self.config.attention, decoder.dtype, self.config.head_dim, meshed=devices is not None)
-        config = dataclasses.replace(self.config, mesh=devices)
-        graphdef, _ = abstract_decoder(config, dtype=decoder.dtype, param_dtype=decoder.param_dtype)
         params = jax.device_put(self.params, jax.devices()[0]) if devices is None else self.params
-        return dataclasses.replace(
-            self,
-            config=config,
-            graphdef=graphdef,
-            params=placement.weights(devices, params),
-            _prepared=LastPrepared(),
-        )
+        return self._configured(mesh=devices, params=placement.weights(devices, params))
+
+    def _configured(self, *, params: Any = None, **changed: Any) -> LanguageModel:
+        """The same model with fields of its configuration changed, and with other parameters where given."""
+        decoder, config = nnx.merge(self.graphdef, self.params), dataclasses.replace(self.config, **changed)
+        graphdef, _ = abstract_decoder(config, dtype=decoder.dtype, param_dtype=decoder.param_dtype)
+        params = self.params if params is None else params
+        return dataclasses.replace(self, config=config, graphdef=graphdef, params=params, _prepared=LastPrepared())
 
     def with_lora(
         self,
@@ -429,10 +424,7 @@ class LanguageModel:
             raise InputError(
                 f"cache_dtype {dtype} is wider than {computed}, in which {self.name} computes: leave it out."
             )
-        config = dataclasses.replace(self.config, cache_dtype=dtype)
-        decoder = nnx.merge(self.graphdef, self.params)
-        graphdef, _ = abstract_decoder(config, dtype=decoder.dtype, param_dtype=decoder.param_dtype)
-        return dataclasses.replace(self, config=config, graphdef=graphdef, _prepared=LastPrepared())
+        return self._configured(cache_dtype=dtype)
 
     def with_attention(self, attention: str) -> LanguageModel:
         """The same model with another attention over whole sequences: prompts, scores and gradients; decoding keeps its
@@ -452,9 +444,7 @@ class LanguageModel:
         """
         decoder = nnx.merge(self.graphdef, self.params)
         found = chosen(attention, decoder.dtype, self.config.head_dim, meshed=self.config.mesh is not None)
-        config = dataclasses.replace(self.config, attention=found)
-        graphdef, _ = abstract_decoder(config, dtype=decoder.dtype, param_dtype=decoder.param_dtype)
-        return dataclasses.replace(self, config=config, graphdef=graphdef, _prepared=LastPrepared())
+        return self._configured(attention=found)
 
     def hand_over(self) -> Any:
         """The model's parameters, which it then holds no longer: its methods want others by `params=` from here on.
@@ -557,8 +547,8 @@ def load_model(
     kind = chosen(attention, dtype, config.head_dim, meshed=devices is not None)
     config = dataclasses.replace(config, mesh=devices, attention=kind)
     config = untied_where_heads_differ(folder, config, stored)
-    tokenizer = _tokenizer(folder)
-    config = _ended_by(tokenizer, config, name)
+    tokenizer = tokenizers.load_tokenizer(folder)
+    config = tokenizers.ended_by(tokenizer, config, name)
     graphdef, _ = abstract_decoder(config, dtype=jnp.dtype(dtype), param_dtype=stored)
     return LanguageModel(
         name=name,
@@ -569,51 +559,6 @@ def load_model(
         source=source,
         prompt_date=moment,
     )
-
-
-def _tokenizer(folder: Path) -> Any:
-    # transformers advises to install PyTorch, which nothing here needs at run time.
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    try:
-        # For some families (qwen2) AutoTokenizer puts the family's own splitting in place of what tokenizer.json says.
-        generic = _declared_tokenizer(folder) in ("PreTrainedTokenizerFast", "TokenizersBackend")
-        return (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(folder)
-    except Exception as error:  # a broken tokenizer.json raises a bare Exception
-        raise InputError(
-            f"{folder} has no usable tokenizer ({reason(error)}): put its tokenizer.json beside the weights."
-        ) from None
-
-
-def _ended_by(tokenizer: Any, config: DecoderConfig, name: str) -> DecoderConfig:
-    """The configuration whose responses end at the tokenizer's end-of-text token as well."""
-    end = getattr(tokenizer, "eos_token_id", None)
-    if isinstance(end, int) and not 0 <= end < config.vocabulary:
-        warnings.warn(
-            f"The tokenizer of {name} ends texts with token {end} and the model has {config.vocabulary}, from 0: it "
-            "cannot end a response.",
-            ModelWarning,
-            stacklevel=3,
-        )
-    elif isinstance(end, int):
-        config = config.ended_by(end)
-    if not config.eos_ids:
-        warnings.warn(
-            f"{name} names no end-of-text token (eos_token_id in generation_config.json or config.json, eos_token in "
-            "tokenizer_config.json): every response goes on to the token limit.",
-            ModelWarning,
-            stacklevel=3,
-        )
-    return config
-
-
-def _declared_tokenizer(folder: Path) -> str | None:
-    """The class that tokenizer_config.json names, where there is one."""
-    path = folder / "tokenizer_config.json"
-    if not path.is_file():
-        return None
-    return json.loads(path.read_text(encoding="utf-8")).get("tokenizer_class")
 
 
 @partial(jax.jit, static_argnums=0)

@@ -67,8 +67,7 @@ class UpdateSettings:
         self._set("eps", arguments.at_least("eps", self.eps, 0.0))
         if self.optimizer not in OPTIMIZERS:
             raise InputError(f"optimizer is {arguments.shown(self.optimizer)}: choose one of {', '.join(OPTIMIZERS)}.")
-        if self.optimizer == "adam":
-            self._set("adam", _adam(self.adam))
+        self._set("adam", _adam(self.adam))
         self._set("kl_coefficient", arguments.at_least("kl_coefficient", self.kl_coefficient, 0.0))
         for name, least in (("extra_rollouts", 0), ("delay", 0), ("epochs", 1), ("questions", 0)):
             self._set(name, arguments.whole(name, getattr(self, name), least))

@@ -20,41 +20,15 @@ equal in order and with the same brackets.
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 from llm_bridge.verifiers.dress import Plain, units_clash
+from llm_bridge.verifiers.number_reader import Nonsense, Number, number_of, number_or_none
 
 ABSOLUTE = Fraction(5, 10**7)  # math-verify rounds to six decimals
 RELATIVE = Fraction(1, 10**5)
-_BITS = 1 << 15  # of a numerator or denominator; 2000! has 19,000
-_WORK = 1 << 19  # bits of all results of one expression
-
-
-@dataclasses.dataclass(frozen=True)
-class Number:
-    """A number as an answer gives it.
-
-    Attributes:
-        value: its value; for a percentage, the number before the sign.
-        places: decimals shown; None where it is not written as a decimal.
-        percent: whether it is a percentage.
-    """
-
-    value: Fraction
-    places: int | None = None
-    percent: bool = False
-
-
-class _Unknown(Exception):
-    """Not a number of this grammar, or too large: math-verify's to judge."""
-
-
-class _Nonsense(Exception):
-    """Nobody's number: 3 7/2, or a division by zero."""
 
 
 def verdict(gold: Plain, answer: Plain) -> bool | None:
@@ -255,13 +229,13 @@ def _values(text: str, every: bool) -> list[Number] | None:
     """
     try:
         return _read_values(text, every)
-    except _Nonsense:
+    except Nonsense:
         return []
 
 
 def _read_values(text: str, every: bool) -> list[Number] | None:
     if "=" not in text and "\\approx" not in text:
-        found = _number(text)
+        found = number_of(text)
         return None if found is None else [found]
     if any(sign in text for sign in ("<", ">", ",", ";")):
         return None
@@ -271,179 +245,13 @@ def _read_values(text: str, every: bool) -> list[Number] | None:
     equals = exact.split("=")
     if len(equals) > 1 and named is None and re.fullmatch(r"\s*[a-zA-Z]\s*", equals[-1]):
         del equals[-1]  # 12 = x
-    sides = [_number(side) for side in (equals + (rough if every else []))]
+    sides = [number_of(side) for side in (equals + (rough if every else []))]
     known = [side for side in sides if side is not None]
     if len(known) < len(sides):
         return None
     if named is None and not every and not all(equal(side, known[-1]) for side in known):
         return []
     return known
-
-
-def _number_or_none(text: str) -> Number | None:
-    try:
-        return _number(text)
-    except _Nonsense:
-        return None
-
-
-def _number(text: str) -> Number | None:
-    """The number that a text is; None where it is none of this grammar.
-
-    Raises:
-        _Nonsense: it is one of nobody's.
-    """
-    if len(text) > 400 or not re.search(r"\d", text):
-        return None
-    try:
-        return _Reader(text).number()
-    except _Unknown:
-        return None
-
-
-_TOKEN = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+|\\[a-zA-Z]+|\\%|[-+*/^(){}!\[\]])")
-_DIGITS = re.compile(r"\s*(\d+)\s*")
-_REPEATED = re.compile(r"\s*(\d*)\.(\d*)\\(?:overline|bar|dot)\s*\{\s*(\d+)\s*\}")
-_TIMES = ("\\times", "\\cdot", "*")
-
-
-class _Reader:
-    """Reads one number by recursive descent; the depth is bounded by the text's length, at most 400."""
-
-    def __init__(self, text: str) -> None:
-        self.tokens = list(_tokens(text))
-        self.place = 0
-        self.work = 0
-        self.places: int | None = None
-
-    def number(self) -> Number:
-        try:
-            value = self.sum()
-        except RecursionError:
-            raise _Unknown from None
-        percent = self.take("\\%")
-        if self.place < len(self.tokens):
-            raise _Unknown
-        alone = len([token for token in self.tokens if token not in ("-", "+", "\\%", "{", "}", "(", ")")]) == 1
-        places = self.places if alone or self.places is None else max(self.places, 6)
-        return Number(value, places, percent)
-
-    def peek(self) -> str | Number:
-        return self.tokens[self.place] if self.place < len(self.tokens) else ""
-
-    def take(self, *wanted: str) -> bool:
-        if self.peek() in wanted:
-            self.place += 1
-            return True
-        return False
-
-    def bounded(self, value: Fraction) -> Fraction:
-        bits = value.numerator.bit_length() + value.denominator.bit_length()
-        self.work += bits
-        if bits > _BITS or self.work > _WORK:
-            raise _Unknown
-        return value
-
-    def sum(self) -> Fraction:
-        total = self.product()
-        while self.peek() in ("+", "-"):
-            sign = -1 if self.peek() == "-" else 1
-            self.place += 1
-            total = self.bounded(total + sign * self.product())
-        return total
-
-    def product(self) -> Fraction:
-        total = self.signed()
-        while True:
-            if self.take(*_TIMES):
-                total = self.bounded(total * self.signed())
-            elif self.take("/", "\\div"):
-                total = self.divided(total, self.signed())
-            elif self.peek() == "(":
-                total = self.bounded(total * self.power())
-            elif isinstance(self.peek(), Number):
-                raise _Nonsense  # 1 2
-            else:
-                return total
-
-    def divided(self, above: Fraction, below: Fraction) -> Fraction:
-        if not below:
-            raise _Nonsense
-        return self.bounded(above / below)
-
-    def signed(self) -> Fraction:
-        if self.take("-"):
-            return -self.signed()
-        if self.take("+"):
-            return self.signed()
-        return self.power()
-
-    def power(self) -> Fraction:
-        value = self.atom()
-        while self.take("!"):
-            if value.denominator != 1 or not 0 <= value <= 2500:
-                raise _Unknown
-            value = self.bounded(Fraction(math.factorial(int(value))))
-        if not self.take("^"):
-            return value
-        exponent = self.signed() if self.peek() == "-" else self.atom()
-        size = value.numerator.bit_length() + value.denominator.bit_length()
-        if exponent.denominator != 1 or abs(exponent) * size > 2 * _BITS or not (value or exponent > 0):
-            raise _Unknown
-        return self.bounded(value ** int(exponent))
-
-    def atom(self) -> Fraction:
-        token = self.peek()
-        self.place += 1
-        if isinstance(token, Number):
-            if token.places is not None:
-                self.places = max(self.places or 0, token.places)
-            if self.peek() == "\\frac" and token.places is None:  # 3\frac{1}{2}
-                part = self.atom()
-                if not 0 <= part < 1:
-                    raise _Nonsense
-                return self.bounded(token.value + part)
-            return token.value
-        if token == "\\frac":
-            return self.divided(self.group("{"), self.group("{"))
-        if token in ("(", "{"):
-            self.place -= 1
-            return self.group(token)
-        raise _Unknown
-
-    def group(self, opening: str) -> Fraction:
-        if not self.take(opening):
-            raise _Unknown
-        value = self.sum()
-        if not self.take("}" if opening == "{" else ")"):
-            raise _Unknown
-        return value
-
-
-def _tokens(text: str) -> Iterator[str | Number]:
-    place = 0
-    text = text.rstrip()
-    while place < len(text):
-        repeated = _REPEATED.match(text, place)
-        if repeated:
-            yield _repeating(repeated[1], repeated[2], repeated[3])
-            place = repeated.end()
-            continue
-        match = _TOKEN.match(text, place)
-        if match is None:
-            raise _Unknown
-        token, place = match[1], match.end()
-        if token[0].isdigit() or token[0] == ".":
-            whole, point, decimals = token.partition(".")
-            yield Number(Fraction(int(whole + decimals), 10 ** len(decimals)), len(decimals) if point else None)
-        else:
-            yield token
-
-
-def _repeating(whole: str, fixed: str, repeated: str) -> Number:
-    """0.1\\overline{6}: a decimal that is exact."""
-    scale, period = 10 ** len(fixed), 10 ** len(repeated) - 1
-    return Number(Fraction(int(whole + fixed or "0"), scale) + Fraction(int(repeated), scale * period))
 
 
 # --------------------------------------------------------------------------------------------------------------- lists
@@ -486,13 +294,13 @@ def _lists(gold: str, answer: str) -> bool | None:
         return None
     unordered = ("", "\\{\\}")
     if one[0] != other[0] and not (one[0] in unordered and other[0] in unordered):
-        if len(one[1]) == 1 and one[0] == "" and other[0] not in unordered and _number_or_none(gold) is not None:
+        if len(one[1]) == 1 and one[0] == "" and other[0] not in unordered and number_or_none(gold) is not None:
             return False  # [5,5] is not 5
         # A set is no point and no interval; without brackets, math-verify says.
         return False if "\\{\\}" in (one[0], other[0]) and "" not in (one[0], other[0]) else None
     try:
         wanted, found = _all_numbers(one[1]), _all_numbers(other[1])
-    except _Nonsense:
+    except Nonsense:
         return False
     if wanted is None or found is None:
         return None
@@ -504,7 +312,7 @@ def _lists(gold: str, answer: str) -> bool | None:
 def _all_numbers(parts: Sequence[str]) -> list[Number] | None:
     names = {match[1] for part in parts if (match := re.match(r"\s*([a-zA-Z])(?:_\d|_\{\d\})?\s*=", part))}
     found = [
-        _number(re.sub(r"^\s*[a-zA-Z](?:_\d|_\{\d\})?\s*=", "", part) if len(names) == 1 else part) for part in parts
+        number_of(re.sub(r"^\s*[a-zA-Z](?:_\d|_\{\d\})?\s*=", "", part) if len(names) == 1 else part) for part in parts
     ]
     known = [number for number in found if number is not None]
     return known if len(known) == len(found) else None

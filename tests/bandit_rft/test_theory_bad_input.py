@@ -12,7 +12,7 @@ import pytest
 from bandit_rft import InputError, theory
 
 NONSENSE = [
-    *("x", b"1", None, True, float("nan"), float("inf"), -1, 0, 1.5, 1e300, 1e-300, 10**19, 10**400),
+    *("x", b"1", None, True, float("nan"), float("inf"), -1, 0, 1.5, 1e300, 1e-300, 10**9, 10**19, 10**400),
     *([], [1, 2], {"a": 1}),
 ]
 TREE = theory.ResponseTree(

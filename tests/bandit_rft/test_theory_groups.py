@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from bandit_rft import theory
 from bandit_rft.errors import InputError
+from bandit_rft.theory.policy_gradient import groups
 
 
 def signal_of(name, rewards, ddof, eps, k=None):
@@ -177,3 +178,13 @@ def test_catalogue_names_every_argument_and_is_read_only():
         assert set(entry.units) == set(arguments)
     with pytest.raises(TypeError):
         entries["x"] = 1
+
+
+def test_the_sum_over_a_large_group_leaves_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more than 4,096 rollouts only terms near the mean are summed: the same as all of them, at both ends too.
+    Catches a window that is too narrow, or that lies beside the mean."""
+    p = np.array([1e-12, 1e-4, 60 / 20_000, 0.01, 0.5, 0.9, 1 - 1e-5, 1 - 1e-12])
+    near = [groups.multiplier("grpo", np.log(p), np.log1p(-p), size, 1, 1e-6) for size in (4097, 20_000)]
+    monkeypatch.setattr(groups, "_ALL_TERMS", 10**9)
+    whole = [groups.multiplier("grpo", np.log(p), np.log1p(-p), size, 1, 1e-6) for size in (4097, 20_000)]
+    np.testing.assert_allclose(near, whole, rtol=1e-13)

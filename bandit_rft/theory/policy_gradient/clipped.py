@@ -16,6 +16,7 @@ __all__ = ["ClippedJumpLaw", "ppo_clip_floor", "ppo_jump_single"]
 
 _LARGEST_LOG = 700.0
 
+_MOST_EPOCHS = 10_000  # that are followed one by one for every success
 _UNITS = {
     "p0": "probability of a correct answer at the start (Pass@1), in (0, 1)",
     "step_size": "eta of one epoch, logit per unit gradient",
@@ -86,7 +87,7 @@ def ppo_jump_single(
         >>> round(float(theory.ppo_jump_single(p0=0.05, step_size=0.5, rounds=100).value[-1]), 4)
         0.9269
     """
-    rounds, epochs = arguments.whole("rounds", rounds), arguments.whole("epochs", epochs)
+    rounds, epochs = arguments.whole("rounds", rounds), arguments.whole("epochs", epochs, most=_MOST_EPOCHS)
     limit = math.inf if clip is None else arguments.positive("clip", clip)
     gain = arguments.positive("step_size", step_size) * table_kappa(1, log_arms)
     law = ClippedJumpLaw(p0=arguments.fraction("p0", p0), gain=gain, clip=limit, epochs=epochs)

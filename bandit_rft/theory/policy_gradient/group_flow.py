@@ -16,7 +16,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import about, entry
 from bandit_rft.theory.laws.curve_law import GroupCurve
 from bandit_rft.theory.policy_gradient.dynamic_sampling import groups_drawn, last_group_reward
-from bandit_rft.theory.policy_gradient.groups import SIGNALS, check_group, check_k, multiplier
+from bandit_rft.theory.policy_gradient.groups import SIGNALS, check_group, check_k, multiplier, summed_group
 from bandit_rft.theory.policy_gradient.softmax import table_kappa
 from bandit_rft.theory.prediction import Curves, Prediction, rounds_shown
 
@@ -226,6 +226,8 @@ def pg_group(
     rounds = arguments.whole("rounds", rounds)
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
     signals.check_window(window, signal, rollouts, extra=0)
+    if window is not None:
+        window = summed_group(window, "window")
     signals.check_dynamic_sampling(dynamic_sampling, signal, rollouts, window)
     if signal in ("mean_baseline", "maxrl_centred") and (window or rollouts) == 1:
         raise InputError(f"{signal} with one rollout is always 0 and nothing is learnt: give 2 rollouts or more.")

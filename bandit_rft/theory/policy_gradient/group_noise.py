@@ -105,6 +105,8 @@ def update_second_moment(
         for name, given, own in zip(("trace_correct", "trace_wrong"), (trace_correct, trace_wrong), traces, strict=True)
     )
     signals.check_window(window, signal, rollouts, extra=0)
+    if window is not None:
+        window = summed_group(window, "window")
     signals.check_dynamic_sampling(dynamic_sampling, signal, rollouts, window)
     if past is not None and window is None:
         raise InputError("past is the chance of a window's older scores, and there is no window: give one.")

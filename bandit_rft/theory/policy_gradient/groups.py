@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betaln
@@ -28,8 +30,9 @@ __all__ = [
 SIGNALS = signals.NAMES
 
 ANY = 0.5  # a p for signals whose multiplier is the same at all
-MOST_SUMMED = 10_000_000  # rollouts of a group whose sum over k is held in memory
+MOST_SUMMED = 1_000_000  # rollouts of a group whose sum over k is taken at thousands of p: some seconds
 _MOST_TERMS = 4_000_000  # terms of the sums over k held in memory at once
+_ALL_TERMS = 4096  # rollouts up to which no term is left out
 
 
 @entry(
@@ -101,9 +104,9 @@ def check_group(signal: str, rollouts: int, ddof: int, eps: float) -> tuple[int,
     return rollouts, arguments.at_least("eps", eps, 0.0)
 
 
-def summed_group(rollouts: int) -> int:
+def summed_group(rollouts: int, name: str = "rollouts") -> int:
     """The size of a group whose numbers of right rollouts are summed over, one by one. Raises InputError."""
-    return arguments.whole("rollouts", rollouts, most=MOST_SUMMED)
+    return arguments.whole(name, rollouts, most=MOST_SUMMED)
 
 
 def check_k(signal: str, rollouts: int, k: int | None) -> int:
@@ -139,19 +142,23 @@ def _success_over_p(log_q: np.ndarray, draws: int) -> np.ndarray:
 
 
 def _grpo(log_p: np.ndarray, log_q: np.ndarray, rollouts: int, ddof: int, eps: float) -> np.ndarray:
-    """GRPO's M for two rollouts or more, by its sum over the number of correct rollouts."""
-    k = np.arange(1, rollouts, dtype=np.float64)
-    spread = k / rollouts * (1.0 - k / rollouts)
-    ratio = spread / (np.sqrt(spread * rollouts / (rollouts - ddof)) + eps)
-    log_weight = log_binomial(rollouts, k) + np.log(ratio)
+    """GRPO's M for two rollouts or more, by its sum over the number of correct rollouts: all of them, or of large
+    groups those within twelve standard deviations and 60 of the mean, since the rest is less than 1e-30 of the sum."""
+    terms = rollouts - 1
+    if rollouts > _ALL_TERMS:
+        terms = min(terms, math.ceil(12.0 * math.sqrt(rollouts)) + 120)
     flat_p, flat_q = log_p.reshape(-1), log_q.reshape(-1)
     result = np.empty(flat_p.size)
-    chunk = max(_MOST_TERMS // rollouts, 1)
+    chunk = max(_MOST_TERMS // terms, 1)
     for start in range(0, result.size, chunk):
-        part = slice(start, start + chunk)
+        ln_p, ln_q = flat_p[start : start + chunk, None], flat_q[start : start + chunk, None]
+        first = np.clip(np.floor(rollouts * np.exp(ln_p) - terms / 2), 1, rollouts - terms)
+        k = (first if rollouts - 1 > terms else np.ones((1, 1))) + np.arange(terms, dtype=np.float64)
+        spread = k / rollouts * (1.0 - k / rollouts)
+        ratio = spread / (np.sqrt(spread * rollouts / (rollouts - ddof)) + eps)
         # One factor p(1-p) is divided out inside the exponent, so that nothing underflows as p -> 0 or 1.
-        exponent = log_weight + np.outer(flat_p[part], k - 1.0) + np.outer(flat_q[part], rollouts - k - 1.0)
-        result[part] = np.exp(exponent).sum(axis=1)
+        exponent = log_binomial(rollouts, k) + np.log(ratio) + ln_p * (k - 1.0) + ln_q * (rollouts - k - 1.0)
+        result[start : start + chunk] = np.exp(exponent).sum(axis=1)
     return result.reshape(log_p.shape)
 
 

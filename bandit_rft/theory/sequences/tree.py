@@ -22,6 +22,8 @@ from bandit_rft.theory.update_settings import UpdateSettings
 
 __all__ = ["tree_jump", "tree_rounds", "tree_transfer"]
 
+# All are followed one by one, in a thousand runs.
+MOST_ROLLOUTS, MOST_EPOCHS = 16_384, 1024
 _UNITS = {
     "tree": "theory.ResponseTree: decisions, edges with log-probabilities, rewards at the leaves, kernel of the scores",
     "step_size": "eta of plain gradient ascent, logit per unit gradient, above 0",
@@ -202,7 +204,7 @@ def rounds_law(tree: ResponseTree, settings: UpdateSettings) -> TreeRoundsLaw:
     """The law of `tree_rounds`; equal arguments give one law, which keeps what it has drawn.
 
     Raises:
-        InputError: more questions than the forest has.
+        InputError: more questions than the forest has, or more rollouts or epochs than can be followed one by one.
         NoLawError: Adam, where the tree holds no scores at sampled coordinates.
     """
     if settings.optimizer == "adam" and tree.coordinates is None:
@@ -213,6 +215,9 @@ def rounds_law(tree: ResponseTree, settings: UpdateSettings) -> TreeRoundsLaw:
     roots = int((tree.node == 0).sum())
     if settings.questions > roots:
         raise InputError(f"questions is {settings.questions} and the forest has {roots}: take fewer each round.")
+    for name in ("rollouts", "extra_rollouts", "window"):
+        arguments.whole(name, getattr(settings, name) or 0, 0, most=MOST_ROLLOUTS)
+    arguments.whole("epochs", settings.epochs, most=MOST_EPOCHS)
 
     def move(on: ResponseTree, runs: int) -> Callable[[np.ndarray], np.ndarray]:
         if settings.optimizer == "sgd" or on.coordinates is None:

@@ -1,0 +1,62 @@
+"""A model's tokenizer, from the files beside its weights, and the token of it that ends a response."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from bandit_rft.errors import InputError, ModelWarning, reason
+from llm_bridge.models.config import DecoderConfig
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model's folder, of transformers. Raises InputError where there is none that can be used."""
+    # transformers advises to install PyTorch, which nothing here needs at run time.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    try:
+        # For some families (qwen2) AutoTokenizer puts the family's own splitting in place of what tokenizer.json says.
+        generic = _declared(folder) in ("PreTrainedTokenizerFast", "TokenizersBackend")
+        return (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(folder)
+    except Exception as error:  # a broken tokenizer.json raises a bare Exception
+        raise InputError(
+            f"{folder} has no usable tokenizer ({reason(error)}): put its tokenizer.json beside the weights."
+        ) from None
+
+
+def ended_by(tokenizer: Any, config: DecoderConfig, name: str) -> DecoderConfig:
+    """The configuration whose responses end at the tokenizer's end-of-text token as well.
+
+    Warns:
+        ModelWarning: that token is none of the model's, or nothing ends a response.
+    """
+    end = getattr(tokenizer, "eos_token_id", None)
+    if isinstance(end, int) and not 0 <= end < config.vocabulary:
+        warnings.warn(
+            f"The tokenizer of {name} ends texts with token {end} and the model has {config.vocabulary}, from 0: it "
+            "cannot end a response.",
+            ModelWarning,
+            stacklevel=3,
+        )
+    elif isinstance(end, int):
+        config = config.ended_by(end)
+    if not config.eos_ids:
+        warnings.warn(
+            f"{name} names no end-of-text token (eos_token_id in generation_config.json or config.json, eos_token in "
+            "tokenizer_config.json): every response goes on to the token limit.",
+            ModelWarning,
+            stacklevel=3,
+        )
+    return config
+
+
+def _declared(folder: Path) -> str | None:
+    """The class that tokenizer_config.json names, where there is one."""
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return None
+    return json.loads(path.read_text(encoding="utf-8")).get("tokenizer_class")

@@ -112,7 +112,7 @@ NEEDLE = arms.Needle(log10_arms=100, p0=0.1)
         (lambda: theory.pg_window(0.1, 0.1, 10, 4, 3), InputError, "window is 3"),
         (lambda: theory.pg_window(0.1, 0.1, 10, 1, 1), InputError, "window is 1"),
         (lambda: theory.pg_window(0.1, 0.1, 10, 2, 8, "maxrl"), InputError, "mean_baseline and grpo"),
-        (lambda: theory.pg_window(0.1, 0.1, 10**6, 2, 8), InputError, "rounds is about 10"),
+        (lambda: theory.pg_window(0.1, 0.1, 10**6, 2, 8), InputError, "at most 100,000"),
         (lambda: theory.pg_window(0.1, 0.1, 10, 2, 8, period=0), InputError, "period is 0"),
         (lambda: theory.update_second_moment("grpo", 0.1, 4, past=0.2), InputError, "no window"),
         (lambda: theory.snr2(0.1, 0.5, window=8), InputError, "give a signal"),

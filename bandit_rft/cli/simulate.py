@@ -155,6 +155,7 @@ def _audit(arguments: argparse.Namespace) -> int:
 def _predictions(arguments: argparse.Namespace) -> int:
     """Hold the laws of a fine-tuning run against real runs."""
     from bandit_rft.cli import checkout
+    from bandit_rft.runs.progress import ProgressLine
 
     what = f"bandit-rft simulate {PREDICTIONS}"
     study = checkout.load("simulations.prediction_audit.audit", what)
@@ -164,7 +165,7 @@ def _predictions(arguments: argparse.Namespace) -> int:
     def tell(done: int, total: int, row: dict[str, Any]) -> None:
         print(f"{done}/{total} {row['model']}, {row['task']}, question {row['question']}", flush=True)
 
-    print(page.table(study.audit(out, tier=arguments.tier, progress=tell)))
+    print(page.table(study.audit(out, tier=arguments.tier, progress=tell, line=ProgressLine)))
     print(f"Run folder: {out}")
     return 0
 

@@ -16,6 +16,7 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
 from bandit_rft.runs import RunFolder, now, read_lines, to_line, write_atomically
+from bandit_rft.runs.progress import ProgressLine
 from bandit_rft.theory import compared
 from llm_bridge import load_model
 from llm_bridge.bandits.question_arms import verifier_of
@@ -46,11 +47,16 @@ WAITS = "waits.jsonl"
 CURVES = "curves.jsonl"  # of each row, how many responses of each seed and round were right
 
 
+def _silent(label: str) -> ProgressLine:
+    return ProgressLine(label, shown=False)
+
+
 def audit(
     out: Path,
     *,
     tier: str = "tiny",
     progress: Callable[[int, int, dict[str, Any]], None] = lambda done, total, row: None,
+    line: Callable[[str], ProgressLine] = _silent,
 ) -> list[dict[str, Any]]:
     """All rows of a tier, its test curves and the law's own error; what the folder has is not run again.
 
@@ -59,6 +65,7 @@ def audit(
             each result.
         tier: one of `TIERS`.
         progress: told (rows done, all, the row).
+        line: of a label, what shows how far a measurement or a run has come; by default, nothing is shown.
 
     Raises:
         InputError: no such tier, or the folder is of another one.
@@ -87,8 +94,8 @@ def audit(
                     file.write(to_line(about | {"right": right}))
             keep(ROWS, rows, len(asked))
 
-        _paths(folder.path, design, asked, courses, lambda total: keep(PATHS, courses, total))
-        _run(folder.path, design, asked, rows, keep_row)
+        _paths(folder.path, design, asked, courses, line, lambda total: keep(PATHS, courses, total))
+        _run(folder.path, design, asked, rows, line, keep_row)
         if design.tests is not None:
             curves = len(design.models) * len(design.tasks)
             _transfers(folder.path, design, moved, lambda: keep(TRANSFER, moved, curves))
@@ -120,7 +127,14 @@ def _asked(out: Path, design: Tier) -> list[Asked]:
     ]
 
 
-def _run(out: Path, design: Tier, asked: list[Asked], rows: list[dict[str, Any]], keep: Callable[[], None]) -> None:
+def _run(
+    out: Path,
+    design: Tier,
+    asked: list[Asked],
+    rows: list[dict[str, Any]],
+    line: Callable[[str], ProgressLine],
+    keep: Callable[[], None],
+) -> None:
     """Add the rows that are not there yet, and call `keep` after each."""
     done = {_named(record) for record in rows}
     measured: dict[tuple[str, str, int], tuple[Measurement, float | None]] = {}
@@ -130,34 +144,44 @@ def _run(out: Path, design: Tier, asked: list[Asked], rows: list[dict[str, Any]]
             continue
         if name not in measured:
             start, resumed = time.monotonic(), _scores(out, *name).exists()
-            found = _measured(out, design, model, task, question)
+            found = _measured(out, design, model, task, question, line)
             measured[name] = found, None if resumed else time.monotonic() - start
         try:
-            rows.append(row(design, model, task, question, condition, *measured[name]))
+            with line(f"{model.name}, {task}, question {question}, {condition.optimizer} {condition.step:g}") as shown:
+                rows.append(row(design, model, task, question, condition, *measured[name], progress=shown))
         except InputError as refused:  # no success in the measurement, or too little of the policy in the tree
             rows.append({**named(design, model, task, question, condition), **UNMEASURED, "refused": str(refused)})
         keep()
 
 
-def _measured(out: Path, design: Tier, model: LanguageModel, task: str, question: int) -> Measurement:
+def _measured(
+    out: Path,
+    design: Tier,
+    model: LanguageModel,
+    task: str,
+    question: int,
+    line: Callable[[str], ProgressLine] = _silent,
+) -> Measurement:
     """p0, kappa and the tree; without the scores themselves, which are large and needed for transfer alone.
 
     Sketched scores, which take a large model minutes, are kept in `out`: a study that is killed goes on where it was.
     """
     example = datasets.load(task, "train").example(question)
-    found = measure(
-        model,
-        example.prompt,
-        verifier_of(None, example),
-        key=jax.random.fold_in(as_key(MEASURE_KEY), question),
-        max_tokens=design.max_tokens,
-        rollouts=design.responses,
-        batch=min(64, design.batch),
-        standard_error=False,
-        tree=True,
-        coordinates=COORDINATES,
-        kept=_scores(out, model.name, task, question),
-    )
+    with line(f"Measuring {model.name}, {task}, question {question}") as shown:
+        found = measure(
+            model,
+            example.prompt,
+            verifier_of(None, example),
+            key=jax.random.fold_in(as_key(MEASURE_KEY), question),
+            max_tokens=design.max_tokens,
+            rollouts=design.responses,
+            batch=min(64, design.batch),
+            standard_error=False,
+            tree=True,
+            coordinates=COORDINATES,
+            kept=_scores(out, model.name, task, question),
+            progress=shown,
+        )
     assert found.tree is not None
     return dataclasses.replace(found, tree=dataclasses.replace(found.tree, features=np.empty((0, 0), np.float32)))
 
@@ -183,7 +207,12 @@ def _transfers(out: Path, design: Tier, moved: list[dict[str, Any]], keep: Calla
 
 
 def _paths(
-    out: Path, design: Tier, asked: list[Asked], courses: list[dict[str, Any]], keep: Callable[[int], None]
+    out: Path,
+    design: Tier,
+    asked: list[Asked],
+    courses: list[dict[str, Any]],
+    line: Callable[[str], ProgressLine],
+    keep: Callable[[int], None],
 ) -> None:
     """Under SGD and the raw reward, the law's own error; `keep` after each."""
     plain = [one for one in asked if (one[3].optimizer, one[3].signal) == ("sgd", "raw")]
@@ -195,7 +224,7 @@ def _paths(
             measured = None
         if _named(record) in done:
             continue
-        measured = measured or _measured(out, design, model, task, question)
+        measured = measured or _measured(out, design, model, task, question, line)
         try:
             courses.append(path(design, model, task, question, condition, measured))
         except InputError as refused:  # no success in the measurement, or too little of the policy in the tree

@@ -12,6 +12,7 @@ from scipy.optimize import isotonic_regression
 
 import bandit_rft
 from bandit_rft import theory
+from bandit_rft.loop import Progress
 from bandit_rft.theory import compared
 from llm_bridge import FineTune
 from llm_bridge.data import datasets
@@ -136,6 +137,8 @@ def row(
     condition: Condition,
     measured: Measurement,
     seconds: float | None,
+    *,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Predict, run, and measure one condition on one question.
 
@@ -144,6 +147,7 @@ def row(
     rounds. The field "right" holds how many of each seed's responses of a round were right, [S, T].
 
     seconds: that the measurement took; None where it went on after it had been killed.
+    progress: of the run, as `bandit_rft.run` takes it.
     """
     example = datasets.load(task, "train").example(question)
     summary = measured.summary()
@@ -164,7 +168,8 @@ def row(
         rounds = min(MOST_ROUNDS, max(40, math.ceil(2.2 * longest)))
         start = time.monotonic()
         key = run_key(model.name, task, question, condition)
-        rewards = bandit_rft.run(arms_of(model, example), learner, rounds, seeds=tier.seeds, key=key).rewards
+        arms = arms_of(model, example)
+        rewards = bandit_rft.run(arms, learner, rounds, seeds=tier.seeds, key=key, progress=progress).rewards
         took += time.monotonic() - start
         return rewards, half_time(rewards, level)
 

@@ -130,7 +130,7 @@ def test_a_half_time_of_few_successes_gives_way_to_the_time_to_three_quarters(
     """
     asked: list[float] = []
 
-    def run(arms: object, learner: object, rounds: int, *, seeds: int, key: int) -> SimpleNamespace:
+    def run(arms: object, learner: object, rounds: int, *, seeds: int, key: int, progress: object) -> SimpleNamespace:
         rewards = np.zeros((seeds, rounds, 1))
         rewards[:early] = rewards[:2, 30:] = rewards[:, 40:] = 1.0
         return SimpleNamespace(rewards=rewards)

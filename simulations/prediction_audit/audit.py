@@ -168,6 +168,7 @@ def _measured(
     """
     example = datasets.load(task, "train").example(question)
     with line(f"Measuring {model.name}, {task}, question {question}") as shown:
+        shown.unit, shown.quantity = "steps", "p0"
         found = measure(
             model,
             example.prompt,

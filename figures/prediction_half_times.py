@@ -18,7 +18,7 @@ RESULT = "prediction-audit.json"
 LAWS = {
     "tree": "tree of decisions",
     "h_decision_chain": "H equal decisions",
-    "constant_kappa_chain": "one $\\kappa$, the jump chain",
+    "constant_kappa_chain": "one κ, the jump chain",
     "flow": "the mean update's flow",
 }
 _KINDS = {

@@ -283,6 +283,7 @@ def _lists(text: str) -> str:
 _FOLLOWS = re.compile(r"\\(?:implies|Rightarrow|Longrightarrow|therefore)(?![a-zA-Z])")
 _RELATION = re.compile(r"(?:\s|&)*(?:=|\\(?:in|equiv)(?![a-zA-Z]))(?:\s|&)*")
 _MODULO = re.compile(r"\s*(?:\\pmod\s*(?:\{[^{}]*\}|\d+)|\(?\s*\\b?mod\s*(?:\{[^{}]*\}|\d+)\s*\)?)")
+_REMAINDER = re.compile(rf"(-?\d+)\s*{_MODULO.pattern}")
 _NAME = re.compile(
     r"(?:\\\||\\text\{[^{}]*\}|\\[a-zA-Z#]+|_\{?\\?\w+\}?|\((?:[a-zA-Z]|\\[a-z]+|-?\d)\)|[a-zA-Z'(),|\[\]{} ])+"
 )
@@ -298,6 +299,8 @@ def unnamed(gold: Plain, answer: Plain) -> Plain:
         return dataclasses.replace(answer, text=chosen[1] or chosen[2] or chosen[3])
     if _RELATION.search(gold.text):
         return answer
+    if "mod" in answer.text and "mod" not in gold.text and (remainder := _REMAINDER.fullmatch(answer.text)):
+        return dataclasses.replace(answer, text=remainder[1])
     answer = dataclasses.replace(answer, text=_FOLLOWS.split(answer.text)[-1].strip())
     sides = _RELATION.split(answer.text)
     named = len(sides) == 2 and _NAME.fullmatch(sides[0].strip()) and not re.search(r"\\[lg]e|\\ne", sides[0])
@@ -407,8 +410,14 @@ def _without_unit(text: str) -> tuple[str, str]:
     return text, unit
 
 
-_CHANGES = re.compile(  # a comma was an "or"
-    r"^\s*,|\b(?:and|or|if|for|when|is|are|was|not|no|never|except|wrong|incorrect|plus|minus|times|dozen|hundred|half|mod)\b|n't"
+# Words that are no unit: what follows, computes, scales or divides the number; a comma was an "or".
+_CHANGES = re.compile(
+    r"^\s*,|(?<![a-z])(?<![a-z]\^)\d|\b(?:and|or|if|for|when|is|are|was|not|no|never|cannot|except|otherwise|wrong|incorrect|plus|minus|times|"
+    r"over|than|through|versus|divided|multiplied|power|percent of|per cent of|dozen|score|gross|tens|hundreds?|lakhs?|"
+    r"crores?|half|halves|"
+    r"thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?|mod|modulo|base|"
+    r"choose|remainder|repeating|recurring|root|sqrt|pi|log|ln|sin|cos|tan|factorial|infinity|negative|below|inverse|"
+    r"reciprocal|conjugate|complement|bn|mil|quadrillion)\b|n't|^\s*(?:squared|cubed)\b"
 )
 
 

@@ -321,8 +321,8 @@ def refuse(config: Mapping[str, Any], tree: theory.ResponseTree | None = None) -
     cap = config.get("truncated_importance")
     if cap is not None and cap < 1:
         raise NoLawError(
-            f"The run holds the weight of every token at {cap:g}, where sampler and trainer agree too, and the laws are "
-            "of weights of 1: run with --truncated-importance 1 or more."
+            f"The run holds the weight of every token at {cap:g}, where sampler and trainer agree too, and the laws "
+            "are of weights of 1: run with --truncated-importance 1 or more."
         )
     if config["aggregation"] != "seq-mean-token-sum":
         raise NoLawError(

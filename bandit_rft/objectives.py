@@ -201,9 +201,11 @@ def kl(
     """Per-token estimate of KL(π ‖ reference) from tokens drawn from π.
 
     k1 is unbiased and may be negative; k2 is biased, never negative; k3 is unbiased and never negative (its clamp
-    apart). Their *gradients* on policy differ too: in expectation k1's is zero, k2's is ∇ KL(π ‖ reference), k3's is ∇
-    KL(reference ‖ π). k3 is what verl and the papers use in the loss ("low_var_kl"). verl's "abs", and "k1+" and "k3+"
-    (the value of k1 or k3 with the gradient of k2), are left out; TRL's k3 has no clamp.
+    apart). Their *gradients* on policy differ too, given the tokens before: in expectation k1's is zero, k2's is
+    ∇ KL(π ‖ reference), k3's is ∇ KL(reference ‖ π). That of whole responses has more: what a token does to the KL of
+    those after it, which no sum of these over tokens holds. k3 is what verl and the papers use in the loss
+    ("low_var_kl"). verl's "abs", and "k1+" and "k3+" (the value of k1 or k3 with the gradient of k2), are left out;
+    TRL's k3 has no clamp.
 
     Args:
         log_probs: [...] float, the current policy's.

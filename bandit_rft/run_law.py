@@ -252,7 +252,7 @@ def _predicted(
         _arguments={
             "optimizer": "adam" if config["optimizer"] == "adamw" else config["optimizer"],
             "adam": tuple(config.get(name, value) for name, value in ADAM.items()),
-            "kl_coefficient": config["kl_coefficient"],
+            "kl_coefficient": 0.0 if _kl_averages_out(config) else config["kl_coefficient"],
             "epochs": config["epochs"],
             "signal": config["signal"],
             "rollouts": config["rollouts"],
@@ -318,6 +318,12 @@ def refuse(config: Mapping[str, Any], tree: theory.ResponseTree | None = None) -
         )
     if config.get("delay"):
         _refuse_late(config, tree)
+    cap = config.get("truncated_importance")
+    if cap is not None and cap < 1:
+        raise NoLawError(
+            f"The run holds the weight of every token at {cap:g}, where sampler and trainer agree too, and the laws "
+            "are of weights of 1: run with --truncated-importance 1 or more."
+        )
     if config["aggregation"] != "seq-mean-token-sum":
         raise NoLawError(
             f"The run's loss is averaged as {config['aggregation']}, and kappa is that of whole responses: run with "
@@ -399,9 +405,23 @@ def fit_gain(p0: float, rewards: np.ndarray) -> float:
     return float(np.exp(fminbound(surprise, low, high)))
 
 
+def _kl_averages_out(config: Mapping[str, Any]) -> bool:
+    """Whether the gradient of the run's KL term is noise: that of k1 is zero in the mean, unless it is weighted."""
+    return config.get("kl") == "k1" and not config.get("kl_weighted", False)
+
+
 def _left_out(config: Mapping[str, Any]) -> list[str]:
     """What the run does otherwise than the laws assume, and that does not rule them out."""
     found = []
+    if config["kl_coefficient"] and _kl_averages_out(config):
+        found.append("the run's KL term is k1, whose gradient is zero in the mean, and the law has none")
+    elif config["kl_coefficient"]:
+        # Token by token: what a token does to the KL of those after it is in the law and not in the loss.
+        other = config.get("kl", "k3") == "k3" and not config.get("kl_weighted", False)
+        found.append(
+            "the law's KL term is that of whole responses, KL(policy | start), and the run's is taken token by token"
+            + (", where k3 descends KL(start | policy)" if other else "")
+        )
     if config["optimizer"] == "adamw" and config.get("weight_decay"):
         found.append(f"the run's weights decay by {config['weight_decay']:g}, which the law leaves out")
     if config["gradient_clip"] is not None:

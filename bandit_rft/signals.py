@@ -148,7 +148,9 @@ def windowed(
         ddof, eps: as in `grpo`.
 
     Returns:
-        [G], exact zeros where all scores of the window are equal, one score alone among them.
+        [G], exact zeros where all scores of the window are equal, one score alone among them: that score's own mean is
+        all there is. arXiv 2601.22532 has the raw reward there, as `grpo` has for a group of one; it differs in the
+        first round of each question, where G = 1.
     """
     scores = jnp.concatenate([rewards, past])
     held = jnp.arange(scores.shape[0], dtype=seen.dtype) < rewards.shape[0] + seen

@@ -142,7 +142,8 @@ class FineTune:
         k: of "pass_at_k", from 1 to rollouts; None: all rollouts, those for the baseline included.
         window: W, the newest scores of a question, this round's among them, whose mean (and spread) "mean_baseline" and
             "grpo" take; None: this round's alone. Only this round's rollouts are learned from, and those replayed keep
-            the signal of their own round. It allows no baseline_rollouts.
+            the signal of their own round. A lone score, of a question's first round where G = 1, has the signal 0
+            (arXiv 2601.22532: the raw reward). It allows no baseline_rollouts.
         normalise: what GRPO's signal is divided by: "group", the standard deviation of the prompt's own rewards, or
             "batch", that of all rewards of the round (TRL: scale_rewards; its "none" is the signal "mean_baseline").
         dynamic_sampling: draw groups of a round whose rewards are all equal again, up to so many times; the metrics

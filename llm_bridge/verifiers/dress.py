@@ -71,6 +71,9 @@ _SPLIT = re.compile(r"(?<![\w^}])\{(\d+)\}(?=\d)")
 _DOUBLED = re.compile(r"\\\\(?=[a-zA-Z])")
 _ROW = re.compile(r"\\\\\s*\[\s*-?[\d.]+\s*(?:pt|em|ex|mm|cm)\s*\]")  # a row's end with its distance
 _ROMAN = re.compile(r"\{\s*\\(?:rm|bf|it|sf|tt)\s+([^{}]*)\}")
+_REALS = re.compile(
+    r"\s*(?:\\(?:text|mbox|textbf|mathrm)\s*\{)?\s*(?:the set of )?all real numbers\s*\}?[.\s]*", re.IGNORECASE
+)
 _SYNONYMS = (("\\varnothing", "\\emptyset"), ("\\lbrace", "\\{"), ("\\rbrace", "\\}"))
 # As computers write it: sqrt(2), pi and x**2; ** is also how Markdown sets bold type.
 _BARE = re.compile(r"(?<![a-zA-Z\\])(?:sqrt(?=\s*[({\d])|[dt]?frac(?=\s*\{)|pi(?![a-zA-Z])|infty(?![a-zA-Z]))")
@@ -87,6 +90,8 @@ _OPTION = re.compile(r"(?:\\text)?\{?\s*\(\s*([A-Z])\s*\)\s*\}?|\\text\{\s*([A-Z
 
 def _fonts(text: str) -> str:
     """Commands of fonts, colours, sizes and boxes go, their braces stay; all that set words become \\text."""
+    if _REALS.fullmatch(text):
+        return "\\mathbb{R}"
     if "\\begin" not in text:
         text = _DOUBLED.sub(lambda _: "\\", text)  # as a model writes that quotes its LaTeX; else a row's end
     if "\\" in text:
@@ -283,6 +288,7 @@ def _lists(text: str) -> str:
 _FOLLOWS = re.compile(r"\\(?:implies|Rightarrow|Longrightarrow|therefore)(?![a-zA-Z])")
 _RELATION = re.compile(r"(?:\s|&)*(?:=|\\(?:in|equiv)(?![a-zA-Z]))(?:\s|&)*")
 _MODULO = re.compile(r"\s*(?:\\pmod\s*(?:\{[^{}]*\}|\d+)|\(?\s*\\b?mod\s*(?:\{[^{}]*\}|\d+)\s*\)?)")
+_REMAINDER = re.compile(r"(-?\d+)\s*\\pmod\s*(?:\{[^{}]*\}|\d+)")  # 12 \bmod 5 is 2
 _NAME = re.compile(
     r"(?:\\\||\\text\{[^{}]*\}|\\[a-zA-Z#]+|_\{?\\?\w+\}?|\((?:[a-zA-Z]|\\[a-z]+|-?\d)\)|[a-zA-Z'(),|\[\]{} ])+"
 )
@@ -298,6 +304,8 @@ def unnamed(gold: Plain, answer: Plain) -> Plain:
         return dataclasses.replace(answer, text=chosen[1] or chosen[2] or chosen[3])
     if _RELATION.search(gold.text):
         return answer
+    if "mod" not in gold.text and (remainder := _REMAINDER.fullmatch(answer.text)):
+        return dataclasses.replace(answer, text=remainder[1])
     answer = dataclasses.replace(answer, text=_FOLLOWS.split(answer.text)[-1].strip())
     sides = _RELATION.split(answer.text)
     named = len(sides) == 2 and _NAME.fullmatch(sides[0].strip()) and not re.search(r"\\[lg]e|\\ne", sides[0])
@@ -322,6 +330,7 @@ _UNIT = re.compile(r"(?<=[\d\s})\]a-z%/])\s*\\text\s*\{([^{}]*)\}\s*(?:\^\s*\{?\
 _PER = re.compile(r"\s*(?:/|\\cdot|\\times|\^\{?\\text|\\frac\{\\text\{([^{}]*)\}\}\{\\text\{([^{}]*)\}\})\s*$")
 _RATE = re.compile(r"(?<=[\d})])\s*\\frac\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}\s*$")
 _PLAIN_UNIT = re.compile(r"(?<=[\d})])\s*([a-zA-Z][a-zA-Z. /]*[a-zA-Z])\.?\s*(?:\^\s*\{?\s*(\d)\s*\}?)?\s*$")
+_ORDINAL = re.compile(r"(-?\d+)\s*(?:\^\s*)?[{\s]*(?:\\text\s*\{\s*)?(?:st|nd|rd|th)[}\s]*")
 _CLOCK = re.compile(r"\s*(?:\\text\s*\{\s*)?([ap])\.?\s?m\.?\s*\}?\s*$", re.IGNORECASE)
 
 
@@ -354,6 +363,7 @@ dollar dollars usd
 cents cent
 euro euros eur
 degree degrees deg
+radian radians rad rads
 gram grams g gm
 kg kilogram kilograms
 pound pounds lb lbs
@@ -375,8 +385,10 @@ _COUNTED = frozenset(_THINGS.split())
 
 
 def _without_unit(text: str) -> tuple[str, str]:
-    """The answer without its unit, and the unit. The time of day (9 a.m.) stays whole: its letters are no unit."""
+    """The answer without its unit, and the unit; 3rd is 3. The time of day (9 a.m.) stays whole."""
     text = _ends(text)
+    if ordinal := _ORDINAL.fullmatch(text):
+        return ordinal[1], ""
     clock = _CLOCK.search(text)
     if clock and text[: clock.start()].strip()[-1:].isdigit():
         return text[: clock.start()].strip() + "\\text{" + clock[1].lower() + "m}", ""
@@ -407,8 +419,14 @@ def _without_unit(text: str) -> tuple[str, str]:
     return text, unit
 
 
-_CHANGES = re.compile(  # a comma was an "or"
-    r"^\s*,|\b(?:and|or|if|for|when|is|are|was|not|no|never|except|wrong|incorrect|plus|minus|times|dozen|hundred|half|mod)\b|n't"
+# Words that are no unit: what follows, computes, scales or divides the number; a comma was an "or".
+_CHANGES = re.compile(
+    r"^\s*,|(?<![a-z])(?<![a-z]\^)\d|\b(?:and|or|if|for|when|is|are|was|not|no|never|cannot|except|otherwise|wrong|incorrect|plus|minus|times|"
+    r"over|than|through|versus|divided|multiplied|power|percent of|per cent of|dozen|score|gross|tens|hundreds?|lakhs?|"
+    r"crores?|half|halves|"
+    r"thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?|mod|modulo|base|"
+    r"choose|remainder|repeating|recurring|root|sqrt|pi|log|ln|sin|cos|tan|factorial|infinity|negative|below|inverse|"
+    r"reciprocal|conjugate|complement|bn|mil|quadrillion)\b|n't|^\s*(?:squared|cubed)\b"
 )
 
 

@@ -31,9 +31,12 @@ ABSOLUTE = Fraction(5, 10**7)  # math-verify rounds to six decimals
 RELATIVE = Fraction(1, 10**5)
 
 
+_ELLIPSIS = re.compile(r"\\[lc]?dots(?![a-zA-Z])|\.\.\.")  # math-verify reads past one, and 12, \ldots goes on
+
+
 def verdict(gold: Plain, answer: Plain) -> bool | None:
     """Whether an answer is right; None where it takes more than this module to tell."""
-    if units_clash(gold, answer):
+    if units_clash(gold, answer) or (_ELLIPSIS.search(answer.text) and not _ELLIPSIS.search(gold.text)):
         return False
     if _squeezed(gold.text) == _squeezed(answer.text):
         return True

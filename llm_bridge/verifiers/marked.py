@@ -12,6 +12,8 @@ one nothing but a number). Without one it is the last number of the last `REACH`
 | `5 + 3 = 8`, `6*7 = 42`, `8 = 5 + 3` | 8, 42, 8 | an equation: its side that is a number; several must agree |
 | `3 4`, `3, 4`, `5 or 6`, `12-15`, `12 to 15`, `10:30`, `12/25/2020` | none | two numbers |
 | `6*7`, `5 + 3`, `2^5`, `5\pi`, `\sqrt{2}`, `2x`, `5k`, `< 5` | none | an expression, not its value |
+| `6 times 7`, `twice 6`, `half of 6`, `6 squared`, `5 eighths`, `6 over 7` | none | the same in words |
+| `minus 72`, `negative 72` | -72 | a sign in words |
 | `1 hour 30 minutes`, `5 dollars and 30 cents`, `5'10` | none | one quantity in two units |
 | `1,00`, `7,2`, `4.2.0`, `1_000`, `1.000,50` | none | malformed |
 | `Step 3`, `3:` | none | a heading |
@@ -21,7 +23,7 @@ one nothing but a number). Without one it is the last number of the last `REACH`
 | --- | --- | --- |
 | `so 48 + 24 = 72.`, `in 2.5e3 s`, `= 42 km/h`, `72 cm^2` | 72, 2500, 42, 72 | the same grammar |
 | `3 and 4`, `3, 4` | 4 | words or a comma and a space part two numbers |
-| `12-15 apples`, `10:30`, `3 4`, `1 hour 30 minutes`, `2024-05-01`, `= 6*7`, `10-3` | none | as above |
+| `12-15 apples`, `10:30`, `3 4`, `1 hour 30 minutes`, `2024-05-01`, `= 6*7`, `10-3`, `6 times 7` | none | as above |
 | digits in a word (`CO2`, `x_1`, `cm2`), a list's marker (`3. So she …`) | passed over | they are no numbers |
 """
 
@@ -68,8 +70,28 @@ _COMMAND = re.compile(r"\\[A-Za-z]+$")
 _UNITS = r"(?:[ ]?[%°$])?(?:[ ]?[A-Za-z]++){0,3}"
 _OPERATED = re.compile(rf"{_UNITS}[ *_)\]}}]{{0,6}}[-+*/÷][ ({{$*]{{0,6}}[0-9]")
 _LISTED = re.compile(
-    rf"{_UNITS}[ *]{{0,6}}(?:[,;] ?|\b(?:or|and|to|through) |& )(?:or |and )?[ $*+-]{{0,6}}[0-9]", re.IGNORECASE
+    rf"{_UNITS}[ *]{{0,6}}(?:[,;|] ?|\b(?:or|and|to|through) |: |& ?)(?:or |and )?[ $*+-]{{0,6}}[0-9]", re.IGNORECASE
 )
+# Words for what signs say too: a calculation, a range, a scale or a part of one.
+_OPERATION = r"(?:times|plus|minus|divided by|multiplied by)"
+_AT_ONCE_BESIDE = r"(?:over|mod|modulo|choose|to the power of|versus|vs\.?)"
+_SPOKEN = re.compile(
+    rf"(?:(?:[ ]?[%°$])?(?:[ ]?[A-Za-z]++){{0,3}}? {_OPERATION}| {_AT_ONCE_BESIDE})[ *($]{{0,6}}[0-9]"
+    r"| ?(?:\.{2,}|…) ?[0-9]",
+    re.IGNORECASE,
+)
+_SPOKEN_BEFORE = re.compile(
+    rf"(?:(?:[0-9][ A-Za-z%°$]{{0,24}}|\b[xyznmk]) {_OPERATION}|[0-9] {_AT_ONCE_BESIDE}|"
+    r"\b(?:twice|thrice|double|triple|half(?: of)?|sqrt|log|ln|sin|cos|tan)|"
+    r"(?:%|\b(?:percent|per cent|thirds?|quarters?|fourths?|fifths?|tenths?|root|factorial)) of)[ *_($]*$",
+    re.IGNORECASE,
+)
+_SPOKEN_SIGN = re.compile(r"(?:^|[^A-Za-z])(?:minus|negative)[ *_($]*$", re.IGNORECASE)
+_SCALED = re.compile(
+    r"[ *]{0,3}(?:[- ]?(?:halves|thirds|fourths|fifths|sixths|sevenths|eighths|ninths|tenths|hundredths|thousandths)\b"
+    r"|(?:squared|cubed)\b(?! *[A-Za-z])|(?:factorial|lakhs?|crores?|mil|bn|mn)\b|[kKMB](?![\w.'/^]))"
+)
+_SECOND = re.compile(r"[,;] *(?:and )?[A-Za-z] *= *[-$]*[0-9]")  # x = 5, y = 3
 _CLAUSE_END = re.compile(r"[;?]|!(?! *=)|[,.:](?= |$)| \([^()]*[A-Za-z=]|\b(?:since|because|as|so|which|that)\b")
 
 
@@ -109,12 +131,13 @@ def _first(line: str, *, cut: bool) -> Fraction | None:
         if "=" in line:
             end = _CLAUSE_END.search(line, found.end())
             clause = line[: end.start()] if end else line
+            if end and "=" in clause and _SECOND.match(line, end.start()):
+                return None
             if clause.find("=", start) >= 0:
                 return _equation(clause, cut=cut and not end)
         number = _side(line, found, sign, cut=cut)
-        if number is None or _OPERATED.match(line, found.end()) or _LISTED.match(line, found.end()):
-            return None
-        return number
+        more = _OPERATED, _LISTED, _SPOKEN
+        return None if any(pattern.match(line, found.end()) for pattern in more) else number
     return None
 
 
@@ -127,7 +150,7 @@ def _equation(clause: str, *, cut: bool) -> Fraction | None:
         return None
     value = None
     for place, (side, found) in enumerate(sides):
-        if len(found) != 1:
+        if len(found) != 1 or _SPOKEN_BEFORE.search(side[: found[0].start()][-60:]):
             continue  # a name, or a calculation
         number = _side(side, found[0], _sign(side, found[0].start(), marked=True), cut=cut and place == 0)
         if any(character in "+*/÷^" for character in side[: found[0].start()].strip("* ")):
@@ -203,7 +226,11 @@ def _sign(line: str, start: int, *, marked: bool) -> int:
         return 1
     if last.isnumeric():
         return _NONE
-    if last.isalpha():
+    if last.isalpha() or last == "%":
+        if _SPOKEN_BEFORE.search(head[-60:]):
+            return _NONE
+        if _SPOKEN_SIGN.search(head[-60:]):
+            return -1
         if _TIMES.search(left) or _COMMAND.search(left) or gap in ("*", " * ", "("):
             return _NONE
         if not gap or gap[0] == "_":
@@ -227,9 +254,11 @@ def _ends(line: str, end: int) -> bool:
     first, second = tail[:1], tail[1:2]
     if not first:
         return True
-    if first.isnumeric() or first in ":^\\" or (second.isnumeric() and first in ".,_'/"):
+    if first == "\\":
+        return bool(re.match(r"\\\\(?! *[0-9])", tail))  # a line's end
+    if first.isnumeric() or first in ":^" or (second.isnumeric() and first in ".,_'/"):
         return False
-    if _GLUED.match(tail) or _VARIABLE.match(tail) or _PAIR.match(tail):
+    if any(pattern.match(tail) for pattern in (_GLUED, _VARIABLE, _PAIR, _SCALED)):
         return False
     right = tail.lstrip(_DRESS)
     gap, after = tail[: len(tail) - len(right)], right[:1]

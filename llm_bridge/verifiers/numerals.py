@@ -40,6 +40,7 @@ _LETTERS = str.maketrans(
     | {character: f" {fraction}" for character, fraction in _VULGAR.items()}
     | {"⁄": "/", "’": "'", "“": '"', "”": '"'}
     | dict.fromkeys("→⇒⟹➔", " ")
+    | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069")
 )
 # LaTeX in the plain notation that the expressions below read. In this order.
 _LATEX: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -79,7 +80,7 @@ NUMBER = re.compile(
     """,
     re.VERBOSE,
 )
-_SCALE = re.compile(r" ?(hundred|thousand|million|billion|trillion)s?\b", re.IGNORECASE)
+_SCALE = re.compile(r"[- ]?(hundred|thousand|million|billion|trillion)s?\b", re.IGNORECASE)
 _AROUND = re.compile(r"[\s*_`\"'(\[{]*(?:=\s*)?(?P<sign>[$\s*(\[{]*(?:[+-]\s*)?[$\s]*)")
 _BEHIND = re.compile(r"[\s*_`\"')\]}$%°.,;!]*")
 

@@ -60,6 +60,7 @@ def test_it_starts_at_the_pooled_p0_and_uses_the_measured_kappa():
         ({"aggregation": "token-mean"}, "averaged as token-mean"),
         ({"index": [1, 2]}, "several questions"),
         ({"replay": 2}, "replay = 2"),
+        ({"truncated_importance": 0.5}, "every token at 0.5"),
         ({"resolved": {"learning_rate": 0.25, "measurement": {"kappa": -1.0, "successes": 1, "rollouts": 64}}}, "-1"),
         ({"resolved": {"measurement": {"kappa": 1.0, "successes": 1, "rollouts": 64}}}, "step size"),
     ],
@@ -104,6 +105,42 @@ def test_epochs_have_a_law_on_a_tree_without_a_clip(clip, tree):
     # First order, and the error of a mean over 1,024 runs: measured .006 at most.
     np.testing.assert_allclose(found.prediction.value, whole.value, atol=0.03)
     assert found.prediction.value[-1] > found.prediction.value[0] + 0.1
+
+
+@pytest.mark.parametrize(
+    ("changes", "pull", "words"),
+    [
+        ({"kl": "k1"}, False, "k1, whose gradient is zero"),
+        ({"kl": "k1", "kl_weighted": True}, True, "token by token"),
+        ({"kl": "k2"}, True, "token by token"),
+        ({"kl": "k3"}, True, "k3 descends KL(start | policy)"),
+        ({}, True, "k3 descends KL(start | policy)"),
+        ({"kl": "k3", "kl_weighted": True}, True, "token by token"),
+    ],
+)
+def test_the_estimator_of_the_kl_decides_what_its_gradient_pulls(changes: dict, pull: bool, words: str):
+    """Catches a law that pulls to the start where the run does not: the gradient of an unweighted k1 is zero in the
+    mean, whatever its coefficient; and a KL of another kind than the law's that nobody is told of.
+    """
+    sample = drawn(np.random.default_rng(0), 400)
+
+    def end(**given) -> float:
+        config = {**CONFIG, "signal": "signed", **given}
+        history = History(
+            rewards=np.ones((1, 10, 1)),
+            value=np.full((1, 10), np.nan),
+            pulled_mean=None,
+            best_mean=None,
+            config=config,
+            evaluations=({"round": 0, "measured": "train", "successes": 7, "samples": 50},),
+            tree=sample.arrays(),
+        )
+        found = law_of(history)
+        assert found.prediction is not None
+        assert (words in " ".join(found.caveats)) == bool(given)
+        return float(found.prediction.value[-1])
+
+    assert (end(kl_coefficient=5.0, **changes) != end()) == pull
 
 
 def test_groups_have_their_own_law():

@@ -90,7 +90,25 @@ ANSWERS: list[tuple[str, str, str]] = [
         "1½", "1\\frac{1}{2}", "1 \\frac{1}{2}", "1 and 1/2", "3/2", "1 1/2 cups",
     )),
     ("3.5", "3 1/2", "mixed"),
+    # words that change no number, beside those of `IN_WORDS` that do
+    *(("72", form, "a tail in words") for form in (
+        "72 times", "72 times a day", "72 miles over 3 days", "72 square feet", "72 squared feet", "72 m",
+        "72 less than before", "72\\\\", "7\u200b2", "\u206672\u2069", "72 (not 24 plus 24)",
+    )),
+    ("-72", "minus 72", "a sign in words"),
+    ("-72", "The answer is negative 72", "a sign in words"),
+    ("500", "5-hundred", "a scale"),
+    ("72", "6 times 12 = 72", "an equation in words"),
+    ("72", "twice 36 = 72", "an equation in words"),
 ]  # fmt: skip
+
+# Calculations, scales and ranges with nothing but 5, 6 and 7 in them, and none of these its value.
+IN_WORDS = (
+    "6 times 7", "6 apples plus 7 apples", "6 minus 7", "6 divided by 7", "6 multiplied by 7", "6 over 7", "6 mod 7",
+    "6 choose 7", "6 to the power of 7", "6 vs. 7", "6 squared", "6 cubed.", "6 factorial", "5 eighths",
+    "5-tenths of a mile", "twice 6", "double 6", "half of 6", "one third of 6", "log 6", "5 lakh", "5 K", "5 M", "5 bn",
+    "5 mil", "minus 7", "6|7", "6 | 7", "6&7", "6 : 7", "6...7", "6 … 7", "x = 6, y = 7", "5\\\\6",
+)  # fmt: skip
 
 NO_ANSWERS: list[tuple[str, tuple[str, ...]]] = [
     ("", ()),
@@ -165,6 +183,7 @@ NO_ANSWERS: list[tuple[str, tuple[str, ...]]] = [
     (" 72 minutes = 1.2 hours", ("1.2",)),
     (" ٧", ("7",)),
     (" ７", ("7",)),
+    *((f" {form}", ("5", "6", "7")) for form in IN_WORDS),
     (" " + "9" * 301, ("9",)),
     (" " + "9" * 5000, ("9",)),
 ]
@@ -190,6 +209,9 @@ TEXTS: list[tuple[str, str, str]] = [
     ("-5", "a profit of -$5", "a sign"),
     ("-5", "x = −5", "a sign"),
     ("-5", "x = - 5", "a sign"),
+    ("-5", "it is minus 5", "a sign in words"),
+    ("13", "6 plus 7 equals 13.", "a calculation in words, and its value"),
+    ("24", "He ran over 24 miles", "a word that elsewhere divides"),
 ]  # fmt: skip
 
 NO_TEXTS: list[tuple[str, tuple[str, ...]]] = [
@@ -218,6 +240,9 @@ NO_TEXTS: list[tuple[str, tuple[str, ...]]] = [
     ("it is 5\\pi", ("5",)),
     ("x > 5", ("5",)),
     ("it is 5k", ("5",)),
+    *((f"that is {form}", ("5", "6", "7")) for form in IN_WORDS if not set("|&:.…,\\") & set(form)),
+    ("it is x minus 5", ("5", "-5")),
+    ("50% of 6", ("6", "50")),
     ("72" + "x" * 2100, ("72",)),
 ]
 

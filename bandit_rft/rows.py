@@ -100,6 +100,10 @@ class Rows:
     def capacity(self) -> int:
         return self.count.shape[-1]
 
+    def splits(self, pool: Pool | None) -> bool:
+        """Whether an arm can leave a row; else every arm is alone from the start."""
+        return self.heads > 0 or pool is not None
+
     def multiplicity_among(self, chosen: jax.Array) -> jax.Array:
         """float [R], the number of arms of each row up to a common factor, times `chosen` (float [R], 0 or 1; at least
         one row with arms is chosen).
@@ -188,6 +192,8 @@ def draw(
     uniform = jax.random.uniform(row_key, (rollouts,), dtype=weight.dtype)
     row, _, value = choose(uniform, weight, rows.mean if mean is None else mean)
     assert value is not None
+    if rows.splits(pool):
+        row = once_read(row, value)
     return _pulls_of(arm_key, rows, row, pool), value
 
 
@@ -195,6 +201,16 @@ def relative_weight(log_weight: jax.Array) -> jax.Array:
     """exp(log_weight − its maximum) [R]: the weights up to a factor, the largest 1."""
     # Written down once: an exponential is dear, and a draw reads its weights twice.
     return jax.lax.optimization_barrier(jnp.exp(log_weight - jnp.max(log_weight)))
+
+
+def once_read(index: jax.Array, values: jax.Array) -> jax.Array:
+    """The same index [G], which XLA knows only once it has `values`.
+
+    An array that is written at an index while it may still be read is copied whole, every round; so what was read of
+    the rows comes before the index that they are written at.
+    """
+    zero = jnp.zeros((), values.dtype)
+    return jnp.where(jnp.any(jnp.minimum(values, zero) > zero), 0, index)  # never, which XLA does not see
 
 
 def counted(log_counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -254,8 +270,8 @@ def split(rows: Rows, pulls: Pulls, keep: jax.Array, pool: Pool | None = None) -
         The rows, and int32 [G] the row where each pulled arm now lives. Where the capacity is exceeded, `overflowed` is
         set: the caller must discard the state.
     """
-    if rows.heads == 0 and pool is None:
-        return rows, pulls.row  # every arm is alone from the start
+    if not rows.splits(pool):
+        return rows, pulls.row
     first = pulls.first == jnp.arange(pulls.row.shape[0], dtype=jnp.int32)
     alone = (rows.count[pulls.row] == 1) & (rows.log_total[pulls.row] <= 0)
     if pool is not None:
@@ -273,6 +289,7 @@ def split(rows: Rows, pulls: Pulls, keep: jax.Array, pool: Pool | None = None) -
         used=jnp.minimum(used, rows.capacity),
         overflowed=rows.overflowed | (used > rows.capacity),
     )
+    target = once_read(target, rows.log_multiplicity[pulls.row])
     rows = dataclasses.replace(
         rows,
         count=rows.count.at[target].set(1, mode="drop"),

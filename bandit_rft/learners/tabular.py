@@ -82,10 +82,13 @@ def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity
         if swept is not None and lesson.keep is None and lesson.statistic is None:
             return learn_fresh(swept, state, pulls, lesson)
         keep = jnp.ones_like(pulls.row, dtype=bool) if lesson.keep is None else lesson.keep
-        rows, place = row_table.split(state.rows, pulls, keep, pool)
         before = state.statistic if lesson.statistic is None else {**state.statistic, **lesson.statistic}
         gathered = {label: values[pulls.row] for label, values in before.items()}
         after = gathered | lesson.observe(gathered)
+        if state.rows.splits(pool):
+            for values in after.values():
+                pulls = dataclasses.replace(pulls, row=row_table.once_read(pulls.row, values))
+        rows, place = row_table.split(state.rows, pulls, keep, pool)
         first = pulls.first == jnp.arange(rollouts, dtype=jnp.int32)
         target = jnp.where(first & keep, place, capacity)  # out of range: dropped
         statistic = {label: values.at[target].set(after[label], mode="drop") for label, values in before.items()}

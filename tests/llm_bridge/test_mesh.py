@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # LLVM's dearest passes are half of what these runs take, and change no meaning.
 FLAGS = "--xla_llvm_disable_expensive_passes=true --xla_force_host_platform_device_count="
+SECONDS = 3600.0  # by the clock, of what takes a few minutes of a processor, on a machine however busy
 
 
 def on_eight_devices(*command: str, folder: Path = ROOT, devices: int = 8) -> str:
@@ -24,7 +25,7 @@ def on_eight_devices(*command: str, folder: Path = ROOT, devices: int = 8) -> st
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=900,
+        timeout=SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:]

@@ -104,6 +104,20 @@ def fraction(name: str, value: Any) -> float:
     return found
 
 
+def finite(name: str, value: Any) -> float:
+    """A finite float. Raises InputError."""
+    found = number(name, value)
+    if not math.isfinite(found):
+        raise InputError(f"{name} is {found}: give a finite number.")
+    return found
+
+
+def require(name: str, value: Any, kinds: type | tuple[type, ...], give: str) -> None:
+    """Raises InputError where a value is of none of the kinds; `give` says what to give instead."""
+    if not isinstance(value, kinds):
+        raise InputError(f"{name} is of type {type(value).__name__}: give {give}.")
+
+
 def numbers(name: str, values: Any) -> np.ndarray:
     """float64 [N], N ≥ 1; a single number is a list of one. Raises InputError."""
     try:

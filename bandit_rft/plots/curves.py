@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.plots import style
@@ -151,7 +152,10 @@ def rewards(
         colour: of all of it.
         label: for the legend.
     """
-    middles, smooth = moving(history.rewards.mean(axis=2), window_of(history) if window is None else window)
+    arguments.require("axes", axes, Axes, "matplotlib Axes")
+    arguments.require("history", history, History, "what bandit_rft.run returns")
+    window = window_of(history) if window is None else arguments.whole("window", window, most=history.rounds)
+    middles, smooth = moving(history.rewards.mean(axis=2), window)
     if 1 < history.seeds <= MOST_SINGLE:
         axes.plot(middles, smooth.T, color=colour, linewidth=0.4, alpha=0.4)
     return bands(axes, middles, smooth, colour=colour, label=label)
@@ -169,6 +173,8 @@ def pass_at_1_by_seed(
         colour: of the seeds' points.
         newest: the round of the seeds' evaluations.
     """
+    arguments.require("axes", axes, Axes, "matplotlib Axes")
+    arguments.require("history", history, History, "that of a fine-tuning run")
     records = [e for e in history.evaluations if e["measured"] == measured]
     shared = [e for e in records if e["round"] == 0 and e.get("seed") is None]
     own = sorted((e for e in records if e["round"] == newest and e.get("seed") is not None), key=lambda e: e["seed"])
@@ -211,6 +217,8 @@ def prediction(
     """
     if quantity not in ("value", "regret"):
         raise InputError(f"quantity is {quantity!r}: choose value or regret.")
+    arguments.require("axes", axes, Axes, "matplotlib Axes")
+    arguments.require("law", law, Prediction, "a prediction of bandit_rft.theory")
     at = np.arange(law.rounds) if law.at is None else law.at
     if quantity == "value" and law.law is not None:
         for share in coverage:
@@ -233,8 +241,12 @@ def bound(axes: Axes, curve: Bound, *, colour: str = style.GREY, label: str | No
         label: for the legend; by default the bound's name and kind.
         line: how it is drawn, as matplotlib takes it.
     """
+    arguments.require("axes", axes, Axes, "matplotlib Axes")
+    arguments.require("curve", curve, Bound, "a bound of bandit_rft.theory")
     how: dict[str, Any] = {"color": colour, "linestyle": DOTTED, "linewidth": 1.0} | line
     if curve.at.size == 1:  # a point is not seen as a line
         how["marker"] = "x"
-    axes.plot(curve.at, curve.value, label=f"{curve.name}, {curve.kind} bound" if label is None else label, **how)
+    # 0 has no place on a logarithmic axis: the line begins where the bound does.
+    value = np.where(curve.value > 0, curve.value, np.nan)
+    axes.plot(curve.at, value, label=f"{curve.name}, {curve.kind} bound" if label is None else label, **how)
     return axes

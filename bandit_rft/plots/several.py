@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError, UnknownOptimumError
 from bandit_rft.history import History
 from bandit_rft.plots import curves, style
@@ -25,7 +26,7 @@ from bandit_rft.regret import compare_learners as differences_of
 from bandit_rft.runs.rollouts import printable
 from bandit_rft.theory import Bound, Prediction
 
-Histories = History | Sequence[History] | Mapping[str, History]
+Histories = History | Iterable[History] | Mapping[str, History]
 Theory = Prediction | Bound | Iterable[Any] | Mapping[str, Any] | None
 
 # No two lists have a common length: 7 x 5 x 9 looks before the first comes again.
@@ -34,6 +35,7 @@ LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (2, 1))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 THEORY_LINES: tuple[Any, ...] = (curves.DOTTED, curves.DASHED, (0, (4, 1.5, 1, 1.5)), (0, (1, 1)), (0, (8, 3)))
 MARKS = 8  # markers on a line
+SCREEN_DPI = 160  # of a figure that a notebook shows, or that the caller saves: small type is readable from there on
 
 
 def regret(
@@ -188,7 +190,7 @@ def hitting_times(
     Raises:
         InputError: a history whose value is unknown, a level that is not finite; as `regret`.
     """
-    found, laws = named(histories), _theory(theory)
+    found, laws, level = named(histories), _theory(theory), arguments.finite("level", level)
     times = {name: hitting_time(history, level) for name, history in found.items()}
 
     def draw(axes: Axes) -> None:
@@ -217,7 +219,7 @@ def hitting_times(
 def _drawn(ax: Axes | None, draw: Callable[[Axes], None], xscale: str, yscale: str, **labels: str) -> Axes:
     for which, scale in (("xscale", xscale), ("yscale", yscale)):
         if scale not in ("linear", "log"):
-            raise InputError(f"{which} is {scale!r}: choose linear or log.")
+            raise InputError(f"{which} is {arguments.shown(scale)}: choose linear or log.")
     with _axes(ax) as axes:
         draw(axes)
         axes.set(xscale=xscale, yscale=yscale, **labels)
@@ -230,14 +232,14 @@ def _drawn(ax: Axes | None, draw: Callable[[Axes], None], xscale: str, yscale: s
 def _axes(ax: Axes | None) -> Iterator[Axes]:
     """The axes given, as they are styled; or those of a new figure in the house style, gone again if drawing fails."""
     if ax is not None:
-        if not isinstance(ax, Axes):
-            raise InputError(f"ax is {type(ax).__name__}: give matplotlib Axes, or leave it out.")
+        if not isinstance(ax, Axes) or ax.name == "3d":
+            raise InputError(f"ax is {type(ax).__name__}: give matplotlib Axes of two dimensions, or leave it out.")
         yield ax
         return
     from matplotlib import pyplot  # here alone: it chooses a backend
 
     with matplotlib.rc_context(style.STYLE):
-        figure, axes = pyplot.subplots(figsize=(4.8, 3.2))
+        figure, axes = pyplot.subplots(figsize=(4.8, 3.2), dpi=SCREEN_DPI)
         try:
             yield axes
         except BaseException:
@@ -295,7 +297,8 @@ def _theory(theory: Theory) -> dict[str, Prediction | Bound]:
         raise InputError(f"theory is {type(theory).__name__}: give predictions or bounds of bandit_rft.theory.")
     entries = list(theory.items()) if isinstance(theory, Mapping) else [("", law) for law in theory]
     found: dict[str, Prediction | Bound] = {}
-    for name, law in entries:
+    for key, law in entries:
+        name = str(key)
         if not isinstance(law, Prediction | Bound):
             raise InputError(f"theory holds {type(law).__name__}: give predictions or bounds of bandit_rft.theory.")
         if any(_alike(law, other) for other in found.values()):
@@ -327,9 +330,9 @@ def _quantity(name: str, history: History, quantity: str) -> np.ndarray:
         return history.value
     if quantity == "regret":
         return history.regret()
-    if quantity not in history.metrics:
+    if not isinstance(quantity, str) or quantity not in history.metrics:
         known = ", ".join(["reward", "value", "regret", *history.metrics])
-        raise InputError(f"{name} has no {quantity!r}: choose one of {known}.")
+        raise InputError(f"{name} has no {arguments.shown(quantity)}: choose one of {known}.")
     return history.metrics[quantity]
 
 

@@ -72,6 +72,8 @@ def band(
         width = _largest_t(curves, mean, error, confidence, draws, bootstrap_seed)
     else:
         raise InputError(f"Band kind {kind!r} is unknown: choose pointwise or simultaneous.")
+    if not np.isfinite(width):
+        raise InputError(f"confidence is {confidence}: no quantile of so small a rest is known, so give less.")
     return Band(mean=mean, low=mean - width * error, high=mean + width * error, confidence=confidence, kind=kind)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 
@@ -106,14 +107,13 @@ def hitting_time(history: History, level: float) -> HittingTime:
         >>> regret.hitting_time(history, 0.2).rounds.shape
         (8,)
     """
-    if not np.isfinite(level):
-        raise InputError(f"level is {level}: give a finite mean reward.")
+    level = arguments.finite("level", level)
     if np.isnan(history.value).any():
         raise InputError("The policy's value is unknown (NaN) in this history, so it has no hitting time.")
     above = history.value >= level
     hit = np.asarray(above.any(axis=1))
     rounds = np.where(hit, above.argmax(axis=1).astype(np.float64), np.inf)
-    return HittingTime(level=float(level), rounds=rounds, hit=hit, horizon=history.rounds)
+    return HittingTime(level=level, rounds=rounds, hit=hit, horizon=history.rounds)
 
 
 def _require_fraction(name: str, value: float) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,14 +110,14 @@ class LearnerComparison:
 
 
 def named(histories: Any, least: int = 1) -> dict[str, History]:
-    """Histories by name: of one history or a list, the names of their learners, numbered where two are alike.
+    """Histories by name: of one history or several, the names of their learners, numbered where two are alike.
 
     Raises:
         InputError: fewer than `least`, or something else than histories.
     """
     if isinstance(histories, Mapping):
         found = {str(name): history for name, history in histories.items()}
-    elif isinstance(histories, History) or not isinstance(histories, Sequence):
+    elif isinstance(histories, History | str | bytes) or not isinstance(histories, Iterable):
         found = {_learner(histories, 0): histories}
     else:
         found = {}
@@ -176,8 +176,8 @@ def compare_learners(
     """
     found = named(histories, least=2)
     first = next(iter(found)) if baseline is None else baseline
-    if first not in found:
-        raise InputError(f"baseline is {first!r}: choose one of {', '.join(found)}.")
+    if not isinstance(first, str) or first not in found:
+        raise InputError(f"baseline is {arguments.shown(first)}: choose one of {', '.join(found)}.")
     confidence = arguments.fraction("confidence", confidence)
     _require_pairs(found)
     regrets = {name: history.regret(kind) for name, history in found.items()}

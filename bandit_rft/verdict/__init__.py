@@ -7,6 +7,8 @@ print(verdict.line()); print(verdict.report()); verdict.bands; verdict.fits
 
 from __future__ import annotations
 
+from bandit_rft import arguments
+from bandit_rft.errors import InputError
 from bandit_rft.theory.bound import Bound
 from bandit_rft.theory.prediction import Prediction
 from bandit_rft.verdict.against_bound import against_bound
@@ -32,7 +34,7 @@ def compare(
         The verdict. A single seed is tested only where the prediction's law is known; otherwise `tested` is False.
 
     Raises:
-        InputError: rounds, rollouts or best mean at odds, some but not all values NaN, false_alarm outside (0, 1), a
+        InputError: no history or no entry of the theory, rounds, rollouts or best mean at odds, some but not all values NaN, false_alarm outside (0, 1), a
             bound on something else than regret.
         UnknownOptimumError: a bound, where the best mean is unknown.
 
@@ -44,6 +46,9 @@ def compare(
         >>> compare(history, law).agrees
         True
     """
+    arguments.require("theory", theory, (Prediction, Bound), "a prediction or a bound of bandit_rft.theory")
+    if not hasattr(history, "rewards"):
+        raise InputError(f"history is of type {type(history).__name__}: give what bandit_rft.run returns.")
     if isinstance(theory, Bound):
         return against_bound(history, theory)
     return against_prediction(history, theory, false_alarm, tolerance)

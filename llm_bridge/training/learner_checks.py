@@ -51,7 +51,9 @@ def complete(learner: FineTune) -> None:
     if (learner.schedule != "constant" or learner.warmup_rounds) and callable(learner.learning_rate):
         raise InputError("FineTune has a schedule twice: give a number as learning_rate, or leave out schedule.")
     ratios.check_delay(learner.delay, learner.replay)
-    ratios.check_ratio(learner.ratio, clip=learner.clip_limits, dual_clip=learner.dual_clip)
+    ratios.check_ratio(learner.ratio, clip=learner.clip_limits, dual_clip=learner.dual_clip, replay=learner.replay)
+    if learner.kl_weighted and not learner.kl_coefficient:
+        raise InputError("kl_weighted is of the KL in the loss, and kl_coefficient is 0: leave one of them out.")
     ratios.check_importance(
         learner.truncated_importance,
         learner.importance_level,

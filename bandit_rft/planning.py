@@ -102,17 +102,7 @@ def plan(
     kappa = arguments.positive("kappa", kappa)
     baseline_rollouts = arguments.whole("baseline_rollouts", baseline_rollouts, 0)
     signals.check_window(window, signal, rollouts, baseline_rollouts, {"extra": "baseline_rollouts"})
-    settings = UpdateSettings(
-        step_size=step_size,
-        signal=signal,
-        rollouts=rollouts,
-        extra_rollouts=baseline_rollouts,
-        ddof=ddof,
-        eps=eps,
-        window=window,
-        dynamic_sampling=dynamic_sampling,
-        delay=delay,
-    )
+    settings = UpdateSettings.among(locals(), extra_rollouts=baseline_rollouts)
     if level <= p0:
         raise InputError(f"level is {level:g} and p0 is {p0:g}: give a level above p0.")
     grown = tree or chain_of_decisions(p0, kappa, arguments.whole("decisions", decisions))

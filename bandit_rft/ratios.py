@@ -181,13 +181,15 @@ def check_ratio(
     *,
     clip: tuple[float, float] | float | None,
     dual_clip: float | None,
+    replay: int = 0,
     names: Mapping[str, str] | None = None,
 ) -> None:
-    """Raises InputError for an unknown ratio, or one that has no meaning with the clips.
+    """Raises InputError for an unknown ratio, or for a ratio or a dual clip that has no meaning with the clip.
 
     Args:
         ratio: one of `RATIOS`.
         clip, dual_clip: of the surrogate; None: none.
+        replay: past rounds that are learned from again, by their ratio also where it is not clipped.
         names: how the user calls the arguments, by "ratio", "clip" and "dual_clip".
 
     Example:
@@ -202,6 +204,11 @@ def check_ratio(
     if ratio != "token" and clip is None:
         raise InputError(
             f"{said['ratio']} is {ratio!r}, and without a clip there is no ratio: give {said['clip']} a number."
+        )
+    if dual_clip is not None and clip is None and not replay:
+        raise InputError(
+            f"{said['dual_clip']} bounds what a ratio makes of negative signals, and without a clip there is no ratio: "
+            f"leave it out, or give {said['clip']} a number."
         )
     if ratio == "cispo" and dual_clip is not None:
         raise InputError(

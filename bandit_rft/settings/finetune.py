@@ -331,7 +331,13 @@ class FineTuneConfig:
         if self.clip is None and self.clip_high is not None:
             raise InputError("--clip none has no bound above: leave out --clip-high, or give --clip a number.")
         ratios.check_delay(self.delay, self.replay, self.rounds, {name: f"--{name}" for name in _LATE})
-        ratios.check_ratio(self.ratio, clip=self.clip_limits, dual_clip=self.dual_clip, names=_RATIOS)
+        ratios.check_ratio(
+            self.ratio, clip=self.clip_limits, dual_clip=self.dual_clip, replay=self.replay, names=_RATIOS
+        )
+        if self.kl_weighted and not self.kl_coefficient:
+            raise InputError(
+                "--kl-weighted is of the KL in the loss, and --kl-coefficient is 0: leave one of them out."
+            )
         ratios.check_importance(
             self.truncated_importance,
             self.importance_level,

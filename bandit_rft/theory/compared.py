@@ -91,18 +91,7 @@ def times_to(
     level = arguments.fraction("level", level)
     if summary.p0 >= level:
         raise InputError(f"level is {level} and Pass@1 is {summary.p0:.3f} at the start: give a level above it.")
-    settings = UpdateSettings(
-        step_size=step_size,
-        signal=signal,
-        rollouts=rollouts,
-        extra_rollouts=extra_rollouts,
-        ddof=ddof,
-        eps=eps,
-        k=k,
-        window=window,
-        dynamic_sampling=dynamic_sampling,
-        delay=summary.delay,
-    )
+    settings = UpdateSettings.among(locals(), delay=summary.delay)
 
     def time(tree: ResponseTree) -> float:
         return mean_curve_time(law_on(tree, settings), level)

@@ -82,24 +82,7 @@ def predict(
         ('pg_jump_single', 0.9938)
     """
     rounds = arguments.whole("rounds", rounds)
-    settings = UpdateSettings(
-        step_size=step_size,
-        signal=signal,
-        rollouts=rollouts,
-        extra_rollouts=extra_rollouts,
-        ddof=ddof,
-        eps=eps,
-        k=k,
-        window=window,
-        normalise=normalise,
-        dynamic_sampling=dynamic_sampling,
-        optimizer=optimizer,
-        adam=adam,
-        kl_coefficient=kl_coefficient,
-        delay=summary.delay,
-        epochs=epochs,
-        questions=questions,
-    )
+    settings = UpdateSettings.among(locals(), delay=summary.delay)
     _refuse(summary)
     if summary.table:
         _refuse_baseline(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -75,6 +76,16 @@ class UpdateSettings:
         signals.check_window(self.window, self.signal, self.rollouts, self.extra_rollouts)
         signals.check_normalise(self.normalise, self.signal, self.group, self.window)
         signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, self.group, self.window)
+
+    @classmethod
+    def among(cls, given: Mapping[str, Any], **more: Any) -> UpdateSettings:
+        """The settings among a function's arguments (its `locals()`, on its first lines); `more` stands before them.
+
+        Raises:
+            InputError: as the class does.
+        """
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in given.items() if name in names} | more)
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

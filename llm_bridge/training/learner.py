@@ -44,7 +44,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from bandit_rft import objectives, ratios, signals
+from bandit_rft import objectives, ratios
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose, as_key
@@ -58,6 +58,7 @@ from llm_bridge.training import (
     dynamic_sampling,
     learned_rows,
     learner_arguments,
+    learner_checks,
     optimizers,
     scan_learner,
 )
@@ -222,74 +223,7 @@ class FineTune:
 
     def __post_init__(self) -> None:
         learner_arguments.settle(self)
-        signals.make(self.signal, ddof=self.ddof, eps=self.eps)
-        signals.check_own_k(self.k, self.signal, self.group)
-        names = {"extra": "baseline_rollouts"}
-        signals.check_window(self.window, self.signal, self.rollouts, self.baseline_rollouts, names)
-        signals.check_normalise(self.normalise, self.signal, self.group, self.window)
-        signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, self.group, self.window)
-        for estimator in (self.kl, self.reward_kl):
-            if estimator not in objectives.KL_ESTIMATORS:
-                known = ", ".join(objectives.KL_ESTIMATORS)
-                raise InputError(f"Unknown KL estimator {estimator!r}: choose one of {known}.")
-        if self.aggregation not in objectives.AGGREGATIONS:
-            raise InputError(
-                f"Unknown aggregation {self.aggregation!r}: choose one of {', '.join(objectives.AGGREGATIONS)}."
-            )
-        if isinstance(self.optimizer, str) and self.optimizer not in optimizers.OPTIMIZERS:
-            raise InputError(
-                f"Unknown optimizer {self.optimizer!r}: choose one of {', '.join(optimizers.OPTIMIZERS)}, or give an "
-                "optax GradientTransformation."
-            )
-        if self.old_log_probs not in ("sampler", "trainer"):
-            raise InputError(f"FineTune has old_log_probs = {self.old_log_probs!r}: give 'sampler' or 'trainer'.")
-        self._check_memory()
-        if self.step_over_kappa is not None:
-            self._check_step_over_kappa()
-        elif self.learning_rate is None:
-            own = defaults.learning_rate(self.optimizer, defaults.trained_of(self.model))
-            object.__setattr__(self, "learning_rate", own)
-        if (self.schedule != "constant" or self.warmup_rounds) and callable(self.learning_rate):
-            raise InputError("FineTune has a schedule twice: give a number as learning_rate, or leave out schedule.")
-        ratios.check_delay(self.delay, self.replay)
-        ratios.check_ratio(self.ratio, clip=self.clip_limits, dual_clip=self.dual_clip)
-        ratios.check_importance(
-            self.truncated_importance,
-            self.importance_level,
-            old_log_probs=self.old_log_probs,
-            ratio=self.clip_limits is not None or self.replay > 0,
-        )
-        if self.prompts * self.rollouts % self.mini_batches:
-            raise InputError(
-                f"{self.prompts * self.rollouts} rollouts per round cannot be cut into mini_batches = "
-                f"{self.mini_batches} of one size: give a divisor."
-            )
-        if self.learning_rate is not None:
-            # An unknown schedule, or a floor out of range; the number of rounds is only known when bound.
-            self.rate(self.warmup_rounds + 1)
-
-    def _check_memory(self) -> None:
-        if self.moment_dtype not in ("float32", "bfloat16"):
-            raise InputError(f"FineTune has moment_dtype = {self.moment_dtype!r}: give 'float32' or 'bfloat16'.")
-        if self.moment_dtype == "bfloat16" and self.optimizer not in ("adamw", "muon"):
-            raise InputError("moment_dtype is of the moments of adamw and muon: leave it out with another optimizer.")
-        if not self.keep_model and (self.needs_reference or self.model.config.lora is not None):
-            raise InputError("keep_model=False gives up the reference, which a KL term or adapters need: leave it out.")
-        if self.model.config.lora is not None:
-            if self.optimizer == "muon":
-                raise InputError("muon moves whole matrices, and this model has adapters: choose optimizer='adamw'.")
-            if self.step_over_kappa is not None:
-                raise InputError("kappa is measured in all weights, and this model has adapters: give learning_rate.")
-
-    def _check_step_over_kappa(self) -> None:
-        if self.optimizer != "sgd" or self.learning_rate is not None:
-            raise InputError(
-                'step_over_kappa sets the step size of optimizer="sgd": leave out learning_rate, and other optimisers.'
-            )
-        if not (self.step_over_kappa or 0) > 0:
-            raise InputError(f"FineTune has step_over_kappa = {self.step_over_kappa}: give a number above 0.")
-        if self.schedule != "constant" or self.warmup_rounds:
-            raise InputError("step_over_kappa is a fixed step size: leave out schedule and warmup_rounds.")
+        learner_checks.complete(self)
 
     @property
     def clip_limits(self) -> tuple[float, float] | None:

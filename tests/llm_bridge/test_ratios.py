@@ -215,6 +215,8 @@ def test_the_corrected_update_is_the_exact_policy_gradient_in_expectation(arms, 
     [
         ({"ratio": "sequence", "clip": None}, "give clip a number"),
         ({"ratio": "cispo", "dual_clip": 3.0}, "leave out dual_clip"),
+        ({"dual_clip": 3.0, "clip": None}, "without a clip there is no ratio"),
+        ({"kl_weighted": True, "kl_coefficient": 0.0}, "kl_coefficient is 0"),
         ({"ratio": "gspo"}, "choose one of token, sequence, cispo"),
         ({"truncated_importance": 2.0}, "give old_log_probs trainer"),
         ({"truncated_importance": 2.0, "clip": None, "replay": 1}, "give old_log_probs trainer"),

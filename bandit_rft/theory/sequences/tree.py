@@ -160,24 +160,7 @@ def tree_rounds(
         0.504
     """
     rounds = arguments.whole("rounds", rounds, most=LONGEST)
-    settings = UpdateSettings(
-        step_size=step_size,
-        signal=signal,
-        rollouts=rollouts,
-        extra_rollouts=extra_rollouts,
-        ddof=ddof,
-        eps=eps,
-        k=k,
-        window=window,
-        normalise=normalise,
-        dynamic_sampling=dynamic_sampling,
-        optimizer=optimizer,
-        adam=adam,
-        kl_coefficient=kl_coefficient,
-        delay=delay,
-        epochs=epochs,
-        questions=questions,
-    )
+    settings = UpdateSettings.among(locals())
     law = rounds_law(_checked(tree), settings)
     found = chain_prediction("tree_rounds", law, rounds, _parameters(tree, rounds=rounds, **settings.given()))
     return dataclasses.replace(found, reward=law.earned(rounds))
@@ -282,7 +265,7 @@ def tree_transfer(
     rounds = given.astype(np.int64)
     if not isinstance(tests, Sequence) or not all(isinstance(one, tuple) and len(one) == 2 for one in tests):
         raise InputError("tests must hold a pair (tree, cross-kernel) for each test question.")
-    settings = UpdateSettings(step_size=step_size, signal=signal, rollouts=rollouts, ddof=ddof, eps=eps)
+    settings = UpdateSettings.among(locals())
     scores = rounds_law(_checked(tree), settings).scores(rounds)
     found = np.empty((len(tests), rounds.size))
     for row, (test, cross) in enumerate(tests):

@@ -82,7 +82,7 @@ _SPOKEN = re.compile(
 )
 _SPOKEN_BEFORE = re.compile(
     rf"(?:(?:[0-9][ A-Za-z%°$]{{0,24}}|\b[xyznmk]) {_OPERATION}|[0-9] {_AT_ONCE_BESIDE}|"
-    r"\b(?:twice|thrice|double|triple|half(?: of)?|sqrt|log|ln|sin|cos|tan)|"
+    r"\b(?:twice|thrice|double|triple|half of|sqrt|log|ln|sin|cos|tan)|"
     r"(?:%|\b(?:percent|per cent|thirds?|quarters?|fourths?|fifths?|tenths?|root|factorial)) of)[ *_($]*$",
     re.IGNORECASE,
 )

@@ -212,6 +212,7 @@ TEXTS: list[tuple[str, str, str]] = [
     ("-5", "it is minus 5", "a sign in words"),
     ("13", "6 plus 7 equals 13.", "a calculation in words, and its value"),
     ("24", "He ran over 24 miles", "a word that elsewhere divides"),
+    ("24", "In the second half 24 fans came", "a word that elsewhere divides"),
 ]  # fmt: skip
 
 NO_TEXTS: list[tuple[str, tuple[str, ...]]] = [

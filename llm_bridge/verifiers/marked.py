@@ -82,7 +82,7 @@ _SPOKEN = re.compile(
 )
 _SPOKEN_BEFORE = re.compile(
     rf"(?:(?:[0-9][ A-Za-z%°$]{{0,24}}|\b[xyznmk]) {_OPERATION}|[0-9] {_AT_ONCE_BESIDE}|"
-    r"\b(?:twice|thrice|double|triple|half(?: of)?|sqrt|log|ln|sin|cos|tan)|"
+    r"\b(?:twice|thrice|double|triple|half of|sqrt|log|ln|sin|cos|tan)|"
     r"(?:%|\b(?:percent|per cent|thirds?|quarters?|fourths?|fifths?|tenths?|root|factorial)) of)[ *_($]*$",
     re.IGNORECASE,
 )
@@ -91,6 +91,7 @@ _SCALED = re.compile(
     r"[ *]{0,3}(?:[- ]?(?:halves|thirds|fourths|fifths|sixths|sevenths|eighths|ninths|tenths|hundredths|thousandths)\b"
     r"|(?:squared|cubed)\b(?! *[A-Za-z])|(?:factorial|lakhs?|crores?|mil|bn|mn)\b|[kKMB](?![\w.'/^]))"
 )
+_CALCULATOR = re.compile(r"<<[^<>]{0,99}>>(?=[ $]{0,2}[-.0-9])")  # 48+24=<<48+24=72>>72, as GSM8K's own solutions write
 _SECOND = re.compile(r"[,;] *(?:and )?[A-Za-z] *= *[-$]*[0-9]")  # x = 5, y = 3
 _CLAUSE_END = re.compile(r"[;?]|!(?! *=)|[,.:](?= |$)| \([^()]*[A-Za-z=]|\b(?:since|because|as|so|which|that)\b")
 
@@ -121,6 +122,7 @@ def extract_number(text: str) -> Fraction | None:
 def _first(line: str, *, cut: bool) -> Fraction | None:
     """The answer that a line after the mark gives. cut: the line goes on past its end."""
     line = plain(line)
+    line = _CALCULATOR.sub("", line) if "<<" in line else line
     for found in NUMBER.finditer(line):
         sign = _sign(line, found.start(), marked=True)
         if sign == _WORD:
@@ -266,7 +268,7 @@ def _ends(line: str, end: int) -> bool:
         return True
     if "(" in gap or not after:
         return not after
-    if after.isnumeric() or after in "√π∞^÷+±" or (after == "\\" and not right.startswith("\\\\")):
+    if after.isnumeric() or after in "√π∞^÷+±‰‱" or (after == "\\" and not right.startswith("\\\\")):
         return False
     if after in "-/":
         following = right[1:].lstrip(" $(")

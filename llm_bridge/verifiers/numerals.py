@@ -35,8 +35,11 @@ _LETTERS = str.maketrans(
     dict.fromkeys("−‐‑‒–—―﹣－", "-")
     | dict.fromkeys("\t\xa0\u2007\u2009\u202f", " ")
     | dict.fromkeys("€£¥₹", "$")
-    | dict.fromkeys("×⋅·", "*")
-    | dict.fromkeys("≈≃≅~", "=")
+    | dict.fromkeys("×⋅·∗⨯✕✖＊", "*")
+    | dict.fromkeys("≈≃≅~∼～＝", "=")
+    # Full-width signs, as in Chinese text; full-width digits are no digits here.
+    | dict(zip("，；：．（）％＄＋／｜＆！？＜＞", ",;:.()%$+/|&!?<>", strict=True))
+    | {"。": ". ", "、": ", ", "∶": ":", "∕": "/", "⋯": "…", "′": "'", "″": '"'}
     | {character: f" {fraction}" for character, fraction in _VULGAR.items()}
     | {"⁄": "/", "’": "'", "“": '"', "”": '"'}
     | dict.fromkeys("→⇒⟹➔", " ")
@@ -61,6 +64,8 @@ _LATEX: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 
+_RAISED = re.compile("[⁰¹²³⁴-⁹⁺⁻ⁿ]+")
+_RAISED_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _ARROW = re.compile(r"[-=]{1,3}>")
 _HALF = re.compile(r"\b([0-9]{1,15}) (?:and )?(?:a|one)[ -]half\b")
 
@@ -88,7 +93,7 @@ _BEHIND = re.compile(r"[\s*_`\"')\]}$%°.,;!]*")
 def plain(line: str) -> str:
     """A line in plain ASCII notation: one minus, one currency, one kind of space, no LaTeX of numbers."""
     if not line.isascii():
-        line = line.translate(_LETTERS)
+        line = _RAISED.sub(lambda found: "^" + found[0].translate(_RAISED_DIGITS), line.translate(_LETTERS))
     elif "\t" in line or "~" in line:
         line = line.replace("\t", " ").replace("~", "=")
     if ">" in line:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bandit_rft.experiments import Experiment, Setting
 
-MINIMALIST = Setting()
 G = 8  # rollouts of a group, where one is needed
 
 minimalist = Experiment(
@@ -167,26 +166,3 @@ exponents = Experiment(
     },
     strata=("world",),
 )
-
-EXPERIMENTS = {
-    experiment.name: experiment
-    for experiment in (
-        minimalist,
-        advantage,
-        rollouts,
-        group_rollouts,
-        rare_groups,
-        reward_design,
-        hard_rewards,
-        difficulty,
-        base_model,
-        extra_samples,
-        score_window,
-        batch,
-        budget_split,
-        group_sizes,
-        diversity,
-        failures_alone,
-        exponents,
-    )
-}

@@ -38,13 +38,14 @@ ANSWERS: list[tuple[str, str, str]] = [
         "48 + 24 = 72", "6*12 = 72", "6 * 12 = 72", "6 x 12 = 72", "6 × 12 = 72", "$6 \\times 12 = 72$", "144/2 = 72",
         "144 / 2 = $72", "100 - 28 = 72", "48 apples + 24 apples = 72 apples", "(5 + 7) * 6 = 72", "x = 48 + 24 = 72",
         "8 + 8^2 = 72", "Total: 48 + 24 = 72 clips.", "\\frac{144}{2} = 72",
+        "8 + 8² = 72", "48+24=<<48+24=72>>72", "<<48+24=72>>72", "48＋24＝72",
         "72 = 48 + 24", "72 = 6 * 12 = 36 * 2", "x = 72 = 6 * 12", "72 minutes = 1 hour 12 minutes",
     )),
     # thousands
     *(("1000", form, "thousands") for form in (
         "1000", "1,000", "1 000", "1\\,000", "1{,}000", "1,\\!000", "1\\ 000", "1\u00a0000", "1\u202f000",
         "1\u2009000",
-        "$1,000", "$1,000.00", "1,000.", "1,000 dollars", "**1,000**", "1e3", "1E3", "1e+3", "10^3", "10^{3}",
+        "$1,000", "$1,000.00", "1,000.", "1,000 dollars", "**1,000**", "1e3", "1E3", "1e+3", "10^3", "10^{3}", "10³",
         "1 thousand",
         "1.0 x 10^3", "1 \\times 10^3", "1 × 10^{3}", "1 * 10^3", "1 \\cdot 10^{3}", "10e2",
     )),
@@ -95,6 +96,11 @@ ANSWERS: list[tuple[str, str, str]] = [
         "72 times", "72 times a day", "72 miles over 3 days", "72 square feet", "72 squared feet", "72 m",
         "72 less than before", "72\\\\", "7\u200b2", "\u206672\u2069", "72 (not 24 plus 24)",
     )),
+    *(("72", form, "full-width signs") for form in (
+        "72。", "答案：72。", "：72", "72，因为 48＋24＝72", "（72）", "72％",
+    )),
+    ("1000", "1，000", "full-width signs"),
+    ("0.001", "10⁻³", "raised digits"),
     ("-72", "minus 72", "a sign in words"),
     ("-72", "The answer is negative 72", "a sign in words"),
     ("500", "5-hundred", "a scale"),
@@ -108,7 +114,11 @@ IN_WORDS = (
     "6 choose 7", "6 to the power of 7", "6 vs. 7", "6 squared", "6 cubed.", "6 factorial", "5 eighths",
     "5-tenths of a mile", "twice 6", "double 6", "half of 6", "one third of 6", "log 6", "5 lakh", "5 K", "5 M", "5 bn",
     "5 mil", "minus 7", "6|7", "6 | 7", "6&7", "6 : 7", "6...7", "6 … 7", "x = 6, y = 7", "5\\\\6",
+    "6：7", "6，7", "6、7", "6；7", "6／7", "6＋7", "6＝7", "6｜7", "6∕7", "6∗7", "6∶7", "6⋯7", "6⁺", "6ⁿ", "6‰",
+    "6′7″",
 )  # fmt: skip
+
+_LETTERED = set("abcdefghijklmnopqrstuvwxyzKM -567")
 
 NO_ANSWERS: list[tuple[str, tuple[str, ...]]] = [
     ("", ()),
@@ -212,6 +222,7 @@ TEXTS: list[tuple[str, str, str]] = [
     ("-5", "it is minus 5", "a sign in words"),
     ("13", "6 plus 7 equals 13.", "a calculation in words, and its value"),
     ("24", "He ran over 24 miles", "a word that elsewhere divides"),
+    ("24", "In the second half 24 fans came", "a word that elsewhere divides"),
 ]  # fmt: skip
 
 NO_TEXTS: list[tuple[str, tuple[str, ...]]] = [
@@ -240,7 +251,7 @@ NO_TEXTS: list[tuple[str, tuple[str, ...]]] = [
     ("it is 5\\pi", ("5",)),
     ("x > 5", ("5",)),
     ("it is 5k", ("5",)),
-    *((f"that is {form}", ("5", "6", "7")) for form in IN_WORDS if not set("|&:.…,\\") & set(form)),
+    *((f"that is {form}", ("5", "6", "7")) for form in IN_WORDS if set(form) <= _LETTERED),
     ("it is x minus 5", ("5", "-5")),
     ("50% of 6", ("6", "50")),
     ("72" + "x" * 2100, ("72",)),

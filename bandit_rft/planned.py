@@ -140,7 +140,7 @@ class Plan:
         """As lines to read."""
         times = self.rounds_to_level
         lines = [
-            f"{self.signal}, {self.rollouts} rollouts per round, p0 = {self.p0:g}, kappa = {self.kappa:g}, step "
+            f"{self.signal}, {_rollouts(self.rollouts)} per round, p0 = {self.p0:g}, kappa = {self.kappa:g}, step "
             f"{self.step_size:g} ({self.step_size * self.kappa:.2g}/kappa)",
             f"rounds to Pass@1 = {self.level:g}: {_shown(times.mean)}, single runs {_shown(times.low)} to "
             f"{_shown(times.high)} ({COVERAGE:.0%}; {self.law})",
@@ -157,8 +157,8 @@ class Plan:
         if self.cheapest is not None:
             best = self.cheapest
             lines.append(
-                f"cheapest at this step size: {best.signal}, {best.rollouts} rollouts: {_shown(best.pulls)} responses "
-                f"in {_shown(best.rounds)} rounds ({best.law})"
+                f"cheapest at this step size: {best.signal}, {_rollouts(best.rollouts)}: {_shown(best.pulls)} "
+                f"responses in {_shown(best.rounds)} rounds ({best.law})"
             )
         if self.budget is not None:
             held = self.budget
@@ -173,7 +173,7 @@ class Plan:
             power = "" if other.power is None else f" {other.seeds} seeds of each have power {other.power:.2f},"
             needed = "over 10,000" if other.seeds_for_80 is None else other.seeds_for_80
             lines.append(
-                f"against {other.signal}, {other.rollouts} rollouts, after {other.round} rounds: Pass@1 differs by "
+                f"against {other.signal}, {_rollouts(other.rollouts)}, after {other.round} rounds: Pass@1 differs by "
                 f"{other.difference:+.3f}, seeds by {other.spread:.3f};{power} {needed} for a power of .8"
             )
         return "\n".join(lines)
@@ -204,6 +204,10 @@ class Plan:
 
 def _public(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in pairs if not name.startswith("_")}
+
+
+def _rollouts(number: int) -> str:
+    return f"{number} rollout" if number == 1 else f"{number} rollouts"
 
 
 def _shown(number: float | None) -> str:

@@ -40,6 +40,8 @@ __all__ = ["COVERAGE", "Comparison", "Plan", "Times", "plan"]
 
 GROUPS = (1, 2, 4, 8, 16, 32, 64)  # sizes among which the cheapest is looked for
 
+_GAINS = (1e-12, 1e6)  # step size times kappa; typical are 0.2 to 0.5
+
 Law = TreeJumpLaw | TreeRoundsLaw
 
 
@@ -99,7 +101,12 @@ def plan(
     if tree is not None:
         p0, kappa = tree.p0, tree.kappa
     p0, level = arguments.fraction("p0", p0), arguments.fraction("level", level)
-    kappa = arguments.positive("kappa", kappa)
+    kappa, step_size = arguments.positive("kappa", kappa), arguments.positive("step_size", step_size)
+    if not _GAINS[0] <= step_size * kappa <= _GAINS[1]:
+        raise InputError(
+            f"step_size is {step_size:g} and kappa is {kappa:g}: their product is the logit gain of a success, and "
+            f"plans are made where it is between {_GAINS[0]:g} and {_GAINS[1]:g}."
+        )
     baseline_rollouts = arguments.whole("baseline_rollouts", baseline_rollouts, 0)
     signals.check_window(window, signal, rollouts, baseline_rollouts, {"extra": "baseline_rollouts"})
     settings = UpdateSettings.among(locals(), extra_rollouts=baseline_rollouts)

@@ -130,6 +130,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _one_line(message: str) -> str:
+    """A message as one line of a terminal. It may quote a stranger's file, or a path with a line's end in it: nothing
+    of that is to act on the terminal.
+    """
+    from bandit_rft.runs.rollouts import printable
+
+    return printable(_LONG.sub(_SHORTENED, message)).replace("\n", r"\n")
+
+
 def _drop_output() -> None:
     """What is left of the output goes nowhere, also what Python still holds of it at its end."""
     with contextlib.suppress(OSError, ValueError):
@@ -145,11 +154,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         with _warnings_as_sentences():
             return parsed.command.run(parsed)
     except InputError as error:
-        from bandit_rft.runs.rollouts import printable
-
-        # It may quote a stranger's file: nothing in it is to act on the terminal.
         message = str(error) if own is None else as_typed(str(error), own)
-        print(f"bandit-rft: {printable(_LONG.sub(_SHORTENED, suggested(message)))}", file=sys.stderr)
+        print(f"bandit-rft: {_one_line(suggested(message))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         raise
@@ -158,10 +164,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     ) as error:  # of a path that nobody foresaw: too long for a name, or of a folder that may not be entered
         if error.filename is None:
             raise
-        from bandit_rft.runs.rollouts import printable
-
         message = f"{error.filename} cannot be used ({error.strerror or error}): give another path, or make access."
-        print(f"bandit-rft: {printable(_LONG.sub(_SHORTENED, message))}", file=sys.stderr)
+        print(f"bandit-rft: {_one_line(message)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("bandit-rft: interrupted; a run that has a folder is continued by the same command.", file=sys.stderr)

@@ -90,9 +90,12 @@ def run(arguments: argparse.Namespace) -> int:
     signals.check_dynamic_sampling(arguments.dynamic_sampling, signal, group, window, spelt)
     given = {name: value for name, value in vars(arguments).items() if name not in ("command", "json", "figure")}
     found = planning.plan(**given)
-    print(dumps(found.to_json(), indent=1) if arguments.json else found.report())
-    if arguments.figure is not None:
+    drawn = None
+    if arguments.figure is not None:  # before anything is printed, for it may be refused
         from bandit_rft.plots import plan_curve
 
-        print(f"Figure: {plan_curve.draw(found, arguments.figure)}", file=sys.stderr if arguments.json else sys.stdout)
+        drawn = plan_curve.draw(found, arguments.figure)
+    print(dumps(found.to_json(), indent=1) if arguments.json else found.report())
+    if drawn is not None:
+        print(f"Figure: {drawn}", file=sys.stderr if arguments.json else sys.stdout)
     return 0

@@ -63,10 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     given = {name: value for name, value in vars(arguments).items() if name not in ("command", "json", "figure", "log")}
     found = verdict_on_log(arguments.log, **given)
-    # A column's name is a stranger's text, and nothing in it is to act on the terminal.
-    print(dumps(found.to_json(), indent=1) if arguments.json else printable(found.report()))
-    if arguments.figure is not None:
+    drawn = None
+    if arguments.figure is not None:  # before anything is printed, for it may be refused
         from bandit_rft.plots import log_verdict
 
-        print(f"Figure: {log_verdict.draw(found, arguments.figure)}", file=sys.stderr if arguments.json else sys.stdout)
+        drawn = log_verdict.draw(found, arguments.figure)
+    # A column's name is a stranger's text, and nothing in it is to act on the terminal.
+    print(dumps(found.to_json(), indent=1) if arguments.json else printable(found.report()))
+    if drawn is not None:
+        print(f"Figure: {drawn}", file=sys.stderr if arguments.json else sys.stdout)
     return 0

@@ -35,6 +35,7 @@ LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (2, 1))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 THEORY_LINES: tuple[Any, ...] = (curves.DOTTED, curves.DASHED, (0, (4, 1.5, 1, 1.5)), (0, (1, 1)), (0, (8, 3)))
 MARKS = 8  # markers on a line
+_MOST_SOUGHT = 20_000  # points that a legend's place is looked for among
 SCREEN_DPI = 160  # of a figure that a notebook shows, or that the caller saves: small type is readable from there on
 
 
@@ -224,7 +225,9 @@ def _drawn(ax: Axes | None, draw: Callable[[Axes], None], xscale: str, yscale: s
         draw(axes)
         axes.set(xscale=xscale, yscale=yscale, **labels)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend()
+            # Of very many points matplotlib looks for the best place for seconds, and warns of it.
+            points = sum(len(line.get_xdata()) for line in axes.lines)
+            axes.legend(loc="best" if points <= _MOST_SOUGHT else "upper left")
         return axes
 
 

@@ -26,6 +26,8 @@ def write_atomically(path: Path, data: str | bytes) -> None:
     Raises:
         InputError: no room or no access there.
     """
+    if not path.name:
+        raise InputError(f"{str(path)!r} names no file: give the name of one.")
     content = data.encode() if isinstance(data, str) else data
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:

@@ -34,6 +34,7 @@ _OF_ANOTHER = re.compile(r"std|min|max|zero|eval|val-|val/|test", re.IGNORECASE)
 _AVERAGED = ("trl",)  # formats whose records are means over the steps since the one before
 _EVALUATIONS = {"eval", "val", "validation", "test"}
 _MOST_STEP = 2**53
+_USUAL = 0.1  # share of the ways between records from which on their common divisor is taken for the logging interval
 
 
 def read_log(
@@ -88,6 +89,7 @@ def read_log(
         responses=responses * seen if form in _AVERAGED else responses,
         rounds=rounds,
         seen=seen,
+        looks_back=form in _AVERAGED,
         group=group,
         rate=_optional(names, kept, _RATE, 0.0, math.inf),
         dead=_optional(names, kept, _DEAD, 0.0, 1.0),
@@ -219,6 +221,10 @@ def _rounds(steps: np.ndarray, averaged: bool) -> tuple[np.ndarray, np.ndarray]:
     if averaged:  # the row looks back, to the one before; a longer way than usual has a record that is missing
         sizes, times = np.unique(gaps, return_counts=True)
         usual = int(sizes[np.argmax(times)]) if gaps.size else 1
+        # With many holes two ways at once may be the most frequent; the true one divides all of them.
+        common = int(np.gcd.reduce(gaps)) if gaps.size else 1
+        if np.mean(gaps == common) >= _USUAL:
+            usual = common
         rounds = np.concatenate([[min(max(int(steps[0]), 1), usual)], gaps])
         return rounds, np.minimum(rounds, usual)
     rounds = np.concatenate([gaps, gaps[-1:] if gaps.size else [1]])

@@ -129,6 +129,7 @@ class Follower:
         total = np.zeros(len(parameters.start))
         right, responses = self.log.successes, self.log.responses
         for row in range(self.log.rows):
+            self._arrive(state, row)
             chance = np.clip(state.chance(), _TINY, 1 - _TINY)
             total += right[row] * np.log(chance) + (responses[row] - right[row]) * np.log1p(-chance)
             self._move(state, row, np.full(len(total), right[row] / responses[row]), chance)
@@ -139,6 +140,7 @@ class Follower:
         state = _State(parameters)
         found = np.empty((len(parameters.start), self.log.rows))
         for row, share in enumerate(self.log.successes / self.log.responses):
+            self._arrive(state, row)
             found[:, row] = np.clip(state.chance(), _TINY, 1 - _TINY)
             self._move(state, row, np.full(len(found), share), found[:, row])
         return found
@@ -148,10 +150,29 @@ class Follower:
         state = _State(parameters)
         found = np.empty((len(parameters.start), self.log.rows))
         for row in range(self.log.rows):
+            self._arrive(state, row, generator)
             chance = np.clip(state.chance(), _TINY, 1 - _TINY)
             found[:, row] = generator.binomial(int(self.log.responses[row]), chance) / self.log.responses[row]
             self._move(state, row, found[:, row], chance, generator)
         return found
+
+    def _arrive(self, state: _State, row: int, generator: np.random.Generator | None = None) -> None:
+        """Where a row looks back, the rounds before those that its reward is the mean of."""
+        if self.log.looks_back:
+            self._unlogged(state, row, generator)
+
+    def _unlogged(self, state: _State, row: int, generator: np.random.Generator | None) -> None:
+        """The updates of a row's rounds that are not in the log: as expected, or a draw of them."""
+        rounds, seen = int(self.log.rounds[row]), int(self.log.seen[row])
+        steps = min(rounds - seen, _SUBSTEPS)
+        for _ in range(steps):
+            each = (rounds - seen) / steps
+            share = chance = np.clip(state.chance(), _TINY, 1 - _TINY)
+            if generator is not None:
+                responses = max(round(each * max(int(self.log.responses[row]) // seen, 1)), 1)
+                share = generator.binomial(responses, chance) / responses
+            move = each * state.update(share, chance, *self._expected[row])
+            state.logit += self.log.steps[row] * state.gain() * move
 
     def _move(
         self,
@@ -161,22 +182,16 @@ class Follower:
         chance: np.ndarray,
         generator: np.random.Generator | None = None,
     ) -> None:
-        """The updates of a row, whose responses were right in the share [P]; rounds that were not logged move by their
-        mean, or by a draw of it.
+        """The updates of a row, whose responses were right in the share [P], and of the rounds behind it that were not
+        logged.
         """
-        rounds, seen = int(self.log.rounds[row]), int(self.log.seen[row])
-        steps = min(rounds, _SUBSTEPS)
-        unseen = rounds - seen
-        other = chance
-        if unseen and generator is not None:
-            per_round = int(self.log.responses[row]) // seen
-            other = generator.binomial(unseen * max(per_round, 1), chance) / (unseen * max(per_round, 1))
+        seen = int(self.log.seen[row])
+        steps = min(seen, _SUBSTEPS)
         size = self.log.steps[row] / steps
         for _ in range(steps):
-            move = seen * state.update(share, chance, *self._tables[row])
-            if unseen:
-                move = move + unseen * state.update(other, chance, *self._expected[row])
-            state.logit += size * state.gain() * move
+            state.logit += size * state.gain() * seen * state.update(share, chance, *self._tables[row])
+        if not self.log.looks_back:
+            self._unlogged(state, row, generator)
 
 
 class _State:

@@ -20,8 +20,11 @@ class TrainingLog:
         step: int64 [T], rising.
         reward: float64 [T], the mean over the row's responses.
         responses: int64 [T], behind each row.
-        rounds: int64 [T], from the row to the next.
+        rounds: int64 [T], that the row stands for: from it to the next, or, where the log looks back, from the row
+            before to this one.
         seen: int64 [T], how many of these the row's reward is the mean of.
+        looks_back: whether those are the last of its rounds, as where a record is the mean of the steps since the one
+            before (trl), or the first.
         group: int64 [T], responses to one prompt that are compared with each other.
         rate: float64 [T], learning rates; None where the log has none.
         dead: float64 [T], share of groups whose rewards are all equal; None where the log has none.
@@ -40,6 +43,7 @@ class TrainingLog:
     group: np.ndarray
     rate: np.ndarray | None = None
     dead: np.ndarray | None = None
+    looks_back: bool = False
     resolution: float = 1e-6
     others: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())

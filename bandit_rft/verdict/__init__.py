@@ -34,8 +34,8 @@ def compare(
         The verdict. A single seed is tested only where the prediction's law is known; otherwise `tested` is False.
 
     Raises:
-        InputError: no history or no entry of the theory, rounds, rollouts or best mean at odds, some but not all values NaN, false_alarm outside (0, 1), a
-            bound on something else than regret.
+        InputError: no history or no entry of the theory, rounds, rollouts or best mean at odds, some but not all
+            values NaN, false_alarm outside (0, 1), a bound on something else than regret.
         UnknownOptimumError: a bound, where the best mean is unknown.
 
     Example:

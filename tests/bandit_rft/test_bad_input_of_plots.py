@@ -1,4 +1,4 @@
-"""What a notebook's user gives by mistake to the plots, the comparisons and `compare`: one sentence, never a traceback."""
+"""What a notebook's user gives by mistake to the plots and the comparisons: one sentence, never a traceback."""
 
 from __future__ import annotations
 

@@ -275,3 +275,18 @@ def test_a_warning_of_ours_is_a_sentence(monkeypatch, capsys):
         warnings.simplefilter("always")
         assert main(["theory"]) == 0
     assert capsys.readouterr().err == "bandit-rft: The model \\x1b[31mgoes on.\n"
+
+
+@pytest.mark.parametrize("command", ["report", "show", "predict"])
+def test_a_path_with_a_line_s_end_in_it_is_refused_in_one_line(command: str, capsys) -> None:
+    assert r"\n/config.json" in refused([command, "\n"], capsys)
+
+
+def test_a_file_without_a_name_is_refused(tmp_path: Path) -> None:
+    """`report RUN --out ""` was a ValueError of pathlib."""
+    from bandit_rft import InputError
+    from bandit_rft.runs.files import write_atomically
+
+    for nameless in ("", "/"):
+        with pytest.raises(InputError, match="names no file"):
+            write_atomically(Path(nameless), "text")

@@ -12,6 +12,7 @@ from bandit_rft import InputError, arms, learners, plan, run, theory
 from bandit_rft.cli import main
 from bandit_rft.theory.compared import chain_of_decisions
 from bandit_rft.theory.sequences.tree import jump_law
+from tests.bandit_rft import command_line
 
 
 def test_the_plan_of_one_rollout_is_the_exact_chain() -> None:
@@ -156,6 +157,8 @@ def test_the_other_design_has_neither_window_nor_redraws() -> None:
         ({"against": ("grpo", 10**6)}, "The group of against is 1,000,000"),
         ({"rollouts": 10**6}, "rollouts is 1,000,000"),  # a thousand runs of them would not fit into memory
         ({"decisions": 10**6}, "decisions is 1,000,000"),
+        ({"kappa": 1e-300}, "step_size is 0.1 and kappa is 1e-300: their product"),  # was an overflow of NumPy
+        ({"kappa": 1e300, "step_size": 1e300}, "their product"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(changed, message: str) -> None:
@@ -226,3 +229,28 @@ def test_a_delay_costs_what_the_delayed_law_of_small_steps_says():
     assert found.cheapest is None
     with pytest.raises(InputError, match="delay"):
         plan(p0=0.1, kappa=40.0, step_size=0.01, delay=-1)
+
+
+def test_a_figure_that_cannot_be_drawn_is_refused_before_anything_is_printed(tmp_path, capsys) -> None:
+    """Half an answer on the terminal, and then exit code 2."""
+    never = ["plan", "--p0", "1e-9", "--kappa", "40", "--step-size", "0.005", "--figure", str(tmp_path / "plan.png")]
+    assert "is not reached" in command_line.refused(never, capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_rollout_is_said_in_the_singular() -> None:
+    assert "raw, 1 rollout per round" in plan(p0=0.18, kappa=40.0, step_size=0.005).report()
+
+
+@pytest.mark.parametrize("p0", [1e-300, 1e-20, 0.5])
+def test_the_mean_field_law_of_any_float_is_a_curve_without_a_warning(p0: float) -> None:
+    """Steps so small that a float holds no number of rounds overflowed, and steps so large that neighbouring panels
+    end at one time were a ValueError of SciPy.
+    """
+    for rate in (1e-100, 1e-30, 1.0, 1e30, 1e100):
+        law = theory.pg_group("grpo", p0=p0, step_size=1.0, rounds=50, rollouts=4, kappa=rate)
+        assert np.isfinite(law.value).all()
+        assert np.isfinite(law.regret).all()
+    for rate in (1e-320, 1e300):
+        with pytest.raises(InputError, match="their product"):
+            theory.pg_group("grpo", p0=p0, step_size=1.0, rounds=50, rollouts=4, kappa=rate)

@@ -27,6 +27,8 @@ _LARGE_STEP = 0.2  # of the step size times kappa, above which noise and curvatu
 _PANEL = 1.0 / 512.0  # of the logit: Hermite interpolation is then good to 3e-10
 _PANELS = np.arange(513)  # edges of the panels integrated at once
 _BEND = 8.0  # slope of ln M in the logit up to which panels of that width do
+_RATES = (1e-100, 1e100)  # of the step size times kappa
+_ENDLESS = 1e290  # rounds, beyond which all numbers of them are alike
 _LEAST_GAIN = 1e-200  # of M: where pass_at_k is below, nothing moves within any number of rounds
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(2)  # on a panel good to 1e-14
 
@@ -105,7 +107,8 @@ class GroupFlowLaw(GroupCurve):
         """(time, regret) spent between neighbouring edges of the rise [N] -> [N - 1], by Gauss-Legendre quadrature."""
         half = np.diff(edges)[:, None] / 2.0
         logit = self.start + edges[:-1, None] + half * (1.0 + _NODES)
-        time = half * _WEIGHTS / self.speed(logit)
+        with np.errstate(over="ignore", divide="ignore"):  # a step so small that a float holds no number of rounds
+            time = np.minimum(half * _WEIGHTS / self.speed(logit), _ENDLESS)
         return time.sum(axis=1), (self.pulls(logit) * time * expit(-logit)).sum(axis=1)
 
     def value(self, time: np.ndarray) -> np.ndarray:
@@ -129,7 +132,7 @@ class GroupFlowLaw(GroupCurve):
         while rise < end:
             edges = np.minimum(self.edges(rise), end)
             rise, time = float(edges[-1]), time + float(self.pieces(edges)[0].sum())
-        return time
+        return time if time < _ENDLESS else math.inf
 
     def earned(self, at: np.ndarray) -> np.ndarray | None:
         """Mean reward of the groups that are learned from at whole rounds, increasing; None where it is the value."""
@@ -161,7 +164,9 @@ def _path(law: GroupFlowLaw, horizon: float) -> _Path:
         time = np.concatenate([time, time[-1] + np.cumsum(more_time)])
         regret = np.concatenate([regret, regret[-1] + np.cumsum(more_regret)])
     needed = slice(0, int(np.searchsorted(time, horizon, side="right")) + 1)
-    return _Path(rise[needed], time[needed], regret[needed])
+    rise, time, regret = rise[needed], time[needed], regret[needed]
+    last = np.append(np.diff(time) > 0, True)  # of panels that take less time than the sum before has digits for
+    return _Path(rise[last], time[last], regret[last])
 
 
 def logit_of(p: float) -> float:
@@ -234,6 +239,11 @@ def pg_group(
     k = check_k(signal, rollouts, k)
     constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)
     rate = arguments.positive("step_size", step_size) * constant
+    if not _RATES[0] <= rate <= _RATES[1]:
+        raise InputError(
+            f"step_size is {step_size:g} and kappa is {constant:g}: their product is outside the range of "
+            f"{_RATES[0]:g} to {_RATES[1]:g} that a float follows."
+        )
     law = GroupFlowLaw(
         p0=check_start(p0),
         rate=rate,

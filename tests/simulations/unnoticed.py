@@ -38,8 +38,8 @@ UNNOTICED: dict[str, str] = {
     # groups of rollouts
     "chunk = max(_MOST_TERMS": "how many sums are held in memory at once",
     'if signal == "pass_at_k" else 1': "a k that other signals than pass_at_k do not read",
-    "terms = min(terms, math.ceil(": "how wide the sum of a large group is, which test_theory_groups holds to all terms",
-    "first = np.clip(np.floor(rollouts": "where the sum of a large group begins, which test_theory_groups holds to all terms",
+    "terms = min(terms, math.ceil(": "how wide the sum of a large group is: test_theory_groups holds it to all terms",
+    "first = np.clip(np.floor(rollouts": "where the sum of a large group begins: test_theory_groups has all terms",
     "some = np.where(log_q == 0.0": "a guard of the branch that is not taken",
     "others = np.where(enough, wrong": "a guard of the branch that is not taken",
     "bend = (self.k - 1)": "the width of panels, which are right at any short width",

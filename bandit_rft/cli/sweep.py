@@ -129,7 +129,7 @@ def _value(text: str) -> Any:
 
 def run(arguments: argparse.Namespace) -> int:
     """Sweep and print the table."""
-    from bandit_rft.runs import to_json, write_atomically
+    from bandit_rft.runs import check_place, to_json, write_atomically
     from bandit_rft.runs.progress import ProgressLine
     from bandit_rft.sweep import final_regret, sweep
 
@@ -139,6 +139,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError(f"--over sweeps {name} and --{name} gives it: leave one out.")
     if arguments.rounds is None and "rounds" not in over:
         raise InputError("The number of rounds is missing: give --rounds, or sweep it by --over rounds=100,1000.")
+    if arguments.json is not None:
+        check_place(arguments.json, "--json")
     make = Own.of(arguments.make, "experiment")
     measures: Any = {text.rpartition(":")[2]: Own.of(text, "measure") for text in arguments.measure}
     if len(measures) < len(arguments.measure):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,7 +140,7 @@ def named(histories: Any, least: int = 1) -> dict[str, History]:
 
 
 def compare_learners(
-    histories: Mapping[str, History] | Sequence[History],
+    histories: Mapping[str, History] | Iterable[History],
     *,
     baseline: str | None = None,
     kind: str = "pseudo",

@@ -290,3 +290,10 @@ def test_a_file_without_a_name_is_refused(tmp_path: Path) -> None:
     for nameless in ("", "/"):
         with pytest.raises(InputError, match="names no file"):
             write_atomically(Path(nameless), "text")
+
+
+def test_a_sweep_s_table_that_cannot_be_written_is_refused_before_the_runs(tmp_path: Path, capsys) -> None:
+    """It was refused after hours of them; the experiment, which is not there either, is looked for later."""
+    table = tmp_path / "none" / "table.json"
+    sweep = ["sweep", "nothing.py:make", "--over", "p0=0.1", "--rounds", "5", "--json", str(table)]
+    assert "--json is" in refused(sweep, capsys)

@@ -23,7 +23,8 @@ is .18, as 2,048 fresh responses showed; its rows were then run. (2) Rows whose 
 run anew to three quarters. (3) The small tier's questions, as `design.py` says, before any run of it. (4) All rows of
 one question had one key, and so shared their chances: three models had a half-time of 24 at the same question and
 step. The law seemed early by a tenth, with a standard error that took rows as independent. Each row has a key of its
-own now; all of SGD with the raw reward and some others were run anew, and a row's `key` says by which it was. (5)
-Causes were looked for by more runs of few seeds, whose noise was as large as what they looked for; `paths` takes their
-place, which has none.
+own now (its `key`), and all were run anew. (5) Causes were looked for by more runs of few seeds, whose noise was as
+large as what they looked for; `paths` takes their place, which has none. (6) The page's regime of few successes was
+told by those that a run had shown, so that lucky runs stood together in it and were missing elsewhere; it is told by
+what the law expects before the run.
 """

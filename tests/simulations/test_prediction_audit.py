@@ -42,10 +42,21 @@ def a_row(**changed: Any) -> dict[str, Any]:
         "optimizer": "sgd",
         "signal": "raw",
         "measured_half_time": 40.0,
+        "rollouts": 1,
+        "p0": 0.1,
+        "level": 0.5,
         "successes_at_half_time": 9.0,
         "predicted": {"tree": 40.0},
         **changed,
     }
+
+
+def test_a_regime_is_told_by_what_was_known_before_the_run() -> None:
+    """Catches regimes by what a run showed, in which lucky runs stand together: of a law that is exactly right, every
+    half-time in the regime of few successes would then come too soon."""
+    lucky, slow, soon = a_row(successes_at_half_time=1.0), a_row(), a_row(predicted={"tree": 16.0})
+    found = {name: rows for name, rows in page.regimes([lucky, slow, soon]) if rows}
+    assert found == {"tiny: sgd, raw": [lucky, slow], "tiny: fewer than 5 successes expected": [soon]}
 
 
 def test_no_two_rows_share_their_chances() -> None:

@@ -226,7 +226,7 @@ def _drawn(ax: Axes | None, draw: Callable[[Axes], None], xscale: str, yscale: s
         axes.set(xscale=xscale, yscale=yscale, **labels)
         if axes.get_legend_handles_labels()[0]:
             # Of very many points matplotlib looks for the best place for seconds, and warns of it.
-            points = sum(len(line.get_xdata()) for line in axes.lines)
+            points = sum(np.size(line.get_xdata()) for line in axes.lines)
             axes.legend(loc="best" if points <= _MOST_SOUGHT else "upper left")
         return axes
 

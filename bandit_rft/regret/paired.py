@@ -116,7 +116,7 @@ def named(histories: Any, least: int = 1) -> dict[str, History]:
         InputError: fewer than `least`, or something else than histories.
     """
     if isinstance(histories, Mapping):
-        found = {str(name): history for name, history in histories.items()}
+        found: dict[str, Any] = {str(name): history for name, history in histories.items()}
     elif isinstance(histories, History | str | bytes) or not isinstance(histories, Iterable):
         found = {_learner(histories, 0): histories}
     else:

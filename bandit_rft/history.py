@@ -166,7 +166,7 @@ class History:
                 partial.unlink()
             if isinstance(error, OSError):
                 raise InputError(
-                    f"{path} cannot be written ({error.strerror or error}): make room or choose another --out."
+                    f"{path} cannot be written ({error.strerror or error}): make room, or give another place."
                 ) from error
             raise
 

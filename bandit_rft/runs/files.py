@@ -45,7 +45,7 @@ def write_atomically(path: Path, data: str | bytes) -> None:
             raise
     except OSError as error:
         raise InputError(
-            f"{path} cannot be written ({error.strerror or error}): make room or choose another --out."
+            f"{path} cannot be written ({error.strerror or error}): make room, or give another place."
         ) from error
 
 

@@ -26,5 +26,6 @@ step. The law seemed early by a tenth, with a standard error that took rows as i
 own now (its `key`), and all were run anew. (5) Causes were looked for by more runs of few seeds, whose noise was as
 large as what they looked for; `paths` takes their place, which has none. (6) The page's regime of few successes was
 told by those that a run had shown, so that lucky runs stood together in it and were missing elsewhere; it is told by
-what the law expects before the run.
+what the law expects before the run. The level itself, (2), still depends on what a run showed, so that some lucky runs
+are held at three quarters.
 """

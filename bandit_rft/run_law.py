@@ -131,6 +131,8 @@ class RunLaw:
             kappa_standard_error=error if math.isfinite(error) else math.inf,
             tree=self.tree,
             delay=self.delay,
+            sample=self.sample,
+            responses=self.responses,
         )
 
     def half_times(self, level: float = 0.5) -> dict[str, float]:
@@ -221,9 +223,9 @@ def law_of(history: History) -> RunLaw:
             )
         error = measured.get("kappa_standard_error")
         error = math.nan if error is None else float(error)
-        found = _predicted(config, successes, responses, float(kappa), error, step_size, tree=tree)
+        found = _predicted(config, successes, responses, float(kappa), error, step_size, tree=tree, sample=sample)
         never = _never_right(sample) if isinstance(sample, ForestSample) else ()
-        return dataclasses.replace(found, sample=sample, caveats=(*found.caveats, *never))
+        return dataclasses.replace(found, caveats=(*found.caveats, *never))
     except InputError as refused:
         return RunLaw(reason=str(refused))
 
@@ -237,6 +239,7 @@ def _predicted(
     step_size: float,
     fitted_on: int = 0,
     tree: theory.ResponseTree | None = None,
+    sample: TreeSample | ForestSample | None = None,
 ) -> RunLaw:
     """Raises NoLawError where `theory.predict` has no law for the signal."""
     found = RunLaw(
@@ -248,6 +251,7 @@ def _predicted(
         step_size=step_size,
         fitted_on=fitted_on,
         tree=tree,
+        sample=sample,
         delay=int(config.get("delay") or 0),
         _arguments={
             "optimizer": "adam" if config["optimizer"] == "adamw" else config["optimizer"],

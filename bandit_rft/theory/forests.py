@@ -17,7 +17,7 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 from bandit_rft.theory.response_tree import ResponseTree
-from bandit_rft.theory.sampled_tree import TreeSample
+from bandit_rft.theory.sampled_tree import ByContent, TreeSample
 
 __all__ = ["ForestSample", "forest", "sample_of"]
 
@@ -110,7 +110,7 @@ def _edges(tree: ResponseTree | float) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class ForestSample:
+class ForestSample(ByContent):
     """Sampled responses to several questions of one policy: as `TreeSample`, for all of them.
 
     Attributes:

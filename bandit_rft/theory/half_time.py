@@ -16,12 +16,11 @@ from bandit_rft.theory.compared import mean_curve_time
 from bandit_rft.theory.forests import ForestSample
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw
 from bandit_rft.theory.laws.tree_rounds_law import TreeRoundsLaw
+from bandit_rft.theory.remeasured import resampled_laws
 from bandit_rft.theory.sampled_tree import TreeSample
 
 __all__ = ["HalfTime", "half_time"]
 
-RESAMPLES = 40  # of the responses
-_DRAWS = {TreeJumpLaw: 32, TreeRoundsLaw: 128}  # walks or runs behind the mean curve of each resample
 _FOLLOWED = 6  # times the law's own half-time: for so long a resample's curve and a single run are followed
 
 
@@ -102,14 +101,10 @@ def _resampled(
     law: TreeJumpLaw | TreeRoundsLaw, sample: TreeSample | ForestSample, level: float, followed: int
 ) -> list[float]:
     """The times of trees of as many responses, drawn from these with replacement."""
-    generator = np.random.default_rng(0)
     found = []
-    for _ in range(RESAMPLES):
-        tree = sample.resampled(generator)
-        if tree is None or not tree.p0 > 0.0:  # nothing right was drawn: by that sample, it is never learnt
+    for other in resampled_laws(law, sample):
+        if other is None or not other.tree.p0 > 0.0:  # nothing right was drawn: by that sample, it is never learnt
             found.append(math.inf)
-        elif tree.p0 >= level:
-            found.append(0.0)
         else:
-            found.append(mean_curve_time(law.on(tree, _DRAWS[type(law)]), level, followed))
+            found.append(0.0 if other.tree.p0 >= level else mean_curve_time(other, level, followed))
     return found

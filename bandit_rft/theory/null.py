@@ -23,10 +23,13 @@ _SEED = 20260114
 
 
 class Null(NamedTuple):
-    """Standard deviation and jump size b of each column [C], and the threshold of max |z|."""
+    """Standard deviation and jump size b of each column [C], the standard error that measuring the prediction adds to
+    all seeds alike [C], and the threshold of max |z|.
+    """
 
     sd: np.ndarray
     jump: np.ndarray
+    measured: np.ndarray
     threshold: float
 
 
@@ -60,11 +63,12 @@ def null_of_law(
     known_sd: bytes,
     known_jump: bytes,
     reach: bytes,
+    off: bytes = b"",
 ) -> Null:
     """Spread, jumps and threshold from a pool of runs of the law (fixed seed, so that a verdict is reproducible).
 
     Known spreads and jumps (float64 bytes, so that the cache can tell them apart; NaN where unknown) take the pool's
-    place: the pool is too small to hold the rarest runs.
+    place: the pool is too small to hold the rarest runs. `off`: as `null_of_sample` takes it, as bytes.
     """
     generator = np.random.default_rng(_SEED)
     at = grid(rounds)
@@ -78,6 +82,8 @@ def null_of_law(
     }
     runs = np.concatenate([columns[name]() for name in names], axis=1)
     sd, jump, error = _spread(runs, seeds, np.frombuffer(known_sd), np.frombuffer(known_jump), np.frombuffer(reach))
+    measured = _Measured(np.frombuffer(off).reshape(-1, runs.shape[1]))
+    error = np.hypot(error, measured.error)
     normalised = _normalise(runs, error, seeds)
     # Poisson variates by table: 16 random bits each are plenty for a weight, and several times faster.
     weights = stats.poisson.ppf((np.arange(2**16) + 0.5) / 2**16, seeds / pool).astype(np.float32)
@@ -92,8 +98,30 @@ def null_of_law(
         else:
             # Poisson weights on centred runs: mean, variance and skewness are those of S runs drawn one by one.
             total = weights[generator.integers(2**16, size=(chunk, pool), dtype=np.uint16)] @ normalised
+        total = total + measured.draws(generator, chunk, error)
         largest[start : start + chunk] = np.abs(total).max(axis=1)
-    return Null(sd=sd, jump=jump, threshold=float(np.quantile(largest, 1.0 - _QUANTILE_RESERVE * false_alarm)))
+    threshold = float(np.quantile(largest, 1.0 - _QUANTILE_RESERVE * false_alarm))
+    return Null(sd=sd, jump=jump, measured=measured.error, threshold=threshold)
+
+
+class _Measured:
+    """The error of measuring, common to all seeds: Gaussian with the second moments of `off` [M, C], by Student's t as
+    widely as M of them can know it.
+    """
+
+    def __init__(self, off: np.ndarray) -> None:
+        self._off = off
+        self.error = np.sqrt(np.mean(off**2, axis=0)) if off.size else np.zeros(off.shape[1])
+
+    def draws(self, generator: np.random.Generator, count: int, error: np.ndarray) -> np.ndarray:
+        """[count, C], in units of the error of each column; [1, 1] of 0 where nothing was measured."""
+        measurements = self._off.shape[0]
+        if not measurements:
+            return np.zeros((1, 1), np.float32)
+        units = np.divide(self._off, error, out=np.zeros(self._off.shape), where=error > 0.0)
+        weights = generator.standard_normal((count, measurements))
+        weights /= np.sqrt(generator.chisquare(measurements, (count, 1)))
+        return (weights @ units).astype(np.float32)
 
 
 def _spread(
@@ -117,23 +145,34 @@ def _normalise(runs: np.ndarray, error: np.ndarray, seeds: int) -> np.ndarray:
     return (np.where(error > 0.0, centred / np.where(error > 0.0, error, 1.0), 0.0) / seeds).astype(np.float32)
 
 
-def null_of_sample(runs: np.ndarray, reach: np.ndarray, false_alarm: float) -> Null:
-    """The same from the history's own seeds: Gaussian multipliers, widened by Student's t over the normal quantile."""
+def null_of_sample(runs: np.ndarray, reach: np.ndarray, false_alarm: float, off: np.ndarray) -> Null:
+    """The same from the history's own seeds: Gaussian multipliers, widened by Student's t over the normal quantile.
+
+    Args:
+        runs: [S, C]. reach: [C], the largest that a run can move. false_alarm: probability.
+        off: [M, C], what M other measurements would have predicted, less the prediction; M = 0: nothing was measured.
+    """
     seeds = runs.shape[0]
     # Without any spread the history is deterministic, and any difference beyond rounding refuses.
     random = np.any(np.ptp(runs, axis=0) > 0.0)
     known_sd = np.full(runs.shape[1], np.nan if random else 0.0)
     sd, jump, error = _spread(runs, seeds, known_sd, np.full(runs.shape[1], np.nan), reach)
+    measured = _Measured(off)
+    error = np.hypot(error, measured.error)
     normalised = _normalise(runs, error, seeds)
     sd = sd * math.sqrt(seeds / (seeds - 1))
     generator = np.random.default_rng(_SEED)
     largest = np.concatenate(
         [
-            np.abs(generator.standard_normal((250, seeds), dtype=np.float32) @ normalised).max(axis=1)
+            np.abs(
+                generator.standard_normal((250, seeds), dtype=np.float32) @ normalised
+                + measured.draws(generator, 250, error)
+            ).max(axis=1)
             for _ in range(_DRAWS // 250)
         ]
     )
     normal = max(
         float(np.quantile(largest, 1.0 - _QUANTILE_RESERVE * false_alarm)), float(stats.norm.isf(false_alarm / 2))
     )
-    return Null(sd=sd, jump=jump, threshold=float(stats.t.isf(stats.norm.sf(normal), seeds - 1)))
+    threshold = float(stats.t.isf(stats.norm.sf(normal), seeds - 1))
+    return Null(sd=sd, jump=jump, measured=measured.error, threshold=threshold)

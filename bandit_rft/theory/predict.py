@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from bandit_rft.signals import SUCCESSES_ONLY
 from bandit_rft.theory.policy_gradient.mean_update import by_mean_update
 from bandit_rft.theory.policy_gradient.softmax import pg_jump_single
 from bandit_rft.theory.prediction import Prediction
+from bandit_rft.theory.remeasured import remeasured
 from bandit_rft.theory.response_tree import ResponseTree
 from bandit_rft.theory.sequences.rft import rft_predict
 from bandit_rft.theory.sequences.token_sequences import prefix_tree_jump
@@ -83,6 +85,13 @@ def predict(
     """
     rounds = arguments.whole("rounds", rounds)
     settings = UpdateSettings.among(locals(), delay=summary.delay)
+    found = _chosen(summary, settings, rounds)
+    other = functools.partial(_two_numbers, settings=settings, rounds=rounds)
+    return replace(found, remeasured=remeasured(found, summary, other))
+
+
+def _chosen(summary: Summary, settings: UpdateSettings, rounds: int) -> Prediction:
+    """The law that applies."""
     _refuse(summary)
     if summary.table:
         _refuse_baseline(settings)

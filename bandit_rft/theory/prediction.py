@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -11,7 +11,7 @@ import numpy as np
 from bandit_rft import notebook
 from bandit_rft.errors import InputError
 
-__all__ = ["Curves", "Law", "Prediction", "rounds_shown"]
+__all__ = ["Curves", "Law", "Means", "Prediction", "rounds_shown"]
 
 Float = np.ndarray
 
@@ -41,6 +41,14 @@ class Curves(NamedTuple):
     value: Float
     regret: Float
     total_reward: Float
+
+
+class Means(NamedTuple):
+    """Mean curves as a `Prediction` holds them, float64 [N] each; reward None where it is the value."""
+
+    value: Float
+    regret: Float
+    reward: Float | None
 
 
 @runtime_checkable
@@ -89,6 +97,8 @@ class Prediction:
         law: the law of one run, or None where only the mean is predicted.
         flags: assumptions that the arguments break, one sentence each; the numbers then may not hold.
         why: why this law was chosen, where `theory.predict` chose it.
+        remeasured: computes the curves that other measurements of the same size would have predicted, drawn from what
+            was measured; a verdict counts what they differ by as chance. None: nothing was measured.
 
     Example:
         >>> from bandit_rft import theory
@@ -112,6 +122,7 @@ class Prediction:
     flags: tuple[str, ...] = ()
     why: str = ""
     reward: Float | None = None
+    remeasured: Callable[[], Sequence[Means]] | None = None
 
     def __repr__(self) -> str:
         return notebook.line(f"Prediction {self.name}", self._numbers())

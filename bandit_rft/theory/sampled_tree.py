@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -212,8 +213,30 @@ def grow(
     )
 
 
+class ByContent:
+    """Samples are equal where all that they hold is, so that laws on trees drawn from them are made once."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it as plain arrays."""
+        raise NotImplementedError
+
+    @functools.cached_property
+    def _digest(self) -> bytes:
+        content = hashlib.sha256()
+        for name, part in self.arrays().items():
+            content.update(f"{name} {part.dtype} {part.shape} ".encode())
+            content.update(np.ascontiguousarray(part).tobytes())
+        return content.digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ByContent) and self._digest == other._digest
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+
 @dataclass(frozen=True, eq=False)
-class TreeSample:
+class TreeSample(ByContent):
     """Sampled responses with the kernel of the branches that they show: what is measured, and what trees are made of.
 
     Attributes:

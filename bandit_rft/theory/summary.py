@@ -9,7 +9,9 @@ import numpy as np
 
 from bandit_rft import arguments, notebook
 from bandit_rft.errors import InputError
+from bandit_rft.theory.forests import ForestSample
 from bandit_rft.theory.response_tree import ResponseTree
+from bandit_rft.theory.sampled_tree import TreeSample
 
 __all__ = ["Summary"]
 
@@ -38,6 +40,8 @@ class Summary:
         gram: float64 [B, B], inner products of the prompts' gradient gaps, or None.
         tree: the decisions of sampled responses with their kernel, where they were measured; p0 and κ are then beside.
             Of a table its arms, if there are not too many, or if its wrong arms can be lumped.
+        sample: the responses behind the tree, which tell its error; None: the tree is exact.
+        responses: n behind p0, which tell its error; 0: p0 is exact.
         lumped: whether all wrong arms of such a class are one edge: exact as long as none of them is reinforced.
     """
 
@@ -58,6 +62,8 @@ class Summary:
     gram: np.ndarray | None = None
     tree: ResponseTree | None = None
     lumped: bool = False
+    sample: TreeSample | ForestSample | None = None
+    responses: int = 0
 
     def __post_init__(self) -> None:
         if not arguments.number("log_p0", self.log_p0) < 0.0 or math.isinf(self.log_p0):

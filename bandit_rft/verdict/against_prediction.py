@@ -9,11 +9,15 @@ The threshold is the statistic's own quantile under the prediction, found by res
 law; where no law is known, by the Gaussian multiplier bootstrap over the history's seeds (Chernozhukov, Chetverikov,
 Kato 2013).
 
+A prediction that was made of measurements is off by their error, in all seeds alike. Where it can say what others of
+the same size would have predicted, what those differ by counts as chance, beside the luck of the seeds.
+
 Where the law says which value a run's own rewards force (a table's jump chain), each run is also held against that.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -22,7 +26,7 @@ import numpy as np
 from bandit_rft.errors import InputError, UnknownOptimumError
 from bandit_rft.regret import growth_exponent, log_constant
 from bandit_rft.theory.null import Null, grid, null_of_law, null_of_sample, per_round, standard_error
-from bandit_rft.theory.prediction import Law, Prediction
+from bandit_rft.theory.prediction import Law, Means, Prediction
 from bandit_rft.verdict.verdict import Band, Fit, HistoryLike, Verdict
 
 __all__ = ["against_prediction"]
@@ -58,27 +62,42 @@ def against_prediction(
     known = not np.isnan(value).any()
 
     path_error = path_agrees = None
-    if law is not None and known:
+    # What a run's own rewards force is known no better than what was measured.
+    if law is not None and known and prediction.remeasured is None:
         path_error, path_agrees = _path(law, rewards, value, notes)
 
     runs = np.concatenate([q.runs for q in quantities], axis=1)
     predicted = np.concatenate([q.predicted for q in quantities])
     reach = np.concatenate([q.reach for q in quantities])
     names = tuple(q.name for q in quantities)
+    off = _off(prediction, names, at, predicted)
+    if off.size:
+        notes.append(
+            f"the error of what was measured before counts as chance, by {off.shape[0]} measurements drawn from it"
+        )
     tested, spread = True, "law"
     if law is not None:
         blank = np.full(at.size, np.nan)
         known_sd = np.concatenate([blank if q.sd is None else q.sd for q in quantities])
         known_jump = np.concatenate([blank if q.jump is None else q.jump for q in quantities])
         null = null_of_law(
-            law, names, seeds, rounds, false_alarm, known_sd.tobytes(), known_jump.tobytes(), reach.tobytes()
+            law,
+            names,
+            seeds,
+            rounds,
+            false_alarm,
+            known_sd.tobytes(),
+            known_jump.tobytes(),
+            reach.tobytes(),
+            off.tobytes(),
         )
-        sd, jump, threshold = null
     else:
         spread = "sample"
         tested = seeds > 1
-        sd, jump, threshold = (
-            null_of_sample(runs, reach, false_alarm) if tested else Null(sd=reach, jump=reach, threshold=math.inf)
+        null = (
+            null_of_sample(runs, reach, false_alarm, off)
+            if tested
+            else Null(sd=reach, jump=reach, measured=np.zeros(reach.size), threshold=math.inf)
         )
         notes.append(
             "the law of a run is unknown: the spread is the sample's and the false-alarm rate asymptotic in the seeds"
@@ -88,7 +107,8 @@ def against_prediction(
         if 1 < seeds < 8:
             notes.append(f"{seeds} seeds say little about their own spread: the threshold is widened by Student's t")
 
-    error = standard_error(sd, jump, seeds)
+    threshold = null.threshold
+    error = np.hypot(standard_error(null.sd, null.jump, seeds), null.measured)
     observed = runs.mean(axis=0)
     excess = np.maximum(np.abs(observed - predicted) - tolerance * np.abs(predicted), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -164,6 +184,7 @@ def _quantities(
 ) -> list[_Quantity]:
     rounds_so_far = at + 1.0
     shown = _columns(prediction, at)
+    expected = functools.partial(_expected, prediction, at, shown)
     if np.isnan(value).any():
         notes.append("the policy's value is unknown: rewards are compared instead, which are noisier")
         gained = np.cumsum(rewards.mean(axis=2), axis=1)[:, at]
@@ -172,14 +193,13 @@ def _quantities(
                 f"{prediction.name} shows {prediction.at.size} of {prediction.rounds} rounds; rewards need every one: "
                 "compare fewer rounds."
             )
-        expected = np.cumsum(prediction.value if prediction.reward is None else prediction.reward)[at]
         return [
-            _Quantity("total reward", gained, expected, None, None, rounds_so_far),
-            _Quantity("reward", per_round(gained, at), per_round(expected, at), None, None, np.ones(at.size)),
+            _Quantity("total reward", gained, expected("total reward"), None, None, rounds_so_far),
+            _Quantity("reward", per_round(gained, at), expected("reward"), None, None, np.ones(at.size)),
         ]
     value_sd = None if prediction.value_sd is None else prediction.value_sd[shown]
     value_jump = None if prediction.value_jump is None else prediction.value_jump[shown]
-    found = [_Quantity("value", value[:, at], prediction.value[shown], value_sd, value_jump, np.ones(at.size))]
+    found = [_Quantity("value", value[:, at], expected("value"), value_sd, value_jump, np.ones(at.size))]
     try:
         regret = np.asarray(history.regret(), dtype=np.float64)[:, at]
     except UnknownOptimumError:
@@ -188,8 +208,26 @@ def _quantities(
     regret_sd = None if prediction.regret_sd is None else prediction.regret_sd[shown]
     return [
         *found,
-        _Quantity("regret", regret, prediction.regret[shown], regret_sd, None, prediction.rollouts * rounds_so_far),
+        _Quantity("regret", regret, expected("regret"), regret_sd, None, prediction.rollouts * rounds_so_far),
     ]
+
+
+def _expected(curves: Prediction | Means, at: np.ndarray, shown: np.ndarray, name: str) -> np.ndarray:
+    """The mean of the quantity at the rounds `at`, which the curves show in the columns `shown`."""
+    if name == "value":
+        return curves.value[shown]
+    if name == "regret":
+        return curves.regret[shown]
+    total = np.cumsum(curves.value if curves.reward is None else curves.reward)[at]
+    return total if name == "total reward" else per_round(total, at)
+
+
+def _off(prediction: Prediction, names: tuple[str, ...], at: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """[M, columns], what M other measurements would have predicted, less the prediction; M = 0: nothing measured."""
+    if prediction.remeasured is None:
+        return np.zeros((0, predicted.size))
+    rows = [np.concatenate([_expected(one, at, at, name) for name in names]) for one in prediction.remeasured()]
+    return np.stack(rows) - predicted
 
 
 def _columns(prediction: Prediction, at: np.ndarray) -> np.ndarray:

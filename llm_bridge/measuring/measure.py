@@ -116,6 +116,8 @@ class Measurement:
             kappa=kappa,
             kappa_standard_error=error if math.isfinite(error) else math.inf,
             tree=tree,
+            sample=self.tree,
+            responses=self.rollouts,
         )
 
 

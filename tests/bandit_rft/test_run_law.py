@@ -196,7 +196,7 @@ def several(**changes) -> RunLaw:
 
 def test_several_questions_with_trees_have_a_law_with_its_band_and_half_time(monkeypatch):
     """Catches a forest that its file does not give back, and the law of one question in its place."""
-    monkeypatch.setattr("bandit_rft.theory.half_time.RESAMPLES", 4)
+    monkeypatch.setattr("bandit_rft.theory.remeasured.RESAMPLES", 4)
     found = several()
     assert found.prediction is not None, found.reason
     assert found.prediction.name == "tree_rounds"

@@ -9,14 +9,14 @@ do by quadrature.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from bandit_rft.errors import InputError
-from bandit_rft.theory.laws.jump_law import ChainCurves, chain_moments, chain_sample
+from bandit_rft.theory.laws.jump_law import ChainCurves, Moments, chain_moments, chain_sample
 from bandit_rft.theory.laws.tree_round import pick
-from bandit_rft.theory.prediction import Curves
+from bandit_rft.theory.prediction import Curves, Means
 from bandit_rft.theory.response_tree import ResponseTree
 
 __all__ = ["DRAWN", "LONGEST", "TreeJumpLaw", "check_length"]
@@ -38,12 +38,14 @@ class TreeJumpLaw:
         walks: random paths.
     """
 
+    pulls = 1  # a round
     searched = 20_000  # rounds in which a mean curve's way to a level is looked for
 
     def __init__(self, tree: ResponseTree, step_size: float, *, walks: int = _WALKS) -> None:
         if np.count_nonzero(tree.leaf_reward) == 1:
             walks = 1  # every success takes the same path, and so would all walks
         self.tree, self.step_size, self._walks = tree, step_size, walks
+        self._moments: Moments | None = None  # of as many rounds as were ever asked for: the first are the same
         self._table = np.empty((walks, 0))
         self._logits = np.repeat(tree.log_prob[None], walks, axis=0)
         self._generator = np.random.default_rng(DRAWN)
@@ -87,32 +89,39 @@ class TreeJumpLaw:
             InputError: more than 100,000 rounds.
         """
         check_length(rounds)
-        success = self.success(rounds + 1)
-        found = chain_moments(success, 1.0 - success, rounds)
+        if self._moments is None or self._moments.value.size < rounds:
+            success = self.success(rounds + 1)
+            self._moments = chain_moments(success, 1.0 - success, rounds)
+        found = Moments(*(part[:rounds] for part in self._moments))
         return ChainCurves(None, found.value, np.cumsum(found.gap), found.value_sd, found.regret_sd, found.value_jump)
 
     def mean_time(self, level: float, most: int) -> float:
-        """First round of the first `most` at which the mean over runs of p is at the level, else inf: the recursion of
-        `curves` for the mean alone, that ends when it is there.
-        """
+        """First round of the first `most` at which the mean over runs of p is at the level, else inf."""
+        return next((float(t) for t, p in zip(range(most), self._means(), strict=False) if p >= level), math.inf)
+
+    def means(self, rounds: int) -> Means:
+        """Of so many rounds."""
+        value = np.fromiter(self._means(), np.float64, rounds)
+        return Means(value, np.cumsum(1.0 - value), None)
+
+    def _means(self) -> Iterator[float]:
+        """The mean over runs of p, round by round: the recursion of `curves` for the mean alone, as far as asked."""
         states = 64
         success, state = self.success(states), np.zeros((self._walks, states + 1))
         state[:, 0] = 1.0 / self._walks
         low, high = 0, 1
-        for t in range(most):
+        while True:
             if high > states:
                 state = np.pad(state, ((0, 0), (0, states)))
                 states *= 2
                 success = self.success(states)
             p, live = success[:, low:high], state[:, low:high]
-            if np.vdot(live, p) >= level:
-                return float(t)
+            yield float(np.vdot(live, p))
             moving = live * p
             live -= moving
             state[:, low + 1 : high + 1] += moving
             high += state[:, high].max() >= _TRIM
             low += state[:, low].max() < _TRIM and low < high - 1
-        return math.inf
 
     def _before(self, level: float) -> np.ndarray:
         """p of the states below the level, float64 [walks, N], and NaN where a walk is already there."""

@@ -11,7 +11,7 @@ import numpy as np
 from bandit_rft.theory.laws.jump_law import ChainCurves
 from bandit_rft.theory.laws.tree_law import DRAWN, check_length
 from bandit_rft.theory.laws.tree_round import RoundDraws
-from bandit_rft.theory.prediction import Curves
+from bandit_rft.theory.prediction import Curves, Means
 from bandit_rft.theory.response_tree import ResponseTree, Walks
 from bandit_rft.theory.update_settings import UpdateSettings
 
@@ -60,6 +60,11 @@ class TreeRoundsLaw:
         self._step = move(tree, runs)
         self._draws = RoundDraws(tree, settings, runs)
         self._played = _Played(*np.empty((4, runs, 0)))
+
+    @property
+    def pulls(self) -> int:
+        """A round, before a dead group is drawn again."""
+        return self.settings.pulls
 
     def on(self, tree: ResponseTree, draws: int) -> TreeRoundsLaw:
         """The same learner's law on another tree, by so many simulated runs."""
@@ -150,6 +155,11 @@ class TreeRoundsLaw:
         variance = (deviation**2).mean(axis=0)
         jump = np.divide((np.abs(deviation) ** 3).mean(axis=0), variance, out=np.zeros(rounds), where=variance > 1e-300)
         return ChainCurves(None, value.mean(axis=0), regret.mean(axis=0), np.sqrt(variance), regret.std(axis=0), jump)
+
+    def means(self, rounds: int) -> Means:
+        """Over the simulated runs, of so many rounds."""
+        played = self.played(rounds)
+        return Means(played.value.mean(axis=0), self._regret(played).mean(axis=0), self.earned(rounds))
 
     def earned(self, rounds: int) -> np.ndarray | None:
         """Mean reward of the groups that are learned from, float64 [rounds]; None where it is the value.

@@ -1,8 +1,9 @@
 """Strict numerics for every test: implicit dtype promotion is an error, and so is a NaN that a jitted function
-makes.
+makes. Compiled programs are kept from test to test and from run to run.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,28 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import jax
 import pytest
 
-from llm_bridge.models.compilation_cache import make_room
+from llm_bridge.models.compilation_cache import make_room, processor
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+_MOST_KEPT = 2**30  # bytes
+
+
+def keep_compiled_programs() -> None:
+    """Compiled programs in pytest's own cache folder: most of a test's time goes into programs that another one, or the
+    run before, has compiled. A folder for each kind of processor, and for each worker, since JAX writes without a lock.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    folder = Path(__file__).resolve().parents[1] / ".pytest_cache" / "compiled" / processor() / worker
+    if folder.is_dir() and sum(file.stat().st_size for file in folder.iterdir()) > _MOST_KEPT:
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+    keep_compiled_programs()
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -22,19 +22,23 @@ def use_compilation_cache() -> None:
     """
     if jax.config.values.get("jax_compilation_cache_dir"):
         return
-    try:
-        described = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        processor = "".join(sorted({line for line in described.splitlines() if line.startswith(("model", "flags"))}))
-    except OSError:
-        processor = platform.processor()
-    kind = hashlib.sha256(f"{platform.machine()} {processor}".encode()).hexdigest()[:12]
-    folder = cache_folder() / "compiled" / kind
+    folder = cache_folder() / "compiled" / processor()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return
     if os.access(folder, os.W_OK):
         jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+def processor() -> str:
+    """This kind of processor in twelve hexadecimal digits."""
+    try:
+        described = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        found = "".join(sorted({line for line in described.splitlines() if line.startswith(("model", "flags"))}))
+    except OSError:
+        found = platform.processor()
+    return hashlib.sha256(f"{platform.machine()} {found}".encode()).hexdigest()[:12]
 
 
 def make_room(share: float = 0.4) -> bool:

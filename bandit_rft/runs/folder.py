@@ -64,11 +64,14 @@ class RunFolder:
             InputError: the folder holds another configuration or foreign files, is in use, or cannot be written.
         """
         folder = Path(path)
-        made = not folder.exists()
         try:
+            made = [place for place in (folder, *folder.parents) if not place.exists()]
+            if not made and not (folder / CONFIG).exists():
+                _refuse_foreign(folder)  # before the lock, which would be written into it
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder} cannot be made ({error.strerror or error}): choose another --out.") from None
+        except (OSError, ValueError) as error:  # a name that is too long, or has a NUL
+            said = getattr(error, "strerror", None) or error
+            raise InputError(f"{folder} cannot be made ({said}): choose another --out.") from None
         with _lock(folder):
             for litter in (*folder.glob(".*.partial"), *folder.glob("figures/.*.partial")):
                 with explain_disk_errors(litter, any_error=True):
@@ -84,23 +87,25 @@ class RunFolder:
                     config = json.loads(dumps(continues(folder, held, config)))
                     _change(folder, held, config)
             else:
-                foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-                if foreign:
-                    raise InputError(
-                        f"{folder} holds {foreign[0]} but no {CONFIG}, so it is no run folder: choose another --out."
-                    )
+                _refuse_foreign(folder)
                 write_atomically(saved, to_json(config))
             try:
                 yield cls(path=folder, config=config)
             except BaseException:
-                if fresh and not any((folder / name).exists() for name in (HISTORY, LINES, EVALUATIONS, SCAN)):
+                scanned = (folder / SCAN).exists() and (folder / SCAN).stat().st_size > 0
+                if (
+                    fresh
+                    and not scanned
+                    and not any((folder / name).exists() for name in (HISTORY, LINES, EVALUATIONS))
+                ):
                     # A run that could not begin must not keep the folder from the next attempt.
-                    for name in (CONFIG, MANIFEST, QUESTIONS):
+                    for name in (CONFIG, MANIFEST, QUESTIONS, SCAN):
                         (folder / name).unlink(missing_ok=True)
                     with contextlib.suppress(OSError):  # something was put there meanwhile: it stays
                         if made and [entry.name for entry in folder.iterdir()] == [".lock"]:
                             (folder / ".lock").unlink()
-                            folder.rmdir()
+                            for place in made:
+                                place.rmdir()
                 raise
 
     @property
@@ -141,6 +146,13 @@ class RunFolder:
         with explain_disk_errors(folder, any_error=True):
             folder.mkdir(exist_ok=True)
         return folder
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raises InputError where a folder without a configuration holds anything that is seen."""
+    foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    if foreign:
+        raise InputError(f"{folder} holds {foreign[0]} but no {CONFIG}, so it is no run folder: choose another --out.")
 
 
 @contextlib.contextmanager

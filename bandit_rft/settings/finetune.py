@@ -22,6 +22,7 @@ from bandit_rft.settings.options import (
     ranges,
     run_name,
     seed,
+    settle,
     whole,
     yes_or_no,
 )
@@ -314,6 +315,7 @@ class FineTuneConfig:
     )
 
     def __post_init__(self) -> None:
+        settle(self)
         if (self.data is None) == (self.prompt is None):
             raise InputError("Say what to learn: give either --data with --index, or --prompt with --answer.")
         if (self.prompt is None) != (self.answer is None):

@@ -99,7 +99,7 @@ def _settled(entry: dataclasses.Field, value: Any, said: str) -> Any:
         raise InputError(f"{said} {shown(value)}: choose among {', '.join(about['choices'])}.")
     try:
         if not str(entry.type).startswith(("int", "float")):
-            text = os.fspath(value)  # of a path, too
+            text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
             if isinstance(text, str):
                 return text if kind is None else kind(text)
         elif kind is not None:

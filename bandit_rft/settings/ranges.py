@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bandit_rft import arguments
+from bandit_rft.errors import InputError
 
 MOST_FLOAT = 3.4e38  # just below the largest float32
 MOST_INT = 2**31 - 1
@@ -51,7 +52,17 @@ class Numbers:
             return True
         low = operator.gt if self.above else operator.ge
         high = operator.lt if self.below else operator.le
-        return low(number, self.low) and high(number, self.high)
+        return bool(low(number, self.low) and high(number, self.high))
+
+    def checked(self, name: str, value: Any) -> float:
+        """An argument of Python as a float. Raises InputError, by this name, where it is none of them."""
+        try:
+            found = arguments.number(name, value)
+        except InputError:
+            found = math.nan
+        if not self.holds(found):
+            raise InputError(f"{name} is {arguments.shown(value)}: give {self.wanted}.")
+        return found
 
     def __call__(self, text: str) -> float:
         try:
@@ -86,7 +97,11 @@ class Wholes:
 
     def holds(self, number: Any) -> bool:
         """Whether the number is one of them, also as a float."""
-        return self.least <= number <= self.most and number == int(number)
+        return bool(self.least <= number <= self.most and number == int(number))
+
+    def checked(self, name: str, value: Any) -> int:
+        """An argument of Python as an int. Raises InputError, by this name, where it is none of them."""
+        return arguments.whole(name, value, self.least, self.most)
 
     def __call__(self, text: str) -> int:
         try:

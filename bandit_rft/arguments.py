@@ -137,6 +137,8 @@ def shown(value: Any) -> str:
         text = repr(value)
     except ValueError:  # more digits than Python prints
         text = "a number of very many digits"
+    if "\n" in text:  # of an array; a message is one line
+        text = " ".join(text.split())
     return text if len(text) <= 60 else text[:57] + "..."
 
 

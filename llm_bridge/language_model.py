@@ -527,8 +527,9 @@ class LanguageModel:
 
 
 def require_model(model: Any) -> None:
-    """Raises InputError where it is no `LanguageModel`."""
-    arguments.require("model", model, LanguageModel, "a LanguageModel, as load_model returns it")
+    """Raises InputError where it is no `LanguageModel`, nor anything that encodes prompts as one does."""
+    if isinstance(model, str | bytes | type) or not hasattr(model, "encode"):
+        raise InputError(f"model is of type {type(model).__name__}: give a LanguageModel, as load_model returns it.")
 
 
 def load_model(

@@ -191,14 +191,14 @@ def finetune(
     Where several processes have joined (`llm_bridge.join_hosts`), each calls this with the same arguments, and `out` is
     a folder that all see. Process 0 alone writes it, but for checkpoints, prints, and sends to loggers.
     """
+    for name, value in (("keep_optimizer", keep_optimizer), ("shown", shown)):
+        arguments.require(name, value, (bool, np.bool_), "True or False")
     words = words or Words()
     leads = hosts.index() == 0
     shown = shown and leads
     rounds, seeds = COUNT.checked("rounds", rounds), ROWS.checked("seeds", seeds)
     if out is not None and (not isinstance(out, str | os.PathLike) or not os.fspath(out)):
         raise InputError(f"{words.option('out')} is {arguments.shown(out)}: give the name of a folder, or None.")
-    for name, value in (("keep_optimizer", keep_optimizer), ("shown", shown)):
-        arguments.require(name, value, (bool, np.bool_), "True or False")
     key_of_run = as_key(key, words.option("key"))
     arguments.require("log", log, (str, list, tuple), "a list of 'tensorboard', 'wandb' and loggers of your own")
     log = [log] if isinstance(log, str) else list(log)

@@ -13,11 +13,24 @@ from typing import Any
 
 from bandit_rft.errors import InputError
 from bandit_rft.runs.files import dumps, explain_disk_errors, read_json, to_json, write_atomically
-from bandit_rft.runs.names import CONFIG, DIGESTS, EVALUATIONS, HISTORY, LINES, MANIFEST, QUESTIONS, SCAN
+from bandit_rft.runs.names import (
+    CONFIG,
+    DIGESTS,
+    EVALUATIONS,
+    HISTORY,
+    LINES,
+    MANIFEST,
+    QUESTIONS,
+    RESPONSES,
+    SCAN,
+    TIMINGS,
+)
 from bandit_rft.runs.provenance import now, provenance
 
 # Written by the run itself, hence no part of the request.
 _RESULTS = ("resolved",)
+# Empty until there is a result; and what there is none of then.
+_GROWING = (LINES, RESPONSES, EVALUATIONS, SCAN, TIMINGS)
 _CHANGES = "changes"  # in manifest.json: name, from, to, when
 Continues = Callable[[Path, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
 
@@ -92,14 +105,9 @@ class RunFolder:
             try:
                 yield cls(path=folder, config=config)
             except BaseException:
-                scanned = (folder / SCAN).exists() and (folder / SCAN).stat().st_size > 0
-                if (
-                    fresh
-                    and not scanned
-                    and not any((folder / name).exists() for name in (HISTORY, LINES, EVALUATIONS))
-                ):
+                if fresh and not _begun(folder):
                     # A run that could not begin must not keep the folder from the next attempt.
-                    for name in (CONFIG, MANIFEST, QUESTIONS, SCAN):
+                    for name in (CONFIG, MANIFEST, QUESTIONS, *_GROWING):
                         (folder / name).unlink(missing_ok=True)
                     with contextlib.suppress(OSError):  # something was put there meanwhile: it stays
                         if made and [entry.name for entry in folder.iterdir()] == [".lock"]:
@@ -146,6 +154,16 @@ class RunFolder:
         with explain_disk_errors(folder, any_error=True):
             folder.mkdir(exist_ok=True)
         return folder
+
+
+def _begun(folder: Path) -> bool:
+    """Whether a run has a result: what was measured before it, a history, a line of a file that grows, a checkpoint."""
+    with contextlib.suppress(InputError):
+        resolved = read_json(folder / CONFIG).get("resolved")
+        if isinstance(resolved, dict) and "measurement" in resolved:
+            return True
+    files = [*(folder / name for name in (HISTORY, *_GROWING)), *folder.glob("checkpoints/*")]
+    return any(file.is_dir() or (file.exists() and file.stat().st_size > 0) for file in files)
 
 
 def _refuse_foreign(folder: Path) -> None:

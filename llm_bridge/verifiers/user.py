@@ -33,6 +33,8 @@ class UserFunction:
 
     def __post_init__(self) -> None:
         function = by_name.imported(self.name, "verifier")
+        if inspect.iscoroutinefunction(function):
+            raise InputError(f"The verifier {self.name} is asynchronous: make it a plain function, without async.")
         try:
             inspect.signature(function).bind("", self.answer)
         except TypeError as error:

@@ -101,7 +101,9 @@ def test_prompts_keys_and_weights_of_another_kind_are_refused(model: LanguageMod
     refused(lambda value: model.generate_many(value, key=0, max_tokens=2), NO_LIST, "prompts is of type")
     refused(lambda value: model.sample_rows(value, keys, max_tokens=2), (None, "ab", [[1, 2]], [np.ones((1, 2))]))
     refused(lambda value: model.sample_rows(prompts, value, max_tokens=2), (None, 0, [1], np.zeros((2, 2))), "row_keys")
-    refused(lambda value: model.sample_rows(prompts, keys, max_tokens=2, prompt_width=value), ("x", 0, 2**40), "prompt_")
+    refused(
+        lambda value: model.sample_rows(prompts, keys, max_tokens=2, prompt_width=value), ("x", 0, 2**40), "prompt_"
+    )
     refused(lambda value: model.generate("1+1", rollouts=1, key=0, max_tokens=2, params=value), (3, "x", {}), "params")
     refused(lambda value: model.log_probs("1+1", value), (None, 3, [[1]]), "rollouts is of type")
     refused(model.logits, ([[1, 2], [3]],), "several lengths")
@@ -135,7 +137,7 @@ def test_a_run_s_arguments_of_another_kind_are_refused(
     refused(lambda value: run(seeds=value), (0, "x", 2**30), "seeds is")
     refused(lambda value: run(rounds=value), (0, None, 2**40), "rounds is")
     refused(lambda value: run(shown=value), (None, "no", 3), "shown is")
-    refused(lambda value: run(measure=value), ("x", -1, 2**30), "measure")
+    refused(lambda value: run(measure=value), ("x", -1, 2**30), "easur")
     refused(lambda value: run(key=value), (True, -1, 2**70, None, 1.0), "key is")
     refused(lambda value: FineTune(model, schedule=value), (None, [], np.array(1)), "schedule")
     assert list(tmp_path.iterdir()) == []

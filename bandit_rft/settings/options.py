@@ -85,34 +85,40 @@ def settle(config: Any) -> None:
 
 def _settled(entry: dataclasses.Field, value: Any, said: str) -> Any:
     """The value as the field's option would give it. Raises InputError, which begins with `said`."""
-    about, wanted = entry.metadata, "a text"
-    kind = about["type"] or (number if str(entry.type).startswith("float") else None)
+    try:
+        return _as_option(entry, value)
+    except argparse.ArgumentTypeError as error:
+        wanted = str(error).rpartition(", not ")[0]
+    raise InputError(f"{said} {shown(value)}: {wanted}.")
+
+
+def _as_option(entry: dataclasses.Field, value: Any) -> Any:
+    """The same. Raises ArgumentTypeError "give WHAT, not TEXT", as an option's type does."""
+    about, annotated = entry.metadata, str(entry.type)
     if value is None and about["none"]:
         return None
-    if str(entry.type).startswith("bool"):
+    if annotated.startswith("bool"):
         if isinstance(value, bool | np.bool_):
             return bool(value)
-        raise InputError(f"{said} {shown(value)}: give true or false.")
+        raise argparse.ArgumentTypeError("give true or false, not that")
     if about["choices"]:
         if isinstance(value, str) and value in about["choices"]:
             return value
-        raise InputError(f"{said} {shown(value)}: choose among {', '.join(about['choices'])}.")
+        raise argparse.ArgumentTypeError(f"choose among {', '.join(about['choices'])}, not that")
+    if not annotated.startswith(("int", "float")):
+        text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+        if not isinstance(text, str):
+            raise argparse.ArgumentTypeError("give a text, not that")
+        return about["type"](text) if about["type"] else text
+    several = isinstance(value, list | tuple) and "tuple" in annotated
     try:
-        if not str(entry.type).startswith(("int", "float")):
-            text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
-            if isinstance(text, str):
-                return text if kind is None else kind(text)
-        elif kind is not None:
-            wanted = "a number" if str(entry.type).startswith("float") else "a whole number"
-            texts = [_digits(one) for one in value] if isinstance(value, list | tuple) else [_digits(value)]
-            if (len(texts) == 1 and not isinstance(value, list | tuple)) or "tuple" in str(entry.type):
-                found = kind(",".join(texts))
-                return value if type(value) in (int, float) and value == found and type(found) is float else found
+        texts = [_digits(one) for one in (value if several else [value])]
     except (TypeError, ValueError, InputError):
-        pass
-    except argparse.ArgumentTypeError as error:
-        wanted = str(error).removeprefix("give ").rpartition(", not ")[0]
-    raise InputError(f"{said} {shown(value)}: give {wanted}.")
+        kind = "a number" if annotated.startswith("float") else "a whole number"
+        raise argparse.ArgumentTypeError(f"give {kind}, not that") from None
+    found = (about["type"] or number)(",".join(texts))
+    # A plain number stays as it is, int or float: config.json and the names of folders are made of it.
+    return value if type(found) is float and type(value) in (int, float) else found
 
 
 def _digits(value: Any) -> str:

@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false, reportCallIssue=false
 """What a notebook's user gives by mistake to `llm_bridge`: one sentence before any work, never a traceback."""
 
 from pathlib import Path

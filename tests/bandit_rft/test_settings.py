@@ -41,9 +41,13 @@ def test_a_value_of_another_kind_is_one_sentence(name: str, tmp_path: Path) -> N
 
 def test_numbers_of_other_libraries_become_plain_ones() -> None:
     """And plain ones stay as they are, for config.json and the name of a folder are made of them."""
-    config = FineTuneConfig(
-        **GIVEN, rollouts=np.int64(4), learning_rate=np.float32(0.5), clip=1, measure=np.bool_(True)
-    )
+    given: dict[str, Any] = {
+        "rollouts": np.int64(4),
+        "learning_rate": np.float32(0.5),
+        "clip": 1,
+        "measure": np.bool_(True),
+    }
+    config = FineTuneConfig(**GIVEN, **given)
     assert (config.rollouts, config.learning_rate, config.clip, config.measure) == (4, 0.5, 1, True)
     kinds = [type(one) for one in (config.rollouts, config.learning_rate, config.clip, config.measure)]
     assert kinds == [int, float, int, bool]

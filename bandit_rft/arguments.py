@@ -65,7 +65,7 @@ def integer(name: str, value: Any, least: int = 1) -> int:
 def number(name: str, value: Any) -> float:
     """A float, NaN and infinity included. Raises InputError for what is no number."""
     try:
-        if isinstance(value, (str, bytes)):
+        if isinstance(value, (str, bytes)) or getattr(value, "ndim", 0) != 0:
             raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError):
@@ -137,6 +137,8 @@ def shown(value: Any) -> str:
         text = repr(value)
     except ValueError:  # more digits than Python prints
         text = "a number of very many digits"
+    if "\n" in text:  # of an array; a message is one line
+        text = " ".join(text.split())
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -18,6 +18,7 @@ import importlib.util
 import os
 import sys
 import sysconfig
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,14 @@ def said(error: BaseException) -> str:
     except Exception:  # the user's own exception, whose text is the user's own code
         text = ""
     return f" ({text[:120]})" if text else ""
+
+
+def line(error: BaseException) -> str:
+    """Where the user's own code raised an exception, for the middle of a sentence: " in mine.py, line 3"; "" where no
+    file of the user's is in its trace.
+    """
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _installed(Path(frame.filename))]
+    return f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
 
 
 @functools.lru_cache(maxsize=64)

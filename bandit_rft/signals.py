@@ -330,7 +330,10 @@ def check_window(
     said = {"window": "window", "extra": "extra_rollouts"} | dict(names or {})
     arguments.whole(said["window"], window, rollouts)
     if signal not in ("mean_baseline", "grpo") or extra:
-        raise InputError(f"A window of scores is for mean_baseline and grpo without {said['extra']}.")
+        raise InputError(
+            f"A window of scores is for mean_baseline and grpo without {said['extra']}: choose one of these, or leave "
+            f"out {said['window']}."
+        )
 
 
 def check_normalise(

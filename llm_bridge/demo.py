@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose, as_key
 from bandit_rft.plots import finetune as figure
 from bandit_rft.plots import needle_regret
@@ -38,6 +39,10 @@ def demo(out: str | Path, model: str, rounds: int | None = None, quick: bool = F
         key: a whole number.
     """
     start, out = time.monotonic(), Path(out)
+    if key >= 2**62:
+        raise InputError(f"--key is {key}: give a whole number below 2^62, for the demo's runs have keys of their own.")
+    # First of all: a name that is none is to be said before minutes of simulations, not after them.
+    loaded = load_model(model, prompt_date=prompt_date(out / "finetune", None))
     print(
         "1. A needle in a haystack: softmax policy gradient, one rollout, raw reward, among 10^2 and 10^100 arms",
         flush=True,
@@ -52,7 +57,6 @@ def demo(out: str | Path, model: str, rounds: int | None = None, quick: bool = F
         f"2. A real language model, {model}: one question, one rollout per round, raw reward, gradient steps",
         flush=True,
     )
-    loaded = load_model(model, prompt_date=prompt_date(out / "finetune", None))
     if speaks_tiny(loaded):
         seeds, rounds = 4 if quick else 8, rounds or 300
         settings: dict[str, Any] = {"data": "tiny-addition", "max_tokens": 32, "step_over_kappa": 0.2}

@@ -14,8 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError, reason
 from bandit_rft.keys import Key, Purpose, as_key, row_keys
+from bandit_rft.settings.ranges import COUNT, GREEDY, MOST_ROWS, ROWS, TEMPERATURE
 from llm_bridge import hosts
 from llm_bridge.models import chat_template, lora, placement, tokenizers
 from llm_bridge.models.attention import chosen
@@ -67,7 +69,10 @@ class LanguageModel:
         Raises:
             InputError: tokens outside the vocabulary, not [B, T], or longer than the context.
         """
-        tokens = np.asarray(tokens)
+        try:
+            tokens = np.asarray(tokens)
+        except ValueError:
+            raise InputError("logits takes tokens [B, T], and these are rows of several lengths: pad them.") from None
         if tokens.ndim != 2 or tokens.size == 0 or not np.issubdtype(tokens.dtype, np.integer):
             raise InputError(
                 f"logits takes integer tokens [B, T], not {tokens.dtype} {list(tokens.shape)}: add a batch axis."
@@ -145,8 +150,7 @@ class LanguageModel:
         Raises:
             InputError: an empty or too long prompt, or an argument out of range.
         """
-        if rollouts < 1:
-            raise InputError(f"rollouts is {rollouts}: give at least 1.")
+        rollouts = ROWS.checked("rollouts", rollouts)
         return self.sample_rows(
             [self.encode(prompt)],
             row_keys(as_key(key), np.arange(rollouts)),
@@ -171,6 +175,7 @@ class LanguageModel:
         Raises:
             InputError: no prompts, an empty or too long one, or an argument out of range.
         """
+        arguments.require("prompts", prompts, (list, tuple), "a list of prompts, and a lone one to generate")
         if not prompts:
             raise InputError("generate_many has no prompts: give at least one.")
         return self.sample_rows(
@@ -189,6 +194,8 @@ class LanguageModel:
 
         Teacher-forced by `scoring.token_log_probs`, the code that fine-tuning differentiates.
         """
+        arguments.require("rollouts", rollouts, Rollouts, "what generate or sample_rows returned")
+        temperature = TEMPERATURE.checked("temperature", temperature)
         ids = self.encode(prompt)
         rows, columns = rollouts.tokens.shape
         longest = max(1, int(rollouts.lengths.max()))
@@ -239,7 +246,10 @@ class LanguageModel:
         Raises:
             InputError: a prompt that is too long, or an argument out of range.
         """
-        params = self._checked(prompts, max_tokens, temperature, params)
+        params, max_tokens, temperature = self._checked(prompts, row_keys, max_tokens, temperature, params)
+        if prompt_width is not None:
+            least = max(len(prompt) for prompt in prompts)
+            prompt_width = arguments.whole("prompt_width", prompt_width, least, MOST_ROWS)
         sampled = sample(
             self.graphdef,
             params,
@@ -248,7 +258,7 @@ class LanguageModel:
             list(prompts),
             row_keys=row_keys,
             max_tokens=max_tokens,
-            temperature=float(temperature),
+            temperature=temperature,
             eos_ids=() if ignore_eos else self.config.eos_ids,
             prompt_width=prompt_width,
         )
@@ -295,8 +305,9 @@ class LanguageModel:
             >>> sorted(int(row) for rows, _ in parts for row in rows)
             [0, 1, 2, 3, 4]
         """
-        whole = self._checked(prompts, max_tokens, temperature, params)
-        sampling = {"max_tokens": max_tokens, "temperature": float(temperature)}
+        width = arguments.whole("width", width)
+        whole, max_tokens, temperature = self._checked(prompts, row_keys, max_tokens, temperature, params)
+        sampling = {"max_tokens": max_tokens, "temperature": temperature}
         rows, ends = len(row_keys), () if ignore_eos else self.config.eos_ids
         if rows <= waiting.FEW * width or not ends or self.config.mesh is not None or hosts.count() > 1:
             for at in range(0, rows, width):
@@ -322,14 +333,26 @@ class LanguageModel:
             own = prompts if len(prompts) == 1 else [prompts[place] for place in places]
             yield places, self._rollouts(sampled, own)
 
-    def _checked(self, prompts: Sequence[np.ndarray], max_tokens: int, temperature: float, params: Any) -> Any:
-        """The parameters to sample with. Raises InputError for a prompt too long, or an argument out of range."""
-        if max_tokens < 1:
-            raise InputError(f"max_tokens is {max_tokens}: allow at least 1 response token.")
-        if not (np.isfinite(temperature) and temperature >= 0):
-            raise InputError(f"temperature is {temperature}: give 0 for greedy decoding or a positive number.")
+    def _checked(
+        self, prompts: Sequence[np.ndarray], row_keys: np.ndarray, max_tokens: int, temperature: float, params: Any
+    ) -> tuple[Any, int, float]:
+        """(the parameters to sample with, max_tokens, temperature). Raises InputError for a prompt too long, or an
+        argument out of range.
+        """
+        max_tokens = COUNT.checked("max_tokens", max_tokens)
+        temperature = GREEDY.checked("temperature", temperature)
+        arguments.require("prompts", prompts, (list, tuple), "a list of token ids as encode gives them")
+        for prompt in prompts:
+            if getattr(prompt, "ndim", None) != 1 or prompt.dtype.kind not in "iu" or len(prompt) == 0:
+                raise InputError(f"prompts has {arguments.shown(prompt)}: give token ids [P] as encode gives them.")
+        keys = (getattr(row_keys, "dtype", None), len(getattr(row_keys, "shape", ())), len(prompts))
+        if keys[0] != np.uint32 or keys[1] != 2 or row_keys.shape[1] != 2 or keys[2] not in (1, len(row_keys)):
+            raise InputError(
+                f"row_keys is {arguments.shown(row_keys)} for {len(prompts)} prompts: give raw keys uint32 [R, 2], as "
+                "bandit_rft.keys.row_keys makes them, and one prompt or R."
+            )
         self._check_context(max(len(prompt) for prompt in prompts), max_tokens)
-        return self.whole(params)
+        return self.whole(params), max_tokens, temperature
 
     def _rollouts(self, sampled: Sampled, prompts: Sequence[np.ndarray]) -> Rollouts:
         """What was sampled, with its text; the prompts are one for all rows, or one per row."""
@@ -473,8 +496,15 @@ class LanguageModel:
         return lora.frozen(self.params)
 
     def whole(self, params: Any = None) -> Any:
-        """A policy's parameters from what training moves of them; None: the model's own."""
-        return self.params if params is None else lora.whole(params, self.frozen)
+        """A policy's parameters from what training moves of them; None: the model's own.
+
+        Raises:
+            InputError: something else than parameters.
+        """
+        if params is None:
+            return self.params
+        arguments.require("params", params, nnx.State, "parameters of this model, such as those of a run's weights()")
+        return lora.whole(params, self.frozen)
 
     def texts(self, tokens: np.ndarray, lengths: np.ndarray) -> list[str]:
         """Responses int [R, T] of these lengths [R] decoded, special tokens left out."""
@@ -494,6 +524,12 @@ class LanguageModel:
                 f"A prompt of {prompt} tokens and {response} response tokens exceed the {limit} that {self.name} "
                 "takes: shorten the prompt or lower max_tokens."
             )
+
+
+def require_model(model: Any) -> None:
+    """Raises InputError where it is no `LanguageModel`, nor anything that encodes prompts as one does."""
+    if isinstance(model, str | bytes | type) or not hasattr(model, "encode"):
+        raise InputError(f"model is of type {type(model).__name__}: give a LanguageModel, as load_model returns it.")
 
 
 def load_model(

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from bandit_rft import __version__
 from bandit_rft.arguments import nearest
-from bandit_rft.errors import InputError, ModelWarning, SweepWarning
+from bandit_rft.errors import InputError, ModelWarning, SweepWarning, reason
 from bandit_rft.runs import stopping
 
 COMMANDS = (
@@ -31,6 +31,7 @@ COMMANDS = (
 # What a message says of a mistyped name and of the names that there are; argparse's messages and ours.
 _MISTYPED = re.compile(r"'([^'\n]{1,80})'([^:'\n]{0,200})(: choose (?:one of|among) | \(choose from )([^\n]{1,4000})")
 # A word that no line of a terminal holds, and what of it is shown.
+_NO_MEMORY = "The memory does not hold that ({}): give smaller numbers, or see what bandit-rft finetune --plan says."
 _LONG, _SHORTENED = re.compile(r"(\S{200})\S{150,}"), r"\1..."
 
 
@@ -173,6 +174,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     except stopping.Stopped as stopped:
         print(f"bandit-rft: {stopped}", file=sys.stderr)
         return stopped.exit_code
+    except Exception as error:  # JAX's own error is no MemoryError, and JAX is not to be imported for it
+        if not (isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)[:200]):
+            raise
+        print(f"bandit-rft: {_one_line(_NO_MEMORY.format(reason(error)))}", file=sys.stderr)
+        return 2
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from functools import partial
 
 from bandit_rft.cli.options import add_options, given
 from bandit_rft.settings.finetune import FineTuneConfig
-from bandit_rft.settings.options import option, shared
+from bandit_rft.settings.options import option, path, settle, shared
 
 HELP = "simulation, theory and a real fine-tuning run in minutes, ending in figures"
 DESCRIPTION = (
@@ -22,7 +22,7 @@ _same = partial(shared, FineTuneConfig, group=None)
 class DemoConfig:
     """What the demo shows; every field is an option of the command and documented there."""
 
-    out: str = option("runs/demo", "folder of the demo's runs", metavar="FOLDER")
+    out: str = option("runs/demo", "folder of the demo's runs", type=path, metavar="FOLDER")
     model: str = _same(
         "model",
         default="tiny-llama",
@@ -36,6 +36,9 @@ class DemoConfig:
     )
     quick: bool = option(False, "fewer seeds, rounds and test questions: about half the time")
     key: int = _same("key")
+
+    def __post_init__(self) -> None:
+        settle(self)
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bandit_rft.cli.options import or_none
-from bandit_rft.settings.options import whole
+from bandit_rft.settings.options import path, whole
 
 HELP = "write a run's weights as a folder that transformers loads"
 DESCRIPTION = (
@@ -17,9 +17,10 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("folder", metavar="RUN", help="run folder of bandit-rft finetune")
+    parser.add_argument("folder", type=path, metavar="RUN", help="run folder of bandit-rft finetune")
     parser.add_argument(
         "--out",
+        type=path,
         metavar="FOLDER",
         required=True,
         help="folder to make; refused unless new or empty (default: none, it must be given)",

@@ -9,7 +9,8 @@ from bandit_rft.cli.options import add_options, given
 from bandit_rft.errors import InputError
 from bandit_rft.runs.loggers import LOGGERS
 from bandit_rft.settings.finetune import FineTuneConfig, config_of, default_folder
-from bandit_rft.settings.options import count, number
+from bandit_rft.settings.options import path
+from bandit_rft.settings.ranges import ABOVE_0, COUNT, ROWS
 
 HELP = "fine-tune a language model on questions, into a run folder"
 DESCRIPTION = "Fine-tune a language model on one question, or on several, by policy gradient."
@@ -35,14 +36,17 @@ def options(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("run and output")
     output.add_argument(
         "--config",
+        type=path,
         metavar="FILE",
         help="config.json of an earlier run, of one seed or of many; options given beside it win (default: none)",
     )
-    output.add_argument("--out", metavar="RUN", help="run folder (default: runs/ and a name made of all options)")
+    output.add_argument(
+        "--out", type=path, metavar="RUN", help="run folder (default: runs/ and a name made of all options)"
+    )
     output.add_argument(
         "--seeds",
         metavar="N",
-        type=count,
+        type=ROWS,
         default=1,
         help="independent runs side by side, S, from the model as loaded (default: 1)",
     )
@@ -67,26 +71,26 @@ def options(parser: argparse.ArgumentParser) -> None:
     planning.add_argument("--json", action="store_true", help="print the plan as JSON (default: a table)")
     planning.add_argument(
         "--prompt-tokens",
-        type=count,
+        type=COUNT,
         metavar="N",
         help="tokens of a prompt in the plan (default: 256, or fewer where the model's context leaves fewer)",
     )
     planning.add_argument(
         "--device-memory",
-        type=number,
+        type=ABOVE_0,
         metavar="GB",
         help="memory of a device, to say whether the run fits (default: not asked)",
     )
     planning.add_argument(
         "--device-bandwidth",
-        type=number,
+        type=ABOVE_0,
         metavar="GB",
         help="a device's memory bandwidth per second, for the most tokens per second that decoding can make "
         "(default: not asked)",
     )
     planning.add_argument(
         "--device-tflops",
-        type=number,
+        type=ABOVE_0,
         metavar="X",
         help="a device's 10^12 operations per second, for the most tokens per second that it can learn from "
         "(default: not asked)",

@@ -7,7 +7,8 @@ import argparse
 from bandit_rft.cli import hosts
 from bandit_rft.cli.options import add_options, given
 from bandit_rft.errors import InputError
-from bandit_rft.settings.options import number
+from bandit_rft.settings import unused
+from bandit_rft.settings.options import number, path
 from bandit_rft.settings.questions import MeasureConfig
 
 HELP = "p0 and kappa of a question, with errors; --scan: p0 of many questions"
@@ -23,7 +24,7 @@ the same command on the same folder continues a scan that was interrupted, and g
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "--out", metavar="RUN", help="run folder (default: runs/measure- and a name made of the options)"
+        "--out", type=path, metavar="RUN", help="run folder (default: runs/measure- and a name made of the options)"
     )
     parser.add_argument(
         "--wanted", type=number, metavar="P0", help="--scan: name the questions nearest to this p0 (default: none)"
@@ -34,7 +35,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, write and print."""
-    config = MeasureConfig(**given(arguments, MeasureConfig))
+    typed = given(arguments, MeasureConfig)
+    config = MeasureConfig(**typed)
+    unused.refuse(unused.MEASURE, config, typed)
     if arguments.wanted is not None and not 0.0 < arguments.wanted < 1.0:
         raise InputError(f"--wanted is {arguments.wanted}: give a p0 strictly between 0 and 1, such as 0.25.")
     if arguments.wanted is not None and not config.scan:

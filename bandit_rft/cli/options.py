@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bandit_rft.settings.options import count, moment, number, ranges, seed, whole
+from bandit_rft.settings.ranges import Numbers, Wholes
 
 _METAVARS = {str: "NAME", count: "N", whole: "N", seed: "N", number: "X", moment: "DATE", ranges: "A:B,..."}
 
@@ -33,10 +34,17 @@ def add_options(parser: argparse.ArgumentParser, config: type) -> None:
             continue
         type = entry.metadata["type"] or (number if str(entry.type).startswith("float") else str)
         choices = entry.metadata["choices"]
-        about["metavar"] = entry.metadata["metavar"] or (None if choices else _METAVARS.get(type, "VALUE"))
+        about["metavar"] = entry.metadata["metavar"] or (None if choices else _metavar(type))
         groups[title].add_argument(
             flag, type=or_none(type) if entry.metadata["none"] else type, choices=choices, **about
         )
+
+
+def _metavar(type: Callable[[str], Any]) -> str:
+    """What stands for a value of this type in the help."""
+    if isinstance(type, Wholes):
+        return "N"
+    return "X" if isinstance(type, Numbers) else _METAVARS.get(type, "VALUE")
 
 
 def given(arguments: argparse.Namespace, config: type) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bandit_rft.settings.options import path
+
 HELP = "the theory's overlay of a fine-tuning run, from its measured p0 and kappa"
 DESCRIPTION = (
     "Predict a fine-tuning run's Pass@1 from p0 and kappa measured before it, without a fitted parameter, and hold its "
@@ -15,7 +17,10 @@ DESCRIPTION = (
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "run_folder", metavar="RUN", help="run folder of bandit-rft finetune, of one seed or many, finished or not"
+        "run_folder",
+        type=path,
+        metavar="RUN",
+        help="run folder of bandit-rft finetune, of one seed or many, finished or not",
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from bandit_rft.settings.options import path
+
 HELP = "one self-contained report.html of a run"
 DESCRIPTION = (
     "Write a run's report: curves, theory where it applies, evaluations, rollouts to read and the configuration, in "
@@ -14,9 +16,9 @@ DESCRIPTION = (
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "run_folder", metavar="RUN", help="run folder of bandit-rft finetune (finished or not) or simulate"
+        "run_folder", type=path, metavar="RUN", help="run folder of bandit-rft finetune (finished or not) or simulate"
     )
-    parser.add_argument("--out", metavar="FILE", help="the file (default: report.html in the run folder)")
+    parser.add_argument("--out", type=path, metavar="FILE", help="the file (default: report.html in the run folder)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bandit_rft import by_name
 from bandit_rft.errors import InputError
-from bandit_rft.settings.options import count, seed
+from bandit_rft.settings.options import count, path, seed
 
 HELP = "your own experiment over a grid of parameters, point by point"
 DESCRIPTION = (
@@ -61,8 +61,10 @@ def options(parser: argparse.ArgumentParser) -> None:
         default="processes",
         help="who runs the points: processes here, or Ray, whose cluster RAY_ADDRESS names (default: processes)",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the table to this file (default: none)")
-    parser.add_argument("--out", metavar="RUN", help="run folder, which the same command continues (default: none)")
+    parser.add_argument("--json", type=path, metavar="FILE", help="also write the table to this file (default: none)")
+    parser.add_argument(
+        "--out", type=path, metavar="RUN", help="run folder, which the same command continues (default: none)"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +98,16 @@ class Own:
         return inspect.signature(by_name.imported(self.text, self.kind))
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        return by_name.imported(self.text, self.kind)(*arguments, **named)
+        function = by_name.imported(self.text, self.kind)
+        try:
+            return function(*arguments, **named)
+        except InputError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise InputError(
+                f"The {self.kind} {self.text} raised {type(error).__name__}{by_name.said(error)}{by_name.line(error)}: "
+                "mend it; points that are done are kept in --out."
+            ) from error
 
 
 def grid_of(texts: list[str]) -> dict[str, list[Any]]:

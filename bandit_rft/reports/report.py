@@ -24,7 +24,17 @@ from bandit_rft.reports.page import page
 from bandit_rft.reports.rollouts import rollouts_of
 from bandit_rft.reports.theory import of_finetune, of_simulation
 from bandit_rft.run_law import law_of
-from bandit_rft.runs import CONFIG, HISTORY, MANIFEST, RESPONSES, read_history, read_json, seeds_of, write_atomically
+from bandit_rft.runs import (
+    CONFIG,
+    HISTORY,
+    MANIFEST,
+    RESPONSES,
+    check_place,
+    read_history,
+    read_json,
+    seeds_of,
+    write_atomically,
+)
 
 NAME = "report.html"
 
@@ -42,6 +52,8 @@ def write(run: str | Path, out: str | Path | None = None) -> Path:
     """
     run = Path(run)
     path = Path(out) if out is not None else run / NAME
+    if out is not None:
+        check_place(out, "--out")
     write_atomically(path, render(run))
     return path
 

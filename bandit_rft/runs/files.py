@@ -56,8 +56,14 @@ def check_place(path: str | Path, option: str) -> None:
         raise InputError(f"{option} is {str(path)!r}, a folder: give the name of a file.")
     if not file.parent.is_dir():
         raise InputError(f"{option} is {str(path)!r}, and {file.parent} is no folder: make it, or give another name.")
-    if not os.access(file.parent, os.W_OK):
-        raise InputError(f"{option} is {str(path)!r}, and {file.parent} may not be written to: give another name.")
+    trial = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
+    try:  # what may be written to says the attempt alone: root may do all, and a folder of the kernel's refuses
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except OSError as error:
+        raise InputError(
+            f"{option} is {str(path)!r}, which cannot be written ({error.strerror or error}): give another name."
+        ) from None
 
 
 def dumps(value: Any, **how: Any) -> str:

@@ -13,11 +13,24 @@ from typing import Any
 
 from bandit_rft.errors import InputError
 from bandit_rft.runs.files import dumps, explain_disk_errors, read_json, to_json, write_atomically
-from bandit_rft.runs.names import CONFIG, DIGESTS, EVALUATIONS, HISTORY, LINES, MANIFEST, QUESTIONS, SCAN
+from bandit_rft.runs.names import (
+    CONFIG,
+    DIGESTS,
+    EVALUATIONS,
+    HISTORY,
+    LINES,
+    MANIFEST,
+    QUESTIONS,
+    RESPONSES,
+    SCAN,
+    TIMINGS,
+)
 from bandit_rft.runs.provenance import now, provenance
 
 # Written by the run itself, hence no part of the request.
 _RESULTS = ("resolved",)
+# Empty until there is a result; and what there is none of then.
+_GROWING = (LINES, RESPONSES, EVALUATIONS, SCAN, TIMINGS)
 _CHANGES = "changes"  # in manifest.json: name, from, to, when
 Continues = Callable[[Path, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
 
@@ -64,11 +77,14 @@ class RunFolder:
             InputError: the folder holds another configuration or foreign files, is in use, or cannot be written.
         """
         folder = Path(path)
-        made = not folder.exists()
         try:
+            made = [place for place in (folder, *folder.parents) if not place.exists()]
+            if not made and not (folder / CONFIG).exists():
+                _refuse_foreign(folder)  # before the lock, which would be written into it
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder} cannot be made ({error.strerror or error}): choose another --out.") from None
+        except (OSError, ValueError) as error:  # a name that is too long, or has a NUL
+            said = getattr(error, "strerror", None) or error
+            raise InputError(f"{folder} cannot be made ({said}): choose another --out.") from None
         with _lock(folder):
             for litter in (*folder.glob(".*.partial"), *folder.glob("figures/.*.partial")):
                 with explain_disk_errors(litter, any_error=True):
@@ -84,23 +100,20 @@ class RunFolder:
                     config = json.loads(dumps(continues(folder, held, config)))
                     _change(folder, held, config)
             else:
-                foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-                if foreign:
-                    raise InputError(
-                        f"{folder} holds {foreign[0]} but no {CONFIG}, so it is no run folder: choose another --out."
-                    )
+                _refuse_foreign(folder)
                 write_atomically(saved, to_json(config))
             try:
                 yield cls(path=folder, config=config)
             except BaseException:
-                if fresh and not any((folder / name).exists() for name in (HISTORY, LINES, EVALUATIONS, SCAN)):
+                if fresh and not _begun(folder):
                     # A run that could not begin must not keep the folder from the next attempt.
-                    for name in (CONFIG, MANIFEST, QUESTIONS):
+                    for name in (CONFIG, MANIFEST, QUESTIONS, *_GROWING):
                         (folder / name).unlink(missing_ok=True)
                     with contextlib.suppress(OSError):  # something was put there meanwhile: it stays
                         if made and [entry.name for entry in folder.iterdir()] == [".lock"]:
                             (folder / ".lock").unlink()
-                            folder.rmdir()
+                            for place in made:
+                                place.rmdir()
                 raise
 
     @property
@@ -141,6 +154,23 @@ class RunFolder:
         with explain_disk_errors(folder, any_error=True):
             folder.mkdir(exist_ok=True)
         return folder
+
+
+def _begun(folder: Path) -> bool:
+    """Whether a run has a result: what was measured before it, a history, a line of a file that grows, a checkpoint."""
+    with contextlib.suppress(InputError):
+        resolved = read_json(folder / CONFIG).get("resolved")
+        if isinstance(resolved, dict) and "measurement" in resolved:
+            return True
+    files = [*(folder / name for name in (HISTORY, *_GROWING)), *folder.glob("checkpoints/*")]
+    return any(file.is_dir() or (file.exists() and file.stat().st_size > 0) for file in files)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raises InputError where a folder without a configuration holds anything that is seen."""
+    foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    if foreign:
+        raise InputError(f"{folder} holds {foreign[0]} but no {CONFIG}, so it is no run folder: choose another --out.")
 
 
 @contextlib.contextmanager

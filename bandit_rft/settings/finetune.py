@@ -9,21 +9,36 @@ from pathlib import Path
 from typing import Any
 
 from bandit_rft import ratios, signals
+from bandit_rft.arguments import is_number, shown
 from bandit_rft.errors import InputError
 from bandit_rft.runs import CONFIG, read_json
-from bandit_rft.settings import lora
+from bandit_rft.settings import lora, unused
 from bandit_rft.settings.mesh import sizes_of, spelt
 from bandit_rft.settings.options import (
     build,
-    count,
     moment,
     option,
     places_of,
     ranges,
     run_name,
     seed,
+    settle,
     whole,
     yes_or_no,
+)
+from bandit_rft.settings.ranges import (
+    ABOVE_0,
+    ABOVE_1,
+    AT_LEAST_0,
+    COUNT,
+    DECAY,
+    FINITE,
+    MOST_ROWS,
+    ROWS,
+    ROWS_OR_0,
+    SHARE,
+    TEMPERATURE,
+    WHOLE,
 )
 
 SIGNALS = signals.NAMES
@@ -103,14 +118,14 @@ class FineTuneConfig:
         type=moment,
     )
     signal: str = _reward("raw", "learning signal made of a prompt's rewards", choices=SIGNALS)
-    ddof: int = _reward(1, "of grpo's standard deviation: 1 sample (verl), 0 population", type=whole)
-    eps: float = _reward(1e-6, "added to grpo's standard deviation")
-    signal_k: int | None = _reward(None, "k of pass_at_k; none: all responses of a prompt", type=count, metavar="K")
+    ddof: int = _reward(1, "of grpo's standard deviation: 1 sample (verl), 0 population", type=WHOLE)
+    eps: float = _reward(1e-6, "added to grpo's standard deviation", type=AT_LEAST_0)
+    signal_k: int | None = _reward(None, "k of pass_at_k; none: all responses of a prompt", type=COUNT, metavar="K")
     window: int | None = _reward(
         None,
         "scores of a question, the newest of this round and of earlier ones, whose mean and spread mean_baseline and "
         "grpo take; none: this round's",
-        type=count,
+        type=COUNT,
         metavar="W",
     )
     normalise: str = _reward(
@@ -119,22 +134,24 @@ class FineTuneConfig:
         choices=signals.NORMALISATIONS,
     )
     dynamic_sampling: int = _reward(
-        0, "how often a round draws prompts again, at most, whose responses all earned the same; 0: never", type=whole
+        0, "how often a round draws prompts again, at most, whose responses all earned the same; 0: never", type=WHOLE
     )
-    reward_right: float = _reward(1.0, "reward to learn from where the verifier says 1")
-    reward_wrong: float = _reward(0.0, "reward to learn from where the verifier says 0; -1: negative rewards")
-    prompts_per_round: int = _sampling(1, "questions drawn each round, B, all different", type=count)
-    rollouts: int = _sampling(1, "responses per prompt that the policy learns from, G", type=count)
+    reward_right: float = _reward(1.0, "reward to learn from where the verifier says 1", type=FINITE)
+    reward_wrong: float = _reward(
+        0.0, "reward to learn from where the verifier says 0; -1: negative rewards", type=FINITE
+    )
+    prompts_per_round: int = _sampling(1, "questions drawn each round, B, all different", type=ROWS)
+    rollouts: int = _sampling(1, "responses per prompt that the policy learns from, G", type=ROWS)
     baseline_rollouts: int = _sampling(
-        0, "more responses per prompt, which only enter the signal's mean and spread", type=whole
+        0, "more responses per prompt, which only enter the signal's mean and spread", type=ROWS_OR_0
     )
-    rounds: int = _sampling(200, "rounds, T", type=count)
+    rounds: int = _sampling(200, "rounds, T", type=COUNT)
     max_tokens: int | None = _sampling(
         None,
         "longest response, in tokens; none: 256, or what the model's context leaves after the longest prompt",
-        type=count,
+        type=COUNT,
     )
-    temperature: float = _sampling(1.0, "sampling temperature; responses are scored at the same")
+    temperature: float = _sampling(1.0, "sampling temperature; responses are scored at the same", type=TEMPERATURE)
     optimizer: str = _optimiser(
         "adamw", "adamw, plain sgd (the theory's update), or muon", choices=("adamw", "sgd", "muon")
     )
@@ -142,27 +159,34 @@ class FineTuneConfig:
         None,
         "step size; none: by the model's size, from 3e-4 for the embedded ones to 1e-6 for 1.5 billion weights (sgd "
         "needs one, or --step-over-kappa)",
+        type=AT_LEAST_0,
     )
     step_over_kappa: float | None = _optimiser(
-        None, "set the sgd step size to X / kappa, with kappa measured before the run; typical: 0.5"
+        None, "set the sgd step size to X / kappa, with kappa measured before the run; typical: 0.5", type=ABOVE_0
     )
     schedule: str = _optimiser("constant", "of the learning rate, by round", choices=("constant", "linear", "cosine"))
-    warmup_rounds: int = _optimiser(0, "rounds over which the learning rate first rises from 0", type=whole)
-    learning_rate_floor: float = _optimiser(0.0, "share of the learning rate that a schedule ends at")
-    weight_decay: float = _optimiser(0.01, "decoupled weight decay of adamw and muon")
-    beta1: float = _optimiser(0.9, "adamw's decay of its first moment")
-    beta2: float = _optimiser(0.999, "adamw's decay of its second moment")
-    adam_eps: float = _optimiser(1e-8, "added to the root of adamw's second moment")
-    gradient_clip: float | None = _optimiser(1.0, "bound on the gradient's Euclidean norm; none: no bound", none=True)
-    kl_coefficient: float = _loss(0.001, "weight in the loss of the KL divergence from the model as loaded; 0: none")
+    warmup_rounds: int = _optimiser(0, "rounds over which the learning rate first rises from 0", type=WHOLE)
+    learning_rate_floor: float = _optimiser(0.0, "share of the learning rate that a schedule ends at", type=SHARE)
+    weight_decay: float = _optimiser(0.01, "decoupled weight decay of adamw and muon", type=AT_LEAST_0)
+    beta1: float = _optimiser(0.9, "adamw's decay of its first moment", type=DECAY)
+    beta2: float = _optimiser(0.999, "adamw's decay of its second moment", type=DECAY)
+    adam_eps: float = _optimiser(1e-8, "added to the root of adamw's second moment", type=AT_LEAST_0)
+    gradient_clip: float | None = _optimiser(
+        1.0, "bound on the gradient's Euclidean norm; none: no bound", none=True, type=ABOVE_0
+    )
+    kl_coefficient: float = _loss(
+        0.001, "weight in the loss of the KL divergence from the model as loaded; 0: none", type=AT_LEAST_0
+    )
     kl: str = _loss("k3", "estimator of that divergence", choices=ESTIMATORS)
     kl_weighted: bool = _loss(False, "multiply a token's divergence in the loss by its importance ratio, as TRL can")
-    reward_kl_coefficient: float = _loss(0.0, "weight in the reward of that divergence; 0: none")
+    reward_kl_coefficient: float = _loss(0.0, "weight in the reward of that divergence; 0: none", type=AT_LEAST_0)
     reward_kl: str = _loss("k1", "estimator of the divergence in the reward", choices=ESTIMATORS)
     log_kl: bool = _loss(False, "report that divergence even where its weights are 0")
-    entropy_coefficient: float = _loss(0.0, "weight of a bonus for the policy's entropy; 0: none")
-    clip: float | None = _loss(0.2, "PPO's bound on |ratio - 1|; none: REINFORCE", none=True)
-    clip_high: float | None = _loss(None, "that bound above 1, where it differs from the one below; none: as --clip")
+    entropy_coefficient: float = _loss(0.0, "weight of a bonus for the policy's entropy; 0: none", type=FINITE)
+    clip: float | None = _loss(0.2, "PPO's bound on |ratio - 1|; none: REINFORCE", none=True, type=AT_LEAST_0)
+    clip_high: float | None = _loss(
+        None, "that bound above 1, where it differs from the one below; none: as --clip", type=AT_LEAST_0
+    )
     old_log_probs: str = _loss(
         "sampler",
         "whose log-probabilities divide the ratio: the sampler's, or the trainer's before the round's first step",
@@ -178,26 +202,29 @@ class FineTuneConfig:
         "weigh by min(trainer's probability / sampler's, C), which corrects for a sampler that differs; typical: 2; "
         "none: no correction",
         metavar="C",
+        type=ABOVE_0,
     )
     importance_level: str = _loss(
         "token", "of that weight: each token's, or the whole response's", choices=ratios.LEVELS
     )
-    dual_clip: float | None = _loss(None, "bound on the ratio where the signal is negative, such as 3; none: no bound")
-    epochs: int = _loss(1, "passes over a round's responses", type=count)
-    mini_batches: int = _loss(1, "optimiser steps per epoch, each on an equal share of the responses", type=count)
-    replay: int = _loss(0, "number of past rounds whose responses are used again, with importance ratios", type=whole)
+    dual_clip: float | None = _loss(
+        None, "bound on the ratio where the signal is negative, such as 3; none: no bound", type=ABOVE_1
+    )
+    epochs: int = _loss(1, "passes over a round's responses", type=COUNT)
+    mini_batches: int = _loss(1, "optimiser steps per epoch, each on an equal share of the responses", type=COUNT)
+    replay: int = _loss(0, "number of past rounds whose responses are used again, with importance ratios", type=WHOLE)
     delay: int = _loss(
         0,
         "rounds from sampling responses to learning from them, as in asynchronous training; the first ones only sample",
-        type=whole,
+        type=WHOLE,
         metavar="D",
     )
     aggregation: str = _loss(
         "seq-mean-token-sum", "how the loss averages over tokens (verl's names)", choices=AGGREGATIONS
     )
-    micro_batch: int | None = _memory(None, "responses per forward and backward pass; none: the whole step", type=count)
+    micro_batch: int | None = _memory(None, "responses per forward and backward pass; none: the whole step", type=COUNT)
     generation_batch: int | None = _memory(
-        None, "responses sampled together, to limit memory; no draw changes; none: all of the round", type=count
+        None, "responses sampled together, to limit memory; no draw changes; none: all of the round", type=COUNT
     )
     remat: bool = _memory(False, "recompute activations in the backward pass: less memory, a third more time")
     mesh: str | None = _memory(
@@ -214,11 +241,11 @@ class FineTuneConfig:
     lora_rank: int | None = _memory(
         None,
         "train low-rank adapters of this rank beside frozen weights, instead of the weights; none: the weights",
-        type=count,
+        type=COUNT,
         metavar="R",
     )
     lora_alpha: float | None = _memory(
-        None, "what adapters add is multiplied by this over the rank; none: twice the rank"
+        None, "what adapters add is multiplied by this over the rank; none: twice the rank", type=ABOVE_0
     )
     lora_weights: str | None = _memory(
         None, "weights with an adapter, such as q,v; none: q,k,v,o,gate,up,down", metavar="NAME,..."
@@ -244,13 +271,13 @@ class FineTuneConfig:
         64,
         "least number of responses behind each Pass@1 on the training questions, in all; every question gets equally "
         "many, and no fewer than the largest --k; 0: do not evaluate",
-        type=whole,
+        type=ROWS_OR_0,
     )
     train_questions: int = _evaluation(
-        100, "how many of the first training questions to evaluate on; all where there are fewer", type=count
+        100, "how many of the first training questions to evaluate on; all where there are fewer", type=COUNT
     )
     test_questions: int = _evaluation(
-        100, "how many of the first test questions to evaluate on; all where there are fewer; 0: none", type=whole
+        100, "how many of the first test questions to evaluate on; all where there are fewer; 0: none", type=WHOLE
     )
     k: str = _evaluation(
         "1",
@@ -260,18 +287,18 @@ class FineTuneConfig:
     test_data: str | None = _evaluation(None, "data of the test questions; none: as --data")
     test_split: str = _evaluation("test", "split of the test questions")
     evaluate_every: int | None = _evaluation(
-        None, "rounds between evaluations; none: before and after only", type=count
+        None, "rounds between evaluations; none: before and after only", type=COUNT
     )
     test_every: int | None = _evaluation(
-        None, "rounds between test evaluations; none: as --evaluate-every; 0: before and after only", type=whole
+        None, "rounds between test evaluations; none: as --evaluate-every; 0: before and after only", type=WHOLE
     )
     evaluation_batch: int = _evaluation(
-        32, "responses generated together in evaluations, to limit memory; no draw changes", type=count
+        32, "responses generated together in evaluations, to limit memory; no draw changes", type=COUNT
     )
     measure: bool = _evaluation(
         False, "measure p0 and kappa before the run, for the theory's overlay; up to 16 questions"
     )
-    measure_rollouts: int = _evaluation(64, "responses behind that measurement", type=count)
+    measure_rollouts: int = _evaluation(64, "responses behind that measurement", type=ROWS)
     measure_tree: bool | None = _evaluation(
         None,
         "also the tree of those responses' decisions, which gives the run's law: yes, no, or none: of small models",
@@ -279,15 +306,16 @@ class FineTuneConfig:
     )
     measure_error: bool = _evaluation(True, "also the standard error of kappa, for two thirds more time")
     checkpoint_every: int = _checkpoints(
-        50, "rounds between checkpoints; evaluated rounds and the last have one too", type=count
+        50, "rounds between checkpoints; evaluated rounds and the last have one too", type=COUNT
     )
-    keep_checkpoints: int = _checkpoints(2, "number of newest checkpoints to keep", type=count)
+    keep_checkpoints: int = _checkpoints(2, "number of newest checkpoints to keep", type=COUNT)
     keep_optimizer: bool = _checkpoints(
         False,
         "keep the optimiser's state of a finished run too, so that more rounds can follow, where it is over 100 MB",
     )
 
     def __post_init__(self) -> None:
+        settle(self)
         if (self.data is None) == (self.prompt is None):
             raise InputError("Say what to learn: give either --data with --index, or --prompt with --answer.")
         if (self.prompt is None) != (self.answer is None):
@@ -299,8 +327,6 @@ class FineTuneConfig:
                 raise InputError(
                     "--step-over-kappa sets the step size of --optimizer sgd: leave out --learning-rate and adamw."
                 )
-            if not self.step_over_kappa > 0:
-                raise InputError(f"--step-over-kappa is {self.step_over_kappa}: give a number above 0, such as 0.5.")
             if self.schedule != "constant" or self.warmup_rounds:
                 raise InputError("--step-over-kappa is a fixed step size: leave out --schedule and --warmup-rounds.")
         elif self.optimizer == "sgd" and self.learning_rate is None:
@@ -316,7 +342,7 @@ class FineTuneConfig:
             raise InputError("A prompt of your own is the only question: leave out --index and --indices.")
         if self.prompts_per_round > len(self.places):
             raise InputError(
-                f"--prompts-per-round is {self.prompts_per_round} and there are {len(self.places)} training questions: "
+                f"--prompts-per-round is {self.prompts_per_round} and the training questions are {len(self.places)}: "
                 "name more with --indices, or draw fewer."
             )
         if self.step_over_kappa is not None and len(self.places) > 1:
@@ -324,12 +350,23 @@ class FineTuneConfig:
         if self.measures and self.measure_tree is False and len(self.places) > 1:
             raise InputError("Several questions have a law on their trees alone: leave out --measure-tree no.")
         group = self.rollouts + self.baseline_rollouts
+        signals.make(self.signal, ddof=self.ddof, eps=self.eps)
         signals.check_own_k(self.signal_k, self.signal, group, "--signal-k")
         signals.check_window(self.window, self.signal, self.rollouts, self.baseline_rollouts, _SPELT)
         signals.check_normalise(self.normalise, self.signal, group, self.window, _SPELT)
         signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, group, self.window, _SPELT)
         if self.clip is None and self.clip_high is not None:
             raise InputError("--clip none has no bound above: leave out --clip-high, or give --clip a number.")
+        if self.prompts_per_round * self.rollouts % self.mini_batches:
+            raise InputError(
+                f"--mini-batches is {self.mini_batches}, and a round learns from "
+                f"{self.prompts_per_round * self.rollouts} responses: give a divisor of them."
+            )
+        if self.schedule != "constant" and self.warmup_rounds >= self.rounds:
+            raise InputError(
+                f"--schedule {self.schedule} has {self.rounds} rounds, {self.warmup_rounds} of them warmup: give more "
+                "--rounds than --warmup-rounds."
+            )
         ratios.check_delay(self.delay, self.replay, self.rounds, {name: f"--{name}" for name in _LATE})
         ratios.check_ratio(
             self.ratio, clip=self.clip_limits, dual_clip=self.dual_clip, replay=self.replay, names=_RATIOS
@@ -419,8 +456,8 @@ def parse_ks(text: str) -> list[int]:
         ks = sorted({int(part) for part in parts}) if all(part.isdecimal() for part in parts) else []
     except ValueError:  # more digits than Python reads
         ks = []
-    if not ks or ks[0] < 1:
-        raise InputError(f"--k is {text!r}: give whole numbers of at least 1, such as 1,8.")
+    if not ks or ks[0] < 1 or ks[-1] > MOST_ROWS:
+        raise InputError(f"--k is {shown(text)}: give whole numbers from 1 to {MOST_ROWS:,}, such as 1,8.")
     return ks
 
 
@@ -437,9 +474,10 @@ def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
             raise InputError(f"There is no {path}: name a run folder of bandit-rft finetune, or its {CONFIG}.")
         values = read_json(path)
         resolved = values.pop("resolved", None)
+        rate = resolved.get("learning_rate") if isinstance(resolved, dict) else None
         given_anew = {"model", "optimizer", "learning_rate", "step_over_kappa"} & options.keys()
-        if isinstance(resolved, dict) and not given_anew and values.get("step_over_kappa") is None:
-            values["learning_rate"] = values.get("learning_rate") or resolved.get("learning_rate")
+        if is_number(rate) and not given_anew and values.get("step_over_kappa") is None:
+            values["learning_rate"] = values.get("learning_rate") or rate
         values.pop("seeds", None)  # no part of one seed's settings: --seeds says how many run now
         if values.pop("command", None) != "finetune":
             raise InputError(
@@ -457,7 +495,11 @@ def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
         for one, other, unset in (("indices", "index", 0), ("index", "indices", None)):
             if one in options:
                 values[other] = unset
-    return build(FineTuneConfig, {**values, **options}, file or "The command line")
+    if "index" in options and "indices" in options:
+        raise InputError("The training questions are named twice: give --index or --indices, not both.")
+    config = build(FineTuneConfig, {**values, **options}, file or "The command line")
+    unused.refuse(unused.FINETUNE, config, options)
+    return config
 
 
 def default_folder(config: FineTuneConfig, seeds: int) -> str:

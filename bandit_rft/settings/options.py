@@ -6,13 +6,19 @@ import argparse
 import dataclasses
 import datetime
 import math
+import operator
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
+from bandit_rft import arguments
 from bandit_rft.arguments import shown
 from bandit_rft.errors import InputError
+from bandit_rft.settings.ranges import MOST_ROWS
 
 Config = TypeVar("Config")
 
@@ -32,7 +38,7 @@ def option(
     Args:
         default: its value where the option is not given.
         help: what it is, with its unit.
-        type: text -> value; raises ArgumentTypeError with what it wants. None: a float field's number, or the text.
+        type: text -> value; raises ArgumentTypeError "give WHAT, not TEXT". None: a float field's number, or the text.
         none: whether the text "none" means None; by default where the default is None.
         choices: the values allowed.
         metavar: what stands for the value in the help; by default as the type says.
@@ -53,13 +59,76 @@ def build(config: type[Config], values: Mapping[str, Any], where: str) -> Config
     """The configuration of these values.
 
     Raises:
-        InputError: a field that the configuration lacks.
+        InputError: a field that the configuration lacks, or a value of another kind than its option's.
     """
-    known = [entry.name for entry in dataclasses.fields(config)]  # type: ignore[arg-type]
-    for name in values:
+    known = {entry.name: entry for entry in dataclasses.fields(config)}  # type: ignore[arg-type]
+    found = {}
+    for name, value in values.items():
         if name not in known:
             raise InputError(f"{where} has the unknown field {name!r}: choose among {', '.join(known)}.")
-    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        found[name] = _settled(known[name], value, f"{where} has {name} =")
+    return config(**found)
+
+
+def settle(config: Any) -> None:
+    """Hold each field of a frozen configuration to its option, and put plain values in the place of numbers of other
+    libraries: for `__post_init__`, so that what Python and a file give is held to the same as what is typed.
+
+    Raises:
+        InputError: a value of another kind, by its option.
+    """
+    for entry in dataclasses.fields(config):
+        if entry.metadata:
+            said = f"--{entry.name.replace('_', '-')} is"
+            object.__setattr__(config, entry.name, _settled(entry, getattr(config, entry.name), said))
+
+
+def _settled(entry: dataclasses.Field, value: Any, said: str) -> Any:
+    """The value as the field's option would give it. Raises InputError, which begins with `said`."""
+    try:
+        return _as_option(entry, value)
+    except argparse.ArgumentTypeError as error:
+        wanted = str(error).rpartition(", not ")[0]
+    raise InputError(f"{said} {shown(value)}: {wanted}.")
+
+
+def _as_option(entry: dataclasses.Field, value: Any) -> Any:
+    """The same. Raises ArgumentTypeError "give WHAT, not TEXT", as an option's type does."""
+    about, annotated = entry.metadata, str(entry.type)
+    if value is None and about["none"]:
+        return None
+    if annotated.startswith("bool"):
+        if isinstance(value, bool | np.bool_):
+            return bool(value)
+        raise argparse.ArgumentTypeError("give true or false, not that")
+    if about["choices"]:
+        if isinstance(value, str) and value in about["choices"]:
+            return value
+        raise argparse.ArgumentTypeError(f"choose among {', '.join(about['choices'])}, not that")
+    if not annotated.startswith(("int", "float")):
+        text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+        if not isinstance(text, str):
+            raise argparse.ArgumentTypeError("give a text, not that")
+        return about["type"](text) if about["type"] else text
+    several = isinstance(value, list | tuple) and "tuple" in annotated
+    try:
+        texts = [_digits(one) for one in (value if several else [value])]
+    except (TypeError, ValueError, InputError):
+        kind = "a number" if annotated.startswith("float") else "a whole number"
+        raise argparse.ArgumentTypeError(f"give {kind}, not that") from None
+    found = (about["type"] or number)(",".join(texts))
+    # A plain number stays as it is, int or float: config.json and the names of folders are made of it.
+    return value if type(found) is float and type(value) in (int, float) else found
+
+
+def _digits(value: Any) -> str:
+    """A number as an option's text. Raises TypeError or ValueError where it is none."""
+    if isinstance(value, str | bool | np.bool_):
+        raise TypeError
+    try:
+        return str(operator.index(value))
+    except TypeError:
+        return repr(arguments.number("", value))
 
 
 def run_name(command: str, model: str, data: str, what: str, config: Mapping[str, Any]) -> str:
@@ -98,7 +167,8 @@ def seed(text: str) -> int:
     return whole(text)
 
 
-_RANGES = r"(\d*:\d*(:[1-9]\d*)?|\d+)(,(\d*:\d*(:[1-9]\d*)?|\d+))*"
+_PLACE = r"(\d{0,18}:\d{0,18}(:[1-9]\d{0,17})?|\d{1,18})"
+_RANGES = rf"{_PLACE}(,{_PLACE})*"
 
 
 def ranges(text: str) -> str:
@@ -130,7 +200,10 @@ def places_of(text: str, length: int | None = None) -> list[int]:
         if not stop and length is None:
             raise InputError(f"--indices has the range {part!r}: say where it stops, such as {start or 0}:128.")
         last = length if not stop else int(stop) if length is None else min(int(stop), length)
-        places |= dict.fromkeys(range(int(start or 0), last or 0, int(step or 1)))
+        named = range(int(start or 0), last or 0, int(step or 1))
+        if len(named) > MOST_ROWS:
+            raise InputError(f"--indices has the range {part!r} of {len(named):,} places: give {MOST_ROWS:,} at most.")
+        places |= dict.fromkeys(named)
     if not places:
         of = "" if length is None else f" of the {length}"
         raise InputError(f"--indices {text[:40]!r} names no question{of}: give START:STOP, such as 0:200, or 3,17,42.")
@@ -146,6 +219,13 @@ def number(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"give a finite number, not {shown(text)}")
     return value
+
+
+def path(text: str) -> str:
+    """The name of a file or folder; an empty one, as of a shell's variable that is not set, is none."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"give the name of a file or folder, not {shown(text)}")
+    return text
 
 
 def picture(text: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 from bandit_rft.errors import InputError
 from bandit_rft.settings.finetune import FineTuneConfig, parse_ks
 from bandit_rft.settings.mesh import sizes_of, spelt
-from bandit_rft.settings.options import count, option, ranges, shared, whole
+from bandit_rft.settings.options import option, ranges, settle, shared
+from bandit_rft.settings.ranges import COUNT, GREEDY, INSIDE, ROWS, WHOLE
 
 _same = partial(shared, FineTuneConfig)
 
@@ -28,13 +29,14 @@ class _Questions:
     template: str | None = _same("template")
     prompt_date: str | None = _same("prompt_date")
     max_tokens: int | None = _same("max_tokens")
-    temperature: float = _same("temperature")
+    temperature: float = _same("temperature", type=GREEDY)
     batch: int = _same("evaluation_batch", help="responses generated together", group="sampling")
     mesh: str | None = _same("mesh")
     dtype: str = _same("dtype")
     key: int = _same("key")
 
     def __post_init__(self) -> None:
+        settle(self)
         if self.mesh is not None:  # in one spelling, whatever the order
             object.__setattr__(self, "mesh", spelt(sizes_of(self.mesh, "--mesh")))
 
@@ -48,11 +50,11 @@ class EvaluateConfig(_Questions):
     """
 
     split: str = _same("split", default="test", help="split of the data")
-    index: int | None = option(None, "one question only, its place from 0", type=whole, group="data")
-    questions: int | None = option(100, "first questions of the split; none: all", type=count, none=True, group="data")
+    index: int | None = option(None, "one question only, its place from 0", type=WHOLE, group="data")
+    questions: int | None = option(100, "first questions of the split; none: all", type=COUNT, none=True, group="data")
     k: str = _same("k", help="report pass@k for these k")
-    samples: int | None = option(None, "responses per question; none: the largest k", type=count, group="sampling")
-    temperature: float = _same("temperature", help="sampling temperature; 0: greedy")
+    samples: int | None = option(None, "responses per question; none: the largest k", type=ROWS, group="sampling")
+    temperature: float = _same("temperature", help="sampling temperature; 0: greedy", type=GREEDY)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,19 +84,19 @@ class MeasureConfig(_Questions):
     rollouts: int = _same("measure_rollouts", help="responses behind p0 and kappa", group="sampling")
     error: bool = _same("measure_error", group="sampling")
     tree: bool = option(False, "also the tree of those responses' decisions, for the law of a run", group="sampling")
-    confidence: float = option(0.95, "coverage of the intervals", group="sampling")
+    confidence: float = option(0.95, "coverage of the intervals", type=INSIDE, group="sampling")
     remat: bool = _same("remat")
     scan: bool = option(False, "p0 of many questions instead, resumable, with a table", group="scan")
     indices: str = option(
         "0:100", "which questions: START:STOP, START:STOP:STEP, I,J,K or several of these", type=ranges, group="scan"
     )
-    shortest: int | None = option(None, "only this many questions, the shortest", type=count, group="scan")
-    samples: int = option(32, "responses per question", type=count, group="scan")
+    shortest: int | None = option(None, "only this many questions, the shortest", type=COUNT, group="scan")
+    samples: int = option(32, "responses per question", type=ROWS, group="scan")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0.0 < self.confidence < 1.0:
-            raise InputError(f"--confidence is {self.confidence}: give a number between 0 and 1, such as 0.95.")
+        if self.temperature == 0 and not self.scan:
+            raise InputError("kappa is of a policy that samples: give --temperature a number above 0, or add --scan.")
         if len(set(self.places)) < len(self.places):
             raise InputError(f"--index names a question twice in {self.index}: name each once.")
         if len(self.places) > 1 and not self.tree and not self.scan:

@@ -10,22 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bandit_rft.arguments import shown
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Key, as_key, row_keys
 from llm_bridge import verifiers
 from llm_bridge.bandits.response_arms import LonePrompt, Prompt, Question, ResponseArms
 from llm_bridge.bandits.text_rewards import Verifier, VerifierFactory, made, score_each
 from llm_bridge.data.given import given
+from llm_bridge.language_model import LanguageModel, require_model
 from llm_bridge.sampling.rollouts import QuestionRollouts, Responses, Rollouts, joined
-
-if TYPE_CHECKING:
-    from llm_bridge.language_model import LanguageModel
 
 
 def verifier_of(verifier: str | VerifierFactory | None, question: Question) -> Verifier:
@@ -40,6 +39,18 @@ def verifier_of(verifier: str | VerifierFactory | None, question: Question) -> V
     return verifiers.make(rule, question.answer) if isinstance(rule, str) else made(rule, question.answer)
 
 
+def check_rule(verifier: Any, question: Question) -> None:
+    """Raises InputError where that of several questions, of which this is one, is no name of a verifier and no
+    function. What a function makes of an answer shows when it is called.
+    """
+    if isinstance(verifier, str):
+        verifier_of(verifier, question)
+    elif verifier is not None and not callable(verifier):
+        raise InputError(
+            f"The verifier is {shown(verifier)}: give a name, or a function from an answer to a verifier of responses."
+        )
+
+
 @dataclass(frozen=True)
 class QuestionArms(ResponseArms):
     """The responses to one question or several, as arms.
@@ -52,7 +63,8 @@ class QuestionArms(ResponseArms):
             the one that each question names, gsm8k-numeric where it names none.
 
     Raises:
-        InputError: at construction, no question, or one that is empty or leaves no room for a response.
+        InputError: at construction, something else as model or verifier, no question, or one that is empty or leaves no
+            room for a response.
     """
 
     model: LanguageModel
@@ -60,9 +72,11 @@ class QuestionArms(ResponseArms):
     verifier: str | VerifierFactory | None = None
 
     def __post_init__(self) -> None:
+        require_model(self.model)
         object.__setattr__(self, "examples", given(self.examples, "examples", self.verifier))
         if not self.examples:
             raise InputError("There is no question to learn: give at least one example.")
+        check_rule(self.verifier, self.examples[0])
         self.check_fits(1)
 
     @cached_property
@@ -186,6 +200,8 @@ def PromptArms(model: LanguageModel, prompt: Prompt, verifier: Verifier) -> Ques
         >>> arms.jittable
         False
     """
+    if not isinstance(prompt, str | Sequence) or isinstance(prompt, bytes):
+        raise InputError(f"The prompt is {shown(prompt)}: give a text, or at least one chat message.")
     if not prompt or (isinstance(prompt, str) and not prompt.strip()):
         raise InputError("The prompt is empty: give a text, or at least one chat message.")
     if not callable(verifier):

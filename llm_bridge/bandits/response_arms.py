@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from bandit_rft.errors import InputError
+from bandit_rft.settings.ranges import COUNT
 from llm_bridge.sampling import buckets
 
 if TYPE_CHECKING:
@@ -108,8 +109,7 @@ class ResponseArms(abc.ABC):
 def check_fit(model: LanguageModel, questions: Sequence[np.ndarray], max_tokens: int) -> None:
     """Raises InputError, naming the question, where one is empty or leaves no room for `max_tokens` in the context."""
     context = model.config.max_positions
-    if max_tokens < 1:
-        raise InputError(f"max_tokens is {max_tokens}: give at least 1.")
+    COUNT.checked("max_tokens", max_tokens)
     for place, tokens in enumerate(questions):
         which = "The prompt" if len(questions) == 1 else f"Question {place} of {len(questions)}"
         if tokens.size == 0:

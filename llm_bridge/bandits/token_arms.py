@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +16,11 @@ import jax.numpy as jnp
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Key, as_key
 from llm_bridge.bandits.response_arms import LonePrompt, Prompt, Question, ResponseArms
+from llm_bridge.data.given import given
+from llm_bridge.language_model import LanguageModel, require_model
 from llm_bridge.sampling.rollouts import Responses
 from llm_bridge.tiny import vocabulary
 from llm_bridge.tiny.verifier import answer_table, matches
-
-if TYPE_CHECKING:
-    from llm_bridge.language_model import LanguageModel
 
 Array = jax.Array
 
@@ -44,7 +42,8 @@ class TokenQuestionArms(ResponseArms):
     examples: Sequence[Question]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "examples", tuple(self.examples))
+        require_model(self.model)
+        object.__setattr__(self, "examples", given(self.examples, "examples", "gsm8k-strict"))
         if not self.examples:
             raise InputError("There is no question to learn: give at least one example.")
         if not speaks_tiny(self.model):

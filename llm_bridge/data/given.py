@@ -34,7 +34,11 @@ def given(examples: Iterable[Any], what: str, verifier: Any = None) -> tuple[Any
         raise InputError(f"{what} is of type {type(examples).__name__}: give a list of questions.")
     questions: list[Any] = []
     assumed: set[str] = set()
-    for place, example in enumerate(examples):
+    try:
+        listed = list(examples)
+    except TypeError:  # an array of no axis has __iter__, and refuses to be iterated over
+        raise InputError(f"{what} is of type {type(examples).__name__}: give a list of questions.") from None
+    for place, example in enumerate(listed):
         if isinstance(example, Mapping):
             where = f"{what}[{place}]"
             question = question_of(example, layout_of([*map(str, example)], where), what, place, what)

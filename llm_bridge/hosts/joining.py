@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError, reason
 from llm_bridge.hosts import roll_call
 
@@ -53,8 +54,12 @@ def join(
     """
     if roll_call.watch() is not None:
         raise InputError("This process has joined already: join once, at the start.")
-    if not wait > 0:
-        raise InputError(f"{words('wait')} is {wait}: give a number of seconds above 0.")
+    try:
+        waits = arguments.number("wait", wait) > 0
+    except InputError:
+        waits = False
+    if not waits:
+        raise InputError(f"{words('wait')} is {arguments.shown(wait)}: give a number of seconds above 0.")
     automatic = coordinator == "auto"
     if automatic:
         if processes is not None or process is not None:
@@ -138,7 +143,7 @@ def _call_port(port: int, automatic: bool) -> int:
 
 
 def _address(coordinator: str, words: Callable[[str], str]) -> tuple[str, int]:
-    host, _, port = coordinator.rpartition(":")
+    host, _, port = coordinator.rpartition(":") if isinstance(coordinator, str) else ("", "", "")
     if not (host and port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 65536):
         raise InputError(
             f"{words('coordinator')} is {coordinator!r}: give HOST:PORT of process 0, such as node0:9000, or auto."
@@ -155,6 +160,8 @@ def _numbers(processes: int | None, process: int | None, words: Callable[[str], 
             )
     assert processes is not None
     assert process is not None
+    processes = arguments.whole(words("processes"), processes)
+    process = arguments.whole(words("process"), process, 0)
     if processes < 1 or not 0 <= process < processes:
         raise InputError(
             f"{words('process')} is {process} and {words('processes')} {processes}: number the processes from 0 to "

@@ -18,22 +18,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 from scipy.stats import norm
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Key, as_key, row_keys
+from bandit_rft.settings.ranges import COUNT, GREEDY, ROWS
 from bandit_rft.theory import pass_at_k_estimate
 from llm_bridge.bandits.question_arms import verifier_of
 from llm_bridge.bandits.response_arms import Question, check_fit
 from llm_bridge.bandits.text_rewards import VerifierFactory, score_each
 from llm_bridge.data.given import given
-
-if TYPE_CHECKING:
-    from llm_bridge.language_model import LanguageModel
+from llm_bridge.language_model import LanguageModel, require_model
 
 # (done, total, mean so far, seconds so far), as the run loop reports.
 Progress = Callable[[int, int, float, float], None]
@@ -52,8 +52,7 @@ def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float,
     """
     if not (n >= 0 and 0 <= successes <= n):
         raise InputError(f"A proportion of {successes} successes in {n} trials cannot be: give 0 ≤ successes ≤ trials.")
-    if not 0 < confidence < 1:
-        raise InputError(f"The confidence is {confidence}: give a number between 0 and 1, such as 0.95.")
+    confidence = arguments.fraction("confidence", confidence)
     if n == 0:
         return 0.0, 1.0
     z2 = float(norm.isf((1 - confidence) / 2)) ** 2
@@ -104,6 +103,12 @@ class Evaluation:
         """
         counts = self.per_question.tolist()
         return float(np.mean([pass_at_k_estimate(self.samples_per_question, c, k) for c in counts]))
+
+
+def check_callable(name: str, value: Any) -> None:
+    """Raises InputError where it is neither a function nor None."""
+    if value is not None and not callable(value):
+        raise InputError(f"{name} is {arguments.shown(value)}: give a function, or leave it out.")
 
 
 def interval(per_question: np.ndarray, samples: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -181,11 +186,14 @@ def evaluate(
     Raises:
         InputError: no question, a question too long for the model's context, or `samples` or `batch` below 1.
     """
+    require_model(model)
     questions = given(examples, "examples", verifier)
     if not questions:
         raise InputError("There is no question to evaluate on: give at least one example.")
-    if samples < 1 or batch < 1:
-        raise InputError(f"Evaluation got samples = {samples} and batch = {batch}: give at least 1 of each.")
+    samples, batch = ROWS.checked("samples", samples), arguments.whole("batch", batch)
+    max_tokens, temperature = COUNT.checked("max_tokens", max_tokens), GREEDY.checked("temperature", temperature)
+    confidence = arguments.fraction("confidence", confidence)
+    check_callable("progress", progress)
     checks = [verifier_of(verifier, question) for question in questions]
     encoded = [np.asarray(model.encode(question.prompt)) for question in questions]
     check_fit(model, encoded, max_tokens)

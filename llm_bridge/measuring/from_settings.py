@@ -43,6 +43,8 @@ def evaluate(config: EvaluateConfig, out: str | Path | None = None) -> None:
         examples = [data.example(config.index)]
     else:
         examples = data.usable(range(len(data)), most=config.questions)
+    for example in examples:  # what is wrong with a verifier is said before the model is loaded
+        verifier_of(config.verifier, example)
     # Nothing is trained: no need of masters.
     date = _one_clock(lambda: config.prompt_date)
     model = load_model(config.model, config.dtype, param_dtype=config.dtype, prompt_date=date, mesh=config.mesh)

@@ -27,9 +27,12 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Key
+from bandit_rft.settings.ranges import TEMPERATURE, WHOLE
 from bandit_rft.theory import Summary
 from bandit_rft.theory.many_arms.waiting import wait_in_words
 from llm_bridge.bandits.text_rewards import Verifier
@@ -167,6 +170,11 @@ def measure(
     Raises:
         InputError: rollouts or batch below 1, or a prompt that does not fit the model's context.
     """
+    # Whatever is wrong is said before anything is sampled.
+    temperature = TEMPERATURE.checked("temperature", temperature)
+    confidence, coordinates = arguments.fraction("confidence", confidence), WHOLE.checked("coordinates", coordinates)
+    for name, value in (("standard_error", standard_error), ("remat", remat), ("tree", tree)):
+        arguments.require(name, value, (bool, np.bool_), "True or False")
     sample = sampled(
         model,
         prompt,
@@ -185,8 +193,9 @@ def measure(
         "params": sample.params,
         "temperature": temperature,
         "remat": remat,
-        "batch": min(batch, rollouts),
+        "batch": int(min(batch, rollouts)),
     }
+    rollouts = sample.rollouts
     gap = GapEstimate(
         model=model, prompt=jnp.asarray(sample.prompt), responses=sample.responses, max_tokens=max_tokens, **how
     ).estimate(standard_error, lambda seen: sample.tell(1, seen, rollouts))

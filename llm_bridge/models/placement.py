@@ -24,6 +24,7 @@ from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.settings.mesh import AXES, sizes_of, spelt
 
@@ -62,6 +63,7 @@ def make(mesh: str | Mapping[str, int] | None, config: DecoderConfig) -> Mesh | 
     """
     if mesh is None:
         return _alone()
+    arguments.require("mesh", mesh, (str, Mapping), 'a text such as "data=2,fsdp=2", or a dict of it')
     sizes = sizes_of(mesh if isinstance(mesh, str) else ",".join(f"{axis}={size}" for axis, size in mesh.items()))
     if spelt(sizes) is None:
         return _alone()

@@ -14,9 +14,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose, row_keys
 from bandit_rft.runs.progress import ProgressLine
+from bandit_rft.settings.ranges import ROWS
+from llm_bridge.bandits.question_arms import check_rule
 from llm_bridge.bandits.response_arms import Question, ResponseArms
 from llm_bridge.bandits.text_rewards import VerifierFactory
 from llm_bridge.data.given import given
@@ -65,17 +68,27 @@ class Evaluator:
     batch: int = 32
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "examples", given(self.examples, f"Evaluator {self.name!r}", self.verifier))
-        object.__setattr__(self, "ks", tuple(sorted(set(self.ks))))
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        arguments.require("An Evaluator's name", self.name, str, "a text, such as 'test'")
+        called = f"Evaluator {self.name!r}"
+        put("examples", given(self.examples, called, self.verifier))
         if not self.name or not self.examples:
             raise InputError("An Evaluator has no name or no question: give both.")
-        if not self.ks or self.ks[0] < 1:
-            raise InputError(f"Evaluator {self.name!r} has ks = {self.ks}: give whole numbers of at least 1.")
-        if self.every is not None and self.every < 1:
-            raise InputError(f"Evaluator {self.name!r} has every = {self.every}: give at least 1, or None.")
+        check_rule(self.verifier, self.examples[0])
+        if isinstance(self.ks, str) or not isinstance(self.ks, Iterable) or getattr(self.ks, "ndim", 1) != 1:
+            raise InputError(f"{called} has ks = {arguments.shown(self.ks)}: give a list, such as (1, 8).")
+        put("ks", tuple(sorted({ROWS.checked(f"A k of {called}", k) for k in self.ks})))
+        if not self.ks:
+            raise InputError(f"{called} has no ks: give a list of whole numbers, such as (1, 8).")
+        if self.every is not None:
+            put("every", arguments.whole(f"every of {called}", self.every))
+        put("batch", arguments.whole(f"batch of {called}", self.batch))
         if self.samples is None:
-            samples = max(-(-LEAST_RESPONSES // len(self.examples)), self.ks[-1])
-            object.__setattr__(self, "samples", samples)
+            put("samples", max(-(-LEAST_RESPONSES // len(self.examples)), self.ks[-1]))
+        else:
+            put("samples", ROWS.checked(f"samples of {called}", self.samples))
         assert self.samples is not None
         if self.samples < self.ks[-1]:
             raise InputError(
@@ -141,7 +154,11 @@ def evaluators_of(entries: Iterable[Any], arms: ResponseArms) -> list[Evaluator]
     evaluators: list[Evaluator] = []
     if isinstance(entries, str | ResponseArms | Evaluator) or not isinstance(entries, Iterable):
         raise InputError("evaluate is no list: give one, such as [arms].")
-    for entry in entries:
+    try:
+        listed = list(entries)
+    except TypeError:  # an array of no axis
+        raise InputError("evaluate is no list: give one, such as [arms].") from None
+    for entry in listed:
         if isinstance(entry, Evaluator):
             evaluators.append(entry)
         elif isinstance(entry, ResponseArms):

@@ -51,6 +51,7 @@ from bandit_rft.keys import Purpose, as_key
 from bandit_rft.learners import score_window
 from llm_bridge.bandits.question_arms import QuestionArms, drawn
 from llm_bridge.bandits.token_arms import TokenQuestionArms
+from llm_bridge.language_model import LanguageModel, require_model
 from llm_bridge.models import placement
 from llm_bridge.models.compilation_cache import make_room
 from llm_bridge.training import (
@@ -68,7 +69,6 @@ from llm_bridge.training.state import METRICS, FineTuneState
 from llm_bridge.training.update import Update
 
 if TYPE_CHECKING:
-    from llm_bridge.language_model import LanguageModel
     from llm_bridge.sampling.generate import Rollouts
 
 __all__ = ["METRICS", "FineTune", "FineTuneState"]
@@ -222,6 +222,7 @@ class FineTune:
     keep_model: bool = True
 
     def __post_init__(self) -> None:
+        require_model(self.model)
         learner_arguments.settle(self)
         learner_checks.complete(self)
 

@@ -12,19 +12,35 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
+from bandit_rft.settings.ranges import (
+    AT_LEAST_0,
+    COUNT,
+    FINITE,
+    ROWS,
+    ROWS_OR_0,
+    SHARE,
+    TEMPERATURE,
+    WHOLE,
+    Wholes,
+)
 
 if TYPE_CHECKING:
     from llm_bridge.training.learner import FineTune
 
 _WHOLE = {
-    **dict.fromkeys(("prompts", "rollouts", "epochs", "mini_batches"), 1),
-    **dict.fromkeys(("baseline_rollouts", "replay", "delay", "warmup_rounds", "dynamic_sampling"), 0),
+    **dict.fromkeys(("prompts", "rollouts"), ROWS),
+    **dict.fromkeys(("epochs", "mini_batches"), COUNT),
+    "baseline_rollouts": ROWS_OR_0,
+    **dict.fromkeys(("replay", "delay", "warmup_rounds", "dynamic_sampling"), WHOLE),
 }
 _WHOLE_OR_NONE = {"max_tokens": "what fits", "micro_batch": "all at once", "generation_batch": "all at once"}
-_AT_LEAST_0 = ("kl_coefficient", "reward_kl_coefficient", "weight_decay", "adam_eps")
-_FINITE = ("reward_right", "reward_wrong", "entropy_coefficient")
-_NUMBERS = ("learning_rate_floor", "eps")  # with checks of their own elsewhere, as these:
-_NUMBERS_OR_NONE = ("step_over_kappa", "truncated_importance")
+_NUMBERS = {
+    **dict.fromkeys(("kl_coefficient", "reward_kl_coefficient", "weight_decay", "adam_eps", "eps"), AT_LEAST_0),
+    **dict.fromkeys(("reward_right", "reward_wrong", "entropy_coefficient"), FINITE),
+    "learning_rate_floor": SHARE,
+    "temperature": TEMPERATURE,
+}
+_NUMBERS_OR_NONE = ("step_over_kappa", "truncated_importance")  # with checks of their own elsewhere
 _YES_OR_NO = ("kl_weighted", "log_kl", "remat", "donate", "keep_model")
 
 
@@ -47,30 +63,24 @@ def settle(learner: FineTune) -> None:
         except InputError:
             raise refuse(name, wanted) from None
 
-    def whole(name: str, least: int, otherwise: str = "") -> int:
-        value = number(name, f"a whole number of at least {least}{otherwise}")
-        if not math.isfinite(value) or value < least:
-            raise refuse(name, f"at least {least}{otherwise}")
-        if value != int(value):
-            raise refuse(name, f"a whole number of at least {least}{otherwise}")
+    def whole(name: str, allowed: Wholes, otherwise: str = "") -> int:
+        value = number(name, f"{allowed.wanted()}{otherwise}")
+        if not math.isfinite(value) or not allowed.holds(value):
+            raise refuse(name, f"{allowed.wanted(value)}{otherwise}")
         return int(value)
 
-    for name, least in _WHOLE.items():
-        put(name, whole(name, least))
+    for name, allowed in _WHOLE.items():
+        put(name, whole(name, allowed))
     for name, otherwise in _WHOLE_OR_NONE.items():
         if getattr(learner, name) is not None:
-            put(name, whole(name, 1, f", or None for {otherwise}"))
+            put(name, whole(name, COUNT, f", or None for {otherwise}"))
     for name in ("k", "window", "ddof"):  # whose bounds depend on the signal
         if isinstance(getattr(learner, name), np.integer):
             put(name, int(getattr(learner, name)))
-    for name in (*_AT_LEAST_0, *_FINITE, *_NUMBERS):
-        put(name, number(name))
-    for name in _AT_LEAST_0:
-        if not (math.isfinite(getattr(learner, name)) and getattr(learner, name) >= 0):
-            raise refuse(name, "at least 0")
-    for name in _FINITE:
-        if not math.isfinite(getattr(learner, name)):
-            raise refuse(name, "a finite number")
+    for name, numbers in _NUMBERS.items():
+        put(name, number(name, numbers.wanted))
+        if not numbers.holds(getattr(learner, name)):
+            raise refuse(name, numbers.wanted)
     for name in _NUMBERS_OR_NONE:
         if getattr(learner, name) is not None:
             put(name, number(name))
@@ -78,13 +88,12 @@ def settle(learner: FineTune) -> None:
         if not isinstance(getattr(learner, name), bool | np.bool_):
             raise refuse(name, "True or False")
         put(name, bool(getattr(learner, name)))
-    put("temperature", number("temperature", "a number above 0, such as 1.0"))
-    if not (math.isfinite(learner.temperature) and learner.temperature > 0):
-        raise refuse("temperature", "a number above 0, such as 1.0")
+    if not isinstance(learner.schedule, str):
+        raise refuse("schedule", "'constant', 'linear' or 'cosine'")
     if learner.learning_rate is not None and not callable(learner.learning_rate):
         put("learning_rate", number("learning_rate", "a number of at least 0, or an optax schedule"))
-        if not (math.isfinite(learner.learning_rate) and learner.learning_rate >= 0):
-            raise refuse("learning_rate", "a number of at least 0")
+        if not AT_LEAST_0.holds(learner.learning_rate):
+            raise refuse("learning_rate", AT_LEAST_0.wanted)
     for name, least in (("gradient_clip", 0), ("dual_clip", 1)):
         if getattr(learner, name) is not None:
             put(name, number(name, f"a number above {least}, or None"))

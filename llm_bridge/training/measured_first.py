@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
@@ -16,6 +17,7 @@ from bandit_rft.keys import Purpose
 from bandit_rft.runs import RunFolder
 from bandit_rft.runs.progress import ProgressLine
 from bandit_rft.runs.trees import write_tree
+from bandit_rft.settings.ranges import MOST_INT, MOST_ROWS
 from llm_bridge import hosts, verifiers
 from llm_bridge.bandits.response_arms import ResponseArms
 from llm_bridge.measuring import kept_scores
@@ -41,7 +43,7 @@ class Measuring:
             to 20 million weights, where it takes seconds.
 
     Raises:
-        InputError: rollouts or batch below 1.
+        InputError: rollouts or batch below 1, or another that is neither True nor False.
     """
 
     rollouts: int = 64
@@ -50,8 +52,12 @@ class Measuring:
     tree: bool | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rollouts", "batch"):
-            arguments.whole(f"Measuring's {name}", getattr(self, name))
+        for name, most in (("rollouts", MOST_ROWS), ("batch", MOST_INT)):
+            object.__setattr__(self, name, arguments.whole(f"Measuring's {name}", getattr(self, name), 1, most))
+        for name in ("standard_error", "tree"):
+            if getattr(self, name) is not None or name != "tree":
+                arguments.require(f"Measuring's {name}", getattr(self, name), (bool, np.bool_), "True or False")
+                object.__setattr__(self, name, bool(getattr(self, name)))
 
 
 def measuring_of(measure: bool | int | Measuring | None, learner: FineTune) -> Measuring | None:

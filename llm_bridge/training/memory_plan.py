@@ -19,14 +19,16 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.settings.finetune import FineTuneConfig
 from bandit_rft.settings.mesh import sizes_of
+from bandit_rft.settings.ranges import ABOVE_0, COUNT
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.models import lora, placement
 from llm_bridge.models.attention import chosen
@@ -158,15 +160,19 @@ def plan_memory(
         >>> plan.phases[0].name, plan.phases[0].items["weights"] == 4 * plan.parameters[0]
         ('sampling', True)
     """
-    for name, value in (
-        ("--device-memory", limit_gb),
-        ("--device-bandwidth", gb_per_second),
-        ("--device-tflops", tflops),
-    ):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise InputError(f"{name} is {value}: give a number above 0.")
-    if prompt_tokens is not None and prompt_tokens < 1:
-        raise InputError(f"--prompt-tokens is {prompt_tokens}: give at least 1.")
+    arguments.require("config", config, FineTuneConfig, "a FineTuneConfig, the settings of bandit-rft finetune")
+    limit_gb, gb_per_second, tflops = (
+        None if value is None else ABOVE_0.checked(name, value)
+        for name, value in (
+            ("--device-memory", limit_gb),
+            ("--device-bandwidth", gb_per_second),
+            ("--device-tflops", tflops),
+        )
+    )
+    if prompt_tokens is not None:
+        prompt_tokens = COUNT.checked("--prompt-tokens", prompt_tokens)
+    if target not in get_args(Target):
+        raise InputError(f"target is {arguments.shown(target)}: give 'here' or 'accelerator'.")
     from llm_bridge.models import hub  # network and conversion code, which nothing else here needs
 
     shape = DecoderConfig.from_folder(hub.locate_config(config.model))

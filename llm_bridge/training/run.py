@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 from flax import nnx
 
 import bandit_rft
@@ -36,6 +38,7 @@ from bandit_rft.runs.progress import ProgressLine
 from bandit_rft.runs.rollouts import write_questions
 from bandit_rft.runs.stopping import StopRequest, say
 from bandit_rft.runs.trees import read_tree
+from bandit_rft.settings.ranges import COUNT, ROWS
 from llm_bridge import hosts
 from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.bandits.response_arms import ResponseArms
@@ -115,7 +118,8 @@ class Run:
         Raises:
             InputError: no such seed.
         """
-        if not 0 <= seed < self.history.seeds:
+        seed = arguments.whole("seed", seed, 0)
+        if seed >= self.history.seeds:
             raise InputError(f"seed is {seed} and the run has {self.history.seeds}: give one from 0 on.")
         return weights_of_seed(self.history.final_state, seed)
 
@@ -187,13 +191,21 @@ def finetune(
     Where several processes have joined (`llm_bridge.join_hosts`), each calls this with the same arguments, and `out` is
     a folder that all see. Process 0 alone writes it, but for checkpoints, prints, and sends to loggers.
     """
+    for name, value in (("keep_optimizer", keep_optimizer), ("shown", shown)):
+        arguments.require(name, value, (bool, np.bool_), "True or False")
     words = words or Words()
     leads = hosts.index() == 0
     shown = shown and leads
-    rounds, seeds = (arguments.whole(name, n) for name, n in (("rounds", rounds), ("seeds", seeds)))
+    rounds, seeds = COUNT.checked("rounds", rounds), ROWS.checked("seeds", seeds)
+    if out is not None and (not isinstance(out, str | os.PathLike) or not os.fspath(out)):
+        raise InputError(f"{words.option('out')} is {arguments.shown(out)}: give the name of a folder, or None.")
     key_of_run = as_key(key, words.option("key"))
+    arguments.require("log", log, (str, list, tuple), "a list of 'tensorboard', 'wandb' and loggers of your own")
     log = [log] if isinstance(log, str) else list(log)
     loggers.check([name for name in log if isinstance(name, str)])
+    for entry in log:
+        if not isinstance(entry, str) and not all(hasattr(entry, name) for name in ("open", "log", "close")):
+            raise InputError(f"log has {arguments.shown(entry)}: give 'tensorboard', 'wandb' or a Logger.")
     log = log if leads else []
     if not isinstance(arms, ResponseArms):
         raise InputError(f"arms is {type(arms).__name__}: give PromptArms or QuestionArms.")

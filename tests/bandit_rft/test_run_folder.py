@@ -100,6 +100,43 @@ def test_a_folder_of_foreign_files_is_refused(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir() if not entry.name.startswith(".")] == ["thesis.tex"]
 
 
+def test_a_run_without_a_result_leaves_no_folder_and_no_parent_of_it(tmp_path: Path) -> None:
+    """Files that were opened and hold nothing kept a folder from the next attempt, whose options the user has mended;
+    what was measured or written stays.
+    """
+
+    def begin(holds: dict[str, str]) -> None:
+        with RunFolder.claim(tmp_path / "a" / "run", CONFIG) as folder:
+            for name in ("scan", "history", "responses", "evaluations", "timings"):
+                (folder.path / f"{name}.jsonl").write_text(holds.get(name, ""))
+            if "measured" in holds:
+                folder.resolve(measurement={"p0": 0.5})
+            raise InputError("The first round fails: mend it.")
+
+    def fails(**holds: str) -> None:
+        with pytest.raises(InputError, match="first round fails"):
+            begin(holds)
+
+    fails()
+    assert list(tmp_path.iterdir()) == []
+    fails(measured="")
+    assert (tmp_path / "a" / "run" / "config.json").exists()
+    (tmp_path / "a" / "run" / "config.json").unlink()
+    for file in (tmp_path / "a" / "run").iterdir():
+        file.unlink()
+    fails(scan="{}\n")
+    assert (tmp_path / "a" / "run" / "config.json").exists()
+
+
+def test_nothing_is_written_into_a_folder_that_is_none_of_ours(tmp_path: Path) -> None:
+    """`--out /etc` left a lock there."""
+    (tmp_path / "notes.txt").write_text("mine")
+    for place in (tmp_path, tmp_path / "notes.txt", tmp_path / "notes.txt" / "run", tmp_path / ("x" * 300)):
+        with pytest.raises(InputError, match="choose another --out"), RunFolder.claim(place, CONFIG):
+            raise AssertionError("entered a foreign place")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_two_processes_never_share_a_folder(tmp_path: Path) -> None:
     with (
         RunFolder.claim(tmp_path / "run", CONFIG),

@@ -224,7 +224,7 @@ def test_bad_arguments_are_refused():
     model = Scripted()
     with pytest.raises(InputError, match="no question"):
         evaluate(model, [], **common)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InputError, match="samples = 0"):
+    with pytest.raises(InputError, match="samples is 0"):
         evaluate(model, [Question("a", "a1")], samples=0, **common)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="context"):
         evaluate(model, [Question("a" * 60, "a1")], **common)  # pyright: ignore[reportArgumentType]

@@ -241,7 +241,7 @@ def test_bad_arguments_are_refused_in_a_sentence(model: LanguageModel, folder: P
         ask(prompt="x" * 1025)
     with pytest.raises(InputError, match="1000 tokens and 25 response tokens exceed the 1024"):
         ask(prompt="x" * 1000, max_tokens=25)
-    with pytest.raises(InputError, match="rollouts is 0: give at least 1"):
+    with pytest.raises(InputError, match="rollouts is 0: give a whole number of at least 1"):
         ask(rollouts=0)
     with pytest.raises(InputError, match="max_tokens is 0"):
         ask(max_tokens=0)

@@ -146,7 +146,7 @@ def test_other_weights_are_measured_as_given(exact):
 
 
 def test_bad_arguments_are_refused(exact):
-    with pytest.raises(InputError, match="rollouts = 0"):
+    with pytest.raises(InputError, match="rollouts is 0"):
         measure(exact.model, PROMPT, correct, key=jax.random.key(0), max_tokens=2, rollouts=0)
     with pytest.raises(InputError, match="context"):
         measure(exact.model, PROMPT, correct, key=jax.random.key(0), max_tokens=63)

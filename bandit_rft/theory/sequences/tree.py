@@ -208,7 +208,8 @@ def rounds_law(tree: ResponseTree, settings: UpdateSettings) -> TreeRoundsLaw:
             return lambda scores: scores @ kernel
         beta1, beta2, added = settings.adam
         rate = settings.step_size
-        return Adam(on.coordinates, on.dimension, learning_rate=rate, beta1=beta1, beta2=beta2, eps=added).stepper(runs)
+        how: dict[str, Any] = {"learning_rate": rate, "beta1": beta1, "beta2": beta2, "eps": added}
+        return Adam(on.coordinates, on.dimension, turned=on.turned, way=on.way, **how).stepper(runs)
 
     return TreeRoundsLaw(tree, move, settings)
 

@@ -79,11 +79,12 @@ def test_a_killed_measurement_goes_on_from_the_scores_that_it_has(
             go(path)
     made.clear()
     again = go(path)
-    assert len(made) == len(whole.sample.branches) - 4
+    assert len(made) == 2 * len(whole.sample.branches) - 4  # once at the start, and once where Adam goes
     np.testing.assert_array_equal(again.features, whole.features)
     np.testing.assert_array_equal(again.sample.coordinates, whole.sample.coordinates)
+    np.testing.assert_array_equal(again.sample.moved.coordinates, whole.sample.moved.coordinates)
     made.clear()
     other = go(path, "3+3=?")
-    assert len(made) == len(other.sample.branches)
+    assert len(made) == 2 * len(other.sample.branches)
     kept_scores.discard(tmp_path)
     assert not path.exists()

@@ -53,7 +53,7 @@ class Adam:
 
         coordinates = padded_rows(self.coordinates)
         turned = None if self.turned is None else padded_rows(self.turned)
-        gone = np.zeros(runs)
+        gone, size = np.zeros(runs), self.learning_rate * self.scale
         first, second = (jnp.zeros((runs, weights), jnp.float32) for _ in range(2))
         decay1 = decay2 = 1.0
 
@@ -64,12 +64,15 @@ class Adam:
             settings = [np.float32(one) for one in (self.beta1, self.beta2, self.eps, decay1, decay2)]
             if turned is None or self.way is None:
                 first, second, moved = _step(first, second, padded, coordinates, *settings)
-                return self.learning_rate * self.scale * np.asarray(moved, np.float64)[:, :edges]
+                return size * np.asarray(moved, np.float64)[:, :edges]
             bend = jnp.asarray(gone.astype(np.float32))
-            first, second, moved, straight = _bent_step(first, second, padded, coordinates, turned, bend, *settings)
-            size = self.learning_rate * self.scale
-            gone = gone + size * np.asarray(straight, np.float64)[:, :edges] @ self.way
-            return size * np.asarray(moved, np.float64)[:, :edges]
+            first, second, *parts = _bent_step(first, second, padded, coordinates, turned, bend, *settings)
+            straight, further = (np.asarray(part, np.float64)[:, :edges] for part in parts)
+            ahead = size * straight @ self.way
+            # On average over the step the scores are those half of it ahead.
+            moved = straight + (gone + ahead / 2)[:, None] * further
+            gone = gone + ahead
+            return size * moved
 
         return move
 
@@ -105,14 +108,12 @@ def _bent_step(
     decay1: Array,
     decay2: Array,
 ) -> tuple[Array, Array, Array, Array]:
-    """`_step` where the weights of each run have gone so far [R] that its coordinates are coordinates + gone turned;
-    and last the move by the coordinates of the start [R, E], which says how far they go.
+    """Both moments where the weights of each run have gone so far [R] that its coordinates are coordinates + gone
+    turned; and the sums of their move with coordinates and with turned, [R, E] each.
     """
-    far = gone[:, None]
-    gradient = scores @ coordinates + far * (scores @ turned)
+    gradient = scores @ coordinates + gone[:, None] * (scores @ turned)
     first, second, direction = _direction(first, second, gradient, beta1, beta2, eps, decay1, decay2)
-    straight = direction @ coordinates.T
-    return first, second, straight + far * (direction @ turned.T), straight
+    return first, second, direction @ coordinates.T, direction @ turned.T
 
 
 def _direction(

@@ -89,6 +89,8 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
         *_ASSUMPTIONS,
         "Plain gradient ascent, or Adam (where the tree holds scores at sampled coordinates), at a constant step size; "
         "each round updates on the rollouts of one round; no clipping; signals of whole responses.",
+        "Under Adam, on a tree that says how its scores turn, they do so in proportion to the way that the weights have "
+        "gone along the sign of a success's gradient.",
         "Where the reward errs, it does so independently each time.",
         "A window of scores starts empty, and holds the scores of the runs themselves, as old as they are; groups are "
         "drawn again of the same question, by the policy of the round.",

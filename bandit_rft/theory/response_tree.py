@@ -59,6 +59,7 @@ class ResponseTree:
         turned: float32 [E, J], by how much `coordinates` change for each unit that all weights go along `toward`, the
             sign of a success's mean gradient; None: they stay.
         toward: float32 [J], that sign at the J weights; None as `turned`.
+        stands_for: how many of all weights each of the J stands for; None: D/J.
 
     Raises:
         InputError: shapes that do not fit, or edges that make no tree.
@@ -85,6 +86,7 @@ class ResponseTree:
     truth: np.ndarray | None = None
     turned: np.ndarray | None = None
     toward: np.ndarray | None = None
+    stands_for: float | None = None
 
     def __post_init__(self) -> None:
         node, child = np.asarray(self.node, np.int64), np.asarray(self.child, np.int64)
@@ -130,6 +132,7 @@ class ResponseTree:
             content.update(part.tobytes())
         if self.turned is not None and self.toward is not None:
             content.update(self.turned.tobytes() + self.toward.tobytes())
+        content.update(repr(self.stands_for).encode())
         return content.digest()
 
     def __eq__(self, other: object) -> bool:
@@ -227,7 +230,8 @@ class ResponseTree:
         right = walks.path[0] * self.leaf_reward
         success = right @ (self.paths - self.visits * np.exp(walks.log_q))
         gain = float(success @ (self.coordinates.astype(np.float64) @ self.toward))
-        return success / (gain * self.dimension / self.toward.size) if gain > 0.0 else np.zeros(self.edges)
+        each = self.stands_for or self.dimension / self.toward.size
+        return success / (gain * each) if gain > 0.0 else np.zeros(self.edges)
 
     @functools.cached_property
     def decisions(self) -> float:

@@ -44,12 +44,15 @@ class MovedScores(NamedTuple):
         toward: float32 [J], 1, -1 or 0, which of the two, at the J weights of `TreeSample.coordinates`.
         coordinates: float32 [K, J], the scores there at those weights.
         log_probs: float64 [K], ln π of the branches there.
+        share: of the J weights in the sum over all of |∇ ln p|, about J/D. A sum over the J is divided by it: that is
+            exact for Adam's first step on a success, where D/J has the noise of the draw.
     """
 
     reach: float
     toward: np.ndarray
     coordinates: np.ndarray
     log_probs: np.ndarray
+    share: float
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ class GrownTree:
             dimension=dimension,
             turned=None if moved is None else self._turned(coordinates, moved),
             toward=None if moved is None else moved.toward,
+            stands_for=None if moved is None else 1.0 / moved.share,
         )
 
 
@@ -359,8 +363,9 @@ class TreeSample:
                 moved=None
                 if "moved_reach" not in arrays
                 else MovedScores(
-                    float(arrays["moved_reach"]),
-                    *(arrays[f"moved_{name}"] for name in ("toward", "coordinates", "log_probs")),
+                    reach=float(arrays["moved_reach"]),
+                    share=float(arrays["moved_share"]),
+                    **{name: arrays[f"moved_{name}"] for name in ("toward", "coordinates", "log_probs")},
                 ),
             )
         except (KeyError, ValueError, TypeError) as error:

@@ -176,9 +176,10 @@ def toward(
     log_probs: Sequence[float],
     temperature: float,
     remat: bool,
-) -> tuple[PyTree, float]:
+    chosen: Chosen,
+) -> tuple[PyTree, float, np.ndarray]:
     """(the sign of each weight's slope of ln p as the correct responses have it, the way along them that raises ln p by
-    1 to first order): where Adam's first step on a success goes.
+    1 to first order, float32 [J] the slopes at the chosen weights): where Adam's first step on a success goes.
 
     correct: [R] responses, their tokens. log_probs: [R] of each, whole.
     """
@@ -189,8 +190,9 @@ def toward(
         padded[0, : tokens.size] = tokens
         rows = (jnp.asarray(padded), jnp.asarray([tokens.size], jnp.int32), jnp.float32(share))
         total = _slope(params, total, jnp.asarray(prompt), *rows, model.graphdef, temperature, remat)
+    at = np.asarray(placement.on_host(_at(total, [jnp.asarray(one) for one in chosen.within])), np.float32)
     signs, size = _signs(total)
-    return signs, 1.0 / float(placement.on_host(size))
+    return signs, 1.0 / float(placement.on_host(size)), at
 
 
 @partial(jax.jit, static_argnums=(6, 7, 8), donate_argnums=(1,))
@@ -230,10 +232,5 @@ def gone(params: PyTree, signs: PyTree, reach: Array) -> PyTree:
 
 
 @jax.jit
-def _at(signs: PyTree, within: list[Array]) -> Array:
-    return _picked(jax.tree.leaves(signs), within)
-
-
-def entries(signs: PyTree, chosen: Chosen) -> np.ndarray:
-    """float32 [J], at the chosen weights."""
-    return np.asarray(placement.on_host(_at(signs, [jnp.asarray(one) for one in chosen.within])), np.float32)
+def _at(leaves: PyTree, within: list[Array]) -> Array:
+    return _picked(jax.tree.leaves(leaves), within)

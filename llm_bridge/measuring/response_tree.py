@@ -43,6 +43,7 @@ Array = jax.Array
 PyTree = Any
 
 MEMORY = 1 << 30  # bytes that exact scores may take
+_FAR = 2.0  # times what a share is in the mean, beyond which it is taken for that
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,15 +182,19 @@ def tree_of(
     features, at = scored(params, False)
     moved = None
     if twice:
-        signs, reach = branch_scores.toward(model, params, prompt, *zip(*correct, strict=True), temperature, remat)
-        there, along = branch_scores.gone(params, signs, jnp.float32(reach)), branch_scores.entries(signs, chosen)
+        right, logs = zip(*correct, strict=True)
+        signs, reach, slope = branch_scores.toward(model, params, prompt, right, logs, temperature, remat, chosen)
+        there = branch_scores.gone(params, signs, jnp.float32(reach))
+        even, share = slope.size / dimension, float(np.abs(slope).sum()) * reach
+        # So far from the mean that few weights were chosen, of which the largest are there or missing by chance.
+        share = share if even / _FAR < share < even * _FAR else even
         del signs
         # ln π of the branches there: of each prefix with its token, the last.
         ends = [
             Response(tokens=np.asarray((*one.prefix, one.token), np.int32), correct=False, count=1) for one in branches
         ]
         logs = _log_probs(model, there, prompt, ends, temperature, batch)
-        moved = MovedScores(reach, along, scored(there, True)[1], np.array([one[-1] for one in logs]))
+        moved = MovedScores(reach, np.sign(slope), scored(there, True)[1], np.array([one[-1] for one in logs]), share)
     sample = TreeSample(
         tokens=tuple(tokens),
         rewards=tuple(rewards),

@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.theory import ResponseTree
-from bandit_rft.theory.laws.adam_step import Adam
+from bandit_rft.theory.sequences.tree import rounds_law
+from bandit_rft.theory.update_settings import UpdateSettings
 from llm_bridge.bandits.question_arms import PromptArms, verifier_of
 from llm_bridge.data import datasets
 from llm_bridge.language_model import LanguageModel
@@ -51,10 +52,9 @@ class AdamLaw:
     """The tree law along given rounds. leaves: of each response the leaf that it ends at, None where off the tree."""
 
     def __init__(self, tree: ResponseTree, leaves: Sequence[int | None], learning_rate: float) -> None:
-        assert tree.coordinates is not None
-        how = {"learning_rate": learning_rate, "beta1": BETAS[0], "beta2": BETAS[1], "eps": EPS}
+        settings = UpdateSettings(step_size=learning_rate, optimizer="adam", adam=(*BETAS, EPS))
         self.tree, self._leaves, self._logits = tree, leaves, tree.log_prob[None]
-        self._move = Adam(tree.coordinates, tree.dimension, turned=tree.turned, way=tree.way, **how).stepper(1)
+        self._move = rounds_law(tree, settings).move(tree, 1)
 
     @property
     def value(self) -> float:
@@ -94,7 +94,7 @@ def adam_path(
     place = {int(edge): row for row, edge in enumerate(tree.leaves)}
     edges = [leaf_of(grown, one) for one in responses]
     leaves = [None if edge is None else place[edge] for edge in edges]
-    still = dataclasses.replace(tree, turned=None, toward=None)
+    still = dataclasses.replace(tree, turned=None, toward=None, stands_for=None)
     key = run_key(model.name, task, question, condition)
     times = []
     for number in range(SEQUENCES):

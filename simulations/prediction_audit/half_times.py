@@ -22,7 +22,7 @@ from simulations.prediction_audit.design import BOOTSTRAPS, MOST_ROUNDS, RUN_KEY
 
 LATE = 0.75  # of Pass@1, where one half is too near or comes too soon
 FEW = 5  # successes, below which a half-time tests no law
-BATCHES = 64  # of seeds drawn from the law itself
+BATCHES = 128  # of seeds drawn from the law itself
 
 
 def half_time(rewards: np.ndarray, level: float) -> float:

@@ -21,7 +21,7 @@ class Adam:
 
     Args:
         coordinates: float32 [E, J], the edges' scores at J coordinates drawn at random from all D.
-        dimension: D; a sum over the J is scaled by D/J.
+        dimension: D; a sum over the J is scaled by D/J, or by stands_for where that is given.
         learning_rate, beta1, beta2, eps: Adam's.
         turned: float32 [E, J], by how much the coordinates change for each unit of way; None: they stay.
         way: float64 [E], the sum of a first-order move of the logits by these is that way (`ResponseTree.way`).
@@ -38,8 +38,9 @@ class Adam:
         eps: float = 1e-8,
         turned: np.ndarray | None = None,
         way: np.ndarray | None = None,
+        stands_for: float | None = None,
     ) -> None:
-        self.coordinates, self.scale = coordinates, dimension / coordinates.shape[1]
+        self.coordinates, self.scale = coordinates, stands_for or dimension / coordinates.shape[1]
         self.learning_rate, self.beta1, self.beta2, self.eps = learning_rate, beta1, beta2, eps
         self.turned, self.way = turned, way
 

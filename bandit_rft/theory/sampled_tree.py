@@ -133,7 +133,7 @@ class GrownTree:
             once=self.once,
             coordinates=None if coordinates is None else (self.mixing @ coordinates).astype(np.float32),
             dimension=dimension,
-            turned=None if moved is None else self._turned(coordinates, moved),
+            turned=None if moved is None or coordinates is None else self._turned(coordinates, moved),
             toward=None if moved is None else moved.toward,
             stands_for=None if moved is None else 1.0 / moved.share,
         )

@@ -194,11 +194,26 @@ def test_adam_s_law_follows_scores_that_turn_on_its_way(bend: float) -> None:
         corrected = first / (1 - 0.9 ** (t + 1)), second / (1 - 0.999 ** (t + 1))
         weights = weights + rate * corrected[0] / (np.sqrt(corrected[1]) + 1e-8)
     tree = bent_answer(slopes, bend, p0)
+    assert tree.coordinates is not None
+    assert tree.turned is not None
+    assert tree.toward is not None
     found = theory.tree_rounds(tree, rate, rounds, optimizer="adam")
     error = np.sqrt(value.var(axis=1) / seeds + found.value_sd**2 / 1024) + 1e-6
     assert np.max(np.abs(value.mean(axis=1) - found.value) / error) < 4.5
     still = theory.tree_rounds(dataclasses.replace(tree, turned=None), rate, rounds, optimizer="adam")
     assert np.max(np.abs(still.value - found.value)) > 0.03
+    # Every second weight, the larger of each pair: too much, unless it is known what they have of the slope.
+    some = np.arange(1, slopes.size, 2)
+    sampled = dataclasses.replace(
+        tree,
+        coordinates=tree.coordinates[:, some],
+        turned=tree.turned[:, some],
+        toward=tree.toward[some],
+        stands_for=slopes.sum() / slopes[some].sum(),
+    )
+    np.testing.assert_allclose(
+        theory.tree_rounds(sampled, rate, rounds, optimizer="adam").value, found.value, atol=2e-3
+    )
 
 
 def test_a_tree_grown_of_all_responses_is_the_policy() -> None:

@@ -56,6 +56,10 @@ class ResponseTree:
         coordinates: float32 [E, J], the edges' scores at J weights drawn at random, for Adam; or None.
         dimension: D, all weights that those stand for.
         truth: float64 [E], mean of what `reward` says with errors, which Pass@1 and regret count; None: the reward.
+        turned: float32 [E, J], by how much `coordinates` change for each unit that all weights go along `toward`, the
+            sign of a success's mean gradient; None: they stay.
+        toward: float32 [J], that sign at the J weights; None as `turned`.
+        stands_for: how many of all weights each of the J stands for; None: D/J.
 
     Raises:
         InputError: shapes that do not fit, or edges that make no tree.
@@ -80,6 +84,9 @@ class ResponseTree:
     coordinates: np.ndarray | None = None
     dimension: int = 0
     truth: np.ndarray | None = None
+    turned: np.ndarray | None = None
+    toward: np.ndarray | None = None
+    stands_for: float | None = None
 
     def __post_init__(self) -> None:
         node, child = np.asarray(self.node, np.int64), np.asarray(self.child, np.int64)
@@ -123,6 +130,9 @@ class ResponseTree:
         content = hashlib.sha256(b"" if self.coordinates is None else self.coordinates.tobytes())
         for part in parts:
             content.update(part.tobytes())
+        if self.turned is not None and self.toward is not None:
+            content.update(self.turned.tobytes() + self.toward.tobytes())
+        content.update(repr(self.stands_for).encode())
         return content.digest()
 
     def __eq__(self, other: object) -> bool:
@@ -208,6 +218,20 @@ class ResponseTree:
         gap = path * (self.leaf_reward / p - (1.0 - self.leaf_reward) / (1.0 - p))
         score = gap @ (self.paths - self.visits * np.exp(walks.log_q))
         return float(score @ self.gram @ score)
+
+    @functools.cached_property
+    def way(self) -> np.ndarray:
+        """float64 [E], the sum of a move of the logits by these is how far the weights have gone along `toward`, by
+        what ln p of a success has gained to first order; 0 where `toward` is unknown, or raises no success.
+        """
+        if self.coordinates is None or self.toward is None:
+            return np.zeros(self.edges)
+        walks = self.walks(self.log_prob[None])
+        right = walks.path[0] * self.leaf_reward
+        success = right @ (self.paths - self.visits * np.exp(walks.log_q))
+        gain = float(success @ (self.coordinates.astype(np.float64) @ self.toward))
+        each = self.stands_for or self.dimension / self.toward.size
+        return success / (gain * each) if gain > 0.0 else np.zeros(self.edges)
 
     @functools.cached_property
     def decisions(self) -> float:

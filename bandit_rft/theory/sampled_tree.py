@@ -18,7 +18,7 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.theory.response_tree import ResponseTree
 
-__all__ = ["Branch", "GrownTree", "TreeSample", "grow"]
+__all__ = ["Branch", "GrownTree", "MovedScores", "TreeSample", "grow"]
 
 _FORCED = 0.997  # a token of greater probability is followed: no decision to learn
 _LEAST_SHARE = 0.002  # of the responses, below which a branch without a success is pruned (and never below 2 of them)
@@ -34,6 +34,26 @@ class Branch(NamedTuple):
 
     prefix: tuple[int, ...]
     token: int | None
+
+
+class MovedScores(NamedTuple):
+    """Scores of the branches once the weights have gone some way along Adam's first step on a success, ± the same for
+    each weight: they say how the scores turn as Adam goes on.
+
+    Attributes:
+        reach: by how much each weight was moved, up or down.
+        toward: float32 [J], 1, -1 or 0, which of the two, at the J weights of `TreeSample.coordinates`.
+        coordinates: float32 [K, J], the scores there at those weights.
+        log_probs: float64 [K], ln π of the branches there.
+        share: of the J weights in the sum over all of |∇ ln p|, about J/D. A sum over the J is divided by it: that is
+            exact for Adam's first step on a success, where D/J has the noise of the draw.
+    """
+
+    reach: float
+    toward: np.ndarray
+    coordinates: np.ndarray
+    log_probs: np.ndarray
+    share: float
 
 
 @dataclass(frozen=True)
@@ -68,6 +88,10 @@ class GrownTree:
         The scores of a decision add up to 0 under the policy, so that the score of "all others" is minus the sum of
         π(c) times that of each edge c beside it, over their own probability.
         """
+        return self._mixing(self.log_prob)
+
+    def _mixing(self, log_prob: np.ndarray) -> np.ndarray:
+        """`mixing` where the edges have these log-probabilities, float64 [E]."""
         place = {branch: k for k, branch in enumerate(self.scored)}
         found = np.zeros((len(self.branches), len(self.scored)))
         for edge, branch in enumerate(self.branches):
@@ -76,12 +100,27 @@ class GrownTree:
                 continue
             for beside in np.flatnonzero(self.node == self.node[edge]):
                 if beside != edge:
-                    weight = math.exp(self.log_prob[beside] - self.log_prob[edge])
+                    weight = math.exp(log_prob[beside] - log_prob[edge])
                     found[edge, place[self.branches[beside]]] = -weight
         return found
 
-    def with_gram(self, gram: Any, coordinates: Any = None, dimension: int = 0) -> ResponseTree:
-        """The tree with inner products [K, K] of the scores of `scored`, and those scores at J coordinates [K, J]."""
+    def _turned(self, coordinates: np.ndarray, moved: MovedScores) -> np.ndarray:
+        """float32 [E, J], the change of the edges' scores for each unit of the way to where `moved` was measured."""
+        place = {branch: k for k, branch in enumerate(self.scored)}
+        log_prob = np.array([0.0 if b.token is None else moved.log_probs[place[b]] for b in self.branches])
+        for edge, branch in enumerate(self.branches):
+            if branch.token is None:
+                beside = (self.node == self.node[edge]) & (np.arange(self.node.size) != edge)
+                log_prob[edge] = math.log(max(_SLIGHT, 1.0 - float(np.exp(log_prob[beside]).sum())))
+        change = self._mixing(log_prob) @ moved.coordinates - self.mixing @ coordinates
+        return (change / moved.reach).astype(np.float32)
+
+    def with_gram(
+        self, gram: Any, coordinates: Any = None, dimension: int = 0, moved: MovedScores | None = None
+    ) -> ResponseTree:
+        """The tree with inner products [K, K] of the scores of `scored`, those scores at J coordinates [K, J], and how
+        they turn.
+        """
         gram = np.asarray(gram, np.float64)
         return ResponseTree(
             self.node,
@@ -95,6 +134,9 @@ class GrownTree:
             once=self.once,
             coordinates=None if coordinates is None else (self.mixing @ coordinates).astype(np.float32),
             dimension=dimension,
+            turned=None if moved is None or coordinates is None else self._turned(coordinates, moved),
+            toward=None if moved is None else moved.toward,
+            stands_for=None if moved is None else 1.0 / moved.share,
         )
 
 
@@ -246,6 +288,7 @@ class TreeSample(ByContent):
         kernel_error: relative standard error of an inner product, in units of the two norms; 0 where exact.
         coordinates: float32 [K, J], the scores at J weights drawn at random, or None.
         dimension: D, all weights.
+        moved: the scores after some way along Adam's step; None: not measured, and they are taken to stay.
     """
 
     tokens: tuple[tuple[int, ...], ...]
@@ -257,6 +300,7 @@ class TreeSample(ByContent):
     kernel_error: float = 0.0
     coordinates: np.ndarray | None = None
     dimension: int = 0
+    moved: MovedScores | None = None
 
     def grown(self, counts: Sequence[int] | None = None) -> GrownTree:
         """The tree without its kernel, of the responses as they were sampled or with other counts."""
@@ -285,7 +329,10 @@ class TreeSample(ByContent):
         place = {branch: k for k, branch in enumerate(self.branches)}
         chosen = [place[branch] for branch in grown.scored]
         coordinates = None if self.coordinates is None else self.coordinates[chosen]
-        return grown.with_gram(self.kernel[np.ix_(chosen, chosen)], coordinates, self.dimension)
+        moved = self.moved
+        if moved is not None:
+            moved = moved._replace(coordinates=moved.coordinates[chosen], log_probs=moved.log_probs[chosen])
+        return grown.with_gram(self.kernel[np.ix_(chosen, chosen)], coordinates, self.dimension, moved)
 
     def resampled(self, generator: np.random.Generator) -> ResponseTree | None:
         """The tree of as many responses, drawn from these with replacement (the bootstrap); None: no decision in it."""
@@ -310,7 +357,11 @@ class TreeSample(ByContent):
             "kernel_error": np.array(self.kernel_error),
             "dimension": np.array(self.dimension),
         }
-        return found if self.coordinates is None else {**found, "coordinates": self.coordinates}
+        if self.coordinates is not None:
+            found["coordinates"] = self.coordinates
+        if self.moved is not None:
+            found |= {f"moved_{name}": np.asarray(value) for name, value in self.moved._asdict().items()}
+        return found
 
     @classmethod
     def from_arrays(cls, arrays: Any) -> TreeSample:
@@ -332,6 +383,13 @@ class TreeSample(ByContent):
                 kernel_error=float(arrays["kernel_error"]),
                 coordinates=arrays.get("coordinates"),
                 dimension=int(arrays["dimension"]),
+                moved=None
+                if "moved_reach" not in arrays
+                else MovedScores(
+                    reach=float(arrays["moved_reach"]),
+                    share=float(arrays["moved_share"]),
+                    **{name: arrays[f"moved_{name}"] for name in ("toward", "coordinates", "log_probs")},
+                ),
             )
         except (KeyError, ValueError, TypeError) as error:
             raise InputError(f"These arrays are no measured tree ({error}): measure it again.") from None

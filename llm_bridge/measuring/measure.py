@@ -141,6 +141,7 @@ def measure(
     tree: bool = False,
     coordinates: int = 0,
     sketched: bool | None = None,
+    turning: bool = True,
     kept: Path | None = None,
     progress: Progress | None = None,
 ) -> Measurement:
@@ -163,7 +164,7 @@ def measure(
         confidence: of the interval for p0.
         remat: recompute activations in the backward passes, to bound memory.
         tree: also the tree of these responses' decisions, for `theory.tree_jump`; one backward pass for each branch.
-        coordinates, sketched: of the tree, as `measure_tree` takes them. kept: as `tree_of` takes it.
+        coordinates, sketched: of the tree, as `measure_tree` takes them. turning, kept: as `tree_of` takes them.
         progress: called with (done, all, p̂0 so far, seconds) while sampling and while differentiating (each counts
             as one per rollout).
 
@@ -202,7 +203,7 @@ def measure(
     grown = None
     if tree:
         tell = partial(sample.tell, 2)
-        how |= {"coordinates": coordinates, "sketched": sketched, "kept": kept}
+        how |= {"coordinates": coordinates, "sketched": sketched, "turning": turning, "kept": kept}
         grown = tree_of(model, sample.prompt, sample.responses, tell=tell, **how)
     low, high = wilson(sample.successes, rollouts, confidence)
     return Measurement(

@@ -6,6 +6,10 @@
 The score of a branch is ∇ log π(token | prefix), one backward pass; `theory.grow` says which branches need one. Scores
 are compared exactly where K × D float32 fit the memory given, else by a sketch: each score times random signs, folded
 to F numbers, which keeps inner products up to a relative error of 1/√F of the two norms.
+
+For laws of Adam the scores are also kept at some weights, and measured there once more after all weights have gone some
+way along the sign of a success's gradient. Adam moves every weight by about the same, so that for the same gain in ln π
+it goes much farther than a gradient step does, and the scores turn on its way.
 """
 
 from __future__ import annotations
@@ -22,8 +26,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.theory import ForestSample, ResponseTree
-from bandit_rft.theory.sampled_tree import Branch, TreeSample, grow
+from bandit_rft.theory.sampled_tree import MovedScores, TreeSample, grow
 from llm_bridge.bandits.text_rewards import Verifier
+from llm_bridge.measuring import branch_scores
 from llm_bridge.measuring.kept_scores import KeptScores, digest_of
 from llm_bridge.measuring.sampled import Response, sampled
 from llm_bridge.models import placement
@@ -37,10 +42,8 @@ if TYPE_CHECKING:
 Array = jax.Array
 PyTree = Any
 
-SKETCH = 1 << 18  # numbers that a folded score has
 MEMORY = 1 << 30  # bytes that exact scores may take
-_SCORED_AT_ONCE = 8
-_SIGNS = 0  # seed of the sketch's signs and of the weights chosen for Adam: the same for all trees of a model
+_FAR = 2.0  # times what a share is in the mean, beyond which it is taken for that
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +104,8 @@ def measure_tree(
 
     Args:
         model, prompt, verifier, remat: as `measure` takes them.
-        coordinates: weights drawn at random at which scores are kept for laws of Adam; 0: none.
+        coordinates: weights drawn at random at which scores are kept for laws of Adam; 0: none. They are measured once
+            more where Adam goes (`MovedScores`), unless the weights have 16 bits, which round such a way off.
         memory: bytes that exact scores may take, K × D × 4; above, they are sketched.
         sketched: whether they are, whatever their size; None: by `memory`. Trees that are to be compared need the same.
         sampling: key, max_tokens, rollouts, batch, temperature, params and progress, as `measure` takes them; the same
@@ -138,11 +142,13 @@ def tree_of(
     sketched: bool | None = None,
     remat: bool = False,
     batch: int = 32,
+    turning: bool = True,
     tell: Callable[[int, int], None] = lambda done, total: None,
     kept: Path | None = None,
 ) -> MeasuredTree:
     """The tree of responses that were sampled before; arguments as `measure_tree` takes them, `tell` (done, all).
 
+    turning: whether scores at coordinates are measured once more where Adam goes.
     kept: a file in which sketched scores stand as they come (1 MB each), to be found by a measurement that is repeated
         after it was killed; None: none. Scores that are not sketched are those of small models, and quickly made again.
     """
@@ -154,13 +160,41 @@ def tree_of(
     dimension = sum(leaf.size for leaf in jax.tree.leaves(params))
     if sketched is None:
         sketched = len(branches) * dimension * 4 > memory
-    store = None
-    if kept is not None and sketched:
-        known = (prompt, *log_probs, [(one.prefix, one.token) for one in branches], dimension, coordinates, temperature)
-        store = KeptScores(kept, digest_of(known), SKETCH + min(coordinates, dimension))
-    features, at = _features(
-        model, params, prompt, branches, temperature, sketched, coordinates, dimension, remat, tell, store
-    )
+    chosen = branch_scores.choose(params, coordinates, sketched)
+    correct = [(one.tokens, float(log.sum())) for one, log in zip(responses, log_probs, strict=True) if one.correct]
+    floats = all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+    twice = bool(turning and coordinates and correct and branches and floats)
+    known = (prompt, *log_probs, [(one.prefix, one.token) for one in branches], dimension, coordinates, temperature)
+    digest = digest_of(known) if kept is not None and sketched else None
+
+    def scored(weights: PyTree, moved: bool) -> tuple[np.ndarray, np.ndarray]:
+        store = None
+        if kept is not None and digest is not None:
+            path = kept.with_name(f"{kept.stem}-moved{kept.suffix}") if moved else kept
+            store = KeptScores(path, digest, chosen.coordinates + (0 if moved else branch_scores.SKETCH))
+
+        def told(done: int, total: int) -> None:
+            tell(done + total * moved, total * (1 + twice))
+
+        how = (temperature, chosen, remat, told, store)
+        return branch_scores.branch_scores(model, weights, prompt, branches, *how, picks_only=moved)
+
+    features, at = scored(params, False)
+    moved = None
+    if twice:
+        right, logs = zip(*correct, strict=True)
+        signs, reach, slope = branch_scores.toward(model, params, prompt, right, logs, temperature, remat, chosen)
+        there = branch_scores.gone(params, signs, jnp.float32(reach))
+        even, share = slope.size / dimension, float(np.abs(slope).sum()) * reach
+        # So far from the mean that few weights were chosen, of which the largest are there or missing by chance.
+        share = share if even / _FAR < share < even * _FAR else even
+        del signs
+        # ln π of the branches there: of each prefix with its token, the last.
+        ends = [
+            Response(tokens=np.asarray((*one.prefix, one.token), np.int32), correct=False, count=1) for one in branches
+        ]
+        logs = _log_probs(model, there, prompt, ends, temperature, batch)
+        moved = MovedScores(reach, np.sign(slope), scored(there, True)[1], np.array([one[-1] for one in logs]), share)
     sample = TreeSample(
         tokens=tuple(tokens),
         rewards=tuple(rewards),
@@ -168,9 +202,10 @@ def tree_of(
         log_probs=tuple(log_probs),
         branches=branches,
         kernel=_products(features, features),
-        kernel_error=1 / math.sqrt(SKETCH) if sketched else 0.0,
-        coordinates=at,
-        dimension=dimension if at is not None else 0,
+        kernel_error=1 / math.sqrt(branch_scores.SKETCH) if sketched else 0.0,
+        coordinates=at if coordinates else None,
+        dimension=dimension if coordinates else 0,
+        moved=moved,
     )
     return MeasuredTree(sample, features)
 
@@ -213,101 +248,3 @@ def _token_log_probs(
     params: PyTree, prompt: Array, tokens: Array, lengths: Array, graphdef: Any, temperature: float
 ) -> Array:
     return scoring.token_log_probs(graphdef, params, prompt, tokens, lengths, temperature=temperature)
-
-
-def _features(
-    model: LanguageModel,
-    params: PyTree,
-    prompt: np.ndarray,
-    branches: Sequence[Branch],
-    temperature: float,
-    sketched: bool,
-    coordinates: int,
-    dimension: int,
-    remat: bool,
-    tell: Callable[[int, int], None],
-    store: KeptScores | None,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """(features [K, D or F], scores at the chosen weights [K, J] or None), both float32."""
-    sizes = [leaf.size for leaf in jax.tree.leaves(params)]
-    generator = np.random.default_rng(_SIGNS)
-    signs = [generator.integers(0, 2, size, np.int8) * 2 - 1 for size in sizes] if sketched else None
-    chosen = np.sort(generator.choice(dimension, min(coordinates, dimension), replace=False))
-    ends = np.cumsum(sizes)
-    within = [
-        chosen[(chosen >= end - size) & (chosen < end)] - (end - size) for end, size in zip(ends, sizes, strict=True)
-    ]
-    features = np.empty((len(branches), SKETCH if sketched else dimension), np.float32)
-    at = np.empty((len(branches), chosen.size), np.float32)
-    # Models whose scores fit are scored several at a time; larger ones one by one.
-    together = 1 if sketched else min(_SCORED_AT_ONCE, max(1, len(branches)))
-    order = sorted(range(len(branches)), key=lambda k: len(branches[k].prefix))
-    found = {} if store is None else store.read()
-    for k, numbers in found.items():
-        features[k], at[k] = numbers[: features.shape[1]], numbers[features.shape[1] :]
-    for start in range(0, len(order), together):
-        rows = order[start : start + together]
-        if found.keys() >= set(rows):
-            continue
-        filled = rows + [rows[0]] * (together - len(rows))
-        width = bucket(max(len(branches[k].prefix) for k in filled) + 1, smallest=16)
-        tokens = np.zeros((together, width), np.int32)
-        place = np.zeros(together, np.int32)
-        for row, k in enumerate(filled):
-            token = branches[k].token
-            assert token is not None
-            tokens[row, : len(branches[k].prefix) + 1] = (*branches[k].prefix, token)
-            place[row] = len(branches[k].prefix)
-        folded, picked = _scores(
-            params,
-            jnp.asarray(prompt),
-            jnp.asarray(tokens),
-            jnp.asarray(place),
-            signs,
-            [jnp.asarray(one) for one in within],
-            model.graphdef,
-            temperature,
-            remat,
-        )
-        features[rows], at[rows] = (placement.on_host(one)[: len(rows)] for one in (folded, picked))
-        if store is not None:
-            for k in rows:
-                store.add(k, np.concatenate([features[k], at[k]]))
-        tell(start + len(rows), len(order))
-    return features, at if coordinates else None
-
-
-@partial(jax.jit, static_argnums=(6, 7, 8))
-def _scores(
-    params: PyTree,
-    prompt: Array,
-    tokens: Array,
-    place: Array,
-    signs: list[Array] | None,
-    within: list[Array],
-    graphdef: Any,
-    temperature: float,
-    remat: bool,
-) -> tuple[Array, Array]:
-    """Of ∇ log π(token at `place` | those before) for each row of tokens [B, T]: (features [B, ·], picks [B, J])."""
-
-    def one(row: Array, at: Array) -> tuple[Array, Array]:
-        def log_prob(weights: PyTree) -> Array:
-            found = scoring.token_log_probs(
-                graphdef, weights, prompt, row[None], at[None] + 1, temperature=temperature, remat=remat
-            )
-            return found[0, at]
-
-        leaves = [leaf.astype(jnp.float32).reshape(-1) for leaf in jax.tree.leaves(jax.grad(log_prob)(params))]
-        picked = jnp.concatenate([leaf[index] for leaf, index in zip(leaves, within, strict=True)])
-        if signs is None:
-            return jnp.concatenate(leaves), picked
-        total, offset = jnp.zeros(SKETCH, jnp.float32), 0
-        for leaf, sign in zip(leaves, signs, strict=True):
-            signed = jnp.pad(leaf * sign.astype(jnp.float32), (0, -leaf.size % SKETCH))
-            # Each leaf starts where the last one ended, so that small ones do not share their places.
-            total += jnp.roll(signed.reshape(-1, SKETCH).sum(axis=0), offset)
-            offset = (offset + leaf.size) % SKETCH
-        return total, picked
-
-    return jax.vmap(one)(tokens, place)

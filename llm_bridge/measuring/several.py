@@ -17,9 +17,10 @@ from bandit_rft.errors import InputError
 from bandit_rft.theory import ForestSample
 from llm_bridge.bandits.text_rewards import Verifier
 from llm_bridge.measuring import kept_scores
+from llm_bridge.measuring.branch_scores import SKETCH
 from llm_bridge.measuring.evaluate import wilson
 from llm_bridge.measuring.measure import Measurement, measure
-from llm_bridge.measuring.response_tree import MEMORY, SKETCH, MeasuredTree, forest_sample
+from llm_bridge.measuring.response_tree import MEMORY, MeasuredTree, forest_sample
 
 if TYPE_CHECKING:
     from llm_bridge.bandits.response_arms import Prompt
@@ -83,6 +84,7 @@ def measure_several(
             confidence=confidence,
             tree=True,
             sketched=sketched,
+            turning=False,  # a forest's questions turn each its own way, of which its law does not know
             kept=None if folder is None else kept_scores.path_of(folder, place),
             **settings,
         )

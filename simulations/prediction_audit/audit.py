@@ -23,6 +23,7 @@ from llm_bridge.bandits.question_arms import verifier_of
 from llm_bridge.data import datasets
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.measuring.measure import Measurement, measure
+from simulations.prediction_audit.adam_paths import adam_path
 from simulations.prediction_audit.design import (
     COORDINATES,
     MEASURE_KEY,
@@ -215,8 +216,8 @@ def _paths(
     line: Callable[[str], ProgressLine],
     keep: Callable[[int], None],
 ) -> None:
-    """Under SGD and the raw reward, the law's own error; `keep` after each."""
-    plain = [one for one in asked if (one[3].optimizer, one[3].signal) == ("sgd", "raw")]
+    """Under the raw reward, the law's own error; `keep` after each."""
+    plain = [one for one in asked if one[3].signal == "raw"]
     plain.sort(key=lambda one: (one[0].name, *one[1:3]))  # one measurement for each question
     done, measured = {_named(record) for record in courses}, None
     for place, (model, task, question, condition) in enumerate(plain):
@@ -227,7 +228,8 @@ def _paths(
             continue
         measured = measured or _measured(out, design, model, task, question, line)
         try:
-            courses.append(path(design, model, task, question, condition, measured))
+            along = path if condition.optimizer == "sgd" else adam_path
+            courses.append(along(design, model, task, question, condition, measured))
         except InputError as refused:  # no success in the measurement, or too little of the policy in the tree
             courses.append({**record, "refused": str(refused)})
         keep(len(plain))

@@ -22,6 +22,7 @@ from simulations.prediction_audit.design import BOOTSTRAPS, MOST_ROUNDS, RUN_KEY
 
 LATE = 0.75  # of Pass@1, where one half is too near or comes too soon
 FEW = 5  # successes, below which a half-time tests no law
+BATCHES = 128  # of seeds drawn from the law itself
 
 
 def half_time(rewards: np.ndarray, level: float) -> float:
@@ -103,6 +104,19 @@ def stated(
     return float(low), float(high)
 
 
+def shown_by_itself(law: Any, said: float, level: float, rounds: int, seeds: int) -> float | None:
+    """Mean log2 of the predicted half-time over the one that so many seeds show, in runs drawn from the law itself.
+
+    It is not 0, and the bias of a law that is right: a mean over few seeds is at the level, by chance, somewhat before
+    its expectation is, and a half-time is a whole number. None where no batch of seeds has a half-time above 0.
+    """
+    drawn = law.sample(np.random.default_rng(RUN_KEY), BATCHES * seeds, np.arange(rounds)).total_reward
+    rewards = np.diff(drawn, axis=1, prepend=0.0)[:, :, None]
+    times = np.array([half_time(part, level) for part in np.split(rewards, BATCHES)])
+    times = times[(times > 0) & np.isfinite(times)]
+    return float(np.log2(said / times).mean()) if times.size else None
+
+
 def learner_of(tier: Tier, model: LanguageModel, condition: Condition, step: float) -> FineTune:
     """The minimalist learner: nothing but the signal and the optimiser's step."""
     return FineTune(
@@ -121,11 +135,17 @@ def learner_of(tier: Tier, model: LanguageModel, condition: Condition, step: flo
 def foretold(
     measured: Measurement, condition: Condition, step: float, level: float, rounds: int, seeds: int
 ) -> dict[str, Any]:
-    """What the laws say of a row whose run is of so many rounds: its fields `predicted` and `tree_interval_80`."""
+    """What the laws say of a row whose run is of so many rounds: its fields `predicted`, `tree_interval_80` and
+    `tree_shows`, the bias (`shown_by_itself`) that its half-time has where the tree law is right.
+    """
     low, high = stated(measured, condition, step, level, 2 * rounds, seeds)
+    summary = measured.summary()
+    said = predicted(summary, condition, step, level)
+    law, time = _prediction(summary, condition, step, 1).law, said["tree"]
     return {
-        "predicted": predicted(measured.summary(), condition, step, level),
+        "predicted": said,
         "tree_interval_80": [value if math.isfinite(value) else None for value in (low, high)],
+        "tree_shows": None if not time else shown_by_itself(law, time, level, rounds, seeds),
     }
 
 

@@ -18,10 +18,10 @@ from scipy.stats import norm
 
 from bandit_rft.runs import read_json, write_atomically
 from bandit_rft.theory import compared
+from simulations.prediction_audit import path_tables
 from simulations.prediction_audit.audit import RESULT, UNMEASURED
 from simulations.prediction_audit.design import TIERS, Tests
 from simulations.prediction_audit.half_times import FEW
-from simulations.prediction_audit.paths import LARGE
 
 PARTS = ("rows", "transfer", "paths", "waits")  # of a result
 
@@ -57,28 +57,31 @@ def _expected_successes(record: Mapping[str, Any]) -> float:
 
 def by_chance(rows: Sequence[dict[str, Any]], draws: int = 4000) -> tuple[float, float, float]:
     """(mean, low, high) of the median |log2 ratio| that a law would show which is exactly right, from the noise of the
-    run's seeds and of its own measurement alone: log-normal, as wide as the tree law's 80% interval. low and high hold
-    95% of the draws; NaN where no row has an interval.
+    run's seeds and of its own measurement alone: log-normal, as wide as the tree law's 80% interval, about the bias of
+    the estimator where a row has it. low and high hold 95% of the draws; NaN where no row has an interval.
     """
-    spreads = []
+    spreads, shifts = [], []
     for record in rows:
         (low, high), said = record["tree_interval_80"], record["predicted"]["tree"]
         ends = [abs(math.log2(end / said)) for end in (low, high) if end and said]
         if ends:
             spreads.append(np.mean(ends) / norm.ppf(0.9))
+            shifts.append(record.get("tree_shows") or 0.0)
     if not spreads:
         return math.nan, math.nan, math.nan
-    drawn = np.median(np.abs(np.random.default_rng(0).normal(size=(draws, len(spreads)))) * spreads, axis=1)
+    noise = np.random.default_rng(0).normal(size=(draws, len(spreads))) * spreads
+    drawn = np.median(np.abs(noise + shifts), axis=1)
     low, high = np.quantile(drawn, [0.025, 0.975])
     return float(drawn.mean()), float(low), float(high)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown: by regime and law, the median |log2 ratio| and what chance alone makes it, the bias with its standard
-    error (rows taken as independent), and how many are within 25%."""
+    error (rows taken as independent), that of a law which is right, and how many are within 25%."""
     lines = [
-        "| regime | law | rows | median abs log2 | of a right law, by chance | bias (mean log2) | within 25% |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| regime | law | rows | median abs log2 | of a right law, by chance | bias (mean log2) | of a right law "
+        "| within 25% |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, some in regimes(rows):
         for law in compared.LAWS:
@@ -89,9 +92,16 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
                 error = f" ± {found.std(ddof=1) / math.sqrt(found.size):.2f}" if found.size > 1 else ""
                 lines.append(
                     f"| {name} | {law} | {found.size} | {np.median(np.abs(found)):.2f} | {chance} | "
-                    f"{found.mean():+.2f}{error} | {within} of {found.size} |"
+                    f"{found.mean():+.2f}{error} | {own_bias(some) if law == 'tree' else '–'} "
+                    f"| {within} of {found.size} |"
                 )
     return "\n".join(lines)
+
+
+def own_bias(rows: Sequence[dict[str, Any]]) -> str:
+    """The mean log2 ratio that the tree law's own runs show in these rows (`half_times.shown_by_itself`), as text."""
+    known = [record["tree_shows"] for record in rows if record.get("tree_shows") is not None]
+    return f"{np.mean(known):+.2f}" if known else "–"
 
 
 def covered(rows: Sequence[dict[str, Any]]) -> tuple[int, int]:
@@ -127,11 +137,13 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
         "",
         "By chance: the median that a law would show which is exactly right, with 95% of what could come out; the",
         "seeds of a run and the responses of a measurement are few, and the tree law states the noise that they bring.",
-        "A regime whose median is no larger than that does not tell the law from a right one.",
+        "A regime whose median is no larger than that does not tell the law from a right one. The same of the bias:",
+        "a mean of few seeds is at the level, by chance, somewhat before its expectation is, so that runs drawn from",
+        "the law itself, held against it in the same way, show it to be late by what the last column but one says.",
         "",
         *_shared(rows),
         table(rows),
-        *_paths(courses),
+        *path_tables.sections(courses),
         *_test_curves(moved),
         *_waits(waited),
         "",
@@ -225,60 +237,6 @@ def _waits(waited: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield (
             f"| {one['model']} | {one['task']} | {one['question']} | {middle:,.0f} [{low:,.0f}, {high:,.0f}] "
             f"| {seen} | {one['right']} of {one['responses']:,} |"
-        )
-
-
-def errors(courses: Sequence[Mapping[str, Any]], law: str = "law", itself: str = "itself") -> np.ndarray:
-    """log2 (rounds by the law over the model's own), of records that have both."""
-    return np.array([math.log2(one[law] / one[itself]) for one in courses if one.get(law) and one.get(itself)])
-
-
-def _paths(courses: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    if not courses:
-        return
-    found = errors(courses)
-    size = np.abs(found)
-    yield from (
-        "",
-        "## The law's own error",
-        "",
-        "All chance in a run of one rollout and the raw reward is in the waits for a success and in which correct",
-        "response it is. Here there is none of it: the model itself is taken along sequences of correct responses,",
-        "with the update of the run, and the law along the same ones. Compared is how long the waits are in the mean",
-        "until Pass@1, over the correct responses that the measurement showed, is at the level.",
-        "",
-        f"Of {found.size} runs the median |log2| of the law over the model is {np.median(size):.3f}, the mean of log2",
-        f"{found.mean():+.3f} ± {found.std(ddof=1) / math.sqrt(found.size):.3f}, the largest error {size.max():.2f};",
-        f"{int((size <= math.log2(1.08)).sum())} of {found.size} are within 8%. What is more in the half-times above",
-        "is chance: of few seeds, and of correct responses that no sample showed.",
-        "",
-        f"Where the error is over {2**LARGE - 1:.0%} its causes were looked for: a quarter of the step (a finite",
-        "step), and a tree measured anew half-way (a kernel that drifts); what neither mends is left to the tree's",
-        "pruning. PPO's clip (one step a round, whose ratios are 1) and length weighting (a response's loss is the",
-        "sum over its tokens) are excluded by how the runs are made; of Adam's normalisation the regime adamw above",
-        "speaks.",
-        "",
-        "| model | task | question | step | level | successes | law | model itself | log2 | quarter step "
-        "| measured anew | unseen |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    )
-
-    def ratio(said: float | None, seen: float | None) -> str:
-        return f"{math.log2(said / seen):+.3f}" if said and seen else "–"
-
-    def rounds(value: float | None) -> str:
-        return "–" if value is None else f"{value:.1f}"
-
-    for one in courses:
-        start = f"| {one['model']} | {one['task']} | {one['question']} | {one['step']:g} |"
-        if "refused" in one:
-            yield f"{start} refused: {one['refused']} | | | | | | | |"
-            continue
-        yield (
-            f"{start} {one['level']:g} | {one['successes']:.0f} | "
-            f"{rounds(one['law'])} | {rounds(one['itself'])} | {ratio(one['law'], one['itself'])} | "
-            f"{ratio(one['finer_law'], one['finer_itself'])} | {ratio(one['anew'], one['itself'])} | "
-            f"{one['unseen']:.2f} |"
         )
 
 

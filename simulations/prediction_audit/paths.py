@@ -11,6 +11,8 @@ the sum of 1/p_n below it, of the law over that of the model. A difference has t
 - *The kernel drifts.* The tree is measured anew half-way, on the weights of each sequence, and the law goes on from it.
 - *The tree is pruned.* It is what is left where neither of the two helps.
 
+Adam's steps depend on the rounds between successes too: `adam_paths` has them.
+
 Of correct responses that no sample showed neither side knows; `unseen` estimates their share of p0 by those that were
 drawn once (Good and Turing).
 """
@@ -102,15 +104,22 @@ class Model:
             found = scoring.token_log_probs(model.graphdef, params, asked, tokens, lengths, temperature=1.0)
             return jnp.where(jnp.arange(tokens.shape[1]) < lengths[:, None], found, 0.0).sum(axis=1)
 
-        def step(params: PyTree, tokens: jax.Array, length: jax.Array, size: jax.Array) -> PyTree:
-            slope = jax.grad(lambda weights: log_probs(weights, tokens[None], length[None])[0])(params)
-            return jax.tree.map(lambda weight, one: weight + size.astype(weight.dtype) * one, params, slope)
+        def slope(params: PyTree, tokens: jax.Array, length: jax.Array) -> PyTree:
+            return jax.grad(lambda weights: log_probs(weights, tokens[None], length[None])[0])(params)
 
-        self._log_probs, self._step = jax.jit(log_probs), jax.jit(step)
+        def step(params: PyTree, tokens: jax.Array, length: jax.Array, size: jax.Array) -> PyTree:
+            slopes = slope(params, tokens, length)
+            return jax.tree.map(lambda weight, one: weight + size.astype(weight.dtype) * one, params, slopes)
+
+        self._log_probs, self._slope, self._step = jax.jit(log_probs), jax.jit(slope), jax.jit(step)
 
     def probabilities(self, params: PyTree) -> np.ndarray:
         """float64 [R]."""
         return np.exp(np.asarray(self._log_probs(params, self._tokens, self._lengths), np.float64))
+
+    def slope(self, params: PyTree, which: int) -> PyTree:
+        """The gradient of the log-probability of one of the responses."""
+        return self._slope(params, self._tokens[which], self._lengths[which])
 
     def learnt(self, params: PyTree, which: int, size: float) -> PyTree:
         """The weights after a gradient step on the log-probability of one of the responses."""
@@ -207,8 +216,8 @@ def path(
         "level": level,
         "sequences": count,
         "successes": float(np.mean([one.itself.size - 1 for one in found])),
-        "law": _finite(said),
-        "itself": _finite(seen),
+        "law": finite(said),
+        "itself": finite(seen),
         "finer_law": None,
         "finer_itself": None,
         "anew": None,
@@ -217,7 +226,7 @@ def path(
     if math.isfinite(said) and math.isfinite(seen) and abs(math.log2(said / seen)) < LARGE:
         return result
     finer = courses(step / FINER)
-    result["finer_law"], result["finer_itself"] = map(_finite, _times(finer, level))
+    result["finer_law"], result["finer_itself"] = map(finite, _times(finer, level))
     result["anew"] = _anew(tier, model, example, own, responses, found, step, level, key)
     return result
 
@@ -228,7 +237,8 @@ def _times(courses: Sequence[Course], level: float) -> tuple[float, float]:
     return float(said), float(np.mean([waiting(course.itself, level) for course in courses]))
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """None in place of inf, which JSON has not."""
     return value if math.isfinite(value) else None
 
 
@@ -283,4 +293,4 @@ def _anew(
             return None
         rest = follow(own, params, law, step, level, generator)
         times.append(float((1.0 / course.itself[:half]).sum()) + waiting(rest.law, level))
-    return _finite(float(np.mean(times)))
+    return finite(float(np.mean(times)))

@@ -157,6 +157,65 @@ def test_adam_s_steps_are_those_of_the_textbook() -> None:
         np.testing.assert_allclose(step(update), 0.01 * 2 * direction @ scores.T, rtol=1e-4, atol=1e-5)
 
 
+def bent_answer(slopes: np.ndarray, bend: float, p0: float) -> ResponseTree:
+    """One decision, right or wrong, of logit difference z = z0 + s·θ + bend (s·θ)²/(2 Σs): scores in proportion to
+    s (1 + bend a), where all weights have gone a."""
+    scores = np.array([[1 - p0], [-p0]]) * slopes
+    return ResponseTree(
+        node=np.zeros(2, np.int64),
+        child=np.full(2, -1),
+        reward=np.array([1.0, 0.0]),
+        log_prob=np.log([p0, 1 - p0]),
+        gram=scores @ scores.T,
+        coordinates=scores.astype(np.float32),
+        dimension=slopes.size,
+        turned=(bend * scores).astype(np.float32),
+        toward=np.ones(slopes.size, np.float32),
+    )
+
+
+@pytest.mark.parametrize("bend", [60.0, -25.0])
+def test_adam_s_law_follows_scores_that_turn_on_its_way(bend: float) -> None:
+    """A policy whose logit bends, trained by Adam written out on its weights: mean Pass@1 of 4,000 seeds within 4.5
+    standard errors of the law, and the law in which scores stay is off by more than .03. Catches a way of the wrong
+    unit or sign, and scores that turn in the gradient but not in the move.
+    """
+    slopes, p0, rate, rounds, seeds = np.linspace(2.0, 6.0, 24), 0.15, 2e-3, 40, 4000
+    generator = np.random.default_rng(5)
+    weights, first, second = np.zeros((3, seeds, slopes.size))
+    value = np.zeros((rounds, seeds))
+    for t in range(rounds):
+        gain = weights @ slopes
+        z = np.log(p0 / (1 - p0)) + gain + bend * gain**2 / (2 * slopes.sum())
+        value[t] = 1 / (1 + np.exp(-z))
+        success = generator.random(seeds) < value[t]
+        slope = (success * (1 - value[t]) * (1 + bend * gain / slopes.sum()))[:, None] * slopes
+        first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope**2
+        corrected = first / (1 - 0.9 ** (t + 1)), second / (1 - 0.999 ** (t + 1))
+        weights = weights + rate * corrected[0] / (np.sqrt(corrected[1]) + 1e-8)
+    tree = bent_answer(slopes, bend, p0)
+    assert tree.coordinates is not None
+    assert tree.turned is not None
+    assert tree.toward is not None
+    found = theory.tree_rounds(tree, rate, rounds, optimizer="adam")
+    error = np.sqrt(value.var(axis=1) / seeds + found.value_sd**2 / 1024) + 1e-6
+    assert np.max(np.abs(value.mean(axis=1) - found.value) / error) < 4.5
+    still = theory.tree_rounds(dataclasses.replace(tree, turned=None), rate, rounds, optimizer="adam")
+    assert np.max(np.abs(still.value - found.value)) > 0.03
+    # Every second weight, the larger of each pair: too much, unless it is known what they have of the slope.
+    some = np.arange(1, slopes.size, 2)
+    sampled = dataclasses.replace(
+        tree,
+        coordinates=tree.coordinates[:, some],
+        turned=tree.turned[:, some],
+        toward=tree.toward[some],
+        stands_for=slopes.sum() / slopes[some].sum(),
+    )
+    np.testing.assert_allclose(
+        theory.tree_rounds(sampled, rate, rounds, optimizer="adam").value, found.value, atol=2e-3
+    )
+
+
 def test_a_tree_grown_of_all_responses_is_the_policy() -> None:
     """Growing from every response of a small policy gives its success probability back."""
     generator = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from llm_bridge import LanguageModel, load_model
-from llm_bridge.measuring import kept_scores, response_tree
+from llm_bridge.measuring import branch_scores, kept_scores
 from llm_bridge.measuring.kept_scores import KeptScores
 from llm_bridge.measuring.measure import measure
 from tests.bandit_rft import tiny_folder
@@ -51,7 +51,7 @@ def test_a_killed_measurement_goes_on_from_the_scores_that_it_has(
     """Sketched, with Adam's coordinates. Catches scores that are computed again, that stand in other rows, or that are
     taken for other weights' or another question's."""
     model = load_model(str(tiny_folder.write(tmp_path / "tiny")))
-    monkeypatch.setattr(response_tree, "SKETCH", 64)
+    monkeypatch.setattr(branch_scores, "SKETCH", 64)
 
     def go(kept: Path | None, prompt: str = "2+2=?", own: LanguageModel = model) -> Any:
         settings: dict[str, Any] = {"key": 3, "max_tokens": 3, "rollouts": 24, "coordinates": 7, "sketched": True}
@@ -61,7 +61,7 @@ def test_a_killed_measurement_goes_on_from_the_scores_that_it_has(
 
     whole, path = go(None), kept_scores.path_of(tmp_path)
     made: list[int] = []
-    scores, add = response_tree._scores, KeptScores.add
+    scores, add = branch_scores._scores, KeptScores.add
 
     def counted(*given: Any) -> Any:
         made.append(1)
@@ -72,18 +72,19 @@ def test_a_killed_measurement_goes_on_from_the_scores_that_it_has(
         if len(made) == 4:
             raise Killed
 
-    monkeypatch.setattr(response_tree, "_scores", counted)
+    monkeypatch.setattr(branch_scores, "_scores", counted)
     with monkeypatch.context() as patch:
         patch.setattr(KeptScores, "add", killed)
         with pytest.raises(Killed):
             go(path)
     made.clear()
     again = go(path)
-    assert len(made) == len(whole.sample.branches) - 4
+    assert len(made) == 2 * len(whole.sample.branches) - 4  # once at the start, and once where Adam goes
     np.testing.assert_array_equal(again.features, whole.features)
     np.testing.assert_array_equal(again.sample.coordinates, whole.sample.coordinates)
+    np.testing.assert_array_equal(again.sample.moved.coordinates, whole.sample.moved.coordinates)
     made.clear()
     other = go(path, "3+3=?")
-    assert len(made) == len(other.sample.branches)
+    assert len(made) == 2 * len(other.sample.branches)
     kept_scores.discard(tmp_path)
     assert not path.exists()

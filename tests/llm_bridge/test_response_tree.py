@@ -14,6 +14,7 @@ from bandit_rft.runs import read_history
 from bandit_rft.runs.trees import TREE
 from bandit_rft.theory.compared import LAWS
 from bandit_rft.theory.sampled_tree import TreeSample
+from llm_bridge.measuring import branch_scores
 from llm_bridge.measuring.measure import measure
 from llm_bridge.measuring.response_tree import measure_tree, tree_of
 from llm_bridge.measuring.sampled import Response
@@ -33,7 +34,7 @@ def whole(exact: Exact, **options):
         for tokens, good in zip(exact.responses, exact.good, strict=True)
     ]
     prompt = np.asarray(exact.model.encode(PROMPT))
-    return tree_of(exact.model, prompt, responses, params=exact.model.params, **options)
+    return tree_of(exact.model, prompt, responses, **{"params": exact.model.params, **options})
 
 
 def test_the_tree_of_all_responses_has_the_policy_s_p0_and_kappa(exact: Exact) -> None:
@@ -113,6 +114,45 @@ RUN = (
     "--train-samples 0 --test-questions 0 --measure-rollouts 64 --no-measure-error --max-tokens 32 --kl-coefficient 0 "
     "--gradient-clip none --out"
 )
+
+
+def test_scores_are_measured_once_more_where_adam_goes(exact: Exact) -> None:
+    """Against a tree measured on weights that are moved by hand along the sign of ∇ ln p. Catches a way of another sign
+    or length, scores or log-probabilities of the start, and coordinates of other weights."""
+    tree = whole(exact, coordinates=64)
+    moved, params = tree.sample.moved, exact.model.params
+    assert moved is not None
+    prompt = jnp.asarray(np.asarray(exact.model.encode(PROMPT), np.int32))
+    right = [tokens for tokens, good in zip(exact.responses, exact.good, strict=True) if good]
+    lengths = jnp.asarray([len(one) for one in right], jnp.int32)
+    tokens = jnp.asarray([(*one, *[0] * (int(lengths.max()) - len(one))) for one in right], jnp.int32)
+
+    def log_p(weights):
+        logs = scoring.token_log_probs(exact.model.graphdef, weights, prompt, tokens, lengths)
+        return jax.nn.logsumexp(jnp.where(jnp.arange(tokens.shape[1]) < lengths[:, None], logs, 0.0).sum(axis=1))
+
+    slope = jax.jit(jax.grad(log_p))(params)
+    flat = np.concatenate([np.asarray(leaf).ravel() for leaf in jax.tree.leaves(slope)])
+    total = np.abs(flat).sum()
+    assert moved.reach == pytest.approx(1 / total, rel=1e-3)
+    chosen = branch_scores.choose(params, 64, False)
+    starts = np.cumsum([0, *(leaf.size for leaf in jax.tree.leaves(params))])
+    own = np.concatenate([within + start for within, start in zip(chosen.within, starts[:-1], strict=True)])
+    shown, even = np.abs(flat[own]).sum() / total, 64 / flat.size
+    assert moved.share == pytest.approx(shown if even / 2 < shown < 2 * even else even, rel=1e-3)
+    there = jax.tree.map(lambda weight, one: weight + moved.reach * jnp.sign(one), params, slope)
+    again = whole(exact, coordinates=64, turning=False, params=there)
+    assert again.sample.moved is None
+    assert again.sample.coordinates is not None
+    assert tree.sample.coordinates is not None
+    size = np.abs(moved.coordinates).max()
+    np.testing.assert_allclose(again.sample.coordinates, moved.coordinates, atol=2e-3 * size)
+    assert np.abs(again.sample.coordinates - tree.sample.coordinates).max() > 2e-2 * size
+    turned, found = tree.tree(), again.tree()
+    assert turned.turned is not None
+    assert turned.coordinates is not None
+    assert found.coordinates is not None
+    np.testing.assert_allclose(turned.coordinates + moved.reach * turned.turned, found.coordinates, atol=5e-3 * size)
 
 
 def test_a_run_keeps_its_tree_and_its_law_is_the_tree_s(tmp_path, capsys) -> None:

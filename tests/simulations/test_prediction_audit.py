@@ -12,7 +12,7 @@ import pytest
 
 from bandit_rft.runs import read_json
 from bandit_rft.theory import compared
-from simulations.prediction_audit import audit, design, half_times, page, paths
+from simulations.prediction_audit import adam_paths, audit, design, half_times, page, paths
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 # What a reader of prediction-audit.json may rely on.
@@ -101,6 +101,50 @@ def test_the_model_itself_follows_the_law_and_not_one_of_another_step(tmp_path: 
     law = paths.Law(sample, right, 1.25 * step)
     course = paths.follow(own, model.params, law, step, 0.4, np.random.default_rng(0))
     assert paths.waiting(course.itself, 0.4) > 1.15 * paths.waiting(course.law, 0.4)
+
+
+def test_a_crossing_is_between_two_rounds() -> None:
+    """Catches a level that is reached at the start or never, and a round that is counted whole."""
+    assert adam_paths.crossing([0.1, 0.2, 0.4], 0.3) == pytest.approx(1.5)
+    assert adam_paths.crossing([0.3, 0.1], 0.3) == 0.0
+    assert adam_paths.crossing([0.1, 0.2], 0.3) == math.inf
+
+
+def test_what_a_right_law_shows_is_early_by_the_chance_of_few_seeds() -> None:
+    """A law without chance shows what it says; one whose Pass@1 climbs slowly from .3 to .7 is shown early by 16 seeds,
+    and ten times less by 1,600. Catches batches that share seeds, and a ratio upside down."""
+
+    def law(curve: np.ndarray, chance: bool) -> SimpleNamespace:
+        def sample(generator: np.random.Generator, seeds: int, at: np.ndarray) -> SimpleNamespace:
+            value = np.broadcast_to(curve[at], (seeds, at.size))
+            rewards = (generator.random(value.shape) < value).astype(float) if chance else value
+            return SimpleNamespace(total_reward=np.cumsum(rewards, axis=1))
+
+        return SimpleNamespace(sample=sample)
+
+    curve = np.linspace(0.3, 0.7, 81)
+    assert half_times.shown_by_itself(law(curve, False), 40.0, 0.5, 81, 2) == pytest.approx(0.0)
+    few, many = (half_times.shown_by_itself(law(curve, True), 40.0, 0.5, 81, seeds) for seeds in (16, 400))
+    assert few is not None
+    assert many is not None
+    assert few > 0.03
+    assert abs(many) < few / 2
+
+
+@pytest.mark.slow
+def test_under_adamw_the_model_follows_the_law_whose_scores_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within 4% of the model itself, where the law in which scores stay is late by 8% or more. Catches a step, a round
+    or a momentum that is another than the run's, and scores that turn the other way."""
+    from llm_bridge import load_model
+
+    monkeypatch.setattr(adam_paths, "SEQUENCES", 2)
+    tier, model = dataclasses.replace(design.TINY, responses=64), load_model("tiny-llama")
+    measured = audit._measured(tmp_path, tier, model, "tiny-addition", 0)
+    found = adam_paths.adam_path(tier, model, "tiny-addition", 0, design.Condition("adamw", 1e-4), measured)
+    assert abs(math.log2(found["law"] / found["itself"])) < math.log2(1.04)
+    assert found["still"] > 1.08 * found["itself"]
 
 
 def measured_prompt(model: Any) -> np.ndarray:

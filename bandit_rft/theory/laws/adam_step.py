@@ -21,8 +21,10 @@ class Adam:
 
     Args:
         coordinates: float32 [E, J], the edges' scores at J coordinates drawn at random from all D.
-        dimension: D; a sum over the J is scaled by D/J.
+        dimension: D; a sum over the J is scaled by D/J, or by stands_for where that is given.
         learning_rate, beta1, beta2, eps: Adam's.
+        turned: float32 [E, J], by how much the coordinates change for each unit of way; None: they stay.
+        way: float64 [E], the sum of a first-order move of the logits by these is that way (`ResponseTree.way`).
     """
 
     def __init__(
@@ -34,25 +36,44 @@ class Adam:
         beta1: float = 0.9,
         beta2: float = 0.999,
         eps: float = 1e-8,
+        turned: np.ndarray | None = None,
+        way: np.ndarray | None = None,
+        stands_for: float | None = None,
     ) -> None:
-        self.coordinates, self.scale = coordinates, dimension / coordinates.shape[1]
+        self.coordinates, self.scale = coordinates, stands_for or dimension / coordinates.shape[1]
         self.learning_rate, self.beta1, self.beta2, self.eps = learning_rate, beta1, beta2, eps
+        self.turned, self.way = turned, way
 
     def stepper(self, runs: int) -> Callable[[np.ndarray], np.ndarray]:
         """From mean scores u [runs, E] to the logits' move [runs, E], with the moments of so many runs kept inside."""
         edges, weights = self.coordinates.shape
         padding = -edges % _EDGES
-        coordinates = jnp.asarray(np.pad(np.asarray(self.coordinates, np.float32), ((0, padding), (0, 0))))
+
+        def padded_rows(rows: np.ndarray) -> Array:
+            return jnp.asarray(np.pad(np.asarray(rows, np.float32), ((0, padding), (0, 0))))
+
+        coordinates = padded_rows(self.coordinates)
+        turned = None if self.turned is None else padded_rows(self.turned)
+        gone, size = np.zeros(runs), self.learning_rate * self.scale
         first, second = (jnp.zeros((runs, weights), jnp.float32) for _ in range(2))
         decay1 = decay2 = 1.0
 
         def move(scores: np.ndarray) -> np.ndarray:
-            nonlocal first, second, decay1, decay2
+            nonlocal first, second, decay1, decay2, gone
             decay1, decay2 = decay1 * self.beta1, decay2 * self.beta2
             padded = jnp.asarray(np.pad(scores.astype(np.float32), ((0, 0), (0, padding))))
             settings = [np.float32(one) for one in (self.beta1, self.beta2, self.eps, decay1, decay2)]
-            first, second, moved = _step(first, second, padded, coordinates, *settings)
-            return self.learning_rate * self.scale * np.asarray(moved, np.float64)[:, :edges]
+            if turned is None or self.way is None:
+                first, second, moved = _step(first, second, padded, coordinates, *settings)
+                return size * np.asarray(moved, np.float64)[:, :edges]
+            bend = jnp.asarray(gone.astype(np.float32))
+            first, second, *parts = _bent_step(first, second, padded, coordinates, turned, bend, *settings)
+            straight, further = (np.asarray(part, np.float64)[:, :edges] for part in parts)
+            ahead = size * straight @ self.way
+            # On average over the step the scores are those half of it ahead.
+            moved = straight + (gone + ahead / 2)[:, None] * further
+            gone = gone + ahead
+            return size * moved
 
         return move
 
@@ -70,8 +91,43 @@ def _step(
     decay2: Array,
 ) -> tuple[Array, Array, Array]:
     """Both moments [R, J] after a gradient of scores [R, E], and the edges' move [R, E] for a learning rate of 1."""
-    gradient = scores @ coordinates
+    first, second, direction = _direction(first, second, scores @ coordinates, beta1, beta2, eps, decay1, decay2)
+    return first, second, direction @ coordinates.T
+
+
+@partial(jax.jit, donate_argnums=(0, 1))
+def _bent_step(
+    first: Array,
+    second: Array,
+    scores: Array,
+    coordinates: Array,
+    turned: Array,
+    gone: Array,
+    beta1: Array,
+    beta2: Array,
+    eps: Array,
+    decay1: Array,
+    decay2: Array,
+) -> tuple[Array, Array, Array, Array]:
+    """Both moments where the weights of each run have gone so far [R] that its coordinates are coordinates + gone
+    turned; and the sums of their move with coordinates and with turned, [R, E] each.
+    """
+    gradient = scores @ coordinates + gone[:, None] * (scores @ turned)
+    first, second, direction = _direction(first, second, gradient, beta1, beta2, eps, decay1, decay2)
+    return first, second, direction @ coordinates.T, direction @ turned.T
+
+
+def _direction(
+    first: Array,
+    second: Array,
+    gradient: Array,
+    beta1: Array,
+    beta2: Array,
+    eps: Array,
+    decay1: Array,
+    decay2: Array,
+) -> tuple[Array, Array, Array]:
+    """Both moments after a gradient, and the weights' move for a learning rate of 1, [R, J] each."""
     first = beta1 * first + (1 - beta1) * gradient
     second = beta2 * second + (1 - beta2) * gradient**2
-    direction = first / (1 - decay1) / (jnp.sqrt(second / (1 - decay2)) + eps)
-    return first, second, direction @ coordinates.T
+    return first, second, first / (1 - decay1) / (jnp.sqrt(second / (1 - decay2)) + eps)

@@ -89,6 +89,8 @@ def tree_jump(tree: ResponseTree, step_size: float, rounds: int) -> Prediction:
         *_ASSUMPTIONS,
         "Plain gradient ascent, or Adam (where the tree holds scores at sampled coordinates), at a constant step size; "
         "each round updates on the rollouts of one round; no clipping; signals of whole responses.",
+        "Under Adam, on a tree that says how its scores turn, they do so in proportion to the way that the weights "
+        "have gone along the sign of a success's gradient.",
         "Where the reward errs, it does so independently each time.",
         "A window of scores starts empty, and holds the scores of the runs themselves, as old as they are; groups are "
         "drawn again of the same question, by the policy of the round.",
@@ -208,7 +210,9 @@ def rounds_law(tree: ResponseTree, settings: UpdateSettings) -> TreeRoundsLaw:
             return lambda scores: scores @ kernel
         beta1, beta2, added = settings.adam
         rate = settings.step_size
-        return Adam(on.coordinates, on.dimension, learning_rate=rate, beta1=beta1, beta2=beta2, eps=added).stepper(runs)
+        how: dict[str, Any] = {"learning_rate": rate, "beta1": beta1, "beta2": beta2, "eps": added}
+        how |= {"turned": on.turned, "way": on.way, "stands_for": on.stands_for}
+        return Adam(on.coordinates, on.dimension, **how).stepper(runs)
 
     return TreeRoundsLaw(tree, move, settings)
 

@@ -82,6 +82,8 @@ class RunFolder:
             if not made and not (folder / CONFIG).exists():
                 _refuse_foreign(folder)  # before the lock, which would be written into it
             folder.mkdir(parents=True, exist_ok=True)
+        except InputError:
+            raise
         except (OSError, ValueError) as error:  # a name that is too long, or has a NUL
             said = getattr(error, "strerror", None) or error
             raise InputError(f"{folder} cannot be made ({said}): choose another --out.") from None

@@ -110,9 +110,9 @@ def _as_option(entry: dataclasses.Field, value: Any) -> Any:
         if not isinstance(text, str):
             raise argparse.ArgumentTypeError("give a text, not that")
         return about["type"](text) if about["type"] else text
-    several = isinstance(value, list | tuple) and "tuple" in annotated
+    several = value if isinstance(value, list | tuple) and "tuple" in annotated else [value]
     try:
-        texts = [_digits(one) for one in (value if several else [value])]
+        texts = [_digits(one) for one in several]
     except (TypeError, ValueError, InputError):
         kind = "a number" if annotated.startswith("float") else "a whole number"
         raise argparse.ArgumentTypeError(f"give {kind}, not that") from None

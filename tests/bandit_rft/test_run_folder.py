@@ -132,8 +132,9 @@ def test_nothing_is_written_into_a_folder_that_is_none_of_ours(tmp_path: Path) -
     """`--out /etc` left a lock there."""
     (tmp_path / "notes.txt").write_text("mine")
     for place in (tmp_path, tmp_path / "notes.txt", tmp_path / "notes.txt" / "run", tmp_path / ("x" * 300)):
-        with pytest.raises(InputError, match="choose another --out"), RunFolder.claim(place, CONFIG):
+        with pytest.raises(InputError, match="choose another --out") as caught, RunFolder.claim(place, CONFIG):
             raise AssertionError("entered a foreign place")
+        assert str(caught.value).count("choose another") == 1, "a sentence within a sentence"
     assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]
 
 

@@ -21,7 +21,7 @@ from llm_bridge.measuring.measure import Measurement
 from simulations.prediction_audit.design import BOOTSTRAPS, MOST_ROUNDS, RUN_KEY, Condition, Tier, arms_of, run_key
 
 LATE = 0.75  # of Pass@1, where one half is too near or comes too soon
-FEW = 5  # successes, below which a half-time tests no law
+FEW = 5  # successes of a seed, below which a half-time tests no law
 BATCHES = 128  # of seeds drawn from the law itself
 
 
@@ -49,6 +49,18 @@ def interval(rewards: np.ndarray, level: float, draws: int = 400) -> tuple[float
 def level_of(p0: float) -> float:
     """Of Pass@1: one half, and three quarters from where one half is too near."""
     return 0.5 if p0 < 0.35 else LATE
+
+
+def level_of_row(summary: theory.Summary, condition: Condition, step: float) -> float:
+    """`level_of`, and three quarters too where the tree law expects so few successes before one half that this tests no
+    law. Nothing that a run shows enters: lucky runs would be held at another level than unlucky ones.
+    """
+    level = level_of(summary.p0 if summary.tree is None else summary.tree.p0)
+    until = predicted(summary, condition, step, level)["tree"]
+    if level == LATE or until is None:
+        return level
+    value = _prediction(summary, condition, step, max(1, math.ceil(until))).value
+    return LATE if condition.rollouts * value[: int(until)].sum() < FEW else level
 
 
 def successes(rewards: np.ndarray, time: float) -> float:
@@ -162,9 +174,7 @@ def row(
 ) -> dict[str, Any]:
     """Predict, run, and measure one condition on one question.
 
-    The level is one half, or three quarters where p0 is large; and, once the run is seen, where one half came before so
-    few successes that it tests no law. Then the same run is made as long as that level needs: same key, same first
-    rounds. The field "right" holds how many of each seed's responses of a round were right, [S, T].
+    The field "right" holds how many of each seed's responses of a round were right, [S, T].
 
     seconds: that the measurement took; None where it went on after it had been killed.
     progress: of the run, as `bandit_rft.run` takes it.
@@ -175,30 +185,17 @@ def row(
     assert tree is not None
     tree.refuse()
     step = condition.step / tree.kappa if condition.optimizer == "sgd" else condition.step
-    learner, law_seconds, took = learner_of(tier, model, condition, step), 0.0, 0.0
-
-    def seen(level: float) -> tuple[np.ndarray, float]:
-        nonlocal law_seconds, took
-        start = time.monotonic()
-        said = predicted(summary, condition, step, level)
-        law_seconds += time.monotonic() - start
-        longest = max(
-            [value for name, value in said.items() if value is not None and name in ("tree", "h_decision_chain")]
-        )
-        rounds = min(MOST_ROUNDS, max(40, math.ceil(2.2 * longest)))
-        start = time.monotonic()
-        key = run_key(model.name, task, question, condition)
-        arms = arms_of(model, example)
-        rewards = bandit_rft.run(arms, learner, rounds, seeds=tier.seeds, key=key, progress=progress).rewards
-        took += time.monotonic() - start
-        return rewards, half_time(rewards, level)
-
-    level = level_of(tree.p0)
-    rewards, found = seen(level)
-    if level < LATE and successes(rewards, found) < FEW:
-        level = LATE
-        rewards, found = seen(level)
-    rounds = rewards.shape[1]
+    start = time.monotonic()
+    level = level_of_row(summary, condition, step)
+    said = predicted(summary, condition, step, level)
+    law_seconds = time.monotonic() - start
+    longest = max(value for name, value in said.items() if value is not None and name in ("tree", "h_decision_chain"))
+    rounds = min(MOST_ROUNDS, max(40, math.ceil(2.2 * longest)))
+    learner, arms = learner_of(tier, model, condition, step), arms_of(model, example)
+    key = run_key(model.name, task, question, condition)
+    start = time.monotonic()
+    rewards = bandit_rft.run(arms, learner, rounds, seeds=tier.seeds, key=key, progress=progress).rewards
+    took, found = time.monotonic() - start, half_time(rewards, level)
     low, high = interval(rewards, level)
     return {
         "tier": tier.name,
@@ -220,7 +217,7 @@ def row(
         "successes_at_half_time": successes(rewards, found) if math.isfinite(found) else None,
         **foretold(measured, condition, step, level, rounds, tier.seeds),
         "rounds": rounds,
-        "key": run_key(model.name, task, question, condition),
+        "key": key,
         "run_seconds": took,
         "measure_seconds": seconds,
         "law_seconds": law_seconds,

@@ -176,12 +176,14 @@ def test_the_page_says_what_its_data_say() -> None:
     assert f"Of {tested} half-times {inside} lie in the 80% interval" in said
 
 
-@pytest.mark.parametrize(("early", "level", "time"), [(0, 0.75, 40), (1, 0.5, 30)], ids=["few", "enough"])
-def test_a_half_time_of_few_successes_gives_way_to_the_time_to_three_quarters(
-    monkeypatch: pytest.MonkeyPatch, early: int, level: float, time: int
+@pytest.mark.parametrize("early", [0, 1])
+@pytest.mark.parametrize(("until", "level", "time"), [(20.0, 0.75, 40), (30.0, 0.5, 30)], ids=["few", "enough"])
+def test_a_half_time_of_few_expected_successes_gives_way_to_the_time_to_three_quarters(
+    monkeypatch: pytest.MonkeyPatch, until: float, level: float, time: int, early: int
 ) -> None:
-    """Of four seeds `early` are right before round 30, two from then on, and all from round 40. Catches rows that test
-    no law, and predictions of the other level.
+    """By the law a fifth of all responses are right until one half: 4 or 6. Of four seeds `early` are right before
+    round 30, two from then on, and all from round 40. Catches rows that test no law, a level that the run's luck
+    decides, and predictions of the other level.
     """
     asked: list[float] = []
 
@@ -192,10 +194,14 @@ def test_a_half_time_of_few_successes_gives_way_to_the_time_to_three_quarters(
 
     def predicted(summary: object, condition: object, step: float, at: float) -> dict[str, float]:
         asked.append(at)
-        return {"tree": 20.0}
+        return {"tree": until}
+
+    def law(summary: object, condition: object, step: float, rounds: int) -> SimpleNamespace:
+        return SimpleNamespace(value=np.full(rounds, 0.2))
 
     monkeypatch.setattr(half_times.bandit_rft, "run", run)
     monkeypatch.setattr(half_times, "predicted", predicted)
+    monkeypatch.setattr(half_times, "_prediction", law)
     monkeypatch.setattr(half_times, "foretold", lambda measured, condition, step, at, rounds, seeds: {"foretold": at})
     monkeypatch.setattr(half_times, "arms_of", lambda model, example: None)
     monkeypatch.setattr(half_times, "learner_of", lambda tier, model, condition, step: None)
@@ -206,7 +212,7 @@ def test_a_half_time_of_few_successes_gives_way_to_the_time_to_three_quarters(
     row = half_times.row(tier, model, "tiny-addition", 0, design.Condition("sgd", 0.7), measured, 1.0)
     assert row["level"] == row["foretold"] == level
     assert row["measured_half_time"] == time
-    assert asked == ([0.5, 0.75] if level == 0.75 else [0.5])
+    assert asked == [0.5, level]
     assert np.shape(row["right"]) == (4, row["rounds"])
 
 

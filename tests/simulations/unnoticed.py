@@ -61,10 +61,11 @@ UNNOTICED: dict[str, str] = {
     "max(count - have, 32)": "how many successes are drawn at once",
     "found[:, n] = np.minimum(right.sum(axis=1), 1.0)": "a guard of rounding",
     "value[:, t] = np.minimum(walks.path @": "a guard of rounding",
+    "moved = straight + (gone + ahead / 2)": "scores that turn, held to a policy whose scores do in test_theory_tree",
     "tree_rounds: jump = np.divide": "a moment of the spread that no mean shows",
     **{
         f"tree_transfer: {part}": "Adam has no part in the transfer of plain gradient steps"
-        for part in ("decay1 = decay2", "first = beta1", "second = beta2", "direction = first")
+        for part in ("decay1 = decay2", "first = beta1", "second = beta2", "return first, second, first / (1")
     },
     # many prompts
 }

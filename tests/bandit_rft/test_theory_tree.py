@@ -175,6 +175,20 @@ def bent_answer(slopes: np.ndarray, bend: float, p0: float) -> ResponseTree:
 
 
 @pytest.mark.parametrize("bend", [60.0, -25.0])
+def test_a_step_of_adam_is_the_integral_of_scores_along_it(bend: float) -> None:
+    """All weights go as far as the learning rate, and the logit by its own quadratic form. Catches scores of the step's
+    start, or its end, where those of its middle belong.
+    """
+    slopes, rate = np.linspace(2.0, 6.0, 24), 0.02
+    tree = bent_answer(slopes, bend, 0.15)
+    assert tree.coordinates is not None
+    step = Adam(tree.coordinates, tree.dimension, learning_rate=rate, turned=tree.turned, way=tree.way).stepper(1)
+    moved = step(tree.score(tree.walks(tree.log_prob[None]), np.array([0])))[0]
+    gain = rate * slopes.sum()
+    assert moved[0] - moved[1] == pytest.approx(gain + bend * gain**2 / (2 * slopes.sum()), rel=1e-5)
+
+
+@pytest.mark.parametrize("bend", [60.0, -25.0])
 def test_adam_s_law_follows_scores_that_turn_on_its_way(bend: float) -> None:
     """A policy whose logit bends, trained by Adam written out on its weights: mean Pass@1 of 4,000 seeds within 4.5
     standard errors of the law, and the law in which scores stay is off by more than .03. Catches a way of the wrong

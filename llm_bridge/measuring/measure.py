@@ -119,7 +119,7 @@ class Measurement:
             kappa=kappa,
             kappa_standard_error=error if math.isfinite(error) else math.inf,
             tree=tree,
-            sample=self.tree,
+            sample=None if self.tree is None else self.tree.sample,
             responses=self.rollouts,
         )
 

@@ -124,6 +124,9 @@ def test_a_run_states_it() -> None:
         tree=drawn(np.random.default_rng(0), 400).arrays(),
     )
     law = law_of(history)
+    assert law.prediction is not None
+    assert law.prediction.remeasured is not None
+    assert len(law.prediction.remeasured()) == 40
     assert law.half_time is not None
     assert "80%: error of the measurement" in law.half_time.sentence()
     assert law.half_time.time == law.half_times()["tree"]

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bandit_rft import theory
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
 from bandit_rft.run_law import law_of
@@ -91,7 +92,11 @@ def test_a_measurement_s_tree_is_of_its_own_responses(exact: Exact) -> None:
     assert found.tree.sample.counts == alone.sample.counts
     np.testing.assert_allclose(found.tree.sample.kernel, alone.sample.kernel, rtol=1e-5, atol=1e-6)
     assert "tree" not in found.to_json()
-    assert found.summary().tree is not None
+    summary = found.summary()
+    assert summary.tree is not None
+    again = theory.predict(summary, step_size=0.1 / summary.kappa, rounds=4).remeasured
+    assert again is not None
+    assert np.ptp([one.value[-1] for one in again()]) > 0.0  # other measurements of so few responses differ
 
 
 def test_a_cross_kernel_with_itself_is_the_tree_s_own(exact: Exact) -> None:

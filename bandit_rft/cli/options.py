@@ -7,10 +7,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from bandit_rft.settings.options import count, moment, number, ranges, seed, whole
+from bandit_rft.settings.options import moment, number, ranges
 from bandit_rft.settings.ranges import Numbers, Wholes
 
-_METAVARS = {str: "NAME", count: "N", whole: "N", seed: "N", number: "X", moment: "DATE", ranges: "A:B,..."}
+_METAVARS = {str: "NAME", number: "X", moment: "DATE", ranges: "A:B,..."}
 
 
 def add_options(parser: argparse.ArgumentParser, config: type) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from bandit_rft import arguments
 from bandit_rft.arguments import shown
 from bandit_rft.errors import InputError
-from bandit_rft.settings.ranges import MOST_ROWS
+from bandit_rft.settings.ranges import MOST_KEY, MOST_ROWS, Wholes
 
 Config = TypeVar("Config")
 
@@ -88,7 +88,7 @@ def _settled(entry: dataclasses.Field, value: Any, said: str) -> Any:
     try:
         return _as_option(entry, value)
     except argparse.ArgumentTypeError as error:
-        wanted = str(error).rpartition(", not ")[0]
+        wanted = str(error).partition(", not ")[0]
     raise InputError(f"{said} {shown(value)}: {wanted}.")
 
 
@@ -140,32 +140,9 @@ def run_name(command: str, model: str, data: str, what: str, config: Mapping[str
     return str(Path("runs") / re.sub(r"[^\w.-]+", "_", "-".join(filter(None, parts))))
 
 
-def count(text: str) -> int:
-    """A whole number of at least 1."""
-    number = whole(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"give a whole number of at least 1, not {shown(text)}")
-    return number
-
-
-def whole(text: str) -> int:
-    """A whole number from 0 to 2^63 − 1; 1_000 and 1e3 are understood."""
-    try:
-        value = float(text)
-        number = int(text) if text.isdecimal() else int(value)
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"give a whole number, not {shown(text)}") from None
-    if number < 0 or (not text.isdecimal() and value != number):
-        raise argparse.ArgumentTypeError(f"give a whole number of at least 0, not {shown(text)}")
-    if number >= 2**63:
-        raise argparse.ArgumentTypeError(f"give a whole number below 2^63, not {shown(text)}")
-    return number
-
-
-def seed(text: str) -> int:
-    """A whole number from 0 to 2^63 − 1, as keys of random draws are."""
-    return whole(text)
-
+# As the keys of random draws are; what must fit int32 or memory has a range of its own.
+count, whole = Wholes(least=1, most=MOST_KEY), Wholes(least=0, most=MOST_KEY)
+seed = whole
 
 _PLACE = r"(\d{0,18}:\d{0,18}(:[1-9]\d{0,17})?|\d{1,18})"
 _RANGES = rf"{_PLACE}(,{_PLACE})*"

@@ -20,6 +20,7 @@ from bandit_rft.errors import InputError
 
 MOST_FLOAT = 3.4e38  # just below the largest float32
 MOST_INT = 2**31 - 1
+MOST_KEY = 2**63 - 1  # of the keys of random draws
 MOST_ROWS = 2**24  # responses and seeds that are held together: float32 counts up to here, and memory ends before
 
 
@@ -92,7 +93,7 @@ class Wholes:
     def wanted(self, number: float | None = None) -> str:
         """What they are, in the words of a message about a number that is none of them."""
         if number is not None and number > self.most:
-            return f"a whole number of at most {self.most:,}"
+            return f"a whole number {'below 2^63' if self.most == MOST_KEY else f'of at most {self.most:,}'}"
         return f"a whole number of at least {self.least}"
 
     def holds(self, number: Any) -> bool:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 import hashlib
 import math
@@ -255,12 +256,12 @@ def grow(
     )
 
 
-class ByContent:
+class ByContent(abc.ABC):
     """Samples are equal where all that they hold is, so that laws on trees drawn from them are made once."""
 
+    @abc.abstractmethod
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it as plain arrays."""
-        raise NotImplementedError
 
     @functools.cached_property
     def _digest(self) -> bytes:

@@ -22,16 +22,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft.theory import ResponseTree
+from bandit_rft.theory.sampled_tree import TreeSample
 from bandit_rft.theory.sequences.tree import rounds_law
 from bandit_rft.theory.update_settings import UpdateSettings
-from llm_bridge.bandits.question_arms import PromptArms, verifier_of
-from llm_bridge.data import datasets
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.measuring.measure import Measurement
 from llm_bridge.training import optimizers, policy_gradient
 from simulations.prediction_audit.design import Condition, Tier, named, run_key
-from simulations.prediction_audit.half_times import LATE, level_of
-from simulations.prediction_audit.paths import SEQUENCES, Model, finite, leaf_of, unseen
+from simulations.prediction_audit.half_times import LATE
+from simulations.prediction_audit.paths import SEQUENCES, Model, finite, leaf_of, start_of, unseen
 
 PyTree = Any
 
@@ -70,6 +69,20 @@ class AdamLaw:
         self._logits = self._logits + self._move(score)
 
 
+def first_step(sample: TreeSample, tree: ResponseTree) -> dict[str, float | None]:
+    """Of Adam's first step on a success, along the sign of its mean gradient g: `farther`, how many times as far it
+    goes as a gradient step for the same gain, sqrt(D) |g|_2 / |g|_1; `drawn`, what the weights drawn at random have of
+    |g|_1, over their share of all. None where scores were not measured once more.
+    """
+    if sample.moved is None or sample.coordinates is None:
+        return {"farther": None, "drawn": None}
+    walks = tree.walks(tree.log_prob[None])
+    right = walks.path[0] * tree.leaf_reward
+    score = right / right.sum() @ (tree.paths - tree.visits * np.exp(walks.log_q))
+    farther = math.sqrt(sample.dimension * float(score @ tree.gram @ score)) * sample.moved.reach
+    return {"farther": farther, "drawn": sample.moved.share * sample.dimension / sample.coordinates.shape[1]}
+
+
 def adam_path(
     tier: Tier, model: LanguageModel, task: str, question: int, condition: Condition, measured: Measurement
 ) -> dict[str, Any]:
@@ -78,20 +91,13 @@ def adam_path(
     Returns:
         What names the run; `itself`, `law` and `still` (the law in which scores stay), mean rounds to the level over
         `sequences`, and with `_late` to three quarters, where most rows under AdamW are held; None where it is not
-        reached. `unseen`, as in `paths.path`.
+        reached. `unseen`, as in `paths.path`; `farther` and `drawn`, of `first_step`.
 
     Raises:
         InputError: no success in the measurement, or too little of the policy in the tree.
     """
-    tree = measured.summary().tree
-    assert measured.tree is not None
-    assert tree is not None
-    tree.refuse()
-    sample, level = measured.tree.sample, level_of(tree.p0)
-    example = datasets.load(task, "train").example(question)
-    prompt = PromptArms(model, example.prompt, verifier_of(None, example)).prompt_tokens
-    responses = [one for one, reward in zip(sample.tokens, sample.rewards, strict=True) if reward > 0.5]
-    own, grown = Model(model, prompt, responses), sample.grown()
+    _, sample, tree, level, responses, own = start_of(model, task, question, measured)
+    grown = sample.grown()
     place = {int(edge): row for row, edge in enumerate(tree.leaves)}
     edges = [leaf_of(grown, one) for one in responses]
     leaves = [None if edge is None else place[edge] for edge in edges]
@@ -110,6 +116,7 @@ def adam_path(
         "sequences": SEQUENCES,
         **{name: finite(float(value)) for name, value in zip(names, found.ravel(), strict=True)},
         "unseen": unseen(sample),
+        **first_step(sample, tree),
     }
 
 

@@ -75,6 +75,21 @@ def sections(courses: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield from _adam_paths(adam)
 
 
+def _first_steps(courses: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How far Adam's first step goes, and what the weights drawn at random have of the gradient, by question."""
+    known = {(one["model"], one["task"], one["question"]): one for one in courses if one.get("farther")}
+    if not known:
+        return
+    far, drawn = (np.array([one[name] for one in known.values()]) for name in ("farther", "drawn"))
+    error = 2 ** math.sqrt(np.mean(np.log2(drawn) ** 2)) - 1
+    yield from (
+        f"Its first step on a success of gradient g goes sqrt(D) |g|_2 / |g|_1 = {far.min():.1f} to {far.max():.1f}",
+        f"times as far (median {np.median(far):.1f}, {far.size} questions). A sum over the weights drawn, times D/J,",
+        f"is {drawn.min():.2f} to {drawn.max():.2f} of the whole |g|_1, off by {error:.0%} in the root mean square.",
+        "",
+    )
+
+
 def _adam_paths(courses: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield from (
         "",
@@ -86,6 +101,7 @@ def _adam_paths(courses: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         "way. The law has them measured twice, at the start and where Adam goes, and knows what the weights that it",
         "follows have of a success's gradient; it is held against the law without both, in which scores stay.",
         "",
+        *_first_steps(courses),
         "| to | law | runs | median abs log2 | mean of log2 | largest | within 8% |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     )

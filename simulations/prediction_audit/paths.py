@@ -182,6 +182,30 @@ def unseen(sample: TreeSample) -> float:
     return sum(count == 1 for count in right) / sum(right)
 
 
+class Start(NamedTuple):
+    """What a path begins with: the question, what was measured of it, and the model among its correct responses."""
+
+    example: Any
+    sample: TreeSample
+    tree: ResponseTree
+    level: float
+    responses: list[tuple[int, ...]]
+    own: Model
+
+
+def start_of(model: LanguageModel, task: str, question: int, measured: Measurement) -> Start:
+    """Raises InputError where there is no success in the measurement, or too little of the policy in its tree."""
+    tree = measured.summary().tree
+    assert measured.tree is not None
+    assert tree is not None
+    tree.refuse()
+    sample = measured.tree.sample
+    example = datasets.load(task, "train").example(question)
+    prompt = PromptArms(model, example.prompt, verifier_of(None, example)).prompt_tokens
+    responses = [one for one, reward in zip(sample.tokens, sample.rewards, strict=True) if reward > 0.5]
+    return Start(example, sample, tree, level_of(tree.p0), responses, Model(model, prompt, responses))
+
+
 def path(
     tier: Tier, model: LanguageModel, task: str, question: int, condition: Condition, measured: Measurement
 ) -> dict[str, Any]:
@@ -196,15 +220,8 @@ def path(
     Raises:
         InputError: no success in the measurement, or too little of the policy in the tree.
     """
-    tree = measured.summary().tree
-    assert measured.tree is not None
-    assert tree is not None
-    tree.refuse()
-    sample, step, level = measured.tree.sample, condition.step / tree.kappa, level_of(tree.p0)
-    example = datasets.load(task, "train").example(question)
-    prompt = PromptArms(model, example.prompt, verifier_of(None, example)).prompt_tokens
-    responses = [one for one, reward in zip(sample.tokens, sample.rewards, strict=True) if reward > 0.5]
-    own = Model(model, prompt, responses)
+    example, sample, tree, level, responses, own = start_of(model, task, question, measured)
+    step = condition.step / tree.kappa
     count = 1 if len(responses) == 1 else SEQUENCES
     key = run_key(model.name, task, question, condition)
     courses = functools.partial(_courses, own, model.params, sample, responses, level, key, count)

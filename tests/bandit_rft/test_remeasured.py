@@ -91,7 +91,7 @@ def test_curves_of_other_measurements_are_off_as_other_measurements_are() -> Non
 
 
 @pytest.mark.parametrize("signal", ["raw", "rloo"])
-def test_a_measurement_without_error_changes_no_verdict(signal: str) -> None:
+def test_a_measurement_without_error_predicts_the_same_again(signal: str) -> None:
     """A tree that saw every token 300 times and more predicts the same after resampling, to the noise of the draws
     behind its curves. Catches an error that stems from these instead.
     """

@@ -65,7 +65,7 @@ UNNOTICED: dict[str, str] = {
     "tree_rounds: jump = np.divide": "a moment of the spread that no mean shows",
     **{
         f"tree_transfer: {part}": "Adam has no part in the transfer of plain gradient steps"
-        for part in ("decay1 = decay2", "first = beta1", "second = beta2", "return first, second, first / (1")
+        for part in ("decay1 = decay2", "first = beta1", "second = beta2", "direction = first")
     },
     # many prompts
 }

@@ -53,7 +53,7 @@ class Adam:
             return jnp.asarray(np.pad(np.asarray(rows, np.float32), ((0, padding), (0, 0))))
 
         coordinates = padded_rows(self.coordinates)
-        turned = None if self.turned is None else padded_rows(self.turned)
+        turned = None if self.turned is None or self.way is None else padded_rows(self.turned)
         gone, size = np.zeros(runs), self.learning_rate * self.scale
         first, second = (jnp.zeros((runs, weights), jnp.float32) for _ in range(2))
         decay1 = decay2 = 1.0
@@ -63,12 +63,11 @@ class Adam:
             decay1, decay2 = decay1 * self.beta1, decay2 * self.beta2
             padded = jnp.asarray(np.pad(scores.astype(np.float32), ((0, 0), (0, padding))))
             settings = [np.float32(one) for one in (self.beta1, self.beta2, self.eps, decay1, decay2)]
-            if turned is None or self.way is None:
-                first, second, moved = _step(first, second, padded, coordinates, *settings)
-                return size * np.asarray(moved, np.float64)[:, :edges]
             bend = jnp.asarray(gone.astype(np.float32))
-            first, second, *parts = _bent_step(first, second, padded, coordinates, turned, bend, *settings)
-            straight, further = (np.asarray(part, np.float64)[:, :edges] for part in parts)
+            first, second, *parts = _step(first, second, padded, coordinates, turned, bend, *settings)
+            straight, further = (None if part is None else np.asarray(part, np.float64)[:, :edges] for part in parts)
+            if further is None:
+                return size * straight
             ahead = size * straight @ self.way
             # On average over the step the scores are those half of it ahead.
             moved = straight + (gone + ahead / 2)[:, None] * further
@@ -84,50 +83,22 @@ def _step(
     second: Array,
     scores: Array,
     coordinates: Array,
-    beta1: Array,
-    beta2: Array,
-    eps: Array,
-    decay1: Array,
-    decay2: Array,
-) -> tuple[Array, Array, Array]:
-    """Both moments [R, J] after a gradient of scores [R, E], and the edges' move [R, E] for a learning rate of 1."""
-    first, second, direction = _direction(first, second, scores @ coordinates, beta1, beta2, eps, decay1, decay2)
-    return first, second, direction @ coordinates.T
-
-
-@partial(jax.jit, donate_argnums=(0, 1))
-def _bent_step(
-    first: Array,
-    second: Array,
-    scores: Array,
-    coordinates: Array,
-    turned: Array,
+    turned: Array | None,
     gone: Array,
     beta1: Array,
     beta2: Array,
     eps: Array,
     decay1: Array,
     decay2: Array,
-) -> tuple[Array, Array, Array, Array]:
-    """Both moments where the weights of each run have gone so far [R] that its coordinates are coordinates + gone
-    turned; and the sums of their move with coordinates and with turned, [R, E] each.
+) -> tuple[Array, Array, Array, Array | None]:
+    """Both moments [R, J] after a gradient of scores [R, E], where the weights of each run have gone so far [R] that
+    its coordinates are coordinates + gone turned; and the sums of their move, for a learning rate of 1, with
+    coordinates and with turned, [R, E] each.
     """
-    gradient = scores @ coordinates + gone[:, None] * (scores @ turned)
-    first, second, direction = _direction(first, second, gradient, beta1, beta2, eps, decay1, decay2)
-    return first, second, direction @ coordinates.T, direction @ turned.T
-
-
-def _direction(
-    first: Array,
-    second: Array,
-    gradient: Array,
-    beta1: Array,
-    beta2: Array,
-    eps: Array,
-    decay1: Array,
-    decay2: Array,
-) -> tuple[Array, Array, Array]:
-    """Both moments after a gradient, and the weights' move for a learning rate of 1, [R, J] each."""
+    gradient = scores @ coordinates
+    if turned is not None:
+        gradient += gone[:, None] * (scores @ turned)
     first = beta1 * first + (1 - beta1) * gradient
     second = beta2 * second + (1 - beta2) * gradient**2
-    return first, second, first / (1 - decay1) / (jnp.sqrt(second / (1 - decay2)) + eps)
+    direction = first / (1 - decay1) / (jnp.sqrt(second / (1 - decay2)) + eps)
+    return first, second, direction @ coordinates.T, None if turned is None else direction @ turned.T

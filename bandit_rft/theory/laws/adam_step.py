@@ -53,7 +53,7 @@ class Adam:
             return jnp.asarray(np.pad(np.asarray(rows, np.float32), ((0, padding), (0, 0))))
 
         coordinates = padded_rows(self.coordinates)
-        turned = None if self.turned is None or self.way is None else padded_rows(self.turned)
+        turned = None if self.turned is None else padded_rows(self.turned)
         gone, size = np.zeros(runs), self.learning_rate * self.scale
         first, second = (jnp.zeros((runs, weights), jnp.float32) for _ in range(2))
         decay1 = decay2 = 1.0
@@ -64,10 +64,11 @@ class Adam:
             padded = jnp.asarray(np.pad(scores.astype(np.float32), ((0, 0), (0, padding))))
             settings = [np.float32(one) for one in (self.beta1, self.beta2, self.eps, decay1, decay2)]
             bend = jnp.asarray(gone.astype(np.float32))
-            first, second, *parts = _step(first, second, padded, coordinates, turned, bend, *settings)
-            straight, further = (None if part is None else np.asarray(part, np.float64)[:, :edges] for part in parts)
-            if further is None:
+            first, second, plain, turning = _step(first, second, padded, coordinates, turned, bend, *settings)
+            straight = np.asarray(plain, np.float64)[:, :edges]
+            if turning is None or self.way is None:
                 return size * straight
+            further = np.asarray(turning, np.float64)[:, :edges]
             ahead = size * straight @ self.way
             # On average over the step the scores are those half of it ahead.
             moved = straight + (gone + ahead / 2)[:, None] * further

@@ -24,15 +24,18 @@ _MOST_KEPT = 2**30  # bytes
 
 def keep_compiled_programs() -> None:
     """Compiled programs in pytest's own cache folder: most of a test's time goes into programs that another one, or the
-    run before, has compiled. A folder for each kind of processor, and for each worker, since JAX writes without a lock.
+    run before, has compiled. A folder for each kind of processor, which all workers share: JAX writes without a lock,
+    so that a worker may read a half-written program; it then says so and compiles it.
     """
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
-    folder = Path(__file__).resolve().parents[1] / ".pytest_cache" / "compiled" / processor() / worker
-    if folder.is_dir() and sum(file.stat().st_size for file in folder.iterdir()) > _MOST_KEPT:
+    folder = Path(__file__).resolve().parents[1] / ".pytest_cache" / "compiled" / processor()
+    first_of_all = "PYTEST_XDIST_WORKER" not in os.environ
+    if first_of_all and folder.is_dir() and sum(file.stat().st_size for file in folder.iterdir()) > _MOST_KEPT:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    # By default the folder's own path is hashed into every key, for caches that only a GPU has.
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
 
 
 if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):

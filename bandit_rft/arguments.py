@@ -30,12 +30,12 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def whole(name: str, value: Any, least: int = 1, most: int | None = _MOST) -> int:
-    """An int from `least` to `most` (None: of any size); a whole float passes. Raises InputError."""
+    """An int from `least` to `most` (None: of any size); a whole float passes, a bool does not. Raises InputError."""
     number = None
     try:
-        number = operator.index(value)
+        number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
-        if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        if isinstance(value, float | np.floating) and float(value).is_integer():
             number = int(value)
     if number is None or number < least:
         raise InputError(f"{name} is {shown(value)}: give a whole number of at least {least}.")
@@ -63,9 +63,9 @@ def integer(name: str, value: Any, least: int = 1) -> int:
 
 
 def number(name: str, value: Any) -> float:
-    """A float, NaN and infinity included. Raises InputError for what is no number."""
+    """A float, NaN and infinity included. Raises InputError for what is no number, a bool included."""
     try:
-        if isinstance(value, (str, bytes)) or getattr(value, "ndim", 0) != 0:
+        if isinstance(value, str | bytes | bool | np.bool_) or getattr(value, "ndim", 0) != 0:
             raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError):

@@ -23,7 +23,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bandit_rft.errors import InputError
+from bandit_rft.errors import InputError, Stopped
+
+# What passes through a user's code without being its failure: whatever else it raises is told as one sentence.
+PASSING = (InputError, KeyboardInterrupt, Stopped)
 
 
 def is_own(text: Any) -> bool:
@@ -127,9 +130,9 @@ def line(error: BaseException) -> str:
 def _imported(path: str | None, place: str, name: str, kind: str) -> Any:
     try:
         module = _from_name(place) if path is None else _from_file(Path(path), place, kind)
-    except InputError:
+    except PASSING:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise InputError(
             f"The {kind}'s {place} cannot be imported ({type(error).__name__}{said(error)}): mend it, or name another."
         ) from error

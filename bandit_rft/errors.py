@@ -1,4 +1,6 @@
-"""The one exception that a user's bad input raises: a sentence that says what is wrong, where, and what to do."""
+"""The exception that a user's bad input raises, a sentence that says what is wrong, where, and what to do; its kinds;
+and a run's end by request, which is no error.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +37,19 @@ class SweepWarning(UserWarning):
 
 class ModelWarning(UserWarning):
     """A model that loads or trains, but not as one may think; the sentence says what differs and what to do."""
+
+
+class Stopped(BaseException):
+    """The run was asked to stop and has; the message says what is saved. No Exception: nothing on its way may take it
+    for a failure of its own, such as a damaged file.
+
+    Attributes:
+        exit_code: of the process, 128 and the signal's number.
+    """
+
+    def __init__(self, sentence: str, exit_code: int) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
 
 
 def reason(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from bandit_rft import __version__
 from bandit_rft.arguments import nearest
-from bandit_rft.errors import InputError, ModelWarning, SweepWarning, reason
+from bandit_rft.errors import InputError, ModelWarning, Stopped, SweepWarning, reason
 from bandit_rft.runs import stopping
 
 COMMANDS = (
@@ -171,7 +171,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print("bandit-rft: interrupted; a run that has a folder is continued by the same command.", file=sys.stderr)
         return stopping.INTERRUPTED
-    except stopping.Stopped as stopped:
+    except Stopped as stopped:
         print(f"bandit-rft: {stopped}", file=sys.stderr)
         return stopped.exit_code
     except Exception as error:  # JAX's own error is no MemoryError, and JAX is not to be imported for it

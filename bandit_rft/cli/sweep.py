@@ -101,9 +101,9 @@ class Own:
         function = by_name.imported(self.text, self.kind)
         try:
             return function(*arguments, **named)
-        except InputError:
+        except by_name.PASSING:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             raise InputError(
                 f"The {self.kind} {self.text} raised {type(error).__name__}{by_name.said(error)}{by_name.line(error)}: "
                 "mend it; points that are done are kept in --out."

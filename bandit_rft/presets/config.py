@@ -97,7 +97,7 @@ def read(source: str | Path) -> Simulation:
     if path.is_dir():
         path = path / "config.json"
     try:
-        content = path.read_bytes().decode()
+        content = path.read_bytes().decode("utf-8-sig")
         values = json.loads(content) if path.suffix == ".json" else tomllib.loads(content)
     except OSError as error:
         raise InputError(
@@ -250,13 +250,13 @@ def _make(what: str, table: str, kinds: Mapping[str, Any], values: Mapping[str, 
             arguments[key] = _make(f"argument {key} of {name}", f"{table}.{key}", PARTS, value)
         elif isinstance(value, list):
             arguments[key] = tuple(value)
-    own: tuple[type[BaseException], ...] = (Exception, SystemExit)
-    refusals = own if by_name.is_own(name) else (TypeError, ValueError, OverflowError)
     try:
         return kind(**arguments)
-    except InputError:
+    except by_name.PASSING:
         raise
-    except refusals as error:
+    except BaseException as error:
+        if not (by_name.is_own(name) or isinstance(error, TypeError | ValueError | OverflowError)):
+            raise
         shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise InputError(
             f"{name}({shown}) cannot be made{by_name.said(error)}: give arguments of the right kind."

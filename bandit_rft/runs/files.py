@@ -92,7 +92,7 @@ def to_json(value: Any) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises InputError where it is missing or is none."""
     try:
-        value = loads(path.read_text(encoding="utf-8"))
+        value = loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror or error}): name a run folder or its {path.name}."

@@ -17,23 +17,12 @@ import threading
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from bandit_rft.errors import Stopped
+
 if TYPE_CHECKING:
     from bandit_rft.runs.progress import ProgressLine
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-
-
-class Stopped(BaseException):
-    """The run was asked to stop and has; the message says what is saved. No Exception: nothing on its way may take it
-    for a failure of its own, such as a damaged file.
-
-    Attributes:
-        exit_code: of the process, 128 and the signal's number.
-    """
-
-    def __init__(self, sentence: str, exit_code: int) -> None:
-        super().__init__(sentence)
-        self.exit_code = exit_code
 
 
 class StopRequest:

@@ -35,9 +35,9 @@ def made(factory: VerifierFactory, answer: Any) -> Verifier:
         raise InputError(f"The verifier is {_shown(factory)}: give a name, or a function from an answer to a verifier.")
     try:
         found = factory(answer)
-    except InputError:
+    except by_name.PASSING:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise InputError(
             f"The verifier {name} raised {type(error).__name__}{by_name.said(error)} on the answer {_shown(answer)}: "
             "make it return a function from a response's text to a float."
@@ -151,9 +151,9 @@ def _rewards(verifier: Verifier, many: Callable[[Sequence[str]], Any] | None, te
     """What a verifier gives for these responses. Raises InputError from whatever the verifier itself raises."""
     try:
         return [verifier(text) for text in texts] if many is None else _listed(verifier, many(texts))
-    except InputError:
+    except by_name.PASSING:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         of = f"a response of {len(texts[0])} characters" if len(texts) == 1 else f"{len(texts)} responses"
         raise InputError(
             f"Verifier {verifier_name(verifier)} raised {type(error).__name__}{by_name.said(error)} on {of}: make it "

@@ -1,7 +1,7 @@
 """The user's own verifier: a Python function of response and answer, named `module:function` or `file.py:function`.
 
 It is the user's trusted code and runs in this process, without a time limit: what it does with the response's text is
-its own affair. Whatever it raises is one sentence, SystemExit included; what ends the process itself (os._exit, a crash
+its own affair. Whatever it raises is one sentence; what ends the process itself (os._exit, a crash
 of compiled code) cannot be caught, and KeyboardInterrupt is left to mean Ctrl-C.
 """
 
@@ -49,7 +49,9 @@ class UserFunction:
         """What the function makes of a response; whether it is a finite number is `text_rewards.score`'s to check."""
         try:
             return by_name.imported(self.name, "verifier")(text, self.answer)
-        except (Exception, SystemExit) as error:
+        except by_name.PASSING:
+            raise
+        except BaseException as error:
             raise InputError(
                 f"The verifier {self.name} raised {type(error).__name__}{by_name.said(error)} on a response of "
                 f"{len(text)} characters: make it return a float for every text."

@@ -9,6 +9,7 @@ import pytest
 from bandit_rft.errors import InputError
 from bandit_rft.presets.config import from_values, read
 from bandit_rft.presets.named import PRESETS, preset
+from bandit_rft.runs import read_json
 
 TOML = """
 rounds = 20
@@ -40,6 +41,17 @@ def test_toml_and_saved_json_are_read(tmp_path: Path) -> None:
     assert config.make_arms().p0 == pytest.approx(0.1, rel=1e-12)
     (tmp_path / "config.json").write_text(json.dumps(config.to_json()))
     assert read(tmp_path) == config
+
+
+def test_a_file_may_begin_with_the_byte_order_mark_of_windows_editors(tmp_path: Path) -> None:
+    """Catches "is not TOML" and "is not JSON" about files that every editor shows to be."""
+    path = tmp_path / "mine.toml"
+    path.write_text(TOML, encoding="utf-8-sig")
+    assert read(path).rounds == 20
+    saved = tmp_path / "config.json"
+    saved.write_text(json.dumps(read(path).to_json()), encoding="utf-8-sig")
+    assert read(tmp_path) == read(path)
+    assert read_json(saved)["rounds"] == 20
 
 
 def test_settings_reach_the_field_they_name() -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from bandit_rft.runs.stopping import Stopped, StopRequest
+from bandit_rft.errors import Stopped
+from bandit_rft.runs.stopping import StopRequest
 from llm_bridge.training import checkpoints
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge.survival import (

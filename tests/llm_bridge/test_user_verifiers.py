@@ -28,6 +28,7 @@ RETURNS = {
 }
 RAISES = {
     "exits": "raise SystemExit(3)",
+    "raises_what_is_no_exception": "raise BaseException('odd')",
     "recurses": "return recurses(text, answer)",
     "no_memory": "raise MemoryError",
     "odd_error": "raise OddError",

@@ -14,13 +14,13 @@ from bandit_rft.errors import InputError
 def test_a_yes_is_no_number(yes: Any) -> None:
     """Catches a switch in a number's place, which would be one round, one seed or certain success."""
     needle = arms.Needle(log10_arms=2, optimal=1, p0=0.1)
-    with pytest.raises(InputError, match="^rounds is .*True"):
+    with pytest.raises(InputError, match=r"^rounds is .*True"):
         bandit_rft.run(needle, learners.Uniform(), rounds=yes, seeds=2, key=0)
-    with pytest.raises(InputError, match="^seeds is .*True"):
+    with pytest.raises(InputError, match=r"^seeds is .*True"):
         bandit_rft.run(needle, learners.Uniform(), rounds=2, seeds=yes, key=0)
-    with pytest.raises(InputError, match="^p0 is .*True"):
+    with pytest.raises(InputError, match=r"^p0 is .*True"):
         theory.pg_jump_single(p0=yes, step_size=0.5, rounds=10)
-    with pytest.raises(InputError, match="^step_size is .*True"):
+    with pytest.raises(InputError, match=r"^step_size is .*True"):
         learners.SoftmaxPolicyGradient(step_size=yes)
 
 

@@ -244,14 +244,14 @@ class Loggers:
 
 
 def metrics(rewards: np.ndarray, values: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """A round's numbers by the names that loggers show, means over seeds; those that are not finite are left out.
+    """A round's numbers by the names that loggers show, means over the seeds that have one; what none has is left out.
 
     Args:
         rewards: [S, G].
         values: [S] by name.
     """
-    means = {"reward": rewards.mean(), **{name: of_seeds.mean() for name, of_seeds in values.items()}}
-    return {f"round/{name}": float(value) for name, value in means.items() if math.isfinite(value)}
+    known = {name: of_seeds[np.isfinite(of_seeds)] for name, of_seeds in {"reward": rewards, **values}.items()}
+    return {f"round/{name}": float(of_seeds.mean()) for name, of_seeds in known.items() if of_seeds.size}
 
 
 def evaluated(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:

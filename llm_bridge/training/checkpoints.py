@@ -420,6 +420,8 @@ def _load_part(path: Path, part: str, like: PyTree, seed: int | None) -> tuple[i
     header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     places = {entry["name"]: place for place, entry in enumerate(header["leaves"])}
     names, leaves, tree = checkpoint_files.flatten(like)
+    if seed is None and ".round" in places and header["leaves"][places[".round"]]["shape"] == [1]:
+        seed = 0  # the scan loop's state has an axis of seeds also where there is one
     apart = f"[{seed}]" if any(name.startswith(f"[{seed}]") for name in places) else ""
     stacked = seed is not None and not apart
     target: dict[int, Any] = {}

@@ -13,6 +13,13 @@ import jax.numpy as jnp
 import optax
 
 
+def norm(tree: Any) -> jax.Array:
+    """float32 scalar, the Euclidean norm over all leaves."""
+    # Summed along the last axis first, where float32 keeps more digits.
+    squares = [jnp.sum(jnp.sum(jnp.square(leaf.astype(jnp.float32)), axis=-1)) for leaf in jax.tree.leaves(tree)]
+    return jnp.sqrt(sum(squares, jnp.float32(0.0)))
+
+
 def clip_by_global_norm(most: float) -> optax.GradientTransformation:
     """Scale the gradient by min(1, most / norm), norm its Euclidean norm over all leaves, in float32.
 
@@ -22,9 +29,7 @@ def clip_by_global_norm(most: float) -> optax.GradientTransformation:
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         del params
         limit = jnp.float32(most)
-        # Summed along the last axis first, where float32 keeps more digits.
-        squares = [jnp.sum(jnp.sum(jnp.square(leaf.astype(jnp.float32)), axis=-1)) for leaf in jax.tree.leaves(updates)]
-        scale = limit / jnp.maximum(jnp.sqrt(sum(squares, jnp.float32(0.0))), limit)
+        scale = limit / jnp.maximum(norm(updates), limit)
         return jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), updates), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

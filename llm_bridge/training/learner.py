@@ -266,14 +266,17 @@ class FineTune:
         return self.truncated_importance is not None and self.scores_old
 
     def rate(self, rounds: int | None) -> float | optax.Schedule:
-        """The learning rate in a run of so many rounds: a number, or a function of the optimiser steps taken."""
+        """The learning rate in a run of so many rounds: a number, or a function of the optimiser steps taken.
+
+        The first `delay` rounds take no step: a schedule is of the others.
+        """
         assert self.learning_rate is not None
         if callable(self.learning_rate):
             return self.learning_rate
         return optimizers.schedule(
             self.schedule,
             self.learning_rate,
-            rounds=rounds,
+            rounds=None if rounds is None else rounds - self.delay,
             warmup_rounds=self.warmup_rounds,
             floor=self.learning_rate_floor,
             steps_per_round=self.epochs * self.mini_batches,
@@ -284,6 +287,7 @@ class FineTune:
         base = self.optimizer
         if isinstance(base, str):
             base = optimizers.named(base, self.rate(rounds), self.weight_decay, self.betas, self.adam_eps)
+            base = optimizers.in_float32(base)
             if self.moment_dtype == "bfloat16":
                 base = narrow_moments(base)
         return optimizers.clipped(base, self.gradient_clip)

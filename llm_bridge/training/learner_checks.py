@@ -50,6 +50,11 @@ def complete(learner: FineTune) -> None:
         object.__setattr__(learner, "learning_rate", own)
     if (learner.schedule != "constant" or learner.warmup_rounds) and callable(learner.learning_rate):
         raise InputError("FineTune has a schedule twice: give a number as learning_rate, or leave out schedule.")
+    if (learner.schedule != "constant" or learner.warmup_rounds) and not isinstance(learner.optimizer, str):
+        raise InputError(
+            "FineTune has a schedule, which an optax optimizer of your own does not follow: give optax the schedule as "
+            "its learning rate, and leave out schedule and warmup_rounds."
+        )
     ratios.check_delay(learner.delay, learner.replay)
     ratios.check_ratio(learner.ratio, clip=learner.clip_limits, dual_clip=learner.dual_clip, replay=learner.replay)
     if learner.kl_weighted and not learner.kl_coefficient:
@@ -67,7 +72,7 @@ def complete(learner: FineTune) -> None:
         )
     if learner.learning_rate is not None:
         # An unknown schedule, or a floor out of range; the number of rounds is only known when bound.
-        learner.rate(learner.warmup_rounds + 1)
+        learner.rate(learner.warmup_rounds + learner.delay + 1)
 
 
 def _check_memory(learner: FineTune) -> None:

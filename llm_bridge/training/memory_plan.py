@@ -28,12 +28,12 @@ from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.settings.finetune import FineTuneConfig
 from bandit_rft.settings.mesh import sizes_of
-from bandit_rft.settings.ranges import ABOVE_0, COUNT
+from bandit_rft.settings.ranges import ABOVE_0, COUNT, MOST_ROWS
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.models import lora, placement
 from llm_bridge.models.attention import chosen
 from llm_bridge.models.config import DecoderConfig
-from llm_bridge.training.memory_programs import Compiled, Programs, abstract_params, bytes_of
+from llm_bridge.training.memory_programs import Compiled, Programs, abstract_params, bytes_of, in_float32
 
 Target = Literal["here", "accelerator"]
 GB = 1e9
@@ -253,18 +253,22 @@ def _planned(
     before = {}
     if held.epochs * held.mini_batches > 1:  # the round's first weights are kept until its last step is sound
         before = {"before": weights + moments}
-    rows = _sampled(held)
+    rows, evaluated = _sampled(held), _evaluated(config)
+    summed = held.prompts * held.rollouts // held.mini_batches > (held.micro_batch or MOST_ROWS)
+    gradient = bytes_of(in_float32(exact.weights)) if summed else weights
     needs = {
         "sampling": lambda: _sampling(programs, rows, narrow),
-        "evaluation": lambda: _sampling(programs, (config.evaluation_batch, len(config.places)), narrow),
+        "evaluation": lambda: _sampling(programs, evaluated, narrow),
         "scoring": lambda: {"temporaries": _made(programs.scoring()) + cast},
         "gradient": lambda: {
-            "gradient": weights,
-            "temporaries": max(programs.gradient().made - bytes_of(programs.weights), 0) + exact.batch_bytes + cast,
+            "gradient": gradient,
+            "temporaries": max(programs.gradient().made - bytes_of(programs.gradient().result[1]), 0)
+            + exact.batch_bytes
+            + cast,
         },
-        "step": lambda: {"gradient": weights, "temporaries": programs.step(donated=True).temporaries},
+        "step": lambda: {"gradient": gradient, "temporaries": programs.step(donated=True).temporaries},
     }
-    if not ((config.train_samples or config.test_source) and config.evaluation_batch > rows[0]):
+    if evaluated[0] <= rows[0] and evaluated[1] <= rows[1]:
         del needs["evaluation"]
     if not held.scores_policy:
         del needs["scoring"]
@@ -274,7 +278,7 @@ def _planned(
         items = resident | (before if name in ("gradient", "step") else {"copy": copy})
         if name in known:
             own = {item: known[name][item] for item in ("cache", "temporaries") if item in known[name]}
-            items |= {"gradient": weights} | own if name in ("gradient", "step") else own
+            items |= {"gradient": gradient} | own if name in ("gradient", "step") else own
         else:
             items |= needed()
         phases.append(Phase(name=name, items=items))
@@ -309,7 +313,7 @@ def _programs(
     settings = learner(config, model)
     rows = settings.prompts * settings.group
     placement.check_rows(shape.mesh, rows, "a round's responses are")
-    return Programs(settings, len(config.places), tokens, kept)
+    return Programs(settings, len(config.places), tokens, config.rounds, kept)
 
 
 def _sampled(settings: Any) -> tuple[int, int]:
@@ -319,6 +323,26 @@ def _sampled(settings: Any) -> tuple[int, int]:
     return rows, min(
         settings.prompts, -(-rows // settings.group) + (settings.prompts > 1 and rows % settings.group > 0)
     )
+
+
+def _evaluated(config: FineTuneConfig) -> tuple[int, int]:
+    """(rows, prompts) of the largest batch of an evaluation; zeros where there is none.
+
+    Rows that answer one question stand together. Left out: that more than two batches of rows are refilled as they end,
+    which holds the prompts that are read next besides (`llm_bridge.sampling.refill`).
+    """
+    most = max(config.ks)
+    asked = []
+    if config.train_samples:
+        shown = min(len(config.places), config.train_questions)
+        asked.append((shown, max(-(-config.train_samples // shown), most)))
+    if config.test_source:
+        asked.append((config.test_questions, most))
+    found = [(0, 0)]
+    for questions, samples in asked:
+        rows = min(config.evaluation_batch, questions * samples)
+        found.append((rows, min(questions, -(-rows // samples) + (rows % samples > 0))))
+    return max(rows for rows, _ in found), max(prompts for _, prompts in found)
 
 
 def _made(program: Compiled | None) -> int:

@@ -66,6 +66,11 @@ def _bytes(leaf: Any) -> int:
     return math.prod(shape) * size
 
 
+def in_float32(tree: PyTree) -> PyTree:
+    """Shapes of the same arrays in float32, where they were."""
+    return jax.tree.map(lambda leaf: Shape(leaf.shape, jnp.float32, sharding=getattr(leaf, "sharding", None)), tree)
+
+
 def abstract_params(config: DecoderConfig, *, dtype: Any, param_dtype: Any) -> tuple[Any, PyTree]:
     """Graph and parameters of a decoder as shapes, on its mesh."""
     graphdef, params = abstract_decoder(config, dtype=jnp.dtype(dtype), param_dtype=jnp.dtype(param_dtype))
@@ -91,15 +96,18 @@ class Programs:
         settings: with its `max_tokens`; of a model as `abstract_params` gives its parameters.
         questions: how many there are.
         prompt_tokens: tokens of each prompt, all of one length.
+        rounds: of the run.
         kept: what was compiled before, by function, shapes and constants; shared between plans.
     """
 
-    def __init__(self, settings: FineTune, questions: int, prompt_tokens: int, kept: dict[Any, Compiled]) -> None:
+    def __init__(
+        self, settings: FineTune, questions: int, prompt_tokens: int, rounds: int, kept: dict[Any, Compiled]
+    ) -> None:
         self.settings, self.model, self.kept = settings, settings.model, kept
         self.prompts = [np.full(prompt_tokens, place % 7, np.int32) for place in range(questions)]
         widths = prompt_widths([prompt_tokens] * questions)
         arms: Any = SimpleNamespace(question_tokens=self.prompts, prompt_widths=widths, model=self.model)
-        self.update = Update(settings, arms, 1_000)
+        self.update = Update(settings, arms, rounds)
         self.plan = self.update.on_the_host
         self.weights, self.frozen = lora.trained(self.model.params), lora.frozen(self.model.params)
         self.moments = _placed(self.model.config.mesh, jax.eval_shape(self.update.optimizer.init, self.weights))

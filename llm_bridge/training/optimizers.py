@@ -110,6 +110,11 @@ def named(
     return optax.partition({"muon": matrices, "adamw": adamw}, _labels)
 
 
+def wide(tree: PyTree) -> PyTree:
+    """Floating-point leaves of 16 bits in float32."""
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if leaf.dtype.itemsize < 4 else leaf, tree)
+
+
 def _labels(params: PyTree) -> PyTree:
     """Matrices of the layers, [L, in, out], are Muon's; norms and biases [L, d], embedding and head [V, D] are not."""
     return jax.tree.map(lambda leaf: "muon" if leaf.ndim == 3 else "adamw", params)
@@ -123,6 +128,24 @@ def _stacked_matrices(params: PyTree) -> PyTree:
 def _consistent_rms(update: jax.Array) -> jax.Array:
     """An orthogonal matrix's entries have a root mean square of 1/√max(in, out)."""
     return update * (MUON_RMS * math.sqrt(max(update.shape[-2:])))
+
+
+@lru_cache(maxsize=64)
+def in_float32(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """The optimiser with moments and arithmetic in float32, whatever the weights have.
+
+    Moments of 16 bits stop: with beta2 of .999 a step changes the second one by a thousandth, and bfloat16 has 2⁻⁸ of a
+    number between it and the next; in float16 the square of a small gradient, and AdamW's epsilon, are 0. Of weights in
+    float32 it changes nothing.
+    """
+
+    def init(params: PyTree) -> PyTree:
+        return optimizer.init(wide(params))
+
+    def update(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple[PyTree, PyTree]:
+        return optimizer.update(wide(updates), state, None if params is None else wide(params))
+
+    return optax.GradientTransformation(init, update)
 
 
 @lru_cache(maxsize=64)

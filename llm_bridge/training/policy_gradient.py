@@ -20,6 +20,7 @@ from jax.sharding import Mesh
 from bandit_rft import objectives, ratios
 from llm_bridge.models import lora, placement
 from llm_bridge.sampling import scoring
+from llm_bridge.training import gradient_clip, optimizers
 
 Array = jax.Array
 PyTree = Any
@@ -298,12 +299,13 @@ def accumulated(
 ) -> Total:
     """`loss_and_gradient` of several micro-batches of one shape, summed one after another in the memory of one.
 
-    Weights come from all rows of the step, so the sum over micro-batches is the loss of the whole step.
+    Weights come from all rows of the step, so the sum over micro-batches is the loss of the whole step. Gradients are
+    added up in float32, in which no part is too small to count.
 
     Args:
         batches: what `loss_and_gradient` takes of a micro-batch, by name; every array has an axis of K before.
         count: int32, how many of the K are computed.
-        total: sums and gradient of the step's micro-batches before, which are consumed; None: there is none.
+        total: sums and gradient (float32) of the step's micro-batches before, which are consumed; None: there is none.
     """
 
     def one(index: Any) -> Total:
@@ -320,12 +322,13 @@ def accumulated(
 
     def add(index: Any, before: Total) -> Total:
         (sums, gradient), (more, part) = before, one(index)
-        return added(sums, more), jax.tree.map(jnp.add, gradient, part)
+        return added(sums, more), jax.tree.map(jnp.add, gradient, optimizers.wide(part))
 
     if total is None:
         if len(batches["tokens"]) == 1:
             return one(0)
-        total = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(one, 0))
+        sums, gradient = jax.eval_shape(one, 0)
+        total = _zeros(sums), optimizers.wide(_zeros(gradient))
     return jax.lax.fori_loop(0, count, add, total)
 
 
@@ -333,7 +336,12 @@ def total_of(params: PyTree, batches: dict[str, Any], count: int | Array, total:
     """`accumulated`; of a lone micro-batch that is the first, `loss_and_gradient` alone. Same arguments."""
     if total is None and len(batches["tokens"]) == 1:
         return loss_and_gradient(params, **jax.tree.map(lambda leaf: leaf[0], batches), **given)
-    return accumulated(params, batches, count, total, **given)
+    before = None if total is None else (total[0], optimizers.wide(total[1]))
+    return accumulated(params, batches, count, before, **given)
+
+
+def _zeros(shapes: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def equal(params: PyTree, others: PyTree) -> bool:
@@ -343,8 +351,8 @@ def equal(params: PyTree, others: PyTree) -> bool:
 
 @jax.jit
 def norm(tree: PyTree) -> Array:
-    """Euclidean norm over all leaves; summed along the last axis first, where float32 keeps more digits."""
-    return jnp.sqrt(sum(jnp.sum(jnp.sum(jnp.square(leaf), axis=-1)) for leaf in jax.tree.leaves(tree)))
+    """Euclidean norm over all leaves, as the clip takes it."""
+    return gradient_clip.norm(tree)
 
 
 def _step(

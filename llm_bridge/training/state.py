@@ -17,7 +17,8 @@ PyTree = Any
 # Of rounds that learn late, `reward_mean`, `entropy`, `response_length` and `truncated` are of the responses sampled in
 # the round, all others of those it learns from; where it learns from none they are as in a round without a gradient.
 METRICS = (
-    "reward_mean",  # mean reward of the round's rollouts, as the verifier gave it: Pass@1 for a 0/1 reward
+    "reward_mean",  # mean reward of the round's rollouts, as the verifier gave it: Pass@1 for a 0/1 reward,
+    # but for groups that are drawn again until they differ: it is then of the last draws
     "signal_mean",  # mean and population spread of the learning signal, of the rollouts learned from
     "signal_spread",
     "dead_groups",  # share of the round's prompts whose every signal is zero: nothing to learn from them

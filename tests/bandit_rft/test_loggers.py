@@ -252,6 +252,13 @@ def test_a_run_that_is_killed_outright_has_told_every_round_once_it_is_done(tmp_
     check(tensorboard_scalars(tmp_path / "run"))
 
 
+def test_a_number_that_some_seeds_lack_is_the_mean_of_the_others():
+    """Catches a metric that vanishes from the curves in every round in which one seed has nothing to say."""
+    gap = np.array([1.0, np.nan, 3.0])
+    told = loggers.metrics(np.zeros((3, 1)), {"sampler_trainer_gap": gap, "kl": np.full(3, np.nan)})
+    assert told == {"round/reward": 0.0, "round/sampler_trainer_gap": 2.0}
+
+
 def test_a_mere_folder_is_no_library(tmp_path, monkeypatch):
     """Catches W&B's own wandb/ folder, where it is not installed, that counts as the library."""
     (tmp_path / "wandb_of_a_run").mkdir()

@@ -44,6 +44,7 @@ def test_points_in_processes_have_the_bits_of_points_here(tmp_path: Path) -> Non
         sweep(make, GRID, **settings, processes=2)
 
 
+@pytest.mark.slow
 def test_on_ray_a_lost_worker_s_point_is_run_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Functions that are no module's too, as in a notebook. Catches points that are lost with their worker, and a
     refusal without its point."""

@@ -131,6 +131,7 @@ def test_what_cannot_be_chosen_is_one_sentence(capsys: pytest.CaptureFixture[str
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_a_run_records_what_it_took(tmp_path: Path) -> None:
     """ "auto" is what it meant on this machine, so that no run goes on elsewhere with another. Catches a config.json
     that says what was typed, and a continued run that reads it differently."""

@@ -35,6 +35,7 @@ print(cache.build("entry", write, progress=lambda message: None))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_build_leaves_nothing_that_passes_for_whole(folder):
     # Killed at 6 moments across the 0.2 s that the build takes; then one that is left alone must find a clean field.
     rng = random.Random(0)

@@ -167,6 +167,7 @@ def test_rounds_that_a_run_cannot_come_to_are_a_sentence(capsys: pytest.CaptureF
     assert "a run of 3 rounds, over which --schedule cosine spreads the learning rate" in said
 
 
+@pytest.mark.slow
 def test_a_run_that_kept_only_weights_is_closed_and_all_that_reads_it_goes_on(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,13 +18,15 @@ from safetensors.numpy import load_file
 
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
-from llm_bridge import load_model
+from llm_bridge import finetune, load_model
 from llm_bridge.bandits.question_arms import PromptArms
+from llm_bridge.bandits.token_arms import TokenPromptArms
 from llm_bridge.models import cache
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.training import checkpoints
-from llm_bridge.training.export import save_pretrained
+from llm_bridge.training.export import export_run, save_pretrained
 from llm_bridge.training.learner import FineTune
+from llm_bridge.training.state import weights_of_seed
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge import toy
 from tests.llm_bridge.checkpoints import (
@@ -195,6 +197,7 @@ def recorded(run: str) -> dict[str, Any]:
     return json.loads((Path(run) / "manifest.json").read_text())["model"]
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_commit_it_began_with(hub: Callable[[str], None]) -> None:
     """Catches a run continued, or exported, on whatever the branch holds by then."""
     hub("a")
@@ -207,6 +210,7 @@ def test_a_run_keeps_the_commit_it_began_with(hub: Callable[[str], None]) -> Non
     assert recorded("other")["revision"] == "b" * 40
 
 
+@pytest.mark.slow
 def test_a_gguf_that_changed_under_a_run_is_refused(hub: object, capsys: pytest.CaptureFixture[str]) -> None:
     write_gguf(Path("some.gguf"))
     command = [*RUN, "--model", "some.gguf", "--out", "run"]
@@ -241,6 +245,18 @@ def test_export_writes_the_checkpoint_asked_for(hub: Callable[[str], None], caps
     ]
     assert min(changes) > 0.01
     assert third.params["embedding"][...].dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+def test_the_one_seed_of_a_run_on_the_device_is_exported(tmp_path: Path, seed: int | None) -> None:
+    """Catches a state whose axis of seeds is looked for only where there are several."""
+    model = load_model("tiny-llama")
+    learner = FineTune(model, signal="raw", max_tokens=4, kl_coefficient=0.0, learning_rate=1e-3, optimizer="sgd")
+    done = finetune(TokenPromptArms(model, "178+607=?\n", "785"), learner, 1, out=tmp_path / "run", shown=False)
+    export_run(tmp_path / "run", tmp_path / "out", seed=seed)
+    held = weights_of_seed(done.history.final_state)
+    for one, two in zip(jax.tree.leaves(load_model(str(tmp_path / "out")).params), jax.tree.leaves(held), strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.parametrize(

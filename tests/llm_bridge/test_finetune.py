@@ -11,8 +11,10 @@ import numpy as np
 import optax
 import pytest
 
+from bandit_rft.errors import InputError
 from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.models.weights import export_tensors
+from llm_bridge.training.learner import FineTune
 from tests.llm_bridge import toy
 from tests.llm_bridge.updates import (
     MAX_TOKENS,
@@ -246,6 +248,13 @@ def test_own_optax_optimiser_and_schedule(model, arms):
     first = bound.update(state, rollouts, jnp.zeros(1, jnp.float32))
     assert identical(first.params, state.params)
     assert_moved(first.params, bound.update(first, rollouts, reward).params, want, 0.2)
+
+
+@pytest.mark.parametrize("given", [{"schedule": "linear"}, {"warmup_rounds": 5}])
+def test_an_own_optax_optimiser_takes_no_schedule_of_ours(arms, given):
+    """Catches a schedule that config.json records and no step follows."""
+    with pytest.raises(InputError, match="an optax optimizer of your own does not follow"):
+        FineTune(arms.model, optimizer=optax.sgd(0.2), **given)
 
 
 def test_sgd_holds_no_moments(arms):

@@ -62,6 +62,20 @@ def test_a_round_learns_from_the_responses_of_two_rounds_before_with_their_own_r
         state = after
 
 
+@pytest.mark.parametrize("delay", [0, 3])
+def test_a_schedule_ends_with_the_run_whatever_it_waits(arms, delay):
+    """The rate of each step of six rounds. Catches a schedule of all rounds that only those which learn go through, so
+    that with a delay it never ends, and one without room for its warmup."""
+    learner = FineTune(arms.model, max_tokens=4, delay=delay, schedule="linear", learning_rate=0.5, optimizer="sgd")
+    rate = learner.rate(6)
+    assert callable(rate)
+    steps = 6 - delay
+    found = [float(rate(step)) for step in range(steps)]
+    np.testing.assert_allclose(found, 0.5 * (1 - np.arange(steps) / steps), rtol=1e-6)
+    with pytest.raises(InputError, match="give more rounds than warmup"):
+        dataclasses.replace(learner, warmup_rounds=steps).rate(6)
+
+
 def test_truncated_importance_corrects_stale_responses(arms):
     """Without a clip, by token: each weighs min(π now / π as it was sampled, C), of the loss's own pass."""
     settings = {"delay": 1, "clip": None, "learning_rate": 0.05}

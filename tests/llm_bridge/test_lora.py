@@ -211,6 +211,7 @@ def test_a_model_has_adapters_once() -> None:
         save_adapter(toy.model(), "nowhere")
 
 
+@pytest.mark.slow
 def test_a_run_with_adapters_goes_on_from_its_checkpoint_to_the_bit(tmp_path: Path) -> None:
     """Two rounds and two more from the folder, against four: the same adapters and moments. The folder says what was
     trained, and what it exports is the merged policy. Catches adapters that begin anew, bits of rounding that depend on

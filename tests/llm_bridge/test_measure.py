@@ -177,6 +177,7 @@ def test_where_kappa_has_no_estimate_the_tree_has_its_own() -> None:
         dataclasses.replace(unknown, tree=None).summary()
 
 
+@pytest.mark.slow
 def test_bfloat16_weights_are_measured_and_nearly_the_same(exact):
     """Catches a forward-mode pass in another type than the weights', which raises, and sums that lose κ's digits."""
     model = exact.model

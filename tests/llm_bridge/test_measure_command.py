@@ -95,6 +95,7 @@ def test_a_scan_that_was_cut_continues_to_the_same_numbers(
     assert manifest["verifier_counts"]["timeouts"] == 0
 
 
+@pytest.mark.slow
 def test_a_scans_row_is_the_policys_share(tiny: str) -> None:
     """The share of 512 samples against the exact probability of the right answers: within 4.5 standard errors."""
     model = load_model(tiny)

@@ -81,7 +81,7 @@ def test_programs_from_shapes_hold_what_the_programs_of_a_run_hold(
     monkeypatch.undo()
     graphdef, params = abstract_params(model.config, dtype="float32", param_dtype="float32")
     shapes = LanguageModel(name="toy", config=model.config, graphdef=graphdef, params=params, tokenizer=None)
-    programs = Programs(FineTune(shapes, **given), 1, 5, {})
+    programs = Programs(FineTune(shapes, **given), 1, 5, 3, {})
     gradient = "accumulated" if "micro_batch" in given else "loss_and_gradient"
     planned: dict[str, Any] = {
         **{name: value for name, value in programs.sampling(given["rollouts"], 1).items() if name != "grow"},
@@ -124,6 +124,7 @@ def live(kind: Any = None) -> int:
     return sum(array.nbytes for array in jax.live_arrays() if kind is None or array.dtype == kind)
 
 
+@pytest.mark.slow
 def test_a_reference_that_no_term_needs_is_not_held() -> None:
     """Arrays alive after two rounds, with the model kept and handed over: less by the weights. Catches a second copy
     that something still refers to, and other numbers of a run that has none."""
@@ -169,7 +170,7 @@ def test_a_narrow_cache_takes_half_and_the_sampler_says_how_far_it_is_off() -> N
     for one in (model, narrow):
         graphdef, params = abstract_params(one.config, dtype="float32", param_dtype="float32")
         shapes = LanguageModel(name="toy", config=one.config, graphdef=graphdef, params=params, tokenizer=None)
-        _, state = Programs(FineTune(shapes, rollouts=4, max_tokens=8), 1, 5, {}).sampling(4, 1)["prefill"].result
+        _, state = Programs(FineTune(shapes, rollouts=4, max_tokens=8), 1, 5, 3, {}).sampling(4, 1)["prefill"].result
         sizes.append(bytes_of((state.keys, state.values)))
     assert sizes[1] * 2 == sizes[0]
     wide, short = (one.generate("hello", rollouts=8, max_tokens=8, key=0) for one in (model, narrow))
@@ -202,7 +203,7 @@ def test_narrow_moments_take_half_and_are_right_in_the_mean() -> None:
     assert sizes["bfloat16"] * 2 == sizes["float32"]
     graphdef, params = abstract_params(toy.config(width=256, mlp_width=512), dtype="float32", param_dtype="float32")
     shapes = LanguageModel(name="toy", config=toy.config(), graphdef=graphdef, params=params, tokenizer=None)
-    programs = Programs(FineTune(shapes, max_tokens=4, moment_dtype="bfloat16"), 1, 5, {})
+    programs = Programs(FineTune(shapes, max_tokens=4, moment_dtype="bfloat16"), 1, 5, 3, {})
     # One float32 copy of the gradient or a moment at most: random bits that were laid out made it five.
     assert programs.step(donated=True).temporaries < 1.1 * bytes_of(programs.weights)
     numbers = jnp.asarray([1.001, -3.004, 1e-20, 7.77e8], jnp.float32)
@@ -241,6 +242,21 @@ def test_the_command_plans_from_config_json_alone(tmp_path: Path, capsys: pytest
     assert "--seeds" in capsys.readouterr().err
     with pytest.raises(InputError, match="--prompt-tokens"):
         plan_memory(FineTuneConfig(model=str(tmp_path), data="gsm8k"), prompt_tokens=10**6)
+
+
+def test_an_evaluation_is_planned_by_its_own_questions() -> None:
+    """One training question or 64, and 64 test questions. Catches caches of prompts counted by the training questions,
+    an evaluation that is left out because it has no more rows, and a run as long as its schedule that is refused."""
+    given: dict[str, Any] = {"model": "tiny-llama", "data": "tiny-addition", "rollouts": 4, "max_tokens": 16}
+    given |= {"test_data": "tiny-addition", "rounds": 2_000, "schedule": "cosine", "warmup_rounds": 1_000}
+    one = plan_memory(FineTuneConfig(index=0, evaluation_batch=64, **given), prompt_tokens=64, alternatives=False)
+    many = plan_memory(
+        FineTuneConfig(index=tuple(range(64)), evaluation_batch=64, **given), prompt_tokens=64, alternatives=False
+    )
+    phases = [{phase.name: phase for phase in plan.phases} for plan in (one, many)]
+    assert phases[0]["evaluation"].items["cache"] == phases[1]["evaluation"].items["cache"]
+    few = plan_memory(FineTuneConfig(index=0, evaluation_batch=4, **given), prompt_tokens=64, alternatives=False)
+    assert {phase.name for phase in few.phases} >= {"sampling", "evaluation"}  # 4 rows of 4 prompts, not of one
 
 
 def test_a_prompt_that_nobody_gave_fits_the_context() -> None:

@@ -79,7 +79,7 @@ class History:
         known = bool(np.isfinite(self.value).all())
         numbers = {"mean reward": f"{self.rewards.mean():.4g}"}
         if known:
-            numbers["final Pass@1"] = f"{self.value[:, -1].mean():.4g}"
+            numbers["Pass@1 in the last round"] = f"{self.value[:, -1].mean():.4g}"
         if self.best_mean is not None and self.pulled_mean is not None:
             numbers["final regret"] = f"{self.regret()[:, -1].mean():.4g}"
         return numbers

@@ -9,12 +9,14 @@ import numpy as np
 
 from bandit_rft.errors import InputError
 
+_SUMMED = 10_000  # ranks
+
 
 def zipf_log_mass(log_counts: Sequence[float], exponent: float = 1.0) -> list[float]:
     """Base-policy log masses of classes that are log bins of a Zipf law over ranks: class 0 holds the likeliest arms.
 
-    Arm of rank r has mass ∝ r^−exponent; class c holds the next exp(log_counts[c]) ranks. The mass of a bin is the
-    Euler–Maclaurin value of its sum (exact to 1e-10 for bins beyond rank 10; bins before it are summed).
+    Arm of rank r has mass ∝ r^−exponent; class c holds the next exp(log_counts[c]) ranks. The first 10,000 ranks are
+    summed, and of the others the sum is Euler–Maclaurin's, to ten digits and more for exponents up to 10.
 
     Args:
         log_counts: C logarithms of whole numbers of arms.
@@ -33,31 +35,38 @@ def zipf_log_mass(log_counts: Sequence[float], exponent: float = 1.0) -> list[fl
     """
     if not (exponent >= 0 and math.isfinite(exponent)) or not len(log_counts):
         raise InputError("A Zipf base policy needs an exponent of at least 0 and one class or more.")
-    masses: list[float] = []
-    log_start = -math.inf  # ln of the number of ranks before this bin
-    for log_count in log_counts:
-        log_end = float(np.logaddexp(log_start, log_count))
-        first, last = (
-            0 if log_start == -math.inf else round(math.exp(min(log_start, 40.0))),
-            math.exp(min(log_end, 40.0)),
-        )
-        if last <= 1e6:
-            ranks = np.arange(first + 1, round(last) + 1, dtype=np.float64)
-            masses.append(math.log(float(np.sum(ranks**-exponent))))
-        else:
-            masses.append(_log_power_integral(log_start, log_end, exponent))
-        log_start = log_end
-    return masses
+    return [
+        _log_sum(float(np.logaddexp.reduce([-math.inf, *log_counts[:place]])), float(log_count), exponent)
+        for place, log_count in enumerate(log_counts)
+    ]
 
 
-def _log_power_integral(log_start: float, log_end: float, exponent: float) -> float:
-    """ln of the sum of r^−exponent over start < r ≤ end, by the midpoint form of Euler–Maclaurin: the integral from
-    start + 1/2 to end + 1/2.
+def _log_sum(log_before: float, log_count: float, exponent: float) -> float:
+    """ln of the sum of r^−exponent over the exp(log_count) ranks after the first exp(log_before)."""
+    before = round(math.exp(log_before)) if log_before < math.log(_SUMMED) else _SUMMED
+    count = round(math.exp(log_count)) if log_count < math.log(_SUMMED) else _SUMMED
+    summed = np.arange(before + 1, min(before + count, _SUMMED) + 1, dtype=np.float64)
+    if summed.size == count < _SUMMED:
+        return math.log(float(np.sum(summed**-exponent)))
+    if not summed.size:
+        return _log_tail(log_before, log_count, exponent)
+    rest = math.log(_SUMMED), log_count + math.log1p(-summed.size * math.exp(-log_count))
+    return float(np.logaddexp(math.log(float(np.sum(summed**-exponent))), _log_tail(*rest, exponent)))
+
+
+def _log_tail(log_before: float, log_count: float, exponent: float) -> float:
+    """`_log_sum` beyond `_SUMMED` ranks: the integral of x^−s from a half below the first rank to a half above the
+    last, and the first correction of the midpoint rule, s/24 (high^(−s−1) − low^(−s−1)).
     """
-    low = math.log(0.5) if log_start == -math.inf else float(np.logaddexp(log_start, math.log(0.5)))
-    high = float(np.logaddexp(log_end, math.log(0.5)))
-    if exponent == 1.0:
-        return math.log(high - low)
+    log_low = float(np.logaddexp(log_before, math.log(0.5)))
+    width = float(np.logaddexp(0.0, log_count - log_low))  # ln(high/low), to its last digits where it is tiny
     power = 1.0 - exponent
-    top, bottom = (power * high, power * low) if power > 0 else (power * low, power * high)
-    return top + math.log(-math.expm1(bottom - top)) - math.log(abs(power))
+    area = width if power * width == 0.0 else abs(_expm1(power * width)[0] / power)
+    log_area = math.log(area) + _expm1(power * width)[1] + power * log_low
+    correction = exponent / 24.0 * math.expm1(-(exponent + 1.0) * width)
+    return log_area + math.log1p(correction * math.exp(-(exponent + 1.0) * log_low - log_area))
+
+
+def _expm1(x: float) -> tuple[float, float]:
+    """e^x − 1 as (number, logarithm of a factor), which does not overflow."""
+    return (-math.expm1(-x), x) if x > 1.0 else (math.expm1(x), 0.0)

@@ -28,6 +28,7 @@ from bandit_rft.errors import InputError
 
 _WIDE = 2**62
 _FEW = 1e12
+_RARE = 1000  # arms of a kind, so few that each is asked for by itself
 _NEVER = 700.0  # events below exp(-700) are not looked for
 
 
@@ -143,25 +144,32 @@ def _without_replacement(generator: np.random.Generator, counts: Sequence[int], 
 
 
 def _hypergeometric(generator: np.random.Generator, good: int, bad: int, draws: int) -> int:
+    """How many of `draws` arms, drawn evenly without replacement, are good; as exact as `_binomial` at any size.
+
+    Of very many arms each is first taken by itself, with probability draws/arms; what is too many is then given back,
+    or what is too few is taken from the rest, evenly again: about the square root of the draws.
+    """
+    total = good + bad
     if not good or not draws:
         return 0
-    if not bad or draws == good + bad:
+    if not bad or draws == total:
         return min(good, draws)
-    if good + bad < 10**9:
+    if total < 10**9:
         return int(generator.hypergeometric(good, bad, draws))
-    if min(good, bad) < 10**6:  # one by one, whichever kind is rare
+    if min(good, bad) < _RARE:
         rare = min(good, bad)
-        taken, left, places = 0, good + bad, draws
+        taken, left, places = 0, total, draws
         for _ in range(rare):
             hit = generator.random() < places / left
             taken += hit
             places, left = places - hit, left - 1
         return int(taken) if rare == good else draws - int(taken)
-    total = good + bad
-    # Both kinds in millions: normal, with the moments of the law.
-    spread = math.isqrt(draws * good * bad // total * (total - draws) // (total * (total - 1)) + 1)
-    drawn = draws * good // total + _scaled(generator.standard_normal(), spread)
-    return min(max(drawn, max(0, draws - bad)), min(good, draws))
+    share = draws / total
+    ours, others = _binomial(generator, good, share), _binomial(generator, bad, share)
+    over = ours + others - draws
+    if over >= 0:
+        return ours - _hypergeometric(generator, ours, others, over)
+    return ours + _hypergeometric(generator, good - ours, bad - others, -over)
 
 
 def _share_above(mean: float, pulls: int, low: int, middle: int, high: int) -> float:
@@ -207,4 +215,4 @@ def _binomial(generator: np.random.Generator, trials: int, share: float) -> int:
 
 
 def _scaled(normal: float, spread: int) -> int:
-    return (round(normal * 2**60) * spread) >> 60
+    return (round(normal * 2**60) * spread + 2**59) >> 60

@@ -2,8 +2,8 @@
 beat.
 
     before a success: draw from the base policy, with or without replacement;   after it: the arm that succeeded
-docs/theory.md, E. For deterministic 0/1 rewards its expected regret with replacement is (1 − p0)(1 − (1 − p0)^T)/p0: no
-learner finds a correct arm sooner than sampling does, and none exploits it better than never leaving it.
+docs/theory.md, E. For deterministic 0/1 rewards its expected regret with replacement is (1 − p0)(1 − (1 − p0)^T)/p0. No
+learner exploits a correct arm better than by never leaving it, or finds one sooner than by drawing without replacement.
 """
 
 from __future__ import annotations

@@ -23,6 +23,11 @@ from bandit_rft.learners.tabular_update import Lesson, State, Statistic, Tabular
 from bandit_rft.rows import Pulls, Rows
 
 
+def whole_part(number: float) -> int:
+    """The largest whole number that is not above, where a root or a power may be short of one by rounding."""
+    return math.floor(number * (1 + 1e-12))
+
+
 class Setting(NamedTuple):
     """What an index may know of the run besides its arms.
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from bandit_rft import arguments
 from bandit_rft.arms.lumped_arms import LumpedArms
-from bandit_rft.learners.index import Arm, IndexLearner, Setting, require_unit_rewards
+from bandit_rft.learners.index import Arm, IndexLearner, Setting, require_unit_rewards, whole_part
 from bandit_rft.learners.tabular_update import Statistic
 from bandit_rft.rows import Rows
 
@@ -129,8 +129,8 @@ class TwoTarget(_Runs):
         arguments.whole("failures", self.failures)
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
-        first_target = math.floor((setting.rounds / 2) ** (1 / 3) + 1e-12)
-        second_target = math.floor(self.failures * math.sqrt(setting.rounds / 2))
+        first_target = whole_part((setting.rounds / 2) ** (1 / 3))
+        second_target = whole_part(self.failures * math.sqrt(setting.rounds / 2))
         failed = arm.pulls - arm.total
         missed_first = (failed >= 1) & (arm.extra["run"] < first_target)
         # An arm that met the second target is pulled on: only what it had at its m-th failure counts, and successes

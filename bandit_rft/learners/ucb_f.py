@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from bandit_rft import arguments
-from bandit_rft.learners.index import Arm, IndexLearner, Setting
+from bandit_rft.learners.index import Arm, IndexLearner, Setting, whole_part
 from bandit_rft.learners.tabular_update import Statistic
 from bandit_rft.learners.ucb_v import variance_bound
 from bandit_rft.rows import Rows
@@ -52,7 +51,7 @@ class UCBF(IndexLearner):
     def subsample_size(self, setting: Setting) -> int | None:
         few = self.beta < 1 and not self.best_mean_is_one
         exponent = self.beta / 2 if few else self.beta / (self.beta + 1)
-        size = max(1, math.floor(setting.rounds**exponent))
+        size = max(1, whole_part(setting.rounds**exponent))
         return size if size < setting.arms else None
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:

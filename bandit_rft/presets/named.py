@@ -52,7 +52,7 @@ _ALL = (
         ),
     ),
     Preset(
-        question="Explore until the first success, then keep it: the benchmark that no learner beats.",
+        question="Explore until the first success, then keep it: the benchmark among so many arms.",
         config=Simulation(name="explore", arms=_NEEDLE, learner={"type": "ExploreUntilSuccess", "replacement": True}),
     ),
     Preset(

@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 
-__all__ = ["check_log_arms", "check_probabilities", "log_count"]
+__all__ = ["check_log_arms", "check_probabilities", "check_start", "log_count"]
+
+_LEAST_P0 = 1e-300  # below it 1/p0 overflows
 
 
 def check_log_arms(log_arms: float | None, optimal: int = 1) -> float:
@@ -30,6 +32,13 @@ def check_log_arms(log_arms: float | None, optimal: int = 1) -> float:
 def log_count(count: int) -> float:
     """ln of a positive integer of any size (10^100000 included)."""
     return math.log(count)
+
+
+def check_start(p0: float) -> float:
+    """p0 as a float. Raises InputError outside (0, 1), and where its inverse overflows."""
+    if arguments.fraction("p0", p0) < _LEAST_P0:
+        raise InputError(f"p0 is {p0}: below {_LEAST_P0} its inverse has no float.")
+    return float(p0)
 
 
 def check_probabilities(p: ArrayLike) -> np.ndarray:

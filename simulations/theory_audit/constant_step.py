@@ -33,7 +33,7 @@ def _two_arms(
     total = np.zeros(seeds)
     for t in range(1, max(rounds) + 1):
         p = 1.0 / (1.0 + np.exp(-z))
-        regret += (means[0] - means[1]) * (1.0 - p)
+        regret += rollouts * (means[0] - means[1]) * (1.0 - p)
         move = np.zeros(seeds)
         for _ in range(rollouts):
             best = generator.random(seeds) < p
@@ -152,14 +152,14 @@ def _exponent_case(instance: str, x: Sequence[float], predict: Any, measure: Any
     )
 
 
-def _growth_case(instance: str, x: Sequence[float], arms: int, measure: Any, **options: Any) -> Case:
+def _growth_case(instance: str, x: Sequence[float], arms: int, measure: Any, rollouts: int = 1, **options: Any) -> Case:
     return Case(
         entry="regret_per_log_round",
         instance=instance,
         x=x,
         x_label="step size",
         y_label="reward lost per unit of ln T",
-        predict=lambda f: [f(step_size=step, log_arms=np.log(arms)) for step in x],
+        predict=lambda f: [f(step_size=step, log_arms=np.log(arms), rollouts=rollouts) for step in x],
         measure=measure,
         **options,
     )
@@ -273,6 +273,7 @@ CASES = (
         (0.5,),
         2,
         lambda key: _two_arm_gained((2000, 20000), (0.9, 0.4), 0.5, 2000, key, baseline=0.5, rollouts=4),
+        rollouts=4,
         tolerance=0.02,
         why=_TAIL,
     ),

@@ -242,7 +242,7 @@ CASES: tuple[Case, ...] = (
         "by hand",
         (2, 100, 10_000),
         lambda f: f((2, 100, 10_000), 0.25, 0.5, 3.0).value,
-        lambda key: exact([1.0, 50.0, 24.0 * 4 * np.log(10.0)]),
+        lambda key: exact([0.75, 37.5, 24.0 * 4 * np.log(10.0)]),
         "rounds",
         y_label="regret, rewards",
     ),

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 from bandit_rft import InputError, arms
 from bandit_rft.best_arm import LUCB, SequentialHalving, TrackAndStop, identify, optimal_weights
-from bandit_rft.best_arm.halving import _binomial
+from bandit_rft.best_arm.halving import _binomial, _hypergeometric
 
 FOUR = [0.8, 0.5, 0.45, 0.3]
 
@@ -178,6 +178,30 @@ def test_binomials_of_huge_counts(trials: int, share: float) -> None:
     z = np.array([float(x - Fraction(trials * over, under)) / spread for x in drawn])
     assert abs(z.mean()) < 5 / math.sqrt(4000)
     assert abs(z.var() - 1) < 5 * math.sqrt(2.1 / 4000)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "draws"),
+    [
+        (2_000_000, 10**12, 600_000),
+        (3_000_000, 10**9, 5 * 10**8),
+        (7, 10**9, 3 * 10**8),
+        (10**9, 10**9, 5),
+        (10**30, 10**31, 10**20),
+    ],
+)
+def test_draws_without_replacement_of_huge_counts(good: int, bad: int, draws: int) -> None:
+    """Mean and variance of 2,000 draws against the law's own, five standard errors each (one in 2e5 fails). Catches the
+    normal law where few are expected: of 2e6 among 1e12, half of 600,000 draws were said to hold none, not 30%."""
+    generator, total = np.random.default_rng(7), good + bad
+    found = [_hypergeometric(generator, good, bad, draws) for _ in range(2000)]
+    mean = Fraction(draws * good, total)
+    variance = float(mean * Fraction(bad * (total - draws), total * (total - 1)))
+    left = np.array([float(count - mean) for count in found])
+    assert abs(left.mean()) < 5 * math.sqrt(variance / 2000)
+    assert abs((left**2).mean() / variance - 1) < 5 * math.sqrt((2 + 1 / variance) / 2000)
+    if draws == 600_000:  # Poisson's law
+        assert abs(np.mean(np.array(found) == 0) - math.exp(-float(mean))) < 0.05
 
 
 @pytest.mark.parametrize(

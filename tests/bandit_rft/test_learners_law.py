@@ -268,6 +268,15 @@ def test_a_subsample_has_its_own_number_of_arms() -> None:
         assert (state.rows.used - 1).tolist() == [size, size]  # all rows but the pool's
 
 
+@pytest.mark.parametrize(
+    ("learner", "rounds", "size"),
+    [(learners.UCBF(beta=0.5), 1000, 10), (learners.UCBF(beta=2), 1000, 100), (learners.UCBF(beta=2), 10**6, 10**4)],
+)
+def test_a_power_that_is_whole_is_not_rounded_down(learner: learners.UCBF, rounds: int, size: int) -> None:
+    """Catches 1000^(2/3) = 99.99999999999997, whose floor is one arm too few."""
+    assert learner.subsample_size(Setting(arms=math.inf, log_arms=math.inf, rounds=rounds)) == size
+
+
 def test_kl_ucb_solves_its_equation() -> None:
     """Newton's steps are enough, to 1e-11, from certain failure to nearly certain success; seven are not."""
     mean = np.concatenate([[0.0, 1e-9, 1e-3], np.linspace(0.01, 0.99, 50), [0.999, 1 - 1e-6]])

@@ -208,7 +208,7 @@ def test_bounds_say_what_they_are():
     quantile = theory.quantile_lower([2, 1000], 0.1, 0.5)
     assert not quantile.confirmed
     assert quantile.flags
-    assert quantile.value[0] == 1.0
+    assert quantile.value[0] == 0.9  # what drawing evenly loses of two pulls
     assert quantile.value[1] == pytest.approx(math.log(1000) / 0.05)
     for name in ("carpentier_valko", "quantile_lower", "batched_minimax", "thompson_bound"):
         assert "not confirmed against the paper" in theory.describe(name)
@@ -236,6 +236,7 @@ def test_bounds_say_what_they_are():
         (lambda: theory.quantile_lower(10, 0.1, 0.0), "gap"),
         (lambda: theory.quantile_lower([10, 10], 0.1, 0.1), "rounds"),
         (lambda: theory.batched_minimax(0.5, 2, 1), "rounds"),
+        (lambda: theory.batched_minimax(10, 1000, 3), "give as many rounds as arms"),
         (lambda: theory.batched_minimax(10, 1, 1), "arms"),
         (lambda: theory.carpentier_valko(math.inf), "beta"),
     ],

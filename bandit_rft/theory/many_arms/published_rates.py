@@ -185,7 +185,7 @@ def quantile_lower(rounds: ArrayLike, share: float, gap: float, constant: float 
     """When a proportion of the arms is optimal: regret grows like ln T / (p* Delta), if rewards are noisy.
 
     Returns:
-        A lower bound with the constant given, capped at T Delta, which no regret against two means can exceed.
+        A lower bound with the constant given, capped at (1 - p*) T Delta, which drawing arms evenly loses.
 
     Raises:
         InputError: horizons not increasing whole numbers from 2, share outside (0, 1), gap or constant not positive.
@@ -194,7 +194,7 @@ def quantile_lower(rounds: ArrayLike, share: float, gap: float, constant: float 
         >>> import numpy as np
         >>> from bandit_rft import theory
         >>> round(float(np.max(theory.quantile_lower(rounds=1000, share=0.1, gap=0.2).value)), 2)
-        200.0
+        180.0
     """
     at = arguments.numbers("rounds", rounds)
     if not np.all((at >= 2) & (at == np.floor(at)) & (at <= 1e15)) or np.any(np.diff(at) <= 0):
@@ -205,7 +205,7 @@ def quantile_lower(rounds: ArrayLike, share: float, gap: float, constant: float 
         **about("quantile_lower"),
         kind="lower",
         at=at.astype(np.int64),
-        uncapped=np.minimum(constant * np.log(at) / (share * gap), gap * at),
+        uncapped=np.minimum(constant * np.log(at) / (share * gap), (1.0 - share) * gap * at),
         trivial=np.zeros(at.size),
         confirmed=False,
         asymptotic=True,
@@ -237,7 +237,7 @@ def batched_minimax(rounds: float, arms: int, batches: int) -> float:
         sqrt(K) T^(1/(2 - 2^(1-M))), in rewards, without its constant.
 
     Raises:
-        InputError: rounds or batches below 1, arms below 2.
+        InputError: rounds below the arms, batches below 1, arms below 2.
 
     Example:
         >>> from bandit_rft import theory
@@ -246,6 +246,8 @@ def batched_minimax(rounds: float, arms: int, batches: int) -> float:
     """
     rounds, arms = arguments.at_least("rounds", rounds, 1.0), arguments.whole("arms", arms, 2, most=None)
     batches = arguments.whole("batches", batches)
+    if rounds < arms:
+        raise InputError(f"rounds is {rounds:g} and arms {arms}: give as many rounds as arms at least.")
     return math.exp(math.log(arms) / 2.0) * rounds ** (1.0 / (2.0 - math.ldexp(2.0, -batches)))
 
 

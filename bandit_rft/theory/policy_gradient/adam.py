@@ -11,6 +11,7 @@ from scipy.special import expit, log_expit
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
+from bandit_rft.theory.checks import check_start
 from bandit_rft.theory.laws.curve_law import CurveLaw, curve_prediction, growth, solve_rise
 from bandit_rft.theory.prediction import Prediction
 
@@ -192,7 +193,7 @@ def adam_flow(
         >>> round(float(theory.adam_flow(p0=0.1, learning_rate=0.01, kappa_adam=5.0, rounds=100).value[-1]), 4)
         0.3847
     """
-    rounds, p0 = arguments.whole("rounds", rounds), arguments.fraction("p0", p0)
+    rounds, p0 = arguments.whole("rounds", rounds), check_start(p0)
     if spread not in SPREADS:
         raise InputError(f"spread is {spread!r}: choose one of {', '.join(SPREADS)}.")
     rate = arguments.positive("learning_rate", learning_rate) * arguments.positive("kappa_adam", kappa_adam)

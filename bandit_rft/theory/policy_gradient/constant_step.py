@@ -33,7 +33,7 @@ _TWO_ARMS = (
 
 @entry(
     formula=r"\eta^*:\quad E\left[e^{-2\eta^*(r_1-b)/G}\right] - 1 + \frac{2\eta^*(\mu_2-b)}{G} = 0;\qquad"
-    r"\eta < \eta^*:\ E[R_T] \sim \tfrac{1}{2\eta}\ln T;\qquad "
+    r"\eta < \eta^*:\ E[R_T] \sim \tfrac{G}{2\eta}\ln T;\qquad "
     r"\text{small gaps: }\eta^* \approx \frac{G\Delta}{E[(r_1-b)^2]}",
     assumptions=_TWO_ARMS,
     source="derived here (docs/derivations.md); that there is a sharp threshold of the order of the gap, logarithmic "
@@ -137,21 +137,21 @@ def two_arm_regret_exponent(
 
 
 @entry(
-    formula=r"\frac{dE[R_T]}{d\ln T} \to \frac{1-1/K}{\eta},\qquad "
+    formula=r"\frac{dE[R_T]}{d\ln T} \to G\,\frac{1-1/K}{\eta},\qquad "
     r"E[r(a^*) - \pi_T^\top r] \approx \frac{1-1/K}{\eta T}",
     assumptions=(
         "One best arm; softmax policy with one logit an arm, plain gradient steps of one size, unbiased signals (raw "
-        "reward, or less a constant baseline), any number of rollouts.",
+        "reward, or less a constant baseline); the updates of a round's rollouts are averaged, and each is regretted.",
         "The step is below the threshold of `two_arm_step_threshold` (with more arms: small enough, not derived).",
         "The horizon is long: every worse arm's probability has begun to fall as 1/T.",
     ),
     source="derived here (docs/derivations.md); the rate O(1/t) at a constant step: Mei et al. 2023 (arXiv 2402.17235)",
-    units={"step_size": "eta, logit per unit gradient", "log_arms": "ln K"},
+    units={"step_size": "eta, logit per unit gradient", "log_arms": "ln K", "rollouts": "G, pulls a round"},
     section="A5",
     kind="quantity",
     derivation="`two_arm_step_threshold`, `two_arm_regret_exponent` and `regret_per_log_round`",
 )
-def regret_per_log_round(step_size: float, log_arms: float) -> float:
+def regret_per_log_round(step_size: float, log_arms: float, *, rollouts: int = 1) -> float:
     """Mean regret that each factor e of rounds adds in the end: it depends on no mean reward, only on the step.
 
     Returns:
@@ -165,4 +165,5 @@ def regret_per_log_round(step_size: float, log_arms: float) -> float:
         >>> round(float(theory.regret_per_log_round(step_size=0.1, log_arms=0.6931)), 4)
         4.9998
     """
-    return -math.expm1(-check_log_arms(log_arms)) / arguments.positive("step_size", step_size)
+    few = -math.expm1(-check_log_arms(log_arms)) / arguments.positive("step_size", step_size)
+    return arguments.whole("rollouts", rollouts) * few

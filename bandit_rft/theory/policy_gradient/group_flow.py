@@ -14,15 +14,15 @@ from scipy.special import expit, log_expit
 from bandit_rft import arguments, signals
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import about, entry
+from bandit_rft.theory.checks import check_start
 from bandit_rft.theory.laws.curve_law import GroupCurve
 from bandit_rft.theory.policy_gradient.dynamic_sampling import groups_drawn, last_group_reward
 from bandit_rft.theory.policy_gradient.groups import SIGNALS, check_group, check_k, multiplier, summed_group
 from bandit_rft.theory.policy_gradient.softmax import table_kappa
 from bandit_rft.theory.prediction import Curves, Prediction, rounds_shown
 
-__all__ = ["ASSUMPTIONS", "UNITS", "GroupFlowLaw", "check_start", "large_step", "logit_of", "pg_group"]
+__all__ = ["ASSUMPTIONS", "UNITS", "GroupFlowLaw", "large_step", "logit_of", "pg_group"]
 
-_LEAST_P0 = 1e-300  # below it 1/p0 overflows
 _LARGE_STEP = 0.2  # of the step size times kappa, above which noise and curvature of single rounds show
 _PANEL = 1.0 / 512.0  # of the logit: Hermite interpolation is then good to 3e-10
 _PANELS = np.arange(513)  # edges of the panels integrated at once
@@ -281,13 +281,6 @@ def pg_group(
         flags=large_step(rate),
         reward=law.earned(at),
     )
-
-
-def check_start(p0: float) -> float:
-    """p0 as a float. Raises InputError outside (0, 1), and where its inverse overflows."""
-    if arguments.fraction("p0", p0) < _LEAST_P0:
-        raise InputError(f"p0 is {p0}: below {_LEAST_P0} its inverse has no float.")
-    return float(p0)
 
 
 def large_step(rate: float) -> tuple[str, ...]:

@@ -242,8 +242,9 @@ def snr2(
 
     Raw: kappa p (1-p)^2; b = p: kappa p (1-p), the best constant; signed: 4 kappa p^2 (1-p)^2. Signed beats raw only
     above p = 1/4, and at small p no baseline gains anything over raw. nsr: kappa p^2 (1-p), better than raw (psr) only
-    above p = 1/2. At small p a group of G has about G times raw's ratio, but for signed and nsr. Dead groups drawn
-    again multiply the ratio by the number of groups drawn: per pull nothing is gained.
+    above p = 1/2. At small p a group of G has about G times raw's ratio under raw, psr and maxrl, and G - 1 times under
+    the signals that compare the responses of a group: at G = 2 these gain nothing. Dead groups drawn again multiply the
+    ratio by the number of groups drawn: per pull nothing is gained.
 
     Returns:
         A float for scalar p and baseline, otherwise float64 of their common shape.

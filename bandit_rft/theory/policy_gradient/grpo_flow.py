@@ -10,8 +10,9 @@ from scipy.special import expit
 
 from bandit_rft import arguments
 from bandit_rft.theory.catalogue import about, entry
+from bandit_rft.theory.checks import check_start
 from bandit_rft.theory.laws.curve_law import GroupCurve
-from bandit_rft.theory.policy_gradient.group_flow import ASSUMPTIONS, UNITS, check_start, large_step, logit_of
+from bandit_rft.theory.policy_gradient.group_flow import ASSUMPTIONS, UNITS, large_step, logit_of
 from bandit_rft.theory.policy_gradient.softmax import table_kappa
 from bandit_rft.theory.prediction import Prediction, rounds_shown
 

@@ -146,7 +146,10 @@ def exact_gradient_gap(
     derivation="`cold_start_floor` and `log_likelihood_time`",
 )
 def cold_start_floor(p0: float, rollouts: int = 1) -> float:
-    """The mean wait for the first success, in rounds: no learner from rewards alone reaches any level sooner.
+    """The mean wait for the first success, in rounds, which no policy that stands still until then undercuts.
+
+    A learner that remembers which arms have failed does: without replacement the wait among K arms with m correct ones
+    is (K + 1)/(m + 1) pulls and not K/m (`explore_until_success`). With very many arms the two are one.
 
     Raises:
         InputError: an argument out of range.

@@ -11,7 +11,7 @@ from scipy.special import expit
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
-from bandit_rft.theory.checks import check_log_arms, log_count
+from bandit_rft.theory.checks import check_log_arms, check_start, log_count
 from bandit_rft.theory.laws.chain import chain_prediction
 from bandit_rft.theory.laws.curve_law import GroupCurve, curve_prediction
 from bandit_rft.theory.laws.jump_law import JumpLaw
@@ -191,7 +191,7 @@ def pg_ode(
     rounds, rollouts = arguments.whole("rounds", rounds), arguments.whole("rollouts", rollouts)
     constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)
     rate = arguments.positive("step_size", step_size) * constant
-    law = FlowLaw(p0=arguments.fraction("p0", p0), rate=rate, rollouts=rollouts)
+    law = FlowLaw(p0=check_start(p0), rate=rate, rollouts=rollouts)
     parameters = {
         "p0": p0,
         "step_size": step_size,

@@ -10,8 +10,9 @@ import numpy as np
 
 from bandit_rft import arguments, signals
 from bandit_rft.theory.catalogue import about, entry
+from bandit_rft.theory.checks import check_start
 from bandit_rft.theory.laws.curve_law import GroupCurve
-from bandit_rft.theory.policy_gradient.group_flow import ASSUMPTIONS, UNITS, check_start, large_step, logit_of
+from bandit_rft.theory.policy_gradient.group_flow import ASSUMPTIONS, UNITS, large_step, logit_of
 from bandit_rft.theory.policy_gradient.groups import check_group
 from bandit_rft.theory.policy_gradient.score_window import signal_in_window
 from bandit_rft.theory.policy_gradient.softmax import table_kappa

@@ -134,7 +134,7 @@ def plan(
         mean_curve=curve_time if math.isfinite(curve_time) else None,
         pulls=pulls,
         tokens=None if tokens is None or pulls is None else arguments.positive("tokens", tokens) * pulls,
-        cheapest=None if settings.delay else _cheapest(grown, at_once, level),
+        cheapest=None if settings.delay else _cheapest(p0, kappa, grown, at_once, level),
         delay=settings.delay,
         undelayed=_to_level(law_on(grown, at_once), level)[0].mean if settings.delay else None,
         window=window,
@@ -197,11 +197,11 @@ def _to_level(law: Law, level: float) -> tuple[Times, float, float | None]:
     return Times(mean, low, high), reached, pulls
 
 
-def _cheapest(tree: ResponseTree, settings: UpdateSettings, level: float) -> Option | None:
+def _cheapest(p0: float, kappa: float, tree: ResponseTree, settings: UpdateSettings, level: float) -> Option | None:
     """The mean-field law, which is quick, says each signal's group size and which signals are worth following; what
     those cost, and this design, is asked of the law that a plan of theirs has.
     """
-    ranked = sorted(_ranked(tree, settings, level), key=lambda one: one.pulls)[:FOLLOWED]
+    ranked = sorted(_ranked(p0, kappa, tree, settings, level), key=lambda one: one.pulls)[:FOLLOWED]
     designs = {(one.signal, one.rollouts) for one in ranked}
     if settings == _plain(settings, settings.signal, settings.rollouts):
         designs.add((settings.signal, settings.rollouts))
@@ -218,17 +218,16 @@ def _cheapest(tree: ResponseTree, settings: UpdateSettings, level: float) -> Opt
     return best
 
 
-def _ranked(tree: ResponseTree, settings: UpdateSettings, level: float) -> list[Option]:
+def _ranked(p0: float, kappa: float, tree: ResponseTree, settings: UpdateSettings, level: float) -> list[Option]:
     """Each signal at its cheapest group size by the mean-field law, and by the wait for a round that teaches."""
     found: dict[str, Option] = {}
-    p0 = tree.p0
     for signal in signals.NAMES:
         for rollouts in GROUPS:
             if signal == "psr" or (rollouts == 1 and signal not in ("raw", "signed", "nsr")):
                 continue  # of rewards 0 and 1 these are the raw reward again, or a group of one that is always 0
             other = _plain(settings, signal, rollouts)
             try:
-                rounds = by_mean_update(p0, tree.kappa, other, 1).mean_hitting_time(level)
+                rounds = by_mean_update(p0, kappa, other, 1).mean_hitting_time(level)
             except InputError:  # a law that has no such group
                 continue
             all_wrong, all_right = (1 - p0) ** rollouts, p0**rollouts

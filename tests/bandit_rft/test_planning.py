@@ -151,9 +151,11 @@ def test_the_cheapest_is_what_its_own_plan_says_and_no_dearer_than_others(design
     ids=["near the level", "runs at both ends"],
 )
 def test_the_power_is_that_of_welchs_test_on_new_runs(p0, gain, level, other, seeds) -> None:
-    """8,192 tests by SciPy on runs that the plan has not seen, moved so that their means differ as the plan says: within
-    .04, where these tests' own error is .005 and that of 1,024 runs' shape a few times as much. A z test of known spread
-    would say .96 for the first."""
+    """8,192 tests by SciPy on runs that the plan has not seen, moved so that their means differ as the plan says.
+
+    Within .04: these tests' own error is .005, and that of 1,024 runs' shape a few times as much. A z test of known
+    spread would say .96 for the first.
+    """
     found = plan(p0=p0, kappa=1.0, step_size=gain, level=level, against=other, seeds=seeds).against
     assert found is not None
     at, generator = np.array([found.round]), np.random.default_rng(1)

@@ -24,8 +24,8 @@ _FOLLOWED = {"tree_jump": TreeJumpLaw.searched, "tree_rounds": TreeRoundsLaw.sea
 class Times:
     """Rounds until a single run's Pass@1 is at the level: their mean, and the band that holds 80% of runs.
 
-    The mean is None where some runs do not arrive within what the law is followed for, and so is an end of the band that
-    lies beyond. By `tree_jump` the mean is the sum of the waits 1/p, however long.
+    The mean is None where some runs do not arrive within what the law is followed for, and so is an end of the band
+    that lies beyond. By `tree_jump` the mean is the sum of the waits 1/p, however long.
     """
 
     mean: float | None
@@ -81,8 +81,8 @@ class Plan:
         idle_probability: at the start, of a round that teaches nothing under this signal; they differ for signals that
             compare no responses, for groups that are drawn again, and for a window, which is taken to be full.
         rounds_to_level: of single runs, in rounds.
-        reached: share of the runs that arrive within what the law is followed for: 4,096 rounds of `tree_rounds`, 20,000
-            successes of `tree_jump`.
+        reached: share of the runs that arrive within what the law is followed for: 4,096 rounds of `tree_rounds`,
+            20,000 successes of `tree_jump`.
         mean_curve: round at which the mean of Pass@1 over runs is at the level; None where it is not, within the
             rounds that the law follows. Runs that are late hold the mean down, so that it may lie above the band.
         pulls: responses until a run is at the level, in the mean over runs, those of dead groups and for the baseline

@@ -105,7 +105,7 @@ class Plan:
         >>> from bandit_rft import plan
         >>> found = plan(p0=0.18, kappa=40.0, signal="grpo", rollouts=2, step_size=0.005, level=0.8)
         >>> round(found.dead_group_probability, 3), round(found.rounds_to_level.mean, 1), found.law
-        (0.705, 101.5, 'tree_rounds')
+        (0.705, 101.4, 'tree_rounds')
     """
 
     p0: float

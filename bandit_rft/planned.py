@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bandit_rft import notebook, theory
+from bandit_rft.regret.power import TEST
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw
 from bandit_rft.theory.laws.tree_rounds_law import TreeRoundsLaw
 
@@ -21,8 +22,11 @@ _FOLLOWED = {"tree_jump": TreeJumpLaw.searched, "tree_rounds": TreeRoundsLaw.sea
 
 @dataclass(frozen=True)
 class Times:
-    """Rounds until Pass@1 is at the level: that of the mean curve, and the band that holds 80% of single runs; None
-    where it is not reached within the rounds that the law follows."""
+    """Rounds until a single run's Pass@1 is at the level: their mean, and the band that holds 80% of runs.
+
+    The mean is None where some runs do not arrive within what the law is followed for, and so is an end of the band
+    that lies beyond. By `tree_jump` the mean is the sum of the waits 1/p, however long.
+    """
 
     mean: float | None
     low: float | None
@@ -31,27 +35,28 @@ class Times:
 
 @dataclass(frozen=True)
 class Option:
-    """A signal and a group size, with what reaching the level costs by the mean-field law `pg_group`: without a window,
-    dead groups drawn again, or rollouts for the baseline alone."""
+    """A signal and a group size, with what reaching the level costs in the mean over single runs, by the law that a
+    plan of that design has: without a window, dead groups drawn again, or rollouts for the baseline alone."""
 
     signal: str
     rollouts: int
     rounds: float
     pulls: float
-    law: str = "pg_group"
+    law: str
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two designs after as many rounds as the first takes to the level.
+    """Two designs after as many rounds as the first's mean curve takes to the level.
 
     Attributes:
         signal, rollouts: of the other design.
         round: at which they are compared.
         difference: of mean Pass@1, this design less the other.
         spread: root of the sum of both variances over seeds.
-        seeds, power: of a two-sided test at 5% with so many seeds of each; None where no number was given.
+        seeds, power: of the test with so many seeds of each; None where no number was given.
         seeds_for_80: seeds of each that give a power of .8; None where more than 10,000.
+        test: whose power it is, by runs drawn from both laws.
     """
 
     signal: str
@@ -62,6 +67,7 @@ class Comparison:
     seeds: int | None
     power: float | None
     seeds_for_80: int | None
+    test: str = TEST
 
 
 @dataclass(frozen=True)
@@ -74,16 +80,21 @@ class Plan:
         dead_group_probability: at the start, of a group whose rewards are all equal (entry `dead_group_probability`).
         idle_probability: at the start, of a round that teaches nothing under this signal; they differ for signals that
             compare no responses, for groups that are drawn again, and for a window, which is taken to be full.
-        rounds_to_level: in rounds.
-        pulls: responses until the mean curve is at the level, those of dead groups and for the baseline among them;
-            None where it is not reached.
+        rounds_to_level: of single runs, in rounds.
+        reached: share of the runs that arrive within what the law is followed for: 4,096 rounds of `tree_rounds`,
+            20,000 successes of `tree_jump`.
+        mean_curve: round at which the mean of Pass@1 over runs is at the level; None where it is not, within the
+            rounds that the law follows. Runs that are late hold the mean down, so that it may lie above the band.
+        pulls: responses until a run is at the level, in the mean over runs, those of dead groups and for the baseline
+            among them; None where some runs do not arrive.
         tokens: the same, with a mean response length; None without one.
-        cheapest: the signal and group size with the fewest pulls to the level at this step size; None where no law
-            reaches it, and with a delay, of which that law knows nothing.
+        cheapest: the signal and group size with the fewest pulls to the level at this step size, of the three signals
+            that the mean-field law `pg_group` ranks first; None where not all of their runs reach it, and with a
+            delay, of which that ranking knows nothing.
         budget: responses that can be paid for, and what they buy: Pass@1 in the mean, and the band of single runs.
         against: another design, and the seeds that tell it apart.
         delay: rounds from sampling a response to learning from it.
-        undelayed: rounds to the level of the mean curve without the delay; None without one, and where not reached.
+        undelayed: rounds to the level in the mean without the delay; None without one, and where not reached.
         window: scores of the question that give mean and spread, None: the round's.
         dynamic_sampling: how often a dead group is drawn again at most.
         baseline_rollouts: responses per round that enter the signal alone.
@@ -93,8 +104,8 @@ class Plan:
     Example:
         >>> from bandit_rft import plan
         >>> found = plan(p0=0.18, kappa=40.0, signal="grpo", rollouts=2, step_size=0.005, level=0.8)
-        >>> round(found.dead_group_probability, 3), found.rounds_to_level.mean, found.law
-        (0.705, 101.0, 'tree_rounds')
+        >>> round(found.dead_group_probability, 3), round(found.rounds_to_level.mean, 1), found.law
+        (0.705, 101.4, 'tree_rounds')
     """
 
     p0: float
@@ -107,6 +118,8 @@ class Plan:
     dead_group_probability: float
     idle_probability: float
     rounds_to_level: Times
+    reached: float
+    mean_curve: float | None
     pulls: float | None
     tokens: float | None
     cheapest: Option | None
@@ -142,23 +155,24 @@ class Plan:
         lines = [
             f"{self.signal}, {_rollouts(self.rollouts)} per round, p0 = {self.p0:g}, kappa = {self.kappa:g}, step "
             f"{self.step_size:g} ({self.step_size * self.kappa:.2g}/kappa)",
-            f"rounds to Pass@1 = {self.level:g}: {_shown(times.mean)}, single runs {_shown(times.low)} to "
-            f"{_shown(times.high)} ({COVERAGE:.0%}; {self.law})",
+            f"rounds to Pass@1 = {self.level:g}: {_shown(times.mean)} in the mean, single runs {_shown(times.low)} to "
+            f"{_shown(times.high)} ({COVERAGE:.0%}; {self.law}); their mean curve: {_shown(self.mean_curve)}",
             f"responses: {_shown(self.pulls)}" + ("" if self.tokens is None else f", {_shown(self.tokens)} tokens"),
             f"groups whose rewards are all equal at the start: {self.dead_group_probability:.1%}; rounds that teach "
             f"nothing under this signal: {self.idle_probability:.1%}",
         ]
         followed = _FOLLOWED[self.law]
-        if times.mean is None:
-            lines.append(f"not reached: not within the {followed:,} rounds that {self.law} is followed for")
+        if self.reached < 1.0:
+            some = f"reached by {self.reached:.1%} of runs, the others" if self.reached > 0.0 else "not reached:"
+            lines.append(f"{some} not within the {followed:,} rounds that {self.law} is followed for")
         if self.delay:
             lines.insert(2, self._price())
         lines += self._drawn()
         if self.cheapest is not None:
             best = self.cheapest
             lines.append(
-                f"cheapest at this step size: {best.signal}, {_rollouts(best.rollouts)}: {_shown(best.pulls)} "
-                f"responses in {_shown(best.rounds)} rounds ({best.law})"
+                f"cheapest at this step size: {best.signal}, {_rollouts(best.rollouts)}: "
+                f"{_counted(best.pulls, 'response')} in {_counted(best.rounds, 'round')} in the mean ({best.law})"
             )
         if self.budget is not None:
             held = self.budget
@@ -174,7 +188,8 @@ class Plan:
             needed = "over 10,000" if other.seeds_for_80 is None else other.seeds_for_80
             lines.append(
                 f"against {other.signal}, {_rollouts(other.rollouts)}, after {other.round} rounds: Pass@1 differs by "
-                f"{other.difference:+.3f}, seeds by {other.spread:.3f};{power} {needed} for a power of .8"
+                f"{other.difference:+.3f}, seeds by {other.spread:.3f};{power} {needed} for a power of .8 "
+                f"({other.test})"
             )
         return "\n".join(lines)
 
@@ -207,7 +222,12 @@ def _public(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _rollouts(number: int) -> str:
-    return f"{number} rollout" if number == 1 else f"{number} rollouts"
+    return _counted(number, "rollout")
+
+
+def _counted(number: float, what: str) -> str:
+    said = _shown(number)
+    return f"{said} {what}" if said == "1" else f"{said} {what}s"
 
 
 def _shown(number: float | None) -> str:

@@ -23,13 +23,14 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from bandit_rft import arguments, signals, theory
 from bandit_rft.errors import InputError
 from bandit_rft.planned import COVERAGE, Comparison, Option, Plan, Times
-from bandit_rft.theory.compared import chain_of_decisions
+from bandit_rft.regret.power import LEAST_SEEDS, Design, power, seeds_for
+from bandit_rft.theory.compared import chain_of_decisions, mean_curve_time
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw
+from bandit_rft.theory.laws.tree_round import idle_probability
 from bandit_rft.theory.laws.tree_rounds_law import TreeRoundsLaw
 from bandit_rft.theory.policy_gradient.mean_update import by_mean_update
 from bandit_rft.theory.response_tree import ResponseTree
@@ -39,7 +40,9 @@ from bandit_rft.theory.update_settings import UpdateSettings
 __all__ = ["COVERAGE", "Comparison", "Plan", "Times", "plan"]
 
 GROUPS = (1, 2, 4, 8, 16, 32, 64)  # sizes among which the cheapest is looked for
+FOLLOWED = 3  # signals, of those that the mean-field law ranks first, whose own laws are asked for the cheapest
 
+_LATE = 8  # times the cheapest design's responses, after which another design is given up where a run has not arrived
 _GAINS = (1e-12, 1e6)  # step size times kappa; typical are 0.2 to 0.5
 
 Law = TreeJumpLaw | TreeRoundsLaw
@@ -94,8 +97,8 @@ def plan(
     Example:
         >>> from bandit_rft import plan
         >>> found = plan(p0=0.18, kappa=40.0, signal="grpo", rollouts=2, step_size=0.005, level=0.8)
-        >>> round(found.dead_group_probability, 3), found.rounds_to_level.mean, found.law
-        (0.705, 101.0, 'tree_rounds')
+        >>> round(found.dead_group_probability, 3), round(found.rounds_to_level.mean, 1), found.law
+        (0.705, 101.4, 'tree_rounds')
     """
     _check_asked(rollouts, budget, tokens, against, seeds)
     if tree is not None:
@@ -114,8 +117,8 @@ def plan(
         raise InputError(f"level is {level:g} and p0 is {p0:g}: give a level above p0.")
     grown = tree or chain_of_decisions(p0, kappa, arguments.whole("decisions", decisions))
     law, at_once = law_on(grown, settings), dataclasses.replace(settings, delay=0)
-    times, group = _times(law, level), settings.group
-    pulls = None if times.mean is None else _pulled(law, int(times.mean))
+    times, reached, pulls = _to_level(law, level)
+    curve_time = mean_curve_time(law, level)
     found = Plan(
         p0=p0,
         kappa=kappa,
@@ -123,32 +126,34 @@ def plan(
         rollouts=settings.rollouts,
         step_size=settings.step_size,
         level=level,
-        law="tree_jump" if isinstance(law, TreeJumpLaw) else "tree_rounds",
-        dead_group_probability=float(theory.dead_group_probability(p0, group)),
-        idle_probability=_idle(settings, p0),
+        law=_name(law),
+        dead_group_probability=float(theory.dead_group_probability(p0, settings.group)),
+        idle_probability=idle_probability(settings, p0),
         rounds_to_level=times,
+        reached=reached,
+        mean_curve=curve_time if math.isfinite(curve_time) else None,
         pulls=pulls,
         tokens=None if tokens is None or pulls is None else arguments.positive("tokens", tokens) * pulls,
-        cheapest=None if settings.delay else _cheapest(p0, kappa, at_once, level),
+        cheapest=None if settings.delay else _cheapest(p0, kappa, grown, at_once, level),
         delay=settings.delay,
-        undelayed=_times(law_on(grown, at_once), level).mean if settings.delay else None,
+        undelayed=_to_level(law_on(grown, at_once), level)[0].mean if settings.delay else None,
         window=window,
         dynamic_sampling=dynamic_sampling,
         baseline_rollouts=baseline_rollouts,
-        first_round_pulls=_pulled(law, 1)
-        if not dynamic_sampling
-        else float(theory.dynamic_sampling_pulls(p0, group, dynamic_sampling)),
+        first_round_pulls=float(
+            theory.dynamic_sampling_pulls(p0, settings.group, dynamic_sampling) if dynamic_sampling else settings.pulls
+        ),
         _curve=lambda rounds: on_tree(grown, settings, rounds),
     )
     if budget is not None:
-        found = dataclasses.replace(found, budget=_bought(law, arguments.whole("budget", budget, group)))
+        found = dataclasses.replace(found, budget=_bought(law, arguments.whole("budget", budget, settings.group)))
     if against is not None:
-        if times.mean is None:
+        if found.mean_curve is None:
             raise InputError(
                 "This design does not reach the level, so there is no round to compare it at: give a lower level."
             )
         other = law_on(grown, _plain(settings, *against))
-        found = dataclasses.replace(found, against=_compared(law, other, against, int(times.mean), seeds))
+        found = dataclasses.replace(found, against=_compared(law, other, against, int(found.mean_curve), seeds))
     return found
 
 
@@ -160,7 +165,7 @@ def _check_asked(rollouts: int, budget: int | None, tokens: float | None, agains
     if tokens is not None:
         arguments.positive("tokens", tokens)
     if seeds is not None:
-        arguments.whole("seeds", seeds)
+        arguments.whole("seeds", seeds, LEAST_SEEDS)
         if against is None:
             raise InputError(f"seeds is {seeds}, of two designs to tell apart: give against too.")
     if against is not None:
@@ -178,51 +183,61 @@ def _plain(settings: UpdateSettings, signal: str, rollouts: int) -> UpdateSettin
     return dataclasses.replace(settings, signal=signal, rollouts=rollouts, **own)
 
 
-def _times(law: Law, level: float) -> Times:
-    mean = law.mean_time(level, law.searched)
-    if not math.isfinite(mean):
-        return Times(None, None, None)
-    ends = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
-    within = min(law.searched, max(64, math.ceil(6 * mean)))
-    low, high = np.quantile(law.hits(level, within, ends[1]), ends, method="inverted_cdf")
-    return Times(float(mean), *(float(end) if math.isfinite(end) else None for end in (low, high)))
+def _name(law: Law) -> str:
+    return "tree_jump" if isinstance(law, TreeJumpLaw) else "tree_rounds"
 
 
-def _pulled(law: Law, rounds: int) -> float:
-    """Responses of the first rounds, in the mean."""
-    return float(rounds if isinstance(law, TreeJumpLaw) else law.pulled(rounds).sum())
+def _to_level(law: Law, level: float) -> tuple[Times, float, float | None]:
+    """(rounds of single runs, share of them that arrive, responses in the mean)."""
+    runs = law.arrivals(level)
+    ends = np.quantile(runs, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2], method="inverted_cdf")
+    reached = float(np.isfinite(runs).mean())
+    means = (law.mean_hitting_time(level), law.mean_pulls(level)) if reached == 1.0 else (math.inf, math.inf)
+    mean, low, high, pulls = (float(value) if math.isfinite(value) else None for value in (means[0], *ends, means[1]))
+    return Times(mean, low, high), reached, pulls
 
 
-def _idle(settings: UpdateSettings, p: float) -> float:
-    """Probability that all signals of a round are 0."""
-    signal, compared = settings.signal, settings.group if settings.window is None else settings.window
-    failed, right = (1 - p) ** compared, p**compared
-    if signal in ("raw", "psr", "maxrl") or (signal == "grpo" and compared == 1):
-        return (1 - p) ** settings.rollouts
-    if signal == "signed":
-        return 0.0
-    if signal == "nsr":
-        return p**settings.rollouts
-    if signal == "pass_at_k":  # k is the whole group: one that is right teaches where it is the only one
-        return 1 - settings.rollouts * p * (1 - p) ** (settings.group - 1)
-    return (failed + right) ** (settings.dynamic_sampling + 1)
+def _cheapest(p0: float, kappa: float, tree: ResponseTree, settings: UpdateSettings, level: float) -> Option | None:
+    """The mean-field law, which is quick, says each signal's group size and which signals are worth following; what
+    those cost, and this design, is asked of the law that a plan of theirs has.
+    """
+    ranked = sorted(_ranked(p0, kappa, tree, settings, level), key=lambda one: one.pulls)[:FOLLOWED]
+    designs = {(one.signal, one.rollouts) for one in ranked}
+    if settings == _plain(settings, settings.signal, settings.rollouts):
+        designs.add((settings.signal, settings.rollouts))
+    best = None
+    for signal, rollouts in sorted(designs, key=lambda one: (one != ("raw", 1), one)):  # first the one that is quick
+        law = law_on(tree, _plain(settings, signal, rollouts))
+        if best is not None and isinstance(law, TreeRoundsLaw):
+            within = min(math.ceil(_LATE * best.pulls / rollouts), law.searched)
+            if not np.isfinite(law.hits(level, within)).all():
+                continue
+        times, _, pulls = _to_level(law, level)
+        if times.mean is not None and pulls is not None and (best is None or pulls < best.pulls):
+            best = Option(signal, rollouts, times.mean, pulls, _name(law))
+    return best
 
 
-def _cheapest(p0: float, kappa: float, settings: UpdateSettings, level: float) -> Option | None:
-    """By the mean-field law, which is quick and the same for all."""
-    found = []
+def _ranked(p0: float, kappa: float, tree: ResponseTree, settings: UpdateSettings, level: float) -> list[Option]:
+    """Each signal at its cheapest group size by the mean-field law, and by the wait for a round that teaches."""
+    found: dict[str, Option] = {}
     for signal in signals.NAMES:
         for rollouts in GROUPS:
-            if rollouts == 1 and signal in (*signals.CENTRED, "pass_at_k"):
-                continue  # a group of one: GRPO's is the raw reward, and the others are 0
+            if signal == "psr" or (rollouts == 1 and signal not in ("raw", "signed", "nsr")):
+                continue  # of rewards 0 and 1 these are the raw reward again, or a group of one that is always 0
+            other = _plain(settings, signal, rollouts)
             try:
-                law = by_mean_update(p0, kappa, _plain(settings, signal, rollouts), 1)
-                rounds = law.mean_hitting_time(level)
+                rounds = by_mean_update(p0, kappa, other, 1).mean_hitting_time(level)
             except InputError:  # a law that has no such group
                 continue
-            if math.isfinite(rounds):
-                found.append(Option(signal, rollouts, float(rounds), float(rounds) * rollouts))
-    return min(found, key=lambda one: one.pulls, default=None)
+            all_wrong, all_right = (1 - p0) ** rollouts, p0**rollouts
+            idle = (signal not in ("signed", "nsr")) * all_wrong + (signal in ("nsr", *signals.CENTRED)) * all_right
+            rounds = max(rounds, 1 / (1 - idle) if idle < 1 else math.inf)
+            followed = math.inf if other.by_successes and tree.truth is None else TreeRoundsLaw.searched
+            if rounds <= followed:
+                option = Option(signal, rollouts, rounds, rounds * rollouts, "pg_group")
+                found[signal] = min(found.get(signal, option), option, key=lambda one: one.pulls)
+    return list(found.values())
 
 
 def _bought(law: Law, budget: int) -> dict[str, float]:
@@ -240,17 +255,19 @@ def _bought(law: Law, budget: int) -> dict[str, float]:
 
 
 def _compared(law: Law, other: Law, against: tuple[str, int], round_: int, seeds: int | None) -> Comparison:
-    curves = [one.curves(round_ + 1) for one in (law, other)]
-    difference = float(curves[0].value[-1] - curves[1].value[-1])
-    spread = math.sqrt(sum(float(one.value_sd[-1]) ** 2 for one in curves))
+    one, two = (_design(each, round_) for each in (law, other))
+    return Comparison(
+        *against,
+        round_,
+        difference=one.mean - two.mean,
+        spread=math.hypot(one.sd, two.sd),
+        seeds=seeds,
+        power=None if seeds is None else power(one, two, seeds),
+        seeds_for_80=seeds_for(one, two, 0.8),
+    )
 
-    def power(number: int) -> float:
-        """Of a two-sided z test at 5%."""
-        if spread == 0:
-            return float(difference != 0)
-        shift, cut = abs(difference) * math.sqrt(number) / spread, stats.norm.ppf(0.975)
-        return float(stats.norm.sf(cut - shift) + stats.norm.cdf(-cut - shift))
 
-    given = None if seeds is None else power(arguments.whole("seeds", seeds))
-    needed = next((number for number in range(2, 10_001) if power(number) >= 0.8), None)
-    return Comparison(*against, round_, difference, spread, seeds, given, needed)
+def _design(law: Law, round_: int) -> Design:
+    curves = law.curves(round_ + 1)
+    runs = law.drawn_values(np.array([round_]))[:, 0]
+    return Design(float(curves.value[-1]), float(curves.value_sd[-1]), runs)

@@ -15,18 +15,19 @@ def draw(plan: Plan, path: str | Path) -> Path:
     """Write the PNG; returns its path.
 
     Raises:
-        InputError: another ending than .png, or a level that is never reached, or a place that cannot be written.
+        InputError: another ending than .png, a level that the mean curve does not reach, or a place that cannot be
+            written.
     """
     target = style.png(path)
-    mean = plan.rounds_to_level.mean
+    mean = plan.mean_curve
     if mean is None:
-        raise InputError(f"Pass@1 = {plan.level:g} is not reached, so there is no curve to it: lower --level.")
+        raise InputError(f"Pass@1 = {plan.level:g} is not reached by the mean curve: lower --level for a figure.")
     law = plan.prediction(math.ceil(1.6 * mean) + 2)
     with style.panels(1, 1, height=2.4) as (figure, axes):
         curves.prediction(axes, law, coverage=(COVERAGE,), label=f"mean, {COVERAGE:.0%} of runs ({plan.law})")
         axes.plot(mean, plan.level, "o", color=style.VERMILION, markersize=4)
         axes.set(xlabel="round", ylabel="Pass@1", ylim=(0, 1.02))
-        axes.set_title(f"{plan.signal}, {plan.rollouts} rollouts: {mean:.0f} rounds to {plan.level:g}")
+        axes.set_title(f"{plan.signal}, {plan.rollouts} rollouts: mean at {plan.level:g} after {mean:.0f} rounds")
         axes.legend(loc="lower right")
         with explain_disk_errors(target, any_error=True):
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -97,6 +97,8 @@ class TreeJumpLaw:
 
     def mean_time(self, level: float, most: int) -> float:
         """First round of the first `most` at which the mean over runs of p is at the level, else inf."""
+        if -math.expm1(most * math.log1p(-self.tree.p0)) < level:
+            return math.inf  # too many runs have had no success yet
         return next((float(t) for t, p in zip(range(most), self._means(), strict=False) if p >= level), math.inf)
 
     def means(self, rounds: int) -> Means:
@@ -123,47 +125,72 @@ class TreeJumpLaw:
             high += state[:, high].max() >= _TRIM
             low += state[:, low].max() < _TRIM and low < high - 1
 
-    def _before(self, level: float) -> np.ndarray:
-        """p of the states below the level, float64 [walks, N], and NaN where a walk is already there."""
-        count = 64
+    def _below(self, level: float, most: int) -> np.ndarray:
+        """p of the states below the level, float64 [walks, N], and NaN where a walk is already there; a walk that takes
+        over `most` successes is below in the last of them.
+        """
+        count = min(64, most)
         while True:
             success = self.success(count)
             below = np.maximum.accumulate(success, axis=1) < level
-            if not below[:, -1].any():
+            if count >= most or not below[:, -1].any():
                 return np.where(below, success, np.nan)
-            if count >= _MOST_STATES:
-                raise InputError(
-                    f"level = {level!r} needs over {_MOST_STATES} successes at this step size: ask for a lower level."
-                )
-            count = min(4 * count, _MOST_STATES)
+            count = min(4 * count, most)
 
     def mean_hitting_time(self, level: float) -> float:
-        """The mean over walks of the sum of 1/p_n below the level."""
-        return float(np.nansum(1.0 / self._before(level), axis=1).mean())
+        """The mean over walks of the sum of 1/p_n below the level.
+
+        Raises:
+            InputError: more than 200,000 successes.
+        """
+        with np.errstate(over="ignore"):  # p below 1e-308
+            return float(np.nansum(1.0 / self._before(level), axis=1).mean())
 
     def hitting_time_quantile(self, level: float, q: float) -> float:
-        """By 16,384 draws of the waits."""
+        """By 16,384 draws of the waits; raises as `mean_hitting_time`."""
         return float(np.quantile(self._waited(self._before(level)), q, method="inverted_cdf"))
+
+    def _before(self, level: float) -> np.ndarray:
+        """`_below` of walks that all arrive."""
+        states = self._below(level, _MOST_STATES)
+        if np.isfinite(states[:, -1]).any():
+            raise InputError(
+                f"level = {level!r} needs over {_MOST_STATES} successes at this step size: ask for a lower level."
+            )
+        return states
+
+    def arrivals(self, level: float) -> np.ndarray:
+        """First round at the level of 16,384 drawn runs, inf where that takes over 20,000 successes."""
+        return self._waited(self._below(level, self.searched + 1))
+
+    def mean_pulls(self, level: float) -> float:
+        """Responses before the level, one a round; raises as `mean_hitting_time`."""
+        return self.mean_hitting_time(level)
 
     def hits(self, level: float, within: int, share: float = 1.0) -> np.ndarray:
         """First round at the level of 16,384 drawn runs, inf where it is none of the first `within`."""
         del share
-        success = self.success(within + 1)
-        below = np.maximum.accumulate(success, axis=1) < level
-        times = self._waited(np.where(below, success, np.nan))
+        times = self._waited(self._below(level, within + 1))
         return np.where(times < within, times, math.inf)
 
     def _waited(self, states: np.ndarray) -> np.ndarray:
-        """Sums of geometric waits in the states [walks, N], NaN where a walk has none; [draws, walks]."""
+        """Sums of geometric waits in the states [walks, N], NaN where a walk is at the level, and inf where its last
+        state is below; [draws, walks].
+        """
         draws = max(1, _WAITS // self._walks)
         times = np.zeros((draws, states.shape[0]))
+        late = np.isfinite(states[:, -1])
+        times[:, late] = math.inf
+        if late.all():
+            return times
         generator = np.random.default_rng(DRAWN)
         for column in range(states.shape[1]):
             p = states[:, column]
             live = np.flatnonzero(np.isfinite(p))
             if not live.size:
                 break
-            times[:, live] += np.ceil(np.log1p(-generator.random((draws, live.size))) / np.log1p(-p[live]))
+            with np.errstate(over="ignore"):  # p below 1e-308
+                times[:, live] += np.ceil(np.log1p(-generator.random((draws, live.size))) / np.log1p(-p[live]))
         return times
 
     def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:
@@ -174,12 +201,19 @@ class TreeJumpLaw:
         return chain_sample(success, 1.0 - success, generator, seeds, at)
 
     def value_quantile(self, q: float, at: np.ndarray) -> np.ndarray:
-        """By 4,096 draws."""
+        """Of `drawn_values`."""
+        return np.quantile(self.drawn_values(at), q, axis=0, method="inverted_cdf")
+
+    def drawn_values(self, at: np.ndarray) -> np.ndarray:
+        """p before the update of the rounds `at` (increasing) in 4,096 drawn runs, float64 [runs, len(at)].
+
+        Raises:
+            InputError: more than 100,000 rounds.
+        """
         check_length(int(at[-1]) + 1)
         drawn = 16 if self._walks > 1 else 4096
         success = np.repeat(self.success(int(at[-1]) + 2), drawn, axis=0)
-        found = chain_sample(success, 1.0 - success, np.random.default_rng(DRAWN), success.shape[0], at)
-        return np.quantile(found.value, q, axis=0, method="inverted_cdf")
+        return chain_sample(success, 1.0 - success, np.random.default_rng(DRAWN), success.shape[0], at).value
 
     def value_given_rewards(self, rewards: np.ndarray) -> np.ndarray | None:
         """None: the tree is a sample of the policy."""

@@ -7,19 +7,23 @@ signals that are not heard yet.
 from __future__ import annotations
 
 import functools
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from scipy import stats
 from scipy.special import gammaln, xlogy
 
 from bandit_rft import signals
 from bandit_rft.theory.response_tree import ResponseTree
 from bandit_rft.theory.update_settings import UpdateSettings
 
-__all__ = ["Drawn", "Groups", "RoundDraws", "last_groups", "pick"]
+__all__ = ["Drawn", "Groups", "RoundDraws", "idle_probability", "last_groups", "pick"]
+
+_AT_ONCE = 2**22  # rewards whose signals are taken in one call
 
 
 class Drawn(NamedTuple):
@@ -185,6 +189,29 @@ def last_groups(
     living, dead = mean(of(True)), mean(of(False))
     never = np.exp((most + 1) * log_dead)
     return Groups(leaf, success.astype(np.float32), drawn, living + never * (dead - living))
+
+
+def idle_probability(settings: UpdateSettings, p: float) -> float:
+    """Probability that a round of one question teaches nothing: all signals that are learned from are 0.
+
+    By the signal itself, of every number of correct responses that it can see. Rewards are 0 or 1, independent and
+    right with probability p; a window is taken to be full of scores of the same policy.
+    """
+    learned, seen = settings.rollouts, settings.group if settings.window is None else settings.window
+    right = np.arange(seen + 1)
+    signal, ends = _signal_of(settings), []
+    for some in np.array_split(right, math.ceil((seen + 1) * seen / _AT_ONCE)):
+        rewards = (np.arange(seen) < some[:, None]).astype(np.float32)[:, None]
+        # All scores of the window as if new: each then has its signal, and the round's are any of them.
+        past = () if settings.window is None else (rewards[..., :0], np.zeros((some.size, 1), np.int32))
+        ends.append(np.asarray(signal(rewards, *past))[:, 0, [0, -1]])
+    # Signals of a group are the same for equal rewards: that of a right response stands first, of a wrong one last.
+    right_idle, wrong_idle = (np.concatenate(ends) == 0.0).T
+    all_wrong = stats.binom.pmf(right, seen - learned, p) * (1.0 - p) ** learned
+    all_right = stats.binom.pmf(right - learned, seen - learned, p) * p**learned
+    both = np.maximum(stats.binom.pmf(right, seen, p) - all_wrong - all_right, 0.0)
+    once = float(all_wrong @ wrong_idle + all_right @ right_idle + both @ (right_idle & wrong_idle))
+    return once ** (settings.dynamic_sampling + 1)  # only groups that teach nothing are drawn again
 
 
 @functools.lru_cache(maxsize=8)

@@ -196,7 +196,20 @@ class TreeRoundsLaw:
 
     def mean_hitting_time(self, level: float) -> float:
         """The mean over the simulated runs; inf where some have not arrived after 4,096 rounds."""
-        return float(self.hits(level, self.searched).mean())
+        return float(self.arrivals(level).mean())
+
+    def arrivals(self, level: float) -> np.ndarray:
+        """First round at the level of each simulated run, inf where it is none of the first 4,096."""
+        return self.hits(level, self.searched)
+
+    def mean_pulls(self, level: float) -> float:
+        """Mean number of responses that are drawn before the level; inf where some runs have not arrived."""
+        times = self.arrivals(level)
+        if not self.settings.dynamic_sampling or not np.isfinite(times).all():
+            return self.pulls * float(times.mean())
+        rounds = int(times.max())
+        before = np.arange(rounds) < times[:, None]
+        return float((self.played(rounds).responses * before).sum(axis=1).mean())
 
     def hitting_time_quantile(self, level: float, q: float) -> float:
         """Of the simulated runs."""
@@ -218,7 +231,13 @@ class TreeRoundsLaw:
 
     def value_quantile(self, q: float, at: np.ndarray) -> np.ndarray:
         """Of the simulated runs."""
-        return np.quantile(self.values(int(at[-1]) + 1)[:, at], q, axis=0, method="inverted_cdf")
+        return np.quantile(self.drawn_values(at), q, axis=0, method="inverted_cdf")
+
+    def drawn_values(self, at: np.ndarray) -> np.ndarray:
+        """p before the update of the rounds `at` (increasing) in the simulated runs, float64 [runs, len(at)]; raises as
+        `played`.
+        """
+        return self.values(int(at[-1]) + 1)[:, at]
 
     def value_given_rewards(self, rewards: np.ndarray) -> np.ndarray | None:
         """None: the tree is a sample of the policy."""

@@ -38,7 +38,7 @@ class DigestedQuestion(Protocol):
 
 
 def of_run(
-    model: LanguageModel,
+    model: LanguageModel | str,
     training: Sequence[DigestedQuestion],
     test: Sequence[Any],
     verifier: str | None,
@@ -47,7 +47,8 @@ def of_run(
     """What the manifest keeps: "model" and "verifier" by file, "training" and "test" by question, "objects" by name.
 
     Args:
-        model: as loaded; one that was made in memory has no digest.
+        model: as loaded; one that was made in memory has no digest. Or its name, which need not be loaded for it: a
+            local file's or folder's has one.
         training, test: the questions, each with its prompt, its answer and its own verifier's name.
         verifier: the one for all of them; None: each its own.
         objects: digests of what the user gave as Python objects.
@@ -57,7 +58,7 @@ def of_run(
         verifier or _rule(example) for example in (*training, *test) if getattr(example, "factory", None) is None
     )
     return {
-        "model": _of_model(model),
+        "model": _named(model) if isinstance(model, str) else _of_model(model),
         "verifier": {file: digest for name in names for file, digest in _of_verifier(name).items()},
         "training": _of_questions(training, verifier),
         "test": _of_questions(test, verifier),
@@ -100,7 +101,18 @@ def _of_model(model: LanguageModel) -> dict[str, str] | None:
         return None
     if model.source.revision is not None:  # a commit, or the SHA-256 of a GGUF file
         return {_REVISION: model.source.revision}
-    return _of_files({path.name: path for path in model.source.folder.iterdir() if path.suffix in _MODEL_FILES})
+    return _of_files(_model_files(model.source.folder))
+
+
+def _named(model: str) -> dict[str, str] | None:
+    path = Path(model).expanduser()
+    if path.is_file():
+        return {_REVISION: _of_files({"file": path})["file"]}
+    return _of_files(_model_files(path)) if path.is_dir() else None
+
+
+def _model_files(folder: Path) -> dict[str, Path]:
+    return {path.name: path for path in folder.iterdir() if path.suffix in _MODEL_FILES}
 
 
 def _of_verifier(name: str) -> dict[str, str]:

@@ -9,7 +9,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bandit_rft.runs import CONFIG, RunFolder, check_place, now, read_json, refuse_other, to_json, write_atomically
+from bandit_rft.errors import InputError
+from bandit_rft.runs import (
+    CONFIG,
+    DIGESTS,
+    MANIFEST,
+    RunFolder,
+    check_place,
+    now,
+    read_json,
+    refuse_other,
+    to_json,
+    write_atomically,
+)
 from bandit_rft.runs.progress import ProgressLine
 from bandit_rft.settings.options import places_of, run_name
 from bandit_rft.settings.questions import EvaluateConfig, MeasureConfig
@@ -139,7 +151,10 @@ def measure(config: MeasureConfig, out: str | Path | None = None, wanted: float 
     with claimed(
         folder_path, config.to_json(), defaults=defaults, continues=_elsewhere, option=lambda name: f"--{name}"
     ) as folder:
-        folder.write_manifest(started=now(), key=config.key, finished=None, data_revision=data.revision)
+        begun = digests.of_run(config.model, chosen, (), config.verifier, {})
+        hosts.first(lambda: _refuse_change(folder, begun, config))
+        about: dict[str, Any] = {"data_revision": data.revision, DIGESTS: begun}
+        folder.write_manifest(started=now(), key=config.key, finished=None, **about)
         if config.scan:
             _scan(config, data, chosen, folder, wanted, model)
         else:
@@ -153,6 +168,25 @@ def _elsewhere(folder: Path, held: Mapping[str, Any], asked: Mapping[str, Any]) 
     """What a folder goes on as: a mesh is the place of a measurement, and no part of what is measured."""
     refuse_other(folder, {**held, "mesh": asked["mesh"]}, asked)
     return asked
+
+
+def _refuse_change(folder: RunFolder, begun: Mapping[str, Any], config: MeasureConfig) -> None:
+    """Raises InputError where a folder that has results was begun on other questions, another verifier or model."""
+    path = folder.path / MANIFEST
+    held = read_json(path).get(DIGESTS) if path.exists() else None
+    done = any((folder.path / name).exists() for name in (folders.RESULT, folders.SCAN))
+    difference = digests.first_difference(held, begun) if done and isinstance(held, Mapping) else None
+    if difference is None:
+        return
+    kind, which = difference
+    if kind == "training":
+        name = f"The questions of {config.data} are" if which is None else f"A question of {config.data} is"
+    else:
+        named = f"the {kind} {getattr(config, kind) or 'of a question'}"
+        name = f"{named[0].upper()}{named[1:]} is" if which is None else f"{which} of {named} is"
+    raise InputError(
+        f"{name} not what the measurement in {folder.path} began with: restore it, or choose another --out."
+    )
 
 
 def _held(folder: Path) -> dict[str, Any]:

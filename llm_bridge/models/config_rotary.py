@@ -54,6 +54,7 @@ def ropes_of(values: Mapping[str, Any], source: str) -> tuple[tuple[float, RopeS
             f"config.json of {source} describes its rotary embedding by {str(odd[0])[:40]!r}: take a complete "
             "checkpoint folder."
         )
+    _refuse_two(parts[0], scaling, source)
     everywhere = rope_of({"rope_theta": values.get("rope_theta"), "rope_parameters": parts[0] | scaling}, source)
     local, scaled = rope_of({"rope_theta": values.get("rope_local_base_freq"), "rope_parameters": parts[1]}, source)
     if scaled is not None:
@@ -67,6 +68,7 @@ def ropes_of(values: Mapping[str, Any], source: str) -> tuple[tuple[float, RopeS
 def rope_of(values: Mapping[str, Any], source: str) -> tuple[float, RopeScaling | None]:
     """Rotary base and scaling, from transformers v5's `rope_parameters` or v4's `rope_theta` and `rope_scaling`."""
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    _refuse_two(values.get("rope_parameters"), values.get("rope_scaling"), source)
     if not isinstance(rope, dict):
         raise InputError(
             f"config.json of {source} describes its rotary embedding by {str(rope)[:40]!r}: take a complete checkpoint "
@@ -101,6 +103,18 @@ def rope_of(values: Mapping[str, Any], source: str) -> tuple[float, RopeScaling 
         high_frequency_factor=high,
         original_positions=given.whole(_LLAMA3[3]),
     )
+
+
+def _refuse_two(parameters: Any, scaling: Any, source: str) -> None:
+    """Raises InputError where both spellings are there and say different things: readers differ in which one wins."""
+    if not (isinstance(parameters, dict) and isinstance(scaling, dict) and parameters and scaling):
+        return
+    names = {"type": "rope_type"}
+    one, other = ({names.get(name, name): value for name, value in given.items()} for given in (parameters, scaling))
+    if any(one.get(name, "default" if name == "rope_type" else None) != value for name, value in other.items()):
+        raise InputError(
+            f"config.json of {source} has rope_parameters and rope_scaling, which differ: leave one of them in it."
+        )
 
 
 def values_of_scaling(scaling: RopeScaling | None) -> dict[str, Any] | None:

@@ -159,8 +159,9 @@ def _rope_scaling(
 ) -> dict[str, Any] | None:
     """Hugging Face's `rope_scaling`, from metadata (linear) or from the factors per frequency (Llama 3)."""
     prefix = f"{metadata['general.architecture']}.rope.scaling."
-    kind = metadata.get(prefix + "type", "none")
-    factor = metadata.get(prefix + "factor")
+    factor = metadata.get(prefix + "factor") or metadata.get(prefix.removesuffix("scaling.") + "scale_linear")
+    # As llama.cpp reads them: a factor without a type is linear scaling, and files of 2023 have it by another name.
+    kind = metadata.get(prefix + "type", "linear")
     if _ROPE_FREQUENCIES in shapes and shapes[_ROPE_FREQUENCIES] == (head_dim // 2,):
         factors = read(_ROPE_FREQUENCIES).reshape(-1)
         largest = float(factors.max(initial=1.0))

@@ -164,6 +164,15 @@ def test_one_question_is_measured_as_the_library_does(
     assert (config["command"], config["verifier"]) == ("measure", "rule.py:odd")
     assert main(command) == 0  # from the file, without a model
     assert f"p0 = {expected.p0:.4f}" in capsys.readouterr().out
+    # Catches numbers of other questions, or of another verifier, that are shown as if they were of these.
+    (tmp_path / "rule.py").write_text("def odd(text, answer):\n    return 1.0\n")
+    assert main(command) == 2
+    assert "rule.py of the verifier rule.py:odd is not what the measurement in one began" in capsys.readouterr().err
+    (tmp_path / "rule.py").write_text("def odd(text, answer):\n    return float(len(text) % 2)\n")
+    rows = pq.read_table(tmp_path / "questions.parquet").to_pylist()
+    pq.write_table(pa.Table.from_pylist([row | {"answer": "#### 99"} for row in rows]), tmp_path / "questions.parquet")
+    assert main(command) == 2
+    assert "of questions.parquet is not what the measurement in one began with" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,10 @@ BASE: dict[str, Any] = {
         ({"rope_scaling": {"type": "linear", "factor": 0}}, "factor = '0'"),
         ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0}}, "without 'low_freq_factor'"),
         ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial rotary factor of 0.5"),
+        (
+            {"rope_parameters": {"rope_theta": 5e5}, "rope_scaling": {"rope_type": "linear", "factor": 2.0}},
+            "rope_parameters and rope_scaling, which differ",
+        ),
         ({"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 4096}, "sliding-window"),
         ({"layer_types": ["full_attention", "sliding_attention"]}, "sliding-window"),
         ({"hidden_act": "gelu"}, "activation 'gelu'"),

@@ -97,7 +97,9 @@ class FineTuneConfig:
     answer_column: str | None = _data(
         None, "column of the data's answers; none: reward_model, ground_truth, answer or solution", metavar="NAME"
     )
-    prompt: str | None = _data(None, "a prompt of your own instead of --data; needs --answer", metavar="TEXT", none=False)
+    prompt: str | None = _data(
+        None, "a prompt of your own instead of --data; needs --answer", metavar="TEXT", none=False
+    )
     answer: str | None = _data(None, "the right answer to --prompt", metavar="TEXT", none=False)
     verifier: str | None = _data(
         None,

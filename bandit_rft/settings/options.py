@@ -95,7 +95,7 @@ def _settled(entry: dataclasses.Field, value: Any, said: str) -> Any:
 def _as_option(entry: dataclasses.Field, value: Any) -> Any:
     """The same. Raises ArgumentTypeError "give WHAT, not TEXT", as an option's type does."""
     about, annotated = entry.metadata, str(entry.type)
-    if value is None and about["none"]:
+    if value is None and (about["none"] or entry.default is None):
         return None
     if annotated.startswith("bool"):
         if isinstance(value, bool | np.bool_):

@@ -1,5 +1,6 @@
 """Settings are held to one table of ranges, whether they are typed, stand in a file, or are given in Python."""
 
+import argparse
 import dataclasses
 import json
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bandit_rft.cli.options import add_options, given
 from bandit_rft.errors import InputError
 from bandit_rft.settings.finetune import FineTuneConfig, config_of
 from bandit_rft.settings.options import places_of
@@ -117,3 +119,11 @@ def test_what_is_typed_and_would_do_nothing_or_fail_late_is_refused(
     monkeypatch.chdir(tmp_path)
     assert words in refused(arguments.split(), capsys)
     assert list(tmp_path.rglob("*.*")) == []
+
+
+def test_none_is_an_answer() -> None:
+    """Catches an option for any text that reads one of them as no text."""
+    parser = argparse.ArgumentParser()
+    add_options(parser, FineTuneConfig)
+    typed = parser.parse_args(["--prompt", "none", "--answer", "None", "--verifier", "none"])
+    assert given(typed, FineTuneConfig) == {"prompt": "none", "answer": "None", "verifier": None}

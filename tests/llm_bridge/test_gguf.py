@@ -133,10 +133,21 @@ def test_llama3_rotary_scaling_is_recovered_from_its_factors(tmp_path, original)
         convert(odd, tmp_path / "odd")
 
 
-def test_linear_rotary_scaling(tmp_path):
-    extra = {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4.0}
+@pytest.mark.parametrize(
+    ("extra", "factor"),
+    [
+        ({"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4.0}, 4.0),
+        ({"llama.rope.scaling.factor": 4.0}, 4.0),
+        ({"llama.rope.scale_linear": 4.0}, 4.0),
+        ({"llama.rope.scaling.type": "none", "llama.rope.scaling.factor": 4.0}, None),
+        ({"llama.rope.scaling.factor": 1.0}, None),
+    ],
+)
+def test_linear_rotary_scaling(tmp_path, extra, factor):
+    """As llama.cpp reads it. Catches a factor that is dropped where its type is not written, and its name of 2023."""
     folder = convert(write_gguf(tmp_path / "m.gguf", extra=extra), tmp_path / "out")
-    assert json.loads((folder / "config.json").read_text())["rope_scaling"] == {"rope_type": "linear", "factor": 4.0}
+    found = json.loads((folder / "config.json").read_text())["rope_scaling"]
+    assert found == (None if factor is None else {"rope_type": "linear", "factor": factor})
 
 
 REFUSED = [

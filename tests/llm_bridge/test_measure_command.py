@@ -170,7 +170,10 @@ def test_one_question_is_measured_as_the_library_does(
     assert "rule.py of the verifier rule.py:odd is not what the measurement in one began" in capsys.readouterr().err
     (tmp_path / "rule.py").write_text("def odd(text, answer):\n    return float(len(text) % 2)\n")
     rows = pq.read_table(tmp_path / "questions.parquet").to_pylist()
-    pq.write_table(pa.Table.from_pylist([row | {"answer": "#### 99"} for row in rows]), tmp_path / "questions.parquet")
+    pq.write_table(
+        pa.Table.from_pylist([row | {"reward_model": {"ground_truth": "99"}} for row in rows]),
+        tmp_path / "questions.parquet",
+    )
     assert main(command) == 2
     assert "of questions.parquet is not what the measurement in one began with" in capsys.readouterr().err
 

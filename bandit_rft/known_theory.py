@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -34,11 +33,8 @@ _UPPER: Mapping[type, Callable[[Any, Instance, int], list[Bound]]] = {
     KLUCB: lambda learner, table, rounds: [theory.kl_ucb_bound(rounds=rounds, c=learner.c, **table)],
     ThompsonBeta: lambda learner, table, rounds: [theory.thompson_bound(rounds=rounds, **table)],
     TsallisINF: lambda learner, table, rounds: [theory.tsallis_inf_stochastic_bound(rounds=rounds, **table)],
-    # Tuned to the horizon: a run of T rounds is held against the theorem after its last round alone.
-    MOSS: lambda learner, table, rounds: [_at_the_end(theory.moss_bound(rounds=rounds, **table))],
-    SuccessiveElimination: lambda learner, table, rounds: [
-        _at_the_end(theory.successive_elimination_bound(rounds=rounds, **table))
-    ],
+    MOSS: lambda learner, table, rounds: [theory.moss_bound(rounds=rounds, **table)],
+    SuccessiveElimination: lambda learner, table, rounds: [theory.successive_elimination_bound(rounds=rounds, **table)],
 }
 _CONSISTENT = (UCB1, UCB, KLUCB, ThompsonBeta)  # regret below any power of T on every table of rewards in [0, 1]
 _MOST_LOG_COUNT = 600.0  # of arms of one mean, as a float holds them and the bounds add them up
@@ -124,10 +120,3 @@ def _sweeps(arms: Any, learner: Any, rounds: int) -> bool:
         return False
     bound = learner.bind(arms, rounds=rounds, row_capacity=None)
     return bool(bound.notes)
-
-
-def _at_the_end(bound: Bound) -> Bound:
-    cap = None if bound.cap is None else bound.cap[-1:]
-    return dataclasses.replace(
-        bound, at=bound.at[-1:], uncapped=bound.uncapped[-1:], trivial=bound.trivial[-1:], cap=cap
-    )

@@ -287,7 +287,7 @@ def _overlay(axes: Axes, laws: Mapping[str, Prediction | Bound], quantity: str) 
         if isinstance(law, Prediction):
             curves.prediction(axes, law, quantity=quantity, colour=colour, label=label, **look)
         elif quantity == "regret":
-            curves.bound(axes, law, colour=colour, label=label, **look)
+            curves.bound(axes, law.of_one_run, colour=colour, label=label, **look)
 
 
 def _theory(theory: Theory) -> dict[str, Prediction | Bound]:

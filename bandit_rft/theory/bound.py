@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,7 @@ class Bound:
         confirmed: whether the constants were read in the source or derived here. Where False the shape is the source's
             and the constant may not be, so that `compare` tests nothing.
         asymptotic: whether the source claims it only as T → ∞; a finite run then cannot refute it.
+        tuned: whether the learner is tuned to the horizon, so that each T is a run of its own; see `of_one_run`.
         flags: assumptions that the arguments break; the bound is then a number without a theorem.
         assumptions, formula, source: as in the catalogue.
         parameters: the arguments it was made with.
@@ -50,6 +52,7 @@ class Bound:
     quantity: str = "pseudo-regret"
     confirmed: bool = True
     asymptotic: bool = False
+    tuned: bool = False
     flags: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     formula: str = ""
@@ -85,6 +88,15 @@ class Bound:
         if self.kind == "upper":
             return not last < trivial
         return not (last > trivial and (self.cap is None or last <= self.cap[-1]))
+
+    @property
+    def of_one_run(self) -> Bound:
+        """What one run can be held against: where the learner is tuned to the horizon, nothing but its last round."""
+        if not self.tuned:
+            return self
+        cap = None if self.cap is None else self.cap[-1:]
+        last = {"at": self.at[-1:], "uncapped": self.uncapped[-1:], "trivial": self.trivial[-1:], "cap": cap}
+        return dataclasses.replace(self, **last)
 
     @property
     def rounds(self) -> int:

@@ -1,4 +1,8 @@
-"""A history against a bound: falsified where the mean over seeds is three standard errors beyond it."""
+"""A history against a bound: falsified where the mean over seeds is beyond it by more than chance.
+
+Beyond by more than Student's t allows at the chance of three standard errors of many seeds: with two or three seeds the
+standard error is itself a guess.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from bandit_rft.verdict.verdict import Band, HistoryLike, Verdict
 
 __all__ = ["against_bound"]
 
-SIGMAS = 3.0
+SIGMAS = 3.0  # of many seeds
 
 
 def against_bound(history: HistoryLike, bound: Bound) -> Verdict:
@@ -23,9 +27,12 @@ def against_bound(history: HistoryLike, bound: Bound) -> Verdict:
     regret = np.asarray(history.regret(), dtype=np.float64)
     seeds, rounds = regret.shape
     _require_one_setting(history, bound, rounds)
+    bound = bound.of_one_run
     at, value = bound.at - 1, bound.value
     mean = regret[:, at].mean(axis=0)
     error = regret[:, at].std(axis=0, ddof=1) / np.sqrt(seeds) if seeds > 1 else np.full(at.size, np.inf)
+    false_alarm = float(stats.norm.sf(SIGMAS))
+    threshold = float(stats.t.isf(false_alarm, seeds - 1)) if seeds > 1 else SIGMAS
     sign = 1.0 if bound.kind == "upper" else -1.0
     beyond = sign * (mean - value)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -34,7 +41,7 @@ def against_bound(history: HistoryLike, bound: Bound) -> Verdict:
     notes = [f"outside its assumptions: {flag}" for flag in bound.flags]
     tested = seeds > 1 and bound.confirmed and not (bound.asymptotic or bound.flags)
     # No learner can break a bound that is vacuous at the horizon, so none keeps it; it may be broken at a round before.
-    tested = tested and not (bound.vacuous and float(z.max()) <= SIGMAS)
+    tested = tested and not (bound.vacuous and float(z.max()) <= threshold)
     if bound.asymptotic:
         notes.append("the bound is asymptotic: no finite run can refute it")
     if seeds == 1:
@@ -44,11 +51,11 @@ def against_bound(history: HistoryLike, bound: Bound) -> Verdict:
     if not bound.confirmed:
         notes.append("constant not confirmed against the paper")
     return Verdict(
-        agrees=not tested or float(z.max()) <= SIGMAS,
+        agrees=not tested or float(z.max()) <= threshold,
         tested=tested,
         max_z=float(z[worst]) if tested else 0.0,
-        threshold=SIGMAS,
-        false_alarm=float(stats.norm.sf(SIGMAS)),
+        threshold=threshold,
+        false_alarm=false_alarm,
         quantity="regret",
         round=int(at[worst]),
         observed=float(mean[worst]),
@@ -61,7 +68,7 @@ def against_bound(history: HistoryLike, bound: Bound) -> Verdict:
         spread="sample",
         prediction=bound.name,
         relation=bound.kind,
-        bands=(Band("regret", at, mean, mean - SIGMAS * error, mean + SIGMAS * error, value),),
+        bands=(Band("regret", at, mean, mean - threshold * error, mean + threshold * error, value),),
         notes=tuple(notes),
     )
 

@@ -63,8 +63,9 @@ def test_a_horizon_tuned_bound_stands_after_the_last_round_alone() -> None:
     """A run of T rounds is no run of fewer: the theorem says nothing about the way there."""
     [bound] = theory_for(TABLE, learners.MOSS(), 400)
     assert isinstance(bound, Bound)
-    assert bound.at.tolist() == [400]
-    assert bound.uncapped[0] == theory.moss_bound([0.2, 0.5, 0.8], rounds=400).uncapped[-1]
+    assert bound.tuned
+    assert bound.of_one_run.at.tolist() == [400]
+    assert bound.of_one_run.uncapped[0] == theory.moss_bound([0.2, 0.5, 0.8], rounds=400).uncapped[-1]
 
 
 def test_more_arms_than_rounds_have_an_exact_law_and_the_runs_keep_it() -> None:

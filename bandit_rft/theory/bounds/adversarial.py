@@ -57,7 +57,7 @@ def exp3_bound(arms: int, rounds: int, form: str) -> Bound:
         raise InputError(f"form is {form!r}: choose gain or loss, whose bounds differ.")
     uncapped = constants[form] * np.sqrt(at * log_number) * math.sqrt(number)
     parameters = {"arms": arms, "rounds": rounds, "form": form}
-    return bounded("exp3_bound", at, uncapped, largest_gap=1.0, parameters=parameters)
+    return bounded("exp3_bound", at, uncapped, largest_gap=1.0, parameters=parameters, tuned=True)
 
 
 @entry(
@@ -109,6 +109,7 @@ def exp3_ix_bound(arms: int, rounds: int, failure: float | None = None) -> Bound
         largest_gap=1.0,
         quantity=f"realised regret, exceeded with probability {failure:g} at most,",
         parameters=parameters,
+        tuned=True,
     )
 
 

@@ -122,4 +122,5 @@ def tuned_explore_then_commit_bound(gap: float, rounds: int, sigma: float = 1.0)
         gap + 4 * sigma / unit * (1 + logarithm),
         largest_gap=gap,
         parameters={"gap": gap, "rounds": rounds, "sigma": sigma},
+        tuned=True,
     )

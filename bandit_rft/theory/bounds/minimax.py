@@ -50,7 +50,7 @@ def moss_bound(means: Sequence[float], rounds: int, counts: Sequence[float] | No
     found, at = instance_of(means, counts), horizons(rounds)
     uncapped = 39 / 2 * math.sqrt(found.arms) * np.sqrt(at) + found.total(found.gap)
     parameters = {"means": means, "rounds": rounds, "counts": counts}
-    return bounded("moss_bound", at, uncapped, largest_gap=found.largest_gap, parameters=parameters)
+    return bounded("moss_bound", at, uncapped, largest_gap=found.largest_gap, parameters=parameters, tuned=True)
 
 
 @entry(

@@ -215,4 +215,6 @@ def successive_elimination_bound(means: Sequence[float], rounds: int, counts: Se
     pulled = 32 * found.total(1 / found.gap) * np.log(at) + found.total(found.gap)
     uncapped = pulled + 2 * found.arms * found.largest_gap / at.astype(np.float64) ** 2
     parameters = {"means": means, "rounds": rounds, "counts": counts}
-    return bounded("successive_elimination_bound", at, uncapped, largest_gap=found.largest_gap, parameters=parameters)
+    return bounded(
+        "successive_elimination_bound", at, uncapped, largest_gap=found.largest_gap, parameters=parameters, tuned=True
+    )

@@ -100,7 +100,7 @@ def exp3_ix_bound(arms: int, rounds: int, failure: float | None = None) -> Bound
     parameters = {"arms": arms, "rounds": rounds, "failure": failure}
     root = np.sqrt(2 * at * log_number) * math.sqrt(number)  # 2 ln K / eta
     if failure is None:
-        return bounded("exp3_ix_bound", at, 1.5 * root, largest_gap=1.0, parameters=parameters)
+        return bounded("exp3_ix_bound", at, 1.5 * root, largest_gap=1.0, parameters=parameters, tuned=True)
     log_failure = math.log(2) - math.log(arguments.fraction("failure", failure))
     return bounded(
         "exp3_ix_bound",

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from bandit_rft.training_logs.fitting import BEND, PAID, SPREAD, Fit, fit, profile
-from bandit_rft.training_logs.following import Follower
+from bandit_rft.training_logs.following import Followed, Follower
 from bandit_rft.training_logs.log import TrainingLog
 
 __all__ = ["Assumption", "blocks", "holm", "tested"]
@@ -73,7 +73,7 @@ def tested(log: TrainingLog, follower: Follower) -> tuple[Fit, list[Assumption]]
         _bend(follower, plain),
         _paid(follower, plain),
         _spread(follower, plain),
-        _binomial(log, follower.chances(plain.parameters)[0]),
+        _binomial(log, follower.followed(plain.parameters)),
         _rises(log),
     ]
     dead = _dead(log)
@@ -138,22 +138,22 @@ def _spread(follower: Follower, plain: Fit) -> Assumption:
     )
 
 
-def _binomial(log: TrainingLog, chance: np.ndarray) -> Assumption:
+def _binomial(log: TrainingLog, followed: Followed) -> Assumption:
     """By squared differences of neighbours, which a curve of another shape hardly changes (von Neumann 1941), against
     the same of coin tosses drawn at the fitted probabilities.
     """
-    spread = log.responses * chance * (1 - chance)
-    rows = spread > 0.5
-    number, mean, scale = log.responses[rows], (log.responses * chance)[rows], np.sqrt(spread[rows])
+    chance, spread = followed.chance[0], followed.spread[0]
+    tossed = np.sqrt(log.responses * chance * (1 - chance))
+    rows = tossed > math.sqrt(0.5)
+    number, mean = log.responses[rows], (log.responses * chance)[rows]
 
-    def scatter(right: np.ndarray) -> np.ndarray:
-        return np.mean(np.square(np.diff((right - mean) / scale, axis=-1)), axis=-1) / 2
+    def scatter(right: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return np.mean(np.square(np.diff((right - mean) / scale[rows], axis=-1)), axis=-1) / 2
 
     p, z, ratio = 1.0, 0.0, 1.0
     if number.size >= 10:
-        ratio = float(scatter(log.successes[rows]))
-        tosses = np.random.default_rng(_DRAWN).binomial(number, chance[rows], (_TOSSED, number.size))
-        drawn = scatter(tosses)
+        ratio = float(scatter(log.successes[rows], spread))
+        drawn = scatter(np.random.default_rng(_DRAWN).binomial(number, chance[rows], (_TOSSED, number.size)), tossed)
         p = float((1 + np.sum(drawn >= ratio)) / (1 + _TOSSED))
         z = (ratio - float(drawn.mean())) / max(float(drawn.std()), 1e-12)
     return Assumption(

@@ -306,8 +306,11 @@ def _held(first: Fit, early: Follower, late: Follower) -> tuple[Band, float]:
     gains = np.argsort(region[:, 1])
     chosen = region[gains[np.unique(np.linspace(0, len(gains) - 1, _FROM_REGION).astype(int))]]
     chosen = np.concatenate([chosen, [[first.start, math.log(first.gain)]]])
-    _, logit = early.likelihood(Parameters.plain(chosen[:, 0], np.exp(chosen[:, 1])))
-    begun = Parameters.plain(np.repeat(logit[:, 0], _RUNS), np.repeat(np.exp(chosen[:, 1]), _RUNS))
+    reached = early.followed(Parameters.plain(chosen[:, 0], np.exp(chosen[:, 1])))
+    start, unknown = np.repeat(reached.logit[:, 0], _RUNS), np.repeat(np.sqrt(reached.variance), _RUNS)
+    if np.any(unknown):
+        start += unknown * generator.standard_normal(len(start))
+    begun = Parameters.plain(start, np.repeat(np.exp(chosen[:, 1]), _RUNS))
     drawn = _in_blocks(late.drawn(begun, generator), late.log).reshape(len(chosen), _RUNS, -1)
     observed = _in_blocks((late.log.successes / late.log.responses)[None], late.log)[0]
     lows, highs, ps = zip(*(_ranked(runs, observed) for runs in drawn), strict=True)

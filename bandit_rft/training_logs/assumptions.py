@@ -31,6 +31,7 @@ class Assumption:
         p: the test's p-value. p_holm: the same, corrected for the number of tests.
         evidence: nats by which the log prefers that it fell (half of z² where the test is one of z).
         estimate, low, high: of the test's own number, with its 95% interval; None where it has none.
+        low_open, high_open: whether the interval reaches the end of the search there, so that it may go on.
         quantity: what that number is.
     """
 
@@ -42,6 +43,8 @@ class Assumption:
     estimate: float | None = None
     low: float | None = None
     high: float | None = None
+    low_open: bool = False
+    high_open: bool = False
     quantity: str = ""
     p_holm: float = 1.0
 
@@ -76,7 +79,7 @@ def tested(log: TrainingLog, follower: Follower) -> tuple[Fit, list[Assumption]]
         _binomial(log, follower.followed(plain.parameters)),
         _rises(log),
     ]
-    dead = _dead(log)
+    dead = None if follower.signal.filtered else _dead(log)
     return plain, [*found, dead] if dead else found
 
 
@@ -94,6 +97,8 @@ def _bend(follower: Follower, plain: Fit) -> Assumption:
         estimate=ratio,
         low=math.exp(loose.low),
         high=math.exp(loose.high),
+        low_open=loose.low_open,
+        high_open=loose.high_open,
         quantity="kappa at a reward of 1 over kappa at the start",
     )
 
@@ -112,12 +117,14 @@ def _paid(follower: Follower, plain: Fit) -> Assumption:
         name="verifier_exact",
         holds="each right response is paid, so that the reward can reach 1",
         otherwise="the verifier refuses some right responses, or part of the prompts cannot be learnt: the reward has "
-        "a ceiling below 1",
+        "a ceiling below 1; or groups of equal rewards were left out of it, which --dynamic-sampling tells",
         p=_edge(nats),
         evidence=nats,
         estimate=loose.value,
         low=loose.low,
         high=loose.high,
+        low_open=loose.low_open,
+        high_open=loose.high_open,
         quantity="ceiling of the reward",
     )
 
@@ -134,6 +141,8 @@ def _spread(follower: Follower, plain: Fit) -> Assumption:
         estimate=loose.value,
         low=loose.low,
         high=loose.high,
+        low_open=loose.low_open,
+        high_open=loose.high_open,
         quantity="standard deviation of prompts' logit p0",
     )
 

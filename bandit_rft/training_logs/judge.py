@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from bandit_rft import arguments, notebook, signals
+from bandit_rft.errors import InputError
 from bandit_rft.run_law import FIT_SHARE
 from bandit_rft.training_logs.assumptions import Assumption, blocks, holm, tested
 from bandit_rft.training_logs.fitting import Fit, fit
 from bandit_rft.training_logs.following import Follower, Parameters, Signal
+from bandit_rft.training_logs.intervals import whole
 from bandit_rft.training_logs.log import TrainingLog
 
 __all__ = ["Band", "LogVerdict", "judge"]
@@ -27,6 +29,7 @@ _FROM_REGION = 25  # points of it whose law the rest is held against
 _RUNS = 1000  # drawn from each
 _WIDE = 0.8  # of the band's mean width, above which it says nothing
 _LEARNT = 3.3  # nats by which a gain must be likelier than none: half of chi squared's 99% quantile
+_TELLING = 12  # rewards between 0 and 1, whose numbers of right responses are no chance
 _NEAR = 2.0  # nats within which two explanations are not told apart
 _DRAWN = np.random.SeedSequence(20)
 
@@ -59,7 +62,8 @@ class LogVerdict:
         rounds, rows: of the log. fitted_on: rows at its start that the law was fitted on.
         false_alarm: probability at most of OUTSIDE where the law holds.
         p0: reward at the start, as fitted.
-        kappa_times_step: {value, low, high}, logit gain per unit of signal; 95%. kappa: the same over the step size.
+        kappa_times_step: {value, low, high}, logit gain per unit of signal; 95%; high is None where there is no end to it.
+        kappa: the same over the step size; None where that was not given.
         assumptions: the tests, the most telling first; empty where nothing was tested.
         fell: names of those that fell. explains_best: the name of the one that the log speaks for most; None without.
         explains_as_well: names of those that are within two nats of it.
@@ -81,8 +85,8 @@ class LogVerdict:
     fitted_on: int = 0
     false_alarm: float = FALSE_ALARM
     p0: float | None = None
-    kappa_times_step: dict[str, float] | None = None
-    kappa: dict[str, float] | None = None
+    kappa_times_step: dict[str, float | None] | None = None
+    kappa: dict[str, float | None] | None = None
     assumptions: tuple[Assumption, ...] = ()
     fell: tuple[str, ...] = ()
     explains_best: str | None = None
@@ -119,7 +123,7 @@ class LogVerdict:
             gain = self.kappa_times_step
             lines.append(
                 f"fitted on the first {self.fitted_on} rows: p0 = {self.p0:.3f}, kappa x step = {gain['value']:.3g} "
-                f"[{gain['low']:.2g}, {gain['high']:.2g}]"
+                f"[{_interval(gain['low'], gain['high'])}]"
                 + ("" if self.kappa is None else f", kappa = {self.kappa['value']:.3g}")
             )
         if self.band is not None:
@@ -130,14 +134,26 @@ class LogVerdict:
             ]
         for one in self.assumptions:
             number = "" if one.estimate is None else f"; {one.quantity} {one.estimate:.3g}"
-            number += "" if one.low is None or one.high is None else f" [{one.low:.2g}, {one.high:.2g}]"
+            if one.low is not None and one.high is not None:
+                less, more = " or less" if one.low_open else "", " or more" if one.high_open else ""
+                number += f" [{one.low:.2g}{less}, {one.high:.2g}{more}]"
             state = "FELL" if one.name in self.fell else "held"
             lines.append(f"  {state}  {one.name}: p = {one.p_holm:.2g} (Holm){number}")
         return "\n".join(lines + [f"  note: {note}" for note in self.notes])
 
 
 def judge(
-    log: TrainingLog, *, signal: str, prompts: int = 1, ddof: int = 1, eps: float = 1e-6, step_size: float | None = None
+    log: TrainingLog,
+    *,
+    signal: str,
+    prompts: int = 1,
+    ddof: int = 1,
+    eps: float = 1e-6,
+    step_size: float | None = None,
+    reward_right: float = 1.0,
+    reward_wrong: float = 0.0,
+    dynamic_sampling: bool = False,
+    why_not: str = "",
 ) -> LogVerdict:
     """Hold a log against the law of one decision with constant κ.
 
@@ -145,7 +161,10 @@ def judge(
         log: of one run.
         signal, ddof, eps: of the update, as `bandit_rft.signals` has them.
         prompts: of a round.
-        step_size: η, so that κ can be told from the gain; None: the log's mean learning rate where it has one.
+        step_size: η, so that κ can be told from the gain; None: it is not.
+        reward_right, reward_wrong: what the signal is taken of, where the log's rewards are 1 and 0.
+        dynamic_sampling: whether groups of equal rewards were drawn anew until they differed.
+        why_not: what is known already to rule the law out, one sentence.
 
     Raises:
         InputError: an argument out of range, or a signal that never learns from such a group.
@@ -165,31 +184,35 @@ def judge(
         "log": rows,
         "notes": notes,
     }
-    follower = Follower(rows, Signal(signal, ddof, eps))
+    if dynamic_sampling and np.any(log.group < 3):
+        raise InputError(
+            f"dynamic_sampling leaves of groups of {int(np.min(log.group))} those whose reward is always 1/2, which says "
+            "nothing: give rollouts of 3 or more."
+        )
+    of = Signal(signal, ddof, eps, reward_right, reward_wrong, dynamic_sampling)
+    follower = Follower(rows, of)
     fitted_on = _fit_rows(rows)
-    why_not = _untestable(log, rows.part(slice(0, fitted_on)) if rows.rows >= _LEAST_ROWS else rows)
+    why_not = why_not or _untestable(log, rows.part(slice(0, fitted_on)) if rows.rows >= _LEAST_ROWS else rows)
     if why_not:
         return LogVerdict(verdict="NOT TESTED", reason=why_not, **told)
-    early = Follower(rows.part(slice(0, fitted_on)), Signal(signal, ddof, eps))
+    early = Follower(rows.part(slice(0, fitted_on)), of)
     first = fit(early)
-    late = Follower(rows.part(slice(fitted_on, None)), Signal(signal, ddof, eps))
+    late = Follower(rows.part(slice(fitted_on, None)), of)
     band, p = _held(first, early, late)
     told |= {"fitted_on": fitted_on, "band": band, "p0": 1 / (1 + math.exp(-first.start))}
     gain = {"value": first.gain, "low": first.low, "high": first.high}
     told["kappa_times_step"] = gain
-    if step_size is None and log.rate is not None and np.mean(log.rate) > 0:
-        step_size = float(np.mean(log.rate))
     if step_size is not None:
         step_size = arguments.positive("step_size", step_size)
-        told["kappa"] = {name: value / step_size for name, value in gain.items()}
+        told["kappa"] = {name: None if value is None else value / step_size for name, value in gain.items()}
     plain, found = tested(rows, follower)
     still = float(follower.likelihood(Parameters.plain(*_still(rows)))[0][0])
     learnt = plain.nats - still > _LEARNT
     if float(np.mean(np.subtract(band.high, band.low))) > _WIDE:
         told["notes"] = (
             *notes,
-            f"the first fifth leaves kappa x step between {first.low:.2g} and {first.high:.2g}, so that nearly "
-            "every curve is inside the band of the rest: the tests of the whole log alone say something",
+            f"the first fifth leaves kappa x step in [{_interval(first.low, first.high)}], so that nearly every "
+            " is inside the band of the rest: the tests of the whole log alone say something",
         )
     else:
         found.append(
@@ -202,6 +225,10 @@ def judge(
             )
         )
     return _concluded(holm(found), learnt, told)
+
+
+def _interval(low: float, high: float | None) -> str:
+    return f"{low:.2g}, {'no end' if high is None else f'{high:.2g}'}"
 
 
 def _still(log: TrainingLog) -> tuple[np.ndarray, np.ndarray]:
@@ -249,16 +276,21 @@ def _untestable(log: TrainingLog, first: TrainingLog) -> str:
         row = int(np.argmax((log.reward < -room) | (log.reward > 1 + room)))
         return (
             f"the reward at step {log.step[row]} is {log.reward[row]:g}, and the law is of rewards 0 or 1: name the "
-            f"column of a verifiable reward with --reward{_named(log)}."
+            f"column of a verifiable reward with --reward{_named(log)}{_minus_one(log)}."
         )
-    whole = np.abs(log.reward * log.responses - np.rint(log.reward * log.responses))
-    broken = whole > log.responses * room + 1e-3
+    broken = ~whole(log.reward, log.responses, log.resolution)
     if np.mean(broken) > 0.01:
         row = int(np.argmax(broken))
         return (
             f"the reward at step {log.step[row]} is {log.reward[row]:g}, no whole number of {log.responses[row]} "
             "responses: the rewards are not 0 or 1 (name another column with --reward"
-            f"{_named(log)}), or --rollouts and --prompts are others."
+            f"{_named(log)}, or say what they are with --reward-right and --reward-wrong), --rollouts and --prompts are "
+            "others, or each is the mean of rounds that the column of steps does not count (name another with --step)."
+        )
+    if _paired(log):
+        return (
+            f"every reward is what {log.responses[0]} responses of rewards -1 and +1 can give, which are half as many as "
+            "those of 0 and 1: give --reward-right 1 --reward-wrong -1, or --rollouts and --prompts are others."
         )
     right, number = int(first.successes.sum()), int(first.responses.sum())
     if right < _LEAST:
@@ -276,6 +308,24 @@ def _untestable(log: TrainingLog, first: TrainingLog) -> str:
             "learn: give a log from the run's start, or of a harder question."
         )
     return ""
+
+
+def _paired(log: TrainingLog) -> bool:
+    """Whether all rewards between 0 and 1 are of -1 and +1: then reward times responses is even where their number is,
+    and odd where it is. Of a dozen rewards of 0 and 1 that happens once in 4000 logs.
+    """
+    inside = (log.reward > 0) & (log.reward < 1) & (log.responses * log.resolution < 0.25)
+    odd = (log.successes - log.responses)[inside] % 2
+    return len(odd) >= _TELLING and not odd.any()
+
+
+def _minus_one(log: TrainingLog) -> str:
+    """For the end of a sentence, where rewards are what -1 and +1 give."""
+    room = log.resolution + 1e-6
+    right = (log.reward + 1) / 2
+    if np.any(np.abs(log.reward) > 1 + room) or np.any(~whole(right, log.responses, log.resolution)):
+        return ""
+    return ", or give --reward-right 1 --reward-wrong -1 if they are of -1 and +1"
 
 
 def _named(log: TrainingLog) -> str:

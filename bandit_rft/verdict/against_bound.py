@@ -50,7 +50,7 @@ def against_bound(history: HistoryLike, bound: Bound) -> Verdict:
         threshold=SIGMAS,
         false_alarm=float(stats.norm.sf(SIGMAS)),
         quantity="regret",
-        round=int(at[worst]),
+        round=int(bound.at[worst]),
         observed=float(mean[worst]),
         predicted=float(value[worst]),
         standard_error=float(error[worst]),

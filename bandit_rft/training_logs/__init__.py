@@ -102,11 +102,17 @@ def verdict_on_log(
         return _of_run(Path(path), 0 if seed is None else seed, signal=signal, eps=eps, step_size=step_size)
     if seed is not None:
         raise InputError(f"seed is {arguments.shown(seed)}, and only a run folder has several: leave it out.")
-    pays = {
-        "reward_right": 1.0 if reward_right is None else reward_right,
-        "reward_wrong": 0.0 if reward_wrong is None else reward_wrong,
-    }
-    log = read_log(path, format, rollouts=rollouts, prompts=prompts, reward=reward, step=step, **pays)
+    right, wrong = 1.0 if reward_right is None else reward_right, 0.0 if reward_wrong is None else reward_wrong
+    log = read_log(
+        path,
+        format,
+        rollouts=rollouts,
+        prompts=prompts,
+        reward=reward,
+        step=step,
+        reward_right=right,
+        reward_wrong=wrong,
+    )
     return judge(
         log,
         signal="grpo" if signal is None else signal,
@@ -114,14 +120,13 @@ def verdict_on_log(
         ddof=ddof,
         eps=EPS[format] if eps is None else eps,
         step_size=step_size,
+        reward_right=right,
+        reward_wrong=wrong,
         dynamic_sampling=dynamic_sampling,
-        **pays,
     )
 
 
-def _of_run(
-    folder: Path, seed: int, *, signal: str | None, eps: float | None, step_size: float | None
-) -> LogVerdict:
+def _of_run(folder: Path, seed: int, *, signal: str | None, eps: float | None, step_size: float | None) -> LogVerdict:
     """The verdict on one seed of a run folder."""
     history = read_history(folder)
     config = history.config

@@ -69,8 +69,8 @@ def _parts(signal: Signal, group: int) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.lru_cache(maxsize=256)
 def table(signal: Signal, group: int, responses: int) -> np.ndarray:
-    """The mean of `_parts` over the row's groups, float64 [2, N], by its share of right responses on an even grid from 0
-    to 1.
+    """The mean of `_parts` over the row's groups by its share of right responses, on an even grid from 0 to 1: float64
+    [2, N].
 
     Which responses stood in which group is not in the log: each division of them is as likely as any other.
     """
@@ -79,8 +79,8 @@ def table(signal: Signal, group: int, responses: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def moments(signal: Signal, group: int) -> np.ndarray:
-    """The means of `_parts`, of their squares and of their product over groups that are drawn, float64 [5, N]: up, down,
-    up², up down, down².
+    """The means of `_parts`, of their squares and of their product over groups that are drawn, on the same grid:
+    float64 [5, N] of up, down, up², up down, down².
     """
     up, down = _parts(signal, group)
     return np.stack([up, down, up**2, up * down, down**2]) @ _weights(group, GRID + 1, signal.filtered).T

@@ -79,8 +79,8 @@ def _usual(gaps: np.ndarray) -> int:
 
 
 def _rounds_of_a_mean(reward: np.ndarray, responses: np.ndarray, resolution: float, usual: int) -> int | None:
-    """The least number of rounds, of those that divide the usual way, over which every reward is a whole number of right
-    responses; None where the rewards do not tell.
+    """The least number of rounds, of those that divide the usual way, over which every reward is a whole number of
+    right responses; None where the rewards do not tell.
     """
     inside = (reward > 0) & (reward < 1)
     if usual == 1 or inside.sum() < _TELLING:

@@ -14,22 +14,18 @@ from bandit_rft.run_law import FIT_SHARE
 from bandit_rft.training_logs.assumptions import Assumption, blocks, holm, tested
 from bandit_rft.training_logs.fitting import Fit, fit
 from bandit_rft.training_logs.following import Follower, Parameters, Signal
-from bandit_rft.training_logs.intervals import whole
+from bandit_rft.training_logs.limits import LEAST_ROWS, limits, untestable
 from bandit_rft.training_logs.log import TrainingLog
 
 __all__ = ["Band", "LogVerdict", "judge"]
 
 FALSE_ALARM = 0.05
-_LEAST_ROWS = 20
-_LEAST = 5  # successes and failures among the first rounds
-_SATURATED = 0.95
 _OUTSIDE_REGION = 1e-3  # probability that the region of start and gain leaves the true ones out
 _REGION = 6.9  # nats: half the quantile of chi squared with two degrees at that probability
 _FROM_REGION = 25  # points of it whose law the rest is held against
 _RUNS = 1000  # drawn from each
 _WIDE = 0.8  # of the band's mean width, above which it says nothing
 _LEARNT = 3.3  # nats by which a gain must be likelier than none: half of chi squared's 99% quantile
-_TELLING = 12  # rewards between 0 and 1, whose numbers of right responses are no chance
 _NEAR = 2.0  # nats within which two explanations are not told apart
 _DRAWN = np.random.SeedSequence(20)
 
@@ -62,7 +58,7 @@ class LogVerdict:
         rounds, rows: of the log. fitted_on: rows at its start that the law was fitted on.
         false_alarm: probability at most of OUTSIDE where the law holds.
         p0: reward at the start, as fitted.
-        kappa_times_step: {value, low, high}, logit gain per unit of signal; 95%; high is None where there is no end to it.
+        kappa_times_step: {value, low, high}, logit gain per unit of signal; 95%; high is None where it has no end.
         kappa: the same over the step size; None where that was not given.
         assumptions: the tests, the most telling first; empty where nothing was tested.
         fell: names of those that fell. explains_best: the name of the one that the log speaks for most; None without.
@@ -171,7 +167,7 @@ def judge(
     """
     signals.make(signal, ddof=ddof, eps=eps)
     rows = log.merged()
-    notes = rows.notes + _limits(rows)
+    notes = rows.notes + limits(rows)
     told: dict[str, Any] = {
         "source": log.source,
         "column": log.column,
@@ -186,13 +182,13 @@ def judge(
     }
     if dynamic_sampling and np.any(log.group < 3):
         raise InputError(
-            f"dynamic_sampling leaves of groups of {int(np.min(log.group))} those whose reward is always 1/2, which says "
+            f"dynamic_sampling leaves of groups of {int(np.min(log.group))} those of reward 1/2 alone, which say "
             "nothing: give rollouts of 3 or more."
         )
     of = Signal(signal, ddof, eps, reward_right, reward_wrong, dynamic_sampling)
     follower = Follower(rows, of)
     fitted_on = _fit_rows(rows)
-    why_not = why_not or _untestable(log, rows.part(slice(0, fitted_on)) if rows.rows >= _LEAST_ROWS else rows)
+    why_not = why_not or untestable(log, rows.part(slice(0, fitted_on)) if rows.rows >= LEAST_ROWS else rows)
     if why_not:
         return LogVerdict(verdict="NOT TESTED", reason=why_not, **told)
     early = Follower(rows.part(slice(0, fitted_on)), of)
@@ -212,7 +208,7 @@ def judge(
         told["notes"] = (
             *notes,
             f"the first fifth leaves kappa x step in [{_interval(first.low, first.high)}], so that nearly every "
-            " is inside the band of the rest: the tests of the whole log alone say something",
+            "curve is inside the band of the rest: the tests of the whole log alone say something",
         )
     else:
         found.append(
@@ -227,8 +223,8 @@ def judge(
     return _concluded(holm(found), learnt, told)
 
 
-def _interval(low: float, high: float | None) -> str:
-    return f"{low:.2g}, {'no end' if high is None else f'{high:.2g}'}"
+def _interval(low: float | None, high: float | None) -> str:
+    return f"{low or 0:.2g}, {'no end' if high is None else f'{high:.2g}'}"
 
 
 def _still(log: TrainingLog) -> tuple[np.ndarray, np.ndarray]:
@@ -265,86 +261,6 @@ def _fit_rows(log: TrainingLog) -> int:
     """Rows of the first fifth of the rounds."""
     passed = np.cumsum(log.rounds)
     return max(1, int(np.searchsorted(passed, FIT_SHARE * passed[-1], side="right")))
-
-
-def _untestable(log: TrainingLog, first: TrainingLog) -> str:
-    """Why the log cannot be held against the law, one sentence; empty where it can."""
-    if log.rows < _LEAST_ROWS:
-        return f"the log has {log.rows} rows with a reward, and the test needs {_LEAST_ROWS}: log every round."
-    room = log.resolution + 1e-6
-    if np.any((log.reward < -room) | (log.reward > 1 + room)):
-        row = int(np.argmax((log.reward < -room) | (log.reward > 1 + room)))
-        return (
-            f"the reward at step {log.step[row]} is {log.reward[row]:g}, and the law is of rewards 0 or 1: name the "
-            f"column of a verifiable reward with --reward{_named(log)}{_minus_one(log)}."
-        )
-    broken = ~whole(log.reward, log.responses, log.resolution)
-    if np.mean(broken) > 0.01:
-        row = int(np.argmax(broken))
-        return (
-            f"the reward at step {log.step[row]} is {log.reward[row]:g}, no whole number of {log.responses[row]} "
-            "responses: the rewards are not 0 or 1 (name another column with --reward"
-            f"{_named(log)}, or say what they are with --reward-right and --reward-wrong), --rollouts and --prompts are "
-            "others, or each is the mean of rounds that the column of steps does not count (name another with --step)."
-        )
-    if _paired(log):
-        return (
-            f"every reward is what {log.responses[0]} responses of rewards -1 and +1 can give, which are half as many as "
-            "those of 0 and 1: give --reward-right 1 --reward-wrong -1, or --rollouts and --prompts are others."
-        )
-    right, number = int(first.successes.sum()), int(first.responses.sum())
-    if right < _LEAST:
-        return (
-            f"the first fifth of the rounds has {right} right responses of {number:,}, too few to fit kappa on "
-            f"({_LEAST} are needed)."
-        )
-    if number < 4 * _LEAST:
-        return (
-            f"the first fifth of the rounds has {number} responses, too few to fit kappa on ({4 * _LEAST} are needed)."
-        )
-    if number - right < _LEAST or right > _SATURATED * number:
-        return (
-            f"the reward is {right / number:.3f} in the first fifth of the rounds already, so that nothing is left to "
-            "learn: give a log from the run's start, or of a harder question."
-        )
-    return ""
-
-
-def _paired(log: TrainingLog) -> bool:
-    """Whether all rewards between 0 and 1 are of -1 and +1: then reward times responses is even where their number is,
-    and odd where it is. Of a dozen rewards of 0 and 1 that happens once in 4000 logs.
-    """
-    inside = (log.reward > 0) & (log.reward < 1) & (log.responses * log.resolution < 0.25)
-    odd = (log.successes - log.responses)[inside] % 2
-    return len(odd) >= _TELLING and not odd.any()
-
-
-def _minus_one(log: TrainingLog) -> str:
-    """For the end of a sentence, where rewards are what -1 and +1 give."""
-    room = log.resolution + 1e-6
-    right = (log.reward + 1) / 2
-    if np.any(np.abs(log.reward) > 1 + room) or np.any(~whole(right, log.responses, log.resolution)):
-        return ""
-    return ", or give --reward-right 1 --reward-wrong -1 if they are of -1 and +1"
-
-
-def _named(log: TrainingLog) -> str:
-    """Columns to choose from, for the end of a sentence."""
-    return f", such as {' or '.join(log.others[:3])}" if log.others else ""
-
-
-def _limits(log: TrainingLog) -> tuple[str, ...]:
-    notes = []
-    if np.any(log.responses * log.resolution > 0.25):
-        notes.append("the log gives rewards with too few digits to tell whether they are shares of right responses")
-    if np.any(log.rounds > log.seen):
-        notes.append("rounds between the rows are not in the log: their rewards are taken to be as expected")
-    if log.rate is None:
-        notes.append("the log has no learning rates: steps are taken to be of one size")
-    notes.append(
-        "the law is of plain gradient steps; an optimiser that scales them (Adam) may read as a kappa that changes"
-    )
-    return tuple(notes)
 
 
 def _held(first: Fit, early: Follower, late: Follower) -> tuple[Band, float]:

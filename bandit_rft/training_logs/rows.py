@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,7 +56,7 @@ def rows_of(
     found = _of_training(found, notes)
     kept = [(step_of(record), record) for record in found if column in record.values]
     steps = [step for step, _ in kept]
-    if all(later <= earlier for earlier, later in zip(steps, steps[1:], strict=False)) and steps[0] > steps[-1]:
+    if all(later <= earlier for earlier, later in pairwise(steps)) and steps[0] > steps[-1]:
         kept.reverse()  # exported with the last round first
     kept = _last_run(kept, notes)
     records = _missing_left_out(_each_once(kept, column, path, responses, notes), column, path, notes)
@@ -155,7 +156,9 @@ def _marks(
     """Steps of all records of training between the first and the last of the curve."""
     marks = set(records)
     for record in found:
-        own = column not in record.values and not any(name.startswith(("eval", "train_runtime")) for name in record.values)
+        own = column not in record.values and not any(
+            name.startswith(("eval", "train_runtime")) for name in record.values
+        )
         if own:
             try:
                 step = step_of(record)

@@ -18,7 +18,8 @@ formats:
   tunix   JSON lines or CSV with rewards/overall or rewards/sum
   csv     any comma-separated file, a Weights & Biases export among them (tabs and semicolons too)
   run     a run folder of bandit-rft finetune
-  Each text file may be compressed by gzip; the law is of rewards 0 or 1 (--reward names another column).
+  Each text file may be compressed by gzip; the law is of rewards 0 or 1 (--reward names another column, and
+  --reward-right and --reward-wrong say what a column of two other rewards holds).
   A TensorBoard event file or its folder is read under each of the first four, where tensorboardX is installed."""
 
 

@@ -29,7 +29,7 @@ from bandit_rft.training_logs.state import SUBSTEPS, Parameters, Row, State, par
 
 __all__ = ["Followed", "Follower", "Parameters", "Signal"]
 
-_WALKED = 250  # rounds of a log's rows that are followed one by one; of longer logs several at a time
+_WALKED = 500  # rounds that are followed one by one; of longer logs several at a time
 
 
 class Followed(NamedTuple):
@@ -62,7 +62,7 @@ class Follower:
 
     def __init__(self, log: TrainingLog, signal: Signal) -> None:
         self.log, self.signal = log, signal
-        strides = np.clip(log.seen, 1, max(_WALKED // log.rows, 1))
+        strides = _strides(log)
         columns = (log.successes, log.responses, log.rounds, log.seen, log.group)
         self._rows = [
             Row(
@@ -125,6 +125,17 @@ class Follower:
         responses = max(round(unseen * row.responses / row.seen), 1)
         for rounds, number in parts_of(unseen, responses, min(unseen, SUBSTEPS)):
             state.draw(row, rounds, max(number, 1), row.expected[:2], generator)
+
+
+def _strides(log: TrainingLog) -> np.ndarray:
+    """int64 [T], in how many parts the rounds of each row are walked: most where the logit moves most, by the spread of
+    the rewards.
+    """
+    if log.seen.sum() <= _WALKED:
+        return log.seen
+    share = (log.successes + 0.5) / (log.responses + 1)
+    pace = log.seen * np.sqrt(share * (1 - share))
+    return np.clip(np.rint(_WALKED * pace / pace.sum()), 1, log.seen).astype(np.int64)
 
 
 def _nats(row: Row, chance: np.ndarray, variance: np.ndarray) -> np.ndarray:

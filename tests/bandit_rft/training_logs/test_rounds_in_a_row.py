@@ -49,13 +49,16 @@ def test_a_mean_over_ten_rounds_is_held_against_the_policies_of_all_ten(prompts,
     assert np.std(z.sum(axis=1)) / np.sqrt(z.shape[1]) == pytest.approx(1, abs=0.5)
 
 
-def test_a_log_of_2500_rounds_that_are_added_up_is_held_against_the_policies_of_all() -> None:
-    """Ten rounds in each of 250 rows: 250 residuals were .18 too high each."""
-    rewards = simulated.two_arms(P0, 0.03, GROUP, 16, 2500, 1)[0].mean(axis=1) / GROUP
-    z = scores(_log(rewards, 16).merged(), 0.03)
-    assert z.size == 250
-    assert abs(z.mean()) < 5 / np.sqrt(250)
-    assert np.mean(z**2) == pytest.approx(1, abs=5 * np.sqrt(2 / 250))
+@pytest.mark.parametrize(("gain", "rising"), [(0.03, 100), (0.3, 12)])
+def test_a_log_of_2500_rounds_that_are_added_up_is_held_against_the_policies_of_all(gain, rising) -> None:
+    """Ten rounds in each of 250 rows, of which these rise: catches those held against the policy before them, and those
+    whose ten rounds are taken in one stride where the logit moves by one in them.
+    """
+    z = []
+    for rewards in simulated.two_arms(P0, gain, GROUP, 16, 2500, 3).mean(axis=2) / GROUP:
+        z.append(scores(_log(rewards, 16).merged(), gain)[:rising])
+    assert abs(np.mean(z)) < 4 / np.sqrt(np.size(z))
+    assert np.mean(np.square(z)) == pytest.approx(1, abs=5 * np.sqrt(2 / np.size(z)))
 
 
 @pytest.mark.slow

@@ -267,7 +267,7 @@ def _predicted(
     )
     prediction = found.at(config["rounds"] + 1)
     found = dataclasses.replace(found, prediction=prediction)
-    return dataclasses.replace(found, caveats=(*_left_out(config), *prediction.flags))
+    return dataclasses.replace(found, caveats=(*left_out(config), *prediction.flags))
 
 
 def _fitted(history: History, successes: int, responses: int, step_size: float) -> RunLaw | None:
@@ -414,7 +414,33 @@ def _kl_averages_out(config: Mapping[str, Any]) -> bool:
     return config.get("kl") == "k1" and not config.get("kl_weighted", False)
 
 
-def _left_out(config: Mapping[str, Any]) -> list[str]:
+def no_plain_law(config: Mapping[str, Any]) -> str:
+    """Why the run's update is not the mean of signal times score over groups drawn as they come, at one step size, one
+    sentence; empty where it is. What the rewards of right and wrong responses are, and whether the run has several
+    questions, is left open.
+    """
+    of_one = {"index": 0, "indices": None, "reward_right": 1.0, "reward_wrong": 0.0}
+    try:
+        refuse({**config, **of_one})
+        for name, plain in ROUND.values():
+            if config.get(name, plain) != plain:
+                raise NoLawError(
+                    f"The run has {name} = {config[name]}, which the law followed along a log leaves out: run without "
+                    f"--{name.replace('_', '-')}, or ask bandit-rft predict."
+                )
+        if config["kl_coefficient"] and not _kl_averages_out(config):
+            raise NoLawError(
+                f"The run has kl_coefficient = {config['kl_coefficient']:g}, which the law followed along a log leaves "
+                "out: run without --kl-coefficient, or ask bandit-rft predict."
+            )
+    except NoLawError as refused:
+        return str(refused)
+    except KeyError as missing:
+        raise InputError(f"config.json of the run does not say its {missing}: restore it.") from None
+    return ""
+
+
+def left_out(config: Mapping[str, Any]) -> list[str]:
     """What the run does otherwise than the laws assume, and that does not rule them out."""
     found = []
     if config["kl_coefficient"] and _kl_averages_out(config):
@@ -428,6 +454,6 @@ def _left_out(config: Mapping[str, Any]) -> list[str]:
         )
     if config["optimizer"] == "adamw" and config.get("weight_decay"):
         found.append(f"the run's weights decay by {config['weight_decay']:g}, which the law leaves out")
-    if config["gradient_clip"] is not None:
+    if config.get("gradient_clip") is not None:
         found.append(f"the run clips gradients at {config['gradient_clip']:g}, which the law leaves out")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bandit_rft.settings.options import count, picture, whole
+from bandit_rft.settings.options import count, number, picture, whole
 
 HELP = "is a trainer's log (TRL, verl, Tunix, CSV) inside the law, or which assumption fell"
 DESCRIPTION = (
@@ -18,7 +18,8 @@ formats:
   tunix   JSON lines or CSV with rewards/overall or rewards/sum
   csv     any comma-separated file, a Weights & Biases export among them (tabs and semicolons too)
   run     a run folder of bandit-rft finetune
-  Each text file may be compressed by gzip; the law is of rewards 0 or 1 (--reward names another column).
+  Each text file may be compressed by gzip; the law is of rewards 0 or 1 (--reward names another column, and
+  --reward-right and --reward-wrong say what a column of two other rewards holds).
   A TensorBoard event file or its folder is read under each of the first four, where tensorboardX is installed."""
 
 
@@ -41,11 +42,25 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--prompts", type=count, default=1, metavar="B", help="prompts of a round (default: 1)")
     parser.add_argument(
-        "--step-size", type=float, metavar="E", help="of the update, to tell kappa (default: the log's learning rate)"
+        "--step-size",
+        type=float,
+        metavar="E",
+        help="of plain steps whose loss sums over a response's tokens, to tell kappa (default: kappa x step alone)",
     )
     parser.add_argument("--reward", metavar="COLUMN", help="the reward's column (default: that of the format)")
     parser.add_argument("--step", metavar="COLUMN", help="the step's column (default: that of the format)")
     parser.add_argument("--eps", type=float, metavar="X", help="of GRPO's standard deviation (default: the trainer's)")
+    parser.add_argument(
+        "--reward-right", type=number, metavar="X", help="what the log gives a right response (default: 1)"
+    )
+    parser.add_argument(
+        "--reward-wrong", type=number, metavar="X", help="what the log gives a wrong response (default: 0)"
+    )
+    parser.add_argument(
+        "--dynamic-sampling",
+        action="store_true",
+        help="groups of equal rewards were drawn anew, and the reward is of those that differ (default: not)",
+    )
     parser.add_argument("--seed", type=whole, metavar="N", help="of a run folder of many seeds (default: 0)")
     parser.add_argument("--json", action="store_true", help="print JSON (default: lines to read)")
     parser.add_argument(

@@ -11,13 +11,11 @@ against the rest (`judge`), with a test of each assumption (`assumptions`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from bandit_rft import arguments
+from bandit_rft import arguments, run_law
 from bandit_rft.errors import InputError
 from bandit_rft.runs import CONFIG, read_history
 from bandit_rft.training_logs import reading
@@ -30,7 +28,7 @@ __all__ = ["EPS", "FORMATS", "Assumption", "Band", "LogVerdict", "TrainingLog", 
 
 FORMATS = (*reading.FORMATS, "run")
 # What each trainer adds to GRPO's standard deviation.
-EPS = {"trl": 1e-4, "verl": 1e-6, "tunix": 1e-4, "csv": 1e-6, "run": 1e-6}
+EPS = {"trl": 1e-4, "verl": 1e-6, "tunix": 1e-4, "csv": 1e-6}
 
 
 def verdict_on_log(
@@ -46,6 +44,9 @@ def verdict_on_log(
     eps: float | None = None,
     ddof: int = 1,
     seed: int | None = None,
+    reward_right: float | None = None,
+    reward_wrong: float | None = None,
+    dynamic_sampling: bool = False,
 ) -> LogVerdict:
     """Fit κ on the first fifth of a training log and hold the rest against the law of its signal.
 
@@ -56,10 +57,14 @@ def verdict_on_log(
         signal: of `bandit_rft.signals`; None: "grpo", or that of the run folder.
         rollouts: G, responses to one prompt; None: the log's column "rollouts" (of a round), or the run folder's.
         prompts: B, of a round.
-        step_size: η; None: the learning rates of the log, where it has them.
+        step_size: η of plain steps, whose loss is a mean over responses and a sum over their tokens, so that κ can be
+            told; None: κ η alone is (a run folder says its own).
         reward, step: names of columns; None: those of the format.
         eps, ddof: of GRPO's standard deviation; eps None: that of the trainer.
         seed: which run of a run folder of many; None: the first.
+        reward_right, reward_wrong: what the log gives a right and a wrong response; None: 1 and 0.
+        dynamic_sampling: whether groups of equal rewards were drawn anew until they differed, and the logged reward is
+            of the groups that do (DAPO).
 
     Raises:
         InputError: a file that is not of the format, or an argument out of range; one sentence.
@@ -82,37 +87,61 @@ def verdict_on_log(
     if format not in FORMATS:
         raise InputError(f"format is {arguments.shown(format)}: give {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.")
     if format == "run":
-        asked = {"rollouts": rollouts, "prompts": None if prompts == 1 else prompts, "reward": reward, "step": step}
+        asked = {
+            "rollouts": rollouts,
+            "prompts": None if prompts == 1 else prompts,
+            "reward": reward,
+            "step": step,
+            "reward_right": reward_right,
+            "reward_wrong": reward_wrong,
+            "dynamic_sampling": dynamic_sampling or None,
+        }
         for name, value in asked.items():
             if value is not None:
                 raise InputError(f"{name} is {arguments.shown(value)}, and a run folder says its own: leave it out.")
-        log, config = _of_run(Path(path), 0 if seed is None else seed)
-        signal = str(config["signal"]) if signal is None else signal
-        eps = config.get("eps", EPS[format]) if eps is None else eps
-        prompts, ddof = int(log.responses[0] // log.group[0]), config.get("ddof", ddof)
-    else:
-        if seed is not None:
-            raise InputError(f"seed is {arguments.shown(seed)}, and only a run folder has several: leave it out.")
-        log = read_log(path, format, rollouts=rollouts, prompts=prompts, reward=reward, step=step)
-    eps = EPS[format] if eps is None else eps
-    signal = "grpo" if signal is None else signal
-    return judge(log, signal=signal, prompts=prompts, ddof=ddof, eps=eps, step_size=step_size)
+        return _of_run(Path(path), 0 if seed is None else seed, signal=signal, eps=eps, step_size=step_size)
+    if seed is not None:
+        raise InputError(f"seed is {arguments.shown(seed)}, and only a run folder has several: leave it out.")
+    right, wrong = 1.0 if reward_right is None else reward_right, 0.0 if reward_wrong is None else reward_wrong
+    log = read_log(
+        path,
+        format,
+        rollouts=rollouts,
+        prompts=prompts,
+        reward=reward,
+        step=step,
+        reward_right=right,
+        reward_wrong=wrong,
+    )
+    return judge(
+        log,
+        signal="grpo" if signal is None else signal,
+        prompts=prompts,
+        ddof=ddof,
+        eps=EPS[format] if eps is None else eps,
+        step_size=step_size,
+        reward_right=right,
+        reward_wrong=wrong,
+        dynamic_sampling=dynamic_sampling,
+    )
 
 
-def _of_run(folder: Path, seed: int) -> tuple[TrainingLog, Mapping[str, Any]]:
-    """(the log of one seed, the run's configuration)."""
+def _of_run(folder: Path, seed: int, *, signal: str | None, eps: float | None, step_size: float | None) -> LogVerdict:
+    """The verdict on one seed of a run folder."""
     history = read_history(folder)
-    if "signal" not in history.config:
+    config = history.config
+    if "signal" not in config:
         raise InputError(
             f"{folder} is no run of bandit-rft finetune: name one. bandit-rft simulate holds its own against theory."
         )
-    prompts = history.config.get("prompts_per_round", 1)
+    prompts = config.get("prompts_per_round", 1)
     rewards = np.asarray(history.rewards, np.float64)
     if arguments.whole("seed", seed, least=0) >= len(rewards):
         raise InputError(f"seed is {seed} and {folder} holds {len(rewards)}: count from 0.")
     rounds, rollouts = rewards.shape[1:]
     if not arguments.is_whole(prompts) or not 1 <= prompts <= rollouts or rollouts % prompts:
         raise InputError(f"{folder / CONFIG} is damaged (prompts_per_round): restore it, or choose another folder.")
+    why_not = run_law.no_plain_law(config)
     one, responses = np.ones(rounds, np.int64), np.full(rounds, rollouts)
     log = TrainingLog(
         source=str(folder),
@@ -123,5 +152,17 @@ def _of_run(folder: Path, seed: int) -> tuple[TrainingLog, Mapping[str, Any]]:
         rounds=one,
         seen=one,
         group=responses // prompts,
+        notes=tuple(run_law.left_out(config)),
     )
-    return log, history.config
+    rate = config.get("resolved", {}).get("learning_rate")
+    return judge(
+        log,
+        signal=str(config["signal"]) if signal is None else signal,
+        prompts=prompts,
+        ddof=config.get("ddof", run_law.GRPO["ddof"]),
+        eps=config.get("eps", run_law.GRPO["eps"]) if eps is None else eps,
+        step_size=rate if step_size is None else step_size,
+        reward_right=config.get("reward_right", 1.0),
+        reward_wrong=config.get("reward_wrong", 0.0),
+        why_not=why_not,
+    )

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from bandit_rft.training_logs.fitting import BEND, PAID, SPREAD, Fit, fit, profile
-from bandit_rft.training_logs.following import Follower
+from bandit_rft.training_logs.following import Followed, Follower
 from bandit_rft.training_logs.log import TrainingLog
 
 __all__ = ["Assumption", "blocks", "holm", "tested"]
@@ -31,6 +31,7 @@ class Assumption:
         p: the test's p-value. p_holm: the same, corrected for the number of tests.
         evidence: nats by which the log prefers that it fell (half of z² where the test is one of z).
         estimate, low, high: of the test's own number, with its 95% interval; None where it has none.
+        low_open, high_open: whether the interval reaches the end of the search there, so that it may go on.
         quantity: what that number is.
     """
 
@@ -42,6 +43,8 @@ class Assumption:
     estimate: float | None = None
     low: float | None = None
     high: float | None = None
+    low_open: bool = False
+    high_open: bool = False
     quantity: str = ""
     p_holm: float = 1.0
 
@@ -73,10 +76,10 @@ def tested(log: TrainingLog, follower: Follower) -> tuple[Fit, list[Assumption]]
         _bend(follower, plain),
         _paid(follower, plain),
         _spread(follower, plain),
-        _binomial(log, follower.chances(plain.parameters)[0]),
+        _binomial(log, follower.followed(plain.parameters)),
         _rises(log),
     ]
-    dead = _dead(log)
+    dead = None if follower.signal.filtered else _dead(log)
     return plain, [*found, dead] if dead else found
 
 
@@ -94,6 +97,8 @@ def _bend(follower: Follower, plain: Fit) -> Assumption:
         estimate=ratio,
         low=math.exp(loose.low),
         high=math.exp(loose.high),
+        low_open=loose.low_open,
+        high_open=loose.high_open,
         quantity="kappa at a reward of 1 over kappa at the start",
     )
 
@@ -112,12 +117,14 @@ def _paid(follower: Follower, plain: Fit) -> Assumption:
         name="verifier_exact",
         holds="each right response is paid, so that the reward can reach 1",
         otherwise="the verifier refuses some right responses, or part of the prompts cannot be learnt: the reward has "
-        "a ceiling below 1",
+        "a ceiling below 1; or groups of equal rewards were left out of it, which --dynamic-sampling tells",
         p=_edge(nats),
         evidence=nats,
         estimate=loose.value,
         low=loose.low,
         high=loose.high,
+        low_open=loose.low_open,
+        high_open=loose.high_open,
         quantity="ceiling of the reward",
     )
 
@@ -134,26 +141,28 @@ def _spread(follower: Follower, plain: Fit) -> Assumption:
         estimate=loose.value,
         low=loose.low,
         high=loose.high,
+        low_open=loose.low_open,
+        high_open=loose.high_open,
         quantity="standard deviation of prompts' logit p0",
     )
 
 
-def _binomial(log: TrainingLog, chance: np.ndarray) -> Assumption:
+def _binomial(log: TrainingLog, followed: Followed) -> Assumption:
     """By squared differences of neighbours, which a curve of another shape hardly changes (von Neumann 1941), against
     the same of coin tosses drawn at the fitted probabilities.
     """
-    spread = log.responses * chance * (1 - chance)
-    rows = spread > 0.5
-    number, mean, scale = log.responses[rows], (log.responses * chance)[rows], np.sqrt(spread[rows])
+    chance, spread = followed.chance[0], followed.spread[0]
+    tossed = np.sqrt(log.responses * chance * (1 - chance))
+    rows = tossed > math.sqrt(0.5)
+    number, mean = log.responses[rows], (log.responses * chance)[rows]
 
-    def scatter(right: np.ndarray) -> np.ndarray:
-        return np.mean(np.square(np.diff((right - mean) / scale, axis=-1)), axis=-1) / 2
+    def scatter(right: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        return np.mean(np.square(np.diff((right - mean) / scale[rows], axis=-1)), axis=-1) / 2
 
     p, z, ratio = 1.0, 0.0, 1.0
     if number.size >= 10:
-        ratio = float(scatter(log.successes[rows]))
-        tosses = np.random.default_rng(_DRAWN).binomial(number, chance[rows], (_TOSSED, number.size))
-        drawn = scatter(tosses)
+        ratio = float(scatter(log.successes[rows], spread))
+        drawn = scatter(np.random.default_rng(_DRAWN).binomial(number, chance[rows], (_TOSSED, number.size)), tossed)
         p = float((1 + np.sum(drawn >= ratio)) / (1 + _TOSSED))
         z = (ratio - float(drawn.mean())) / max(float(drawn.std()), 1e-12)
     return Assumption(

@@ -12,8 +12,10 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
+from bandit_rft.training_logs.intervals import rounds_behind
 from bandit_rft.training_logs.log import TrainingLog
 from bandit_rft.training_logs.reading import Record, number, records
+from bandit_rft.training_logs.rows import EVALUATIONS, rows_of
 
 __all__ = ["read_log"]
 
@@ -32,9 +34,7 @@ _ROLLOUTS = ("rollouts",)
 _ALIKE = re.compile(r"reward|score|accuracy", re.IGNORECASE)
 _OF_ANOTHER = re.compile(r"std|min|max|zero|eval|val-|val/|test", re.IGNORECASE)
 _AVERAGED = ("trl",)  # formats whose records are means over the steps since the one before
-_EVALUATIONS = {"eval", "val", "validation", "test"}
 _MOST_STEP = 2**53
-_USUAL = 0.1  # share of the ways between records from which on their common divisor is taken for the logging interval
 
 
 def read_log(
@@ -45,6 +45,8 @@ def read_log(
     prompts: int = 1,
     reward: str | None = None,
     step: str | None = None,
+    reward_right: float = 1.0,
+    reward_wrong: float = 0.0,
 ) -> TrainingLog:
     """The log of one run.
 
@@ -53,12 +55,17 @@ def read_log(
         rollouts: G, responses to one prompt; None: the log's own column "rollouts", of all responses of a round.
         prompts: B, of a round.
         reward, step: names of columns; None: those of the format.
+        reward_right, reward_wrong: what the log gives a right and a wrong response.
 
     Raises:
         InputError: a file that is no such log, or does not say what it must; one sentence.
     """
     path = Path(path)
     prompts = arguments.whole("prompts", prompts, most=1_000_000)
+    for name, value in (("reward_right", reward_right), ("reward_wrong", reward_wrong)):
+        arguments.finite(name, value)
+    if reward_right == reward_wrong:
+        raise InputError(f"reward_right and reward_wrong are both {reward_right:g}: give two rewards.")
     found = records(path, form)
     names = list(dict.fromkeys(name for record in found for name in record.values if isinstance(name, str)))
     if reward is None:
@@ -75,77 +82,36 @@ def read_log(
         at = _chosen(names, _STEP, "--step", path) if step is None else _named(names, step, "--step", path)
         if at is None:
             raise InputError(f"{path} has no column of steps ({', '.join(_STEP[:3])}): name one with --step.")
-    rows, notes = _rows(found, column, at, path)
-    rewards = [_number_of(record, column, path) for record in rows.values()]
-    order = np.argsort(list(rows))
-    steps, kept = np.array(list(rows), np.int64)[order], [list(rows.values())[place] for place in order]
+    of_round = None if rollouts is None else arguments.whole("rollouts", rollouts, most=65_536) * prompts
+    rows = rows_of(found, column, lambda record: _step_of(record, at, path), path, of_round)
+    kept, steps = list(rows.records.values()), np.array(list(rows.records), np.int64)
+    scale = reward_right - reward_wrong
+    share = (np.array([_number_of(record, column, path) for record in kept]) - reward_wrong) / scale
+    resolution = _resolution([record.values[column] for record in kept]) / abs(scale)
     group, responses = _behind(names, kept, rollouts, prompts, path)
-    rounds, seen = _rounds(steps, form in _AVERAGED)
+    behind = rounds_behind(steps, rows.marks, share, responses, resolution, form in _AVERAGED)
     return TrainingLog(
         source=str(path),
         column=column,
         step=steps,
-        reward=np.array(rewards)[order],
-        responses=responses * seen if form in _AVERAGED else responses,
-        rounds=rounds,
-        seen=seen,
-        looks_back=form in _AVERAGED,
+        reward=share,
+        responses=responses * behind.seen,
+        rounds=behind.rounds,
+        seen=behind.seen,
+        looks_back=behind.looks_back,
         group=group,
         rate=_optional(names, kept, _RATE, 0.0, math.inf),
         dead=_optional(names, kept, _DEAD, 0.0, 1.0),
-        resolution=_resolution([record.values[column] for record in kept]),
+        resolution=resolution,
         others=tuple(name for name in names if name != column and _ALIKE.search(name) and not _OF_ANOTHER.search(name)),
-        notes=tuple(notes),
+        notes=(*rows.notes, *behind.notes),
     )
-
-
-def _rows(found: Sequence[Record], column: str, at: str | None, path: Path) -> tuple[dict[int, Record], list[str]]:
-    """(the records with a reward, by step; what was left out, in sentences).
-
-    Raises:
-        InputError: more than one reward in ten is missing.
-    """
-    rows: dict[int, Record] = {}
-    notes, again = [], 0
-    for record in found:
-        if column not in record.values:
-            continue
-        step = _step_of(record, at, path)
-        if step in rows:  # the run was resumed from there: what it had logged since is of weights that are gone
-            before = len(rows)
-            while rows and next(reversed(rows)) >= step:
-                rows.popitem()
-            rows.pop(step, None)
-            again += before - len(rows)
-        rows[step] = record
-    if again:
-        notes.append(
-            f"{again} records were left out: the log goes back to an earlier step, as that of a resumed run or of a "
-            "second one does, and the later records stand"
-        )
-    missing = [step for step, record in rows.items() if _is_missing(record.values[column])]
-    if 10 * len(missing) > len(rows):
-        first = rows[missing[0]]
-        raise InputError(
-            f"{first.place.capitalize()} of {path} has {column} = {arguments.shown(first.values[column])}, no finite "
-            f"number, as {len(missing)} of its {len(rows)} records: mend or remove them."
-        )
-    if missing:
-        notes.append(
-            f"{len(missing)} records whose {column} is no number (the first at step {missing[0]}) are left out"
-        )
-    return {step: record for step, record in rows.items() if step not in set(missing)}, notes
-
-
-def _is_missing(value: Any) -> bool:
-    """Whether a trainer wrote this where it had no reward."""
-    return value is None or str(value).strip().lower() in ("", "nan", "none", "null")
 
 
 def _matches(names: Sequence[str], wanted: str) -> list[str]:
     """The names that are the wanted one, alone or behind a prefix; none of an evaluation."""
     found = [name for name in names if name == wanted or name.endswith((f"/{wanted}", f" - {wanted}"))]
-    return [name for name in found if _EVALUATIONS.isdisjoint(name.replace(" - ", "/").split("/"))]
+    return [name for name in found if EVALUATIONS.isdisjoint(name.replace(" - ", "/").split("/"))]
 
 
 def _chosen(names: Sequence[str], wanted: Sequence[str], option: str, path: Path) -> str | None:
@@ -213,22 +179,6 @@ def _behind(
         found.append(int(value))
     responses = np.array(found, np.int64)
     return responses // prompts, responses
-
-
-def _rounds(steps: np.ndarray, averaged: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(rounds that a row stands for, rounds that its reward is the mean of), int64 [T] each."""
-    gaps = np.diff(steps)
-    if averaged:  # the row looks back, to the one before; a longer way than usual has a record that is missing
-        sizes, times = np.unique(gaps, return_counts=True)
-        usual = int(sizes[np.argmax(times)]) if gaps.size else 1
-        # With many holes two ways at once may be the most frequent; the true one divides all of them.
-        common = int(np.gcd.reduce(gaps)) if gaps.size else 1
-        if np.mean(gaps == common) >= _USUAL:
-            usual = common
-        rounds = np.concatenate([[min(max(int(steps[0]), 1), usual)], gaps])
-        return rounds, np.minimum(rounds, usual)
-    rounds = np.concatenate([gaps, gaps[-1:] if gaps.size else [1]])
-    return rounds, np.ones_like(rounds)
 
 
 def _optional(

@@ -38,7 +38,7 @@ class Fit(NamedTuple):
 
     Attributes:
         start, gain: of greatest likelihood. nats: ln likelihood there.
-        low, high: of the gain, its 95% interval.
+        low, high: of the gain, its 95% interval; 0 and None where it reaches the end of the search.
         points: float64 [P, 2] (start, ln gain) that were tried, and their ln likelihoods [P].
     """
 
@@ -46,7 +46,7 @@ class Fit(NamedTuple):
     gain: float
     nats: float
     low: float
-    high: float
+    high: float | None
     points: np.ndarray
     likelihoods: np.ndarray
 
@@ -61,12 +61,16 @@ class Fit(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """A parameter let loose: its value of greatest likelihood, its 95% interval, and the ln likelihood gained by it."""
+    """A parameter let loose: its value of greatest likelihood, its 95% interval, the ln likelihood gained by it, and
+    whether the interval reaches an end of the search, so that it may go on.
+    """
 
     value: float
     low: float
     high: float
     gained: float
+    low_open: bool = False
+    high_open: bool = False
 
 
 def fit(follower: Follower) -> Fit:
@@ -83,14 +87,14 @@ def fit(follower: Follower) -> Fit:
         low, high = centre - half, centre + half
     points, likelihoods = np.concatenate(tried), np.concatenate(found)
     best = int(np.argmax(likelihoods))
-    near = np.exp(points[likelihoods >= likelihoods[best] - _INTERVAL, 1])
+    near = points[likelihoods >= likelihoods[best] - _INTERVAL, 1]
     start, log_gain = points[best]
     return Fit(
         float(start),
         float(np.exp(log_gain)),
         float(likelihoods[best]),
-        float(near.min()),
-        float(near.max()),
+        float(np.exp(near.min())) if near.min() > _LOG_GAIN[0] else 0.0,
+        float(np.exp(near.max())) if near.max() < _LOG_GAIN[1] else None,
         points,
         likelihoods,
     )
@@ -107,7 +111,15 @@ def profile(follower: Follower, loose: Loose, plain: Fit) -> Profile:
     values, nats = np.concatenate([values, finer]), np.concatenate([first, second])
     near = values[nats >= nats.max() - _INTERVAL]
     value = float(values[int(np.argmax(nats))])
-    return Profile(value, float(near.min()), float(near.max()), max(float(nats.max()) - plain.nats, 0.0))
+    low, high = float(near.min()), float(near.max())
+    return Profile(
+        value,
+        low,
+        high,
+        max(float(nats.max()) - plain.nats, 0.0),
+        low_open=low == loose.low != loose.law,
+        high_open=high == loose.high != loose.law,
+    )
 
 
 def _best_at(

@@ -6,97 +6,47 @@ The logit z of the success probability p moves by
 
 with k right responses of G and the signal's A⁺ and A⁻ for such a group: `tree_rounds` (raw reward of one response:
 `tree_jump`) of a policy of one decision. So the path is known from the rewards once its start and the gain ηκ are, and
-the likelihood of a log is a product of binomials. Three things can be let loose, one at a time: κ that changes with p,
-a verifier that pays only a share of right responses, and prompts that start from different p.
+the likelihood of a log is a product of binomials.
+
+Where a row is the mean of several rounds, or rounds are missing, the path is known in part: the logit is followed round
+by round as it moves in the mean, with a variance that each round's chance adds to and that the row's total takes from
+(an extended Kalman filter), and the total scatters as the rounds' own chances and that variance make it.
+
+Three things can be let loose, one at a time: κ that changes with p, a verifier that pays only a share of right
+responses, and prompts that start from different p.
 """
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
-from scipy.special import expit
 
-from bandit_rft import signals
 from bandit_rft.errors import InputError
+from bandit_rft.training_logs.groups import Signal, moments, table
 from bandit_rft.training_logs.log import TrainingLog
+from bandit_rft.training_logs.state import SUBSTEPS, Parameters, Row, State, parts_of
 
-__all__ = ["Follower", "Parameters", "Signal"]
+__all__ = ["Followed", "Follower", "Parameters", "Signal"]
 
-_FINE = 1024  # responses of a row up to which groups are drawn without replacement, and grid beyond
-_SUBSTEPS = 8  # of a row that stands for several rounds
-_NODES = 12  # prompts that stand for a spread of them
-_TINY = 1e-12
+_WALKED = 500  # rounds that are followed one by one; of longer logs several at a time
 
 
-class Signal(NamedTuple):
-    """A signal of `bandit_rft.signals` with its settings."""
-
-    name: str
-    ddof: int = 1
-    eps: float = 1e-6
-
-
-class Parameters(NamedTuple):
-    """Of P policies, float64 [P] each.
+class Followed(NamedTuple):
+    """Along a log.
 
     Attributes:
-        start: logit p at the first row. gain: η κ there, of a step of mean size.
-        bend: ln of κ at p = 1 over κ at the start. paid: share of right responses that the verifier pays.
-        spread: standard deviation of prompts' logits at the start.
+        nats: float64 [P], ln likelihood, but for what no policy changes.
+        chance: float64 [P, T], the probability of a paid response in each row, given the rows before.
+        spread: float64 [P, T], standard deviation of the row's number of them.
+        logit: float64 [P, Q], after the last row. variance: float64 [P], of what is not known of it.
     """
 
-    start: np.ndarray
-    gain: np.ndarray
-    bend: np.ndarray
-    paid: np.ndarray
+    nats: np.ndarray
+    chance: np.ndarray
     spread: np.ndarray
-
-    @classmethod
-    def plain(cls, start: np.ndarray, gain: np.ndarray) -> Parameters:
-        """Constant κ, a verifier without errors, prompts alike."""
-        zero = np.zeros(np.shape(start))
-        return cls(np.asarray(start), np.asarray(gain), zero, zero + 1.0, zero)
-
-
-@functools.lru_cache(maxsize=64)
-def _parts(signal: Signal, group: int) -> tuple[np.ndarray, np.ndarray]:
-    """(k A⁺ / G, −(G − k) A⁻ / G) of groups with k = 0 .. G right responses, float64 [G + 1] each."""
-    apply = signals.make(signal.name, ddof=signal.ddof, eps=signal.eps)
-    up, down = np.zeros(group + 1), np.zeros(group + 1)
-    for k in range(group + 1):
-        rewards = np.zeros(group, np.float32)
-        rewards[:k] = 1.0
-        found = np.asarray(apply(rewards), np.float64)  # pyright: ignore[reportArgumentType]
-        up[k], down[k] = found[:k].sum() / group, -found[k:].sum() / group
-    return up, down
-
-
-@functools.lru_cache(maxsize=256)
-def _table(signal: Signal, group: int, responses: int) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of `_parts` over the row's groups, by its share of right responses on an even grid from 0 to 1.
-
-    Which responses stood in which group is not in the log: each division of them is as likely as any other.
-    """
-    up, down = _parts(signal, group)
-    k = np.arange(group + 1)
-    if responses <= _FINE:
-        right = np.arange(responses + 1)[:, None]
-        weight = stats.hypergeom.pmf(k, responses, right, group)
-    else:
-        weight = stats.binom.pmf(k, group, np.linspace(0, 1, _FINE + 1)[:, None])
-    weight = np.nan_to_num(weight)
-    return weight @ up, weight @ down
-
-
-def _read(table: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """The table at shares of any shape, between its points by a straight line."""
-    place = share * (table.size - 1)
-    low = np.minimum(place.astype(np.int64), table.size - 2)
-    part = place - low
-    return table[low] * (1 - part) + table[low + 1] * part
+    logit: np.ndarray
+    variance: np.ndarray
 
 
 class Follower:
@@ -112,12 +62,19 @@ class Follower:
 
     def __init__(self, log: TrainingLog, signal: Signal) -> None:
         self.log, self.signal = log, signal
-        self._tables = [
-            _table(signal, int(group), int(responses))
-            for group, responses in zip(log.group, log.responses, strict=True)
+        strides = _strides(log)
+        columns = (log.successes, log.responses, log.rounds, log.seen, log.group)
+        self._rows = [
+            Row(
+                *(int(value) for value in values),
+                step=float(step),
+                strides=int(walked),
+                given=table(signal, int(values[-1]), int(values[1])),
+                expected=moments(signal, int(values[-1])),
+            )
+            for *values, step, walked in zip(*columns, log.steps, strides, strict=True)
         ]
-        self._expected = [_table(signal, int(group), _FINE + 1) for group in log.group]
-        if not any(up.any() or down.any() for up, down in self._tables):
+        if not any(row.given.any() for row in self._rows):
             raise InputError(
                 f"{signal.name} of a group of {int(log.group[0])} is always 0 and nothing is learnt: give --rollouts "
                 "of 2 or more."
@@ -125,107 +82,70 @@ class Follower:
 
     def likelihood(self, parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
         """(ln likelihood [P], logits after the last row [P, Q])."""
-        state = _State(parameters)
-        total = np.zeros(len(parameters.start))
-        right, responses = self.log.successes, self.log.responses
-        for row in range(self.log.rows):
-            self._arrive(state, row)
-            chance = np.clip(state.chance(), _TINY, 1 - _TINY)
-            total += right[row] * np.log(chance) + (responses[row] - right[row]) * np.log1p(-chance)
-            self._move(state, row, np.full(len(total), right[row] / responses[row]), chance)
-        return total, state.logit
+        found = self.followed(parameters)
+        return found.nats, found.logit
 
     def chances(self, parameters: Parameters) -> np.ndarray:
         """float64 [P, T], the probability of a paid response in each row, given the rows before."""
-        state = _State(parameters)
-        found = np.empty((len(parameters.start), self.log.rows))
-        for row, share in enumerate(self.log.successes / self.log.responses):
-            self._arrive(state, row)
-            found[:, row] = np.clip(state.chance(), _TINY, 1 - _TINY)
-            self._move(state, row, np.full(len(found), share), found[:, row])
-        return found
+        return self.followed(parameters).chance
+
+    def followed(self, parameters: Parameters) -> Followed:
+        """The path that the rewards of the log make of each policy's."""
+        state = State(parameters, self.signal.filtered)
+        nats = np.zeros(len(parameters.start))
+        chance, spread = np.empty((2, len(nats), self.log.rows))
+        for place, row in enumerate(self._rows):
+            if self.log.looks_back:
+                state.unlogged(row)
+            mean, variance = state.seen(row)
+            if not self.log.looks_back:
+                state.unlogged(row)
+            nats += _nats(row, mean, variance)
+            chance[:, place], spread[:, place] = mean, np.sqrt(variance)
+        return Followed(nats, chance, spread, state.logit, state.variance)
 
     def drawn(self, parameters: Parameters, generator: np.random.Generator) -> np.ndarray:
         """float64 [P, T], rewards of runs drawn from the law: the next log in place of this one."""
-        state = _State(parameters)
+        state = State(parameters, self.signal.filtered)
         found = np.empty((len(parameters.start), self.log.rows))
-        for row in range(self.log.rows):
-            self._arrive(state, row, generator)
-            chance = np.clip(state.chance(), _TINY, 1 - _TINY)
-            found[:, row] = generator.binomial(int(self.log.responses[row]), chance) / self.log.responses[row]
-            self._move(state, row, found[:, row], chance, generator)
+        for place, row in enumerate(self._rows):
+            if self.log.looks_back:
+                self._draw_unlogged(state, row, generator)
+            right = np.zeros(len(found))
+            for rounds, responses in parts_of(row.seen, row.responses, row.strides):
+                tables = table(self.signal, row.group, responses)
+                right += responses * state.draw(row, rounds, responses, tables, generator)
+            found[:, place] = right / row.responses
+            if not self.log.looks_back:
+                self._draw_unlogged(state, row, generator)
         return found
 
-    def _arrive(self, state: _State, row: int, generator: np.random.Generator | None = None) -> None:
-        """Where a row looks back, the rounds before those that its reward is the mean of."""
-        if self.log.looks_back:
-            self._unlogged(state, row, generator)
-
-    def _unlogged(self, state: _State, row: int, generator: np.random.Generator | None) -> None:
-        """The updates of a row's rounds that are not in the log: as expected, or a draw of them."""
-        rounds, seen = int(self.log.rounds[row]), int(self.log.seen[row])
-        steps = min(rounds - seen, _SUBSTEPS)
-        for _ in range(steps):
-            each = (rounds - seen) / steps
-            share = chance = np.clip(state.chance(), _TINY, 1 - _TINY)
-            if generator is not None:
-                responses = max(round(each * max(int(self.log.responses[row]) // seen, 1)), 1)
-                share = generator.binomial(responses, chance) / responses
-            move = each * state.update(share, chance, *self._expected[row])
-            state.logit += self.log.steps[row] * state.gain() * move
-
-    def _move(
-        self,
-        state: _State,
-        row: int,
-        share: np.ndarray,
-        chance: np.ndarray,
-        generator: np.random.Generator | None = None,
-    ) -> None:
-        """The updates of a row, whose responses were right in the share [P], and of the rounds behind it that were not
-        logged.
-        """
-        seen = int(self.log.seen[row])
-        steps = min(seen, _SUBSTEPS)
-        size = self.log.steps[row] / steps
-        for _ in range(steps):
-            state.logit += size * state.gain() * seen * state.update(share, chance, *self._tables[row])
-        if not self.log.looks_back:
-            self._unlogged(state, row, generator)
+    def _draw_unlogged(self, state: State, row: Row, generator: np.random.Generator) -> None:
+        unseen = row.rounds - row.seen
+        responses = max(round(unseen * row.responses / row.seen), 1)
+        for rounds, number in parts_of(unseen, responses, min(unseen, SUBSTEPS)):
+            state.draw(row, rounds, max(number, 1), row.expected[:2], generator)
 
 
-class _State:
-    """Logits [P, Q] of P policies with Q prompts each."""
+def _strides(log: TrainingLog) -> np.ndarray:
+    """int64 [T], in how many parts the rounds of each row are walked: most where the logit moves most, by the spread of
+    the rewards.
+    """
+    if log.seen.sum() <= _WALKED:
+        return log.seen
+    share = (log.successes + 0.5) / (log.responses + 1)
+    pace = log.seen * np.sqrt(share * (1 - share))
+    return np.clip(np.rint(_WALKED * pace / pace.sum()), 1, log.seen).astype(np.int64)
 
-    def __init__(self, parameters: Parameters) -> None:
-        self.of = parameters
-        # Prompts of equal weight: a mean curve of nodes by Gauss would rise in a few large steps.
-        number = _NODES if np.any(parameters.spread) else 1
-        nodes = stats.norm.ppf((np.arange(number) + 0.5) / number)
-        self.weight = np.full(nodes.size, 1 / nodes.size)
-        self.logit = parameters.start[:, None] + parameters.spread[:, None] * nodes
-        self.first = expit(self.logit) @ self.weight
 
-    def chance(self) -> np.ndarray:
-        """The probability [P] of a paid response."""
-        return self.of.paid * (expit(self.logit) @ self.weight)
-
-    def gain(self) -> np.ndarray:
-        """η κ of each policy [P, 1] where it is now."""
-        if not np.any(self.of.bend):
-            return self.of.gain[:, None]
-        way = (expit(self.logit) @ self.weight - self.first) / (1 - self.first)
-        return (self.of.gain * np.exp(self.of.bend * way))[:, None]
-
-    def update(self, share: np.ndarray, chance: np.ndarray, up: np.ndarray, down: np.ndarray) -> np.ndarray:
-        """The move [P, Q] of one round per unit of gain, of which this share of the responses was paid."""
-        right = expit(self.logit)
-        each = share[:, None]
-        if self.weight.size > 1:  # which prompts the paid responses were of is not in the log: in proportion
-            own, mean = self.of.paid[:, None] * right, chance[:, None]
-            less = own * each / mean
-            each = np.where(each <= mean, less, 1 - (1 - own) * (1 - each) / (1 - mean))
-            each = np.clip(each, 0.0, 1.0)
-        paid = self.of.paid[:, None]
-        missed = right * (1 - paid) / np.maximum(1 - paid * right, _TINY)
-        return _read(up, each) * (1 - right) + _read(down, each) * (right - missed)
+def _nats(row: Row, chance: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """ln likelihood [P] of the row: that of coin tosses, but for what no policy changes; where their number scatters by
+    another variance, the same stretched by it (quasi-likelihood).
+    """
+    right, wrong = row.right, row.responses - row.right
+    nats = right * np.log(chance) + wrong * np.log1p(-chance)
+    stretch = variance / (row.responses * (chance * (1 - chance)))
+    if np.all(stretch == 1):
+        return nats
+    best = sum(number * np.log(number / row.responses) for number in (right, wrong) if number)
+    return best + (nats - best) / stretch - np.log(stretch) / 2

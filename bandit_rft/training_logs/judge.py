@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 
 from bandit_rft import arguments, notebook, signals
+from bandit_rft.errors import InputError
 from bandit_rft.run_law import FIT_SHARE
 from bandit_rft.training_logs.assumptions import Assumption, blocks, holm, tested
 from bandit_rft.training_logs.fitting import Fit, fit
 from bandit_rft.training_logs.following import Follower, Parameters, Signal
+from bandit_rft.training_logs.limits import LEAST_ROWS, limits, untestable
 from bandit_rft.training_logs.log import TrainingLog
 
 __all__ = ["Band", "LogVerdict", "judge"]
 
 FALSE_ALARM = 0.05
-_LEAST_ROWS = 20
-_LEAST = 5  # successes and failures among the first rounds
-_SATURATED = 0.95
 _OUTSIDE_REGION = 1e-3  # probability that the region of start and gain leaves the true ones out
 _REGION = 6.9  # nats: half the quantile of chi squared with two degrees at that probability
 _FROM_REGION = 25  # points of it whose law the rest is held against
@@ -59,7 +58,8 @@ class LogVerdict:
         rounds, rows: of the log. fitted_on: rows at its start that the law was fitted on.
         false_alarm: probability at most of OUTSIDE where the law holds.
         p0: reward at the start, as fitted.
-        kappa_times_step: {value, low, high}, logit gain per unit of signal; 95%. kappa: the same over the step size.
+        kappa_times_step: {value, low, high}, logit gain per unit of signal; 95%; high is None where it has no end.
+        kappa: the same over the step size; None where that was not given.
         assumptions: the tests, the most telling first; empty where nothing was tested.
         fell: names of those that fell. explains_best: the name of the one that the log speaks for most; None without.
         explains_as_well: names of those that are within two nats of it.
@@ -81,8 +81,8 @@ class LogVerdict:
     fitted_on: int = 0
     false_alarm: float = FALSE_ALARM
     p0: float | None = None
-    kappa_times_step: dict[str, float] | None = None
-    kappa: dict[str, float] | None = None
+    kappa_times_step: dict[str, float | None] | None = None
+    kappa: dict[str, float | None] | None = None
     assumptions: tuple[Assumption, ...] = ()
     fell: tuple[str, ...] = ()
     explains_best: str | None = None
@@ -119,7 +119,7 @@ class LogVerdict:
             gain = self.kappa_times_step
             lines.append(
                 f"fitted on the first {self.fitted_on} rows: p0 = {self.p0:.3f}, kappa x step = {gain['value']:.3g} "
-                f"[{gain['low']:.2g}, {gain['high']:.2g}]"
+                f"[{_interval(gain['low'], gain['high'])}]"
                 + ("" if self.kappa is None else f", kappa = {self.kappa['value']:.3g}")
             )
         if self.band is not None:
@@ -130,14 +130,26 @@ class LogVerdict:
             ]
         for one in self.assumptions:
             number = "" if one.estimate is None else f"; {one.quantity} {one.estimate:.3g}"
-            number += "" if one.low is None or one.high is None else f" [{one.low:.2g}, {one.high:.2g}]"
+            if one.low is not None and one.high is not None:
+                less, more = " or less" if one.low_open else "", " or more" if one.high_open else ""
+                number += f" [{one.low:.2g}{less}, {one.high:.2g}{more}]"
             state = "FELL" if one.name in self.fell else "held"
             lines.append(f"  {state}  {one.name}: p = {one.p_holm:.2g} (Holm){number}")
         return "\n".join(lines + [f"  note: {note}" for note in self.notes])
 
 
 def judge(
-    log: TrainingLog, *, signal: str, prompts: int = 1, ddof: int = 1, eps: float = 1e-6, step_size: float | None = None
+    log: TrainingLog,
+    *,
+    signal: str,
+    prompts: int = 1,
+    ddof: int = 1,
+    eps: float = 1e-6,
+    step_size: float | None = None,
+    reward_right: float = 1.0,
+    reward_wrong: float = 0.0,
+    dynamic_sampling: bool = False,
+    why_not: str = "",
 ) -> LogVerdict:
     """Hold a log against the law of one decision with constant κ.
 
@@ -145,14 +157,17 @@ def judge(
         log: of one run.
         signal, ddof, eps: of the update, as `bandit_rft.signals` has them.
         prompts: of a round.
-        step_size: η, so that κ can be told from the gain; None: the log's mean learning rate where it has one.
+        step_size: η, so that κ can be told from the gain; None: it is not.
+        reward_right, reward_wrong: what the signal is taken of, where the log's rewards are 1 and 0.
+        dynamic_sampling: whether groups of equal rewards were drawn anew until they differed.
+        why_not: what is known already to rule the law out, one sentence.
 
     Raises:
         InputError: an argument out of range, or a signal that never learns from such a group.
     """
     signals.make(signal, ddof=ddof, eps=eps)
     rows = log.merged()
-    notes = rows.notes + _limits(rows)
+    notes = rows.notes + limits(rows)
     told: dict[str, Any] = {
         "source": log.source,
         "column": log.column,
@@ -165,31 +180,35 @@ def judge(
         "log": rows,
         "notes": notes,
     }
-    follower = Follower(rows, Signal(signal, ddof, eps))
+    if dynamic_sampling and np.any(log.group < 3):
+        raise InputError(
+            f"dynamic_sampling leaves of groups of {int(np.min(log.group))} those of reward 1/2 alone, which say "
+            "nothing: give rollouts of 3 or more."
+        )
+    of = Signal(signal, ddof, eps, reward_right, reward_wrong, dynamic_sampling)
+    follower = Follower(rows, of)
     fitted_on = _fit_rows(rows)
-    why_not = _untestable(log, rows.part(slice(0, fitted_on)) if rows.rows >= _LEAST_ROWS else rows)
+    why_not = why_not or untestable(log, rows.part(slice(0, fitted_on)) if rows.rows >= LEAST_ROWS else rows)
     if why_not:
         return LogVerdict(verdict="NOT TESTED", reason=why_not, **told)
-    early = Follower(rows.part(slice(0, fitted_on)), Signal(signal, ddof, eps))
+    early = Follower(rows.part(slice(0, fitted_on)), of)
     first = fit(early)
-    late = Follower(rows.part(slice(fitted_on, None)), Signal(signal, ddof, eps))
+    late = Follower(rows.part(slice(fitted_on, None)), of)
     band, p = _held(first, early, late)
     told |= {"fitted_on": fitted_on, "band": band, "p0": 1 / (1 + math.exp(-first.start))}
     gain = {"value": first.gain, "low": first.low, "high": first.high}
     told["kappa_times_step"] = gain
-    if step_size is None and log.rate is not None and np.mean(log.rate) > 0:
-        step_size = float(np.mean(log.rate))
     if step_size is not None:
         step_size = arguments.positive("step_size", step_size)
-        told["kappa"] = {name: value / step_size for name, value in gain.items()}
+        told["kappa"] = {name: None if value is None else value / step_size for name, value in gain.items()}
     plain, found = tested(rows, follower)
     still = float(follower.likelihood(Parameters.plain(*_still(rows)))[0][0])
     learnt = plain.nats - still > _LEARNT
     if float(np.mean(np.subtract(band.high, band.low))) > _WIDE:
         told["notes"] = (
             *notes,
-            f"the first fifth leaves kappa x step between {first.low:.2g} and {first.high:.2g}, so that nearly "
-            "every curve is inside the band of the rest: the tests of the whole log alone say something",
+            f"the first fifth leaves kappa x step in [{_interval(first.low, first.high)}], so that nearly every "
+            "curve is inside the band of the rest: the tests of the whole log alone say something",
         )
     else:
         found.append(
@@ -202,6 +221,10 @@ def judge(
             )
         )
     return _concluded(holm(found), learnt, told)
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return f"{low or 0:.2g}, {'no end' if high is None else f'{high:.2g}'}"
 
 
 def _still(log: TrainingLog) -> tuple[np.ndarray, np.ndarray]:
@@ -240,63 +263,6 @@ def _fit_rows(log: TrainingLog) -> int:
     return max(1, int(np.searchsorted(passed, FIT_SHARE * passed[-1], side="right")))
 
 
-def _untestable(log: TrainingLog, first: TrainingLog) -> str:
-    """Why the log cannot be held against the law, one sentence; empty where it can."""
-    if log.rows < _LEAST_ROWS:
-        return f"the log has {log.rows} rows with a reward, and the test needs {_LEAST_ROWS}: log every round."
-    room = log.resolution + 1e-6
-    if np.any((log.reward < -room) | (log.reward > 1 + room)):
-        row = int(np.argmax((log.reward < -room) | (log.reward > 1 + room)))
-        return (
-            f"the reward at step {log.step[row]} is {log.reward[row]:g}, and the law is of rewards 0 or 1: name the "
-            f"column of a verifiable reward with --reward{_named(log)}."
-        )
-    whole = np.abs(log.reward * log.responses - np.rint(log.reward * log.responses))
-    broken = whole > log.responses * room + 1e-3
-    if np.mean(broken) > 0.01:
-        row = int(np.argmax(broken))
-        return (
-            f"the reward at step {log.step[row]} is {log.reward[row]:g}, no whole number of {log.responses[row]} "
-            "responses: the rewards are not 0 or 1 (name another column with --reward"
-            f"{_named(log)}), or --rollouts and --prompts are others."
-        )
-    right, number = int(first.successes.sum()), int(first.responses.sum())
-    if right < _LEAST:
-        return (
-            f"the first fifth of the rounds has {right} right responses of {number:,}, too few to fit kappa on "
-            f"({_LEAST} are needed)."
-        )
-    if number < 4 * _LEAST:
-        return (
-            f"the first fifth of the rounds has {number} responses, too few to fit kappa on ({4 * _LEAST} are needed)."
-        )
-    if number - right < _LEAST or right > _SATURATED * number:
-        return (
-            f"the reward is {right / number:.3f} in the first fifth of the rounds already, so that nothing is left to "
-            "learn: give a log from the run's start, or of a harder question."
-        )
-    return ""
-
-
-def _named(log: TrainingLog) -> str:
-    """Columns to choose from, for the end of a sentence."""
-    return f", such as {' or '.join(log.others[:3])}" if log.others else ""
-
-
-def _limits(log: TrainingLog) -> tuple[str, ...]:
-    notes = []
-    if np.any(log.responses * log.resolution > 0.25):
-        notes.append("the log gives rewards with too few digits to tell whether they are shares of right responses")
-    if np.any(log.rounds > log.seen):
-        notes.append("rounds between the rows are not in the log: their rewards are taken to be as expected")
-    if log.rate is None:
-        notes.append("the log has no learning rates: steps are taken to be of one size")
-    notes.append(
-        "the law is of plain gradient steps; an optimiser that scales them (Adam) may read as a kappa that changes"
-    )
-    return tuple(notes)
-
-
 def _held(first: Fit, early: Follower, late: Follower) -> tuple[Band, float]:
     """The band of the rest, and its p-value: the largest over laws in the region that the first rounds leave (Berger
     and Boos 1994), so that the error of the fit costs no false alarm.
@@ -306,8 +272,11 @@ def _held(first: Fit, early: Follower, late: Follower) -> tuple[Band, float]:
     gains = np.argsort(region[:, 1])
     chosen = region[gains[np.unique(np.linspace(0, len(gains) - 1, _FROM_REGION).astype(int))]]
     chosen = np.concatenate([chosen, [[first.start, math.log(first.gain)]]])
-    _, logit = early.likelihood(Parameters.plain(chosen[:, 0], np.exp(chosen[:, 1])))
-    begun = Parameters.plain(np.repeat(logit[:, 0], _RUNS), np.repeat(np.exp(chosen[:, 1]), _RUNS))
+    reached = early.followed(Parameters.plain(chosen[:, 0], np.exp(chosen[:, 1])))
+    start, unknown = np.repeat(reached.logit[:, 0], _RUNS), np.repeat(np.sqrt(reached.variance), _RUNS)
+    if np.any(unknown):
+        start += unknown * generator.standard_normal(len(start))
+    begun = Parameters.plain(start, np.repeat(np.exp(chosen[:, 1]), _RUNS))
     drawn = _in_blocks(late.drawn(begun, generator), late.log).reshape(len(chosen), _RUNS, -1)
     observed = _in_blocks((late.log.successes / late.log.responses)[None], late.log)[0]
     lows, highs, ps = zip(*(_ranked(runs, observed) for runs in drawn), strict=True)

@@ -222,7 +222,17 @@ def _events(path: Path) -> list[Record]:
     files = sorted(path.glob("*tfevents*")) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path} is a folder without TensorBoard event files: name a log file.")
-    by_step: dict[int, dict[str, Any]] = {}
+    # A tag that goes back to an earlier step begins the records of a resumed run.
+    passes: list[dict[int, dict[str, Any]]] = [{}]
+    last: dict[str, int] = {}
+
+    def keep(step: int, tag: str, value: float) -> None:
+        if step <= last.get(tag, -1):
+            passes.append({})
+            last.clear()
+        last[tag] = step
+        passes[-1].setdefault(step, {})[tag] = value
+
     for file in files:
         content = _bytes(file)
         place, number = 0, 0
@@ -241,13 +251,13 @@ def _events(path: Path) -> list[Record]:
                 ) from None
             for value in event.summary.value:
                 if value.HasField("simple_value"):
-                    by_step.setdefault(int(event.step), {})[value.tag] = float(value.simple_value)
+                    keep(int(event.step), value.tag, float(value.simple_value))
                 elif value.HasField("tensor") and len(value.tensor.float_val) == 1:
-                    by_step.setdefault(int(event.step), {})[value.tag] = float(value.tensor.float_val[0])
+                    keep(int(event.step), value.tag, float(value.tensor.float_val[0]))
             place = end + 4
-    if not by_step:
+    if not passes[0]:
         raise InputError(f"{path} holds no scalars: name the event file of the training run.")
-    return [Record(f"step {step}", values, float(step)) for step, values in sorted(by_step.items())]
+    return [Record(f"step {step}", values, float(step)) for found in passes for step, values in sorted(found.items())]
 
 
 def _bytes(path: Path) -> bytes:

@@ -57,7 +57,7 @@ def against_bound(history: HistoryLike, bound: Bound) -> Verdict:
         threshold=threshold,
         false_alarm=false_alarm,
         quantity="regret",
-        round=int(at[worst]),
+        round=int(bound.at[worst]),
         observed=float(mean[worst]),
         predicted=float(value[worst]),
         standard_error=float(error[worst]),

@@ -74,7 +74,9 @@ class Verdict:
         max_z: the largest |z| over rounds and quantities; infinity where a round without spread is off; 0 if untested.
         threshold: what max_z may reach at the stated false-alarm rate.
         false_alarm: probability of refusing a true prediction.
-        quantity, round, observed, predicted, standard_error: where max_z was reached, in the quantity's own unit.
+        quantity, round, observed, predicted, standard_error: where max_z was reached, in the quantity's own unit; the
+            round counts from 0, and for a bound it is the number of rounds behind the regret. predicted is the bound
+            where there is one.
         path_error: largest |value - value forced by the run's own rewards|, or None where not applicable.
         path_agrees: whether that is within rounding, or None.
         seeds, rounds: the history's.
@@ -130,12 +132,17 @@ class Verdict:
         """The verdict in one line: a falsified prediction reads as plainly as a kept one."""
         if not self.tested:
             return f"{self.prediction}: not tested ({'; '.join(self.notes) or 'nothing could be compared'})"
-        sign = {"equal": "predicted", "upper": "at most", "lower": "at least"}[self.relation]
         outcome = "agrees" if self.agrees else "FALSIFIED"
         return (
-            f"{self.prediction}: {outcome}; {self.quantity} at round {self.round}: {sign} {self.predicted:.4g}, "
+            f"{self.prediction}: {outcome}; {self.quantity} {self._when()}: {self._said()} {self.predicted:.4g}, "
             f"measured {self.observed:.4g} ± {self.standard_error:.2g}"
         )
+
+    def _when(self) -> str:
+        return f"at round {self.round}" if self.relation == "equal" else f"after {self.round} rounds"
+
+    def _said(self) -> str:
+        return {"equal": "predicted", "upper": "at most", "lower": "at least"}[self.relation]
 
     def report(self) -> str:
         """The verdict in a few lines with its numbers."""
@@ -148,8 +155,8 @@ class Verdict:
         if self.tested:
             lines += [
                 f"  largest |z| {self.max_z:.2f}, threshold {self.threshold:.2f} over all rounds at once",
-                f"  there: {self.quantity} at round {self.round}: observed {self.observed:.6g}, "
-                f"predicted {self.predicted:.6g}, standard error {self.standard_error:.2g} ({self.spread})",
+                f"  there: {self.quantity} {self._when()}: observed {self.observed:.6g}, "
+                f"{self._said()} {self.predicted:.6g}, standard error {self.standard_error:.2g} ({self.spread})",
             ]
         if self.path_error is not None:
             outcome = "within rounding" if self.path_agrees else "NOT within rounding"

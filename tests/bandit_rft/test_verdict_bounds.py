@@ -47,7 +47,9 @@ def test_a_bound_is_falsified_three_standard_errors_beyond_it() -> None:
     early = np.full(50, 100.0)
     early[3] = 1.0  # true regret after 4 rounds is 2
     verdict = compare(record, bound(early))
-    assert (verdict.agrees, verdict.round, verdict.predicted) == (False, 3, 1.0)
+    assert (verdict.agrees, verdict.round, verdict.predicted) == (False, 4, 1.0)
+    assert "regret after 4 rounds: at most 1" in verdict.line()
+    assert "at most 1, standard error" in verdict.report()
 
 
 def test_what_cannot_be_tested_says_so() -> None:

@@ -116,3 +116,22 @@ def tensorboard(means: np.ndarray, path: Path) -> Path:
             writer.add_scalar("train/rewards/overall", mean, step)
             writer.add_scalar("eval/rewards/overall", 0.5, step)
     return path
+
+
+def two_arms(
+    p0: float, gain: float, group: int, prompts: int, rounds: int, runs: int, filtered: bool = False
+) -> np.ndarray:
+    """int [R, T, B], right responses of each group: GRPO on a softmax of two arms, written without the package."""
+    generator = np.random.default_rng(0)
+    logit, found = np.full((runs, 1), np.log(p0 / (1 - p0))), []
+    for _ in range(rounds):
+        chance = 1 / (1 + np.exp(-logit))
+        right = generator.binomial(group, chance, (runs, prompts))
+        while filtered and np.any(dead := (right == 0) | (right == group)):
+            right = np.where(dead, generator.binomial(group, chance, (runs, prompts)), right)
+        found.append(right)
+        mean = right / group
+        spread = np.sqrt(mean * (1 - mean) * group / (group - 1)) + 1e-6
+        up, down = mean * (1 - mean) / spread, -(1 - mean) * mean / spread
+        logit = logit + gain * np.mean(up * (1 - chance) + down * (0 - chance), axis=1, keepdims=True)
+    return np.stack(found, axis=1)

@@ -86,6 +86,111 @@ def test_a_record_that_is_missing_among_means_over_ten_steps_counts_no_responses
     assert list(log.responses) == [80] * 4
 
 
+def test_means_over_several_rounds_are_seen_in_any_format(tmp_path) -> None:
+    """Catches Weights & Biases' export of a TRL run with logging_steps 5 refused as no whole number of responses; and a
+    log of every fifth round taken for one of means.
+    """
+    right = np.random.default_rng(1).binomial(32, 0.4, 100)
+    path = tmp_path / "wandb.csv"
+    path.write_text(
+        "Step,train/global_step,train/reward\n"
+        + "".join(f"{row},{5 * row + 5},{float(part.mean() / 32)!r}\n" for row, part in enumerate(right.reshape(-1, 5)))
+    )
+    log = read_log(path, "csv", rollouts=8, prompts=4)
+    assert (set(log.rounds), set(log.seen), set(log.responses), log.looks_back) == ({5}, {5}, {160}, True)
+    assert "the mean of 5 rounds" in log.notes[0]
+    path.write_text("step,reward\n" + "".join(f"{5 * row},{k / 32}\n" for row, k in enumerate(right[::5])))
+    log = read_log(path, "csv", rollouts=8, prompts=4)
+    assert (set(log.rounds), set(log.seen), set(log.responses), log.notes) == ({5}, {1}, {32}, ())
+
+
+def test_rewards_on_every_second_record_are_of_one_round_each(tmp_path) -> None:
+    """TRL with num_iterations or steps_per_generation of 2: the way between rewards was taken for a mean over two."""
+    history = []
+    for row, mean in enumerate(MEANS.tolist()):
+        history += [{"step": 2 * row + 1, "reward": mean, "loss": 0.0}, {"step": 2 * row + 2, "loss": 0.0}]
+        history.append({"step": 2 * row + 2, "eval_reward": 0.5})
+    path = tmp_path / "trainer_state.json"
+    path.write_text(json.dumps({"log_history": history}))
+    log = read_log(path, "trl", rollouts=32)
+    assert (set(log.rounds), set(log.seen), set(log.responses)) == ({1}, {1}, {32})
+    assert "only 40 of 79 records have a reward" in log.notes[0]
+
+
+def test_a_run_resumed_at_a_step_that_was_not_logged_drops_what_it_had_logged_since(tmp_path) -> None:
+    """Catches rows 50, 55, ... of weights that are gone mixed with 48, 53, ... of those that stand."""
+    path = tmp_path / "log.csv"
+    steps = [*range(0, 100, 5), *range(48, 100, 5)]
+    path.write_text("step,reward\n" + "".join(f"{step},0.5\n" for step in steps))
+    log = read_log(path, "csv", rollouts=4)
+    assert list(log.step) == [*range(0, 50, 5), *range(48, 100, 5)]
+    assert "10 records were left out" in log.notes[0]
+
+
+def test_a_tensorboard_folder_of_a_resumed_run_drops_them_too(tmp_path) -> None:
+    tensorboard = pytest.importorskip("tensorboardX")
+    for steps in (range(0, 100, 5), range(48, 100, 5)):
+        with tensorboard.SummaryWriter(str(tmp_path), filename_suffix=f".{steps.start}") as writer:
+            for step in steps:
+                writer.add_scalar("reward", 0.5, step)
+                writer.add_scalar("loss", 0.5, step)
+    log = read_log(tmp_path, "csv", rollouts=4)
+    assert list(log.step) == [*range(0, 50, 5), *range(48, 100, 5)]
+
+
+def test_a_file_with_the_last_round_first_is_read_from_its_end(tmp_path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("step,reward\n" + "".join(f"{step},{MEANS[step]}\n" for step in range(39, -1, -1)))
+    log = read_log(path, "csv", rollouts=32)
+    np.testing.assert_allclose(log.reward, MEANS)
+    assert log.notes == ()
+
+
+def test_rows_of_single_responses_are_averaged_and_other_repeated_steps_refused(tmp_path) -> None:
+    """Catches the last response of each round taken for all of it, under the name of a resumed run."""
+    path = tmp_path / "log.csv"
+    rewards = np.random.default_rng(2).integers(0, 2, (30, 8))
+    lines = [f"{step},{reward}\n" for step, row in enumerate(rewards) for reward in row]
+    path.write_text("step,reward\n" + "".join(lines))
+    log = read_log(path, "csv", rollouts=4, prompts=2)
+    np.testing.assert_array_equal(log.successes, rewards.sum(axis=1))
+    assert "8 rows of each step" in log.notes[0]
+    with pytest.raises(InputError, match=r"8 rows of step 0 \(line 2 and line 9\): keep one row a step"):
+        read_log(path, "csv", rollouts=16)
+
+
+def test_rows_of_an_evaluation_never_stand_for_those_of_training(tmp_path) -> None:
+    path = tmp_path / "log.csv"
+    lines = [f"{step},train,{mean}\n" for step, mean in enumerate(MEANS)]
+    for split in ("eval", "Validation"):
+        for place, both in enumerate(([f"4,{split},0.25\n"], [f"9,{split},0.25\n", f"39,{split},0.25\n"])):
+            given = [*lines[:5], *both, *lines[5:]] if place == 0 else [*lines, *both]
+            path.write_text("step,split,reward\n" + "".join(given))
+            log = read_log(path, "csv", rollouts=32)
+            np.testing.assert_allclose(log.reward, MEANS)
+            assert f"{len(both)} records were left out, for their column split" in log.notes[0]
+    path.write_text("step,who,reward\n" + "".join(lines) + "39,held-out,0.25\n")
+    with pytest.raises(InputError, match="2 rows of step 39"):
+        read_log(path, "csv", rollouts=32)
+
+
+def test_rewards_of_minus_one_and_one_are_told_and_read(tmp_path) -> None:
+    """Where all of them are above 0 they passed for rewards of 0 and 1 of another p0."""
+    path = tmp_path / "log.csv"
+    share = np.random.default_rng(3).binomial(64, np.linspace(0.6, 0.9, 40)) / 64
+    path.write_text("step,reward\n" + "".join(f"{step},{2 * mean - 1}\n" for step, mean in enumerate(share)))
+    found = verdict_on_log(path, format="csv", rollouts=16, prompts=4)
+    assert found.verdict == "NOT TESTED"
+    assert "give --reward-right 1 --reward-wrong -1" in found.reason
+    np.testing.assert_allclose(read_log(path, "csv", rollouts=16, prompts=4, reward_wrong=-1.0).reward, share)
+    path.write_text("step,reward\n" + "".join(f"{step},{2 * mean - 1.37}\n" for step, mean in enumerate(share)))
+    assert "--reward-wrong" not in verdict_on_log(path, format="csv", rollouts=16, prompts=4).reason
+    path.write_text("step,reward\n" + "".join(f"{step},{2 * mean - 1}\n" for step, mean in enumerate(1 - share)))
+    assert "--reward-wrong -1" in verdict_on_log(path, format="csv", rollouts=16, prompts=4).reason
+    with pytest.raises(InputError, match="are both 1: give two rewards"):
+        read_log(path, "csv", rollouts=16, reward_wrong=1.0)
+
+
 @pytest.mark.parametrize("nothing", ["NaN", "null", '""', '"nan"'])
 def test_a_few_rounds_without_a_reward_are_left_out_and_counted(nothing, tmp_path) -> None:
     lines = [f'{{"step": {step}, "reward": {nothing if step in (3, 7) else 0.5}}}' for step in range(1, 31)]

@@ -225,6 +225,58 @@ def test_a_run_folder_of_ours_is_judged_by_its_own_signal_and_seed(tmp_path, cap
         verdict_on_log(REAL, rollouts=16, seed=1)
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"window": 16}, {"kl_coefficient": 0.5}, {"baseline_rollouts": 3}, {"dynamic_sampling": 2}, {"replay": 4},
+        {"epochs": 2}, {"schedule": "cosine"}, {"optimizer": "adamw"}, {"aggregation": "token-mean"}, {"signal_k": 2},
+        {"normalise": "batch"}, {"delay": 2}, {"mini_batches": 2}, {"entropy_coefficient": 0.1},
+        {"reward_kl_coefficient": 0.1}, {"warmup_rounds": 5}, {"truncated_importance": 0.5},
+    ],
+    ids=lambda setting: next(iter(setting)),
+)  # fmt: skip
+def test_a_run_whose_settings_the_followed_law_leaves_out_is_not_tested(setting, tmp_path) -> None:
+    """Catches a run with a window or a KL term held against the law of a run without."""
+    found = verdict_on_log(run_folders.fine_tuned(tmp_path / "run", rounds=60, **setting), format="run")
+    assert found.verdict == "NOT TESTED"
+    ((name, value),) = setting.items()
+    said = {
+        "optimizer": "optimiser",
+        "delay": "rounds late",
+        "aggregation": "averaged",
+        "truncated_importance": "weight",
+    }
+    assert said.get(name, name) in found.reason
+    assert str(value) in found.reason
+
+
+def test_a_run_that_learnt_from_minus_one_and_one_is_held_against_the_law_of_the_signed_reward() -> None:
+    """Catches the raw reward's law for a run of --reward-wrong -1."""
+    log = log_of(np.random.default_rng(1).integers(0, 2, (40, 4)).astype(float))
+    at = Parameters.plain(np.array([-1.0, 0.0]), np.array([0.1, 0.3]))
+    signed, raw = (Follower(log, Signal(name)).likelihood(at)[0] for name in ("signed", "raw"))
+    np.testing.assert_allclose(Follower(log, Signal("raw", wrong=-1.0)).likelihood(at)[0], signed)
+    assert np.all(np.abs(signed - raw) > 1e-3)
+
+
+def test_kappa_is_told_where_the_step_size_was_given_alone(tmp_path) -> None:
+    """A trainer's learning rate is no step of the law: its loss may be a mean over tokens, and Adam scales it."""
+    rewards = simulated.two_arms(0.2, 0.3, 8, 4, 40, 1)[0].mean(axis=1) / 8
+    path = simulated.trl(rewards, tmp_path / "trainer_state.json")
+    assert verdict_on_log(path, rollouts=8, prompts=4).kappa is None
+    found = verdict_on_log(path, rollouts=8, prompts=4, step_size=0.1)
+    assert found.kappa is not None
+    assert found.kappa_times_step is not None
+    assert found.kappa["value"] == pytest.approx(10 * found.kappa_times_step["value"])
+
+
+def test_an_interval_that_reaches_the_end_of_the_search_says_so() -> None:
+    """Catches the grid's e^-14 told as a limit of 95%: here the reward does not rise."""
+    found = fit(Follower(log_of(np.random.default_rng(0).integers(0, 2, (30, 8)).astype(float)), Signal("grpo")))
+    assert found.low == 0.0
+    assert found.high is not None
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="trl is not installed: pip install trl")
 def test_trl_writes_such_a_log_again(tmp_path) -> None:

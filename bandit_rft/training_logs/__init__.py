@@ -5,8 +5,9 @@
     found = verdict_on_log("trainer_state.json", format="trl", rollouts=16)
     print(found.report())
 
-Reading (`reading`, `columns`) → a `TrainingLog` → the law followed along it (`following`), fitted (`fitting`) and held
-against the rest (`judge`), with a test of each assumption (`assumptions`).
+Reading (`reading`, `columns`, `rows`, `intervals`) → a `TrainingLog` → the law followed along it (`groups`, `state`,
+`following`), fitted (`fitting`) and held against the rest (`judge`, with `limits`), with a test of each assumption
+(`assumptions`).
 """
 
 from __future__ import annotations

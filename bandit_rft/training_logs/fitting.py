@@ -38,7 +38,7 @@ class Fit(NamedTuple):
 
     Attributes:
         start, gain: of greatest likelihood. nats: ln likelihood there.
-        low, high: of the gain, its 95% interval; 0 and None where it reaches the end of the search.
+        low, high: of the gain, its 95% interval; 0 and infinity where it reaches the end of the search.
         points: float64 [P, 2] (start, ln gain) that were tried, and their ln likelihoods [P].
     """
 
@@ -46,7 +46,7 @@ class Fit(NamedTuple):
     gain: float
     nats: float
     low: float
-    high: float | None
+    high: float
     points: np.ndarray
     likelihoods: np.ndarray
 
@@ -94,7 +94,7 @@ def fit(follower: Follower) -> Fit:
         float(np.exp(log_gain)),
         float(likelihoods[best]),
         float(np.exp(near.min())) if near.min() > _LOG_GAIN[0] else 0.0,
-        float(np.exp(near.max())) if near.max() < _LOG_GAIN[1] else None,
+        float(np.exp(near.max())) if near.max() < _LOG_GAIN[1] else np.inf,
         points,
         likelihoods,
     )

@@ -81,8 +81,8 @@ class LogVerdict:
     fitted_on: int = 0
     false_alarm: float = FALSE_ALARM
     p0: float | None = None
-    kappa_times_step: dict[str, float | None] | None = None
-    kappa: dict[str, float | None] | None = None
+    kappa_times_step: dict[str, Any] | None = None
+    kappa: dict[str, Any] | None = None
     assumptions: tuple[Assumption, ...] = ()
     fell: tuple[str, ...] = ()
     explains_best: str | None = None
@@ -196,7 +196,7 @@ def judge(
     late = Follower(rows.part(slice(fitted_on, None)), of)
     band, p = _held(first, early, late)
     told |= {"fitted_on": fitted_on, "band": band, "p0": 1 / (1 + math.exp(-first.start))}
-    gain = {"value": first.gain, "low": first.low, "high": first.high}
+    gain = {"value": first.gain, "low": first.low, "high": first.high if math.isfinite(first.high) else None}
     told["kappa_times_step"] = gain
     if step_size is not None:
         step_size = arguments.positive("step_size", step_size)
@@ -223,8 +223,8 @@ def judge(
     return _concluded(holm(found), learnt, told)
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    return f"{low or 0:.2g}, {'no end' if high is None else f'{high:.2g}'}"
+def _interval(low: float, high: float | None) -> str:
+    return f"{low:.2g}, {'no end' if high is None or math.isinf(high) else f'{high:.2g}'}"
 
 
 def _still(log: TrainingLog) -> tuple[np.ndarray, np.ndarray]:

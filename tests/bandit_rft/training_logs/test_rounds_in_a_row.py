@@ -36,8 +36,8 @@ def scores(log: TrainingLog, gain: float, signal: Signal | None = None) -> np.nd
 def test_a_mean_over_ten_rounds_is_held_against_the_policies_of_all_ten(prompts, tmp_path) -> None:
     """Catches a row held against the policy before its first round, 1.8 standard deviations too low in the mean; one
     whose scatter leaves out that early rewards move the later rounds (1.11 for one prompt); and a path that forgets
-    what it does not know, whose residuals add up (the spread of a log's sum was 1.6). Of 24 logs of 20 rows the mean has a
-    standard error of .046, the mean square of .065, the sums' spread of .14; 3.5 of them.
+    what it does not know, whose residuals add up (the spread of a log's sum was 1.6). Of 24 logs of 20 rows the mean
+    has a standard error of .046, the mean square of .065, the sums' spread of .14; 3.5 of them.
     """
     found = []
     for rewards in simulated.two_arms(P0, 0.3, GROUP, prompts, 200, 24).mean(axis=2) / GROUP:

@@ -246,7 +246,7 @@ def test_a_run_whose_settings_the_followed_law_leaves_out_is_not_tested(setting,
         "aggregation": "averaged",
         "truncated_importance": "weight",
     }
-    assert said.get(name, name) in found.reason
+    assert str(said.get(name, name)) in found.reason
     assert str(value) in found.reason
 
 
@@ -274,7 +274,7 @@ def test_an_interval_that_reaches_the_end_of_the_search_says_so() -> None:
     """Catches the grid's e^-14 told as a limit of 95%: here the reward does not rise."""
     found = fit(Follower(log_of(np.random.default_rng(0).integers(0, 2, (30, 8)).astype(float)), Signal("grpo")))
     assert found.low == 0.0
-    assert found.high is not None
+    assert np.isfinite(found.high)
 
 
 @pytest.mark.slow

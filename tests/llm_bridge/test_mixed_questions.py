@@ -54,7 +54,7 @@ def test_a_run_on_a_mixed_file_says_what_each_question_is_scored_by(mixed: str, 
 
 def test_test_questions_of_another_source_keep_their_own_verifier(mixed: str) -> None:
     config = FineTuneConfig(data="tiny-addition", test_data=mixed, test_split="train")
-    assert [one.verifier for one in examples_of_tests(config, lambda sentence: None)] == [
+    assert [one.verifier for one in examples_of_tests(config, [], lambda sentence: None)] == [
         "gsm8k-numeric",
         "math-verify",
     ]
@@ -69,3 +69,39 @@ def test_an_evaluation_of_a_whole_data_set_leaves_rows_out(mixed: str) -> None:
 
     found = evaluate(load_model("tiny-llama"), datasets.load(mixed), key=jax.random.key(0), max_tokens=4)
     assert found.questions == 2
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_what_is_trained_on_is_no_test_question(mixed: str, tmp_path: Path, caplog, copied: bool) -> None:
+    """Catches a test Pass@1 that holds the training question, of the same file and of one that copies its rows in
+    another layout and order, and the place of that question taken for its content.
+    """
+    config = FineTuneConfig(data=mixed, index=2, test_questions=1)
+    if copied:
+        rows = [
+            {"messages": [{"role": "user", "content": row["prompt"]}], "answer": row["ground_truth"]} for row in ROWS
+        ]
+        (tmp_path / "copied.json").write_text(json.dumps([*rows[::-1], {**rows[0], "messages": "new"}, *rows]))
+        config = FineTuneConfig(data=mixed, indices="0:3", test_data=str(tmp_path / "copied.json"))
+    trained = training_questions(datasets.load(mixed), config)
+    caplog.clear()
+    found = examples_of_tests(config, trained, lambda sentence: None)
+    assert [one.prompt[0]["content"] for one in found] == (["new"] if copied else ["3+4=?"])
+    assert [message for message in caplog.messages if "left out of the test questions" in message] == (
+        [f"4 of 7 rows of {config.test_data} (copied) ask what is trained on and are left out of the test questions"]
+        if copied
+        else []  # the row is behind the one that was asked for
+    )
+
+
+def test_a_run_on_the_only_question_has_no_test_evaluation(tmp_path: Path, caplog) -> None:
+    """Catches test records of the question that is trained on, and a run that is refused for having no others."""
+    (tmp_path / "one.jsonl").write_text(json.dumps(ROWS[0]) + "\n" + json.dumps(ROWS[1]) + "\n")
+    command = ["finetune", "--model", "tiny-llama", "--data", str(tmp_path / "one.jsonl"), *QUICK]
+    run = tmp_path / "run"
+    assert main([*command, "--out", str(run)]) == 0
+    assert "none is left, and there is no test evaluation" in caplog.text
+    assert {line["measured"] for line in read_lines(run / "evaluations.jsonl")} == {"train"}
+    assert main([*command, "--out", str(run)]) == 0  # and is continued as it was begun
+    assert main([*command, "--test-split", "held-out", "--out", str(tmp_path / "other")]) == 2
+    assert not (tmp_path / "other").exists()

@@ -8,12 +8,14 @@ import pytest
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
 from bandit_rft.runs import read_json, read_lines
-from bandit_rft.settings.finetune import FineTuneConfig
+from bandit_rft.settings.finetune import FineTuneConfig, config_of
 from llm_bridge import evaluate, load_model
 from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.data import datasets
 from llm_bridge.data.named_questions import test_examples as examples_of_tests
 from llm_bridge.data.named_questions import training_questions
+from llm_bridge.training.evaluators import evaluators_of, trained_on
+from llm_bridge.training.from_settings import evaluators
 from llm_bridge.verifiers import GSM8K, MathVerify
 
 ROWS = [
@@ -95,13 +97,28 @@ def test_what_is_trained_on_is_no_test_question(mixed: str, tmp_path: Path, capl
 
 
 def test_a_run_on_the_only_question_has_no_test_evaluation(tmp_path: Path, caplog) -> None:
-    """Catches test records of the question that is trained on, and a run that is refused for having no others."""
-    (tmp_path / "one.jsonl").write_text(json.dumps(ROWS[0]) + "\n" + json.dumps(ROWS[1]) + "\n")
-    command = ["finetune", "--model", "tiny-llama", "--data", str(tmp_path / "one.jsonl"), *QUICK]
-    run = tmp_path / "run"
-    assert main([*command, "--out", str(run)]) == 0
+    """Catches test records of the question that is trained on, a run that is refused for having no others, and a split
+    of one file that was typed and is not there."""
+    file = tmp_path / "one.jsonl"
+    file.write_text(json.dumps(ROWS[0]) + "\n" + json.dumps(ROWS[1]) + "\n")
+    config = FineTuneConfig(data=str(file))
+    trained = training_questions(datasets.load(file), config)
+    test = examples_of_tests(config, trained, lambda sentence: None)
+    assert "1 of 2 rows" in caplog.text
     assert "none is left, and there is no test evaluation" in caplog.text
-    assert {line["measured"] for line in read_lines(run / "evaluations.jsonl")} == {"train"}
-    assert main([*command, "--out", str(run)]) == 0  # and is continued as it was begun
-    assert main([*command, "--test-split", "held-out", "--out", str(tmp_path / "other")]) == 2
-    assert not (tmp_path / "other").exists()
+    assert [entry.name for entry in evaluators(config, trained, test)] == ["train"]
+    for options in ({"data": str(file)}, {"data": "tiny-addition", "test_data": str(file)}):
+        with pytest.raises(InputError, match="--test-split does nothing here, for the test questions are those of one"):
+            config_of(None, {**options, "test_split": "held-out"})
+    config_of(None, {"data": "tiny-addition", "test_split": "train"})
+
+
+def test_python_says_which_test_questions_are_trained_on() -> None:
+    """Catches a test Pass@1 of `finetune(evaluate=[arms, examples])` that silently holds the trained question."""
+    first, second = datasets.load("tiny-addition").usable(range(2))
+    model = load_model("tiny-llama")
+    arms = QuestionArms(model, [first])
+    entries = evaluators_of([arms, [second, first]], arms)
+    tested = [[model.encode(question.prompt) for question in entry.examples] for entry in entries]
+    assert "1 of the 2 test questions" in (trained_on(entries, tested, arms.question_tokens) or "")
+    assert trained_on(entries[:1], tested[:1], arms.question_tokens) is None

@@ -1,6 +1,6 @@
 """How rows of question data become prompts, right answers and verifiers; and the prompt templates.
 
-| prompt column | what it is | answer column, the first that holds one |
+| prompt column, the first that holds one | what it is | answer column, the first that holds one |
 | --- | --- | --- |
 | `prompt` | messages, or a text: as it stands | `reward_model`, `ground_truth`, `answer`, `solution` |
 | `problem`, `question`, `query` | a text, put into a template | `answer`, `ground_truth`, `solution`, `reward_model` |
@@ -113,16 +113,20 @@ class Layout:
     Attributes:
         prompt: column of the prompt. answers: columns of the answer, the first that holds one counts.
         templated: whether a prompt that is a text is put into its verifier's template.
+        others: layouts of rows whose prompt this one does not find, as of a second source in the file; the first that
+            finds one counts.
     """
 
     prompt: str
     answers: tuple[str, ...]
     templated: bool
+    others: tuple[Layout, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read, where they are there."""
-        return (self.prompt, *self.answers, "data_source")
+        own = (column for one in (self, *self.others) for column in (one.prompt, *one.answers))
+        return tuple(dict.fromkeys((*own, "data_source")))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,18 +160,21 @@ def layout_of(columns: Sequence[str], where: str, prompt: str | None = None, ans
             raise InputError(
                 f"{where} has no column {column!r} for the {option} (it has {_shown(columns)}): name another."
             )
-    known = next((entry for entry in _COLUMNS if entry[0] in columns), _COLUMNS[0])
-    if prompt is not None:
-        known = next((entry for entry in _COLUMNS if entry[0] == prompt), (prompt, True, _COLUMNS[0][2]))
-    name, templated, answers = known
-    found = (answer,) if answer is not None else tuple(column for column in answers if column in columns)
-    if name not in columns or (not found and name != "messages"):  # whose last turn may be a worked solution
+    known = [entry for entry in _COLUMNS if entry[0] in (columns if prompt is None else (prompt,))]
+    known = known or ([_COLUMNS[0]] if prompt is None else [(prompt, True, _COLUMNS[0][2])])
+    layouts = []
+    for name, templated, answers in known:
+        found = (answer,) if answer is not None else tuple(column for column in answers if column in columns)
+        if name in columns and (found or name == "messages"):  # whose last turn may be a worked solution
+            layouts.append(Layout(prompt=name, answers=found, templated=templated))
+    if not layouts:
+        name, _, answers = known[0]
         missing = name if name not in columns else answers[0]
         raise InputError(
             f"{where} has no column {missing!r} (it has {_shown(columns)}): give data in verl's layout, with question "
             "and answer or problem and solution, or name its columns with --prompt-column and --answer-column."
         )
-    return Layout(prompt=name, answers=found, templated=templated)
+    return dataclasses.replace(layouts[0], others=tuple(layouts[1:]))
 
 
 def question_of(row: Mapping[str, Any], layout: Layout, source: str, index: int, where: str) -> Question:
@@ -182,7 +189,8 @@ def question_of(row: Mapping[str, Any], layout: Layout, source: str, index: int,
     Raises:
         RowError: no prompt, or no answer, that can be used.
     """
-    value = read(row.get(layout.prompt))
+    found = ((one, read(row.get(one.prompt))) for one in (layout, *layout.others))
+    layout, value = next(((one, value) for one, value in found if messages_of(value)), (layout, None))
     chat = messages_of(value)
     if chat is None:
         raise RowError(

@@ -523,9 +523,14 @@ def test_verls_columns_as_texts_of_a_csv_file(tmp_path):
 
 
 def test_a_column_that_appears_late_is_there(tmp_path):
-    """Catches the second of two sources in one file lost, whose answers have a column of their own."""
-    rows = [*({"question": f"{n}?", "answer": "1"} for n in range(150)), {"question": "late?", "ground_truth": "7"}]
+    """Catches one of two sources in a file lost, whose answers, or prompts, have columns of their own."""
+    late = [{"question": "late?", "ground_truth": "7"}, {"problem": "latest?", "solution": "\\boxed{8}"}]
+    rows = [*({"question": f"{n}?", "answer": "1"} for n in range(150)), *late]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "a.json").write_text(json.dumps(rows))
     for name in ("a.jsonl", "a.json"):
-        assert datasets.load(tmp_path / name).example(150).answer == "7"
+        data = datasets.load(tmp_path / name)
+        found = [
+            (data.example(place).prompt[0]["content"].split()[0], data.example(place).answer) for place in (0, 150, 151)
+        ]
+        assert found == [("0?", "1"), ("late?", "7"), ("latest?", "8")]

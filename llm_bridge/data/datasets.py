@@ -130,7 +130,7 @@ class Dataset:
         """
         examples: list[Example] = []
         refused: list[RowError] = []
-        known = {_said_in(example) for example in trained}
+        known = {_asked(example) for example in trained}
         looked = repeated = 0
         for place in places:
             if most is not None and len(examples) >= most:
@@ -141,7 +141,7 @@ class Dataset:
             except RowError as error:
                 refused.append(error)
                 continue
-            if _said_in(example) in known:
+            if _asked(example) in known:
                 repeated += 1
             else:
                 examples.append(example)
@@ -177,8 +177,9 @@ class Dataset:
         return self.read(place)
 
 
-def _said_in(example: Example) -> tuple[tuple[str, str], ...]:
-    return tuple((message["role"], message["content"]) for message in example.prompt)
+def _asked(example: Example) -> tuple[tuple[str, str], ...]:
+    """What a prompt says without GSM8K's or MATH's instruction, which is not the question's own."""
+    return tuple((message["role"], message["content"]) for message in retemplate(example.prompt, "{question}"))
 
 
 def once(verifier: str | None, tell: Tell = _LOG.warning) -> Tell:

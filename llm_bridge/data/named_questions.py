@@ -31,7 +31,8 @@ def training_questions(data: Dataset, config: FineTuneConfig) -> list[Example]:
 def test_examples(config: FineTuneConfig, trained: Iterable[Example], tell: Tell) -> list[Example]:
     """The first --test-questions of the test data that can be used and are not trained on; none where there are none.
 
-    What is trained on is known by its prompt: the test data may be the training file itself, or hold a copy of it.
+    What is trained on is known by its prompt, GSM8K's or MATH's instruction apart: the test data may be the training
+    file itself, or hold a copy of it, also with another form of the answer.
     """
     if config.test_source is None:
         return []

@@ -76,14 +76,17 @@ def test_an_evaluation_of_a_whole_data_set_leaves_rows_out(mixed: str) -> None:
 @pytest.mark.parametrize("copied", [False, True])
 def test_what_is_trained_on_is_no_test_question(mixed: str, tmp_path: Path, caplog, copied: bool) -> None:
     """Catches a test Pass@1 that holds the training question, of the same file and of one that copies its rows in
-    another layout and order, and the place of that question taken for its content.
+    another layout, order and template, and the place of that question taken for its content.
     """
     config = FineTuneConfig(data=mixed, index=2, test_questions=1)
     if copied:
         rows = [
             {"messages": [{"role": "user", "content": row["prompt"]}], "answer": row["ground_truth"]} for row in ROWS
         ]
-        (tmp_path / "copied.json").write_text(json.dumps([*rows[::-1], {**rows[0], "messages": "new"}, *rows]))
+        templated = [{"problem": ROWS[0]["prompt"], "answer": "7.0"}]
+        (tmp_path / "copied.json").write_text(
+            json.dumps([*rows[::-1], {**rows[0], "messages": "new"}, *templated, *rows[:2]])
+        )
         config = FineTuneConfig(data=mixed, indices="0:3", test_data=str(tmp_path / "copied.json"))
     trained = training_questions(datasets.load(mixed), config)
     caplog.clear()

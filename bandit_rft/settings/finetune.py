@@ -286,8 +286,10 @@ class FineTuneConfig:
         "report pass@k for these k; evaluations sample as many responses per question as the largest",
         metavar="K,...",
     )
-    test_data: str | None = _evaluation(None, "data of the test questions; none: as --data")
-    test_split: str = _evaluation("test", "split of the test questions")
+    test_data: str | None = _evaluation(
+        None, "data of the test questions; none: as --data. Questions that are trained on are left out"
+    )
+    test_split: str = _evaluation("test", "split of the test questions, where they are not those of one file")
     evaluate_every: int | None = _evaluation(
         None, "rounds between evaluations; none: before and after only", type=COUNT
     )

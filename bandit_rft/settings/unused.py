@@ -7,6 +7,7 @@ Left out: when and how evaluations are made, where --train-samples 0 and --test-
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,12 @@ FINETUNE = (
         lambda c: c.test_source is not None,
         "there are no test questions",
         "give --test-questions a number above 0, and with --prompt --test-data too",
+    ),
+    Needs(
+        ("test_split",),
+        lambda c: not os.path.isfile(os.path.expanduser(c.test_source)),
+        "the test questions are those of one file",
+        "give --test-data another file, a folder or a name",
     ),
     Needs(("train_questions",), lambda c: c.train_samples, "--train-samples is 0", "raise that"),
     Needs(

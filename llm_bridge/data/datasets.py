@@ -35,11 +35,11 @@ from pathlib import Path
 from bandit_rft.errors import InputError
 from bandit_rft.runs.rollouts import printable
 from llm_bridge.data import arithmetic
+from llm_bridge.data.cells import RowError
 from llm_bridge.data.dataset_files import DATA_VARIABLE, NAMED, Rows, hub_files, named_folder, split_files
 from llm_bridge.data.layouts import (
     GSM8K_INSTRUCTION,
     NUMERIC,
-    RowError,
     layout_of,
     question_of,
     retemplate,
@@ -109,30 +109,49 @@ class Dataset:
     def __iter__(self) -> Iterator[Example]:
         return iter(self.usable(range(self.length)))
 
-    def usable(self, places: Iterable[int], *, most: int | None = None, tell: Tell = _LOG.warning) -> list[Example]:
+    def usable(
+        self,
+        places: Iterable[int],
+        *,
+        most: int | None = None,
+        trained: Iterable[Example] = (),
+        tell: Tell = _LOG.warning,
+    ) -> list[Example]:
         """The examples at these places, in order, without the rows that have no prompt or no answer.
 
         Args:
             places: indices, from 0.
             most: stop after so many examples; None: all.
-            tell: given one sentence with the number of rows that were left out, if there are any.
+            trained: examples whose prompts are left out too, wherever they come from.
+            tell: given one sentence with the number of rows that were left out of either kind, if there are any.
 
         Raises:
             InputError: no such index, or no row of them can be used.
         """
         examples: list[Example] = []
         refused: list[RowError] = []
-        looked = 0
+        known = {_asked(example) for example in trained}
+        looked = repeated = 0
         for place in places:
             if most is not None and len(examples) >= most:
                 break
             looked += 1
             try:
-                examples.append(self.example(place))
+                example = self.example(place)
             except RowError as error:
                 refused.append(error)
-        if refused and not examples:
+                continue
+            if _asked(example) in known:
+                repeated += 1
+            else:
+                examples.append(example)
+        if refused and not examples and not repeated:
             raise InputError(f"None of the {looked} chosen rows can be used: {refused[0]}.")
+        if repeated:
+            tell(
+                f"{repeated} of {looked} rows of {self.where} ({self.split}) ask what is trained on and are left out "
+                "of the test questions" + ("" if examples else ": none is left, and there is no test evaluation")
+            )
         if refused:
             tell(
                 f"{len(refused)} of {looked} rows of {self.where} ({self.split}) cannot be used and are left out: "
@@ -156,6 +175,11 @@ class Dataset:
                 f"{self.length - 1}."
             )
         return self.read(place)
+
+
+def _asked(example: Example) -> tuple[tuple[str, str], ...]:
+    """What a prompt says without GSM8K's or MATH's instruction, which is not the question's own."""
+    return tuple((message["role"], message["content"]) for message in retemplate(example.prompt, "{question}"))
 
 
 def once(verifier: str | None, tell: Tell = _LOG.warning) -> Tell:

@@ -1,13 +1,19 @@
 """How rows of question data become prompts, right answers and verifiers; and the prompt templates.
 
-| prompt column | what it is | answer column, the first that holds one |
+| prompt column, the first that holds one | what it is | answer column, the first that holds one |
 | --- | --- | --- |
-| `prompt`, `messages` | messages, or a text: as it stands | `reward_model`, `ground_truth`, `answer`, `solution` |
-| `problem`, `question`, `query` | a text, put into a template | `answer`, `ground_truth`, `solution` |
+| `prompt` | messages, or a text: as it stands | `reward_model`, `ground_truth`, `answer`, `solution` |
+| `problem`, `question`, `query` | a text, put into a template | `answer`, `ground_truth`, `solution`, `reward_model` |
+| `messages` | as `prompt` | as `prompt`, none at all needed |
+
+Of a chat, what comes after the user's last turn is a response, never a part of the prompt; it is a worked solution as
+`solution` is, read where no answer column holds an answer. Turns before it, such as worked examples, stay. A chat that
+the user says nothing in leaves the row without a prompt.
 
 A text in an answer column is the answer, but for two forms of worked solutions: what follows the last `####` to the
-end of its line (GSM8K), and in a `solution` what stands in the last box (MATH). Numbers are written out as decimals. An
-answer of another type, or one after `####` that is no number, leaves the row without one.
+end of its line (GSM8K), and in a `solution` what stands in the last box (MATH). Numbers are written as decimals; NaN is
+no answer. An answer of another type, or one that is no number after `####` or beside a `data_source` of GSM8K,
+leaves the row without one. Chats and verl's `reward_model` may be texts, in JSON or as Python prints them.
 
 The verifier is math-verify or gsm8k-numeric. A worked solution says which; else the words of the row's `data_source`,
 or of the source's name, say which (`verifier_by_words`), and else a column `problem` says MATH. Where none does, or
@@ -21,17 +27,14 @@ The templates are arXiv 2601.14599's and 2601.22532's (verl's own preprocessing)
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from llm_bridge import verifiers
+from llm_bridge.data.cells import Messages, RowError, answer_text, grouped, last_of_user, messages_of, read
 from llm_bridge.verifiers.boxed import last_boxed
 
 # What verl's examples/data_preprocess/gsm8k.py and math_dataset.py append to a question.
@@ -46,10 +49,10 @@ _OWN_TEMPLATE = {NUMERIC: GSM8K_TEMPLATE, MATH: MATH_TEMPLATE}
 # Prompt columns in the order in which they are looked for; whether their text is put into a template; answer columns.
 _COLUMNS: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
     ("prompt", False, ("reward_model", "ground_truth", "answer", "solution")),
+    ("problem", True, ("answer", "ground_truth", "solution", "reward_model")),
+    ("question", True, ("answer", "ground_truth", "solution", "reward_model")),
+    ("query", True, ("answer", "ground_truth", "solution", "reward_model")),
     ("messages", False, ("reward_model", "ground_truth", "answer", "solution")),
-    ("problem", True, ("answer", "ground_truth", "solution")),
-    ("question", True, ("answer", "ground_truth", "solution")),
-    ("query", True, ("answer", "ground_truth", "solution")),
 )
 _GSM8K_WORDS = frozenset({"gsm", "gsm8k", "gsm1k", "svamp", "asdiv", "mawps", "multiarith", "addsub", "singleeq"})
 _MATH_WORDS = frozenset(
@@ -67,17 +70,6 @@ _MATH_WORDS = frozenset(
         "dapo",
     }
 )
-_LONGEST_NUMBER = 40  # digits of a number that stands in the data as one
-
-Messages = tuple[dict[str, str], ...]
-
-
-class RowError(InputError):
-    """A row without a prompt or an answer that can be used; its number is `row`, from 0."""
-
-    def __init__(self, row: int, sentence: str) -> None:
-        self.row = row
-        super().__init__(sentence)
 
 
 def template_text(template: str) -> str:
@@ -102,14 +94,16 @@ def fill(template: str, question: str) -> str:
 
 
 def retemplate(prompt: Sequence[Mapping[str, str]], template: str) -> Messages:
-    """The prompt with its last message put into another template: that message without GSM8K's or MATH's instruction
-    is the question. Messages before it (a system message, worked examples) stay.
+    """The prompt with the user's last turn put into another template: that turn without GSM8K's or MATH's instruction
+    is the question. Other messages (a system message, worked examples) stay.
     """
-    *before, last = ({"role": message["role"], "content": message["content"]} for message in prompt)
-    question = last["content"]
+    messages = [{"role": message["role"], "content": message["content"]} for message in prompt]
+    asked = messages[last_of_user(messages)]
+    question = asked["content"]
     for instruction in (GSM8K_INSTRUCTION, MATH_INSTRUCTION):
         question = question.rstrip().removesuffix(instruction)
-    return (*before, {**last, "content": fill(template, question.strip())})
+    asked["content"] = fill(template, question.strip())
+    return tuple(messages)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,16 +113,20 @@ class Layout:
     Attributes:
         prompt: column of the prompt. answers: columns of the answer, the first that holds one counts.
         templated: whether a prompt that is a text is put into its verifier's template.
+        others: layouts of rows whose prompt this one does not find, as of a second source in the file; the first that
+            finds one counts.
     """
 
     prompt: str
     answers: tuple[str, ...]
     templated: bool
+    others: tuple[Layout, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read, where they are there."""
-        return (self.prompt, *self.answers, "data_source")
+        own = (column for one in (self, *self.others) for column in (one.prompt, *one.answers))
+        return tuple(dict.fromkeys((*own, "data_source")))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -162,18 +160,21 @@ def layout_of(columns: Sequence[str], where: str, prompt: str | None = None, ans
             raise InputError(
                 f"{where} has no column {column!r} for the {option} (it has {_shown(columns)}): name another."
             )
-    known = next((entry for entry in _COLUMNS if entry[0] in columns), _COLUMNS[0])
-    if prompt is not None:
-        known = next((entry for entry in _COLUMNS if entry[0] == prompt), (prompt, True, _COLUMNS[0][2]))
-    name, templated, answers = known
-    found = (answer,) if answer is not None else tuple(column for column in answers if column in columns)
-    if name not in columns or not found:
+    known = [entry for entry in _COLUMNS if entry[0] in (columns if prompt is None else (prompt,))]
+    known = known or ([_COLUMNS[0]] if prompt is None else [(prompt, True, _COLUMNS[0][2])])
+    layouts = []
+    for name, templated, answers in known:
+        found = (answer,) if answer is not None else tuple(column for column in answers if column in columns)
+        if name in columns and (found or name == "messages"):  # whose last turn may be a worked solution
+            layouts.append(Layout(prompt=name, answers=found, templated=templated))
+    if not layouts:
+        name, _, answers = known[0]
         missing = name if name not in columns else answers[0]
         raise InputError(
             f"{where} has no column {missing!r} (it has {_shown(columns)}): give data in verl's layout, with question "
             "and answer or problem and solution, or name its columns with --prompt-column and --answer-column."
         )
-    return Layout(prompt=name, answers=found, templated=templated)
+    return dataclasses.replace(layouts[0], others=tuple(layouts[1:]))
 
 
 def question_of(row: Mapping[str, Any], layout: Layout, source: str, index: int, where: str) -> Question:
@@ -188,17 +189,28 @@ def question_of(row: Mapping[str, Any], layout: Layout, source: str, index: int,
     Raises:
         RowError: no prompt, or no answer, that can be used.
     """
-    value = row.get(layout.prompt)
-    prompt = _messages(value)
-    if prompt is None:
+    found = ((one, read(row.get(one.prompt))) for one in (layout, *layout.others))
+    layout, value = next(((one, value) for one, value in found if messages_of(value)), (layout, None))
+    chat = messages_of(value)
+    if chat is None:
         raise RowError(
             index,
             f"row {index} of {where} has an empty or malformed {layout.prompt!r}; give a text, or chat messages with "
             "role and content",
         )
-    column, answer, known = _answer(row, layout, index, where)
-    by_words = verifier_by_words(str(row.get("data_source") or "")) or verifier_by_words(source)
-    if known is not None and not _accepts(known, answer):
+    user = last_of_user(chat)
+    if user < 0:
+        raise RowError(
+            index, f"row {index} of {where} has a {layout.prompt!r} without a turn of role 'user': give one that asks"
+        )
+    places = range(user + 1, len(chat))
+    end = next((place for place in places if chat[place]["role"] not in ("system", "developer")), len(chat))
+    prompt, response = chat[:end], "\n".join(turn["content"] for turn in chat[end:] if turn["role"] != "tool")
+    column, answer, known = _answer(row, layout, response, index, where)
+    own = verifier_by_words(str(row.get("data_source") or ""))
+    by_words = own or verifier_by_words(source)
+    certain = known or (NUMERIC if own == NUMERIC else None)
+    if certain is not None and not _accepts(certain, answer):
         raise RowError(
             index,
             f"row {index} of {where} has the answer {answer[:40]!r} in {column!r}, which is no number: mend the row",
@@ -207,7 +219,7 @@ def question_of(row: Mapping[str, Any], layout: Layout, source: str, index: int,
         by_words = MATH  # raw MATH's own column
     named = known or (by_words if by_words is not None and _accepts(by_words, answer) else None)
     verifier = named or (NUMERIC if _accepts(NUMERIC, answer) else MATH)
-    if layout.templated and isinstance(value, str) and not _is_chat(value):
+    if layout.templated and isinstance(value, str):
         prompt = ({"role": "user", "content": fill(_OWN_TEMPLATE[verifier], value)},)
     return Question(prompt=prompt, answer=answer, verifier=verifier, assumed=named is None)
 
@@ -224,80 +236,31 @@ def verifier_by_words(source: str) -> str | None:
     return NUMERIC if words & _GSM8K_WORDS else MATH if words & _MATH_WORDS else None
 
 
-def _messages(value: Any) -> Messages | None:
-    if isinstance(value, str) and _is_chat(value):
-        value = json.loads(value)
-    if isinstance(value, str):
-        return ({"role": "user", "content": value},) if value.strip() else None
-    if not isinstance(value, list) or not value:
-        return None
-    messages = []
-    for message in value:
-        role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
-        if not isinstance(role, str) or not isinstance(content, str) or not role or not content.strip():
-            return None
-        messages.append({"role": role, "content": content})
-    return tuple(messages)
-
-
-def _is_chat(text: str) -> bool:
-    """Whether a text is a list of chat messages in JSON, as a CSV file must hold them."""
-    if not text.lstrip().startswith("[{"):
-        return False
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(value, list) and all(isinstance(one, dict) and {"role", "content"} <= one.keys() for one in value)
-
-
-def _answer(row: Mapping[str, Any], layout: Layout, index: int, where: str) -> tuple[str, str, str | None]:
+def _answer(
+    row: Mapping[str, Any], layout: Layout, response: str, index: int, where: str
+) -> tuple[str, str, str | None]:
     """(column, answer, the verifier that its form of worked solution tells). Raises RowError."""
-    for column in layout.answers:
-        value = row.get(column)
+    found = [(column, read(row.get(column)), column == "solution") for column in layout.answers]
+    for column, value, worked in (*found, (layout.prompt, response, True)):
         if isinstance(value, dict) and "ground_truth" in value:
             value = value["ground_truth"]
-        text = _as_text(value, column, index, where)
+        text = answer_text(value, column, index, where)
         if text is None:
             continue
         if "####" in text:
-            return column, _grouped(text.rpartition("####")[2].split("\n")[0].strip()), NUMERIC
-        if column == "solution":
+            return column, grouped(text.rpartition("####")[2].split("\n")[0].strip()), NUMERIC
+        if worked:
             boxed = last_boxed(text)
             if boxed is not None and boxed.strip():
                 return column, boxed, MATH
             if "\n" in text or len(text) > 200 or " " in text.strip():
                 continue  # words without a box, which no verifier takes for an answer
         return column, text, None
-    names = " or ".join(map(repr, layout.answers))
+    names = " or ".join(map(repr, layout.answers or (layout.prompt,)))
     wanted = "an answer in \\boxed{…}" if layout.answers == ("solution",) else "the answer, or a number after '####'"
     raise RowError(
         index,
         f"row {index} of {where} has no answer in {names}; it should hold {wanted}",
-    )
-
-
-def _grouped(number: str) -> str:
-    """A number without the commas between its thousands, as verl's preprocessing writes it; any other text as it is."""
-    return number.replace(",", "") if re.fullmatch(r"-?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?", number) else number
-
-
-def _as_text(value: Any, column: str, index: int, where: str) -> str | None:
-    """The text of an answer, None where there is none. Raises RowError for one of another type."""
-    if value is None or (isinstance(value, str) and not value.strip()) or (isinstance(value, dict) and not value):
-        return None
-    if isinstance(value, str):
-        return value
-    if arguments.is_whole(value) or (isinstance(value, float | Decimal) and math.isfinite(value)):
-        exact = Decimal(repr(value) if isinstance(value, float) else value)
-        whole = exact.adjusted() < _LONGEST_NUMBER and exact == exact.to_integral()
-        plain = str(int(exact)) if whole else format(exact, "f") if exact.adjusted() > -_LONGEST_NUMBER else ""
-        if 0 < len(plain) <= _LONGEST_NUMBER:
-            return plain
-    raise RowError(
-        index,
-        f"row {index} of {where} has the answer {str(value)[:40]} in {column!r}, a {type(value).__name__}: give a text "
-        "or a number",
     )
 
 

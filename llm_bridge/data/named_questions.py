@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bandit_rft.settings.finetune import FineTuneConfig
 from bandit_rft.settings.questions import EvaluateConfig, MeasureConfig
 from llm_bridge.data import datasets
@@ -26,8 +28,12 @@ def training_questions(data: Dataset, config: FineTuneConfig) -> list[Example]:
     return data.usable(config.places)
 
 
-def test_examples(config: FineTuneConfig, tell: Tell) -> list[Example]:
-    """The first --test-questions of the test data that can be used; an empty list without test questions."""
+def test_examples(config: FineTuneConfig, trained: Iterable[Example], tell: Tell) -> list[Example]:
+    """The first --test-questions of the test data that can be used and are not trained on; none where there are none.
+
+    What is trained on is known by its prompt, GSM8K's or MATH's instruction apart: the test data may be the training
+    file itself, or hold a copy of it, also with another form of the answer.
+    """
     if config.test_source is None:
         return []
     # The named columns are those of --data; other data have their own.
@@ -40,4 +46,4 @@ def test_examples(config: FineTuneConfig, tell: Tell) -> list[Example]:
         answer_column=config.answer_column if own else None,
         tell=tell,
     )
-    return data.usable(range(len(data)), most=config.test_questions)
+    return data.usable(range(len(data)), most=config.test_questions, trained=trained)

@@ -1,8 +1,8 @@
 """Rows of question data by index, from parquet, JSON lines, a JSON array or CSV; nothing in a file is run.
 
-Each reader has the columns that its file has, the number of rows, and `row(index)`. Parquet is read a row group at a
-time and JSON lines a line at a time, so that memory does not grow with the data; a JSON array and a CSV file are held
-whole, and are bounded.
+Each reader has the columns that its file has (of JSON, the keys of all its rows), the number of rows, and `row(index)`.
+Parquet is read a row group at a time and JSON lines a line at a time, so that memory does not grow with the data; a
+JSON array and a CSV file are held whole, and are bounded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from bandit_rft.errors import InputError, reason
 SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 LONGEST_LINE = 1 << 24  # bytes of a line of JSON
 LARGEST_WHOLE = 1 << 30  # bytes of a file that is held whole
-_NAMED_ROWS = 100  # first rows of a JSON file whose keys are its columns
 
 
 class RowFile(Protocol):
@@ -91,15 +90,17 @@ class _JsonLines:
         try:
             self._file = path.open("rb")
             place = 0
+            columns: dict[str, None] = {}
             for number, line in enumerate(self._lines(), start=1):
                 if line.strip():
                     self._starts.append(place)
                     self._numbers.append(number)
+                    columns.update(dict.fromkeys(_object(line, f"line {number} of {path}")))
                 place += len(line)
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror or error}): check the file.") from None
         self.length = len(self._starts)
-        self.columns = _keys(self._read(index) for index in range(min(self.length, _NAMED_ROWS)))
+        self.columns = list(columns)
 
     def row(self, index: int, columns: Sequence[str]) -> dict[str, Any]:
         found = self._read(index)
@@ -114,7 +115,7 @@ class _JsonLines:
     def _read(self, index: int) -> dict[str, Any]:
         self._file.seek(self._starts[index])
         line = self._file.readline(LONGEST_LINE)
-        return _object(line.removeprefix(b"\xef\xbb\xbf"), f"line {self._numbers[index]} of {self.path}")
+        return _object(line, f"line {self._numbers[index]} of {self.path}")
 
 
 class _JsonArray:
@@ -126,7 +127,7 @@ class _JsonArray:
         if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
             raise InputError(f"{path} is not a list of rows with named columns: give one, or a row per line.")
         self._rows, self.length = found, len(found)
-        self.columns = _keys(found[:_NAMED_ROWS])
+        self.columns = list(dict.fromkeys(key for row in found for key in row))
 
     def row(self, index: int, columns: Sequence[str]) -> dict[str, Any]:
         return {column: self._rows[index][column] for column in columns if column in self._rows[index]}
@@ -167,14 +168,9 @@ class _Csv:
         return {column: found[column] or None for column in columns if column in found}
 
 
-def _keys(rows: Any) -> list[str]:
-    """The keys of rows, in the order in which they are met."""
-    return list(dict.fromkeys(key for row in rows for key in row))
-
-
 def _object(line: bytes, where: str) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        found = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not readable JSON ({reason(error)}): mend the line.") from None
     if not isinstance(found, dict):

@@ -179,6 +179,21 @@ def evaluators_of(entries: Iterable[Any], arms: ResponseArms) -> list[Evaluator]
     return evaluators
 
 
+def trained_on(evaluators: Sequence[Evaluator], tested: Sequence[Sequence[Any]], trained: Sequence[Any]) -> str | None:
+    """A sentence where questions of the evaluator "test" are trained on, by tokens; None where none is.
+
+    Args:
+        evaluators: of the run.
+        tested: of each, the tokens of each question. trained: those of the run's own questions.
+    """
+    own = {tuple(np.asarray(tokens).tolist()) for tokens in trained}
+    for entry, questions in zip(evaluators, tested, strict=True):
+        shared = sum(tuple(np.asarray(tokens).tolist()) in own for tokens in questions)
+        if shared and entry.name == "test":
+            return f"{shared} of the {len(questions)} test questions in evaluate are trained on: leave them out of it."
+    return None
+
+
 def said(records: Sequence[dict[str, Any]], rounds: int) -> str:
     """An evaluation of all seeds as a line; of many seeds only between the first and the last round, which the run's
     summary names.

@@ -63,7 +63,7 @@ def finetune(
     # Each question's own, unless the configuration names one; a wrong one is refused before the model is loaded.
     for example in examples:
         verifier_of(config.verifier, example)
-    test = test_examples(config, tell_once)
+    test = test_examples(config, examples, tell_once)
     for example in test:
         verifier_of(config.verifier, example)
     kept = model is not None  # the caller's, who may go on with it

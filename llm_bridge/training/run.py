@@ -57,7 +57,7 @@ from llm_bridge.training.description import (
     recorded_questions,
     settings_of,
 )
-from llm_bridge.training.evaluators import Evaluator, evaluators_of, said
+from llm_bridge.training.evaluators import Evaluator, evaluators_of, said, trained_on
 from llm_bridge.training.export import save_pretrained
 from llm_bridge.training.finite import NotFiniteError
 from llm_bridge.training.learner import FineTune
@@ -273,7 +273,7 @@ def finetune(
         # How far a run reaches is computed from weights that several processes may hold: by all, and said by one.
         ahead = (_reach(learner, rounds), _idle(running, model, words)) if shown or hosts.count() > 1 else ()
         if shown:
-            for note in begun.notes:
+            for note in filter(None, (*begun.notes, trained_on(evaluators, tested, arms.question_tokens))):
                 say(line, note)
             for sentence in filter(None, ahead):
                 print(sentence, flush=True)

@@ -26,6 +26,9 @@ def test_rows_are_read_as_those_of_a_data_file_are(tmp_path) -> None:
     assert (found.prompt, found.answer, found.verifier) == (wanted.prompt, wanted.answer, wanted.verifier)
     [found] = given([{"prompt": [{"role": "user", "content": "x?"}], "reward_model": {"ground_truth": "3"}}], "rows")
     assert (found.prompt, found.answer) == (({"role": "user", "content": "x?"},), "3")
+    chat = [{"role": "user", "content": "x?"}, {"role": "assistant", "content": "The answer is 3."}]
+    [found] = given([{"messages": chat, "answer": float("nan"), "ground_truth": "3"}], "rows")
+    assert (found.prompt, found.answer) == (({"role": "user", "content": "x?"},), "3")
 
 
 def test_objects_are_taken_as_they_are() -> None:
@@ -37,6 +40,7 @@ def test_objects_are_taken_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("examples", "words"),
     [
+        ([{"messages": [{"role": "assistant", "content": "3"}], "answer": "3"}], "without a turn of role 'user'"),
         ([{"q": "x?", "a": "3"}], r"examples\[0\] has no column 'prompt' \(it has q, a\)"),
         ([Question(), {"question": "x?", "answer": None}], "row 1 of examples has no answer"),
         ([{"question": " ", "answer": "3"}], "row 0 of examples has an empty or malformed 'question'"),

@@ -8,12 +8,14 @@ import pytest
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
 from bandit_rft.runs import read_json, read_lines
-from bandit_rft.settings.finetune import FineTuneConfig
+from bandit_rft.settings.finetune import FineTuneConfig, config_of
 from llm_bridge import evaluate, load_model
 from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.data import datasets
 from llm_bridge.data.named_questions import test_examples as examples_of_tests
 from llm_bridge.data.named_questions import training_questions
+from llm_bridge.training.evaluators import evaluators_of, trained_on
+from llm_bridge.training.from_settings import evaluators
 from llm_bridge.verifiers import GSM8K, MathVerify
 
 ROWS = [
@@ -54,7 +56,7 @@ def test_a_run_on_a_mixed_file_says_what_each_question_is_scored_by(mixed: str, 
 
 def test_test_questions_of_another_source_keep_their_own_verifier(mixed: str) -> None:
     config = FineTuneConfig(data="tiny-addition", test_data=mixed, test_split="train")
-    assert [one.verifier for one in examples_of_tests(config, lambda sentence: None)] == [
+    assert [one.verifier for one in examples_of_tests(config, [], lambda sentence: None)] == [
         "gsm8k-numeric",
         "math-verify",
     ]
@@ -69,3 +71,57 @@ def test_an_evaluation_of_a_whole_data_set_leaves_rows_out(mixed: str) -> None:
 
     found = evaluate(load_model("tiny-llama"), datasets.load(mixed), key=jax.random.key(0), max_tokens=4)
     assert found.questions == 2
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_what_is_trained_on_is_no_test_question(mixed: str, tmp_path: Path, caplog, copied: bool) -> None:
+    """Catches a test Pass@1 that holds the training question, of the same file and of one that copies its rows in
+    another layout, order and template, and the place of that question taken for its content.
+    """
+    config = FineTuneConfig(data=mixed, index=2, test_questions=1)
+    if copied:
+        rows = [
+            {"messages": [{"role": "user", "content": row["prompt"]}], "answer": row["ground_truth"]} for row in ROWS
+        ]
+        templated = [{"problem": ROWS[0]["prompt"], "answer": "7.0"}]
+        (tmp_path / "copied.json").write_text(
+            json.dumps([*rows[::-1], {**rows[0], "messages": "new"}, *templated, *rows[:2]])
+        )
+        config = FineTuneConfig(data=mixed, indices="0:3", test_data=str(tmp_path / "copied.json"))
+    trained = training_questions(datasets.load(mixed), config)
+    caplog.clear()
+    found = examples_of_tests(config, trained, lambda sentence: None)
+    assert [one.prompt[0]["content"] for one in found] == (["new"] if copied else ["3+4=?"])
+    assert [message for message in caplog.messages if "left out of the test questions" in message] == (
+        [f"4 of 7 rows of {config.test_data} (copied) ask what is trained on and are left out of the test questions"]
+        if copied
+        else []  # the row is behind the one that was asked for
+    )
+
+
+def test_a_run_on_the_only_question_has_no_test_evaluation(tmp_path: Path, caplog) -> None:
+    """Catches test records of the question that is trained on, a run that is refused for having no others, and a split
+    of one file that was typed and is not there."""
+    file = tmp_path / "one.jsonl"
+    file.write_text(json.dumps(ROWS[0]) + "\n" + json.dumps(ROWS[1]) + "\n")
+    config = FineTuneConfig(data=str(file))
+    trained = training_questions(datasets.load(file), config)
+    test = examples_of_tests(config, trained, lambda sentence: None)
+    assert "1 of 2 rows" in caplog.text
+    assert "none is left, and there is no test evaluation" in caplog.text
+    assert [entry.name for entry in evaluators(config, trained, test)] == ["train"]
+    for options in ({"data": str(file)}, {"data": "tiny-addition", "test_data": str(file)}):
+        with pytest.raises(InputError, match="--test-split does nothing here, for the test questions are those of one"):
+            config_of(None, {**options, "test_split": "held-out"})
+    config_of(None, {"data": "tiny-addition", "test_split": "train"})
+
+
+def test_python_says_which_test_questions_are_trained_on() -> None:
+    """Catches a test Pass@1 of `finetune(evaluate=[arms, examples])` that silently holds the trained question."""
+    first, second = datasets.load("tiny-addition").usable(range(2))
+    model = load_model("tiny-llama")
+    arms = QuestionArms(model, [first])
+    entries = evaluators_of([arms, [second, first]], arms)
+    tested = [[model.encode(question.prompt) for question in entry.examples] for entry in entries]
+    assert "1 of the 2 test questions" in (trained_on(entries, tested, arms.question_tokens) or "")
+    assert trained_on(entries[:1], tested[:1], arms.question_tokens) is None

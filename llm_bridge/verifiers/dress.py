@@ -8,9 +8,13 @@ however they are spelt; `3 1/2` is written 3\\frac{1}{2}, and 1.5e3 or 5 million
 ("Answer:", "=") and what ends it (a period) go, and so do money, degrees and units. Ground truths and answers take the
 same steps.
 
+Money is one table, `_CURRENCIES`: a sign, a code or a word, before the number or behind it (\\$5, \\text{USD }5,
+5\\text{ Rs}). Degrees in the argument of a sine and the like are radians written out: \\cos 60^\\circ is
+\\cos\\frac{60\\pi}{180}; any others are a unit.
+
 A unit is only what is marked as text (`5\\text{ m}`) or a whole English word or abbreviation of two letters or more
-after a number (`5 cm`): a single letter is a variable, so that `4t` is not 4. The unit is kept beside the text; see
-`units_clash`.
+after a number (`5 cm`): a single letter is a variable, so that `4t` is not 4, save \\Omega. The unit is kept beside
+the text; see `units_clash`.
 
 No step gives an answer another value; where one could (`(100,101)` is a point, not 100101), it leaves the text alone.
 Pure Python, no evaluation, and no expression that backtracks: an answer has at most `boxed.LONGEST` characters.
@@ -21,7 +25,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 from llm_bridge.verifiers.characters import as_latex
@@ -65,7 +69,9 @@ _DROPPED = re.compile(
     r"|[bB]igg?[lrm]?|nonumber|strut|checkmark|blacksquare|qed)(?![a-zA-Z])|\\[()\[\]](?=\s*$)"
     r"|(?:(?<=^)|(?<=^ ))\\[(\[]"
 )
-_TEXTS = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt|normal|up|md)?|emph|mbox|hbox|mathrm|mathsf|operatorname\*?)\s*(?=\{)")
+_TEXTS = re.compile(
+    r"\\(?:text(?:bf|it|rm|sf|tt|normal|up|md)?|si|unit|emph|mbox|hbox|mathrm|mathsf|operatorname\*?)\s*(?=\{)"
+)
 _SIGN = re.compile(r"(?:\\text)?\{\s*([-+])\s*\}|\\text\{\s*(\^\\circ|:)\s*\}")
 _SPLIT = re.compile(r"(?<![\w^}])\{(\d+)\}(?=\d)")
 _DOUBLED = re.compile(r"\\\\(?=[a-zA-Z])")
@@ -76,8 +82,10 @@ _REALS = re.compile(
 )
 _SYNONYMS = (("\\varnothing", "\\emptyset"), ("\\lbrace", "\\{"), ("\\rbrace", "\\}"))
 # As computers write it: sqrt(2), pi and x**2; ** is also how Markdown sets bold type.
-_BARE = re.compile(r"(?<![a-zA-Z\\])(?:sqrt(?=\s*[({\d])|[dt]?frac(?=\s*\{)|pi(?![a-zA-Z])|infty(?![a-zA-Z]))")
-_LETTERED = re.compile(r"sqrt|frac|pi|infty|choose")
+_BARE = re.compile(
+    r"(?<![a-zA-Z\\])(?:sqrt(?=\s*[({\d])|[dt]?frac(?=\s*\{)|pi(?![a-zA-Z])|infty(?![a-zA-Z])|(?:sin|cos|tan|cot|csc)(?=\s*[({\d^\\]))"
+)
+_LETTERED = re.compile(r"sqrt|frac|pi|infty|choose|sin|cos|tan|cot|csc")
 _POWER = re.compile(r"(?<=[\w)}\]])\*\*(?=[-\w({\\])")
 _CHOOSE = re.compile(r"\{\s*([^{}]*?)\s*\\choose(?![a-zA-Z])\s*([^{}]*?)\s*\}")
 _LONE_LETTER = re.compile(r"\\text\{\s*([a-zA-Z])\s*\}")
@@ -319,10 +327,57 @@ def unnamed(gold: Plain, answer: Plain) -> Plain:
 # --------------------------------------------------------------------------------------------------------------- units
 
 _DOLLAR = "\uff04"  # for \\$, while $ is the border of mathematics
-_MONEY = {_DOLLAR: "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee", "¢": "cents"}
-_CURRENCY = re.compile(r"[\uff04$€£¥₹¢]|\\(?:euro|pounds|texteuro|textdollar)(?![a-zA-Z])\s*")
+# A currency, then its signs, codes, words and commands, before a number or behind it.
+_CURRENCIES = tuple(
+    tuple(line.replace("$", _DOLLAR).split())
+    for line in r"""
+dollar $ US$ U.S.$ CA$ AU$ A$ C$ NZ$ HK$ S$ USD usd dollars bucks CAD AUD NZD HKD SGD \dollar \textdollar
+euro € EUR eur euros \euro \texteuro \EUR
+pound £ GBP pounds \pounds \textsterling
+yen ¥ JPY \yen \textyen
+yuan CNY RMB
+rupee ₹ INR Rs. Rs rupees \rupee \INR
+rupiah IDR Rp
+won ₩ KRW
+franc CHF francs
+ruble ₽ RUB rubles roubles
+reais R$ BRL
+peso ₱ MX$ MXN PHP pesos
+lira ₺ TRY liras
+rand ZAR
+krona SEK NOK DKK kr. kr kronor kroner
+zloty PLN
+shekel ₪ ILS shekels
+dirham AED dirhams
+naira ₦ NGN
+baht ฿ THB
+dong ₫ VND
+ringgit RM MYR
+cents ¢ cent \cent \textcent
+""".strip().splitlines()
+)
+_MONEY = {name: names[0] for names in _CURRENCIES for name in names}
+
+
+def _any(names: Iterable[str]) -> str:
+    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+
+
+_CURRENCY = re.compile(
+    rf"\\text\s*\{{\s*(?P<text>{_any(_MONEY)})\s*[\uff04€£¥₹]?\s*\}}\s*(?=[-+]?\s*(?:\.?\d|[\\\uff04€£¥₹]))"
+    rf"|(?<![a-zA-Z\\])(?P<word>{_any(name for name in _MONEY if name.strip('.').isalpha() and name.isascii())})\s*"
+    r"(?=[-+]?\s*(?:\.?\d|[\uff04€£¥₹]))"
+    rf"|(?P<command>{_any(name for name in _MONEY if name.startswith(chr(92)))})(?![a-zA-Z])\s*"
+    rf"|(?<![a-zA-Z])(?P<sign>{_any(name for name in _MONEY if not name.isascii())})|[\uff04€£¥₹¢]"
+)
 _DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|(?<=\d)\s*\^\s*\{?\s*o\s*\}?(?!\s*\w)|\\degrees?(?![a-zA-Z])")
 _ANGLED = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
+_SINE = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])\s*(?:\^\s*(?:\{[^{}]*\}|\d)\s*)?")
+_TERM = re.compile(r"[-+]?(?:(?!\\(?:cdot|times|sin|cos|tan|cot|sec|csc)(?![a-zA-Z]))[^-+=,;&<>()/])*")
+_DEGREES = re.compile(
+    r"(\([^()]*\)|\{[^{}]*\}|\d+(?:\.\d+)?\s*(?:[a-zA-Z](?![a-zA-Z])|\\[a-zA-Z]+)?|[a-zA-Z]|\\[a-zA-Z]+)\s*"
+    r"(?:\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})|\\degrees?(?![a-zA-Z])|\\text\s*\{\s*deg(?:rees?)?\s*\}|degrees?\b)"
+)
 _PERCENT = re.compile(
     r"\s*(?:\\text\{\s*(?:\\?%|percent|pct|percentage)\s*\}|\\%|%|(?<=[\d\s}])(?:percentage|percent|pct)\b)"
 )
@@ -337,6 +392,31 @@ _CLOCK = re.compile(r"\s*(?:\\text\s*\{\s*)?([ap])\.?\s?m\.?\s*\}?\s*$", re.IGNO
 def _signs(text: str) -> str:
     """Per cent as \\%."""
     return _PERCENT.sub(r"\\%", text)
+
+
+def _angles(text: str) -> str:
+    """\\cos 60^\\circ is \\cos\\frac{60\\pi}{180}: to math-verify's grammar all arguments are radians."""
+    done, place = "", 0
+    while match := _SINE.search(text, place):
+        pair = {"(": "()", "{": "{}", "[": "[]"}.get(text[match.end() : match.end() + 1])
+        ended = closing(text, match.end(), pair) if pair else None
+        term = _TERM.match(text, match.end() if ended is None else ended + 1)
+        end = term.end() if term else len(text)
+        done += text[place : match.end()] + _DEGREES.sub(r"\\frac{\1\\pi}{180}", text[match.end() : end])
+        place = end
+    return done + text[place:]
+
+
+# A unit that is a command: 5\\ \\Omega, 5\\,\\text{k}\\Omega, 5\\,\\mu\\text{m}, and those of siunitx.
+_UNIT_COMMAND = re.compile(r"(?<=[\d\s})])\s*(?:\\text\s*\{\s*([kMG])\s*\}|([kMG]))?\s*\\(?:Omega|ohm)\s*\.?$")
+_MICRO = re.compile(r"(?<=[\d\s}])\\mu\s*\\text\s*\{\s*(?=[a-zA-Z])")
+_QUANTITY = re.compile(r"\\(?:SI|qty)\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+
+
+def _commands(text: str) -> str:
+    """Units that are commands, as text."""
+    text = _MICRO.sub(r"\\text{ micro", _QUANTITY.sub(r"\1\\text{ \2}", text))
+    return _UNIT_COMMAND.sub(lambda match: f"\\text{{ {match[1] or match[2] or ''}ohm}}", text)
 
 
 # Names of one unit; the first is the one that `Plain.unit` has.
@@ -359,9 +439,6 @@ day days
 week weeks
 month months
 year years yr yrs
-dollar dollars usd
-cents cent
-euro euros eur
 degree degrees deg
 radian radians rad rads
 gram grams g gm
@@ -372,10 +449,14 @@ liter litre liters litres l
 ml
 gallon gallons
 acre acres
+ohm ohms
+kohm
 unit units
 """.splitlines()
 )
-_CANONICAL = {name: names[0] for names in _UNITS for name in names}
+_MEASURED = frozenset(name for names in _UNITS for name in names)
+_CANONICAL = {name.lower(): unit for name, unit in _MONEY.items()}
+_CANONICAL |= {name: names[0] for names in _UNITS for name in names}
 _LETTERS = frozenset("mshglLNJWV")  # units of one letter, where they are marked as text
 _THINGS = """
 square squares sq cubic cu per and of kph kmh ways way integers digits digit points point edges students people ticket
@@ -395,7 +476,7 @@ def _without_unit(text: str) -> tuple[str, str]:
     unit = ""
     money = _CURRENCY.search(text)
     if money:
-        unit = _MONEY.get(money[0].strip(), "")
+        unit = _MONEY[money[money.lastgroup or 0]]
         text = _CURRENCY.sub("", text)
     if not _ANGLED.search(text) and _DEGREE.search(text):
         rest = _DEGREE.sub("", text)
@@ -440,9 +521,13 @@ def _measures(number: str, words: str) -> bool:
 
 
 def _known(words: str) -> bool:
-    """Whether all of plain words are units, of two letters or more."""
-    every = re.split(r"[\s./]+", words.lower())
-    return all(len(word) > 1 and (word in _CANONICAL or word in _COUNTED) for word in every if word) and len(words) > 1
+    """Whether all of plain words are units, of two letters or more; codes of money in capitals only (5rs is 5 r s)."""
+    every = [word for word in re.split(r"[\s./]+", words) if word]
+    return len(words) > 1 and all(
+        word in _MONEY
+        or (len(word) > 1 and (word.lower() in _MEASURED or word.lower() in _COUNTED or word.lower() in _MONEY))
+        for word in every
+    )
 
 
 def _canonical(words: str, power: str | None) -> str:
@@ -467,5 +552,5 @@ def units_clash(one: Plain, other: Plain) -> bool:
 
 
 _STEPS: tuple[Callable[[str], str], ...] = (
-    as_latex, _fonts, _arguments, _thousands, _spaces, _scales, _signs, _ends, _lists,
+    as_latex, _fonts, _arguments, _thousands, _spaces, _scales, _signs, _angles, _commands, _ends, _lists,
 )  # fmt: skip

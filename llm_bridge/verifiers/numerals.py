@@ -11,7 +11,8 @@ r"""Numbers as people and models write them, read whole or not at all: text -> e
 | decimals | `42.5`, `.5`, `42.`; the point is `.` only (`7,2` and `1,00` are no numbers) |
 | exponent | `2.5e3`, `2.5 x 10^3` (also ×, `*`, `\times`, `\cdot`), `10^{3}`; from -400 to 400 |
 | fraction | `1/2`, `\frac{1}{2}`, `\frac12`, `½` |
-| mixed, and proper | `1 1/2`, `1 and 1/2`, `1 and a half`, `1\frac{1}{2}`, `1½` |
+| mixed, and proper | `1 1/2`, `1 and 1/2`, `1\frac{1}{2}`, `1½` |
+| mixed, in words | `1 and a half`, `7 and three quarters`, `7-and-a-third`, `2 hours and a half`: halves to tenths |
 | scale | `5 million`: hundred, thousand, million, billion, trillion |
 | per cent | a unit: `50%` is 50 |
 | dress | `**72**`, `$72$`, `\boxed{72}`, `(72)`, quotes, backticks; a closing `.`, `,`, `;` or `!` |
@@ -22,6 +23,7 @@ No `eval`; the expressions run on `LINE` characters at most, and a number of mor
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 
 LINE = 400  # characters of one line that are looked at
@@ -40,13 +42,21 @@ _LETTERS = str.maketrans(
     # Full-width signs, as in Chinese text; full-width digits are no digits here.
     | dict(zip("，；：．（）％＄＋／｜＆！？＜＞", ",;:.()%$+/|&!?<>", strict=True))
     | {"。": ". ", "、": ", ", "∶": ":", "∕": "/", "⋯": "…", "′": "'", "″": '"'}
-    | {character: f" {fraction}" for character, fraction in _VULGAR.items()}
+    | {character: f"\\frac{{{part}}}{{{of}}}" for character, (part, _, of) in _VULGAR.items()}
     | {"⁄": "/", "’": "'", "“": '"', "”": '"'}
     | dict.fromkeys("→⇒⟹➔", " ")
     | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069")
 )
+
+
+def _fraction(found: re.Match[str]) -> str:
+    """A fraction with a slash, apart from digits and braces beside it: 1\\frac12 is 1 1/2, -\\frac12 is -1/2."""
+    before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
+    return " " * (before.isdigit() or before == "}") + f"{found[1]}/{found[2]}" + " " * after.isdigit()
+
+
 # LaTeX in the plain notation that the expressions below read. In this order.
-_LATEX: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+_LATEX: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern), plain)
     for pattern, plain in (
         (r"\\\$", "$"),
@@ -54,8 +64,8 @@ _LATEX: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\{,\}|,\\!", ","),
         (r"\\[,;: ]|\\[()\[\]]|\\q?quad\b", " "),
         (r"\\!|\\(?:left|right|displaystyle|bf)\b", ""),
-        (r"\\[dtc]?frac *\{ *(-?[0-9.]{1,99}) *\} *\{ *([0-9.]{1,99}) *\}", r" \1/\2"),
-        (r"\\[dtc]?frac *([0-9]) *([0-9])", r" \1/\2"),
+        (r"\\[dtc]?frac *\{ *(-?[0-9.]{1,99}) *\} *\{ *([0-9.]{1,99}) *\}", _fraction),
+        (r"\\[dtc]?frac *([0-9]) *([0-9])", _fraction),
         (r"\\(?:times|cdot)(?![A-Za-z])", "*"),
         (r"\\(?:approx|simeq|sim)(?![A-Za-z])", "="),
         (r"\^ *\{? *\\circ *\}?|\\degree", "°"),
@@ -67,7 +77,18 @@ _LATEX: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _RAISED = re.compile("[⁰¹²³⁴-⁹⁺⁻ⁿ]+")
 _RAISED_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _ARROW = re.compile(r"[-=]{1,3}>")
-_HALF = re.compile(r"\b([0-9]{1,15}) (?:and )?(?:a|one)[ -]half\b")
+_COUNTS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
+_COUNTS |= {"nine": 9}
+_PARTS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7}
+_PARTS |= {"eighth": 8, "ninth": 9, "tenth": 10}
+# A part in words, as in 7 "and three quarters": its count, and what it is a part of.
+_COUNT, _PART = rf"(?:{'|'.join(_COUNTS)})", rf"(?:{'|'.join(_PARTS)})"
+AND_A_PART = rf"[ -](?:and|&|plus)[ -](?:({_COUNT})[ -])?({_PART})s?\b"
+_MIXED_IN_WORDS = re.compile(
+    rf"\b([0-9]{{1,15}})(?:( (?!and\b|plus\b|{'|'.join(_SCALES)})[a-z]++)?{AND_A_PART}| ({_COUNT})[ -]({_PART})s?\b)"
+    r"(?! of (?!an?\b|one\b))",  # but "72, and a half of them"
+    re.IGNORECASE,
+)
 
 _WHOLE = (
     r"(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+|[1-9][0-9]{0,2}(?:[ ][0-9]{3})+|[1-9][0-9]{0,2}(?:'[0-9]{3})+|[0-9]+)(?![0-9])"
@@ -98,12 +119,16 @@ def plain(line: str) -> str:
         line = line.replace("\t", " ").replace("~", "=")
     if ">" in line:
         line = _ARROW.sub(" ", line)
-    if "half" in line:
-        line = _HALF.sub(r"\1 1/2", line)
     if "\\" in line or "{,}" in line:
         for pattern, replacement in _LATEX:
             line = pattern.sub(replacement, line)
-    return line
+    return _MIXED_IN_WORDS.sub(_mixed, line)
+
+
+def _mixed(found: re.Match[str]) -> str:
+    """A mixed number in words in digits, before its unit: 2 hours and a half is 2 1/2 hours."""
+    count, part = found[3] or found[5] or "a", found[4] or found[6]
+    return f"{found[1]} {_COUNTS[count.lower()]}/{_PARTS[part.lower()]}{found[2] or ''}"
 
 
 def read(line: str, found: re.Match[str]) -> tuple[Fraction, int] | None:

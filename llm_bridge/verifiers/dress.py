@@ -10,7 +10,7 @@ same steps.
 
 Money is one table, `_CURRENCIES`: a sign, a code or a word, before the number or behind it (\\$5, \\text{USD }5,
 5\\text{ Rs}). Degrees in the argument of a sine and the like are radians written out: \\cos 60^\\circ is
-\\cos\\frac{60\\pi}{180}; any others are a unit.
+\\cos(\\frac{60\\pi}{180}); any others are a unit.
 
 A unit is only what is marked as text (`5\\text{ m}`) or a whole English word or abbreviation of two letters or more
 after a number (`5 cm`): a single letter is a variable, so that `4t` is not 4, save \\Omega. The unit is kept beside
@@ -395,14 +395,14 @@ def _signs(text: str) -> str:
 
 
 def _angles(text: str) -> str:
-    """\\cos 60^\\circ is \\cos\\frac{60\\pi}{180}: to math-verify's grammar all arguments are radians."""
+    """\\cos 60^\\circ is \\cos(\\frac{60\\pi}{180}): to math-verify's grammar all arguments are radians."""
     done, place = "", 0
     while match := _SINE.search(text, place):
         pair = {"(": "()", "{": "{}", "[": "[]"}.get(text[match.end() : match.end() + 1])
         ended = closing(text, match.end(), pair) if pair else None
         term = _TERM.match(text, match.end() if ended is None else ended + 1)
         end = term.end() if term else len(text)
-        done += text[place : match.end()] + _DEGREES.sub(r"\\frac{\1\\pi}{180}", text[match.end() : end])
+        done += text[place : match.end()] + _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text[match.end() : end])
         place = end
     return done + text[place:]
 

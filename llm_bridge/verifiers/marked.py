@@ -36,7 +36,7 @@ import itertools
 import re
 from fractions import Fraction
 
-from llm_bridge.verifiers.numerals import AND_A_PART, LINE, NUMBER, as_number, plain, read
+from llm_bridge.verifiers.numerals import AND_A_PART, LINE, NUMBER, UNIT, as_number, plain, read
 
 REACH = 2_000  # the last characters in which a number without a mark is looked for
 
@@ -53,12 +53,7 @@ _ORDINAL = re.compile(
     r"[.\s*_(#]*$",
     re.IGNORECASE,
 )
-# Units that come in pairs: "1 hour 30 minutes" is one quantity, of which neither number is the value.
-_UNIT = (
-    r"(?:years?|months?|weeks?|days?|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s|dollars?|bucks|euros?|pounds?|"
-    r"lbs?|ounces?|oz|cents?|pence|quarters?|dimes?|nickels?|feet|foot|ft|inch|inches|in|yards?|yds?|miles?|km|cm|mm|"
-    r"meters?|metres?|kg|g|grams?|kilograms?|liters?|litres?|ml|gallons?|quarts?|pints?|cups?)"
-)
+# Units come in pairs: "1 hour 30 minutes" is one quantity, of which neither number is the value.
 # The second unit may be left out where nothing else stands between: "2 hours 30", "5h30", "5 ft. 10", but no "72 cm2".
 _NUMBER_WORD = (
     r"(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|"
@@ -67,12 +62,12 @@ _NUMBER_WORD = (
 _AND = r"\.?[ ,]{0,3}(?:and |& ?|plus )?[ *$]{0,6}"
 _BARE = r"(?:(?:(?<![a-z]{4})\.)?[ *$]{1,6}|(?<=h)|(?=[0-9]{2}))"
 _PAIR = re.compile(
-    rf"[ *]{{0,6}}(?!in [0-9]){_UNIT}(?![A-Za-z])(?:{_AND}(?:[0-9][0-9., ]*+|{_NUMBER_WORD} ?){_UNIT}\b"
+    rf"[ *]{{0,6}}(?!in [0-9]){UNIT}(?![A-Za-z])(?:{_AND}(?:[0-9][0-9., ]*+|{_NUMBER_WORD} ?){UNIT}\b"
     rf"|{_BARE}(?:[0-9]|{_NUMBER_WORD}(?! ?[A-Za-z])))",
     re.IGNORECASE,
 )
-_PAIRED = re.compile(rf"[0-9] ?(?!in ){_UNIT}(?:({_BARE}(?:and |& ?)?)|{_AND})$", re.IGNORECASE)
-_UNIT_NEXT = re.compile(rf" ?{_UNIT}\b", re.IGNORECASE)
+_PAIRED = re.compile(rf"[0-9] ?(?!in ){UNIT}(?:({_BARE}(?:and |& ?)?)|{_AND})$", re.IGNORECASE)
+_UNIT_NEXT = re.compile(rf" ?{UNIT}\b", re.IGNORECASE)
 _NOUN = re.compile(" ?[A-Za-z]")
 _DIGIT = re.compile("[0-9¼-¾⅓-⅞]")
 _MARKER = re.compile(r"[0-9]{1,2}[.)]\*{0,2} +[A-Z*\"]")
@@ -84,7 +79,7 @@ _COMMAND = re.compile(r"\\[A-Za-z]+$")
 _UNITS = r"(?:[ ]?[%°$])?(?:[ ]?[A-Za-z]++){0,3}"
 _OPERATED = re.compile(rf"{_UNITS}[ *_)\]}}]{{0,6}}[-+*/÷][ ({{$*]{{0,6}}[0-9]")
 _LISTED = re.compile(
-    rf"{_UNITS}[ *]{{0,6}}(?:[,;|] ?|\b(?:or|and|to|through) |: |& ?)(?:or |and )?(?:(?!check)[A-Za-z]++ ?[:=])?"
+    rf"{_UNITS}[ *]{{0,6}}(?:[,;|] ?|\b(?:or|and|to|through) |: |& ?)(?:or |and )?(?:(?!check|total)[A-Za-z]++:)?"
     r"[ $*+-]{0,6}[0-9]",
     re.IGNORECASE,
 )
@@ -97,14 +92,15 @@ _OPERAND = rf"(?:[0-9π√\\]|{_NUMBER_WORD}|pi\b|sqrt|(?:the )?(?:square |cube 
 _COUNTED = r"(?:[ ]?[%°$])?(?:[ ]?(?!is\b|which\b|that\b)[A-Za-z]++){0,3}?"
 _SPOKEN = re.compile(
     rf"(?:{_COUNTED} {_OPERATION}|[ -]{_AT_ONCE_BESIDE})[ *($-]{{0,6}}{_OPERAND}"
-    rf"|{_COUNTED} (?:or|to|through) {_NUMBER_WORD}|{_COUNTED}[ *_)\]}}{{$]{{0,6}}{AND_A_PART}"
+    rf"|{_COUNTED} (?:or|to|through) {_NUMBER_WORD}| and {_NUMBER_WORD}"
+    rf"| {_NUMBER_WORD} (?:hundred|thousand|million)\b|{_COUNTED}[ *_)\]}}{{$]{{0,6}}{AND_A_PART}"
     rf"| ?(?:pi|sqrt)\b| (?:square |cube )?root (?:of )?{_OPERAND}| ?(?:\.{{2,}}|…) ?[0-9]",
     re.IGNORECASE,
 )
 _SPOKEN_BEFORE = re.compile(
     rf"(?:(?:[0-9][ A-Za-z%°$]{{0,24}}|\b(?:[xyznmk]|pi)) {_OPERATION}|[0-9][ -]{_AT_ONCE_BESIDE}|"
     rf"\b{_NUMBER_WORD} (?:and|point)|\b(?:half|quarter) past|"
-    r"\b(?:twice|thrice|double|triple|half of|sqrt|log|ln|sin|cos|tan|pi)|"
+    r"\b(?:twice|thrice|double|triple|half of|sqrt|log|ln|sin|cos|tan|pi|root)|"
     r"(?:%|\b(?:percent|per cent|thirds?|quarters?|fourths?|fifths?|tenths?|root|factorial)) of)[ *_($]*$",
     re.IGNORECASE,
 )
@@ -118,7 +114,10 @@ _CLAUSE_END = re.compile(r"[;?]|!(?! *=)|[,.:](?= |$)| \([^()]*[A-Za-z=]|\b(?:si
 _REMARK = re.compile(r" [(\[][^()\[\]]*[)\]]")
 _REASON = re.compile(r"\b(?:since|because|as|where|given|check(?:ing)?)\b.*", re.IGNORECASE)
 _LEADING_REASON = re.compile(r"[ *_$]*(?:since|because|given)\b[^,;:.]*$", re.IGNORECASE)
-_CONCLUDES = re.compile(r"\b(?:so|therefore|thus|hence|then)\b(?! far\b| on\b)", re.IGNORECASE)
+_CONCLUDES = re.compile(
+    r"\b(?:so(?! far\b| on\b)|therefore|thus|hence|then|making|giving|(?:(?:and|for) )?(?:(?:an?|the|in) )?total)\b",
+    re.IGNORECASE,
+)
 # What joins the numbers of a calculation, such as that between two equals signs.
 _JOINS = re.compile(
     rf"[-+*/÷^(@%]|(?<![a-z])x(?![a-z])|\b(?:{_OPERATION}|{_AT_ONCE_BESIDE}|of|per|at|each|with)\b", re.IGNORECASE

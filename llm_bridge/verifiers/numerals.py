@@ -12,8 +12,8 @@ r"""Numbers as people and models write them, read whole or not at all: text -> e
 | exponent | `2.5e3`, `2.5 x 10^3` (also ×, `*`, `\times`, `\cdot`), `10^{3}`; from -400 to 400 |
 | fraction | `1/2`, `\frac{1}{2}`, `\frac12`, `½` |
 | mixed, and proper | `1 1/2`, `1 and 1/2`, `1\frac{1}{2}`, `1½` |
-| mixed, in words | `1 and a half`, `7 and three quarters`, `7-and-a-third`, `2 hours and a half`: halves to tenths |
-| scale | `5 million`: hundred, thousand, million, billion, trillion |
+| mixed, in words | `1 and a half`, `7 and three quarters`, `2 hours and a half`: halves to thousandths |
+| scale | `5 million`, `2 1/2 million`, `5 hundred thousand`: hundred, thousand, million, billion, trillion |
 | per cent | a unit: `50%` is 50 |
 | dress | `**72**`, `$72$`, `\boxed{72}`, `(72)`, quotes, backticks; a closing `.`, `,`, `;` or `!` |
 
@@ -80,13 +80,19 @@ _ARROW = re.compile(r"[-=]{1,3}>")
 _COUNTS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
 _COUNTS |= {"nine": 9}
 _PARTS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7}
-_PARTS |= {"eighth": 8, "ninth": 9, "tenth": 10}
+_PARTS |= {"eighth": 8, "ninth": 9, "tenth": 10, "hundredth": 100, "thousandth": 1000}
+# Units that are counted in smaller units, or are such.
+UNIT = (
+    r"(?:years?|months?|weeks?|days?|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s|dollars?|bucks|euros?|pounds?|"
+    r"lbs?|ounces?|oz|cents?|pence|quarters?|dimes?|nickels?|feet|foot|ft|inch|inches|in|yards?|yds?|miles?|km|cm|mm|"
+    r"meters?|metres?|kg|g|grams?|kilograms?|liters?|litres?|ml|gallons?|quarts?|pints?|cups?)"
+)
 # A part in words, as in 7 "and three quarters": its count, and what it is a part of.
 _COUNT, _PART = rf"(?:{'|'.join(_COUNTS)})", rf"(?:{'|'.join(_PARTS)})"
 AND_A_PART = rf"[ -](?:and|&|plus)[ -](?:({_COUNT})[ -])?({_PART})s?\b"
 _MIXED_IN_WORDS = re.compile(
     rf"\b([0-9]{{1,15}})(?:( (?!and\b|plus\b|{'|'.join(_SCALES)})[a-z]++)?{AND_A_PART}| ({_COUNT})[ -]({_PART})s?\b)"
-    r"(?! of (?!an?\b|one\b))",  # but "72, and a half of them"
+    rf"(?! of (?!an?\b|one\b))(?(2)(?![- ]{UNIT}\b))",  # "7 and a half of them", "3 feet and a half inch"
     re.IGNORECASE,
 )
 
@@ -145,7 +151,7 @@ def read(line: str, found: re.Match[str]) -> tuple[Fraction, int] | None:
         part, of = int(found["part"]), int(found["of"])
         if not part < of:  # "1 3/2" is no mixed number
             return None
-        return int(found["mixed"].split()[0]) + Fraction(part, of), end
+        return _scaled(int(found["mixed"].split()[0]) + Fraction(part, of), line, end)
     before, _, after = whole.partition(".")
     grouped = before.replace(",", "").replace(" ", "").replace("'", "")
     power = found["exponent"] or found["tens"]
@@ -164,9 +170,14 @@ def read(line: str, found: re.Match[str]) -> tuple[Fraction, int] | None:
     if found["under"] is not None:
         if " " in before or not int(found["under"]):  # "1 100/200" may be one and a half or 5.5
             return None
-        return value / int(found["under"]), end
-    if scale := _SCALE.match(line, end):
-        return value * _SCALES[scale[1].lower()], scale.end()
+        value /= int(found["under"])
+    return _scaled(value, line, end)
+
+
+def _scaled(value: Fraction, line: str, end: int) -> tuple[Fraction, int]:
+    """The value with the scales that stand behind it ("5 hundred thousand"), and the place where these end."""
+    while scale := _SCALE.match(line, end):
+        value, end = value * _SCALES[scale[1].lower()], scale.end()
     return value, end
 
 

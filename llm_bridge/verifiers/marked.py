@@ -62,11 +62,11 @@ _NUMBER_WORD = (
 _AND = r"\.?[ ,]{0,3}(?:and |& ?|plus )?[ *$]{0,6}"
 _BARE = r"(?:(?:(?<![a-z]{4})\.)?[ *$]{1,6}|(?<=h)|(?=[0-9]{2}))"
 _PAIR = re.compile(
-    rf"[ *]{{0,6}}(?!in [0-9]){UNIT}(?![A-Za-z])(?:{_AND}(?:[0-9][0-9., ]*+|{_NUMBER_WORD} ?){UNIT}\b"
+    rf"[ *]{{0,6}}(?!in ){UNIT}(?![A-Za-z])(?:{_AND}(?:[0-9][0-9., ]*+|{_NUMBER_WORD} ?){UNIT}\b"
     rf"|{_BARE}(?:[0-9]|{_NUMBER_WORD}(?! ?[A-Za-z])))",
     re.IGNORECASE,
 )
-_PAIRED = re.compile(rf"[0-9] ?(?!in ){UNIT}(?:({_BARE}(?:and |& ?)?)|{_AND})$", re.IGNORECASE)
+_PAIRED = re.compile(rf"[0-9] ?(?:(?!in ){UNIT}({_BARE}(?:and |& ?)?)|{UNIT}{_AND})$", re.IGNORECASE)
 _UNIT_NEXT = re.compile(rf" ?{UNIT}\b", re.IGNORECASE)
 _NOUN = re.compile(" ?[A-Za-z]")
 _DIGIT = re.compile("[0-9¼-¾⅓-⅞]")
@@ -88,7 +88,7 @@ _OPERATION = (
     r"(?:times|plus|minus|less|divided by|multiplied by|added to|subtracted from|take away|(?:more|less|fewer) than)"
 )
 _AT_ONCE_BESIDE = r"(?:over|by|point|mod|modulo|choose|(?:raised )?to the power of|raised to|versus|vs\.?)"
-_OPERAND = rf"(?:[0-9π√\\]|{_NUMBER_WORD}|pi\b|sqrt|(?:the )?(?:square |cube )?root\b)"
+_OPERAND = rf"(?:[0-9π√\\]|(?!one\b){_NUMBER_WORD}|pi\b|sqrt|(?:the )?(?:square |cube )?root\b)"
 _COUNTED = r"(?:[ ]?[%°$])?(?:[ ]?(?!is\b|which\b|that\b)[A-Za-z]++){0,3}?"
 _SPOKEN = re.compile(
     rf"(?:{_COUNTED} {_OPERATION}|[ -]{_AT_ONCE_BESIDE})[ *($-]{{0,6}}{_OPERAND}"
@@ -120,7 +120,7 @@ _CONCLUDES = re.compile(
 )
 # What joins the numbers of a calculation, such as that between two equals signs.
 _JOINS = re.compile(
-    rf"[-+*/÷^(@%]|(?<![a-z])x(?![a-z])|\b(?:{_OPERATION}|{_AT_ONCE_BESIDE}|of|per|at|each|with)\b", re.IGNORECASE
+    rf"[-+*/÷^()@%]|(?<![a-z])x(?![a-z])|\b(?:{_OPERATION}|{_AT_ONCE_BESIDE}|of|per|at|each|with)\b", re.IGNORECASE
 )
 
 
@@ -159,7 +159,7 @@ def _first(line: str, *, cut: bool) -> Fraction | None:
             return None
         end = _CLAUSE_END.search(line, found.end() - found[0].endswith("."))
         clause, rest = (line[: end.start()], line[end.start() :]) if end else (line, "")
-        if rest and _LEADING_REASON.match(line[: found.start()]):
+        if NUMBER.search(rest) and _LEADING_REASON.match(line[: found.start()]):
             return _first(rest, cut=cut)
         if clause.find("=", found.start()) >= 0:
             number = _equation(clause, cut=cut and not rest)
@@ -175,7 +175,7 @@ def _contradicted(number: Fraction, rest: str, *, cut: bool) -> bool:
     """Whether the clauses after an answer say another number: an equation, or what follows from it ("so it is 72"). A
     reason, a check and a remark in brackets are no such clauses.
     """
-    rest = _REASON.sub("", _REMARK.sub("", rest))
+    rest = _REASON.sub("", _REMARK.sub(" ", rest))
     if "=" not in rest and not _CONCLUDES.search(rest):
         return False
     place = 0

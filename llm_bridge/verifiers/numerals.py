@@ -5,10 +5,10 @@ r"""Numbers as people and models write them, read whole or not at all: text -> e
 | part | forms |
 | --- | --- |
 | sign | `-`, U+2212, the hyphens and dashes U+2010 to U+2015, `+`; before or after the currency (`-$5`, `$-5`) |
-| currency | `$`, `\$`, €, £, ¥, ₹ before or after the number; not compared |
+| currency | `$`, `\$`, €, £, ¥, ₹, ₩, ₽, ₺, ₱, ₪, ₦, ฿, ₫ before or after the number; not compared |
 | digits | ASCII digits; leading zeros are allowed |
 | thousands | groups of three, by `,` `{,}` `,\!` `'`, or by space, `\,` `\ ` U+00A0, U+2007, U+2009, U+202F |
-| decimals | `42.5`, `.5`, `42.`; the point is `.` only (`7,2` and `1,00` are no numbers) |
+| decimals | `42.5`, `.5`, `42.`, but no `Rs.5`; the point is `.` only (`7,2` and `1,00` are no numbers) |
 | exponent | `2.5e3`, `2.5 x 10^3` (also ×, `*`, `\times`, `\cdot`), `10^{3}`; from -400 to 400 |
 | fraction | `1/2`, `\frac{1}{2}`, `\frac12`, `½` |
 | mixed, and proper | `1 1/2`, `1 and 1/2`, `1\frac{1}{2}`, `1½` |
@@ -36,7 +36,7 @@ _VULGAR |= {"⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8"
 _LETTERS = str.maketrans(
     dict.fromkeys("−‐‑‒–—―﹣－", "-")
     | dict.fromkeys("\t\xa0\u2007\u2009\u202f", " ")
-    | dict.fromkeys("€£¥₹", "$")
+    | dict.fromkeys("€£¥₹₩₽₺₱₪₦฿₫", "$")
     | dict.fromkeys("×⋅·∗⨯✕✖＊", "*")
     | dict.fromkeys("≈≃≅~∼～＝", "=")
     # Full-width signs, as in Chinese text; full-width digits are no digits here.
@@ -89,7 +89,7 @@ UNIT = (
 )
 # A part in words, as in 7 "and three quarters": its count, and what it is a part of.
 _COUNT, _PART = rf"(?:{'|'.join(_COUNTS)})", rf"(?:{'|'.join(_PARTS)})"
-AND_A_PART = rf"[ -](?:and|&|plus)[ -](?:({_COUNT})[ -])?({_PART})s?\b"
+AND_A_PART = rf"[ -](?:and|&|plus)[ -](?:({_COUNT})[ -]|(?=half|quarter))({_PART})s?\b"
 _MIXED_IN_WORDS = re.compile(
     rf"\b([0-9]{{1,15}})(?:( (?!and\b|plus\b|{'|'.join(_SCALES)})[a-z]++)?{AND_A_PART}| ({_COUNT})[ -]({_PART})s?\b)"
     rf"(?! of (?!an?\b|one\b))(?(2)(?![- ]{UNIT}\b))",  # "7 and a half of them", "3 feet and a half inch"
@@ -103,11 +103,11 @@ NUMBER = re.compile(
     rf"""
     (?=[0-9.])  # for speed: most characters begin no number
     (?:(?P<mixed>[0-9]{{1,15}}(?:[ ]|[ ]and[ ])[ ]?)(?P<part>[0-9]{{1,15}})[ ]?/[ ]?(?P<of>[0-9]{{1,15}})(?![0-9])
-    | (?P<decimal>{_WHOLE}(?:\.[0-9]*)?|\.[0-9]+)
+    | (?P<decimal>{_WHOLE}(?:\.[0-9]*)?|(?<![A-Za-z])\.[0-9]+)
       (?: [eE](?P<exponent>[+-]?[0-9]+)
         | [ ]?[*x][ ]?10\^\{{?(?P<tens>[+-]?[0-9]+)\}}?
         | (?P<power>(?<=10)\^\{{?[+-]?[0-9]+\}}?)
-        | [ ]?/[ ]?(?P<under>[0-9]+)
+        | [ ]?/[ ]?(?P<under>[0-9]+)(?!\.?[0-9])
       )?)
     """,
     re.VERBOSE,

@@ -115,6 +115,14 @@ ANSWERS: list[tuple[str, str, str]] = [
         "72 = 48 + 24 = 72", "Total: 18 bags at $4 each = $72", "total = 6 bags of 12 = 72", "72 so far in 2 days",
         "72 apples, which is more than 50", "72 clips. She kept 5.",
     )),
+    *(("72", form, "money in words before the number") for form in (
+        "USD 72", "US$72", "Rs. 72", "Rs.72", "₩72", "R$72", "72 USD", "72 Rs.", "-> EUR 72.00",
+    )),
+    *(("72", form, "an equation, and words that look like parts or further equations") for form in (
+        "Thus x = $36 / 0.5 = $72.", "Since 2 years have 24 months, 3*24 = 72 months", "72% because (18 - 17) x 72 = 72",
+        "He lost $72 on the first and third races", "Since she pays with 2 coins she pays with 2*36=72 dollars.",
+        "Santo = (1/2) 144 = $72", "72 because 36 + 36 = 72",
+    )),
     *(("72", form, "words and units that only look like parts") for form in (
         "72 in 2 months", "72 root beers", "72 cm2", "72 dollars. 30 left", "72 points", "72 pies",
         "72 seven-inch boards",

@@ -64,13 +64,16 @@ def plain(answer: str, thousands: bool = True) -> Plain:
 _DROPPED = re.compile(
     r"\\(?:text)?colou?r(?:box)?\s*(?:\[[^\[\]]*\]\s*)?\{[^{}]*\}|\\(?:left|right)\.|\\text\{\s*[.,;]?\s*\}|\^\{\s*\}"
     r"|\\[hv]?phantom\s*(?:\{[^{}]*\})?|\\(?:begin|end)\{(?:align|aligned|equation|gather|gathered|split)\*?\}|\\(?:tag|label)\*?\s*\{[^{}]*\}"
-    r"|\\(?:boxed|fbox|mathbf|bold|mathit|mathtt|mathnormal|mathcal|mathord|mathpunct|mathbin|boldsymbol|bm|pmb"
+    r"|\\(?:boxed|fbox|num|mathbf|bold|mathit|mathtt|mathnormal|mathcal|mathord|mathpunct|mathbin|boldsymbol|bm|pmb"
     r"|underline|underbrace|ensuremath|displaystyle|textstyle|scriptstyle|limits|bf|it|sf|rm|tiny|small|normalsize|large|Large|LARGE|huge|Huge|left|right|middle"
     r"|[bB]igg?[lrm]?|nonumber|strut|checkmark|blacksquare|qed)(?![a-zA-Z])|\\[()\[\]](?=\s*$)"
     r"|(?:(?<=^)|(?<=^ ))\\[(\[]"
 )
 _TEXTS = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|normal|up|md)?|si|unit|emph|mbox|hbox|mathrm|mathsf|operatorname\*?)\s*(?=\{)"
+)
+_SET_IN_WORDS = re.compile(
+    r"\\(?:text|mathrm|mbox|operatorname\*?)\s*\{\s*(sin|cos|tan|cot|csc)\s*\}(?=\s*[({\d^\\a-z])"
 )
 _SIGN = re.compile(r"(?:\\text)?\{\s*([-+])\s*\}|\\text\{\s*(\^\\circ|:)\s*\}")
 _SPLIT = re.compile(r"(?<![\w^}])\{(\d+)\}(?=\d)")
@@ -111,7 +114,7 @@ def _fonts(text: str) -> str:
     if "**" in text:
         text = _POWER.sub("^", text).replace("**", "")
     text = _DROPPED.sub("", text.replace("\\$", _DOLLAR))
-    text = _TEXTS.sub(lambda _: "\\text", text)
+    text = _TEXTS.sub(lambda _: "\\text", _SET_IN_WORDS.sub(r"\\\1 ", text))
     text = _SPLIT.sub(r"\1", _SIGN.sub(lambda match: match[1] or match[2], text))
     return re.sub(r"\\[dtc]frac(?![a-zA-Z])", lambda _: "\\frac", text)
 
@@ -364,10 +367,11 @@ def _any(names: Iterable[str]) -> str:
 
 
 _CURRENCY = re.compile(
-    rf"\\text\s*\{{\s*(?P<text>{_any(_MONEY)})\s*[\uff04€£¥₹]?\s*\}}\s*(?=[-+]?\s*(?:\.?\d|[\\\uff04€£¥₹]))"
-    rf"|(?<![a-zA-Z\\])(?P<word>{_any(name for name in _MONEY if name.strip('.').isalpha() and name.isascii())})\s*"
+    rf"\\text\s*\{{\s*(?P<text>{_any(_MONEY)})\s*+[\uff04€£¥₹]?\s*\}}(?:\.?\s+)?(?=[-+]?\s*(?:\.?\d|[\\\uff04€£¥₹]))"
+    rf"|(?<![a-zA-Z\\])(?P<word>{_any(name for name in _MONEY if name.strip('.').isalpha() and name.isascii())})\s*+"
     r"(?=[-+]?\s*(?:\.?\d|[\uff04€£¥₹]))"
     rf"|(?P<command>{_any(name for name in _MONEY if name.startswith(chr(92)))})(?![a-zA-Z])\s*"
+    r"|\\text\s*\{\s*[A-Z.]{1,4}\s*\}\s*(?P<dollar>\uff04)"
     rf"|(?<![a-zA-Z])(?P<sign>{_any(name for name in _MONEY if not name.isascii())})|[\uff04€£¥₹¢]"
 )
 _DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|(?<=\d)\s*\^\s*\{?\s*o\s*\}?(?!\s*\w)|\\degrees?(?![a-zA-Z])")
@@ -375,8 +379,9 @@ _ANGLED = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
 _SINE = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])\s*(?:\^\s*(?:\{[^{}]*\}|\d)\s*)?")
 _TERM = re.compile(r"[-+]?(?:(?!\\(?:cdot|times|sin|cos|tan|cot|sec|csc)(?![a-zA-Z]))[^-+=,;&<>()/])*")
 _DEGREES = re.compile(
-    r"(\([^()]*\)|\{[^{}]*\}|\d+(?:\.\d+)?\s*(?:[a-zA-Z](?![a-zA-Z])|\\[a-zA-Z]+)?|[a-zA-Z]|\\[a-zA-Z]+)\s*"
-    r"(?:\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})|\\degrees?(?![a-zA-Z])|\\text\s*\{\s*deg(?:rees?)?\s*\}|degrees?\b)"
+    r"(\\frac\{[^{}]*\}\{[^{}]*\}|\([^()]*\)|\{[^{}]*\}|(?<![\d.])\d+(?:\.\d+)?\s*+(?:[a-zA-Z](?![a-zA-Z])|\\[a-zA-Z]+)?"
+    r"|[a-zA-Z]|\\[a-zA-Z]+)\s*(?:\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})"
+    r"|\\degrees?(?![a-zA-Z])|\\text\s*\{\s*deg(?:rees?)?\s*\}|degrees?\b)"
 )
 _PERCENT = re.compile(
     r"\s*(?:\\text\{\s*(?:\\?%|percent|pct|percentage)\s*\}|\\%|%|(?<=[\d\s}])(?:percentage|percent|pct)\b)"
@@ -408,7 +413,10 @@ def _angles(text: str) -> str:
 
 
 # A unit that is a command: 5\\ \\Omega, 5\\,\\text{k}\\Omega, 5\\,\\mu\\text{m}, and those of siunitx.
-_UNIT_COMMAND = re.compile(r"(?<=[\d\s})])\s*(?:\\text\s*\{\s*([kMG])\s*\}|([kMG]))?\s*\\(?:Omega|ohm)\s*\.?$")
+_UNIT_COMMAND = re.compile(
+    r"(?<=[\d\s})])\s*+(?:\\text\s*\{\s*([kMG])\s*\}|([kMG]))?\s*\\(Omega|AA|ohm|celsius|degreeCelsius)\s*\.?$"
+)
+_COMMANDS = {"Omega": "ohm", "AA": "angstrom"}
 _MICRO = re.compile(r"(?<=[\d\s}])\\mu\s*\\text\s*\{\s*(?=[a-zA-Z])")
 _QUANTITY = re.compile(r"\\(?:SI|qty)\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 
@@ -416,7 +424,9 @@ _QUANTITY = re.compile(r"\\(?:SI|qty)\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 def _commands(text: str) -> str:
     """Units that are commands, as text."""
     text = _MICRO.sub(r"\\text{ micro", _QUANTITY.sub(r"\1\\text{ \2}", text))
-    return _UNIT_COMMAND.sub(lambda match: f"\\text{{ {match[1] or match[2] or ''}ohm}}", text)
+    return _UNIT_COMMAND.sub(
+        lambda match: f"\\text{{ {match[1] or match[2] or ''}{_COMMANDS.get(match[3], match[3])}}}", text
+    )
 
 
 # Names of one unit; the first is the one that `Plain.unit` has.

@@ -119,7 +119,8 @@ ANSWERS: list[tuple[str, str, str]] = [
         "USD 72", "US$72", "Rs. 72", "Rs.72", "₩72", "R$72", "72 USD", "72 Rs.", "-> EUR 72.00",
     )),
     *(("72", form, "an equation, and words that look like parts or further equations") for form in (
-        "Thus x = $36 / 0.5 = $72.", "Since 2 years have 24 months, 3*24 = 72 months", "72% because (18 - 17) x 72 = 72",
+        "Thus x = $36 / 0.5 = $72.", "Since 2 years have 24 months, 3*24 = 72 months",
+        "72% because (18 - 17) x 72 = 72",
         "He lost $72 on the first and third races", "Since she pays with 2 coins she pays with 2*36=72 dollars.",
         "Santo = (1/2) 144 = $72", "72 because 36 + 36 = 72",
     )),

@@ -8,9 +8,9 @@ however they are spelt; `3 1/2` is written 3\\frac{1}{2}, and 1.5e3 or 5 million
 ("Answer:", "=") and what ends it (a period) go, and so do money, degrees and units. Ground truths and answers take the
 same steps.
 
-Money is one table, `_CURRENCIES`: a sign, a code or a word, before the number or behind it (\\$5, \\text{USD }5,
-5\\text{ Rs}). Degrees in the argument of a sine and the like are radians written out: \\cos 60^\\circ is
-\\cos(\\frac{60\\pi}{180}); any others are a unit.
+Money goes before the number and behind it (\\$5, \\text{USD }5, 5\\text{ Rs}; its table is in `units`). Degrees in
+the argument of a sine and the like are written out in radians: \\cos 60^\\circ is \\cos(\\frac{60\\pi}{180}); any
+others are a unit.
 
 A unit is only what is marked as text (`5\\text{ m}`) or a whole English word or abbreviation of two letters or more
 after a number (`5 cm`): a single letter is a variable, so that `4t` is not 4, save \\Omega. The unit is kept beside
@@ -25,10 +25,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from decimal import Decimal
 
 from llm_bridge.verifiers.characters import as_latex
+from llm_bridge.verifiers.units import CANONICAL, DOLLAR, canonical, known, measures, unit_commands, without_money
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _fonts(text: str) -> str:
         text = _CHOOSE.sub(r"\\binom{\1}{\2}", _BARE.sub(lambda match: "\\" + match[0], text))
     if "**" in text:
         text = _POWER.sub("^", text).replace("**", "")
-    text = _DROPPED.sub("", text.replace("\\$", _DOLLAR))
+    text = _DROPPED.sub("", text.replace("\\$", DOLLAR))
     text = _TEXTS.sub(lambda _: "\\text", _SET_IN_WORDS.sub(r"\\\1 ", text))
     text = _SPLIT.sub(r"\1", _SIGN.sub(lambda match: match[1] or match[2], text))
     return re.sub(r"\\[dtc]frac(?![a-zA-Z])", lambda _: "\\frac", text)
@@ -329,51 +330,6 @@ def unnamed(gold: Plain, answer: Plain) -> Plain:
 
 # --------------------------------------------------------------------------------------------------------------- units
 
-_DOLLAR = "\uff04"  # for \\$, while $ is the border of mathematics
-# A currency, then its signs, codes, words and commands, before a number or behind it.
-_CURRENCIES = tuple(
-    tuple(line.replace("$", _DOLLAR).split())
-    for line in r"""
-dollar $ US$ U.S.$ CA$ AU$ A$ C$ NZ$ HK$ S$ USD usd dollars bucks CAD AUD NZD HKD SGD \dollar \textdollar
-euro € EUR eur euros \euro \texteuro \EUR
-pound £ GBP pounds \pounds \textsterling
-yen ¥ JPY \yen \textyen
-yuan CNY RMB
-rupee ₹ INR Rs. Rs rupees \rupee \INR
-rupiah IDR Rp
-won ₩ KRW
-franc CHF francs
-ruble ₽ RUB rubles roubles
-reais R$ BRL
-peso ₱ MX$ MXN PHP pesos
-lira ₺ TRY liras
-rand ZAR
-krona SEK NOK DKK kr. kr kronor kroner
-zloty PLN
-shekel ₪ ILS shekels
-dirham AED dirhams
-naira ₦ NGN
-baht ฿ THB
-dong ₫ VND
-ringgit RM MYR
-cents ¢ cent \cent \textcent
-""".strip().splitlines()
-)
-_MONEY = {name: names[0] for names in _CURRENCIES for name in names}
-
-
-def _any(names: Iterable[str]) -> str:
-    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-
-
-_CURRENCY = re.compile(
-    rf"\\text\s*\{{\s*(?P<text>{_any(_MONEY)})\s*+[\uff04€£¥₹]?\s*\}}(?:\.?\s+)?(?=[-+]?\s*(?:\.?\d|[\\\uff04€£¥₹]))"
-    rf"|(?<![a-zA-Z\\])(?P<word>{_any(name for name in _MONEY if name.strip('.').isalpha() and name.isascii())})\s*+"
-    r"(?=[-+]?\s*(?:\.?\d|[\uff04€£¥₹]))"
-    rf"|(?P<command>{_any(name for name in _MONEY if name.startswith(chr(92)))})(?![a-zA-Z])\s*"
-    r"|\\text\s*\{\s*[A-Z.]{1,4}\s*\}\s*(?P<dollar>\uff04)"
-    rf"|(?<![a-zA-Z])(?P<sign>{_any(name for name in _MONEY if not name.isascii())})|[\uff04€£¥₹¢]"
-)
 _DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|(?<=\d)\s*\^\s*\{?\s*o\s*\}?(?!\s*\w)|\\degrees?(?![a-zA-Z])")
 _ANGLED = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
 _SINE = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])\s*(?:\^\s*(?:\{[^{}]*\}|\d)\s*)?")
@@ -412,69 +368,6 @@ def _angles(text: str) -> str:
     return done + text[place:]
 
 
-# A unit that is a command: 5\\ \\Omega, 5\\,\\text{k}\\Omega, 5\\,\\mu\\text{m}, and those of siunitx.
-_UNIT_COMMAND = re.compile(
-    r"(?<=[\d\s})])\s*+(?:\\text\s*\{\s*([kMG])\s*\}|([kMG]))?\s*\\(Omega|AA|ohm|celsius|degreeCelsius)\s*\.?$"
-)
-_COMMANDS = {"Omega": "ohm", "AA": "angstrom"}
-_MICRO = re.compile(r"(?<=[\d\s}])\\mu\s*\\text\s*\{\s*(?=[a-zA-Z])")
-_QUANTITY = re.compile(r"\\(?:SI|qty)\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
-
-
-def _commands(text: str) -> str:
-    """Units that are commands, as text."""
-    text = _MICRO.sub(r"\\text{ micro", _QUANTITY.sub(r"\1\\text{ \2}", text))
-    return _UNIT_COMMAND.sub(
-        lambda match: f"\\text{{ {match[1] or match[2] or ''}{_COMMANDS.get(match[3], match[3])}}}", text
-    )
-
-
-# Names of one unit; the first is the one that `Plain.unit` has.
-_UNITS = tuple(
-    tuple(line.split())
-    for line in """\
-cm centimeter centimetre centimeters centimetres
-mm millimeter millimetre millimeters millimetres
-m meter metre meters metres
-km kilometer kilometre kilometers kilometres
-inch inches in
-foot feet ft
-yard yards yd yds
-mile miles mi
-mph
-second seconds sec secs s
-minute minutes min mins
-hour hours hr hrs h
-day days
-week weeks
-month months
-year years yr yrs
-degree degrees deg
-radian radians rad rads
-gram grams g gm
-kg kilogram kilograms
-pound pounds lb lbs
-ounce ounces oz
-liter litre liters litres l
-ml
-gallon gallons
-acre acres
-ohm ohms
-kohm
-unit units
-""".splitlines()
-)
-_MEASURED = frozenset(name for names in _UNITS for name in names)
-_CANONICAL = {name.lower(): unit for name, unit in _MONEY.items()}
-_CANONICAL |= {name: names[0] for names in _UNITS for name in names}
-_LETTERS = frozenset("mshglLNJWV")  # units of one letter, where they are marked as text
-_THINGS = """
-square squares sq cubic cu per and of kph kmh ways way integers digits digit points point edges students people ticket
-tickets apples books boxes pieces values solutions triangles multiples teachers dogs daps meals
-"""
-_COUNTED = frozenset(_THINGS.split())
-
-
 def _without_unit(text: str) -> tuple[str, str]:
     """The answer without its unit, and the unit; 3rd is 3. The time of day (9 a.m.) stays whole."""
     text = _ends(text)
@@ -483,11 +376,7 @@ def _without_unit(text: str) -> tuple[str, str]:
     clock = _CLOCK.search(text)
     if clock and text[: clock.start()].strip()[-1:].isdigit():
         return text[: clock.start()].strip() + "\\text{" + clock[1].lower() + "m}", ""
-    unit = ""
-    money = _CURRENCY.search(text)
-    if money:
-        unit = _MONEY[money[money.lastgroup or 0]]
-        text = _CURRENCY.sub("", text)
+    text, unit = without_money(text)
     if not _ANGLED.search(text) and _DEGREE.search(text):
         rest = _DEGREE.sub("", text)
         unit = "degree" if len(rest) < len(text) else unit
@@ -497,56 +386,17 @@ def _without_unit(text: str) -> tuple[str, str]:
     for _ in range(4):  # as in \text{ square }\text{units}
         text = _ends(text)
         match = _UNIT.search(text)
-        if match and _measures(text[: match.start()], match[1]):
-            unit = unit if unit else _canonical(match[1], match[2]) + unit
+        if match and measures(text[: match.start()], match[1]):
+            unit = unit if unit else canonical(match[1], match[2]) + unit
             text = _PER.sub("", text[: match.start()])
             continue
         match = _PLAIN_UNIT.search(text)
-        if match and _known(match[1]) and _measures(text[: match.start()], match[1]):
-            unit = unit if unit else _canonical(match[1], match[2])
+        if match and known(match[1]) and measures(text[: match.start()], match[1]):
+            unit = unit if unit else canonical(match[1], match[2])
             text = text[: match.start()]
             continue
         break
     return text, unit
-
-
-# Words that are no unit: what follows, computes, scales or divides the number; a comma was an "or".
-_CHANGES = re.compile(
-    r"^\s*,|(?<![a-z])(?<![a-z]\^)\d|\b(?:and|or|if|for|when|is|are|was|not|no|never|cannot|except|otherwise|wrong|incorrect|plus|minus|times|"
-    r"over|than|through|versus|divided|multiplied|power|percent of|per cent of|dozen|score|gross|tens|hundreds?|lakhs?|"
-    r"crores?|half|halves|"
-    r"thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?|mod|modulo|base|"
-    r"choose|remainder|repeating|recurring|root|sqrt|pi|log|ln|sin|cos|tan|factorial|infinity|negative|below|inverse|"
-    r"reciprocal|conjugate|complement|bn|mil|quadrillion)\b|n't|^\s*(?:squared|cubed)\b"
-)
-
-
-def _measures(number: str, words: str) -> bool:
-    """Whether words after this are a unit: something with a digit or a number's name stands before, and none of the
-    words changes what is said.
-    """
-    if len(words.strip()) == 1 and words.strip() not in _LETTERS:
-        return False  # the numbers e and i, in roman type
-    return bool(re.search(r"\d|\\pi", number)) and not _CHANGES.search(words.casefold())
-
-
-def _known(words: str) -> bool:
-    """Whether all of plain words are units, of two letters or more; codes of money in capitals only (5rs is 5 r s)."""
-    every = [word for word in re.split(r"[\s./]+", words) if word]
-    return len(words) > 1 and all(
-        word in _MONEY
-        or (len(word) > 1 and (word.lower() in _MEASURED or word.lower() in _COUNTED or word.lower() in _MONEY))
-        for word in every
-    )
-
-
-def _canonical(words: str, power: str | None) -> str:
-    every = [_CANONICAL.get(word, word) for word in re.split(r"[\s.]+", words.lower()) if word]
-    if every[:1] in (["square"], ["sq"]):
-        every, power = every[1:], "2"
-    if every[:1] in (["cubic"], ["cu"]):
-        every, power = every[1:], "3"
-    return " ".join(every) + (f"^{power}" if power else "")
 
 
 def units_clash(one: Plain, other: Plain) -> bool:
@@ -554,7 +404,7 @@ def units_clash(one: Plain, other: Plain) -> bool:
     A unit that only one of them has, or that is in no table, does not matter.
     """
     a, b = one.unit.partition("^"), other.unit.partition("^")
-    if a[0] not in _CANONICAL or b[0] not in _CANONICAL:
+    if a[0] not in CANONICAL or b[0] not in CANONICAL:
         return False
     if a[2] and b[2] and a[2] != b[2]:
         return True  # square units are not cubic units
@@ -562,5 +412,5 @@ def units_clash(one: Plain, other: Plain) -> bool:
 
 
 _STEPS: tuple[Callable[[str], str], ...] = (
-    as_latex, _fonts, _arguments, _thousands, _spaces, _scales, _signs, _angles, _commands, _ends, _lists,
+    as_latex, _fonts, _arguments, _thousands, _spaces, _scales, _signs, _angles, unit_commands, _ends, _lists,
 )  # fmt: skip

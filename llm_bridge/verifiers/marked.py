@@ -27,6 +27,7 @@ one nothing but a number). Without one it is the last number of the last `REACH`
 | `so 48 + 24 = 72.`, `in 2.5e3 s`, `= 42 km/h`, `72 cm^2` | 72, 2500, 42, 72 | the same grammar |
 | `3 and 4`, `3, 4` | 4 | words or a comma and a space part two numbers |
 | `12-15 apples`, `10:30`, `3 4`, `1 hour 30 minutes`, `2024-05-01`, `= 6*7`, `10-3`, `6 times 7` | none | as above |
+| `it took 2 hours 30`, `that is 5 less 3`, `10 point 5`, `5 ≠ 6` | none | as above |
 | digits in a word (`CO2`, `x_1`, `cm2`), a list's marker (`3. So she …`) | passed over | they are no numbers |
 """
 

@@ -37,7 +37,7 @@ import itertools
 import re
 from fractions import Fraction
 
-from llm_bridge.verifiers.numerals import AND_A_PART, LINE, NUMBER, UNIT, as_number, plain, read
+from llm_bridge.verifiers.numerals import AND_A_PART, LINE, NUMBER, PART, UNIT, as_number, plain, read
 
 REACH = 2_000  # the last characters in which a number without a mark is looked for
 
@@ -61,9 +61,10 @@ _NUMBER_WORD = (
     r"(?:twen|thir|for|fif|six|seven|eigh|nine)ty(?:[- ][a-z]++)?)\b"
 )
 _AND = r"\.?[ ,]{0,3}(?:and |& ?|plus )?[ *$]{0,6}"
-_BARE = r"(?:(?:(?<![a-z]{4})\.)?[ *$]{1,6}|(?<=h)|(?=[0-9]{2}))"
+_BARE = r"(?:(?:(?<![a-z]{4})\.)?[ *$:]{1,6}|(?<=h)|(?=[0-9]{2}))"
 _PAIR = re.compile(
     rf"[ *]{{0,6}}(?!in ){UNIT}(?![A-Za-z])(?:{_AND}(?:[0-9][0-9., ]*+|{_NUMBER_WORD} ?){UNIT}\b"
+    rf"| (?:and|&|plus) an? {UNIT}\b"
     rf"|{_BARE}(?:[0-9]|{_NUMBER_WORD}(?! ?[A-Za-z])))",
     re.IGNORECASE,
 )
@@ -89,13 +90,13 @@ _OPERATION = (
     r"(?:times|plus|minus|less|divided by|multiplied by|added to|subtracted from|take away|(?:more|less|fewer) than)"
 )
 _AT_ONCE_BESIDE = r"(?:over|by|point|mod|modulo|choose|(?:raised )?to the power of|raised to|versus|vs\.?)"
-_OPERAND = rf"(?:[0-9π√\\]|(?!one\b){_NUMBER_WORD}|pi\b|sqrt|(?:the )?(?:square |cube )?root\b)"
+_OPERAND = rf"(?:[0-9π√\\]|(?!one\b){_NUMBER_WORD}|(?:an? |one )?{PART}\b|pi\b|sqrt|(?:the )?(?:square |cube )?root\b)"
 _COUNTED = r"(?:[ ]?[%°$])?(?:[ ]?(?!is\b|which\b|that\b)[A-Za-z]++){0,3}?"
 _SPOKEN = re.compile(
     rf"(?:{_COUNTED} {_OPERATION}|[ -]{_AT_ONCE_BESIDE})[ *($-]{{0,6}}{_OPERAND}"
     rf"|{_COUNTED} (?:or|to|through) {_NUMBER_WORD}| and {_NUMBER_WORD}"
     rf"| {_NUMBER_WORD} (?:hundred|thousand|million)\b|{_COUNTED}[ *_)\]}}{{$]{{0,6}}{AND_A_PART}"
-    rf"| ?(?:pi|sqrt)\b| (?:square |cube )?root (?:of )?{_OPERAND}| ?(?:\.{{2,}}|…) ?[0-9]",
+    rf"| ?\*? ?(?:pi|sqrt)\b| ?[°%] ?[0-9]| (?:square |cube )?root (?:of )?{_OPERAND}| ?(?:\.{{2,}}|…) ?[0-9]",
     re.IGNORECASE,
 )
 _SPOKEN_BEFORE = re.compile(
@@ -116,9 +117,11 @@ _REMARK = re.compile(r" [(\[][^()\[\]]*[)\]]")
 _REASON = re.compile(r"\b(?:since|because|as|where|given|check(?:ing)?)\b.*", re.IGNORECASE)
 _LEADING_REASON = re.compile(r"[ *_$]*(?:since|because|given)\b[^,;:.]*$", re.IGNORECASE)
 _CONCLUDES = re.compile(
-    r"\b(?:so(?! far\b| on\b)|therefore|thus|hence|then|making|giving|(?:(?:and|for) )?(?:(?:an?|the|in) )?total)\b",
+    r"\b(?:so(?! far\b| on\b)|therefore|thus|hence|then|making|giving"
+    r"|(?:(?:and|for) )?(?:(?:an?|the|in) )?total|(?:the )?(?:final )?answer)\b",
     re.IGNORECASE,
 )
+_TITLE = re.compile(r"\b(total|answer):", re.IGNORECASE)
 # What joins the numbers of a calculation, such as that between two equals signs.
 _JOINS = re.compile(
     rf"[-+*/÷^()@%]|(?<![a-z])x(?![a-z])|\b(?:{_OPERATION}|{_AT_ONCE_BESIDE}|of|per|at|each|with)\b", re.IGNORECASE
@@ -176,7 +179,7 @@ def _contradicted(number: Fraction, rest: str, *, cut: bool) -> bool:
     """Whether the clauses after an answer say another number: an equation, or what follows from it ("so it is 72"). A
     reason, a check and a remark in brackets are no such clauses.
     """
-    rest = _REASON.sub("", _REMARK.sub(" ", rest))
+    rest = _TITLE.sub(r"\1", _REASON.sub("", _REMARK.sub(" ", rest)))
     if "=" not in rest and not _CONCLUDES.search(rest):
         return False
     place = 0

@@ -88,10 +88,10 @@ UNIT = (
     r"meters?|metres?|kg|g|grams?|kilograms?|liters?|litres?|ml|gallons?|quarts?|pints?|cups?)"
 )
 # A part in words, as in 7 "and three quarters": its count, and what it is a part of.
-_COUNT, _PART = rf"(?:{'|'.join(_COUNTS)})", rf"(?:{'|'.join(_PARTS)})"
-AND_A_PART = rf"[ -](?:and|&|plus)[ -](?:({_COUNT})[ -]|(?=half|quarter))({_PART})s?\b"
+_COUNT, PART = rf"(?:{'|'.join(_COUNTS)})", rf"(?:{'|'.join(_PARTS)})"
+AND_A_PART = rf"[ -](?:and|&|plus)[ -](?:({_COUNT})[ -]|(?=half|quarter))({PART})s?\b"
 _MIXED_IN_WORDS = re.compile(
-    rf"\b([0-9]{{1,15}})(?:( (?!and\b|plus\b|{'|'.join(_SCALES)})[a-z]++)?{AND_A_PART}| ({_COUNT})[ -]({_PART})s?\b)"
+    rf"\b([0-9]{{1,15}})(?:( (?!and\b|plus\b|{'|'.join(_SCALES)})[a-z]++)?{AND_A_PART}| ({_COUNT})[ -]({PART})s?\b)"
     rf"(?! of (?!an?\b|one\b))(?(2)(?![- ]{UNIT}\b))",  # "7 and a half of them", "3 feet and a half inch"
     re.IGNORECASE,
 )

@@ -112,6 +112,8 @@ ANSWERS: list[tuple[str, str, str]] = [
         "48 + 24 = 72, since 48/2 = 24", "48 + 24 = 72 (48/2 = 24)", "48 + 24 = 72, so she sold 72 clips.",
         "72, since 48/2 = 24, 48 + 24 = 72", "x = 72. Check: 72 - 24 = 48", "72, check: 72/3 = 24", "72, where x = 5",
         "Because 48/2 = 24, she sold 72", "Since 48/2 = 24, 48 + 24 = 72", "As a result, 72 clips. The end.",
+        "48 + 24 = 72. The answer is 72.", "72, total: 72", "72 clips. Final answer: 72", "72 -- since 48/2 = 24",
+        "72 (48/2 = 24, 48 + 24 = 72)", "72, because half of 48 is 24, and 48 + 24 = 72",
         "72 = 48 + 24 = 72", "Total: 18 bags at $4 each = $72", "total = 6 bags of 12 = 72", "72 so far in 2 days",
         "72 apples, which is more than 50", "72 clips. She kept 5.",
     )),
@@ -161,7 +163,8 @@ IN_WORDS = (
     "5 hours 6", "5h6", "5h56", "5 hrs. 6", "5 ft 6", "5 feet and a half inch", "5 hours thirty",
     "5 hours and thirty minutes",
     "5 dollars and fifty cents", "5 million six hundred thousand", "**5** and a half", "5\\text{ and a half}",
-    "½5", "\\frac125", "5 lb 6",
+    "½5", "\\frac125", "5 lb 6", "5*pi", "5 * pi", "5° 6'", "5 hours:6", "5 dollars and a dime", "5 minus a third",
+    "5 less a third",
 )  # fmt: skip
 
 _LETTERED = set("abcdefghijklmnopqrstuvwxyzKM -567")
@@ -255,6 +258,9 @@ NO_ANSWERS: list[tuple[str, tuple[str, ...]]] = [
             ", therefore 72",
             ", total 72",
             ", for a total of 72",
+            ". The answer is 72",
+            ". Answer: 72",
+            "; total: 72",
             " | 48 + 24 = 72",
         )
     ),

@@ -336,7 +336,7 @@ _SINE = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])\s*(?:\^\s*(?:\{[^
 _TERM = re.compile(r"[-+]?(?:(?!\\(?:cdot|times|sin|cos|tan|cot|sec|csc)(?![a-zA-Z]))[^-+=,;&<>()/])*")
 _DEGREES = re.compile(
     r"(\\frac\{[^{}]*\}\{[^{}]*\}|\([^()]*\)|\{[^{}]*\}|(?<![\d.])\d+(?:\.\d+)?\s*+(?:[a-zA-Z](?![a-zA-Z])|\\[a-zA-Z]+)?"
-    r"|[a-zA-Z]|\\[a-zA-Z]+)\s*(?:\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})"
+    r"|[a-zA-Z]|\\[a-zA-Z]+)\s*(?:\^\s*(?:\\circ(?![a-zA-Z])|\{\s*(?:\\circ|o)\s*\}|o(?!\w))"
     r"|\\degrees?(?![a-zA-Z])|\\text\s*\{\s*deg(?:rees?)?\s*\}|degrees?\b)"
 )
 _PERCENT = re.compile(

@@ -8,9 +8,13 @@ however they are spelt; `3 1/2` is written 3\\frac{1}{2}, and 1.5e3 or 5 million
 ("Answer:", "=") and what ends it (a period) go, and so do money, degrees and units. Ground truths and answers take the
 same steps.
 
+Money goes before the number and behind it (\\$5, \\text{USD }5, 5\\text{ Rs}; its table is in `units`). Degrees in
+the argument of a sine and the like are written out in radians: \\cos 60^\\circ is \\cos(\\frac{60\\pi}{180}); any
+others are a unit.
+
 A unit is only what is marked as text (`5\\text{ m}`) or a whole English word or abbreviation of two letters or more
-after a number (`5 cm`): a single letter is a variable, so that `4t` is not 4. The unit is kept beside the text; see
-`units_clash`.
+after a number (`5 cm`): a single letter is a variable, so that `4t` is not 4, save \\Omega. The unit is kept beside
+the text; see `units_clash`.
 
 No step gives an answer another value; where one could (`(100,101)` is a point, not 100101), it leaves the text alone.
 Pure Python, no evaluation, and no expression that backtracks: an answer has at most `boxed.LONGEST` characters.
@@ -25,6 +29,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from llm_bridge.verifiers.characters import as_latex
+from llm_bridge.verifiers.units import CANONICAL, DOLLAR, canonical, known, measures, unit_commands, without_money
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +65,17 @@ def plain(answer: str, thousands: bool = True) -> Plain:
 _DROPPED = re.compile(
     r"\\(?:text)?colou?r(?:box)?\s*(?:\[[^\[\]]*\]\s*)?\{[^{}]*\}|\\(?:left|right)\.|\\text\{\s*[.,;]?\s*\}|\^\{\s*\}"
     r"|\\[hv]?phantom\s*(?:\{[^{}]*\})?|\\(?:begin|end)\{(?:align|aligned|equation|gather|gathered|split)\*?\}|\\(?:tag|label)\*?\s*\{[^{}]*\}"
-    r"|\\(?:boxed|fbox|mathbf|bold|mathit|mathtt|mathnormal|mathcal|mathord|mathpunct|mathbin|boldsymbol|bm|pmb"
+    r"|\\(?:boxed|fbox|num|mathbf|bold|mathit|mathtt|mathnormal|mathcal|mathord|mathpunct|mathbin|boldsymbol|bm|pmb"
     r"|underline|underbrace|ensuremath|displaystyle|textstyle|scriptstyle|limits|bf|it|sf|rm|tiny|small|normalsize|large|Large|LARGE|huge|Huge|left|right|middle"
     r"|[bB]igg?[lrm]?|nonumber|strut|checkmark|blacksquare|qed)(?![a-zA-Z])|\\[()\[\]](?=\s*$)"
     r"|(?:(?<=^)|(?<=^ ))\\[(\[]"
 )
-_TEXTS = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt|normal|up|md)?|emph|mbox|hbox|mathrm|mathsf|operatorname\*?)\s*(?=\{)")
+_TEXTS = re.compile(
+    r"\\(?:text(?:bf|it|rm|sf|tt|normal|up|md)?|si|unit|emph|mbox|hbox|mathrm|mathsf|operatorname\*?)\s*(?=\{)"
+)
+_SET_IN_WORDS = re.compile(
+    r"\\(?:text|mathrm|mbox|operatorname\*?)\s*\{\s*(sin|cos|tan|cot|csc)\s*\}(?=\s*[({\d^\\a-z])"
+)
 _SIGN = re.compile(r"(?:\\text)?\{\s*([-+])\s*\}|\\text\{\s*(\^\\circ|:)\s*\}")
 _SPLIT = re.compile(r"(?<![\w^}])\{(\d+)\}(?=\d)")
 _DOUBLED = re.compile(r"\\\\(?=[a-zA-Z])")
@@ -76,8 +86,10 @@ _REALS = re.compile(
 )
 _SYNONYMS = (("\\varnothing", "\\emptyset"), ("\\lbrace", "\\{"), ("\\rbrace", "\\}"))
 # As computers write it: sqrt(2), pi and x**2; ** is also how Markdown sets bold type.
-_BARE = re.compile(r"(?<![a-zA-Z\\])(?:sqrt(?=\s*[({\d])|[dt]?frac(?=\s*\{)|pi(?![a-zA-Z])|infty(?![a-zA-Z]))")
-_LETTERED = re.compile(r"sqrt|frac|pi|infty|choose")
+_BARE = re.compile(
+    r"(?<![a-zA-Z\\])(?:sqrt(?=\s*[({\d])|[dt]?frac(?=\s*\{)|pi(?![a-zA-Z])|infty(?![a-zA-Z])|(?:sin|cos|tan|cot|csc)(?=\s*[({\d^\\]))"
+)
+_LETTERED = re.compile(r"sqrt|frac|pi|infty|choose|sin|cos|tan|cot|csc")
 _POWER = re.compile(r"(?<=[\w)}\]])\*\*(?=[-\w({\\])")
 _CHOOSE = re.compile(r"\{\s*([^{}]*?)\s*\\choose(?![a-zA-Z])\s*([^{}]*?)\s*\}")
 _LONE_LETTER = re.compile(r"\\text\{\s*([a-zA-Z])\s*\}")
@@ -102,8 +114,8 @@ def _fonts(text: str) -> str:
         text = _CHOOSE.sub(r"\\binom{\1}{\2}", _BARE.sub(lambda match: "\\" + match[0], text))
     if "**" in text:
         text = _POWER.sub("^", text).replace("**", "")
-    text = _DROPPED.sub("", text.replace("\\$", _DOLLAR))
-    text = _TEXTS.sub(lambda _: "\\text", text)
+    text = _DROPPED.sub("", text.replace("\\$", DOLLAR))
+    text = _TEXTS.sub(lambda _: "\\text", _SET_IN_WORDS.sub(r"\\\1 ", text))
     text = _SPLIT.sub(r"\1", _SIGN.sub(lambda match: match[1] or match[2], text))
     return re.sub(r"\\[dtc]frac(?![a-zA-Z])", lambda _: "\\frac", text)
 
@@ -318,11 +330,15 @@ def unnamed(gold: Plain, answer: Plain) -> Plain:
 
 # --------------------------------------------------------------------------------------------------------------- units
 
-_DOLLAR = "\uff04"  # for \\$, while $ is the border of mathematics
-_MONEY = {_DOLLAR: "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee", "¢": "cents"}
-_CURRENCY = re.compile(r"[\uff04$€£¥₹¢]|\\(?:euro|pounds|texteuro|textdollar)(?![a-zA-Z])\s*")
 _DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|(?<=\d)\s*\^\s*\{?\s*o\s*\}?(?!\s*\w)|\\degrees?(?![a-zA-Z])")
 _ANGLED = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
+_SINE = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])\s*(?:\^\s*(?:\{[^{}]*\}|\d)\s*)?")
+_TERM = re.compile(r"[-+]?(?:(?!\\(?:cdot|times|sin|cos|tan|cot|sec|csc)(?![a-zA-Z]))[^-+=,;&<>()/])*")
+_DEGREES = re.compile(
+    r"(\\frac\{[^{}]*\}\{[^{}]*\}|\([^()]*\)|\{[^{}]*\}|(?<![\d.])\d+(?:\.\d+)?\s*+(?:[a-zA-Z](?![a-zA-Z])|\\[a-zA-Z]+)?"
+    r"|[a-zA-Z]|\\[a-zA-Z]+)\s*(?:\^\s*(?:\\circ(?![a-zA-Z])|\{\s*(?:\\circ|o)\s*\}|o(?!\w))"
+    r"|\\degrees?(?![a-zA-Z])|\\text\s*\{\s*deg(?:rees?)?\s*\}|degrees?\b)"
+)
 _PERCENT = re.compile(
     r"\s*(?:\\text\{\s*(?:\\?%|percent|pct|percentage)\s*\}|\\%|%|(?<=[\d\s}])(?:percentage|percent|pct)\b)"
 )
@@ -339,49 +355,17 @@ def _signs(text: str) -> str:
     return _PERCENT.sub(r"\\%", text)
 
 
-# Names of one unit; the first is the one that `Plain.unit` has.
-_UNITS = tuple(
-    tuple(line.split())
-    for line in """\
-cm centimeter centimetre centimeters centimetres
-mm millimeter millimetre millimeters millimetres
-m meter metre meters metres
-km kilometer kilometre kilometers kilometres
-inch inches in
-foot feet ft
-yard yards yd yds
-mile miles mi
-mph
-second seconds sec secs s
-minute minutes min mins
-hour hours hr hrs h
-day days
-week weeks
-month months
-year years yr yrs
-dollar dollars usd
-cents cent
-euro euros eur
-degree degrees deg
-radian radians rad rads
-gram grams g gm
-kg kilogram kilograms
-pound pounds lb lbs
-ounce ounces oz
-liter litre liters litres l
-ml
-gallon gallons
-acre acres
-unit units
-""".splitlines()
-)
-_CANONICAL = {name: names[0] for names in _UNITS for name in names}
-_LETTERS = frozenset("mshglLNJWV")  # units of one letter, where they are marked as text
-_THINGS = """
-square squares sq cubic cu per and of kph kmh ways way integers digits digit points point edges students people ticket
-tickets apples books boxes pieces values solutions triangles multiples teachers dogs daps meals
-"""
-_COUNTED = frozenset(_THINGS.split())
+def _angles(text: str) -> str:
+    """\\cos 60^\\circ is \\cos(\\frac{60\\pi}{180}): to math-verify's grammar all arguments are radians."""
+    done, place = "", 0
+    while match := _SINE.search(text, place):
+        pair = {"(": "()", "{": "{}", "[": "[]"}.get(text[match.end() : match.end() + 1])
+        ended = closing(text, match.end(), pair) if pair else None
+        term = _TERM.match(text, match.end() if ended is None else ended + 1)
+        end = term.end() if term else len(text)
+        done += text[place : match.end()] + _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text[match.end() : end])
+        place = end
+    return done + text[place:]
 
 
 def _without_unit(text: str) -> tuple[str, str]:
@@ -392,11 +376,7 @@ def _without_unit(text: str) -> tuple[str, str]:
     clock = _CLOCK.search(text)
     if clock and text[: clock.start()].strip()[-1:].isdigit():
         return text[: clock.start()].strip() + "\\text{" + clock[1].lower() + "m}", ""
-    unit = ""
-    money = _CURRENCY.search(text)
-    if money:
-        unit = _MONEY.get(money[0].strip(), "")
-        text = _CURRENCY.sub("", text)
+    text, unit = without_money(text)
     if not _ANGLED.search(text) and _DEGREE.search(text):
         rest = _DEGREE.sub("", text)
         unit = "degree" if len(rest) < len(text) else unit
@@ -406,52 +386,17 @@ def _without_unit(text: str) -> tuple[str, str]:
     for _ in range(4):  # as in \text{ square }\text{units}
         text = _ends(text)
         match = _UNIT.search(text)
-        if match and _measures(text[: match.start()], match[1]):
-            unit = unit if unit else _canonical(match[1], match[2]) + unit
+        if match and measures(text[: match.start()], match[1]):
+            unit = unit if unit else canonical(match[1], match[2]) + unit
             text = _PER.sub("", text[: match.start()])
             continue
         match = _PLAIN_UNIT.search(text)
-        if match and _known(match[1]) and _measures(text[: match.start()], match[1]):
-            unit = unit if unit else _canonical(match[1], match[2])
+        if match and known(match[1]) and measures(text[: match.start()], match[1]):
+            unit = unit if unit else canonical(match[1], match[2])
             text = text[: match.start()]
             continue
         break
     return text, unit
-
-
-# Words that are no unit: what follows, computes, scales or divides the number; a comma was an "or".
-_CHANGES = re.compile(
-    r"^\s*,|(?<![a-z])(?<![a-z]\^)\d|\b(?:and|or|if|for|when|is|are|was|not|no|never|cannot|except|otherwise|wrong|incorrect|plus|minus|times|"
-    r"over|than|through|versus|divided|multiplied|power|percent of|per cent of|dozen|score|gross|tens|hundreds?|lakhs?|"
-    r"crores?|half|halves|"
-    r"thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?|mod|modulo|base|"
-    r"choose|remainder|repeating|recurring|root|sqrt|pi|log|ln|sin|cos|tan|factorial|infinity|negative|below|inverse|"
-    r"reciprocal|conjugate|complement|bn|mil|quadrillion)\b|n't|^\s*(?:squared|cubed)\b"
-)
-
-
-def _measures(number: str, words: str) -> bool:
-    """Whether words after this are a unit: something with a digit or a number's name stands before, and none of the
-    words changes what is said.
-    """
-    if len(words.strip()) == 1 and words.strip() not in _LETTERS:
-        return False  # the numbers e and i, in roman type
-    return bool(re.search(r"\d|\\pi", number)) and not _CHANGES.search(words.casefold())
-
-
-def _known(words: str) -> bool:
-    """Whether all of plain words are units, of two letters or more."""
-    every = re.split(r"[\s./]+", words.lower())
-    return all(len(word) > 1 and (word in _CANONICAL or word in _COUNTED) for word in every if word) and len(words) > 1
-
-
-def _canonical(words: str, power: str | None) -> str:
-    every = [_CANONICAL.get(word, word) for word in re.split(r"[\s.]+", words.lower()) if word]
-    if every[:1] in (["square"], ["sq"]):
-        every, power = every[1:], "2"
-    if every[:1] in (["cubic"], ["cu"]):
-        every, power = every[1:], "3"
-    return " ".join(every) + (f"^{power}" if power else "")
 
 
 def units_clash(one: Plain, other: Plain) -> bool:
@@ -459,7 +404,7 @@ def units_clash(one: Plain, other: Plain) -> bool:
     A unit that only one of them has, or that is in no table, does not matter.
     """
     a, b = one.unit.partition("^"), other.unit.partition("^")
-    if a[0] not in _CANONICAL or b[0] not in _CANONICAL:
+    if a[0] not in CANONICAL or b[0] not in CANONICAL:
         return False
     if a[2] and b[2] and a[2] != b[2]:
         return True  # square units are not cubic units
@@ -467,5 +412,5 @@ def units_clash(one: Plain, other: Plain) -> bool:
 
 
 _STEPS: tuple[Callable[[str], str], ...] = (
-    as_latex, _fonts, _arguments, _thousands, _spaces, _scales, _signs, _ends, _lists,
+    as_latex, _fonts, _arguments, _thousands, _spaces, _scales, _signs, _angles, unit_commands, _ends, _lists,
 )  # fmt: skip

@@ -9,12 +9,15 @@ one nothing but a number). Without one it is the last number of the last `REACH`
 | `72`, `**72**`, `$72$`, `\boxed{72}`, `72.` | 72 | dress; `####72` and a closing `####` too |
 | `Answer: 72`, `She has 72 apples`, `x = 72` | 72 | words before a number, and units after it, are passed over |
 | `72 cm^2`, `72m`, `42 km/h`, `72 (that is 6*12)`, `72, since 48 + 24 = 72` | 72, 42 | what follows is no part of it |
-| `5 + 3 = 8`, `6*7 = 42`, `8 = 5 + 3` | 8, 42, 8 | an equation: its side that is a number; several must agree |
+| `5 + 3 = 8`, `6*7 = 42`, `8 = 5 + 3` | 8, 42, 8 | an equation: its side that is a number |
+| `48/2 = 24, 48 + 24 = 72`, `48/2 = 24, so it is 72` | none | all equations and conclusions must agree |
+| `72, since 3*24 = 72`, `72 (3*24 = 72)`, `72. Check: 72/3 = 24` | 72 | save reasons, checks, remarks |
 | `3 4`, `3, 4`, `5 or 6`, `12-15`, `12 to 15`, `10:30`, `12/25/2020` | none | two numbers |
-| `6*7`, `5 + 3`, `2^5`, `5\pi`, `\sqrt{2}`, `2x`, `5k`, `< 5` | none | an expression, not its value |
+| `6*7`, `5 + 3`, `2^5`, `5\pi`, `\sqrt{2}`, `2x`, `5k`, `< 5`, `5 ≠ 6` | none | an expression, not its value |
 | `6 times 7`, `twice 6`, `half of 6`, `6 squared`, `5 eighths`, `6 over 7` | none | the same in words |
+| `5 less 3`, `5 more than 3`, `5 pi`, `10 point 5`, `6 by 7`, `5 or six` | none | the same in words |
 | `minus 72`, `negative 72` | -72 | a sign in words |
-| `1 hour 30 minutes`, `5 dollars and 30 cents`, `5'10` | none | one quantity in two units |
+| `1 hour 30 minutes`, `5 dollars and 30 cents`, `5'10`, `2 hours 30`, `5h30` | none | one quantity in two units |
 | `1,00`, `7,2`, `4.2.0`, `1_000`, `1.000,50` | none | malformed |
 | `Step 3`, `3:` | none | a heading |
 | nothing, `none`, `not 72`, a number longer than the line that is read | none | no fallback |
@@ -24,15 +27,17 @@ one nothing but a number). Without one it is the last number of the last `REACH`
 | `so 48 + 24 = 72.`, `in 2.5e3 s`, `= 42 km/h`, `72 cm^2` | 72, 2500, 42, 72 | the same grammar |
 | `3 and 4`, `3, 4` | 4 | words or a comma and a space part two numbers |
 | `12-15 apples`, `10:30`, `3 4`, `1 hour 30 minutes`, `2024-05-01`, `= 6*7`, `10-3`, `6 times 7` | none | as above |
+| `it took 2 hours 30`, `that is 5 less 3`, `10 point 5`, `5 ≠ 6` | none | as above |
 | digits in a word (`CO2`, `x_1`, `cm2`), a list's marker (`3. So she …`) | passed over | they are no numbers |
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from fractions import Fraction
 
-from llm_bridge.verifiers.numerals import LINE, NUMBER, as_number, plain, read
+from llm_bridge.verifiers.numerals import AND_A_PART, LINE, NUMBER, PART, UNIT, as_number, plain, read
 
 REACH = 2_000  # the last characters in which a number without a mark is looked for
 
@@ -49,17 +54,23 @@ _ORDINAL = re.compile(
     r"[.\s*_(#]*$",
     re.IGNORECASE,
 )
-# Units that come in pairs: "1 hour 30 minutes" is one quantity, of which neither number is the value.
-_UNIT = (
-    r"(?:years?|months?|weeks?|days?|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s|dollars?|bucks|euros?|pounds?|"
-    r"lbs?|ounces?|oz|cents?|pence|quarters?|dimes?|nickels?|feet|foot|ft|inch|inches|in|yards?|yds?|miles?|km|cm|mm|"
-    r"meters?|metres?|kg|g|grams?|kilograms?|liters?|litres?|ml|gallons?|quarts?|pints?|cups?)"
+# Units come in pairs: "1 hour 30 minutes" is one quantity, of which neither number is the value.
+# The second unit may be left out where nothing else stands between: "2 hours 30", "5h30", "5 ft. 10", but no "72 cm2".
+_NUMBER_WORD = (
+    r"(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|"
+    r"(?:twen|thir|for|fif|six|seven|eigh|nine)ty(?:[- ][a-z]++)?)\b"
 )
+_AND = r"\.?[ ,]{0,3}(?:and |& ?|plus )?[ *$]{0,6}"
+_BARE = r"(?:(?:(?<![a-z]{4})\.)?[ *$:]{1,6}|(?<=h)|(?=[0-9]{2}))"
 _PAIR = re.compile(
-    rf"[ *]{{0,6}}{_UNIT}\b\.?[ ,]{{0,3}}(?:and |& ?)?[ *$]{{0,6}}[0-9][0-9., ]*+{_UNIT}\b", re.IGNORECASE
+    rf"[ *]{{0,6}}(?!in ){UNIT}(?![A-Za-z])(?:{_AND}(?:[0-9][0-9., ]*+|{_NUMBER_WORD} ?){UNIT}\b"
+    rf"| (?:and|&|plus) an? {UNIT}\b"
+    rf"|{_BARE}(?:[0-9]|{_NUMBER_WORD}(?! ?[A-Za-z])))",
+    re.IGNORECASE,
 )
-_PAIRED = re.compile(rf"[0-9] ?{_UNIT}\.?[ ,]{{0,3}}(?:and |& ?)?[ *$]{{0,6}}$", re.IGNORECASE)
-_UNIT_NEXT = re.compile(rf" ?{_UNIT}\b", re.IGNORECASE)
+_PAIRED = re.compile(rf"[0-9] ?(?:(?!in ){UNIT}({_BARE}(?:and |& ?)?)|{UNIT}{_AND})$", re.IGNORECASE)
+_UNIT_NEXT = re.compile(rf" ?{UNIT}\b", re.IGNORECASE)
+_NOUN = re.compile(" ?[A-Za-z]")
 _DIGIT = re.compile("[0-9¼-¾⅓-⅞]")
 _MARKER = re.compile(r"[0-9]{1,2}[.)]\*{0,2} +[A-Z*\"]")
 _VARIABLE = re.compile(r"[ *_$]*[xyz](?![A-Za-z])")
@@ -70,19 +81,28 @@ _COMMAND = re.compile(r"\\[A-Za-z]+$")
 _UNITS = r"(?:[ ]?[%°$])?(?:[ ]?[A-Za-z]++){0,3}"
 _OPERATED = re.compile(rf"{_UNITS}[ *_)\]}}]{{0,6}}[-+*/÷][ ({{$*]{{0,6}}[0-9]")
 _LISTED = re.compile(
-    rf"{_UNITS}[ *]{{0,6}}(?:[,;|] ?|\b(?:or|and|to|through) |: |& ?)(?:or |and )?[ $*+-]{{0,6}}[0-9]", re.IGNORECASE
+    rf"{_UNITS}[ *]{{0,6}}(?:[,;|] ?|\b(?:or|and|to|through) |: |& ?)(?:or |and )?(?:(?!check|total)[A-Za-z]++:)?"
+    r"[ $*+-]{0,6}[0-9]",
+    re.IGNORECASE,
 )
 # Words for what signs say too: a calculation, a range, a scale or a part of one.
-_OPERATION = r"(?:times|plus|minus|divided by|multiplied by)"
-_AT_ONCE_BESIDE = r"(?:over|mod|modulo|choose|to the power of|versus|vs\.?)"
+_OPERATION = (
+    r"(?:times|plus|minus|less|divided by|multiplied by|added to|subtracted from|take away|(?:more|less|fewer) than)"
+)
+_AT_ONCE_BESIDE = r"(?:over|by|point|mod|modulo|choose|(?:raised )?to the power of|raised to|versus|vs\.?)"
+_OPERAND = rf"(?:[0-9π√\\]|(?!one\b){_NUMBER_WORD}|(?:an? |one )?{PART}\b|pi\b|sqrt|(?:the )?(?:square |cube )?root\b)"
+_COUNTED = r"(?:[ ]?[%°$])?(?:[ ]?(?!is\b|which\b|that\b)[A-Za-z]++){0,3}?"
 _SPOKEN = re.compile(
-    rf"(?:(?:[ ]?[%°$])?(?:[ ]?[A-Za-z]++){{0,3}}? {_OPERATION}| {_AT_ONCE_BESIDE})[ *($]{{0,6}}[0-9]"
-    r"| ?(?:\.{2,}|…) ?[0-9]",
+    rf"(?:{_COUNTED} {_OPERATION}|[ -]{_AT_ONCE_BESIDE})[ *($-]{{0,6}}{_OPERAND}"
+    rf"|{_COUNTED} (?:or|to|through) {_NUMBER_WORD}| and {_NUMBER_WORD}"
+    rf"| {_NUMBER_WORD} (?:hundred|thousand|million)\b|{_COUNTED}[ *_)\]}}{{$]{{0,6}}{AND_A_PART}"
+    rf"| ?\*? ?(?:pi|sqrt)\b| ?[°%] ?[0-9]| (?:square |cube )?root (?:of )?{_OPERAND}| ?(?:\.{{2,}}|…) ?[0-9]",
     re.IGNORECASE,
 )
 _SPOKEN_BEFORE = re.compile(
-    rf"(?:(?:[0-9][ A-Za-z%°$]{{0,24}}|\b[xyznmk]) {_OPERATION}|[0-9] {_AT_ONCE_BESIDE}|"
-    r"\b(?:twice|thrice|double|triple|half of|sqrt|log|ln|sin|cos|tan)|"
+    rf"(?:(?:[0-9][ A-Za-z%°$]{{0,24}}|\b(?:[xyznmk]|pi)) {_OPERATION}|[0-9][ -]{_AT_ONCE_BESIDE}|"
+    rf"\b{_NUMBER_WORD} (?:and|point)|\b(?:half|quarter) past|"
+    r"\b(?:twice|thrice|double|triple|half of|sqrt|log|ln|sin|cos|tan|pi|root)|"
     r"(?:%|\b(?:percent|per cent|thirds?|quarters?|fourths?|fifths?|tenths?|root|factorial)) of)[ *_($]*$",
     re.IGNORECASE,
 )
@@ -92,8 +112,20 @@ _SCALED = re.compile(
     r"|(?:squared|cubed)\b(?! *[A-Za-z])|(?:factorial|lakhs?|crores?|mil|bn|mn)\b|[kKMB](?![\w.'/^]))"
 )
 _CALCULATOR = re.compile(r"<<[^<>]{0,99}>>(?=[ $]{0,2}[-.0-9])")  # 48+24=<<48+24=72>>72, as GSM8K's own solutions write
-_SECOND = re.compile(r"[,;] *(?:and )?[A-Za-z] *= *[-$]*[0-9]")  # x = 5, y = 3
 _CLAUSE_END = re.compile(r"[;?]|!(?! *=)|[,.:](?= |$)| \([^()]*[A-Za-z=]|\b(?:since|because|as|so|which|that)\b")
+_REMARK = re.compile(r" [(\[][^()\[\]]*[)\]]")
+_REASON = re.compile(r"\b(?:since|because|as|where|given|check(?:ing)?)\b.*", re.IGNORECASE)
+_LEADING_REASON = re.compile(r"[ *_$]*(?:since|because|given)\b[^,;:.]*$", re.IGNORECASE)
+_CONCLUDES = re.compile(
+    r"\b(?:so(?! far\b| on\b)|therefore|thus|hence|then|making|giving"
+    r"|(?:(?:and|for) )?(?:(?:an?|the|in) )?total|(?:the )?(?:final )?answer)\b",
+    re.IGNORECASE,
+)
+_TITLE = re.compile(r"\b(total|answer):", re.IGNORECASE)
+# What joins the numbers of a calculation, such as that between two equals signs.
+_JOINS = re.compile(
+    rf"[-+*/÷^()@%]|(?<![a-z])x(?![a-z])|\b(?:{_OPERATION}|{_AT_ONCE_BESIDE}|of|per|at|each|with)\b", re.IGNORECASE
+)
 
 
 def extract_number(text: str) -> Fraction | None:
@@ -129,18 +161,40 @@ def _first(line: str, *, cut: bool) -> Fraction | None:
             continue
         if _REFUSES.search(line, 0, found.start()):
             return None
-        start = found.start()
-        if "=" in line:
-            end = _CLAUSE_END.search(line, found.end())
-            clause = line[: end.start()] if end else line
-            if end and "=" in clause and _SECOND.match(line, end.start()):
-                return None
-            if clause.find("=", start) >= 0:
-                return _equation(clause, cut=cut and not end)
-        number = _side(line, found, sign, cut=cut)
-        more = _OPERATED, _LISTED, _SPOKEN
-        return None if any(pattern.match(line, found.end()) for pattern in more) else number
+        end = _CLAUSE_END.search(line, found.end() - found[0].endswith("."))
+        clause, rest = (line[: end.start()], line[end.start() :]) if end else (line, "")
+        if NUMBER.search(rest) and _LEADING_REASON.match(line[: found.start()]):
+            return _first(rest, cut=cut)
+        if clause.find("=", found.start()) >= 0:
+            number = _equation(clause, cut=cut and not rest)
+        elif not found[0].endswith(".") and any(more.match(line, found.end()) for more in (_OPERATED, _LISTED)):
+            return None
+        else:
+            number = _side(line, found, sign, cut=cut)
+        return None if number is None or _contradicted(number, rest, cut=cut) else number
     return None
+
+
+def _contradicted(number: Fraction, rest: str, *, cut: bool) -> bool:
+    """Whether the clauses after an answer say another number: an equation, or what follows from it ("so it is 72"). A
+    reason, a check and a remark in brackets are no such clauses.
+    """
+    rest = _TITLE.sub(r"\1", _REASON.sub("", _REMARK.sub(" ", rest)))
+    if "=" not in rest and not _CONCLUDES.search(rest):
+        return False
+    place = 0
+    while place < len(rest):
+        end = _CLAUSE_END.search(rest, place + 1)
+        clause = rest[place : end.start() if end else len(rest)]
+        said = clause.lstrip(",;:.?! ")
+        if (
+            ("=" in said or _CONCLUDES.match(said))
+            and NUMBER.search(said)
+            and _first(said, cut=cut and not end) != number
+        ):
+            return True
+        place += len(clause)
+    return False
 
 
 def _equation(clause: str, *, cut: bool) -> Fraction | None:
@@ -150,6 +204,9 @@ def _equation(clause: str, *, cut: bool) -> Fraction | None:
     sides = [(side, list(NUMBER.finditer(side))) for side in reversed(clause.split("="))]
     if not sides[0][1]:
         return None
+    for side, found in sides[1:-1]:  # "48/2 = 24 and 48 + 24 = 72" is two equations
+        if any(not _JOINS.search(side, one.end(), other.start()) for one, other in itertools.pairwise(found)):
+            return None
     value = None
     for place, (side, found) in enumerate(sides):
         if len(found) != 1 or _SPOKEN_BEFORE.search(side[: found[0].start()][-60:]):
@@ -182,9 +239,8 @@ def _last(text: str) -> Fraction | None:
             bare = piece[: found.start()].strip(" *_>")
             if sign == _WORD or (not bare and _MARKER.match(piece, found.start())):
                 continue
-            if _PAIRED.search(piece, max(0, found.start() - 24), found.start()) and _UNIT_NEXT.match(
-                piece, found.end()
-            ):
+            paired = _PAIRED.search(piece, max(0, found.start() - 24), found.start())
+            if paired and (_UNIT_NEXT.match(piece, found.end()) or (paired[1] and not _NOUN.match(piece, found.end()))):
                 return None
             return _side(piece, found, sign, cut=False)
         if cut:
@@ -260,7 +316,7 @@ def _ends(line: str, end: int) -> bool:
         return bool(re.match(r"\\\\(?! *[0-9])", tail))  # a line's end
     if first.isnumeric() or first in ":^" or (second.isnumeric() and first in ".,_'/"):
         return False
-    if any(pattern.match(tail) for pattern in (_GLUED, _VARIABLE, _PAIR, _SCALED)):
+    if any(pattern.match(tail) for pattern in (_GLUED, _VARIABLE, _PAIR, _SCALED, _SPOKEN)):
         return False
     right = tail.lstrip(_DRESS)
     gap, after = tail[: len(tail) - len(right)], right[:1]
@@ -268,11 +324,13 @@ def _ends(line: str, end: int) -> bool:
         return True
     if "(" in gap or not after:
         return not after
-    if after.isnumeric() or after in "√π∞^÷+±‰‱" or (after == "\\" and not right.startswith("\\\\")):
+    if after.isnumeric() or after in "√π∞^÷+±‰‱≠≤≥≡" or (after == "\\" and not right.startswith("\\\\")):
         return False
     if after in "-/":
         following = right[1:].lstrip(" $(")
         return not (following[:1].isnumeric() or _VARIABLE.match(following)) or not following
+    if after == ">":
+        return not re.match("> ?[$-]?[0-9]", right)
     if after == "<":
         return bool(re.match(r"<(?:/?[A-Za-z]|[|])", right))
     return True

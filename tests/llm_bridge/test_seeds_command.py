@@ -130,7 +130,8 @@ def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_it_leads_to_the_
         for path in found[-newest:]:
             damage(path)
         assert run(tmp_path / name) == 0
-        said = capsys.readouterr().err.splitlines()
+        # A slow machine shows progress, too.
+        said = [line for line in capsys.readouterr().err.splitlines() if re.search("is damaged|done again", line)]
         assert [line.split(" is damaged")[0][-14:] for line in said[:-1]] == [p.name for p in found[: -newest - 1 : -1]]
         assert said[-1] == f"bandit-rft: The run continues after round {done}; rounds {done + 1} to 9 are done again."
         assert_same_outcome(tmp_path / name, whole[0])

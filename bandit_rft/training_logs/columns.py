@@ -174,7 +174,7 @@ def _behind(
         if not (1 <= value <= 2**30 and value.is_integer() and value % prompts == 0):
             raise InputError(
                 f"{record.place.capitalize()} of {path} has {column} = {arguments.shown(record.values.get(column))}: "
-                f"give a whole number of responses, of {prompts} prompt(s)."
+                f"give a whole number of responses, of {prompts} {'prompt' if prompts == 1 else 'prompts'}."
             )
         found.append(int(value))
     responses = np.array(found, np.int64)

@@ -109,10 +109,11 @@ class LogVerdict:
 
     def report(self) -> str:
         """As lines to read."""
+        asked = "1 prompt" if self.prompts == 1 else f"{self.prompts} prompts"
         lines = [
             f"{self.verdict}: {self.reason}",
             f"{self.source}, {self.column}: {self.rounds:,} rounds in {self.rows:,} rows; {self.signal}, "
-            f"{self.prompts} prompt(s) of {self.rollouts} rollouts; law {self.law} of one decision, "
+            f"{asked} of {self.rollouts} rollouts; law {self.law} of one decision, "
             f"false-alarm rate at most {self.false_alarm:g}",
         ]
         if self.kappa_times_step is not None:

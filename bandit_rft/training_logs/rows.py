@@ -69,7 +69,7 @@ def _of_training(found: Sequence[Record], notes: list[str]) -> Sequence[Record]:
         said = [str(record.values.get(name, "train")).strip().lower() for record in found]
         held_out = sum(value in EVALUATIONS for value in said)
         if 0 < held_out < len(found) and set(said) <= EVALUATIONS | _TRAINING:
-            notes.append(f"{held_out} records were left out, for their column {name} says that they are evaluations")
+            notes.append(f"{_left_out(held_out)}: the column {name} says that it is of evaluations")
             found = [record for record, value in zip(found, said, strict=True) if value not in EVALUATIONS]
     return found
 
@@ -84,8 +84,8 @@ def _last_run(kept: list[tuple[int, Record]], notes: list[str]) -> list[tuple[in
         last.append((step, record))
     if len(last) < len(kept):
         notes.append(
-            f"{len(kept) - len(last)} records were left out: the log goes back to an earlier step, as that of a "
-            "resumed run or of a second one does, and the later records stand"
+            f"{_left_out(len(kept) - len(last))}: the log goes back to an earlier step, as that of a resumed run or of "
+            "a second one does, and the later records stand"
         )
     return last
 
@@ -111,8 +111,7 @@ def _each_once(
     first, *_, last = of_step[step]
     if len(again) == 1 and times == 2 and _words(first) == _words(last):  # killed behind a step, resumed before it
         notes.append(
-            f"1 records were left out: step {step} stands twice, as in the log of a resumed run, and the later record "
-            "stands"
+            f"{_left_out(1)}: step {step} stands twice, as in the log of a resumed run, and the later record stands"
         )
         return dict(kept)
     of_each = "" if responses is None else f" (or {responses} rows of every step, one of each response)"
@@ -125,6 +124,10 @@ def _each_once(
 def _mean(records: list[Record], column: str) -> Record:
     rewards = [number(record.values[column]) for record in records]
     return Record(records[0].place, {**records[0].values, column: sum(rewards) / len(rewards)}, records[0].step)
+
+
+def _left_out(number: int) -> str:
+    return "1 record was left out" if number == 1 else f"{number} records were left out"
 
 
 def _words(record: Record) -> dict[str, Any]:
@@ -140,9 +143,7 @@ def _missing_left_out(records: dict[int, Record], column: str, path: Path, notes
             f"number, as {len(missing)} of its {len(records)} records: mend or remove them."
         )
     if missing:
-        notes.append(
-            f"{len(missing)} records whose {column} is no number (the first at step {missing[0]}) are left out"
-        )
+        notes.append(f"{_left_out(len(missing))}, in which {column} is no number (the first at step {missing[0]})")
     return {step: record for step, record in records.items() if step not in set(missing)}
 
 

@@ -62,7 +62,7 @@ def test_a_resumed_run_counts_each_step_once_and_the_later_record_stands(tmp_pat
     log = read_log(path, "verl", rollouts=4)
     assert list(log.step) == [1, 2, 3]
     assert list(log.reward) == [0, 1, 1]
-    assert "1 records were left out" in log.notes[0]
+    assert "1 record was left out" in log.notes[0]
 
 
 def test_a_second_run_in_the_same_file_is_not_mixed_with_the_first(tmp_path) -> None:
@@ -168,7 +168,7 @@ def test_rows_of_an_evaluation_never_stand_for_those_of_training(tmp_path) -> No
             path.write_text("step,split,reward\n" + "".join(given))
             log = read_log(path, "csv", rollouts=32)
             np.testing.assert_allclose(log.reward, MEANS)
-            assert f"{len(both)} records were left out, for their column split" in log.notes[0]
+            assert "left out: the column split says that it is of evaluations" in log.notes[0]
     path.write_text("step,who,reward\n" + "".join(lines) + "39,held-out,0.25\n")
     with pytest.raises(InputError, match="2 rows of step 39"):
         read_log(path, "csv", rollouts=32)
@@ -198,7 +198,7 @@ def test_a_few_rounds_without_a_reward_are_left_out_and_counted(nothing, tmp_pat
     path.write_text(f"[{','.join(lines)}]")
     log = read_log(path, "trl", rollouts=2)
     assert log.rows == 28
-    assert "2 records whose reward is no number (the first at step 3)" in log.notes[0]
+    assert "2 records were left out, in which reward is no number (the first at step 3)" in log.notes[0]
     path.write_text(f"[{','.join(lines[:10])}]")
     with pytest.raises(InputError, match=r"Record 3 .* no finite number, as 2 of its 10 records"):
         read_log(path, "trl", rollouts=2)

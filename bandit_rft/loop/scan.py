@@ -23,7 +23,7 @@ import numpy as np
 from bandit_rft.contract import ArmSet, Learner, LearnerFactory
 from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
-from bandit_rft.loop.executables import executable
+from bandit_rft.loop import executables
 from bandit_rft.loop.groups import number_of_groups, shard, split, whole
 from bandit_rft.loop.one_round import INIT_FOLD, Progress, bound_of, check_rewards, one_round
 from bandit_rft.loop.recorder import MOST_ROUNDS, Recorder, recorded_chunks
@@ -101,7 +101,7 @@ class _Compiled:
         shape = (keys.shape, str(keys.dtype), length if isinstance(length, int) else None)
         if shape not in self._ready:
             lowered = (self.chunk if isinstance(length, int) else self.part).lower(values, keys, state, start, length)
-            self._ready[shape] = executable(lowered, jax.tree.structure(state))
+            self._ready[shape] = executables.executable(lowered, jax.tree.structure(state))
         return self._ready[shape]
 
 
@@ -139,6 +139,12 @@ def _with(learner: Any, values: Mapping[str, Any]) -> Any:
 @functools.lru_cache(maxsize=64)
 def _cached(arms: Any, structure: _Structure, rounds: int, row_capacity: int | None) -> _Compiled:
     return _Compiled(arms, structure.learner, rounds, row_capacity)
+
+
+def forget() -> None:
+    """Drop the compiled loops of earlier runs, which `jax.clear_caches` leaves: those of language models are large."""
+    _cached.cache_clear()
+    executables.forget()
 
 
 def scan_loop(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 
+from bandit_rft.loop import scan
 from llm_bridge.models.cache import cache_folder
 
 
@@ -44,9 +45,10 @@ def processor() -> str:
 def make_room(share: float = 0.4) -> bool:
     """Drop a process's compiled functions where their pieces of memory are so large a share of what Linux lets it map.
 
-    A process may map some 65,000 pieces, and each compiled function for the CPU is several: LLVM ends a process that
-    fine-tunes some fifty times with "Unable to allocate section memory". What is needed again is read from the cache
-    on the disk, or compiled. Where the numbers cannot be read (macOS, Windows) nothing is dropped.
+    A process may map some 65,000 pieces, and each compiled function for the CPU is several, the loop of a run of a tiny
+    model over a thousand: LLVM ends a process that fine-tunes some fifty times with "Unable to allocate section
+    memory", or a segmentation fault. What is needed again is read from the cache on the disk, or compiled. Where the
+    numbers cannot be read (macOS, Windows) nothing is dropped.
 
     Returns:
         Whether they were.
@@ -59,6 +61,7 @@ def make_room(share: float = 0.4) -> bool:
         return False
     if pieces < share * most:
         return False
+    scan.forget()
     jax.clear_caches()
     gc.collect()
     return True

@@ -37,46 +37,21 @@ import itertools
 import re
 from fractions import Fraction
 
-from llm_bridge.verifiers.numerals import AND_A_PART, LINE, NUMBER, PART, UNIT, as_number, plain, read
+from llm_bridge.verifiers import beside
+from llm_bridge.verifiers.beside import AT_ONCE_BESIDE, NONE, OPERATION, SPOKEN_BEFORE, WORD
+from llm_bridge.verifiers.numerals import LINE, NUMBER, as_number, plain, read
 
 REACH = 2_000  # the last characters in which a number without a mark is looked for
 
 _MARK = "####"
 # What nearly every response writes, at once: digits alone on their line.
 _AT_ONCE = re.compile(r" ?\$?(-?[0-9]{1,18})\.?[ \r]*(?:\n|$)")
-_DRESS = " *_`\"'()[]{}$"
 _NEXT = re.compile(rf"\s*([^\n]{{0,{LINE}}})")
 _BLANK = r"[\s*_:`\"'(\[{]*"  # dress and colons; no minus and no currency, which belong to the number
 _LABEL = re.compile(rf"{_BLANK}(?:(?:the|final|answer|result|solution|total|is)\b{_BLANK}){{0,6}}", re.IGNORECASE)
 _REFUSES = re.compile(r"\b(?:no|not|none|never|cannot|neither|unknown|undefined)\b|n't\b", re.IGNORECASE)
-_ORDINAL = re.compile(
-    r"\b(?:steps?|parts?|questions?|problems?|cases?|examples?|sections?|exercises?|equations?|eq|figures?|tables?|q)"
-    r"[.\s*_(#]*$",
-    re.IGNORECASE,
-)
-# Units come in pairs: "1 hour 30 minutes" is one quantity, of which neither number is the value.
-# The second unit may be left out where nothing else stands between: "2 hours 30", "5h30", "5 ft. 10", but no "72 cm2".
-_NUMBER_WORD = (
-    r"(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|"
-    r"(?:twen|thir|for|fif|six|seven|eigh|nine)ty(?:[- ][a-z]++)?)\b"
-)
-_AND = r"\.?[ ,]{0,3}(?:and |& ?|plus )?[ *$]{0,6}"
-_BARE = r"(?:(?:(?<![a-z]{4})\.)?[ *$:]{1,6}|(?<=h)|(?=[0-9]{2}))"
-_PAIR = re.compile(
-    rf"[ *]{{0,6}}(?!in ){UNIT}(?![A-Za-z])(?:{_AND}(?:[0-9][0-9., ]*+|{_NUMBER_WORD} ?){UNIT}\b"
-    rf"| (?:and|&|plus) an? {UNIT}\b"
-    rf"|{_BARE}(?:[0-9]|{_NUMBER_WORD}(?! ?[A-Za-z])))",
-    re.IGNORECASE,
-)
-_PAIRED = re.compile(rf"[0-9] ?(?:(?!in ){UNIT}({_BARE}(?:and |& ?)?)|{UNIT}{_AND})$", re.IGNORECASE)
-_UNIT_NEXT = re.compile(rf" ?{UNIT}\b", re.IGNORECASE)
-_NOUN = re.compile(" ?[A-Za-z]")
 _DIGIT = re.compile("[0-9¼-¾⅓-⅞]")
 _MARKER = re.compile(r"[0-9]{1,2}[.)]\*{0,2} +[A-Z*\"]")
-_VARIABLE = re.compile(r"[ *_$]*[xyz](?![A-Za-z])")
-_GLUED = re.compile(r"(?:[nieEkKMB]|bn|mn)(?![A-Za-z])")
-_TIMES = re.compile(r"[0-9)}] ?[xX]$")
-_COMMAND = re.compile(r"\\[A-Za-z]+$")
 # Possessive, as every repetition that could be split in two ways: else a long word is tried at each of its letters.
 _UNITS = r"(?:[ ]?[%°$])?(?:[ ]?[A-Za-z]++){0,3}"
 _OPERATED = re.compile(rf"{_UNITS}[ *_)\]}}]{{0,6}}[-+*/÷][ ({{$*]{{0,6}}[0-9]")
@@ -84,32 +59,6 @@ _LISTED = re.compile(
     rf"{_UNITS}[ *]{{0,6}}(?:[,;|] ?|\b(?:or|and|to|through) |: |& ?)(?:or |and )?(?:(?!check|total)[A-Za-z]++:)?"
     r"[ $*+-]{0,6}[0-9]",
     re.IGNORECASE,
-)
-# Words for what signs say too: a calculation, a range, a scale or a part of one.
-_OPERATION = (
-    r"(?:times|plus|minus|less|divided by|multiplied by|added to|subtracted from|take away|(?:more|less|fewer) than)"
-)
-_AT_ONCE_BESIDE = r"(?:over|by|point|mod|modulo|choose|(?:raised )?to the power of|raised to|versus|vs\.?)"
-_OPERAND = rf"(?:[0-9π√\\]|(?!one\b){_NUMBER_WORD}|(?:an? |one )?{PART}\b|pi\b|sqrt|(?:the )?(?:square |cube )?root\b)"
-_COUNTED = r"(?:[ ]?[%°$])?(?:[ ]?(?!is\b|which\b|that\b)[A-Za-z]++){0,3}?"
-_SPOKEN = re.compile(
-    rf"(?:{_COUNTED} {_OPERATION}|[ -]{_AT_ONCE_BESIDE})[ *($-]{{0,6}}{_OPERAND}"
-    rf"|{_COUNTED} (?:or|to|through) {_NUMBER_WORD}| and {_NUMBER_WORD}"
-    rf"| {_NUMBER_WORD} (?:hundred|thousand|million)\b|{_COUNTED}[ *_)\]}}{{$]{{0,6}}{AND_A_PART}"
-    rf"| ?\*? ?(?:pi|sqrt)\b| ?[°%] ?[0-9]| (?:square |cube )?root (?:of )?{_OPERAND}| ?(?:\.{{2,}}|…) ?[0-9]",
-    re.IGNORECASE,
-)
-_SPOKEN_BEFORE = re.compile(
-    rf"(?:(?:[0-9][ A-Za-z%°$]{{0,24}}|\b(?:[xyznmk]|pi)) {_OPERATION}|[0-9][ -]{_AT_ONCE_BESIDE}|"
-    rf"\b{_NUMBER_WORD} (?:and|point)|\b(?:half|quarter) past|"
-    r"\b(?:twice|thrice|double|triple|half of|sqrt|log|ln|sin|cos|tan|pi|root)|"
-    r"(?:%|\b(?:percent|per cent|thirds?|quarters?|fourths?|fifths?|tenths?|root|factorial)) of)[ *_($]*$",
-    re.IGNORECASE,
-)
-_SPOKEN_SIGN = re.compile(r"(?:^|[^A-Za-z])(?:minus|negative)[ *_($]*$", re.IGNORECASE)
-_SCALED = re.compile(
-    r"[ *]{0,3}(?:[- ]?(?:halves|thirds|fourths|fifths|sixths|sevenths|eighths|ninths|tenths|hundredths|thousandths)\b"
-    r"|(?:squared|cubed)\b(?! *[A-Za-z])|(?:factorial|lakhs?|crores?|mil|bn|mn)\b|[kKMB](?![\w.'/^]))"
 )
 _CALCULATOR = re.compile(r"<<[^<>]{0,99}>>(?=[ $]{0,2}[-.0-9])")  # 48+24=<<48+24=72>>72, as GSM8K's own solutions write
 _CLAUSE_END = re.compile(r"[;?]|!(?! *=)|[,.:](?= |$)| \([^()]*[A-Za-z=]|\b(?:since|because|as|so|which|that)\b")
@@ -124,7 +73,7 @@ _CONCLUDES = re.compile(
 _TITLE = re.compile(r"\b(total|answer):", re.IGNORECASE)
 # What joins the numbers of a calculation, such as that between two equals signs.
 _JOINS = re.compile(
-    rf"[-+*/÷^()@%]|(?<![a-z])x(?![a-z])|\b(?:{_OPERATION}|{_AT_ONCE_BESIDE}|of|per|at|each|with)\b", re.IGNORECASE
+    rf"[-+*/÷^()@%]|(?<![a-z])x(?![a-z])|\b(?:{OPERATION}|{AT_ONCE_BESIDE}|of|per|at|each|with)\b", re.IGNORECASE
 )
 
 
@@ -156,8 +105,8 @@ def _first(line: str, *, cut: bool) -> Fraction | None:
     line = plain(line)
     line = _CALCULATOR.sub("", line) if "<<" in line else line
     for found in NUMBER.finditer(line):
-        sign = _sign(line, found.start(), marked=True)
-        if sign == _WORD:
+        sign = beside.sign(line, found.start(), marked=True)
+        if sign == WORD:
             continue
         if _REFUSES.search(line, 0, found.start()):
             return None
@@ -209,9 +158,9 @@ def _equation(clause: str, *, cut: bool) -> Fraction | None:
             return None
     value = None
     for place, (side, found) in enumerate(sides):
-        if len(found) != 1 or _SPOKEN_BEFORE.search(side[: found[0].start()][-60:]):
+        if len(found) != 1 or SPOKEN_BEFORE.search(side[: found[0].start()][-60:]):
             continue  # a name, or a calculation
-        number = _side(side, found[0], _sign(side, found[0].start(), marked=True), cut=cut and place == 0)
+        number = _side(side, found[0], beside.sign(side, found[0].start(), marked=True), cut=cut and place == 0)
         if any(character in "+*/÷^" for character in side[: found[0].start()].strip("* ")):
             return None
         if number is None or (value is not None and value != number):
@@ -235,12 +184,11 @@ def _last(text: str) -> Fraction | None:
         for found in reversed(list(NUMBER.finditer(piece))):
             if cut and found.start() == 0:
                 return None
-            sign = _sign(piece, found.start(), marked=False)
+            sign = beside.sign(piece, found.start(), marked=False)
             bare = piece[: found.start()].strip(" *_>")
-            if sign == _WORD or (not bare and _MARKER.match(piece, found.start())):
+            if sign == WORD or (not bare and _MARKER.match(piece, found.start())):
                 continue
-            paired = _PAIRED.search(piece, max(0, found.start() - 24), found.start())
-            if paired and (_UNIT_NEXT.match(piece, found.end()) or (paired[1] and not _NOUN.match(piece, found.end()))):
+            if beside.paired(piece, found.start(), found.end()):
                 return None
             return _side(piece, found, sign, cut=False)
         if cut:
@@ -250,87 +198,9 @@ def _last(text: str) -> Fraction | None:
 
 def _side(line: str, found: re.Match[str], sign: int, *, cut: bool) -> Fraction | None:
     """The value of a number where nothing beside it makes it a part of something else."""
-    if sign in (_NONE, _WORD) or (cut and found.end() == len(line)):
+    if sign in (NONE, WORD) or (cut and found.end() == len(line)):
         return None
     number = read(line, found)
-    if number is None or not _ends(line, number[1]):
+    if number is None or not beside.ends(line, number[1]):
         return None
     return number[0] if sign > 0 else -number[0]
-
-
-_NONE, _WORD = 0, 2  # what `_sign` says of digits that are no number of their own, and of digits in a word
-
-
-def _sign(line: str, start: int, *, marked: bool) -> int:
-    """The sign of the number that begins at a place, 1 or -1; `_WORD` for digits in a word ("CO2", "cm^2"); `_NONE`
-    where what comes before makes them a part of something else ("6*7", "12-15", "10:30").
-    """
-    head = line[:start]
-    left = head.rstrip(_DRESS)
-    gap, last = head[len(left) :], left[-1:]
-    if ")(" in gap or "}{" in gap or "](" in gap:
-        return _NONE
-    if last and last in "+-":
-        outer = left[:-1].rstrip(_DRESS)
-        between, before = left[len(outer) : -1], outer[-1:]
-        if before.isnumeric() or before in tuple("+-/^<%÷"):
-            return _NONE
-        # "x - 5" and "COVID-19" are no numbers below 0; "is -5" is.
-        if before.isalpha() and ("*" in between or " " not in between or " " in gap):
-            return _NONE
-        bullet = not marked and not before and gap.startswith(" ")
-        return -1 if last == "-" and not bullet else 1
-    if not last:
-        return 1
-    if last.isnumeric():
-        return _NONE
-    if last.isalpha() or last == "%":
-        if _SPOKEN_BEFORE.search(head[-60:]):
-            return _NONE
-        if _SPOKEN_SIGN.search(head[-60:]):
-            return -1
-        if _TIMES.search(left) or _COMMAND.search(left) or gap in ("*", " * ", "("):
-            return _NONE
-        if not gap or gap[0] == "_":
-            return _WORD
-        return _NONE if _ORDINAL.search(head[-40:]) else 1
-    if last == "^":
-        base = left[:-1].rstrip(" {}")
-        return _WORD if base[-1:].isalpha() and not _VARIABLE.fullmatch(base[-2:].lstrip("0123456789")) else _NONE
-    if last in ".,:" and not gap and left[-2:-1].isnumeric():
-        return _NONE
-    if last == ">":  # "<<48+24=72>>72", "<b>72" and a quotation, but no comparison
-        return 1 if left.endswith(">>") or "<" in left[-40:] or left == ">" else _NONE
-    if last in "/<÷√∛±∓≤≥≠\\" or (last == "=" and left[-2:-1] in tuple("<>!")) or (last == "#" and not gap):
-        return _NONE
-    return 1
-
-
-def _ends(line: str, end: int) -> bool:
-    """Whether the number that ends at a place is whole: no further digits, operators, variables or second unit."""
-    tail = line[end:]
-    first, second = tail[:1], tail[1:2]
-    if not first:
-        return True
-    if first == "\\":
-        return bool(re.match(r"\\\\(?! *[0-9])", tail))  # a line's end
-    if first.isnumeric() or first in ":^" or (second.isnumeric() and first in ".,_'/"):
-        return False
-    if any(pattern.match(tail) for pattern in (_GLUED, _VARIABLE, _PAIR, _SCALED, _SPOKEN)):
-        return False
-    right = tail.lstrip(_DRESS)
-    gap, after = tail[: len(tail) - len(right)], right[:1]
-    if " (" in gap or " [" in gap:  # a remark
-        return True
-    if "(" in gap or not after:
-        return not after
-    if after.isnumeric() or after in "√π∞^÷+±‰‱≠≤≥≡" or (after == "\\" and not right.startswith("\\\\")):
-        return False
-    if after in "-/":
-        following = right[1:].lstrip(" $(")
-        return not (following[:1].isnumeric() or _VARIABLE.match(following)) or not following
-    if after == ">":
-        return not re.match("> ?[$-]?[0-9]", right)
-    if after == "<":
-        return bool(re.match(r"<(?:/?[A-Za-z]|[|])", right))
-    return True

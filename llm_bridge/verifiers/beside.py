@@ -105,8 +105,8 @@ def sign(line: str, start: int, *, marked: bool) -> int:
     if last == "^":
         base = left[:-1].rstrip(" {}")
         return WORD if base[-1:].isalpha() and not _VARIABLE.fullmatch(base[-2:].lstrip("0123456789")) else NONE
-    if last in ".,:" and not gap and left[-2:-1].isnumeric():
-        return NONE
+    if last in ".,:…" and not gap and left.rstrip(" .…" if left.endswith(("..", "…")) else last)[-1:].isnumeric():
+        return NONE  # "10:30", "6...7"
     if last == ">":  # "<<48+24=72>>72", "<b>72" and a quotation, but no comparison
         return 1 if left.endswith(">>") or "<" in left[-40:] or left == ">" else NONE
     if last in "/<÷√∛±∓≤≥≠\\" or (last == "=" and left[-2:-1] in tuple("<>!")) or (last == "#" and not gap):

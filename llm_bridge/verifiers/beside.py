@@ -14,7 +14,8 @@ from llm_bridge.verifiers.numerals import AND_A_PART, PART, UNIT
 
 _DRESS = " *_`\"'()[]{}$"
 _ORDINAL = re.compile(
-    r"\b(?:steps?|parts?|questions?|problems?|cases?|examples?|sections?|exercises?|equations?|eq|figures?|tables?|q)"
+    r"\b(?:steps?|parts?|questions?|problems?|cases?|examples?|sections?|exercises?|equations?|eq|figures?|tables?|q"
+    r"|stage|phase|method|approach|option|attempt|scenario|task|chapter|hint)"
     r"[.\s*_(#]*$",
     re.IGNORECASE,
 )

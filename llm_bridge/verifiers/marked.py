@@ -1,8 +1,9 @@
 r"""GSM8K's numeric rule: the number that a response gives as its answer, read whole or not at all.
 
 Where the text has a `####`, anywhere, the number after the last one is the answer, and nothing else can be: the rest of
-its line is read (where that line holds at most a label such as "Answer:", the next line that is more than `\[`, `$$` or
-the like: it must be a number with at most its unit, or the last line with a digit). Without one it is the last number of the last `REACH` characters.
+its line is read (where that line holds at most a label such as "Answer:", the next line that is more than `\[` or `$$`,
+if it is a number and at most its unit, or the last line with a digit). Without one it is the last number of the last
+`REACH` characters.
 
 | after `####` | is | because |
 | --- | --- | --- |
@@ -19,7 +20,7 @@ the like: it must be a number with at most its unit, or the last line with a dig
 | `minus 72`, `negative 72` | -72 | a sign in words |
 | `1 hour 30 minutes`, `5 dollars and 30 cents`, `5'10`, `2 hours 30`, `5h30` | none | one quantity in two units |
 | `1,00`, `7,2`, `4.2.0`, `1_000`, `1.000,50` | none | malformed |
-| `Step 3`, `3:` | none | a heading |
+| `Step 3`, `3:`, `2. Add the two`, `2) Total` | none | a heading: an order, or a title with a calculation below it |
 | nothing, `none`, `not 72`, a number longer than the line that is read | none | no fallback |
 
 | the last number of a text without `####` | is | because |
@@ -37,7 +38,7 @@ import itertools
 import re
 from fractions import Fraction
 
-from llm_bridge.verifiers import beside
+from llm_bridge.verifiers import beside, lines
 from llm_bridge.verifiers.beside import AT_ONCE_BESIDE, NONE, OPERATION, SPOKEN_BEFORE, WORD
 from llm_bridge.verifiers.numerals import LINE, NUMBER, as_number, plain, read
 
@@ -46,15 +47,6 @@ REACH = 2_000  # the last characters in which a number without a mark is looked 
 _MARK = "####"
 # What nearly every response writes, at once: digits alone on their line.
 _AT_ONCE = re.compile(r" ?\$?(-?[0-9]{1,18})\.?[ \r]*(?:\n|$)")
-# What opens an answer on its own line: a display, a block of code, a rule, a tag.
-_OPENER = r"(?:\\[\[(]|\${1,2}|`{3}[a-z]{0,9}|[-=*_~:]{3,9}|\\begin\{[a-z]{1,9}\*?\}|<[a-z]{1,9}>)"
-_OPENED = re.compile(rf"[ *]*{_OPENER} *$")
-_NEXT = re.compile(rf"\s*(?:{_OPENER}[ \r]*\n\s*){{0,4}}([^\n]{{0,{LINE}}})")
-_GOES_ON = re.compile(r"\s*(?:[+^×÷]|=(?!=)|-[0-9]|\\(?:times|cdot|div|pm)\b)")
-_ASKS = re.compile(r"\W*(?:questions?|q|problem|exercise|example|input|user|human)\b|[^?]*\?", re.IGNORECASE)
-_MEASURED = re.compile(r"[^A-Za-z=]*[0-9][^A-Za-z=]*(?:\\?[A-Za-z]++[^A-Za-z0-9=]*){1,3}")
-_BLANK = r"[\s*_:`\"'(\[{]*"  # dress and colons; no minus and no currency, which belong to the number
-_LABEL = re.compile(rf"{_BLANK}(?:(?:the|final|answer|result|solution|total|is)\b{_BLANK}){{0,6}}", re.IGNORECASE)
 _REFUSES = re.compile(r"\b(?:no|not|none|never|cannot|neither|unknown|undefined)\b|n't\b", re.IGNORECASE)
 _DIGIT = re.compile("[0-9¼-¾⅓-⅞]")
 _MARKER = re.compile(r"[0-9]{1,2}[.)]\*{0,2} +[A-Z*\"]")
@@ -98,25 +90,12 @@ def extract_number(text: str) -> Fraction | None:
         _, closed, before = text[begin:place].rstrip("#").rpartition(_MARK)
         if closed:  # "#### 72 ####": a heading's closing mark
             return _first(before, cut=False)
-    if _LABEL.fullmatch(_OPENED.sub("", line)):
-        return _below(text, start + len(line), labelled=bool(line.strip()))
-    return _first(line, cut=len(line) == LINE)
-
-
-def _below(text: str, start: int, *, labelled: bool) -> Fraction | None:
-    """The answer on the lines below a mark's own, which ends at a place. labelled: it is not empty."""
-    following = _NEXT.match(text, start)
-    if following is None or _GOES_ON.match(text, following.end()):
-        return None
-    line = following[1]
-    labelled = labelled or not text[start : following.start(1)].isspace()
-    label = _LABEL.match(line)
-    number = as_number(line[label.end() :] if label else line)
-    if number is not None or not labelled or _ASKS.match(line):
-        return number
-    if _MEASURED.fullmatch(line) or not _DIGIT.search(text, following.end()):
-        return _first(line, cut=len(line) == LINE)
-    return None
+    end = start + len(line)
+    if lines.is_label(line):
+        below = lines.below(text, end, labelled=bool(line.strip()))
+        number = as_number(below.number)
+        return _first(below.sentence, cut=len(below.sentence) == LINE) if number is None else number
+    return None if lines.is_heading(line, text, end) else _first(line, cut=len(line) == LINE)
 
 
 def _first(line: str, *, cut: bool) -> Fraction | None:
@@ -191,9 +170,9 @@ def _equation(clause: str, *, cut: bool) -> Fraction | None:
 def _last(text: str) -> Fraction | None:
     """The last number of a text without a mark."""
     window = text[-REACH:]
-    lines = window.split("\n")
-    for place in range(len(lines) - 1, -1, -1):
-        line = lines[place]
+    rows = window.split("\n")
+    for place in range(len(rows) - 1, -1, -1):
+        line = rows[place]
         if not (digit := _DIGIT.search(line[::-1])):
             continue
         at = len(line) - digit.start()

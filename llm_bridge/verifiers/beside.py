@@ -3,14 +3,16 @@ r"""What stands beside a number: whether it is whole, or a part of a calculation
     sign("so 12-15", 6, marked=False) == NONE        ends("6 times 7", 1) is False        ends("72 cm^2", 2) is True
 
 `marked` reads a response's number by these, on the left and on the right; the table of its docstring says what
-they let pass.
+they let pass. What signs say in words is of `spoken`.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 
-from llm_bridge.verifiers.numerals import AND_A_PART, PART, UNIT
+from llm_bridge.verifiers.numerals import UNIT
+from llm_bridge.verifiers.spoken import AFTER, BEFORE, LISTED_BEFORE, NUMBER_WORD, SCALED, SIGN_WORD, TAKEN_FROM, TIMES
 
 _DRESS = " *_`\"'()[]{}$"
 _ORDINAL = re.compile(
@@ -21,10 +23,6 @@ _ORDINAL = re.compile(
 )
 # Units come in pairs: "1 hour 30 minutes" is one quantity, of which neither number is the value.
 # The second unit may be left out where nothing else stands between: "2 hours 30", "5h30", "5 ft. 10", but no "72 cm2".
-NUMBER_WORD = (
-    r"(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|"
-    r"(?:twen|thir|for|fif|six|seven|eigh|nine)ty(?:[- ][a-z]++)?)\b"
-)
 _AND = r"\.?[ ,]{0,3}(?:and |& ?|plus )?[ *$]{0,6}"
 _BARE = r"(?:(?:(?<![a-z]{4})\.)?[ *$:]{1,6}|(?<=h)|(?=[0-9]{2}))"
 _PAIR = re.compile(
@@ -37,35 +35,8 @@ _PAIRED = re.compile(rf"[0-9] ?(?:(?!in ){UNIT}({_BARE}(?:and |& ?)?)|{UNIT}{_AN
 _UNIT_NEXT = re.compile(rf" ?{UNIT}\b", re.IGNORECASE)
 _NOUN = re.compile(" ?[A-Za-z]")
 _VARIABLE = re.compile(r"[ *_$]*[xyz](?![A-Za-z])")
-_GLUED = re.compile(r"(?:[nieEkKMB]|bn|mn)(?![A-Za-z])")
-_TIMES = re.compile(r"[0-9)}] ?[xX]$")
+_GLUED = re.compile(r"(?:[abeijknqruvEKMB]|bn|mn|[abnxyz]{2,3})(?![A-Za-z]|\.m)")
 _COMMAND = re.compile(r"\\[A-Za-z]+$")
-# Words for what signs say too: a calculation, a range, a scale or a part of one.
-OPERATION = (
-    r"(?:times|plus|minus|less|divided by|multiplied by|added to|subtracted from|take away|(?:more|less|fewer) than)"
-)
-AT_ONCE_BESIDE = r"(?:over|by|point|mod|modulo|choose|(?:raised )?to the power of|raised to|versus|vs\.?)"
-_OPERAND = rf"(?:[0-9π√\\]|(?!one\b){NUMBER_WORD}|(?:an? |one )?{PART}\b|pi\b|sqrt|(?:the )?(?:square |cube )?root\b)"
-_COUNTED = r"(?:[ ]?[%°$])?(?:[ ]?(?!is\b|which\b|that\b)[A-Za-z]++){0,3}?"
-_SPOKEN = re.compile(
-    rf"(?:{_COUNTED} {OPERATION}|[ -]{AT_ONCE_BESIDE})[ *($-]{{0,6}}{_OPERAND}"
-    rf"|{_COUNTED} (?:or|to|through) {NUMBER_WORD}| and {NUMBER_WORD}"
-    rf"| {NUMBER_WORD} (?:hundred|thousand|million)\b|{_COUNTED}[ *_)\]}}{{$]{{0,6}}{AND_A_PART}"
-    rf"| ?\*? ?(?:pi|sqrt)\b| ?[°%] ?[0-9]| (?:square |cube )?root (?:of )?{_OPERAND}| ?(?:\.{{2,}}|…) ?[0-9]",
-    re.IGNORECASE,
-)
-SPOKEN_BEFORE = re.compile(
-    rf"(?:(?:[0-9][ A-Za-z%°$]{{0,24}}|\b(?:[xyznmk]|pi)) {OPERATION}|[0-9][ -]{AT_ONCE_BESIDE}|"
-    rf"\b{NUMBER_WORD} (?:and|point)|\b(?:half|quarter) past|"
-    r"\b(?:twice|thrice|double|triple|half of|sqrt|log|ln|sin|cos|tan|pi|root)|"
-    r"(?:%|\b(?:percent|per cent|thirds?|quarters?|fourths?|fifths?|tenths?|root|factorial)) of)[ *_($]*$",
-    re.IGNORECASE,
-)
-_SPOKEN_SIGN = re.compile(r"(?:^|[^A-Za-z])(?:minus|negative)[ *_($]*$", re.IGNORECASE)
-_SCALED = re.compile(
-    r"[ *]{0,3}(?:[- ]?(?:halves|thirds|fourths|fifths|sixths|sevenths|eighths|ninths|tenths|hundredths|thousandths)\b"
-    r"|(?:squared|cubed)\b(?! *[A-Za-z])|(?:factorial|lakhs?|crores?|mil|bn|mn)\b|[kKMB](?![\w.'/^]))"
-)
 
 NONE, WORD = 0, 2  # what `sign` says of digits that are no number of their own, and of digits in a word
 
@@ -82,7 +53,12 @@ def sign(line: str, start: int, *, marked: bool) -> int:
     if last and last in "+-":
         outer = left[:-1].rstrip(_DRESS)
         between, before = left[len(outer) : -1], outer[-1:]
-        if before.isnumeric() or before in tuple("+-/^<%÷"):
+        if before.isnumeric() or before in tuple("+-/^<%÷") or _mathematical(before):
+            return NONE
+        # "two -7", "\\lvert -7", "minus -7", "the absolute value of -7"; "|-7|", but no cell of a table
+        if TAKEN_FROM.search(outer[-12:]) or _COMMAND.search(outer[-40:]) or _spoken(outer):
+            return NONE
+        if before == "|" and (not between or "|" not in outer[:-1]):
             return NONE
         # "x - 5" and "COVID-19" are no numbers below 0; "is -5" is.
         if before.isalpha() and ("*" in between or " " not in between or " " in gap):
@@ -93,12 +69,14 @@ def sign(line: str, start: int, *, marked: bool) -> int:
         return 1
     if last.isnumeric():
         return NONE
+    if (last.isalpha() or last in ":,=.") and (word := SIGN_WORD.search(head[-60:])):
+        return NONE if word["other"] or word["label"] else -1
+    if last == "," and marked and LISTED_BEFORE.search(head[-60:]):
+        return NONE
     if last.isalpha() or last == "%":
-        if SPOKEN_BEFORE.search(head[-60:]):
+        if BEFORE.search(head[-60:]) or (marked and LISTED_BEFORE.search(head[-60:])):
             return NONE
-        if _SPOKEN_SIGN.search(head[-60:]):
-            return -1
-        if _TIMES.search(left) or _COMMAND.search(left) or gap in ("*", " * ", "("):
+        if TIMES.search(head[-24:]) or TIMES.search(left[-24:]) or _COMMAND.search(left) or gap in ("*", " * ", "("):
             return NONE
         if not gap or gap[0] == "_":
             return WORD
@@ -110,7 +88,12 @@ def sign(line: str, start: int, *, marked: bool) -> int:
         return NONE  # "10:30", "6...7"
     if last == ">":  # "<<48+24=72>>72", "<b>72" and a quotation, but no comparison
         return 1 if left.endswith(">>") or "<" in left[-40:] or left == ">" else NONE
-    if last in "/<÷√∛±∓≤≥≠\\" or (last == "=" and left[-2:-1] in tuple("<>!")) or (last == "#" and not gap):
+    if (
+        last in "/<÷\\"
+        or _mathematical(last)
+        or (last == "=" and left[-2:-1] in tuple("<>!"))
+        or (last == "#" and not gap)
+    ):
         return NONE
     return 1
 
@@ -125,7 +108,7 @@ def ends(line: str, end: int) -> bool:
         return bool(re.match(r"\\\\(?! *[0-9])", tail))  # a line's end
     if first.isnumeric() or first in ":^" or (second.isnumeric() and first in ".,_'/"):
         return False
-    if any(pattern.match(tail) for pattern in (_GLUED, _VARIABLE, _PAIR, _SCALED, _SPOKEN)):
+    if any(pattern.match(tail) for pattern in (_GLUED, _VARIABLE, _PAIR, SCALED, AFTER)):
         return False
     right = tail.lstrip(_DRESS)
     gap, after = tail[: len(tail) - len(right)], right[:1]
@@ -133,7 +116,12 @@ def ends(line: str, end: int) -> bool:
         return True
     if "(" in gap or not after:
         return not after
-    if after.isnumeric() or after in "√π∞^÷+±‰‱≠≤≥≡" or (after == "\\" and not right.startswith("\\\\")):
+    if (
+        after.isnumeric()
+        or after in "π^÷+‰‱"
+        or _mathematical(after)
+        or (after == "\\" and not right.startswith("\\\\"))
+    ):
         return False
     if after in "-/":
         following = right[1:].lstrip(" $(")
@@ -149,3 +137,17 @@ def paired(line: str, start: int, end: int) -> bool:
     """Whether the number between two places is the second one of a quantity in two units ("2 hours 30")."""
     pair = _PAIRED.search(line, max(0, start - 24), start)
     return bool(pair and (_UNIT_NEXT.match(line, end) or (pair[1] and not _NOUN.match(line, end))))
+
+
+def _spoken(before: str) -> bool:
+    """Whether what stands before a minus sign makes the number a part of something else, in words."""
+    return bool(BEFORE.search(before[-60:]) or SIGN_WORD.search(before[-60:]))
+
+
+def _mathematical(character: str) -> bool:
+    """Whether a character is a sign of mathematics that is not ASCII, such as a root or half a floor."""
+    return (
+        not character.isascii()
+        and character not in "∴∵∎▷◁"
+        and (character in "⌊⌋⌈⌉‖" or unicodedata.category(character) == "Sm")
+    )

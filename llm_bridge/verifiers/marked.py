@@ -8,15 +8,19 @@ if it is a number and at most its unit, or the last line with a digit). Without 
 | after `####` | is | because |
 | --- | --- | --- |
 | `72`, `**72**`, `$72$`, `\boxed{72}`, `72.` | 72 | dress; `####72` and a closing `####` too |
-| `Answer: 72`, `She has 72 apples`, `x = 72` | 72 | words before a number, and units after it, are passed over |
+| `Answer: 72`, `She has 72 apples`, `x = 72` | 72 | the only number; words and units are passed over |
+| `In 5 days, she sells 72`, `The 3 friends ate 72`, `72 in 2 months` | 72 | the only one that no word sets aside |
+| `3 friends ate 72`, `Tom has 5 and Ann 72`, `In 5 days at 3 dollars` | none | several such numbers, or none |
 | `72 cm^2`, `72m`, `42 km/h`, `72 (that is 6*12)`, `72, since 48 + 24 = 72` | 72, 42 | what follows is no part of it |
 | `5 + 3 = 8`, `6*7 = 42`, `8 = 5 + 3` | 8, 42, 8 | an equation: its side that is a number |
 | `48/2 = 24, 48 + 24 = 72`, `48/2 = 24, so it is 72` | none | all equations and conclusions must agree |
 | `72, since 3*24 = 72`, `72 (3*24 = 72)`, `72. Check: 72/3 = 24` | 72 | save reasons, checks, remarks |
+| `7 (or 8)`, `7\text{ or }8`, `7. Or maybe 8`, `7. No, wait: 8` | none | a correction, or another candidate |
 | `3 4`, `3, 4`, `5 or 6`, `12-15`, `12 to 15`, `10:30`, `12/25/2020` | none | two numbers |
 | `6*7`, `5 + 3`, `2^5`, `5\pi`, `\sqrt{2}`, `2x`, `5k`, `< 5`, `5 ≠ 6` | none | an expression, not its value |
 | `6 times 7`, `twice 6`, `half of 6`, `6 squared`, `5 eighths`, `6 over 7` | none | the same in words |
 | `5 less 3`, `5 more than 3`, `5 pi`, `10 point 5`, `6 by 7`, `5 or six` | none | the same in words |
+| `ten minus 7`, `7/two`, `7 - a`, `7% of 50`, `square of 7`, `⌊7.5⌋`, `|-7|`, `7 below zero` | none | the same |
 | `minus 72`, `negative 72` | -72 | a sign in words |
 | `1 hour 30 minutes`, `5 dollars and 30 cents`, `5'10`, `2 hours 30`, `5h30` | none | one quantity in two units |
 | `1,00`, `7,2`, `4.2.0`, `1_000`, `1.000,50` | none | malformed |
@@ -38,9 +42,10 @@ import itertools
 import re
 from fractions import Fraction
 
-from llm_bridge.verifiers import beside, lines
-from llm_bridge.verifiers.beside import AT_ONCE_BESIDE, NONE, OPERATION, SPOKEN_BEFORE, WORD
+from llm_bridge.verifiers import beside, clauses, lines
+from llm_bridge.verifiers.beside import NONE, WORD
 from llm_bridge.verifiers.numerals import LINE, NUMBER, as_number, plain, read
+from llm_bridge.verifiers.spoken import AT_ONCE_BESIDE, BEFORE, OPERATION, ROUNDED, SHUT
 
 REACH = 2_000  # the last characters in which a number without a mark is looked for
 
@@ -53,21 +58,16 @@ _MARKER = re.compile(r"[0-9]{1,2}[.)]\*{0,2} +[A-Z*\"]")
 # Possessive, as every repetition that could be split in two ways: else a long word is tried at each of its letters.
 _UNITS = r"(?:[ ]?[%°$])?(?:[ ]?[A-Za-z]++){0,3}"
 _OPERATED = re.compile(rf"{_UNITS}[ *_)\]}}]{{0,6}}[-+*/÷][ ({{$*]{{0,6}}[0-9]")
+# Another candidate behind a number, in dress ("7\text{ or }8", "\boxed{7} or **8**") or in a remark ("7 (or 8)").
+_DRESSED = r"(?:[ ]?[%°$])?(?:[ *_{}$]{0,4}[A-Za-z]++){0,3}"
+_MAYBE = rf"(?:(?:and/)?or|alternatively|maybe|perhaps|possibly|otherwise|else|versus|vs\.?)\b{SHUT}"
 _LISTED = re.compile(
-    rf"{_UNITS}[ *]{{0,6}}(?:[,;|] ?|\b(?:or|and|to|through) |: |& ?)(?:or |and )?(?:(?!check|total)[A-Za-z]++:)?"
-    r"[ $*+-]{0,6}[0-9]",
+    rf"{_DRESSED}{SHUT}(?:(?:[,;|]|: |&|(?<![a-z0-9])(?:and|to|through)\b|(?<![a-z0-9]){_MAYBE}){SHUT}"
+    rf"(?:and\b{SHUT}|{_MAYBE}){{0,2}}(?:(?!check|total)[A-Za-z]++:)?"
+    rf"|[(\[]{SHUT}{_MAYBE}:?{SHUT}(?:{_MAYBE}|[a-z]++ )?)[ $*+({{\[-]{{0,6}}[0-9\\√]",
     re.IGNORECASE,
 )
 _CALCULATOR = re.compile(r"<<[^<>]{0,99}>>(?=[ $]{0,2}[-.0-9])")  # 48+24=<<48+24=72>>72, as GSM8K's own solutions write
-_CLAUSE_END = re.compile(r"[;?]|!(?! *=)|[,.:](?= |$)| \([^()]*[A-Za-z=]|\b(?:since|because|as|so|which|that)\b")
-_REMARK = re.compile(r" [(\[][^()\[\]]*[)\]]")
-_REASON = re.compile(r"\b(?:since|because|as|where|given|check(?:ing)?)\b.*", re.IGNORECASE)
-_LEADING_REASON = re.compile(r"[ *_$]*(?:since|because|given)\b[^,;:.]*$", re.IGNORECASE)
-_CONCLUDES = re.compile(
-    r"\b(?:so(?! far\b| on\b)|therefore|thus|hence|then|making|giving"
-    r"|(?:(?:and|for) )?(?:(?:an?|the|in) )?total|(?:the )?(?:final )?answer)\b",
-    re.IGNORECASE,
-)
 _TITLE = re.compile(r"\b(total|answer):", re.IGNORECASE)
 # What joins the numbers of a calculation, such as that between two equals signs.
 _JOINS = re.compile(
@@ -101,41 +101,54 @@ def extract_number(text: str) -> Fraction | None:
 def _first(line: str, *, cut: bool) -> Fraction | None:
     """The answer that a line after the mark gives. cut: the line goes on past its end."""
     line = plain(line)
-    line = _CALCULATOR.sub("", line) if "<<" in line else line
+    line = clauses.unified(_CALCULATOR.sub("", line) if "<<" in line else line)
     for found in NUMBER.finditer(line):
         sign = beside.sign(line, found.start(), marked=True)
         if sign == WORD:
             continue
         if _REFUSES.search(line, 0, found.start()):
             return None
-        end = _CLAUSE_END.search(line, found.end() - found[0].endswith("."))
+        end = clauses.END.search(line, found.end() - found[0].endswith("."))
         clause, rest = (line[: end.start()], line[end.start() :]) if end else (line, "")
-        if NUMBER.search(rest) and _LEADING_REASON.match(line[: found.start()]):
-            return _first(rest, cut=cut)
+        if (further := clauses.skip(line, found.start(), len(clause))) is not None:
+            return _first(line[further:], cut=cut)
         if clause.find("=", found.start()) >= 0:
             number = _equation(clause, cut=cut and not rest)
-        elif not found[0].endswith(".") and any(more.match(line, found.end()) for more in (_OPERATED, _LISTED)):
-            return None
         else:
-            number = _side(line, found, sign, cut=cut)
+            chosen = clauses.answer(clause, found.start(), rest)
+            if chosen is None or _REFUSES.search(line, 0, chosen.start()) or _listed(line, found, chosen):
+                return None
+            number = _side(line, chosen, beside.sign(line, chosen.start(), marked=True), cut=cut)
         return None if number is None or _contradicted(number, rest, cut=cut) else number
     return None
 
 
+def _listed(line: str, *numbers: re.Match[str]) -> bool:
+    """Whether one of the numbers is a term of a calculation or one of several candidates ("5 or 6")."""
+    return any(
+        more.match(line, number.end())
+        for number in numbers
+        if not number[0].endswith(".")
+        for more in (_OPERATED, _LISTED)
+    )
+
+
 def _contradicted(number: Fraction, rest: str, *, cut: bool) -> bool:
-    """Whether the clauses after an answer say another number: an equation, or what follows from it ("so it is 72"). A
-    reason, a check and a remark in brackets are no such clauses.
+    """Whether the clauses after an answer say another number: an equation, what follows from it ("so it is 72") or a
+    correction. A reason, a check and a remark in brackets are no such clauses.
     """
-    rest = _TITLE.sub(r"\1", _REASON.sub("", _REMARK.sub(" ", rest)))
-    if "=" not in rest and not _CONCLUDES.search(rest):
+    rest = _TITLE.sub(r"\1", clauses.said(rest))
+    if correction := clauses.CORRECTS.search(rest):
+        return _first(rest[correction.end() :], cut=cut) != number
+    if "=" not in rest and not clauses.CONCLUDES.search(rest):
         return False
     place = 0
     while place < len(rest):
-        end = _CLAUSE_END.search(rest, place + 1)
+        end = clauses.END.search(rest, place + 1)
         clause = rest[place : end.start() if end else len(rest)]
         said = clause.lstrip(",;:.?! ")
         if (
-            ("=" in said or _CONCLUDES.match(said))
+            ("=" in said or clauses.CONCLUDES.match(said))
             and NUMBER.search(said)
             and _first(said, cut=cut and not end) != number
         ):
@@ -156,7 +169,7 @@ def _equation(clause: str, *, cut: bool) -> Fraction | None:
             return None
     value = None
     for place, (side, found) in enumerate(sides):
-        if len(found) != 1 or SPOKEN_BEFORE.search(side[: found[0].start()][-60:]):
+        if len(found) != 1 or BEFORE.search(side[: found[0].start()][-60:]):
             continue  # a name, or a calculation
         number = _side(side, found[0], beside.sign(side, found[0].start(), marked=True), cut=cut and place == 0)
         if any(character in "+*/÷^" for character in side[: found[0].start()].strip("* ")):
@@ -200,5 +213,7 @@ def _side(line: str, found: re.Match[str], sign: int, *, cut: bool) -> Fraction 
         return None
     number = read(line, found)
     if number is None or not beside.ends(line, number[1]):
+        return None
+    if number[0].denominator != 1 and ROUNDED.match(line, number[1]):
         return None
     return number[0] if sign > 0 else -number[0]

@@ -44,7 +44,7 @@ _LETTERS = str.maketrans(
     | {"。": ". ", "、": ", ", "∶": ":", "∕": "/", "⋯": "…", "′": "'", "″": '"'}
     | {character: f"\\frac{{{part}}}{{{of}}}" for character, (part, _, of) in _VULGAR.items()}
     | {"⁄": "/", "’": "'", "“": '"', "”": '"'}
-    | dict.fromkeys("→⇒⟹➔", " ")
+    | dict.fromkeys("→⇒⟹➔⟶➜➡⇨↦", " ")
     | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069")
 )
 

@@ -59,6 +59,7 @@ _ALSO = r"(?:(?:the|these|those|his|her|their|its|my|your|our|all|other|first|la
 _ASIDE = re.compile(
     rf"(?:\b(?:(?!of\b){_PLACE} {_ALSO}{{0,3}}|(?:the|these|those|his|her|their|its|my|your|our) {_ALSO}{{0,2}})"
     rf"|[0-9] (?:out )?of {_ALSO}{{0,3}}|[0-9](?: [a-z]++){{1,2}} of {_ALSO}{{1,3}}"
+    rf"|\b(?:each|all|both) of {_ALSO}{{0,2}}"
     r"|\b(?:day|week|month|year|hour|page|age|aged) "
     rf"|\b{_PLACE} [a-z]++(?<=ing) {_ALSO}{{0,2}}|^[^a-z]*(?:[a-z]++(?<=ing)|to [a-z]++) {_ALSO}{{0,2}}"
     rf"|[0-9][^0-9]*? (?:[a-z]++(?<=ing)|to [a-z]++(?: [a-z]++){{0,3}}) {_ALSO}{{0,2}})[$*({{]{{0,4}}$",

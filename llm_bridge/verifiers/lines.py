@@ -28,11 +28,12 @@ _ORDER = (
     r"|count|convert|combine|understand|start|take|work out|define|figure|get|plug|apply|round|summarize|consider"
     r"|compare|estimate|let [a-z])\b)"
 )
-_AFTER = r"\\?[.)]|[*_]{0,3}:| ?[-|]"
+_AFTER = r"\\?[.)]{1,2}\\?|[*_]{0,3}:| ?[-–—|]"
+_DRESS = r"(?:\\text[a-z]{2}\{|[ *_.:]){0,9}"
 # "2. Add the two" gives an order (group 1) and is a heading, whatever follows; "2.1 Total" and "2) Total" may be one.
 _HEADING = re.compile(
     r"[ *_(]*[0-9]{1,2}(?:\.[0-9]{1,2})*"
-    rf"(?:(?:{_AFTER}| (?=[A-Z]))[ *_.:]*({_ORDER})|(?:{_AFTER} )[ *_.:]*(?=[A-Z]))"
+    rf"(?:(?:{_AFTER}| (?=[A-Z])){_DRESS}({_ORDER})|(?:{_AFTER} ){_DRESS}(?=[A-Z]))"
 )
 _SENTENCE = re.compile(
     r"[^A-Za-z]*(?:(?:I|So|This|That|She|He|It|We|They|There|Therefore|Thus|Hence|Answer|Note|Questions?|Q|Check|Hope"

@@ -64,7 +64,7 @@ _MAYBE = rf"(?:(?:and/)?or|alternatively|maybe|perhaps|possibly|otherwise|else|v
 _LISTED = re.compile(
     rf"{_DRESSED}{SHUT}(?:(?:[,;|]|: |&|(?<![a-z0-9])(?:and|to|through)\b|(?<![a-z0-9]){_MAYBE}){SHUT}"
     rf"(?:and\b{SHUT}|{_MAYBE}){{0,2}}(?:(?!check|total)[A-Za-z]++:)?"
-    rf"|[(\[]{SHUT}{_MAYBE}:?{SHUT}(?:{_MAYBE}|[a-z]++ )?)[ $*+({{\[-]{{0,6}}[0-9\\√]",
+    rf"|[(\[]{SHUT}{_MAYBE}:?{SHUT}(?:[^()\[\]0-9=]{{0,30}}?))[ $*+({{\[-]{{0,6}}[0-9\\√]",
     re.IGNORECASE,
 )
 _CALCULATOR = re.compile(r"<<[^<>]{0,99}>>(?=[ $]{0,2}[-.0-9])")  # 48+24=<<48+24=72>>72, as GSM8K's own solutions write

@@ -77,7 +77,7 @@ BEFORE = re.compile(
             r"(?:times|plus|divided by|multiplied by|subtracted from|added to|take away)",
             rf"[0-9][ -]{AT_ONCE_BESIDE}|\b{NUMBER_WORD}[ -](?:over|by|mod|choose|point|and)",
             rf"\b(?!one\b|oh\b){NUMBER_WORD}(?=[ -]{{1,2}}[$*]{{0,3}}$)",  # "three 7s"
-            r"\b(?:half|quarter) past",
+            r"\b(?:half|quarter) past|\b(?:more|less|fewer|greater|smaller) than",
             r"\b(?:twice|thrice|double|triple|half of(?: the)?|sqrt|log|ln|sin|cos|tan|pi|root|floor|ceil|abs)",
             r"(?:%|\b(?:percent|per cent|thirds?|quarters?|fourths?|fifths?|tenths?|root|factorial|square|cube"
             r"|reciprocal|inverse|opposite|negative|double|triple|absolute value|magnitude|floor|ceiling|integer part"
@@ -94,7 +94,7 @@ LISTED_BEFORE = re.compile(
 )
 # "minus 7" is a sign, and no operation, only where nothing stands before it that 7 can be taken from.
 SIGN_WORD = re.compile(
-    r"(?:(?:^|[^a-z])(?:negative|neg\.?)|(?:^|[^a-z0-9)}\]%°*_ ]|\b(?:is|are|was|were|be|been|equals?|to|at|of|by|with"
+    r"(?:(?:^|[^a-z])(?:negative|neg\.?)|(?:^|[^a-z0-9)}\]%°*_ +-]|\b(?:is|are|was|were|be|been|equals?|to|at|of|by|with"
     r"|about|exactly|only|or|gives?|makes?|gets?|becomes?|now|then|thus|so|therefore|hence|the|a))[ *_({$]*minus"
     rf"|(?P<other>(?:^|[^a-z])minus))(?P<label>[ *_]{{0,3}}[:,=])?{_END}",
     re.IGNORECASE,

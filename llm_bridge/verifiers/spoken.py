@@ -94,8 +94,8 @@ LISTED_BEFORE = re.compile(
 )
 # "minus 7" is a sign, and no operation, only where nothing stands before it that 7 can be taken from.
 SIGN_WORD = re.compile(
-    r"(?:(?:^|[^a-z])(?:negative|neg\.?)|(?:^|[^a-z0-9)}\]%°*_ +-]|\b(?:is|are|was|were|be|been|equals?|to|at|of|by|with"
-    r"|about|exactly|only|or|gives?|makes?|gets?|becomes?|now|then|thus|so|therefore|hence|the|a))[ *_({$]*minus"
+    r"(?:(?:^|[^a-z])(?:negative|neg\.?)|(?:^|[^a-z0-9)}\]%°*_ +-]|\b(?:is|are|was|were|be|been|equals?|to|at|of|by"
+    r"|with|about|exactly|only|or|gives?|makes?|gets?|becomes?|now|then|thus|so|therefore|hence|the|a))[ *_({$]*minus"
     rf"|(?P<other>(?:^|[^a-z])minus))(?P<label>[ *_]{{0,3}}[:,=])?{_END}",
     re.IGNORECASE,
 )

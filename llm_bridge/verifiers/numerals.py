@@ -8,7 +8,7 @@ r"""Numbers as people and models write them, read whole or not at all: text -> e
 | currency | `$`, `\$`, €, £, ¥, ₹, ₩, ₽, ₺, ₱, ₪, ₦, ฿, ₫ before or after the number; not compared |
 | digits | ASCII digits; leading zeros are allowed |
 | thousands | groups of three, by `,` `{,}` `,\!` `'`, or by space, `\,` `\ ` U+00A0, U+2007, U+2009, U+202F |
-| decimals | `42.5`, `.5`, `42.`, but no `Rs.5`; the point is `.` only (`7,2` and `1,00` are no numbers) |
+| decimals | `42.5`, `.5`, `42.`, but no `Rs.5` and `...5`; the point is `.` only (`7,2` and `1,00` are no numbers) |
 | exponent | `2.5e3`, `2.5 x 10^3` (also ×, `*`, `\times`, `\cdot`), `10^{3}`; from -400 to 400 |
 | fraction | `1/2`, `\frac{1}{2}`, `\frac12`, `½` |
 | mixed, and proper | `1 1/2`, `1 and 1/2`, `1\frac{1}{2}`, `1½` |
@@ -44,7 +44,7 @@ _LETTERS = str.maketrans(
     | {"。": ". ", "、": ", ", "∶": ":", "∕": "/", "⋯": "…", "′": "'", "″": '"'}
     | {character: f"\\frac{{{part}}}{{{of}}}" for character, (part, _, of) in _VULGAR.items()}
     | {"⁄": "/", "’": "'", "“": '"', "”": '"'}
-    | dict.fromkeys("→⇒⟹➔", " ")
+    | dict.fromkeys("→⇒⟹➔⟶➜➡⇨↦", " ")
     | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069")
 )
 
@@ -103,7 +103,7 @@ NUMBER = re.compile(
     rf"""
     (?=[0-9.])  # for speed: most characters begin no number
     (?:(?P<mixed>[0-9]{{1,15}}(?:[ ]|[ ]and[ ])[ ]?)(?P<part>[0-9]{{1,15}})[ ]?/[ ]?(?P<of>[0-9]{{1,15}})(?![0-9])
-    | (?P<decimal>{_WHOLE}(?:\.[0-9]*)?|(?<![A-Za-z])\.[0-9]+)
+    | (?P<decimal>{_WHOLE}(?:\.[0-9]*)?|(?<![A-Za-z.…)\]!?])(?<!\.[ ])\.[0-9]+)  # "has...72" is 72
       (?: [eE](?P<exponent>[+-]?[0-9]+)
         | [ ]?[*x][ ]?10\^\{{?(?P<tens>[+-]?[0-9]+)\}}?
         | (?P<power>(?<=10)\^\{{?[+-]?[0-9]+\}}?)

@@ -6,6 +6,8 @@ careless reader would find in it); `TEXTS` and `NO_TEXTS` are the same for whole
 
 from __future__ import annotations
 
+from . import gsm8k_sentences
+
 ANSWERS: list[tuple[str, str, str]] = [
     # the plain forms and their dress
     *(("72", form, "dress") for form in (
@@ -145,6 +147,7 @@ ANSWERS: list[tuple[str, str, str]] = [
     ("500", "5-hundred", "a scale"),
     ("72", "6 times 12 = 72", "an equation in words"),
     ("72", "twice 36 = 72", "an equation in words"),
+    *gsm8k_sentences.ANSWERS,
 ]  # fmt: skip
 
 # Calculations, scales and ranges with nothing but 5, 6 and 7 in them, and none of these its value.
@@ -274,6 +277,7 @@ NO_ANSWERS: list[tuple[str, tuple[str, ...]]] = [
     *((f" {form}", ("5", "6", "7")) for form in IN_WORDS),
     (" " + "9" * 301, ("9",)),
     (" " + "9" * 5000, ("9",)),
+    *gsm8k_sentences.NO_ANSWERS,
 ]
 
 TEXTS: list[tuple[str, str, str]] = [
@@ -310,6 +314,7 @@ TEXTS: list[tuple[str, str, str]] = [
     ("13", "6 plus 7 equals 13.", "a calculation in words, and its value"),
     ("24", "He ran over 24 miles", "a word that elsewhere divides"),
     ("24", "In the second half 24 fans came", "a word that elsewhere divides"),
+    *gsm8k_sentences.TEXTS,
 ]  # fmt: skip
 
 NO_TEXTS: list[tuple[str, tuple[str, ...]]] = [
@@ -348,6 +353,7 @@ NO_TEXTS: list[tuple[str, tuple[str, ...]]] = [
     ("it is x minus 5", ("5", "-5")),
     ("50% of 6", ("6", "50")),
     ("72" + "x" * 2100, ("72",)),
+    *gsm8k_sentences.NO_TEXTS,
 ]
 
 CASES: list[tuple[str, str, float, str]] = [

@@ -168,6 +168,15 @@ HOSTILE = [
     "=1, ",
     "since 1,",
     " (1",
+    "In 5, ",
+    "1 or ",
+    "to a 1 ",
+    "as many ",
+    "the 1 and ",
+    "\\[\n",
+    "\n2. A",
+    "minus ",
+    "1. Or ",
 ]
 
 

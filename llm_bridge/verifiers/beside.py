@@ -1,0 +1,153 @@
+r"""What stands beside a number: whether it is whole, or a part of a calculation, a quantity in two units or a word.
+
+    sign("so 12-15", 6, marked=False) == NONE        ends("6 times 7", 1) is False        ends("72 cm^2", 2) is True
+
+`marked` reads a response's number by these, on the left and on the right; the table of its docstring says what
+they let pass. What signs say in words is of `spoken`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from llm_bridge.verifiers.numerals import UNIT
+from llm_bridge.verifiers.spoken import AFTER, BEFORE, LISTED_BEFORE, NUMBER_WORD, SCALED, SIGN_WORD, TAKEN_FROM, TIMES
+
+_DRESS = " *_`\"'()[]{}$"
+_ORDINAL = re.compile(
+    r"\b(?:steps?|parts?|questions?|problems?|cases?|examples?|sections?|exercises?|equations?|eq|figures?|tables?|q"
+    r"|stage|phase|method|approach|option|attempt|scenario|task|chapter|hint)"
+    r"[.\s*_(#]*$",
+    re.IGNORECASE,
+)
+# Units come in pairs: "1 hour 30 minutes" is one quantity, of which neither number is the value.
+# The second unit may be left out where nothing else stands between: "2 hours 30", "5h30", "5 ft. 10", but no "72 cm2".
+_AND = r"\.?[ ,]{0,3}(?:and |& ?|plus )?[ *$]{0,6}"
+_BARE = r"(?:(?:(?<![a-z]{4})\.)?[ *$:]{1,6}|(?<=h)|(?=[0-9]{2}))"
+_PAIR = re.compile(
+    rf"[ *]{{0,6}}(?!in ){UNIT}(?![A-Za-z])(?:{_AND}(?:[0-9][0-9., ]*+|{NUMBER_WORD} ?){UNIT}\b"
+    rf"| (?:and|&|plus) an? {UNIT}\b"
+    rf"|{_BARE}(?:[0-9]|{NUMBER_WORD}(?! ?[A-Za-z])))",
+    re.IGNORECASE,
+)
+_PAIRED = re.compile(rf"[0-9] ?(?:(?!in ){UNIT}({_BARE}(?:and |& ?)?)|{UNIT}{_AND})$", re.IGNORECASE)
+_UNIT_NEXT = re.compile(rf" ?{UNIT}\b", re.IGNORECASE)
+_NOUN = re.compile(" ?[A-Za-z]")
+_VARIABLE = re.compile(r"[ *_$]*[xyz](?![A-Za-z])")
+_GLUED = re.compile(r"(?:[abeijknqruvEKMB]|bn|mn|[abnxyz]{2,3})(?![A-Za-z]|\.m)")
+_COMMAND = re.compile(r"\\[A-Za-z]+$")
+
+NONE, WORD = 0, 2  # what `sign` says of digits that are no number of their own, and of digits in a word
+
+
+def sign(line: str, start: int, *, marked: bool) -> int:
+    """The sign of the number that begins at a place, 1 or -1; `WORD` for digits in a word ("CO2", "cm^2"); `NONE`
+    where what comes before makes them a part of something else ("6*7", "12-15", "10:30").
+    """
+    head = line[:start]
+    left = head.rstrip(_DRESS)
+    gap, last = head[len(left) :], left[-1:]
+    if ")(" in gap or "}{" in gap or "](" in gap:
+        return NONE
+    if last and last in "+-":
+        outer = left[:-1].rstrip(_DRESS)
+        between, before = left[len(outer) : -1], outer[-1:]
+        if before.isnumeric() or before in tuple("+-/^<%÷") or _mathematical(before):
+            return NONE
+        # "two -7", "\\lvert -7", "minus -7", "the absolute value of -7"; "|-7|", but no cell of a table
+        if TAKEN_FROM.search(outer[-12:]) or _COMMAND.search(outer[-40:]) or _spoken(outer):
+            return NONE
+        if before == "|" and (not between or "|" not in outer[:-1]):
+            return NONE
+        # "x - 5" and "COVID-19" are no numbers below 0; "is -5" is.
+        if before.isalpha() and ("*" in between or " " not in between or " " in gap):
+            return NONE
+        bullet = not marked and not before and gap.startswith(" ")
+        return -1 if last == "-" and not bullet else 1
+    if not last:
+        return 1
+    if last.isnumeric():
+        return NONE
+    if (last.isalpha() or last in ":,=.") and (word := SIGN_WORD.search(head[-60:])):
+        return NONE if word["other"] or word["label"] else -1
+    if last == "," and marked and LISTED_BEFORE.search(head[-60:]):
+        return NONE
+    if last.isalpha() or last == "%":
+        if BEFORE.search(head[-60:]) or (marked and LISTED_BEFORE.search(head[-60:])):
+            return NONE
+        if TIMES.search(head[-24:]) or TIMES.search(left[-24:]) or _COMMAND.search(left) or gap in ("*", " * ", "("):
+            return NONE
+        if not gap or gap[0] == "_":
+            return WORD
+        return NONE if _ORDINAL.search(head[-40:]) else 1
+    if last == "^":
+        base = left[:-1].rstrip(" {}")
+        return WORD if base[-1:].isalpha() and not _VARIABLE.fullmatch(base[-2:].lstrip("0123456789")) else NONE
+    if last in ".,:…" and not gap and left.rstrip(" .…" if left.endswith(("..", "…")) else last)[-1:].isnumeric():
+        return NONE  # "10:30", "6...7"
+    if last == ">":  # "<<48+24=72>>72", "<b>72" and a quotation, but no comparison
+        return 1 if left.endswith(">>") or "<" in left[-40:] or left == ">" else NONE
+    if (
+        last in "/<÷\\"
+        or _mathematical(last)
+        or (last == "=" and left[-2:-1] in tuple("<>!"))
+        or (last == "#" and not gap)
+    ):
+        return NONE
+    return 1
+
+
+def ends(line: str, end: int) -> bool:
+    """Whether the number that ends at a place is whole: no further digits, operators, variables or second unit."""
+    tail = line[end:]
+    first, second = tail[:1], tail[1:2]
+    if not first:
+        return True
+    if first == "\\":
+        return bool(re.match(r"\\\\(?! *[0-9])", tail))  # a line's end
+    if first.isnumeric() or first in ":^" or (second.isnumeric() and first in ".,_'/"):
+        return False
+    if any(pattern.match(tail) for pattern in (_GLUED, _VARIABLE, _PAIR, SCALED, AFTER)):
+        return False
+    right = tail.lstrip(_DRESS)
+    gap, after = tail[: len(tail) - len(right)], right[:1]
+    if " (" in gap or " [" in gap:  # a remark
+        return True
+    if "(" in gap or not after:
+        return not after
+    if (
+        after.isnumeric()
+        or after in "π^÷+‰‱"
+        or _mathematical(after)
+        or (after == "\\" and not right.startswith("\\\\"))
+    ):
+        return False
+    if after in "-/":
+        following = right[1:].lstrip(" $(")
+        return not (following[:1].isnumeric() or _VARIABLE.match(following)) or not following
+    if after == ">":
+        return not re.match("> ?[$-]?[0-9]", right)
+    if after == "<":
+        return bool(re.match(r"<(?:/?[A-Za-z]|[|])", right))
+    return True
+
+
+def paired(line: str, start: int, end: int) -> bool:
+    """Whether the number between two places is the second one of a quantity in two units ("2 hours 30")."""
+    pair = _PAIRED.search(line, max(0, start - 24), start)
+    return bool(pair and (_UNIT_NEXT.match(line, end) or (pair[1] and not _NOUN.match(line, end))))
+
+
+def _spoken(before: str) -> bool:
+    """Whether what stands before a minus sign makes the number a part of something else, in words."""
+    return bool(BEFORE.search(before[-60:]) or SIGN_WORD.search(before[-60:]))
+
+
+def _mathematical(character: str) -> bool:
+    """Whether a character is a sign of mathematics that is not ASCII, such as a root or half a floor."""
+    return (
+        not character.isascii()
+        and character not in "∴∵∎▷◁"
+        and (character in "⌊⌋⌈⌉‖" or unicodedata.category(character) == "Sm")
+    )

@@ -88,6 +88,24 @@ def test_bayes_ucb_grows_as_lai_and_robbins_say() -> None:
     assert abs(grown.mean() - wanted) < 0.4 * wanted + 4 * grown.std(ddof=1) / 10
 
 
+def test_a_walk_s_range_is_that_of_its_means() -> None:
+    """Means of 0/1 rewards walked out of [0, 1] while rewards were clipped to it; learners for rewards in [0, 1] took
+    a walk beyond it by where it started; and between infinite bounds every mean was NaN.
+    """
+    for low, high in ((-1.0, 1.0), (0.0, 2.0)):
+        with pytest.raises(InputError, match=r"may leave \[0, 1\]"):
+            arms.Drifting(arms.Bernoulli([0.2, 0.8]), step=0.3, low=low, high=high)
+    wide = arms.Drifting(arms.Deterministic([0.2, 0.8]), step=0.3, low=-1.0, high=2.0)
+    assert [wide.means_within(*span) for span in ((0.0, 1.0), (-1.0, 1.9), (-1.0, 2.0))] == [False, False, True]
+    with pytest.raises(InputError, match="KLUCB"):
+        learners.KLUCB().bind(wide, rounds=10)
+    still = arms.Drifting(arms.Bernoulli([0.2, 0.8]), low=-1.0, high=2.0, changes=(5,))
+    assert still.means_within(0.0, 1.0)  # the means change places only
+    for low, high in ((-np.inf, 1.0), (0.0, np.inf), (-1e308, 1e308)):
+        with pytest.raises(InputError, match="finite"):
+            arms.Drifting(arms.Gaussian([0.2, 0.8]), step=0.1, low=low, high=high)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [

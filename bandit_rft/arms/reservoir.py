@@ -53,7 +53,9 @@ class Reservoir(LumpedArms):
         if sigma is None and (prior.low < 0 or prior.supremum > 1):
             raise InputError("The reservoir's means leave [0, 1]: give sigma, or means that are probabilities.")
         if best_mean is None and not math.isfinite(prior.supremum):
-            raise InputError("The reservoir's means have no supremum: give best_mean, which regret is measured against.")
+            raise InputError(
+                "The reservoir's means have no supremum: give best_mean, which regret is measured against."
+            )
         least, what = prior.supremum, "the reservoir's supremum"
         if best_mean is not None and not math.isfinite(least):
             with jax.enable_x64(True):

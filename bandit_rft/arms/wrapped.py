@@ -216,7 +216,9 @@ class Drifting(_Wrapped):
     def __post_init__(self) -> None:
         super().__post_init__()
         listed = self.changes if isinstance(self.changes, Sequence) else (self.changes,)
-        object.__setattr__(self, "changes", tuple(arguments.whole("changes", change, most=2**31 - 1) for change in listed))
+        object.__setattr__(
+            self, "changes", tuple(arguments.whole("changes", change, most=2**31 - 1) for change in listed)
+        )
         if self.arms.reservoir:
             raise InputError("Drifting wants one row a class, which a Reservoir has not: list the arms.")
         arguments.at_least("step", self.step, 0.0)

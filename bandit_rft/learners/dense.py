@@ -36,7 +36,10 @@ class DenseState(NamedTuple):
 
 
 class DenseLearner(ABC):
-    """Pulls the arm that `choose` names; one pull per round. Subclass it; as a frozen dataclass if it has settings."""
+    """Pulls the arm that `choose` names; one pull per round. Subclass it; as a frozen dataclass if it has settings:
+    runs of equal settings then share one compiled program, where an object of a plain class, which may have changed, is
+    compiled in every run.
+    """
 
     @abstractmethod
     def choose(self, key: jax.Array, counts: jax.Array, sums: jax.Array, time: jax.Array) -> Any:

@@ -133,6 +133,8 @@ def test_what_is_compiled_once_is_what_cannot_change() -> None:
         (lambda key, counts, sums, time: 3, "arm that there is"),
         (lambda key, counts, sums, time: -1, "arm that there is"),
         (lambda key, counts, sums, time: jnp.argmax(counts) + 3, "arm that there is"),
+        (lambda key, counts, sums, time: 2**32 + 1, "arm that there is"),
+        (lambda key, counts, sums, time: 2**70, "one whole number"),
     ],
 )
 def test_a_choice_that_is_no_arm_is_a_sentence(choose, said: str, loop: str) -> None:

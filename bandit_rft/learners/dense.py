@@ -98,7 +98,7 @@ class DenseLearner(ABC):
         return Learner(init=init, act=act, update=update)
 
     def _arm(self, key: jax.Array, state: DenseState, time: jax.Array, number: int) -> jax.Array:
-        """int32 scalar, −1 for an arm that there is not. Raises InputError where `choose` gives no whole number alone."""
+        """int32 scalar, −1 for an arm that there is not. Raises InputError where `choose` gives no one whole number."""
         name = f"{type(self).__name__}.choose"
         try:
             given = self.choose(key, state.counts, state.sums, time)

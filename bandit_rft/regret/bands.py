@@ -11,6 +11,9 @@ from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.regret.curves import regret_curve
 
+_ENTRIES = 2**21  # numbers of the bootstrap in one array, 16 MiB
+_BLOCK = 128
+
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
@@ -89,7 +92,13 @@ def _largest_t(
         return bonferroni
     unit = (curves[:, varies] - mean[varies]) / (error[varies] * np.sqrt(seeds))
     signs = np.random.default_rng(bootstrap_seed).choice([-1.0, 1.0], size=(draws, seeds))
-    mean_square = np.square(signs @ unit).max(axis=1) / seeds
+    largest_square = np.zeros(draws)
+    # Not all rounds at once, which takes gigabytes; by so many whole blocks of a matrix product, to the same bits.
+    columns = max(_BLOCK, _ENTRIES // draws // _BLOCK * _BLOCK)
+    for start in range(0, unit.shape[1], columns):
+        sums = signs @ unit[:, start : start + columns]
+        np.maximum(largest_square, np.square(sums, out=sums).max(axis=1), out=largest_square)
+    mean_square = largest_square / seeds
     # Each draw has its own standard error, as the sample has; t grows with the mean: the largest mean has the largest.
     with np.errstate(divide="ignore"):
         largest = np.sqrt(mean_square / (np.maximum(seeds - 1 - mean_square, 0.0) / (seeds - 1)))

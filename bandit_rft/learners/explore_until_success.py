@@ -45,7 +45,7 @@ class ExploreUntilSuccess:
     rollouts: int = 1
 
     def __post_init__(self) -> None:
-        arguments.whole("rollouts", self.rollouts)
+        object.__setattr__(self, "rollouts", arguments.whole("rollouts", self.rollouts))
         if not self.replacement and self.rollouts != 1:
             raise InputError("ExploreUntilSuccess without replacement pulls one arm a round: set rollouts=1.")
 

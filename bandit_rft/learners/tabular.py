@@ -163,11 +163,7 @@ def _layout(table: LumpedArms, rule: TabularUpdate, name: str, rounds: int, row_
     if table.delay:
         splits = max(splits, rounds * rule.rollouts)  # every arm leaves its row while its reward is under way
     if rule.subsample is not None:
-        if rule.subsample < 1 or math.log(rule.subsample) > table.log_arms + 1e-12:
-            raise InputError(
-                f"{name} wants a subsample of {rule.subsample} arms out of {_arms_text(table)}: give a whole number "
-                "between 1 and the number of arms."
-            )
+        require_subsample(table, rule.subsample, name)
         if by_class or table.moving:
             raise InputError(f"{name} cannot be confined to a subsample of {type(table).__name__}: its rows are fixed.")
     if table.delay and rule.redraws:
@@ -287,6 +283,15 @@ def require_table(arms: Any, learner: str) -> LumpedArms:
             f"{type(arms).__name__}: choose another learner."
         )
     return arms
+
+
+def require_subsample(table: LumpedArms, size: int, name: str) -> None:
+    """Raises InputError for a subsample of no arm, or of more than there are."""
+    if size < 1 or math.log(size) > table.log_arms + 1e-12:
+        raise InputError(
+            f"{name} wants a subsample of {size} arms out of {_arms_text(table)}: give a whole number between 1 and "
+            "the number of arms."
+        )
 
 
 def classes_split(table: LumpedArms, signal: Any) -> np.ndarray | None:

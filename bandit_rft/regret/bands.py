@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.regret.curves import regret_curve
@@ -52,7 +53,8 @@ def band(
         bootstrap_seed: seed of the bootstrap's own generator.
 
     Raises:
-        InputError: fewer than two seeds, a confidence outside (0, 1), another kind.
+        InputError: curves that are no numbers or of fewer than two seeds, a confidence outside (0, 1), another kind,
+            draws below 1, bootstrap_seed below 0.
 
     Example:
         >>> import numpy as np
@@ -61,11 +63,11 @@ def band(
         >>> regret.band(curves).mean.shape
         (400,)
     """
-    curves = np.asarray(curves, dtype=np.float64)
+    curves = arguments.array("curves", curves)
     if curves.ndim != 2 or curves.shape[0] < 2:
         raise InputError(f"A band needs curves [seeds, rounds] of at least two seeds; got shape {curves.shape}.")
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence is {confidence}: give a number strictly between 0 and 1.")
+    confidence, draws = arguments.fraction("confidence", confidence), arguments.whole("draws", draws)
+    bootstrap_seed = arguments.whole("bootstrap_seed", bootstrap_seed, 0)
     seeds = curves.shape[0]
     mean = curves.mean(axis=0)
     error = curves.std(axis=0, ddof=1) / np.sqrt(seeds)

@@ -51,6 +51,18 @@ def test_nothing_forgotten_is_ucb1() -> None:
     np.testing.assert_allclose(discounted.value, ucb1.value)
 
 
+def test_a_count_that_fades_below_the_floats_is_not_that_of_an_arm_never_pulled() -> None:
+    """gamma^400 is 0 in floats. In the second sweep the arms come in the order of the first, the one pulled longest ago
+    before all; and without any width the best mean stays the best.
+    """
+    table = arms.Deterministic(np.linspace(0.4, 0.5, 400).tolist())
+    paid = run(table, learners.DiscountedUCB(discount=0.1), 800, seeds=2, key=1).rewards[:, :, 0]
+    assert len(set(paid[0, :400])) == 400
+    np.testing.assert_array_equal(paid[:, :400], paid[:, 400:])
+    no_width = run(arms.Deterministic([0.5, 0.9, 0.4]), learners.DiscountedUCB(discount=1e-30), 60, seeds=2, key=1)
+    np.testing.assert_array_equal(no_width.rewards[:, 3:], 0.9)
+
+
 def test_a_window_too_short_for_the_arms_never_learns() -> None:
     """Five rewards on forty arms: the window has always forgotten one, and the regret is that of blind choice."""
     table = arms.Bernoulli([0.9] + [0.1] * 39)

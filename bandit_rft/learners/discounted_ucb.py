@@ -20,7 +20,6 @@ from bandit_rft.learners.index import Arm, IndexLearner, Setting
 from bandit_rft.learners.tabular_update import Lesson, State, Statistic, TabularUpdate
 from bandit_rft.rows import Pulls, Rows
 
-
 _FAINT = 1e-200
 _BEYOND = 1e200  # above every index of a count that is not faint
 

@@ -143,8 +143,9 @@ def bayesian_regret(
         history: a run whose every seed drew its own arms.
         regret: as in `regret_curve`, "pseudo", "pulled", "realised" or "simple".
         confidence, kind: as in `band`.
-        own_instances: whether each seed drew its own arms. None infers it from best_mean: an array with a row for each
-            seed. Say True where the draws happen to share one best mean.
+        own_instances: whether each seed drew its own arms. None infers it from best_mean: an array whose seeds differ
+            in the first round (means that drift from one start differ only later). Say True where the draws happen to
+            share one best mean.
 
     Raises:
         InputError: every seed met the same arms, so that the mean over seeds is one instance's regret; and as in
@@ -157,11 +158,11 @@ def bayesian_regret(
         (20,)
     """
     if own_instances is None:
-        shape = np.shape(history.best_mean if history.best_mean is not None else 0.0)
-        own_instances = len(shape) == 2 and shape[0] > 1
+        best = np.asarray(0.0 if history.best_mean is None else history.best_mean)
+        own_instances = best.ndim == 2 and bool(np.ptp(best[:, 0]) > 0)
     if not own_instances:
         raise InputError(
-            "Every seed of this history met one best mean, so its mean regret is one instance's: run an arm set that "
-            "draws its means anew for each seed, or say own_instances=True if it did."
+            "Every seed of this history began with one best mean, so its mean regret is one instance's: run an arm set "
+            "that draws its means anew for each seed, or say own_instances=True if it did."
         )
     return band(regret_curve(history, regret), confidence=confidence, kind=kind)

@@ -230,8 +230,10 @@ def test_bayesian_regret_of_a_known_prior():
     assert np.all((found.low < 1 / 6) & (found.high > 1 / 6))
     assert found.high[0] - found.low[0] < 0.02
     shared = valued(value, best_mean=1.0)
-    with pytest.raises(InputError, match="own_instances=True"):
-        bayesian_regret(shared)
+    drifting = np.full((4000, 6), 0.9) + np.arange(6) * np.linspace(0, 0.01, 4000)[:, None]  # from one instance
+    for one in (shared, valued(value, best_mean=drifting)):
+        with pytest.raises(InputError, match="own_instances=True"):
+            bayesian_regret(one)
     np.testing.assert_array_equal(bayesian_regret(shared, own_instances=True).mean, regret_band(shared).mean)
 
 

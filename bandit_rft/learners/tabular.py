@@ -296,8 +296,8 @@ def require_room(capacity: int, statistics: int, name: str) -> None:
     if capacity >= 2**31 or needed > there:
         limit = "2^31 are the most" if capacity >= 2**31 else f"this machine has {there / 2**30:.3g} GiB"
         raise InputError(
-            f"{name} would need {capacity:,} rows, {needed / 2**30:.3g} GiB for each seed, and {limit}: shorten the run, "
-            "or set row_capacity."
+            f"{name} would need {capacity:,} rows, {needed / 2**30:.3g} GiB for each seed, and {limit}: shorten the "
+            "run, or set row_capacity."
         )
 
 

@@ -57,11 +57,9 @@ def described(value: Any, above: tuple[int, ...] = ()) -> Any:
     if id(value) in above:
         return f"part {above.index(id(value))}"
     inside = (*above, id(value))
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return {
-            "type": type(value).__name__,
-            **{name: described(getattr(value, name), inside) for name in value._fields},
-        }
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        named = value._asdict()  # type: ignore[attr-defined]
+        return {"type": type(value).__name__, **{name: described(one, inside) for name, one in named.items()}}
     if isinstance(value, (tuple, list)):
         plain = all(type(one) in _PLAIN for one in value)
         parts = list(value) if plain else [described(one, inside) for one in value]
@@ -96,7 +94,7 @@ def _remembered(value: tuple[Any, ...] | list[Any], text: str) -> str:
     """`text`, kept where it stays true: of a tuple of numbers or strings, or of such tuples. A table of
     10^5 arms would otherwise be written out in every run on it, which takes longer than the run's rounds.
     """
-    if _is_fixed(value):
+    if isinstance(value, tuple) and _is_fixed(value):
         while len(_LONG) >= _MOST_LONG:
             _LONG.pop(next(iter(_LONG)), None)
         _LONG[id(value)] = value, text  # the tuple with it, so that no other gets its id

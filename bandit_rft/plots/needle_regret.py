@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bandit_rft import theory
+from bandit_rft import arguments, theory
 from bandit_rft.arms import Needle
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
@@ -84,7 +84,8 @@ def draw(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
 def prediction_of(config: Mapping[str, Any]) -> theory.Prediction:
     """The exact law of a run that `accepts` takes. Raises InputError: of any other."""
     made = _made(config)
-    laws, why_not = exact_laws(*made, config.get("rounds")) if made is not None else ((), "its config.json is damaged")
+    rounds = arguments.whole("rounds", config.get("rounds"))
+    laws, why_not = exact_laws(*made, rounds) if made is not None else ((), "its config.json is damaged")
     if not laws:
         raise InputError(f"No law of this run is known: {why_not}.")
     return laws[0]

@@ -301,10 +301,9 @@ def _windowed(curves: np.ndarray, window: tuple[int, int] | None) -> tuple[np.nd
     given = (max(1, rounds // 10), rounds) if window is None else window
     try:
         first, last = (arguments.whole("window", one) for one in given)
-        fits = first < last <= rounds
     except (TypeError, ValueError, InputError):
-        fits = False
-    if not fits:
+        first = last = 0
+    if not first < last <= rounds:
         raise InputError(
             f"window is {arguments.shown(given)} of {rounds} rounds: give two whole numbers, 1 ≤ first < last ≤ "
             f"{rounds}."

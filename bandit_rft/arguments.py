@@ -131,6 +131,17 @@ def numbers(name: str, values: Any) -> np.ndarray:
     return found
 
 
+def array(name: str, values: Any) -> np.ndarray:
+    """float64 of any shape, one number included. Raises InputError for what holds anything else than numbers."""
+    try:
+        found = np.asarray(values)
+        if found.dtype.kind in "SUmMc":
+            raise TypeError
+        return found.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} is {shown(values)}: give numbers.") from None
+
+
 def shown(value: Any) -> str:
     """The value as a message shows it, 60 characters at most."""
     try:

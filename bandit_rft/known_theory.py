@@ -80,7 +80,7 @@ def exact_laws(arms: Any, learner: LearnerFactory, rounds: int) -> tuple[tuple[P
     if not isinstance(arms, Needle):
         return (), "the catalogue's exact laws are for Needle arms (deterministic rewards 0 and 1)"
     if isinstance(learner, SoftmaxPolicyGradient):
-        if arms.optimal != 1 or learner.signal != "raw" or learner.rollouts != 1 or not learner.plain:
+        if not is_jump_chain(arms, learner):
             return (), "the exact jump chain is for one optimal arm, the raw reward and one rollout per round"
         return (theory.pg_jump_single(arms.p0, learner.step_size, rounds, log_arms=arms.log_arms),), ""
     if isinstance(learner, ExploreUntilSuccess):
@@ -93,6 +93,13 @@ def exact_laws(arms: Any, learner: LearnerFactory, rounds: int) -> tuple[tuple[P
             return (found,), ""
         return (), "exploring without replacement has an exact law for the uniform base policy only (p0 = none)"
     return (), f"the catalogue has no exact law for {type(learner).__name__}"
+
+
+def is_jump_chain(arms: Any, learner: Any) -> bool:
+    """Whether a run is the exact jump chain: plain steps on the raw reward of one pull a round, one needle."""
+    if not isinstance(arms, Needle) or not isinstance(learner, SoftmaxPolicyGradient):
+        return False
+    return arms.optimal == 1 and learner.signal == "raw" and learner.rollouts == 1 and learner.plain
 
 
 def bounds_of(arms: Any, learner: LearnerFactory, rounds: int) -> tuple[Bound, ...]:

@@ -106,14 +106,18 @@ class Rows:
 
     def multiplicity_among(self, chosen: jax.Array) -> jax.Array:
         """float [R], the number of arms of each row up to a common factor, times `chosen` (float [R], 0 or 1; at least
-        one row with arms is chosen).
+        one row with arms is chosen). An empty row has 0, chosen or not: an index of −∞ ties with what masks it.
         """
-        if self.heads == 0:
+        if self.full:
             return chosen
-        # Beyond the heads a row holds one arm: no exponential is taken of a thousand zeros.
+        # Beyond the heads a row holds one arm or none, ln 1 or −∞: no exponential is taken of a thousand zeros, and a
+        # minimum costs less than a comparison.
+        alone = jnp.maximum(jnp.minimum(chosen[self.heads :], 1 + self.log_multiplicity[self.heads :]), 0.0)
+        if self.heads == 0:
+            return alone
         head = jnp.where(chosen[: self.heads] > 0, self.log_multiplicity[: self.heads], -jnp.inf)
         top = jnp.maximum(jnp.max(head), 0.0)
-        return jnp.concatenate([jnp.exp(head - top), chosen[self.heads :] * jnp.exp(-top)])
+        return jnp.concatenate([jnp.exp(head - top), alone * jnp.exp(-top)])
 
     def share(self, log_arms: float) -> jax.Array:
         """float [R], each row's part of exp(log_arms) arms."""

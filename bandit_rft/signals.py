@@ -304,21 +304,30 @@ def _shown(signal: str | Signal) -> str:
     return arguments.shown(signal) if isinstance(signal, str) else "a function"
 
 
-def check_own_k(k: int | None, signal: str | Signal, group: int, name: str = "k") -> None:
-    """Raises InputError for a k of a signal that has none, or outside 1 to the group's rollouts."""
+def check_own_k(k: int | None, signal: str | Signal, group: int, name: str = "k") -> int | None:
+    """k as an int, or None. Raises InputError for one that the signal has not, or outside 1 to the group's rollouts."""
     if k is None:
-        return
+        return None
     k = arguments.whole(name, k)
     if signal != "pass_at_k":
         raise InputError(f"{name} is {k} and the signal is {_shown(signal)}, which has no k: leave it out.")
     if k > group:
         raise InputError(f"{name} is {k} and a group has {group} rollouts: give at least as many rollouts.")
+    return k
+
+
+def check_spread(ddof: int, eps: float) -> None:
+    """Raises InputError for GRPO's degrees of freedom other than 0 and 1, or a negative eps."""
+    if ddof not in (0, 1):
+        raise InputError(f"ddof is {arguments.shown(ddof)}: give 0 (population) or 1 (sample standard deviation).")
+    arguments.at_least("eps", eps, 0)
 
 
 def check_window(
     window: int | None, signal: str | Signal, rollouts: int, extra: int, names: Mapping[str, str] | None = None
-) -> None:
-    """Raises InputError for a window of scores below a round's rollouts, or one that the signal has no use for.
+) -> int | None:
+    """The window as an int, or None. Raises InputError for one below a round's rollouts, or that the signal has no use
+    for.
 
     Args:
         window: W, or None for none.
@@ -326,14 +335,15 @@ def check_window(
         names: how the user calls the arguments, by "window" and "extra".
     """
     if window is None:
-        return
+        return None
     said = {"window": "window", "extra": "extra_rollouts"} | dict(names or {})
-    arguments.whole(said["window"], window, rollouts)
+    window = arguments.whole(said["window"], window, rollouts)
     if signal not in ("mean_baseline", "grpo") or extra:
         raise InputError(
             f"A window of scores is for mean_baseline and grpo without {said['extra']}: choose one of these, or leave "
             f"out {said['window']}."
         )
+    return window
 
 
 def check_normalise(
@@ -373,8 +383,9 @@ def check_dynamic_sampling(
     group: int,
     window: int | None,
     names: Mapping[str, str] | None = None,
-) -> None:
-    """Raises InputError for dynamic sampling where a group of equal rewards teaches, or every group is one.
+) -> int:
+    """The number of further draws as an int. Raises InputError for dynamic sampling where a group of equal rewards
+    teaches, or every group is one.
 
     Args:
         most: further draws of a round, at least 0.
@@ -383,8 +394,9 @@ def check_dynamic_sampling(
         names: how the user calls the arguments, by "dynamic_sampling" and "window".
     """
     said = {"dynamic_sampling": "dynamic_sampling", "window": "window"} | dict(names or {})
-    if not arguments.whole(said["dynamic_sampling"], most, 0, 2**20):
-        return
+    most = arguments.whole(said["dynamic_sampling"], most, 0, 2**20)
+    if not most:
+        return 0
     if signal not in CENTRED:
         raise InputError(
             f"{said['dynamic_sampling']} draws groups again that teach nothing, and under {_shown(signal)} a group of "
@@ -397,6 +409,7 @@ def check_dynamic_sampling(
         )
     if group == 1:
         raise InputError(f"{said['dynamic_sampling']} would draw every group of one again: give at least 2 rollouts.")
+    return most
 
 
 NAMES = ("raw", "signed", "mean_baseline", "rloo", "grpo", "maxrl", "maxrl_centred", "pass_at_k", "psr", "nsr")
@@ -409,7 +422,8 @@ CENTRED = ("mean_baseline", "rloo", "grpo", "maxrl_centred")
 
 
 def make(name: str | Signal, *, ddof: int = 1, eps: float = 1e-6, k: int | None = None) -> Signal:
-    """The signal of that name (a callable passes through); `ddof` and `eps` reach GRPO alone, and `k` pass_at_k.
+    """The signal of that name (a callable passes through); `ddof` and `eps` reach GRPO alone, and `k` pass_at_k. All
+    are checked whatever the signal.
 
     Raises:
         InputError: unknown name, ddof not 0 or 1, eps negative, or k below 1.
@@ -420,13 +434,10 @@ def make(name: str | Signal, *, ddof: int = 1, eps: float = 1e-6, k: int | None 
         >>> print(signals.make("grpo", ddof=0)(jnp.array([1.0, 0.0])).round(3))
         [ 1. -1.]
     """
+    check_spread(ddof, eps)
+    k = None if k is None else arguments.whole("k", k)
     if callable(name):
         return name
-    if ddof not in (0, 1):
-        raise InputError(f"ddof is {arguments.shown(ddof)}: give 0 (population) or 1 (sample standard deviation).")
-    arguments.at_least("eps", eps, 0)
-    if k is not None:
-        arguments.whole("k", k)
     table: dict[str, Signal] = {
         "raw": raw,
         "signed": signed,

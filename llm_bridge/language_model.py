@@ -63,6 +63,11 @@ class LanguageModel:
     prompt_date: datetime.datetime = field(default_factory=chat_template.moment)
     _prepared: LastPrepared = field(default_factory=LastPrepared, repr=False, compare=False)
 
+    @property
+    def described(self) -> str:
+        """What a history's config says of the model: its name alone, for weights are not read to describe a run."""
+        return self.name
+
     def logits(self, tokens: Any, *, params: Any = None) -> Array:
         """Logits [B, T, V] float32 for int tokens [B, T]; all of them at once, so meant for small B·T.
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Left to right. `history` stands left of `loop`: the record type must exist before the loop can fill it.
 LAYERS = {
     "bandit_rft": [
-        {"errors"}, {"arguments", "by_name", "notebook"}, {"random_bits"}, {"keys"}, {"contract"},
+        {"errors"}, {"arguments", "by_name", "fingerprint", "notebook"}, {"random_bits"}, {"keys"}, {"contract"},
         {"choice", "sampling", "sampling_normal"}, {"pools"}, {"rows"}, {"fresh_rows"},
         {"signals", "objectives", "verifiers"}, {"ratios"}, {"policies"}, {"arms"}, {"learners", "best_arm"},
         {"history"}, {"loop"},

@@ -10,7 +10,7 @@ logits of prompt i by kernel[i, j] = ⟨x_i, x_j⟩ times the step that prompt j
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.arms.token_sequences import require_shape
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
@@ -83,7 +84,7 @@ class Contexts:
         batch: str = "one",
         p0: float | Sequence[float] | None = None,
     ) -> None:
-        require_shape(vocabulary_size, length)
+        vocabulary_size, length = require_shape(vocabulary_size, length)
         if not 1 <= len(verifiers) <= LARGEST_DENSE_PROMPTS:
             raise InputError(
                 f"There are {len(verifiers)} verifiers: give one per prompt, 1 to {LARGEST_DENSE_PROMPTS}."
@@ -92,17 +93,19 @@ class Contexts:
             verifier.check(vocabulary_size, length)
         if batch not in ("one", "all"):
             raise InputError(f"batch is {batch!r}: choose one (a prompt a round) or all (every prompt each round).")
-        masses = [p0] * len(verifiers) if p0 is None or isinstance(p0, (int, float)) else list(p0)
+        several = isinstance(p0, Iterable) and not isinstance(p0, str | bytes) and getattr(p0, "ndim", 1) > 0
+        masses = list(p0) if several else [p0] * len(verifiers)  # type: ignore[arg-type]
         if len(masses) != len(verifiers):
             raise InputError(
                 f"p0 has {len(masses)} entries for {len(verifiers)} prompts: give one number, or one each."
             )
-        object.__setattr__(self, "vocabulary_size", int(vocabulary_size))
-        object.__setattr__(self, "length", int(length))
+        object.__setattr__(self, "vocabulary_size", vocabulary_size)
+        object.__setattr__(self, "length", length)
         object.__setattr__(self, "verifiers", tuple(verifiers))
         object.__setattr__(self, "kernel", None if kernel is None else _checked_kernel(kernel, len(verifiers)))
         object.__setattr__(self, "batch", batch)
-        object.__setattr__(self, "p0", tuple(None if mass is None else float(mass) for mass in masses))
+        base = (None if mass is None else arguments.fraction("p0", mass) for mass in masses)
+        object.__setattr__(self, "p0", tuple(base))
         self.policies(touches=0).init()
 
     @property

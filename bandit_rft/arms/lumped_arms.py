@@ -67,8 +67,10 @@ class LumpedArms(ABC):
 
     @property
     def uniform_base(self) -> bool:
-        """Whether the base policy gives every arm the same mass."""
+        """Whether the base policy gives every arm the same mass; where it gives some none (−inf), it does not."""
         per_arm = np.asarray(self.base_log_mass) - np.asarray(self.log_counts)
+        if not np.all(np.isfinite(per_arm)):
+            return False
         return bool(np.ptp(per_arm) <= 1e-12 * max(1.0, float(np.abs(per_arm).max())))
 
     @property

@@ -19,12 +19,17 @@ from bandit_rft.policies import Product, TokenPolicyFactory
 from bandit_rft.verifiers import Verifier
 
 
-def require_shape(vocabulary_size: int, length: int) -> None:
-    """Refuse V or H that make no sequences, or that int32 token ids and positions cannot hold. Raises InputError."""
-    if arguments.whole("vocabulary_size", vocabulary_size, 2) >= 2**30:
+def require_shape(vocabulary_size: int, length: int) -> tuple[int, int]:
+    """V and H as ints. Refuse those that make no sequences, or that int32 token ids and positions cannot hold. Raises
+    InputError.
+    """
+    vocabulary_size = arguments.whole("vocabulary_size", vocabulary_size, 2)
+    if vocabulary_size >= 2**30:
         raise InputError(f"vocabulary_size is {vocabulary_size}: give a whole number from 2 to 2^30 − 1.")
-    if arguments.whole("length", length) >= 2**30:
+    length = arguments.whole("length", length)
+    if length >= 2**30:
         raise InputError(f"length is {length}: give a whole number from 1 to 2^30 − 1.")
+    return vocabulary_size, length
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,10 @@ class TokenSequences:
     p0: float | None = None
 
     def __post_init__(self) -> None:
-        require_shape(self.vocabulary_size, self.length)
+        vocabulary_size, length = require_shape(self.vocabulary_size, self.length)
+        object.__setattr__(self, "vocabulary_size", vocabulary_size)
+        object.__setattr__(self, "length", length)
+        object.__setattr__(self, "p0", None if self.p0 is None else arguments.fraction("p0", self.p0))
         self.verifier.check(self.vocabulary_size, self.length)
         self.policy.bind(self.vocabulary_size, self.length, self.verifier, self.p0, touches=0)
 

@@ -192,13 +192,15 @@ class Drifting(_Wrapped):
         arms: a table with one row a class (no reservoir). The arms of a class move together; list arms singly
             (Bernoulli, Gaussian) for walks of their own.
         step: standard deviation of a round's step of the random walk, at least 0.
-        low, high: the walk is reflected at these.
+        low, high: finite; the walk is reflected at these. Where rewards are 0 and 1 and step is above 0, both lie in
+            [0, 1].
         changes: rounds from 1 on (counted from 0) at whose start the means are permuted among the classes, at random.
 
     Each round is measured against the best mean of that round: the history's `best_mean` is an array.
 
     Raises:
-        InputError: step negative, means outside [low, high], a change before round 1, or a reservoir.
+        InputError: step negative, low or high not finite, a walk of 0/1 rewards' means that may leave [0, 1], means
+            outside [low, high], a change before round 1 or after round 2^31 - 1, or a reservoir.
 
     Example:
         >>> from bandit_rft import arms
@@ -214,12 +216,21 @@ class Drifting(_Wrapped):
     def __post_init__(self) -> None:
         super().__post_init__()
         listed = self.changes if isinstance(self.changes, Sequence) else (self.changes,)
-        object.__setattr__(self, "changes", tuple(arguments.whole("changes", change) for change in listed))
+        object.__setattr__(
+            self, "changes", tuple(arguments.whole("changes", change, most=2**31 - 1) for change in listed)
+        )
         if self.arms.reservoir:
             raise InputError("Drifting wants one row a class, which a Reservoir has not: list the arms.")
         arguments.at_least("step", self.step, 0.0)
-        if not arguments.number("high", self.high) > arguments.number("low", self.low):
+        low, high = arguments.finite("low", self.low), arguments.finite("high", self.high)
+        if not high > low:
             raise InputError(f"high is {self.high} and low {self.low}: high must exceed low.")
+        arguments.finite("twice high - low", 2 * (high - low))
+        if self.step > 0 and self.arms.sigma is None and (low < 0 or high > 1):
+            raise InputError(
+                f"The walk of these means, of rewards 0 and 1, may leave [0, 1] (low is {low:g}, high {high:g}): give "
+                "low and high that are probabilities."
+            )
         if not self.arms.means_within(self.low, self.high):
             raise InputError(f"The means leave [{self.low:g}, {self.high:g}]: give low and high that hold them.")
 
@@ -242,6 +253,11 @@ class Drifting(_Wrapped):
     @property
     def can_pay(self) -> np.ndarray:
         return np.full(len(self.log_counts), True)
+
+    def means_within(self, low: float, high: float) -> bool:
+        if self.step > 0:
+            return bool(low <= self.low and self.high <= high)
+        return self.arms.means_within(low, high)
 
     def start(self, key: jax.Array) -> DriftState:
         inner_key, walk_key = jax.random.split(as_key(key))

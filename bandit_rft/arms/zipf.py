@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 
 _SUMMED = 10_000  # ranks
@@ -26,18 +27,20 @@ def zipf_log_mass(log_counts: Sequence[float], exponent: float = 1.0) -> list[fl
         C logarithms, not normalised: `Classes(base_log_mass=)` normalises them.
 
     Raises:
-        InputError: exponent negative or no class.
+        InputError: exponent negative or not finite, no class, or one of less than one arm.
 
     Example:
         >>> from bandit_rft import arms
         >>> [round(mass, 3) for mass in arms.zipf_log_mass([0.0, 0.0])]
         [0.0, -0.693]
     """
-    if not (exponent >= 0 and math.isfinite(exponent)) or not len(log_counts):
-        raise InputError("A Zipf base policy needs an exponent of at least 0 and one class or more.")
+    exponent = arguments.at_least("exponent", exponent, 0.0)
+    counts = arguments.numbers("log_counts", log_counts)
+    if not np.all(np.isfinite(counts)) or np.any(counts < -1e-12):
+        raise InputError("log_counts must be finite and at least 0: every class needs one arm or more.")
     return [
-        _log_sum(float(np.logaddexp.reduce([-math.inf, *log_counts[:place]])), float(log_count), exponent)
-        for place, log_count in enumerate(log_counts)
+        _log_sum(float(np.logaddexp.reduce([-math.inf, *counts[:place]])), float(log_count), exponent)
+        for place, log_count in enumerate(counts)
     ]
 
 
@@ -50,8 +53,11 @@ def _log_sum(log_before: float, log_count: float, exponent: float) -> float:
         return math.log(float(np.sum(summed**-exponent)))
     if not summed.size:
         return _log_tail(log_before, log_count, exponent)
-    rest = math.log(_SUMMED), log_count + math.log1p(-summed.size * math.exp(-log_count))
-    return float(np.logaddexp(math.log(float(np.sum(summed**-exponent))), _log_tail(*rest, exponent)))
+    log_head, summed_share = math.log(float(np.sum(summed**-exponent))), summed.size * math.exp(-log_count)
+    if 1 - summed_share < 0.5 * math.exp(-log_count):  # not half an arm is left
+        return log_head
+    rest = math.log(_SUMMED), log_count + math.log1p(-summed_share)
+    return float(np.logaddexp(log_head, _log_tail(*rest, exponent)))
 
 
 def _log_tail(log_before: float, log_count: float, exponent: float) -> float:

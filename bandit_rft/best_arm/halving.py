@@ -27,6 +27,7 @@ from bandit_rft.arms.classes import Classes
 from bandit_rft.errors import InputError
 
 _WIDE = 2**62
+_BEYOND = 2**1000  # above it a whole number is soon no float
 _FEW = 1e12
 _RARE = 1000  # arms of a kind, so few that each is asked for by itself
 _NEVER = 700.0  # events below exp(-700) are not looked for
@@ -40,7 +41,8 @@ class SequentialHalving:
         budget: T, pulls in all; at least K ceil(log2 K), a Python integer of any size.
 
     Raises:
-        InputError: budget below 1; or, when played, one too small for the arms.
+        InputError: budget below 1; or, when played, one too small for the arms, or beyond 10^300 pulls of an arm whose
+            mean differs from another by less than 10^-147.
     """
 
     budget: int
@@ -105,8 +107,13 @@ def _kept(
     if len(present) > 1:
         gap = -max(b - a for a, b in itertools.pairwise(present))
         # Hoeffding, over all pairs of arms: with more pulls than this no arm passes one of a better class.
-        if pulls * gap**2 / 2 > 2 * math.log(sum(counts)) + _NEVER:
+        if _told_apart(pulls, gap, 2 * math.log(sum(counts)) + _NEVER):
             return _in_order(counts, keep)
+        if pulls >= _BEYOND:
+            raise InputError(
+                f"Means that differ by {gap:g} are too close for {_size(pulls)} pulls of an arm in a stage: no float "
+                "holds the chance that one passes the other, so give a smaller budget."
+            )
     low, high, kept = 0, pulls + 1, [0] * len(counts)
     while 0 < keep < sum(counts) and high - low > 1 and len(present) > 1:
         middle = (low + high) // 2
@@ -123,6 +130,13 @@ def _kept(
             counts = [a - b for a, b in zip(counts, above, strict=True)]
     tied = _in_order(counts, keep) if len(present) == 1 else _without_replacement(generator, counts, keep)
     return [a + b for a, b in zip(kept, tied, strict=True)]
+
+
+def _told_apart(pulls: int, gap: float, exponent: float) -> bool:
+    """Whether pulls · gap² / 2 exceeds the exponent, of any number of pulls."""
+    if pulls < _BEYOND:
+        return pulls * gap**2 / 2 > exponent
+    return math.log(pulls) + 2 * math.log(gap) - math.log(2) > math.log(exponent)
 
 
 def _in_order(counts: Sequence[int], keep: int) -> list[int]:
@@ -175,7 +189,7 @@ def _hypergeometric(generator: np.random.Generator, good: int, bad: int, draws: 
 def _share_above(mean: float, pulls: int, low: int, middle: int, high: int) -> float:
     """P(sum ≥ middle | low ≤ sum < high) of a sum of `pulls` Bernoulli rewards."""
     if mean in (0.0, 1.0):
-        return float(pulls * mean >= middle)
+        return float((pulls if mean == 1.0 else 0) >= middle)
     if low >= pulls * mean:  # the upper tail's own numbers, which do not cancel
         ends = [_upper(mean, pulls, edge) for edge in (low, middle, high)]
         inside, above = ends[0] - ends[2], ends[1] - ends[2]

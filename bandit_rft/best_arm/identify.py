@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,8 +34,11 @@ class Identified:
 
     @property
     def mean_pulls(self) -> float:
-        """Average number of pulls of a run."""
-        return float(sum(self.pulls) / len(self.pulls))
+        """Average number of pulls of a run; infinity beyond the largest float."""
+        try:
+            return float(sum(self.pulls) / len(self.pulls))
+        except OverflowError:
+            return math.inf
 
 
 def identify(arms: object, rule: Rule, *, seeds: int, key: int, most_pulls: int = 10**6) -> Identified:

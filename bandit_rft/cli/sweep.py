@@ -84,7 +84,7 @@ class Own:
     @classmethod
     def of(cls, text: str, kind: str) -> Own:
         """Raises InputError where there is none of this name."""
-        from bandit_rft.sweep.fingerprint import fingerprint
+        from bandit_rft.fingerprint import fingerprint
 
         if not by_name.is_own(text):
             raise InputError(f"The {kind} is {text!r}: write your own function as module:name or file.py:name.")

@@ -36,7 +36,10 @@ class DenseState(NamedTuple):
 
 
 class DenseLearner(ABC):
-    """Pulls the arm that `choose` names; one pull per round. Subclass it; as a frozen dataclass if it has settings."""
+    """Pulls the arm that `choose` names; one pull per round. Subclass it; as a frozen dataclass if it has settings:
+    runs of equal settings then share one compiled program, where an object of a plain class, which may have changed, is
+    compiled in every run.
+    """
 
     @abstractmethod
     def choose(self, key: jax.Array, counts: jax.Array, sums: jax.Array, time: jax.Array) -> Any:
@@ -79,7 +82,7 @@ class DenseLearner(ABC):
             arm = self._arm(as_key(key), state, time, number)
             mean = table.class_means(state.world)[class_of[arm]]
             # JAX would take the last arm for one past the end: NaN is refused where rewards are checked.
-            mean = jnp.where((arm >= 0) & (arm < number), mean, jnp.nan)
+            mean = jnp.where(arm >= 0, mean, jnp.nan)
             pulls = Pulls(
                 row=arm[None], first=jnp.zeros(1, jnp.int32), class_index=class_of[arm][None], mean=mean[None]
             )
@@ -95,7 +98,7 @@ class DenseLearner(ABC):
         return Learner(init=init, act=act, update=update)
 
     def _arm(self, key: jax.Array, state: DenseState, time: jax.Array, number: int) -> jax.Array:
-        """int32 scalar. Raises InputError where `choose` gives anything else than one whole number."""
+        """int32 scalar, −1 for an arm that there is not. Raises InputError where `choose` gives no one whole number."""
         name = f"{type(self).__name__}.choose"
         try:
             given = self.choose(key, state.counts, state.sums, time)
@@ -106,13 +109,17 @@ class DenseLearner(ABC):
             ) from None
         try:
             arm = jnp.asarray(given)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             arm = jnp.zeros((2,))
         if arm.size != 1 or not jnp.issubdtype(arm.dtype, jnp.integer):
             raise InputError(
                 f"{name} returned {_said(given)}: return one whole number, the arm to pull, from 0 to {number - 1}."
             )
-        return arm.reshape(()).astype(jnp.int32)
+        arm = arm.reshape(())
+        if arm.dtype.itemsize < 4:  # a type that may not hold K itself
+            arm = arm.astype(jnp.int32)
+        # Looked at before it is cast: 2^32 + 1 would be arm 1.
+        return jnp.where((arm >= 0) & (arm < number), arm.astype(jnp.int32), jnp.int32(-1))
 
 
 def _said(given: Any) -> str:

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +17,11 @@ from bandit_rft import arguments
 from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.errors import InputError
 from bandit_rft.learners.index import Arm, IndexLearner, Setting
-from bandit_rft.learners.tabular_update import Lesson, State, TabularUpdate
+from bandit_rft.learners.tabular_update import Lesson, State, Statistic, TabularUpdate
 from bandit_rft.rows import Pulls, Rows
+
+_FAINT = 1e-200
+_BEYOND = 1e200  # above every index of a count that is not faint
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class DiscountedUCB(IndexLearner):
     discount: float
     xi: float = 0.6
     reward_range: float = 1.0
+    extra_statistic: ClassVar[dict[str, float]] = {"idle": 0.0}  # rounds since N was put down for the last time
 
     def __post_init__(self) -> None:
         for name in ("discount", "xi", "reward_range"):
@@ -52,13 +58,23 @@ class DiscountedUCB(IndexLearner):
         # All arms that were ever pulled are alone in their rows, so a sum over rows is one over arms.
         pulls = jnp.where(arm.pulls > 0, arm.pulls, 1.0)
         level = self.xi * jnp.log(jnp.maximum(jnp.sum(arm.pulls), 1.0))
-        return arm.total / pulls + 2 * self.reward_range * jnp.sqrt(level / pulls)
+        index = arm.total / pulls + 2 * self.reward_range * jnp.sqrt(level / pulls)
+        # Below the floats' range the width alone counts, and of such arms the one of the smallest N comes first.
+        log_pulls = jnp.log(pulls) + arm.extra["idle"] * math.log(self.discount)
+        return jnp.where((arm.extra["idle"] > 0) & (level > 0), -_BEYOND * log_pulls, index)
+
+    def observe_extra(self, before: Arm, rewards: jax.Array) -> Statistic:
+        return {"idle": jnp.zeros_like(before.pulls)}
 
     def rule(self, table: LumpedArms, rounds: int, arms: int | None = None) -> TabularUpdate:
         rule = super().rule(table, rounds, arms)
 
         def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
-            faded = {name: self.discount * state.statistic[name] for name in ("pulls", "total")}
+            before = state.statistic
+            # A count that faded to 0 would be that of an arm never pulled: it stays where it is, and its rounds count.
+            faint = (before["pulls"] > 0) & (before["pulls"] < _FAINT)
+            faded = {name: jnp.where(faint, 1.0, self.discount) * before[name] for name in ("pulls", "total")}
+            faded["idle"] = before["idle"] + faint.astype(before["idle"].dtype)
             return rule.learn(state, pulls, rewards)._replace(statistic=faded)
 
         return rule._replace(learn=learn)

@@ -31,7 +31,7 @@ class EpsilonGreedy:
         initial_value: what an arm is taken to be worth before its first pull; infinity pulls every arm once first.
 
     Raises:
-        InputError: ε or decay negative or not finite, a constant ε above 1, initial_value NaN.
+        InputError: ε or decay negative or not finite, a constant ε above 1, initial_value NaN or no number.
 
     Example:
         >>> from bandit_rft import arms, learners, run
@@ -49,7 +49,7 @@ class EpsilonGreedy:
             arguments.between("epsilon", self.epsilon, 0.0, 1.0)
         arguments.between("epsilon", self.epsilon, 0.0, 1e300)
         arguments.between("decay", self.decay, 0.0, 1e3)
-        if math.isnan(self.initial_value):
+        if math.isnan(arguments.number("initial_value", self.initial_value)):
             raise InputError("initial_value is NaN: give a number, or infinity to pull every arm once first.")
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:

@@ -40,7 +40,7 @@ class ExploreThenCommit(IndexLearner):
     extra_statistic: ClassVar[dict[str, float]] = {"judged": 0.0}
 
     def __post_init__(self) -> None:
-        arguments.whole("pulls_per_arm", self.pulls_per_arm)
+        object.__setattr__(self, "pulls_per_arm", arguments.whole("pulls_per_arm", self.pulls_per_arm))
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
         exploring = jnp.any((rows.log_multiplicity > -jnp.inf) & (arm.pulls < self.pulls_per_arm))

@@ -45,7 +45,7 @@ class ExploreUntilSuccess:
     rollouts: int = 1
 
     def __post_init__(self) -> None:
-        arguments.whole("rollouts", self.rollouts)
+        object.__setattr__(self, "rollouts", arguments.whole("rollouts", self.rollouts))
         if not self.replacement and self.rollouts != 1:
             raise InputError("ExploreUntilSuccess without replacement pulls one arm a round: set rollouts=1.")
 
@@ -58,9 +58,11 @@ class ExploreUntilSuccess:
             del key
             log_multiplicity = state.rows.log_multiplicity
             kept, tried = state.statistic["kept"], state.statistic["tried"]
-            # Without replacement only the arms tried least often are drawn: after the last one it starts over.
-            least = jnp.min(jnp.where(log_multiplicity > -jnp.inf, tried, jnp.inf))
-            explore = jnp.where(tried == least, log_multiplicity + state.statistic["logit"], -jnp.inf)
+            mass = log_multiplicity + state.statistic["logit"]
+            # Without replacement only the arms tried least often are drawn: after the last one of those to which the
+            # base policy gives mass it starts over.
+            least = jnp.min(jnp.where(mass > -jnp.inf, tried, jnp.inf))
+            explore = jnp.where(tried == least, mass, -jnp.inf)
             return relative_weight(jnp.where(jnp.any(kept > 0), jnp.where(kept > 0, 0.0, -jnp.inf), explore))
 
         def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from bandit_rft import arguments
 from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.errors import InputError
 from bandit_rft.learners.index import Arm, IndexLearner, Setting
@@ -28,7 +29,7 @@ class Greedy(IndexLearner):
             never leaves an arm whose mean is positive.
 
     Raises:
-        InputError: initial_value is NaN.
+        InputError: initial_value is NaN or no number.
 
     Example:
         >>> from bandit_rft import arms, learners, run
@@ -41,7 +42,7 @@ class Greedy(IndexLearner):
     untouched_first = False
 
     def __post_init__(self) -> None:
-        if math.isnan(self.initial_value):
+        if math.isnan(arguments.number("initial_value", self.initial_value)):
             raise InputError("initial_value is NaN: give a number, or infinity to pull every arm once first.")
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:

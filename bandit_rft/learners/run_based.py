@@ -84,7 +84,7 @@ class BestRun(_Runs):
 
     def __post_init__(self) -> None:
         if self.run_length is not None:
-            arguments.whole("run_length", self.run_length)
+            object.__setattr__(self, "run_length", arguments.whole("run_length", self.run_length))
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
         length = max(1, math.isqrt(setting.rounds)) if self.run_length is None else self.run_length
@@ -126,7 +126,7 @@ class TwoTarget(_Runs):
     failures: int = 3
 
     def __post_init__(self) -> None:
-        arguments.whole("failures", self.failures)
+        object.__setattr__(self, "failures", arguments.whole("failures", self.failures))
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
         first_target = whole_part((setting.rounds / 2) ** (1 / 3))

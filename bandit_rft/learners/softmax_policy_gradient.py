@@ -58,7 +58,7 @@ class SoftmaxPolicyGradient:
             2503.14476, which draws another prompt instead); the metric "pulls" counts them all.
 
     Raises:
-        InputError: an argument outside its range, an unknown signal, extra_rollouts with another signal; on binding to
+        InputError: an argument outside its range, an unknown signal, extra_rollouts or k with another; on binding to
             token sequences, any argument after eps but k, window and dynamic_sampling.
 
     Left out: momentum and adaptive step sizes; extra_rollouts to kl_coefficient on token sequences and
@@ -92,7 +92,7 @@ class SoftmaxPolicyGradient:
     def __post_init__(self) -> None:
         arguments.positive("step_size", self.step_size)
         for name, least in (("rollouts", 1), ("epochs", 1), ("extra_rollouts", 0), ("replay", 0)):
-            arguments.whole(name, getattr(self, name), least)
+            object.__setattr__(self, name, arguments.whole(name, getattr(self, name), least))
         if self.clip is not None:
             arguments.positive("clip", self.clip)
         for name in ("entropy_coefficient", "kl_coefficient"):
@@ -102,13 +102,15 @@ class SoftmaxPolicyGradient:
                 f"extra_rollouts feed a baseline, which signal {arguments.shown(self.signal)} has not: use "
                 f"{', '.join(_OF_OTHERS[:-1])} or {_OF_OTHERS[-1]}."
             )
-        signals.check_window(self.window, self.signal, self.rollouts, self.extra_rollouts)
+        window = signals.check_window(self.window, self.signal, self.rollouts, self.extra_rollouts)
+        object.__setattr__(self, "window", window)
         group = self.rollouts + self.extra_rollouts
-        signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, group, self.window)
+        redraws = signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, group, self.window)
+        object.__setattr__(self, "dynamic_sampling", redraws)
+        signals.check_spread(self.ddof, self.eps)
         if self.signal != "running_baseline":
             self._own_signal()
-            if self.signal == "pass_at_k":
-                signals.check_k(self.k, self.rollouts)
+        object.__setattr__(self, "k", signals.check_own_k(self.k, self.signal, self.rollouts))
 
     @property
     def plain(self) -> bool:

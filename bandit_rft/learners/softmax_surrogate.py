@@ -89,13 +89,14 @@ class Surrogate:
         weight = weight / self.rollouts
         ascent = -jnp.sum(weight) * policy
         ascent = ascent.at[batch["row"].reshape(-1)].add(weight.reshape(-1))
-        inhabited = log_multiplicity > -jnp.inf
-        finite = jnp.where(inhabited, log_policy, 0.0)
+        # An arm to which the base policy gives no mass keeps none: its terms are 0, and not 0 times infinity.
+        possible = (log_multiplicity > -jnp.inf) & (log_policy > -jnp.inf)
+        finite = jnp.where(possible, log_policy, 0.0)
         if self.entropy_coefficient:
             entropy = -jnp.sum(row_probability * finite)
             ascent = ascent - self.entropy_coefficient * policy * (finite + entropy)
         if self.kl_coefficient:
-            gap = jnp.where(inhabited, log_policy - state.statistic["log_base"], 0.0)
+            gap = jnp.where(possible, log_policy - state.statistic["log_base"], 0.0)
             divergence = jnp.sum(row_probability * gap)
             ascent = ascent - self.kl_coefficient * policy * (gap - divergence)
         return dataclasses.replace(state, statistic={**state.statistic, "logit": logit + self.step_size * ascent})

@@ -22,7 +22,8 @@ class Subsampled:
 
     Args:
         learner: an index learner (UCB, Thompson, greedy, …).
-        size: number of arms, at least 1 and at most K.
+        size: number of arms, at least 1 and at most K. A learner that takes a number of arms itself (UCB-F) takes it of
+            these: the smaller of the two.
 
     Raises:
         InputError: size below 1 or above the number of arms, or a learner that is no index learner.
@@ -38,7 +39,7 @@ class Subsampled:
     size: int
 
     def __post_init__(self) -> None:
-        arguments.whole("size", self.size)
+        object.__setattr__(self, "size", arguments.whole("size", self.size))
         if not isinstance(self.learner, IndexLearner):
             raise InputError(f"Subsampled is for index learners (UCB1, Greedy, ThompsonBeta …), not {self.learner!r}.")
 
@@ -47,5 +48,7 @@ class Subsampled:
         name = f"Subsampled({type(self.learner).__name__})"
         table: LumpedArms = tabular.require_table(arms, name)
         self.learner.check(table)
-        rule = self.learner.rule(table, rounds, arms=self.size)._replace(subsample=int(self.size))
-        return tabular.bind(arms, rule, name=name, rounds=rounds, row_capacity=row_capacity)
+        tabular.require_subsample(table, self.size, name)
+        rule = self.learner.rule(table, rounds, arms=self.size)
+        own = self.size if rule.subsample is None else min(rule.subsample, self.size)
+        return tabular.bind(arms, rule._replace(subsample=own), name=name, rounds=rounds, row_capacity=row_capacity)

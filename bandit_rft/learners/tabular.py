@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,13 +27,16 @@ from bandit_rft.keys import as_key
 from bandit_rft.learners.tabular_update import Lesson, State, TabularUpdate
 from bandit_rft.pools import Pool
 
+_ROW_BYTES = 32  # of a row's own arrays, the learner's statistics apart
+
 
 def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity: int | None) -> Learner:
     """The rule on the rows of a table.
 
     Raises:
         InputError: `arms` is no table, the row capacity is below what it starts with, a subsample larger than K,
-            delayed rewards for a rule that cannot take them, or a rule that wants a row a class where there is none.
+            delayed rewards for a rule that cannot take them, or a rule that wants a row a class where there is none;
+            when the run begins, rows beyond memory.
     """
     table, rounds = require_table(arms, name), arguments.whole("rounds", rounds)
     layout = _layout(table, rule, name, rounds, row_capacity)
@@ -51,6 +55,7 @@ def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity
         fixed = None  # rows come to be as the run goes
 
     def init(key: jax.Array) -> State:
+        require_room(capacity, len(rule.initial), name)
         world = table.start(as_key(key))
         statistic = {label: _spread(value, capacity) for label, value in rule.initial.items()}
         state = State(
@@ -163,11 +168,7 @@ def _layout(table: LumpedArms, rule: TabularUpdate, name: str, rounds: int, row_
     if table.delay:
         splits = max(splits, rounds * rule.rollouts)  # every arm leaves its row while its reward is under way
     if rule.subsample is not None:
-        if rule.subsample < 1 or math.log(rule.subsample) > table.log_arms + 1e-12:
-            raise InputError(
-                f"{name} wants a subsample of {rule.subsample} arms out of {_arms_text(table)}: give a whole number "
-                "between 1 and the number of arms."
-            )
+        require_subsample(table, rule.subsample, name)
         if by_class or table.moving:
             raise InputError(f"{name} cannot be confined to a subsample of {type(table).__name__}: its rows are fixed.")
     if table.delay and rule.redraws:
@@ -287,6 +288,34 @@ def require_table(arms: Any, learner: str) -> LumpedArms:
             f"{type(arms).__name__}: choose another learner."
         )
     return arms
+
+
+def require_room(capacity: int, statistics: int, name: str) -> None:
+    """Refuse rows that one seed's memory cannot hold, before any is made. Raises InputError."""
+    needed, there = capacity * _ROW_BYTES + capacity * statistics * 8, _memory()
+    if capacity >= 2**31 or needed > there:
+        limit = "2^31 are the most" if capacity >= 2**31 else f"this machine has {there / 2**30:.3g} GiB"
+        raise InputError(
+            f"{name} would need {capacity:,} rows, {needed / 2**30:.3g} GiB for each seed, and {limit}: shorten the "
+            "run, or set row_capacity."
+        )
+
+
+def _memory() -> float:
+    """Bytes of the machine's memory; infinity where it does not say."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):  # not every system knows these names
+        return math.inf
+
+
+def require_subsample(table: LumpedArms, size: int, name: str) -> None:
+    """Raises InputError for a subsample of no arm, or of more than there are."""
+    if size < 1 or math.log(size) > table.log_arms + 1e-12:
+        raise InputError(
+            f"{name} wants a subsample of {size} arms out of {_arms_text(table)}: give a whole number between 1 and "
+            "the number of arms."
+        )
 
 
 def classes_split(table: LumpedArms, signal: Any) -> np.ndarray | None:

@@ -31,7 +31,7 @@ class ThompsonGaussian(IndexLearner):
         prior_variance: v_0 > 0.
 
     Raises:
-        InputError: sigma or prior_variance not positive and finite.
+        InputError: sigma or prior_variance not positive and finite, prior_mean not finite.
 
     The probability of each arm has no closed form: the pulled arm's true mean stands in for the policy's value.
 
@@ -52,6 +52,7 @@ class ThompsonGaussian(IndexLearner):
     def __post_init__(self) -> None:
         arguments.positive("sigma", self.sigma)
         arguments.positive("prior_variance", self.prior_variance)
+        arguments.finite("prior_mean", self.prior_mean)
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
         variance = 1 / (1 / self.prior_variance + arm.pulls / self.sigma**2)

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from bandit_rft import signals
+from bandit_rft import arguments, signals
 from bandit_rft.arms.contexts import Contexts, Responses
 from bandit_rft.arms.token_sequences import TokenSequences
 from bandit_rft.contract import Info, Learner, Redraws
@@ -146,10 +146,9 @@ def bind(
         log each prompt's p after the update as the metrics p_0, p_1, ….
 
     Raises:
-        InputError: arms of another kind, or parameters beyond memory.
+        InputError: arms of another kind, a row_capacity that is no whole number, or parameters beyond memory.
     """
-    if row_capacity is not None and row_capacity < 0:
-        raise InputError(f"row_capacity is {row_capacity}: give a whole number of at least 0, or None.")
+    row_capacity = None if row_capacity is None else arguments.whole("row_capacity", row_capacity, 0)
     prompts = 1 if isinstance(arms, TokenSequences) else getattr(arms, "prompts", 1)
     groups = prompts if isinstance(arms, Contexts) and arms.batch == "all" else 1
     lessons = _Lessons(

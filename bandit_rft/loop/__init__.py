@@ -15,20 +15,16 @@ arrays keep their dtypes.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import hashlib
-import json
 import warnings
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from bandit_rft import arguments, keys
 from bandit_rft.contract import ArmSet, LearnerFactory
 from bandit_rft.errors import InputError, SweepWarning
 from bandit_rft.history import History
+from bandit_rft.loop.description import describe
 from bandit_rft.loop.host import Each, Seeds, Together, host_loop
 from bandit_rft.loop.one_round import Progress, bound_of
 from bandit_rft.loop.recorder import Recorder
@@ -133,56 +129,6 @@ def _seeds_on_the_host(
         if together is not None:
             return Together(arms, together)
     return Each(arms, bound_of(learner, arms, rounds, row_capacity))
-
-
-def describe(thing: Any) -> dict[str, Any]:
-    """A factory or arm set as plain JSON values: its type and its fields; long lists and arrays as their digests, so
-    that two that differ anywhere are described differently.
-    """
-    fields: dict[str, Any] = {"type": type(thing).__name__}
-    if dataclasses.is_dataclass(thing):
-        fields |= {entry.name: _described(getattr(thing, entry.name)) for entry in dataclasses.fields(thing)}
-    return fields
-
-
-def _described(value: Any) -> Any:
-    if isinstance(value, (str, int, float, bool, type(None))):
-        return value
-    if isinstance(value, tuple) and id(value) in _LONG:
-        return _LONG[id(value)][1]
-    if isinstance(value, (tuple, list)) and all(_is_plain(one) for one in value):
-        if len(value) <= 32 and not any(dataclasses.is_dataclass(one) for one in value):
-            return list(value)
-        return _remembered(value, f"{len(value)} values, {_digest([_described(one) for one in value])}")
-    if isinstance(value, np.ndarray | jax.Array) and not jnp.issubdtype(value.dtype, jax.dtypes.extended):
-        return f"{value.dtype} {list(value.shape)}, {_digest(np.asarray(value).tolist())}"
-    if hasattr(value, "name") or not dataclasses.is_dataclass(value):
-        return getattr(value, "name", type(value).__name__)
-    return describe(value)
-
-
-def _remembered(value: tuple[Any, ...] | list[Any], described: str) -> str:
-    """`described`, kept where it stays true: of a tuple of numbers or strings. A table of 10^5 arms would otherwise be
-    written out in every run on it, which takes longer than the run's rounds.
-    """
-    if isinstance(value, tuple) and all(type(one) in (bool, int, float, str) for one in value):
-        while len(_LONG) >= _MOST_LONG:
-            _LONG.pop(next(iter(_LONG)), None)
-        _LONG[id(value)] = value, described  # the tuple with it, so that no other gets its id
-    return described
-
-
-# id -> (tuple, its description), the newest last.
-_LONG: dict[int, tuple[tuple[Any, ...], str]] = {}
-_MOST_LONG = 16
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, (int, float, str)) or dataclasses.is_dataclass(value)
-
-
-def _digest(values: Any) -> str:
-    return f"sha256 {hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()[:16]}"
 
 
 def _float64() -> contextlib.AbstractContextManager[Any]:

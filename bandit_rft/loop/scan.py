@@ -8,10 +8,13 @@ and the one compiled scan is run on all of them at once; a seed's path does not 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
+import inspect
 import time
+import types
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -30,6 +33,7 @@ from bandit_rft.loop.recorder import MOST_ROUNDS, Recorder, recorded_chunks
 from bandit_rft.loop.store import Store
 from bandit_rft.random_bits import quick
 
+_PLAIN = {bool, int, float, str, type(None)}
 CHUNK_NUMBERS = 2**23  # numbers that one chunk of rounds may hand back (64 MiB of float64)
 
 
@@ -136,6 +140,34 @@ def _with(learner: Any, values: Mapping[str, Any]) -> Any:
     return changed
 
 
+def _is_by_value(thing: Any) -> bool:
+    """Whether a thing is equal to another by all that it holds, and cannot change: only then does one compiled function
+    serve both. An object of a plain class is equal to itself alone, whatever is set in it from run to run.
+    """
+    kind = type(thing)
+    if kind in _PLAIN:
+        return True
+    if kind in (tuple, frozenset):  # of 10^5 means, say: most of its entries are looked at by their types alone
+        return set(map(type, thing)) <= _PLAIN or all(map(_is_by_value, thing))
+    if isinstance(thing, functools.partial):
+        return all(map(_is_by_value, (thing.func, thing.args, *thing.keywords.values())))
+    if isinstance(thing, types.MethodType):
+        return _is_by_value(thing.__self__)
+    if isinstance(thing, type) or callable(getattr(thing, "__wrapped__", None)) or inspect.isroutine(thing):
+        return True  # code; what it reads from elsewhere is not followed
+    if not dataclasses.is_dataclass(thing):
+        return kind.__hash__ not in (None, object.__hash__)
+    names = {field.name for field in dataclasses.fields(thing)}
+    beside = [name for name in getattr(thing, "__dict__", {}) if name not in names]
+    kept = (functools.cached_property,)  # follow from the fields
+    return (
+        kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        and kind.__hash__ not in (None, object.__hash__)
+        and all(isinstance(inspect.getattr_static(kind, name, None), kept) for name in beside)
+        and all(_is_by_value(getattr(thing, name)) for name in names)
+    )
+
+
 @functools.lru_cache(maxsize=64)
 def _cached(arms: Any, structure: _Structure, rounds: int, row_capacity: int | None) -> _Compiled:
     return _Compiled(arms, structure.learner, rounds, row_capacity)
@@ -159,9 +191,11 @@ def scan_loop(
     recorder: Recorder | None = None,
 ) -> History:
     """All seeds at once. Raises RowCapacityError, or InputError for a reward that is not finite."""
-    try:
-        compiled = _cached(arms, _Structure(learner), rounds, row_capacity)
-    except TypeError:  # an arm set or learner of the user's own that cannot be hashed is compiled each time
+    compiled = None
+    if _is_by_value(arms) and _is_by_value(learner):
+        with contextlib.suppress(TypeError):  # of a field that cannot be hashed
+            compiled = _cached(arms, _Structure(learner), rounds, row_capacity)
+    if compiled is None:  # an arm set or learner of the user's own that may have changed is compiled each time
         compiled = _Compiled(arms, learner, rounds, row_capacity)
     seed_keys = jax.vmap(functools.partial(jax.random.fold_in, base_key))(jnp.arange(seeds, dtype=jnp.uint32))
     number = number_of_groups(seeds)

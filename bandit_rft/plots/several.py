@@ -56,7 +56,8 @@ def regret(
             that apply.
         ax: drawn on; by default the axes of a new figure.
         kind: of regret, as `History.regret` names them.
-        xscale, yscale: "linear" or "log".
+        xscale, yscale: "linear" or "log". Where a curve begins at round 0 a logarithmic axis of rounds is linear from
+            0 to 1.
 
     Raises:
         UnknownOptimumError: the best arm's mean is unknown.
@@ -104,7 +105,7 @@ def pass_at_1(
             curves.pass_at_1(axes, history, measured=measured, joined=len(found) > 1, **look)
         _overlay(axes, laws, "value")
 
-    return _drawn(ax, draw, xscale, yscale, xlabel="round", ylabel="Pass@1")
+    return _drawn(ax, draw, xscale, yscale, first=0, xlabel="round", ylabel="Pass@1")
 
 
 def bands(
@@ -127,13 +128,14 @@ def bands(
     found = named(histories)
     values = {name: _quantity(name, history, quantity) for name, history in found.items()}
 
+    first = 1 if quantity == "regret" else 0
+
     def draw(axes: Axes) -> None:
-        after = 1 if quantity == "regret" else 0
         for place, (name, curve) in enumerate(values.items()):
-            rounds = np.arange(curve.shape[1]) + after
+            rounds = np.arange(curve.shape[1]) + first
             curves.bands(axes, rounds, curve, **_look(place, name, rounds.size, xscale))
 
-    return _drawn(ax, draw, xscale, yscale, xlabel="round", ylabel=quantity)
+    return _drawn(ax, draw, xscale, yscale, first=first, xlabel="round", ylabel=quantity)
 
 
 def compare_learners(
@@ -211,19 +213,25 @@ def hitting_times(
                 seen = rounds < horizon
                 axes.plot(rounds[seen], shares[seen], **_theory_look(place, name, law))
 
-    return _drawn(ax, draw, xscale, yscale, xlabel="round", ylabel=f"share of seeds with Pass@1 ≥ {level:g}")
+    return _drawn(ax, draw, xscale, yscale, first=0, xlabel="round", ylabel=f"share of seeds with Pass@1 ≥ {level:g}")
 
 
 # ------------------------------------------------------------------------------------------------------ the machinery
 
 
-def _drawn(ax: Axes | None, draw: Callable[[Axes], None], xscale: str, yscale: str, **labels: str) -> Axes:
+def _drawn(
+    ax: Axes | None, draw: Callable[[Axes], None], xscale: str, yscale: str, first: int = 1, **labels: str
+) -> Axes:
+    """The axes after `draw`; `first` is the round that its curves begin at."""
     for which, scale in (("xscale", xscale), ("yscale", yscale)):
         if scale not in ("linear", "log"):
             raise InputError(f"{which} is {arguments.shown(scale)}: choose linear or log.")
     with _axes(ax) as axes:
         draw(axes)
         axes.set(xscale=xscale, yscale=yscale, **labels)
+        if xscale == "log" and first == 0:  # where a policy starts has no place on a logarithmic axis
+            axes.set_xscale("symlog", linthresh=1)
+            axes.set_xlim(left=-0.1)
         if axes.get_legend_handles_labels()[0]:
             # Of very many points matplotlib looks for the best place for seconds, and warns of it.
             points = sum(np.size(line.get_xdata()) for line in axes.lines)

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.verifiers import Verifier
 
@@ -102,7 +103,7 @@ def needed_tokens(verifier: Verifier | None, length: int, p0: float | None, poli
     needed = None if verifier is None else verifier.required(length)
     if p0 is None:
         return needed
-    if not 0 < p0 < 1:
+    if not 0 < arguments.number("p0", p0) < 1:
         raise InputError(f"p0 is {p0}: the base policy's mass on the correct set must lie strictly between 0 and 1.")
     if needed is None:
         kind = "no verifier" if verifier is None else verifier.name

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.regret.curves import regret_curve
+
+_ENTRIES = 2**21  # numbers of the bootstrap in one array, 16 MiB
+_BLOCK = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +53,8 @@ def band(
         bootstrap_seed: seed of the bootstrap's own generator.
 
     Raises:
-        InputError: fewer than two seeds, a confidence outside (0, 1), another kind.
+        InputError: curves that are no numbers or of fewer than two seeds, a confidence outside (0, 1), another kind,
+            draws below 1, bootstrap_seed below 0.
 
     Example:
         >>> import numpy as np
@@ -58,11 +63,11 @@ def band(
         >>> regret.band(curves).mean.shape
         (400,)
     """
-    curves = np.asarray(curves, dtype=np.float64)
+    curves = arguments.array("curves", curves)
     if curves.ndim != 2 or curves.shape[0] < 2:
         raise InputError(f"A band needs curves [seeds, rounds] of at least two seeds; got shape {curves.shape}.")
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence is {confidence}: give a number strictly between 0 and 1.")
+    confidence, draws = arguments.fraction("confidence", confidence), arguments.whole("draws", draws)
+    bootstrap_seed = arguments.whole("bootstrap_seed", bootstrap_seed, 0)
     seeds = curves.shape[0]
     mean = curves.mean(axis=0)
     error = curves.std(axis=0, ddof=1) / np.sqrt(seeds)
@@ -89,7 +94,13 @@ def _largest_t(
         return bonferroni
     unit = (curves[:, varies] - mean[varies]) / (error[varies] * np.sqrt(seeds))
     signs = np.random.default_rng(bootstrap_seed).choice([-1.0, 1.0], size=(draws, seeds))
-    mean_square = np.square(signs @ unit).max(axis=1) / seeds
+    largest_square = np.zeros(draws)
+    # Not all rounds at once, which takes gigabytes; by so many whole blocks of a matrix product, to the same bits.
+    columns = max(_BLOCK, _ENTRIES // draws // _BLOCK * _BLOCK)
+    for start in range(0, unit.shape[1], columns):
+        sums = signs @ unit[:, start : start + columns]
+        np.maximum(largest_square, np.square(sums, out=sums).max(axis=1), out=largest_square)
+    mean_square = largest_square / seeds
     # Each draw has its own standard error, as the sample has; t grows with the mean: the largest mean has the largest.
     with np.errstate(divide="ignore"):
         largest = np.sqrt(mean_square / (np.maximum(seeds - 1 - mean_square, 0.0) / (seeds - 1)))
@@ -132,8 +143,9 @@ def bayesian_regret(
         history: a run whose every seed drew its own arms.
         regret: as in `regret_curve`, "pseudo", "pulled", "realised" or "simple".
         confidence, kind: as in `band`.
-        own_instances: whether each seed drew its own arms. None infers it from best_mean: an array with a row for each
-            seed. Say True where the draws happen to share one best mean.
+        own_instances: whether each seed drew its own arms. None infers it from best_mean: an array whose seeds differ
+            in the first round (means that drift from one start differ only later). Say True where the draws happen to
+            share one best mean.
 
     Raises:
         InputError: every seed met the same arms, so that the mean over seeds is one instance's regret; and as in
@@ -146,11 +158,11 @@ def bayesian_regret(
         (20,)
     """
     if own_instances is None:
-        shape = np.shape(history.best_mean if history.best_mean is not None else 0.0)
-        own_instances = len(shape) == 2 and shape[0] > 1
+        best = np.asarray(0.0 if history.best_mean is None else history.best_mean)
+        own_instances = best.ndim == 2 and bool(np.ptp(best[:, 0]) > 0)
     if not own_instances:
         raise InputError(
-            "Every seed of this history met one best mean, so its mean regret is one instance's: run an arm set that "
-            "draws its means anew for each seed, or say own_instances=True if it did."
+            "Every seed of this history began with one best mean, so its mean regret is one instance's: run an arm set "
+            "that draws its means anew for each seed, or say own_instances=True if it did."
         )
     return band(regret_curve(history, regret), confidence=confidence, kind=kind)

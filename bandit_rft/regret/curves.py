@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError, UnknownOptimumError
 from bandit_rft.history import History
 
@@ -129,13 +130,12 @@ def quantile_level(arms: Any, q: float | None = None, *, log_top: float | None =
         )
     log_fraction = log_fraction - np.asarray(logsumexp(log_fraction))
     if log_top is not None:
-        if not log_top <= 0:
+        if not arguments.number("log_top", log_top) <= 0:
             raise InputError(f"log_top is {log_top}: give the logarithm of a fraction, at most 0.")
         order = np.argsort(-mean, kind="stable")
         reached = np.logaddexp.accumulate(log_fraction[order]) >= log_top - _FRACTION_ROUNDING
     else:
-        if q is None or not 0 < q < 1:
-            raise InputError(f"q is {q}: give a fraction strictly between 0 and 1.")
+        q = arguments.fraction("q", q)
         order = np.argsort(mean, kind="stable")
         reached = np.logaddexp.accumulate(log_fraction[order]) >= math.log(q) - _FRACTION_ROUNDING
     # The whole set always reaches the fraction; rounding must not deny it.
@@ -144,7 +144,7 @@ def quantile_level(arms: Any, q: float | None = None, *, log_top: float | None =
 
 def _broadcast(given: Any, history: History, name: str) -> np.ndarray:
     """`given` as float64 [S, T]. Raises InputError where its shape does not fit, or an entry is not finite."""
-    array = np.asarray(given, dtype=np.float64)
+    array = arguments.array(name, given)
     shape = (history.seeds, history.rounds)
     if array.ndim not in (0, 2):  # a bare [S] or [T] would be read along the wrong axis where S = T
         raise InputError(f"{name} has shape {array.shape}: give a number, or an array [seeds or 1, rounds or 1].")

@@ -7,12 +7,13 @@ would take 1,000 rounds of one lucky seed for 1,000 observations.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 
 _MOST_POINTS = 64
@@ -77,8 +78,8 @@ def growth_exponent(
         draws, bootstrap_seed: of the bootstrap.
 
     Raises:
-        InputError: fewer than two seeds, a window outside the rounds or of fewer than two points, mean regret that is
-            not positive inside it, another method.
+        InputError: curves that are no numbers or of fewer than two seeds, a window outside the rounds or of fewer than
+            two points, mean regret that is not positive inside it, another method, draws below 1.
 
     Example:
         >>> import numpy as np
@@ -87,7 +88,9 @@ def growth_exponent(
         >>> round(regret.growth_exponent(curves).slope, 1)
         1.0
     """
-    curves, at = _windowed(curves, window, confidence)
+    curves, at = _windowed(curves, window)
+    confidence, draws = arguments.fraction("confidence", confidence), arguments.whole("draws", draws)
+    bootstrap_seed = arguments.whole("bootstrap_seed", bootstrap_seed, 0)
     if np.any(curves.mean(axis=0) <= 0):
         raise InputError(
             f"Mean regret is not positive at round {at[np.argmax(curves.mean(axis=0) <= 0)]:g}: an exponent needs "
@@ -108,7 +111,8 @@ def log_constant(curves: np.ndarray, *, window: tuple[int, int] | None = None, c
         >>> round(regret.log_constant(curves).slope) > 0
         True
     """
-    curves, at = _windowed(curves, window, confidence)
+    curves, at = _windowed(curves, window)
+    confidence = arguments.fraction("confidence", confidence)
     weight, x = _weights(at)
     slopes = curves @ weight
     slope, error = float(slopes.mean()), float(slopes.std(ddof=1) / math.sqrt(slopes.size))
@@ -145,8 +149,10 @@ def scaling_exponent(
         >>> round(regret.scaling_exponent([10, 100], samples).slope, 3)
         1.0
     """
-    at = np.asarray(values, dtype=np.float64)
-    groups = [np.asarray(sample, dtype=np.float64) for sample in samples]
+    at = arguments.array("values", values)
+    if not isinstance(samples, Iterable) or isinstance(samples, str | bytes):
+        raise InputError(f"samples is {arguments.shown(samples)}: give one list of numbers for each value.")
+    groups = [arguments.array("samples", sample) for sample in samples]
     if at.ndim != 1 or at.size != len(groups) or at.size < 2:
         raise InputError(
             f"There are {at.size} values and {len(groups)} samples: give one sample for each of two or more."
@@ -158,7 +164,8 @@ def scaling_exponent(
             raise InputError(f"The sample at {value:g} must hold one finite number for each of two or more seeds.")
         if group.mean() <= 0:
             raise InputError(f"The mean at {value:g} is {group.mean():g}: an exponent needs positive means.")
-    _require_confidence(confidence)
+    confidence, draws = arguments.fraction("confidence", confidence), arguments.whole("draws", draws)
+    bootstrap_seed = arguments.whole("bootstrap_seed", bootstrap_seed, 0)
     if paired:
         if len({group.size for group in groups}) > 1:
             raise InputError("Paired samples must have one number of seeds: give paired=False for independent points.")
@@ -283,19 +290,23 @@ def _growth(
     )
 
 
-def _windowed(curves: np.ndarray, window: tuple[int, int] | None, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+def _windowed(curves: np.ndarray, window: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
     """(curves [S, P] at the rounds fitted, those rounds float64 [P] counted from 1)."""
-    curves = np.asarray(curves, dtype=np.float64)
+    curves = arguments.array("curves", curves)
     if curves.ndim != 2 or curves.shape[0] < 2:
         raise InputError(f"Growth needs curves [seeds, rounds] of at least two seeds; got shape {curves.shape}.")
     if not np.all(np.isfinite(curves)):
         raise InputError("The curves hold a number that is not finite: leave out the broken rounds or seeds.")
-    _require_confidence(confidence)
     rounds = curves.shape[1]
-    first, last = (max(1, rounds // 10), rounds) if window is None else window
-    if not (first == int(first) and last == int(last) and 1 <= first < last <= rounds):
+    given = (max(1, rounds // 10), rounds) if window is None else window
+    try:
+        first, last = (arguments.whole("window", one) for one in given)
+    except (TypeError, ValueError, InputError):
+        first = last = 0
+    if not first < last <= rounds:
         raise InputError(
-            f"window is ({first}, {last}) of {rounds} rounds: give two whole numbers, 1 ≤ first < last ≤ {rounds}."
+            f"window is {arguments.shown(given)} of {rounds} rounds: give two whole numbers, 1 ≤ first < last ≤ "
+            f"{rounds}."
         )
     at = np.unique(np.rint(np.geomspace(first, last, _MOST_POINTS)).astype(np.int64))
     return curves[:, at - 1], at.astype(np.float64)
@@ -307,8 +318,3 @@ def _require_seeds(seeds: int) -> None:
             f"A studentised bootstrap of {seeds} seeds is erratic: give {_BOOTSTRAP_SEEDS} or more, or use "
             "method='jackknife'."
         )
-
-
-def _require_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence is {confidence}: give a number strictly between 0 and 1.")

@@ -50,8 +50,7 @@ class HittingTime:
         Raises:
             InputError: q or confidence outside (0, 1).
         """
-        _require_fraction("q", q)
-        _require_fraction("confidence", confidence)
+        q, confidence = arguments.fraction("q", q), arguments.fraction("confidence", confidence)
         ordered, seeds = np.sort(self.rounds), self.rounds.size
         tail = (1 - confidence) / 2
         # P(time < quantile) ≤ q ≤ P(time ≤ quantile): ranks of a Binomial(S, q) count bracket it.
@@ -68,7 +67,7 @@ class HittingTime:
         Raises:
             InputError: confidence outside (0, 1).
         """
-        _require_fraction("confidence", confidence)
+        confidence = arguments.fraction("confidence", confidence)
         times = np.minimum(self.rounds, self.horizon)
         mean, seeds = float(times.mean()), times.size
         if seeds == 1:
@@ -114,8 +113,3 @@ def hitting_time(history: History, level: float) -> HittingTime:
     hit = np.asarray(above.any(axis=1))
     rounds = np.where(hit, above.argmax(axis=1).astype(np.float64), np.inf)
     return HittingTime(level=level, rounds=rounds, hit=hit, horizon=history.rounds)
-
-
-def _require_fraction(name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise InputError(f"{name} is {value}: give a number strictly between 0 and 1.")

@@ -220,10 +220,9 @@ def _require_pairs(found: Mapping[str, History]) -> None:
             ours, theirs = getattr(history, what), getattr(base, what)
             if ours != theirs:
                 raise InputError(f"{name} has {what} = {ours} and {first} has {theirs}: run both with the same number.")
-        if _text(history.config["arms"]) != _text(base.config["arms"]):
-            raise InputError(
-                f"{name} and {first} had other arms ({_short(history)} and {_short(base)}): run both on one arm set."
-            )
+        if _text(_arms(history)) != _text(_arms(base)):
+            ours, theirs = _apart(_arms(history), _arms(base))
+            raise InputError(f"{name} and {first} had other arms ({ours} and {theirs}): run both on one arm set.")
         if _words(history) != _words(base):
             raise InputError(
                 f"{name} has the key {history.config['key']} and {first} {base.config['key']}, so their seeds are not "
@@ -241,8 +240,22 @@ def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def _short(history: History) -> str:
-    return arguments.shown(dict(history.config["arms"]))
+def _arms(history: History) -> dict[str, Any]:
+    """The arms as the history records them; of own code in a run folder, with what its files were."""
+    arms, sources = dict(history.config["arms"]), history.config.get("sources")
+    if not isinstance(sources, Mapping) or not sources:
+        return arms
+    text = _text(arms)
+    return arms | {"sources": {name: record for name, record in sources.items() if _text(name) in text}}
+
+
+def _apart(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[str, str]:
+    """The first thing in which two records of arms differ, as each has it."""
+    for name in [*ours, *theirs]:
+        if _text(ours.get(name)) != _text(theirs.get(name)):
+            shown = [arguments.shown(one[name]) if name in one else "none" for one in (ours, theirs)]
+            return (shown[0], shown[1]) if name == "type" else (f"{name} {shown[0]}", shown[1])
+    return arguments.shown(ours), arguments.shown(theirs)
 
 
 def _learner(history: Any, place: int) -> str:

@@ -44,7 +44,7 @@ def of_simulation(history: History) -> Theory:
     if not needle_regret.accepts(history.config):
         return Theory(
             sentence="No law is drawn here: reports know that of softmax policy gradient on one needle (raw reward, "
-            "one pull per round). See bandit-rft theory."
+            "one pull and one plain step per round). See bandit-rft theory."
         )
     prediction = needle_regret.prediction_of(history.config)
     return Theory(

@@ -27,9 +27,9 @@ import numpy as np
 from bandit_rft import keys
 from bandit_rft.arguments import whole
 from bandit_rft.errors import InputError, reason
+from bandit_rft.fingerprint import fingerprint
 from bandit_rft.loop import Progress, run
 from bandit_rft.runs import RunFolder, backends, now, write_atomically
-from bandit_rft.sweep.fingerprint import fingerprint
 from bandit_rft.sweep.grid import Make, Plan, naming, plan_point, points_of
 from bandit_rft.sweep.measures import Measure, final_regret, measured, measures_of
 from bandit_rft.sweep.result import SweepResult, pack, unpack

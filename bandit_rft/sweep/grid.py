@@ -17,7 +17,7 @@ import numpy as np
 from bandit_rft.arguments import whole
 from bandit_rft.contract import ArmSet, LearnerFactory
 from bandit_rft.errors import InputError
-from bandit_rft.sweep.fingerprint import digest, fingerprint
+from bandit_rft.fingerprint import digest, fingerprint
 
 Make = Callable[..., tuple[ArmSet, LearnerFactory]]
 

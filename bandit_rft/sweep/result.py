@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.regret import Band
 from bandit_rft.runs import write_atomically
@@ -70,8 +71,7 @@ class SweepResult:
         Raises:
             InputError: an unknown measure or kind, a confidence outside (0, 1).
         """
-        if not 0 < confidence < 1:
-            raise InputError(f"confidence is {confidence}: give a number strictly between 0 and 1.")
+        confidence = arguments.fraction("confidence", confidence)
         if kind not in ("pointwise", "simultaneous"):
             raise InputError(f"Band kind {kind!r} is unknown: choose pointwise or simultaneous.")
         each = confidence if kind == "pointwise" else confidence ** (1 / len(self.points))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from bandit_rft import notebook
+from bandit_rft import arguments, notebook
 from bandit_rft.errors import InputError
 
 __all__ = ["Curves", "Law", "Means", "Prediction", "rounds_shown"]
@@ -187,7 +187,7 @@ class Prediction:
 
 
 def _check_open(name: str, value: float) -> float:
-    number = float(value)
+    number = arguments.number(name, value)
     if not 0.0 < number < 1.0:
         raise InputError(f"{name} must lie strictly between 0 and 1, but is {value!r}.")
     return number

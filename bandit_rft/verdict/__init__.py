@@ -37,7 +37,7 @@ def compare(
 
     Raises:
         InputError: no history or no entry of the theory, rounds, rollouts or best mean at odds, some but not all
-            values NaN, false_alarm outside (0, 1), a bound on something else than regret.
+            values NaN, false_alarm outside (0, 1), tolerance negative, a bound on something else than regret.
         UnknownOptimumError: a bound, where the best mean is unknown.
 
     Example:
@@ -51,6 +51,8 @@ def compare(
     arguments.require("theory", theory, (Prediction, Bound), "a prediction or a bound of bandit_rft.theory")
     if not hasattr(history, "rewards"):
         raise InputError(f"history is of type {type(history).__name__}: give what bandit_rft.run returns.")
+    false_alarm = arguments.fraction("false_alarm", false_alarm)
+    tolerance = arguments.at_least("tolerance", tolerance, 0.0)
     if isinstance(theory, Bound):
         return against_bound(history, theory)
     return against_prediction(history, theory, false_alarm, tolerance)

@@ -51,7 +51,7 @@ def against_prediction(
     """`compare` with a `Prediction`."""
     rewards = np.asarray(history.rewards, dtype=np.float64)
     value = np.asarray(history.value, dtype=np.float64)
-    _check(rewards, value, history.best_mean, prediction, false_alarm)
+    _check(rewards, value, history.best_mean, prediction)
     seeds, rounds, _ = rewards.shape
     at = grid(rounds)
     notes: list[str] = (
@@ -143,10 +143,7 @@ def _check(
     value: np.ndarray,
     best_mean: float | np.ndarray | None,
     prediction: Prediction,
-    false_alarm: float,
 ) -> None:
-    if not 0.0 < false_alarm < 1.0:
-        raise InputError(f"false_alarm must lie strictly between 0 and 1, but is {false_alarm!r}.")
     if rewards.ndim != 3 or rewards.shape[0] < 1:
         raise InputError(
             f"A history needs rewards [seeds, rounds, rollouts] of at least one seed; got shape {rewards.shape}."

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.verifiers.verifier import as_reward, is_whole
 
@@ -41,7 +42,7 @@ class HashFraction:
     salt: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.fraction < 1:
+        if not 0 < arguments.number("HashFraction's fraction", self.fraction) < 1:
             raise InputError(f"HashFraction's fraction is {self.fraction}: give a number strictly between 0 and 1.")
         if not (is_whole(self.salt) and 0 <= self.salt < 2**32):
             raise InputError(f"HashFraction's salt is {self.salt}: give a whole number from 0 to 2^32 − 1.")

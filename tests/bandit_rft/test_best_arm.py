@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 from bandit_rft import InputError, arms
 from bandit_rft.best_arm import LUCB, SequentialHalving, TrackAndStop, identify, optimal_weights
-from bandit_rft.best_arm.halving import _binomial, _hypergeometric
+from bandit_rft.best_arm.halving import _binomial, _hypergeometric, _share_above
 
 FOUR = [0.8, 0.5, 0.45, 0.3]
 
@@ -166,6 +166,22 @@ def test_halving_finds_one_arm_of_ten_to_the_hundred() -> None:
     assert many.correct.all()
     assert not few.correct.all()  # one pull an arm and stage: it falls out where it fails while others do not
     assert 10**104 < many.pulls[0] <= 10**105
+
+
+def test_halving_counts_beyond_the_largest_float() -> None:
+    """Whole numbers above 1e308 were multiplied with floats: an OverflowError, and of 2^53 + 1 pulls of an arm of mean
+    1 a sum that is one short.
+    """
+    huge = identify(arms.Needle(log10_arms=400, p0=0.5), SequentialHalving(10**404), seeds=1, key=0)
+    assert huge.correct.all()
+    assert huge.mean_pulls == math.inf
+    table = arms.Classes(log_counts=[0.0, 100 * math.log(10)], means=[0.5, 0.1])
+    assert identify(table, SequentialHalving(10**450), seeds=1, key=0).correct.all()
+    close = arms.Classes(log_counts=[0.0, 0.0], means=[1e-200, 0.0])
+    with pytest.raises(InputError, match="too close for 10\\^400 pulls"):
+        identify(close, SequentialHalving(2 * 10**400), seeds=1, key=0)
+    assert _share_above(1.0, 2**53 + 1, 0, 2**53 + 1, 2**53 + 2) == 1.0
+    assert _share_above(0.0, 2**53 + 1, 0, 1, 2**53 + 2) == 0.0
 
 
 @pytest.mark.parametrize(("trials", "share"), [(10**20, 1e-18), (10**100, 1e-98), (10**30, 0.3), (10**25, 0.9)])

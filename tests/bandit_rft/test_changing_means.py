@@ -51,6 +51,18 @@ def test_nothing_forgotten_is_ucb1() -> None:
     np.testing.assert_allclose(discounted.value, ucb1.value)
 
 
+def test_a_count_that_fades_below_the_floats_is_not_that_of_an_arm_never_pulled() -> None:
+    """gamma^400 is 0 in floats. In the second sweep the arms come in the order of the first, the one pulled longest ago
+    before all; and without any width the best mean stays the best.
+    """
+    table = arms.Deterministic(np.linspace(0.4, 0.5, 400).tolist())
+    paid = run(table, learners.DiscountedUCB(discount=0.1), 800, seeds=2, key=1).rewards[:, :, 0]
+    assert len(set(paid[0, :400])) == 400
+    np.testing.assert_array_equal(paid[:, :400], paid[:, 400:])
+    no_width = run(arms.Deterministic([0.5, 0.9, 0.4]), learners.DiscountedUCB(discount=1e-30), 60, seeds=2, key=1)
+    np.testing.assert_array_equal(no_width.rewards[:, 3:], 0.9)
+
+
 def test_a_window_too_short_for_the_arms_never_learns() -> None:
     """Five rewards on forty arms: the window has always forgotten one, and the regret is that of blind choice."""
     table = arms.Bernoulli([0.9] + [0.1] * 39)
@@ -86,6 +98,24 @@ def test_bayes_ucb_grows_as_lai_and_robbins_say() -> None:
     grown = regret[:, -1] - regret[:, 499]
     wanted = theory.lai_robbins_constant(means) * np.log(6)
     assert abs(grown.mean() - wanted) < 0.4 * wanted + 4 * grown.std(ddof=1) / 10
+
+
+def test_a_walk_s_range_is_that_of_its_means() -> None:
+    """Means of 0/1 rewards walked out of [0, 1] while rewards were clipped to it; learners for rewards in [0, 1] took
+    a walk beyond it by where it started; and between infinite bounds every mean was NaN.
+    """
+    for low, high in ((-1.0, 1.0), (0.0, 2.0)):
+        with pytest.raises(InputError, match=r"may leave \[0, 1\]"):
+            arms.Drifting(arms.Bernoulli([0.2, 0.8]), step=0.3, low=low, high=high)
+    wide = arms.Drifting(arms.Deterministic([0.2, 0.8]), step=0.3, low=-1.0, high=2.0)
+    assert [wide.means_within(*span) for span in ((0.0, 1.0), (-1.0, 1.9), (-1.0, 2.0))] == [False, False, True]
+    with pytest.raises(InputError, match="KLUCB"):
+        learners.KLUCB().bind(wide, rounds=10)
+    still = arms.Drifting(arms.Bernoulli([0.2, 0.8]), low=-1.0, high=2.0, changes=(5,))
+    assert still.means_within(0.0, 1.0)  # the means change places only
+    for low, high in ((-np.inf, 1.0), (0.0, np.inf), (-1e308, 1e308)):
+        with pytest.raises(InputError, match="finite"):
+            arms.Drifting(arms.Gaussian([0.2, 0.8]), step=0.1, low=low, high=high)
 
 
 @pytest.mark.parametrize(

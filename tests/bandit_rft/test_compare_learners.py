@@ -1,13 +1,15 @@
 """Learners on common random numbers: what is paired, the band's coverage, and the seeds that pairs save."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
 import pytest
 
-from bandit_rft import arms, compare_learners, learners, run
+from bandit_rft import arms, compare_learners, learners, policies, run, verifiers
 from bandit_rft.errors import InputError, UnknownOptimumError
+from bandit_rft.loop import describe
 from bandit_rft.regret import band
 from tests.bandit_rft.histories import make_history, misses_allowed
 
@@ -131,6 +133,50 @@ def test_what_is_not_paired_is_refused_in_a_sentence(histories) -> None:
         compare_learners([base, other()], confidence=1.0)
     with pytest.raises(UnknownOptimumError):
         compare_learners([dataclasses.replace(base, best_mean=None)] * 2)
+
+
+class Coin:
+    """Arms of a user's own, no dataclass."""
+
+    jittable, best_mean = True, None
+
+    def __init__(self, p: float) -> None:
+        self.p = p
+
+
+def pairs_of_arms():
+    """Two arm sets each that one description stood for."""
+    tokens, features = tuple(range(20)), np.eye(3)[:, :2]
+    two = [verifiers.Needle((1,)), verifiers.Needle((2,))]
+    return {
+        "rows of a kernel": [arms.Contexts(5, 1, two, kernel=[[1, one], [one, 1]]) for one in (0.5, -0.5)],
+        "a list with none in it": [arms.Contexts(5, 1, two, p0=[one, None]) for one in (0.1, 0.9)],
+        "tokens beyond the name": [
+            arms.TokenSequences(30, 20, verifiers.Needle(target)) for target in (tokens, tokens[::-1])
+        ],
+        "features": [
+            arms.TokenSequences(5, 3, verifiers.Needle((1, 2, 3)), policies.LogLinear(one))
+            for one in (features, -features)
+        ],
+        "functions": [arms.Instances(one, arms=3) for one in (lambda u: u, lambda u: u * u)],
+        "what a function holds": [arms.Instances(lambda u, by=by: u * by, arms=3) for by in (0.5, 0.6)],
+        "float32": [arms.Noisy(TABLE, np.float32(one)) for one in (0.9, 0.8)],
+        "no dataclass": [Coin(0.2), Coin(0.8)],
+    }
+
+
+@pytest.mark.parametrize("name", pairs_of_arms())
+def test_arms_that_differ_anywhere_are_not_paired(name: str) -> None:
+    """A tuple of tuples was "tuple", a function "function", a verifier its name: other arms were paired silently."""
+    one, other = (describe(table) for table in pairs_of_arms()[name])
+    again = describe(pairs_of_arms()[name][0])
+    assert one == again
+    json.dumps(one, allow_nan=False)  # plain values, as a saved history has them
+    recorded_on = [
+        dataclasses.replace(recorded(np.ones((3, 4))), config={"arms": table, "key": 0}) for table in (one, other)
+    ]
+    with pytest.raises(InputError, match="had other arms"):
+        compare_learners(recorded_on)
 
 
 def test_a_key_is_the_same_key_however_it_is_written(histories) -> None:

@@ -10,6 +10,8 @@ import pytest
 from bandit_rft import arms, learners, run
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
+from bandit_rft.loop import scan
+from tests.bandit_rft.test_learners_law import ARMS, LEARNERS
 
 MEANS = [0.3, 0.9, 0.5]
 TABLE = arms.Bernoulli(MEANS)
@@ -68,6 +70,55 @@ def test_a_python_int_is_an_arm_too_and_drift_and_noise_are_met() -> None:
     assert run(arms.Noisy(arms.Needle(log10_arms=1), 0.9, 0.1), Optimist(), rounds=20).rounds == 20
 
 
+class Stubborn(learners.DenseLearner):
+    """No dataclass."""
+
+    def __init__(self, arm: int) -> None:
+        self.arm = arm
+
+    def choose(self, key, counts, sums, time):
+        return self.arm
+
+
+class Moved(arms.Bernoulli):
+    """A dataclass by inheritance only: what is set beside its fields is in no comparison."""
+
+    def class_means(self, world):
+        return super().class_means(world) * self.scale
+
+
+class Turned(learners.DenseLearner):
+    def __init__(self, held) -> None:
+        self.held = held
+
+    def choose(self, key, counts, sums, time):
+        return self.held[0]
+
+
+def test_a_setting_that_changed_between_two_runs_is_run_as_it_is() -> None:
+    """The compiled run of an object was kept by the object itself: what was set in it later was ignored."""
+    learner, table = Stubborn(0), arms.Deterministic([0.0, 1.0])
+    before = run(table, learner, rounds=2).rewards.sum()
+    learner.arm = 1
+    assert (before, run(table, learner, rounds=2).rewards.sum()) == (0.0, 2.0)
+    moved = Moved([1.0, 1.0])
+    for scale in (0.0, 1.0):
+        object.__setattr__(moved, "scale", scale)
+        assert run(moved, Optimist(), rounds=2).rewards.sum() == 2 * scale
+
+
+def test_what_is_compiled_once_is_what_cannot_change() -> None:
+    """Also within another: a wrapped arm set that can change. All of the package's own are compiled once."""
+    for thing in [*LEARNERS.values(), *(table for table, _ in ARMS.values()), Optimist(), TABLE]:
+        assert scan._is_by_value(thing[0] if isinstance(thing, tuple) else thing), thing
+    assert TABLE.mean_of_class.size == 3  # kept by a cached property
+    assert scan._is_by_value(TABLE)
+    moved = Moved([1.0])
+    object.__setattr__(moved, "scale", 1.0)
+    for thing in (Stubborn(0), moved, arms.Delayed(moved, 1), Turned([0])):
+        assert not scan._is_by_value(thing)
+
+
 @pytest.mark.parametrize("loop", ["scan", "host"])
 @pytest.mark.parametrize(
     ("choose", "said"),
@@ -82,6 +133,8 @@ def test_a_python_int_is_an_arm_too_and_drift_and_noise_are_met() -> None:
         (lambda key, counts, sums, time: 3, "arm that there is"),
         (lambda key, counts, sums, time: -1, "arm that there is"),
         (lambda key, counts, sums, time: jnp.argmax(counts) + 3, "arm that there is"),
+        (lambda key, counts, sums, time: 2**32 + 1, "arm that there is"),
+        (lambda key, counts, sums, time: 2**70, "one whole number"),
     ],
 )
 def test_a_choice_that_is_no_arm_is_a_sentence(choose, said: str, loop: str) -> None:

@@ -11,6 +11,7 @@ from bandit_rft import arms, learners, run
 from bandit_rft.errors import SweepWarning
 from bandit_rft.learners import tabular
 from bandit_rft.loop import describe, scan
+from bandit_rft.loop.description import described
 
 TWENTY = arms.Classes(log_counts=[math.log(3)] * 20, means=np.linspace(0.0, 0.95, 20).tolist())
 CASES = {
@@ -76,8 +77,6 @@ def test_a_long_table_is_described_the_same_from_memory():
     """Catches a description kept for a tuple of other types: 1 and 1.0 are equal and written differently."""
     whole, real = tuple(range(40)), tuple(float(number) for number in range(40))
     table = arms.Bernoulli([0.5] * 40)
-    from bandit_rft.loop import _described
-
-    assert _described(whole) == _described(tuple(range(40))) == _described(whole)
-    assert _described(whole) != _described(real)
+    assert described(whole) == described(tuple(range(40))) == described(whole)
+    assert described(whole) != described(real)
     assert describe(table) == describe(table) == describe(arms.Bernoulli([0.5] * 40))

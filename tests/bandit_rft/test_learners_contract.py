@@ -9,6 +9,8 @@ import pytest
 
 from bandit_rft import arms, learners, run
 from bandit_rft.contract import Learner
+from bandit_rft.errors import InputError
+from bandit_rft.learners import tabular
 from simulations.support_table import LEARNERS as ALL
 from simulations.support_table import supported
 
@@ -82,6 +84,21 @@ def test_a_seed_does_not_depend_on_its_neighbours(name: str) -> None:
 
 def test_a_table_of_arms_is_asked_for_by_name() -> None:
     assert not any(supported(learner, object()) for learner in LEARNERS.values())
+
+
+def test_rows_beyond_memory_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """10^9 rounds on 10^100 arms ended in an allocation that fails, or in the machine's swap. Here shapes alone are
+    asked for, and nothing is allocated.
+    """
+    needle = arms.Needle(log10_arms=100, p0=0.5)
+    endless = learners.UCB1().bind(needle, rounds=2**31)  # what is known of it without a run stays known
+    assert endless.notes
+    with pytest.raises(InputError, match="UCB1 would need 2,147,483,650 rows"):
+        jax.eval_shape(endless.init, jax.random.key(0))
+    monkeypatch.setattr(tabular, "_memory", lambda: 2.0**20)
+    with pytest.raises(InputError, match=r"this machine has 0\.000977 GiB"):
+        run(needle, learners.UCB1(), 10**5)
+    assert run(needle, learners.UCB1(), 10).rounds == 10
 
 
 def test_elimination_keeps_an_arm_where_it_dropped_them_all() -> None:

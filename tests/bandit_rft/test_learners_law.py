@@ -268,6 +268,16 @@ def test_a_subsample_has_its_own_number_of_arms() -> None:
         assert (state.rows.used - 1).tolist() == [size, size]  # all rows but the pool's
 
 
+def test_a_learner_s_own_number_of_arms_is_of_the_subsample() -> None:
+    """UCB-F on a subsample of 90 swept all of them, 60 rounds long, in place of the 7 that it takes."""
+    state = run(arms.Reservoir("uniform"), learners.Subsampled(learners.UCBF(), 90), 60, seeds=2, key=0).final_state
+    assert (state.rows.used - 1).tolist() == [7, 7]
+    few = learners.Subsampled(learners.UCBF(), 3).bind(CLASSES, rounds=60).init(jax.random.key(0))
+    assert few.rows.capacity == 4
+    with pytest.raises(InputError, match="subsample of 90 arms out of 10"):
+        learners.Subsampled(learners.UCBF(), 90).bind(CLASSES, rounds=60)
+
+
 @pytest.mark.parametrize(
     ("learner", "rounds", "size"),
     [(learners.UCBF(beta=0.5), 1000, 10), (learners.UCBF(beta=2), 1000, 100), (learners.UCBF(beta=2), 10**6, 10**4)],

@@ -19,9 +19,12 @@ from PIL import Image
 
 from bandit_rft import arms, learners, plots, run, theory
 from bandit_rft.errors import InputError, UnknownOptimumError
-from bandit_rft.plots import finetune, needle_regret, style
+from bandit_rft.plots import finetune, needle_regret, seed_bands, style
 from bandit_rft.plots.averages import means
+from bandit_rft.presets.config import from_values
+from bandit_rft.presets.simulate import predict
 from bandit_rft.regret import band
+from bandit_rft.reports.theory import of_simulation
 from bandit_rft.run_law import law_of
 from bandit_rft.runs import config_hash, read_history
 from tests.bandit_rft.run_folders import ROUNDS, fine_tuned, fine_tuned_seeds, simulated
@@ -41,6 +44,52 @@ def test_a_png_records_command_configuration_key_and_commit(tmp_path: Path) -> N
     manifest = json.loads((png.parent / "manifest.json").read_text())
     assert set(manifest) == {"needle_regret.png"}
     assert [path.name for path in png.parent.iterdir() if "partial" in path.name] == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"epochs": 8},
+        {"replay": 2},
+        {"entropy_coefficient": 0.1},
+        {"kl_coefficient": 0.1},
+        {"signal": "grpo", "rollouts": 2},
+        {"rollouts": 1, "dynamic_sampling": 1},
+        {"step_size": -1.0},
+        {"no_such_argument": 1},
+    ],
+    ids=str,
+)
+def test_the_jump_chain_is_drawn_of_no_learner_that_it_does_not_describe(tmp_path: Path, more: dict) -> None:
+    """Only signal, rollouts and optimal arms were looked at: a figure named another learner's curve exact, and the
+    report told a falsified law. What simulate says of a run and what is drawn of it must be one answer.
+    """
+    config = json.loads((simulated(tmp_path / "run", 2, rounds=4) / "config.json").read_text())
+    assert needle_regret.accepts(config)
+    law = needle_regret.prediction_of(config)
+    assert law.regret.tobytes() == predict(from_values(config, ""))[0].regret.tobytes()  # type: ignore[union-attr]
+    other = {**config, "learner": {**config["learner"], **more}}
+    assert not needle_regret.accepts(other)
+    assert not seed_bands.accepts(other)
+    assert of_simulation(dataclasses.replace(read_history(tmp_path / "run"), config=other)).prediction is None
+    assert not needle_regret.accepts({**config, "arms": {**config["arms"], "optimal": 2}})
+
+
+def test_runs_of_another_start_or_length_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The title had the first run's p0 and the axis its rounds: a longer run was cut, and one of another p0 unnamed."""
+    runs = [simulated(tmp_path / "few", 2, rounds=20), simulated(tmp_path / "many", 3, rounds=40)]
+    config = json.loads((runs[1] / "config.json").read_text())
+    (runs[1] / "config.json").write_text(json.dumps({**config, "arms": {**config["arms"], "p0": 0.2}}))
+    drawn: list[Figure] = []
+    monkeypatch.setattr(style, "save", lambda figure, *_, **__: drawn.append(figure))
+    needle_regret.draw(runs)
+    top, low = drawn[0].axes
+    assert top.get_title(loc="left") == "One correct arm among $K$"
+    assert [text.get_text() for text in top.get_legend().get_texts()][:2] == [
+        "$K = 10^{2}$, $p_0$ = 0.1, 8 seeds",
+        "$K = 10^{3}$, $p_0$ = 0.2, 8 seeds",
+    ]
+    assert low.get_xlim() == (0, 40)
 
 
 def test_a_library_that_draws_leaves_matplotlib_as_it_is() -> None:

@@ -47,6 +47,20 @@ def test_one_history_a_list_and_a_dict_are_drawn_in_one_line(histories) -> None:
     assert len(axes.collections) == 2
 
 
+def test_round_0_has_a_place_on_a_logarithmic_axis(histories) -> None:
+    """Where a policy starts, at round 0, fell off the axis without a word."""
+    for axes in (
+        plots.pass_at_1(histories, xscale="log"),
+        plots.bands(histories, "reward", xscale="log"),
+        plots.hitting_times(histories, 0.5, xscale="log"),
+    ):
+        assert axes.lines[0].get_xdata()[0] == 0
+        at = axes.transData.transform([[0, 0], [1, 0], [10, 0], [39, 0]])[:, 0] - axes.bbox.x0
+        assert 0 <= at[0] < at[1]
+        assert at[3] - at[2] == pytest.approx((at[2] - at[1]) * np.log10(3.9), rel=1e-6)  # logarithmic from 1 on
+    assert plots.bands(histories, "regret", xscale="log").get_xscale() == "log"
+
+
 def test_theory_lies_on_top_once_and_is_named(histories) -> None:
     """Catches a bound that two learners share and that is drawn twice, and a vacuous one that looks like a promise."""
     bound, below = theory.ucb1_bound(MEANS, rounds=40), theory.lai_robbins(MEANS, rounds=40)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bandit_rft import SweepWarning, arms, learners, run
+from bandit_rft import InputError, SweepWarning, arms, learners, run
 from bandit_rft.arms.priors import Beta, prior_of
 from bandit_rft.pools import ClassPool, ListedPool, ReservoirPool
 from bandit_rft.rows import Rows, draw, split
@@ -96,6 +96,10 @@ def test_fresh_arms_come_uniformly_without_replacement(listed: bool) -> None:
         (Beta(40.0, 7.5), stats.beta(40, 7.5)),
         (Beta(3.0, 1.0), stats.beta(3, 1)),
         (Beta(1.0, 0.5), stats.beta(1, 0.5)),
+        # Quantiles below any float, and within one rounding of 1: NaN where they are put down in one form only.
+        (Beta(0.01, 2.0), stats.beta(0.01, 2)),
+        (Beta(3.0, 0.005), stats.beta(3, 0.005)),
+        (Beta(0.01, 0.01), stats.beta(0.01, 0.01)),
     ],
 )
 def test_priors_have_their_quantiles(means: object, law) -> None:
@@ -108,12 +112,40 @@ def test_priors_have_their_quantiles(means: object, law) -> None:
     mean = ReservoirPool(quantile=prior.quantile, average=prior.average).draw(
         jax.random.key(1), (), jnp.ones(20_000, bool)
     )[1]
+    if law.sf(1 - 1e-15) > 1e-3:  # many arms are 1 but for rounding: no law for a test of continuous ones
+        assert abs(np.mean(np.asarray(mean) > 0.5) - law.sf(0.5)) < 0.02  # five standard errors
+        return
     assert stats.kstest(np.asarray(mean), law.cdf).pvalue > 1e-4
 
 
 def test_a_function_of_quantiles() -> None:
     prior = prior_of(lambda u: 0.2 + 0.5 * u**2)
     assert (prior.supremum, prior.average) == (pytest.approx(0.7), pytest.approx(0.2 + 0.5 / 3, abs=1e-6))
+
+
+def test_a_reservoir_s_best_mean_is_the_bound_of_its_means() -> None:
+    """The quantile at 1 - 10^-12 stood for the supremum: .99602 of Beta(1, 5), 7.03 of a normal, which has none."""
+    slow = arms.Reservoir(lambda u: 1 - (1 - u) ** 0.2)
+    assert (slow.best_mean, slow.prior.low) == (1.0, 0.0)
+    assert slow.average_mean == pytest.approx(1 / 6)
+    normal = jax.scipy.special.ndtri
+    with pytest.raises(InputError, match="have no supremum: give best_mean"):
+        arms.Reservoir(normal, sigma=1.0)
+    assert arms.Reservoir(normal, best_mean=8.0, sigma=1.0).best_mean == 8.0
+    with pytest.raises(InputError, match="below what one arm in 10\\^12 exceeds"):
+        arms.Reservoir(normal, best_mean=5.0, sigma=1.0)
+    with pytest.raises(InputError, match="leave"):  # downwards, without bound
+        arms.Reservoir(lambda u: jax.numpy.log(u) + 1.0)
+    assert not arms.Instances(normal, sigma=1.0).means_within(-7.0, 7.0)
+    with pytest.raises(InputError, match="is NaN at 1, and moves near it"):
+        prior_of(lambda u: jax.numpy.where(u < 1, 1 - (1 - u) ** 0.2, np.nan))
+    for refused in (
+        lambda: arms.TwoPoint(0.1, high=np.inf),
+        lambda: arms.TwoPoint(0.1, low=-np.inf),
+        lambda: arms.Reservoir("uniform", best_mean=np.inf),
+    ):
+        with pytest.raises(InputError, match="finite number"):
+            refused()
 
 
 def test_an_index_that_sweeps_fresh_arms_says_so() -> None:

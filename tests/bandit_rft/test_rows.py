@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from bandit_rft import arms, learners, run
 from bandit_rft.choice import at_the_top, choose
 from bandit_rft.errors import InputError
 from bandit_rft.rows import Pulls, Rows, draw, split
@@ -112,6 +113,24 @@ def test_only_equal_entries_are_at_the_top() -> None:
     """A slope that is not steep enough ties with the largest what is one unit in the last place, or 1e300, below it."""
     for top, next_to_it in ((1.0, np.nextafter(1.0, 0.0)), (0.0, -1e-290), (np.inf, 1e299)):
         np.testing.assert_array_equal(at_the_top(jnp.asarray([top, next_to_it, top, -np.inf])), [1, 0, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("learner", "counts", "capacity"),
+    [
+        (learners.EpsilonGreedy(0.0, initial_value=-np.inf), [5, 5], None),
+        (learners.Greedy(initial_value=-np.inf), [1, 1], 7),
+    ],
+    ids=["EpsilonGreedy", "Greedy"],
+)
+def test_an_index_of_minus_infinity_draws_no_empty_row(learner, counts: list[int], capacity: int | None) -> None:
+    """Empty rows are masked with -infinity: an untouched arm of that index tied with them, and arms that there were not
+    were pulled, of mean 0. With row_capacity, where no class has two arms, as well.
+    """
+    table = arms.Classes(np.log(counts).tolist(), [1.0, 1.0])
+    history = run(table, learner, 6, 4, row_capacity=capacity)
+    np.testing.assert_array_equal(history.value, 1.0)
+    np.testing.assert_array_equal(history.rewards, 1.0)
 
 
 def test_two_draws_of_a_row_meet_with_probability_one_over_its_size() -> None:

@@ -89,7 +89,9 @@ def test_pass_at_k_keeps_its_digits_in_large_groups() -> None:
 def test_failures_take_no_rows_where_they_teach_nothing(signal: str) -> None:
     """Catches a table of 10^100 arms that splits off a row for each wrong arm pulled, for signals that leave it."""
     table = arms.Needle(log10_arms=100, p0=0.1)
-    learner = learners.SoftmaxPolicyGradient(step_size=0.5, signal=signal, rollouts=8, k=3)
+    learner = learners.SoftmaxPolicyGradient(
+        step_size=0.5, signal=signal, rollouts=8, k=3 if signal == "pass_at_k" else None
+    )
     plain = learners.SoftmaxPolicyGradient(step_size=0.5, rollouts=8)
     sizes = [
         [leaf.shape for leaf in jax.tree.leaves(one.bind(table, rounds=1000).init(jax.random.key(0)))]
@@ -99,9 +101,9 @@ def test_failures_take_no_rows_where_they_teach_nothing(signal: str) -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(InputError, match="k = 9 and 8 rollouts"):
+    with pytest.raises(InputError, match="k is 9 and a group has 8 rollouts"):
         learners.SoftmaxPolicyGradient(step_size=0.1, signal="pass_at_k", rollouts=8, k=9)
-    with pytest.raises(InputError, match="k = 9 and 8 rollouts"):
+    with pytest.raises(InputError, match="k is 9 and a group has 8 rollouts"):
         learners.NaturalPolicyGradient(step_size=0.1, signal="pass_at_k", rollouts=8, k=9)
     with pytest.raises(InputError, match="k = 4 and 3 rollouts"):
         of("pass_at_k", [1.0, 0.0, 0.0], k=4)
@@ -113,3 +115,20 @@ def test_refusals() -> None:
         signals.make("grpo", ddof=2)
     with pytest.raises(InputError, match="eps is -1"):
         signals.make("grpo", eps=-1)
+
+
+@pytest.mark.parametrize("kind", [learners.SoftmaxPolicyGradient, learners.NaturalPolicyGradient])
+def test_settings_that_a_signal_has_not_are_refused(kind: type) -> None:
+    """A k of another signal did nothing, and ddof and eps of the running baseline were not looked at."""
+    for signal in ("raw", "rloo", signals.raw):
+        with pytest.raises(InputError, match=r"k is 2 and the signal is .*, which has no k"):
+            kind(0.1, signal, 4, k=2)
+    own = ["raw", signals.raw, *(["running_baseline"] if kind is learners.SoftmaxPolicyGradient else [])]
+    for signal in own:
+        with pytest.raises(InputError, match="ddof is 7"):
+            kind(0.1, signal, ddof=7)
+        with pytest.raises(InputError, match="eps is -3"):
+            kind(0.1, signal, eps=-3)
+    if "running_baseline" in own:
+        with pytest.raises(InputError, match="running_baseline', which has no k"):
+            kind(0.1, "running_baseline", 4, k=2)

@@ -97,6 +97,29 @@ def test_a_huge_set_stays_finite() -> None:
 
 
 @pytest.mark.parametrize(
+    "learner",
+    [
+        learners.SoftmaxPolicyGradient(step_size=0.5),
+        learners.SoftmaxPolicyGradient(0.5, "rloo", 2, epochs=2, entropy_coefficient=0.1, kl_coefficient=0.1),
+        learners.NaturalPolicyGradient(step_size=0.1),
+        learners.ExploreUntilSuccess(replacement=False),
+    ],
+    ids=["one step", "epochs, entropy and KL", "natural", "explore"],
+)
+def test_arms_without_mass_are_as_if_they_were_not_there(learner) -> None:
+    """A class of mass -inf made the whole base policy uniform; in the entropy and KL terms it is 0 times infinity, and
+    without replacement it was the least tried of all once every other arm had been.
+    """
+    counts, means, mass = np.log([1, 2]).tolist(), [0.6, 0.1], np.log([0.2, 0.8]).tolist()
+    without = run(arms.Classes(counts, means, mass), learner, 25, 16, key=3)
+    beside = arms.Classes([*counts, np.log(4)], [*means, 0.9], [*mass, -np.inf])
+    assert not beside.uniform_base
+    found = run(beside, learner, 25, 16, key=3)
+    np.testing.assert_array_equal(found.rewards, without.rewards)
+    np.testing.assert_allclose(found.value, without.value, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"epochs": 0}, "epochs is 0"),

@@ -10,9 +10,9 @@ from scipy import stats
 
 from bandit_rft import arms
 from bandit_rft.errors import InputError
+from bandit_rft.fingerprint import fingerprint
 from bandit_rft.regret import scaling_exponent
 from bandit_rft.sweep import sweep
-from bandit_rft.sweep.fingerprint import fingerprint
 from bandit_rft.sweep.result import SweepResult
 from tests.bandit_rft.sweeps import SETTINGS, Coin, Jittable, make, same
 

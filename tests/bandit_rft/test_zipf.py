@@ -27,3 +27,11 @@ def test_huge_bins_have_their_limits() -> None:
     assert arms.zipf_log_mass([1e5], 1.0)[0] == pytest.approx(math.log(1e5 + np.euler_gamma), abs=1e-12)
     for before, count in ((80.0, 0.0), (200.0, 100.0), (40.0, 10.0)):
         assert arms.zipf_log_mass([before, count], 1.0)[1] == pytest.approx(count - before, abs=1e-9)
+
+
+@pytest.mark.parametrize("count", [9_999, 10_000, 10_001])
+def test_counts_one_rounding_from_the_ranks_that_are_summed(count: int) -> None:
+    """ln 10^4 less one unit in the last place left a tail of less than no arm: the logarithm of a negative number."""
+    direct = math.log(np.sum(1 / np.arange(1, count + 1)))
+    for log_count in (np.nextafter(math.log(count), 0), math.log(count), np.nextafter(math.log(count), 99)):
+        assert arms.zipf_log_mass([log_count])[0] == pytest.approx(direct, rel=1e-12)

@@ -48,7 +48,7 @@ from bandit_rft.runs.stopping import StopRequest
 from llm_bridge import hosts, verifiers
 from llm_bridge.training import checkpoints
 from llm_bridge.training.evaluators import EVALUATION_FIELDS, Measure
-from llm_bridge.training.finite import NotFiniteError, all_finite, opening
+from llm_bridge.training.finite import NotFiniteError, all_finite, check_records, opening
 from llm_bridge.training.state import weights_of_seed
 
 CHUNK_SECONDS = 2.0
@@ -133,21 +133,7 @@ class RunRecorder:
 
     def check(self, start: int, records: Mapping[str, Any], kept: Mapping[str, np.ndarray]) -> None:
         """Raises NotFiniteError for the first round, and in it the first seed, whose numbers are not finite."""
-        metrics = records["metrics"]
-        signs = {
-            "responses whose log-probabilities are not finite": np.isfinite(records["rewards"]).all(axis=2),
-            "a learning signal that is not finite": np.isfinite(metrics["signal_mean"]),
-            "a loss that is not finite": np.isfinite(metrics["loss"]),
-            "a gradient that is not finite": np.isfinite(metrics["gradient_norm"]),
-        }
-        lost = ~np.logical_and.reduce(list(signs.values()))
-        if not lost.any():
-            return
-        offset, seed = (int(place) for place in np.argwhere(lost.T)[0])
-        what = next(what for what, sound in signs.items() if not sound[seed, offset])
-        row = int(np.argmin(np.isfinite(records["rewards"][seed, offset])))
-        question = _question(kept, seed, offset, row)
-        raise self._not_finite(start + offset, seed, question, what, sound=start + offset - 1)
+        check_records(self.arms, start, records, lambda: kept)
 
     def record(self, history: History, state: Any, kept: Mapping[str, np.ndarray]) -> None:
         """See `bandit_rft.loop.Recorder`; returns when what is due has been written."""

@@ -443,6 +443,7 @@ def _explained(
 ) -> InputError:
     """The error with the user's name of the prompt and the last good checkpoint."""
     kept = "no checkpoint before it is kept" if checkpoint is None else f"the last good checkpoint is {checkpoint}"
+    assert error.question is not None  # the recorder knows what was kept of the responses
     prompt = f"prompt {questions[error.question].index} of {words.training}"
     if words.training.startswith("--"):  # the prompt itself was an option
         prompt = words.training

@@ -33,7 +33,7 @@ class NaturalPolicyGradient:
         k: of "pass_at_k", from 1 to rollouts; None: all rollouts.
 
     Raises:
-        InputError: step_size not positive and finite, an unknown signal, rollouts below 1.
+        InputError: step_size not positive and finite, a signal that is unknown or of another shape, rollouts below 1.
 
     A logit moves by at most e^600 a round, beyond which no float tells the policy from a certain one.
 
@@ -57,6 +57,7 @@ class NaturalPolicyGradient:
         arguments.positive("step_size", self.step_size)
         arguments.whole("rollouts", self.rollouts)
         signals.make(self.signal, ddof=self.ddof, eps=self.eps, k=self.k)
+        signals.check_function(self.signal, self.rollouts)
         if self.signal == "pass_at_k":
             signals.check_k(self.k, self.rollouts)
 

@@ -107,6 +107,7 @@ class SoftmaxPolicyGradient:
         signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, group, self.window)
         if self.signal != "running_baseline":
             self._own_signal()
+            signals.check_function(self.signal, self.rollouts)
             if self.signal == "pass_at_k":
                 signals.check_k(self.k, self.rollouts)
 

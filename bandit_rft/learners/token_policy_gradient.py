@@ -146,10 +146,11 @@ def bind(
         log each prompt's p after the update as the metrics p_0, p_1, ….
 
     Raises:
-        InputError: arms of another kind, or parameters beyond memory.
+        InputError: arms of another kind, a signal of another shape, or parameters beyond memory.
     """
     if row_capacity is not None and row_capacity < 0:
         raise InputError(f"row_capacity is {row_capacity}: give a whole number of at least 0, or None.")
+    signals.check_function(signal, rollouts)
     prompts = 1 if isinstance(arms, TokenSequences) else getattr(arms, "prompts", 1)
     groups = prompts if isinstance(arms, Contexts) and arms.batch == "all" else 1
     lessons = _Lessons(

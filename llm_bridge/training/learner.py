@@ -85,7 +85,7 @@ class FineTune:
     Attributes:
         model: the `LanguageModel`; its weights are the starting point and the KL reference, and are never changed.
         signal: rewards [G] of a prompt's rollouts -> signals [G], by name (`bandit_rft.signals`) or a function of JAX
-            arrays.
+            arrays, which is refused where it cannot be compiled or gives anything but G numbers.
         prompts: B, questions drawn each round, all different (verl: train_batch_size).
         rollouts: G, responses per prompt that are learned from (verl: rollout.n).
         baseline_rollouts: further responses per prompt that only enter the signal's mean and standard deviation.

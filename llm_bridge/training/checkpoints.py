@@ -323,7 +323,7 @@ def _checked(path: Path) -> dict[str, Any]:
     """meta.json without its checksum, which holds. Raises what damaged files lead to."""
     header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     written = header.pop("crc32", None)
-    unchecked = header["format"] == _UNCHECKED
+    unchecked = header["format"] == _UNCHECKED and written is None
     if header["format"] not in _FORMATS or not (unchecked or written == checkpoint_files.header_crc32(header)):
         raise OSError("meta.json differs from what was written")
     return header
@@ -417,7 +417,7 @@ def _load(path: Path, like: PyTree, finished: int | None) -> tuple[int, PyTree, 
 
 
 def _load_part(path: Path, part: str, like: PyTree, seed: int | None) -> tuple[int, PyTree]:
-    header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    header = _checked(path)
     places = {entry["name"]: place for place, entry in enumerate(header["leaves"])}
     names, leaves, tree = checkpoint_files.flatten(like)
     if seed is None and ".round" in places and header["leaves"][places[".round"]]["shape"] == [1]:

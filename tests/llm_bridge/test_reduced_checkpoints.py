@@ -1,5 +1,6 @@
 """Checkpoints that keep the weights alone: read, refused, and whole at whatever moment the process is killed."""
 
+import logging
 import os
 import shutil
 import sys
@@ -69,6 +70,26 @@ def test_a_reduced_checkpoint_has_everything_but_the_part(saved: Path, tmp_path:
     assert same(found[1].params, state.params)
     assert same((found[1].round, found[1].updates, found[1].key_data), (state.round, state.updates, state.key_data))
     assert checkpoints.reduce(folder, "opt_state") == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [('"round": 2', '"round": 6'), (".params", ".parama"), ('"format": 2', '"format": 1')]
+)
+def test_a_part_is_read_of_a_meta_file_that_is_as_it_was_written(
+    saved: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, after: str
+) -> None:
+    """A letter of it is damage, and the checkpoint before is read. Catches an export that names another round, and the
+    run's own model refused as that of another run."""
+    folder = Path(shutil.copytree(saved, tmp_path / "checkpoints"))
+    meta = folder / "round_00000002" / "meta.json"
+    text = meta.read_text()
+    assert before in text
+    meta.write_text(text.replace(before, after))
+    with caplog.at_level(logging.WARNING):
+        done, params = checkpoints.load_part(folder, "params", a_state(0).params)
+    assert done == 1
+    assert same(params, a_state(1).params)
+    assert "round_00000002 is damaged" in caplog.text
 
 
 def test_a_part_that_is_small_stays_and_so_does_a_damaged_checkpoint(saved: Path, tmp_path: Path) -> None:

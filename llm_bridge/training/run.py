@@ -231,7 +231,7 @@ def finetune(
     )
     arms.check_fits(longest)
     learner = dataclasses.replace(learner, max_tokens=longest)
-    learner.longest(arms)
+    learner.longest(arms, words.option)
     settings = _config(config, arms, learner, rounds, key, evaluators, measuring)
     settings |= {"max_tokens": longest, "seeds": seeds}
     for name, value in (("checkpoint_every", checkpoint_every), ("keep_checkpoints", keep_checkpoints)):

@@ -109,7 +109,8 @@ class RunRecorder:
         return int(found)
 
     def resume(self, state: Any) -> tuple[Mapping[str, Any], Any] | None:
-        """See `bandit_rft.loop.Recorder`; history and responses are cut to the checkpoint's round.
+        """See `bandit_rft.loop.Recorder`; history and responses are cut to the checkpoint's round. Where there is a
+        checkpoint the arrays of `state` are deleted before it is read.
 
         Raises:
             InputError: the history is shorter than its checkpoint says, or either is damaged.
@@ -172,7 +173,8 @@ class RunRecorder:
     def _resume(self, state: Any) -> tuple[Mapping[str, Any], Any] | None:
         self.on_state(state)
         damaged: list[str] = []
-        found = checkpoints.load_latest(self._checkpoints, like=state, tell=damaged.append, finished=self.rounds)
+        like = state = checkpoints.given_up(self._checkpoints, state)
+        found = checkpoints.load_latest(self._checkpoints, like=like, tell=damaged.append, finished=self.rounds)
         done = 0
         if found is not None:
             done, state, _ = found

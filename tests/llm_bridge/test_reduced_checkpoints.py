@@ -1,5 +1,6 @@
 """Checkpoints that keep the weights alone: read, refused, and whole at whatever moment the process is killed."""
 
+import json
 import logging
 import os
 import shutil
@@ -14,8 +15,10 @@ import numpy as np
 import pytest
 
 from bandit_rft.errors import InputError
+from bandit_rft.runs import RunFolder
 from llm_bridge.training import checkpoint_files, checkpoints, kept_checkpoints
 from llm_bridge.training.learner import FineTune
+from llm_bridge.training.recorder import RunRecorder
 from tests.llm_bridge import toy
 from tests.llm_bridge.survival import cut_all_short
 
@@ -120,6 +123,44 @@ def test_a_reader_that_was_given_up_is_never_heard_of_and_other_errors_are(monke
     say("Event loop is closed")
     say("another error")
     assert [str(found.exc_value) for found in heard] == ["another error"]
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_a_run_that_goes_on_holds_its_state_once(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reduced: bool
+) -> None:
+    """Catches the state as initialised, which stays on the device while the checkpoint's is read beside it, so that a
+    run that fits cannot go on; and a moment deleted that a checkpoint of weights alone does not bring."""
+    folder, rounds = tmp_path / "run", 2
+    shutil.copytree(saved, folder / "checkpoints")
+    if reduced:
+        checkpoints.reduce(folder / "checkpoints", "opt_state")
+    lines = [{"round": place, "rewards": [[1.0]], "metrics": {"loss": [0.0]}} for place in range(rounds)]
+    (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "responses.jsonl").write_text("".join(json.dumps({"round": line["round"]}) + "\n" for line in lines))
+    (folder / "config.json").write_text("{}")
+    state, read, live = a_state(7), checkpoints._load, []
+    whole = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    moments = sum(leaf.nbytes for leaf in jax.tree.leaves(state.opt_state))
+
+    def load(*given: Any) -> Any:
+        live.append(sum(array.nbytes for array in jax.live_arrays()))
+        return read(*given)
+
+    monkeypatch.setattr(checkpoints, "_load", load)
+    before = sum(array.nbytes for array in jax.live_arrays())
+    with RunFolder.claim(folder, {}) as claimed:
+        recorder = RunRecorder(
+            folder=claimed, rounds=rounds, seeds=1, checkpoint_every=1, evaluators={}, arms=None
+        )
+        found = recorder.resume(state)
+        recorder.close()
+    assert before - live[0] == whole - (moments if reduced else 0)
+    assert found is not None
+    assert same(found[1].params, a_state(2).params)
+    assert same(found[1].opt_state, a_state(7 if reduced else 2).opt_state)
+    fresh = a_state(3)
+    assert checkpoints.given_up(tmp_path / "none", fresh) is fresh
 
 
 class Killed(BaseException):

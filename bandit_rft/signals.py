@@ -347,7 +347,8 @@ def check_function(signal: str | Signal, group: int, *, traced: bool = False) ->
         raise InputError(f"The signal {name} raised {type(error).__name__} on {group} rewards: {wanted}.") from error
     shape, dtype = getattr(found, "shape", None), getattr(found, "dtype", None)
     if dtype is None:
-        raise InputError(f"The signal {name} gives a {type(found).__name__}: make it return an array of {group} numbers.")
+        kind = type(found).__name__
+        raise InputError(f"The signal {name} gives a {kind}: make it return an array of {group} numbers.")
     real = jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
     if shape != (group,) or not (real or (traced and dtype == np.bool_)):
         raise InputError(

@@ -244,7 +244,8 @@ class LanguageModel:
                 bucket of the longest.
 
         Raises:
-            InputError: no prompt, one that is too long or has a token that the model lacks, or an argument out of range.
+            InputError: no prompt, one that is too long or has a token that the model lacks, or an argument out of
+                range.
         """
         params, max_tokens, temperature = self._checked(prompts, row_keys, max_tokens, temperature, params)
         if prompt_width is not None:
@@ -336,8 +337,8 @@ class LanguageModel:
     def _checked(
         self, prompts: Sequence[np.ndarray], row_keys: np.ndarray, max_tokens: int, temperature: float, params: Any
     ) -> tuple[Any, int, float]:
-        """(the parameters to sample with, max_tokens, temperature). Raises InputError for no prompt, one that is too long
-        or has a token that the model lacks, or an argument out of range.
+        """(the parameters to sample with, max_tokens, temperature). Raises InputError for no prompt, one that is too
+        long or has a token that the model lacks, or an argument out of range.
         """
         max_tokens = COUNT.checked("max_tokens", max_tokens)
         temperature = GREEDY.checked("temperature", temperature)

@@ -67,17 +67,18 @@ def make(rank: int, alpha: float | None = None, weights: str | Sequence[str] | N
         weights: names with commas between them, or a sequence of them; None: all seven.
 
     Raises:
-        InputError: a rank that is no whole number of at least 1, an alpha that is no number above 0, weights that are no
-            names, or an unknown name.
+        InputError: a rank that is no whole number of at least 1, an alpha that is no number above 0, weights that are
+            no names, or an unknown name.
     """
     rank = COUNT.checked("rank", rank)
     alpha = float(2 * rank) if alpha is None else ABOVE_0.checked("alpha", alpha)
-    if weights is not None and not isinstance(weights, str):
-        listed = list(weights) if isinstance(weights, Iterable) and not isinstance(weights, bytes) else [None]
+    text = weights
+    if text is not None and not isinstance(text, str):
+        listed: list[Any] = list(text) if isinstance(text, Iterable) and not isinstance(text, bytes) else [None]
         if not all(isinstance(name, str) for name in listed):
             raise InputError(f"weights is {arguments.shown(weights)}: give names such as 'q,v', or a list of them.")
-        weights = ",".join(listed)
-    return Lora(rank=rank, alpha=alpha, weights=weights_of(weights, rank=rank, alpha=alpha))
+        text = ",".join(listed)
+    return Lora(rank=rank, alpha=alpha, weights=weights_of(text, rank=rank, alpha=alpha))
 
 
 def adapter_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:

@@ -14,7 +14,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,7 @@ def quiet() -> Iterator[None]:
             log.disabled = disabled
 
 
-def is_key(leaf: Any) -> bool:
+def is_key(leaf: Any) -> TypeGuard[jax.Array]:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 

@@ -122,7 +122,7 @@ def given_up(folder: str | Path, state: PyTree) -> PyTree:
         The same structure, with `jax.ShapeDtypeStruct`s of the same placement for the arrays that are gone.
     """
     present = available(folder)
-    lacking = {(_header(path) or {}).get("dropped") for path in present} - {None}
+    lacking = [str(header["dropped"]) for path in present if "dropped" in (header := _header(path) or {})]
 
     def gone(path: Any, leaf: Any) -> Any:
         name = jax.tree_util.keystr(path)

@@ -228,8 +228,8 @@ def test_damaged_headers_never_escape_as_another_error(tmp_path):
 
 
 def test_counts_far_beyond_the_file_are_refused_at_once(tmp_path):
-    """Files of some fifty bytes that claim 2^40 numbers, letters, keys, tensors or dimensions. Catches a reader that goes
-    on past the end of the file: without a bound each of the first two takes hours and all memory."""
+    """Files of some fifty bytes that claim 2^40 numbers, letters, keys, tensors or dimensions. Catches a reader that
+    goes on past the end of the file: without a bound each of the first two takes hours and all memory."""
 
     def text(name):
         return struct.pack("<Q", len(name)) + name

@@ -116,6 +116,17 @@ def test_processes_that_never_join_are_named() -> None:
         roll_call.call("localhost", port, port - 1, 1, 2, 0.5, lambda name: f"--{name}")
 
 
+def answered(port: int) -> socket.socket:
+    """A connection to this port, once somebody listens there."""
+    end = time.monotonic() + 20
+    while True:
+        try:
+            return socket.create_connection(("localhost", port))
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
 def test_a_process_that_died_while_others_were_waited_for_may_call_again() -> None:
     """Process 1 of 3 dies before process 2 is there. Catches its number taken for that of a process that is there, and
     a refusal that cannot be sent, for who called has gone, and ends process 0."""
@@ -127,12 +138,7 @@ def test_a_process_that_died_while_others_were_waited_for_may_call_again() -> No
     leader = threading.Thread(target=join, args=(0,))
     leader.start()
     for process, count in ((1, 4), (1, 3)):
-        for attempt in range(100):
-            try:
-                line = roll_call.Line(socket.create_connection(("localhost", port)))
-                break
-            except OSError:
-                time.sleep(0.05)
+        line = roll_call.Line(answered(port))
         line.send(join=process, of=count)
         line._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # as of one killed
         time.sleep(0.1)

@@ -150,9 +150,7 @@ def test_a_run_that_goes_on_holds_its_state_once(
     monkeypatch.setattr(checkpoints, "_load", load)
     before = sum(array.nbytes for array in jax.live_arrays())
     with RunFolder.claim(folder, {}) as claimed:
-        recorder = RunRecorder(
-            folder=claimed, rounds=rounds, seeds=1, checkpoint_every=1, evaluators={}, arms=None
-        )
+        recorder = RunRecorder(folder=claimed, rounds=rounds, seeds=1, checkpoint_every=1, evaluators={}, arms=None)
         found = recorder.resume(state)
         recorder.close()
     assert before - live[0] == whole - (moments if reduced else 0)

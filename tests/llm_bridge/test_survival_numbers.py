@@ -80,8 +80,8 @@ def poisoned(folder: Path) -> str:
 
 @pytest.mark.usefixtures("compiled_quickly")
 def test_numbers_that_are_not_finite_stop_many_seeds_as_they_stop_one(model: str, tmp_path: Path) -> None:
-    """A verifier of texts. Catches NaN weights that are given back as those of a finished run: a loss of the last round,
-    which no later reward shows, and responses that all earn 0, which no loss shows."""
+    """A verifier of texts. Catches NaN weights that are given back as those of a finished run: a loss of the last
+    round, which no later reward shows, and responses that all earn 0, which no loss shows."""
     loaded = load_model(model)
     arms = PromptArms(loaded, "2+2=?", lambda text: 1.0)
     with pytest.raises(InputError, match=r"Round 1 gave .* in seed \d on prompt 0 .* so the run stopped there"):

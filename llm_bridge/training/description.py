@@ -242,10 +242,11 @@ def measured_of(evaluators: Iterable[Any]) -> dict[str, list[tuple[Prompt, Any, 
     known: dict[int, str] = {}
 
     def rule_of(entry: Any, example: Any) -> str:
-        own = isinstance(example, LonePrompt) and example.verifier is not None
         rule = entry.verifier
-        if rule is None or own:
-            rule = getattr(example, "rule", None) or getattr(example, "verifier", "gsm8k-numeric")
+        if isinstance(example, LonePrompt) and example.verifier is not None:
+            rule = example.verifier
+        elif rule is None:
+            rule = example.rule if isinstance(example, _Measured) else getattr(example, "verifier", "gsm8k-numeric")
         return rule if isinstance(rule, str) else _known_digest(rule, known)
 
     return {

@@ -79,6 +79,8 @@ class Learner(NamedTuple):
         notes: sentences that whoever reads the history must know (K ≥ T under an index that sweeps fresh arms, say).
         redraws: how groups that teach nothing are drawn again within a round; None: they are not. A round's metrics
             then hold what all its draws cost, and `update` gets the last draw of every group.
+        check: (first round, records [S, L, ...] of L rounds, () -> what the arm set keeps of their arms) -> None, on
+            the host; raises InputError where the records show that a seed is lost. None: rewards alone are checked.
     """
 
     init: Callable[[Array], PyTree]
@@ -89,6 +91,7 @@ class Learner(NamedTuple):
     metrics: Callable[[PyTree], Mapping[str, Array]] = no_metrics
     notes: tuple[str, ...] = ()
     redraws: Redraws | None = None
+    check: Callable[[int, Mapping[str, Any], Callable[[], Any]], None] | None = None
 
 
 @runtime_checkable

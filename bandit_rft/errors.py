@@ -4,6 +4,15 @@ and a run's end by request, which is no error.
 
 from __future__ import annotations
 
+import zipfile
+import zlib
+
+# What zipfile, zlib, numpy and json raise of a damaged .npz file, in one place or another.
+DAMAGED_ARRAYS: tuple[type[Exception], ...] = (
+    *(OSError, LookupError, ValueError, EOFError, TypeError, AttributeError),
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError, RecursionError, RuntimeError, MemoryError),
+)
+
 
 class InputError(ValueError):
     """Bad input. The message is one sentence for a person; the command line prints it alone and exits with code 2."""

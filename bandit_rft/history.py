@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +13,7 @@ from typing import Any
 import numpy as np
 
 from bandit_rft import notebook
-from bandit_rft.errors import InputError, UnknownOptimumError
-
-_DAMAGE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RecursionError, RuntimeError)
+from bandit_rft.errors import DAMAGED_ARRAYS, InputError, UnknownOptimumError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +187,7 @@ class History:
             if len(shape) != 3 or 0 in shape or any(curve.shape != shape[:2] for curve in curves.values()):
                 raise ValueError("arrays of other shapes")
             return found
-        # What zipfile, zlib, numpy and json raise of a damaged file, in one place or another.
-        except (OSError, LookupError, ValueError, EOFError, TypeError, AttributeError, *_DAMAGE) as error:
+        except DAMAGED_ARRAYS as error:
             raise InputError(
                 f"{path} is not a saved history ({type(error).__name__}): name a history.npz of a run folder."
             ) from error

@@ -304,6 +304,58 @@ def _shown(signal: str | Signal) -> str:
     return arguments.shown(signal) if isinstance(signal, str) else "a function"
 
 
+# What JAX raises where a function wants the numbers of an array that is being traced, which has none yet.
+_UNTRACEABLE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
+
+def check_function(signal: str | Signal, group: int, *, traced: bool = False) -> None:
+    """Raises InputError for a function of the user's own that does not give a signal for each reward of a group.
+
+    It is traced once, on rewards [G] without numbers: what it does to numbers is not looked at.
+
+    Args:
+        signal: a name is not looked at.
+        group: G.
+        traced: whether it will be called inside compiled functions alone, on float32 rewards, and its signals be cast
+            (a language model's). Else the rewards are float64, and one that reads their numbers, as NumPy does, is for
+            the host loop, and is not looked at.
+
+    Example:
+        >>> from bandit_rft import signals
+        >>> signals.check_function(lambda rewards: rewards.mean(), 4)
+        Traceback (most recent call last):
+        bandit_rft.errors.InputError: The signal <lambda> gives float64 [] for 4 rewards: make it return 4 numbers.
+    """
+    if not callable(signal):
+        return
+    name = getattr(signal, "__name__", None) or type(signal).__name__
+    try:
+        with jax.enable_x64(not traced):
+            rewards = jax.ShapeDtypeStruct((group,), jnp.float32 if traced else jnp.float64)
+            found = jax.eval_shape(signal, rewards)
+    except Exception as error:
+        if isinstance(error, _UNTRACEABLE):
+            if not traced:
+                return
+            wanted = "use jax.numpy in it, and no numpy, float() or if on rewards"
+        else:
+            wanted = "make it take an array of rewards and return as many numbers"
+        raise InputError(f"The signal {name} raised {type(error).__name__} on {group} rewards: {wanted}.") from error
+    shape, dtype = getattr(found, "shape", None), getattr(found, "dtype", None)
+    if dtype is None:
+        kind = type(found).__name__
+        raise InputError(f"The signal {name} gives a {kind}: make it return an array of {group} numbers.")
+    real = jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+    if shape != (group,) or not (real or (traced and dtype == np.bool_)):
+        raise InputError(
+            f"The signal {name} gives {dtype} {list(shape or ())} for {group} rewards: make it return {group} numbers."
+        )
+
+
 def check_own_k(k: int | None, signal: str | Signal, group: int, name: str = "k") -> int | None:
     """k as an int, or None. Raises InputError for one that the signal has not, or outside 1 to the group's rollouts."""
     if k is None:

@@ -249,7 +249,8 @@ class LanguageModel:
                 bucket of the longest.
 
         Raises:
-            InputError: a prompt that is too long, or an argument out of range.
+            InputError: no prompt, one that is too long or has a token that the model lacks, or an argument out of
+                range.
         """
         params, max_tokens, temperature = self._checked(prompts, row_keys, max_tokens, temperature, params)
         if prompt_width is not None:
@@ -341,15 +342,23 @@ class LanguageModel:
     def _checked(
         self, prompts: Sequence[np.ndarray], row_keys: np.ndarray, max_tokens: int, temperature: float, params: Any
     ) -> tuple[Any, int, float]:
-        """(the parameters to sample with, max_tokens, temperature). Raises InputError for a prompt too long, or an
-        argument out of range.
+        """(the parameters to sample with, max_tokens, temperature). Raises InputError for no prompt, one that is too
+        long or has a token that the model lacks, or an argument out of range.
         """
         max_tokens = COUNT.checked("max_tokens", max_tokens)
         temperature = GREEDY.checked("temperature", temperature)
         arguments.require("prompts", prompts, (list, tuple), "a list of token ids as encode gives them")
+        if not prompts:
+            raise InputError("prompts has none: give at least one.")
         for prompt in prompts:
             if getattr(prompt, "ndim", None) != 1 or prompt.dtype.kind not in "iu" or len(prompt) == 0:
                 raise InputError(f"prompts has {arguments.shown(prompt)}: give token ids [P] as encode gives them.")
+            least, most = int(np.min(prompt)), int(np.max(prompt))
+            if not 0 <= least <= most < self.config.vocabulary:
+                raise InputError(
+                    f"prompts has the token {least if least < 0 else most}, outside 0 … {self.config.vocabulary - 1}, "
+                    f"those of {self.name}: give token ids as encode gives them."
+                )
         keys = (getattr(row_keys, "dtype", None), len(getattr(row_keys, "shape", ())), len(prompts))
         if keys[0] != np.uint32 or keys[1] != 2 or row_keys.shape[1] != 2 or keys[2] not in (1, len(row_keys)):
             raise InputError(
@@ -435,7 +444,7 @@ class LanguageModel:
         log-probabilities differ from the trainer's by about what a bfloat16 model's do.
 
         Args:
-            dtype: "float32" or "bfloat16".
+            dtype: "float32", "bfloat16" or "float16", whose numbers end at 65,504.
 
         Raises:
             InputError: an unknown dtype, or one wider than the model computes in.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bandit_rft.errors import InputError
+from bandit_rft.errors import DAMAGED_ARRAYS, InputError
 from bandit_rft.experiments.effects import Effect, difference, is_share, mean_effect, share, share_difference
 from bandit_rft.experiments.experiment import Experiment, Levels, Setting, combined
 from bandit_rft.runs import write_atomically
@@ -79,7 +79,7 @@ class Outcome:
                 numbers = {"p0": float(held["p0"]), "pulls": int(held["pulls"]), "noise": float(held["noise"])}
                 names = [*_ARRAYS, *(name for name in _OPTIONAL if name in held)]
                 return cls(**{name: held[name] for name in names}, **numbers)
-        except (OSError, ValueError, KeyError) as error:
+        except DAMAGED_ARRAYS as error:
             raise InputError(f"{path} is no outcome of a run: remove its folder, and it is run again.") from error
 
     def final_train(self, last: int = 20) -> np.ndarray:

@@ -33,8 +33,8 @@ class NaturalPolicyGradient:
         k: of "pass_at_k", from 1 to rollouts; None: all rollouts.
 
     Raises:
-        InputError: step_size not positive and finite, an unknown signal, rollouts below 1, ddof not 0 or 1, eps
-            negative, a k of another signal.
+        InputError: step_size not positive and finite, a signal that is unknown or of another shape, rollouts below 1,
+            ddof not 0 or 1, eps negative, a k of another signal.
 
     A logit moves by at most e^600 a round, beyond which no float tells the policy from a certain one.
 
@@ -58,6 +58,7 @@ class NaturalPolicyGradient:
         arguments.positive("step_size", self.step_size)
         object.__setattr__(self, "rollouts", arguments.whole("rollouts", self.rollouts))
         signals.make(self.signal, ddof=self.ddof, eps=self.eps, k=self.k)
+        signals.check_function(self.signal, self.rollouts)
         object.__setattr__(self, "k", signals.check_own_k(self.k, self.signal, self.rollouts))
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:

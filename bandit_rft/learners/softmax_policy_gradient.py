@@ -110,6 +110,7 @@ class SoftmaxPolicyGradient:
         signals.check_spread(self.ddof, self.eps)
         if self.signal != "running_baseline":
             self._own_signal()
+            signals.check_function(self.signal, self.rollouts)
         object.__setattr__(self, "k", signals.check_own_k(self.k, self.signal, self.rollouts))
 
     @property

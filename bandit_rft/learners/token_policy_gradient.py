@@ -146,9 +146,11 @@ def bind(
         log each prompt's p after the update as the metrics p_0, p_1, ….
 
     Raises:
-        InputError: arms of another kind, a row_capacity that is no whole number, or parameters beyond memory.
+        InputError: arms of another kind, a signal of another shape, a row_capacity that is no whole number, or
+            parameters beyond memory.
     """
     row_capacity = None if row_capacity is None else arguments.whole("row_capacity", row_capacity, 0)
+    signals.check_function(signal, rollouts)
     prompts = 1 if isinstance(arms, TokenSequences) else getattr(arms, "prompts", 1)
     groups = prompts if isinstance(arms, Contexts) and arms.batch == "all" else 1
     lessons = _Lessons(

@@ -133,7 +133,7 @@ def host_loop(
     """The history of all seeds.
 
     Raises:
-        InputError: a reward that is NaN or infinite.
+        InputError: a reward that is NaN or infinite, or what the learner's own check refuses.
         RowCapacityError: of a tabular learner; it has the history of the rounds before.
     """
     keys = jax.vmap(functools.partial(jax.random.fold_in, base_key))(jnp.arange(seeds, dtype=jnp.uint32))
@@ -152,6 +152,9 @@ def host_loop(
         for round_index in range(start, start + length):
             before = counts()
             state, record, pulled, overflowed = seeds_of_run.round(keys, round_index, state)
+            if seeds_of_run.bound.check is not None:
+                kept_of_round = functools.partial(_kept, seeds_of_run, pulled)
+                seeds_of_run.bound.check(round_index, _stacked([record]), kept_of_round)
             check_rewards(record["rewards"][:, None], arms, round_index)
             if overflowed:
                 for place, past in enumerate(found):
@@ -177,6 +180,11 @@ def host_loop(
         if recorder is not None:
             recorder.record(store.history(arms.best_mean, config, notes, None, start + length), state, read_later)
     return store.history(arms.best_mean, config, notes, state, rounds)
+
+
+def _kept(seeds_of_run: Seeds, pulled: Any) -> Any:
+    kept = seeds_of_run.kept(pulled)
+    return None if kept is None else _stacked([kept])
 
 
 def _chunks(begin: int, rounds: int, recorder: Recorder | None) -> Iterator[tuple[int, int]]:

@@ -23,7 +23,7 @@ class Recorder(Protocol):
 
     def resume(self, state: Any) -> tuple[Mapping[str, Any], Any] | None:
         """(records [S, done, ...] by the loop's names, state after them) to go on from, or None to start afresh.
-        `state` is a template; see `record`.
+        `state` is a template, see `record`; where there is something to go on from, its arrays may be deleted.
         """
         ...
 

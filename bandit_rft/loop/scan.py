@@ -45,7 +45,7 @@ class _Compiled:
 
     def __init__(self, arms: ArmSet, learner: LearnerFactory, rounds: int, row_capacity: int | None) -> None:
         whole = bound_of(learner, arms, rounds, row_capacity)
-        self.notes, self.rollouts = whole.notes, whole.rollouts
+        self.notes, self.rollouts, self.check = whole.notes, whole.rollouts, whole.check
 
         def bind(values: Mapping[str, jax.Array]) -> Learner:
             return _with(learner, values).bind(arms, rounds=rounds, row_capacity=row_capacity)
@@ -237,6 +237,8 @@ def scan_loop(
                 )
             if recorder is not None:
                 recorder.check(start, records, kept)
+            if compiled.check is not None:
+                compiled.check(start, records, functools.partial(dict, kept or {}))
             check_rewards(records["rewards"], arms, start)
             store.add(start, records)
             if recorder is not None:

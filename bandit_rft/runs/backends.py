@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from bandit_rft.errors import InputError
@@ -29,13 +30,23 @@ def serial(make: Callable[[Job], Given], jobs: Sequence[Job], workers: int) -> I
 
 
 def processes(make: Callable[[Job], Given], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Given]]:
-    """Side by side in `workers` processes; `make` and the runs must be picklable."""
+    """Side by side in `workers` processes; `make` and the runs must be picklable.
+
+    Raises:
+        InputError: a process was ended from outside, or a run's own.
+    """
     # Spawned, not forked: JAX holds threads, which a fork would lose.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        running: dict[Future[Given], Job] = {pool.submit(make, job): job for job in jobs}
         try:
+            running: dict[Future[Given], Job] = {pool.submit(make, job): job for job in jobs}
             for future in as_completed(running):
                 yield running[future], future.result()
+        except BrokenProcessPool:
+            raise InputError(
+                "A worker process was ended before its run was: it may have been short of memory, so take fewer "
+                'processes; a script needs `if __name__ == "__main__":` around what it does; and the same call again '
+                "goes on with what its folder has."
+            ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

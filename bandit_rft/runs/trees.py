@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from bandit_rft.errors import InputError
+from bandit_rft.errors import DAMAGED_ARRAYS, InputError
 from bandit_rft.runs.files import write_atomically
 from bandit_rft.theory.forests import ForestSample
 from bandit_rft.theory.sampled_tree import TreeSample
@@ -46,5 +45,5 @@ def read_tree(folder: Path, kept: Mapping[str, str] | None) -> dict[str, np.ndar
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return dict(arrays)
-    except (ValueError, OSError, zipfile.BadZipFile):
+    except DAMAGED_ARRAYS:
         raise InputError(f"{path} is no file of arrays: restore it.") from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from bandit_rft import arguments
-from bandit_rft.errors import InputError
+from bandit_rft.errors import DAMAGED_ARRAYS, InputError
 from bandit_rft.regret import Band
 from bandit_rft.runs import write_atomically
 
@@ -170,7 +169,7 @@ class SweepResult:
                 notes=tuple(header["notes"]),
                 config=header["config"],
             )
-        except (KeyError, TypeError, ValueError):
+        except DAMAGED_ARRAYS:
             raise InputError(f"{path} is no saved sweep: name a sweep.npz.") from None
 
     def _of(self, measure: str | None) -> np.ndarray:
@@ -196,6 +195,9 @@ def unpack(path: Path, advice: str) -> tuple[dict[str, Any], dict[str, np.ndarra
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        return json.loads(arrays.pop("header").tobytes()), arrays
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        header = json.loads(arrays.pop("header").tobytes())
+        if not isinstance(header, dict):
+            raise ValueError("no header")
+        return header, arrays
+    except DAMAGED_ARRAYS as error:
         raise InputError(f"{path} cannot be read ({type(error).__name__}): {advice}.") from None

@@ -91,7 +91,8 @@ class QuestionArms(ResponseArms):
         Args:
             keys: [S]; not used, for the reward is deterministic.
             arms: each seed's rollouts; or those of all on the device, [S, R, ...], of which only tokens and lengths
-                come to the host.
+                come to the host, and whether their log-probabilities are finite: where not, the weights hold no policy
+                any more, and the reward is NaN, which `run` refuses in a sentence.
 
         Raises:
             InputError: a reward that is not a finite number, naming the verifier.
@@ -106,7 +107,11 @@ class QuestionArms(ResponseArms):
         else:
             texts = [text for own in arms for text in own.text]
             questions = np.stack([self.questions_of(own) for own in arms])
-        return score_each([self.checks[question] for question in questions.reshape(-1)], texts).reshape(questions.shape)
+        rewards = score_each([self.checks[question] for question in questions.reshape(-1)], texts)
+        rewards = rewards.reshape(questions.shape)
+        if isinstance(arms, Responses):
+            rewards[~np.asarray(jnp.all(jnp.isfinite(arms.log_probs), axis=-1))] = np.nan
+        return rewards
 
     def generate(
         self,

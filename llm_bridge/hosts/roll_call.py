@@ -1,7 +1,7 @@
 """Who takes part in a run of several processes: a line of TCP from each to process 0, open as long as the run.
 
     the call     each process says its number and how many it expects; process 0 waits until all are there, and tells
-                 who is missing when the time is over
+                 who is missing when the time is over; one that ends meanwhile may call again
     the watch    a process that is killed closes its line at once, and process 0 tells the others; a host that
                  vanishes is noticed by TCP's keepalive within a minute
 
@@ -71,6 +71,13 @@ class Line:
         except ValueError:
             return None
         return message if isinstance(message, dict) else None
+
+    def ended(self) -> bool:
+        """Whether the other side, which is not to say anything now, has closed the line."""
+        try:
+            return self.receive(0.0) is None
+        except TimeoutError:
+            return False
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -252,15 +259,19 @@ def _called(port: int, coordinator: int, count: int, end: float, seconds: float,
                 raise InputError(sentence) from None
             process, expected = said.get("join"), said.get("of")
             if expected != count:
-                line.send(
-                    error=f"Process 0 was started with {words('processes')} {count} and this one with {expected}: "
+                refusal = (
+                    f"Process 0 was started with {words('processes')} {count} and this one with {expected}: "
                     "give all the same."
                 )
-            elif not isinstance(process, int) or not 0 < process < count or process in lines:
-                line.send(error=f"Process {process} has joined already: give each process its own {words('process')}.")
             else:
-                lines[process] = line
-                continue
+                if isinstance(process, int) and process in lines and lines[process].ended():
+                    lines.pop(process).close()  # it died while others were waited for, and was started again
+                if isinstance(process, int) and 0 < process < count and process not in lines:
+                    lines[process] = line
+                    continue
+                refusal = f"Process {process} has joined already: give each process its own {words('process')}."
+            with contextlib.suppress(OSError):  # it is gone already
+                line.send(error=refusal)
             line.close()
     for line in lines.values():
         with contextlib.suppress(OSError):

@@ -43,8 +43,11 @@ def of_run(
     test: Sequence[Any],
     verifier: str | None,
     objects: Mapping[str, str],
+    rules: Sequence[str] = (),
+    measured: Mapping[str, Sequence[tuple[Any, Any, str]]] | None = None,
 ) -> dict[str, Any]:
-    """What the manifest keeps: "model" and "verifier" by file, "training" and "test" by question, "objects" by name.
+    """What the manifest keeps: "model" and "verifier" by file, "training" and "test" by question, "objects" by name,
+    "rules" by training question, "measured" by evaluator and question.
 
     Args:
         model: as loaded; one that was made in memory has no digest. Or its name, which need not be loaded for it: a
@@ -52,6 +55,10 @@ def of_run(
         training, test: the questions, each with its prompt, its answer and its own verifier's name.
         verifier: the one for all of them; None: each its own.
         objects: digests of what the user gave as Python objects.
+        rules: of each training question the digest of its verifier, where that is an object, else ""; kept where they
+            are not all the same, for `objects` has a common one.
+        measured: (prompt, answer, verifier by name or digest) of each question of each evaluator. Earlier versions
+            kept "test" alone, which has one verifier for all; it stays, for the runs that they began.
     """
     # A verifier that came as an object is among the objects: its name leads to no file.
     names = dict.fromkeys(
@@ -63,6 +70,8 @@ def of_run(
         "training": _of_questions(training, verifier),
         "test": _of_questions(test, verifier),
         "objects": dict(objects),
+        **({"rules": _whole_and_each([rule.encode() for rule in rules])} if len(set(rules)) > 1 else {}),
+        **({} if measured is None else {"measured": {name: _of_measured(asked) for name, asked in measured.items()}}),
     }
 
 
@@ -73,16 +82,13 @@ def _rule(example: Any) -> str:
 
 def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, str | int | None] | None:
     """(kind, which file or which question, from 0) of what differs; None as which: how many questions, or a revision.
+    Of "measured", which is in words.
 
     None where all is alike, as far as both have it.
     """
     for kind in ("training", "test"):
-        held, current = before.get(kind), now.get(kind)
-        if not isinstance(held, Mapping) or not isinstance(current, Mapping) or held == current:
-            continue
-        old, new = str(held.get("each")), str(current.get("each"))
-        places = [at // _SHORT for at in range(0, len(new), _SHORT) if old[at : at + _SHORT] != new[at : at + _SHORT]]
-        return kind, places[0] if len(old) == len(new) and places else None
+        if _both(before, now, kind) and before[kind] != now[kind]:
+            return kind, _first_place(before[kind], now[kind])
     for kind in ("verifier", "model", "objects"):
         held, current = before.get(kind), now.get(kind)
         if not isinstance(held, Mapping) or not isinstance(current, Mapping):
@@ -90,7 +96,27 @@ def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple
         differing = sorted(name for name in {*held, *current} if held.get(name) != current.get(name))
         if differing:
             return kind, None if differing[0] == _REVISION else differing[0]
+    if _both(before, now, "measured"):
+        if before.get("rules") != now.get("rules"):
+            return "rules", _first_place(before["rules"], now["rules"]) if _both(before, now, "rules") else None
+        for name, current in now["measured"].items():
+            held = before["measured"].get(name)
+            if isinstance(held, Mapping) and held != current:
+                place = _first_place(held, current)
+                which = "A question" if place is None else f"Question {place}"
+                return "measured", f"{which} of the evaluation {name!r}"
     return None
+
+
+def _both(before: Mapping[str, Any], now: Mapping[str, Any], kind: str) -> bool:
+    return isinstance(before.get(kind), Mapping) and isinstance(now.get(kind), Mapping)
+
+
+def _first_place(held: Mapping[str, Any], current: Mapping[str, Any]) -> int | None:
+    """The first question that differs; None where there are more or fewer."""
+    old, new = str(held.get("each")), str(current.get("each"))
+    places = [at // _SHORT for at in range(0, len(new), _SHORT) if old[at : at + _SHORT] != new[at : at + _SHORT]]
+    return places[0] if len(old) == len(new) and places else None
 
 
 _REVISION = "revision"
@@ -140,7 +166,24 @@ def _of_questions(examples: Iterable[Any], verifier: str | None) -> dict[str, st
         prompt = example.prompt
         messages = prompt if isinstance(prompt, str) else [dict(message) for message in prompt]
         content = [messages, example.answer, rule]
-        each.append(hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest())
+        each.append(json.dumps(content, sort_keys=True, default=str).encode())
+    return _whole_and_each(each)
+
+
+def _of_measured(asked: Iterable[tuple[Any, Any, str]]) -> dict[str, str]:
+    """As `_of_questions`, each with its own verifier: where that is a function by name, with its files' digests."""
+    files: dict[str, Any] = {}
+    each = []
+    for prompt, answer, rule in asked:
+        if rule not in files:
+            files[rule] = [rule.rpartition(":")[2], _of_verifier(rule)] if _is_function(rule) else rule
+        messages = prompt if isinstance(prompt, str) else [dict(message) for message in prompt]
+        each.append(json.dumps([messages, answer, files[rule]], sort_keys=True, default=str).encode())
+    return _whole_and_each(each)
+
+
+def _whole_and_each(contents: Iterable[bytes]) -> dict[str, str]:
+    each = [hashlib.sha256(content).hexdigest() for content in contents]
     whole = hashlib.sha256("".join(each).encode()).hexdigest()
     return {"sha256": whole, "each": "".join(digest[:_SHORT] for digest in each)}
 

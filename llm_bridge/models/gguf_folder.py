@@ -12,13 +12,14 @@ setting that is not understood is never dropped in silence.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +28,9 @@ from llm_bridge.models import gguf_tokenizer
 from llm_bridge.models.config_values import write_json
 from llm_bridge.models.families import FAMILIES
 from llm_bridge.models.gguf_config import config_of, llama3_factors, sources_of
+
+if TYPE_CHECKING:
+    import gguf
 
 __all__ = ["llama3_factors", "unpermute", "write_folder"]
 
@@ -53,7 +57,7 @@ def write_folder(gguf_path: Path, folder: Path, *, progress: Progress = lambda m
     if magic != b"GGUF":
         raise InputError(f"{gguf_path} is not a GGUF file (it does not start with 'GGUF'): give a whole .gguf file.")
     try:
-        reader = gguf.GGUFReader(gguf_path)
+        reader = _bounded_reader()(gguf_path)
         metadata = {name: field.contents() for name, field in reader.fields.items()}
         tensors = {tensor.name: tensor for tensor in reader.tensors}
         shapes = {name: tuple(int(size) for size in reversed(tensor.shape)) for name, tensor in tensors.items()}
@@ -112,6 +116,25 @@ def write_folder(gguf_path: Path, folder: Path, *, progress: Progress = lambda m
     )
     write_json(folder / "config.json", config)
     write_json(folder / "generation_config.json", generation)
+
+
+@functools.cache
+def _bounded_reader() -> type[gguf.GGUFReader]:
+    """`gguf.GGUFReader`, but that nothing is read past the end of the file.
+
+    The package's own reads nothing there and goes on, so that a few bytes that claim an array of 2^40 numbers keep it
+    busy, and fill the memory, for hours. Here every number, letter and tensor takes bytes that the file has.
+    """
+    import gguf
+
+    class Bounded(gguf.GGUFReader):
+        def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> np.ndarray:
+            end, held = int(offset) + np.dtype(dtype).itemsize * int(count), len(self.data)
+            if end > held:
+                raise ValueError(f"the file has {held} bytes and claims {end}")
+            return super()._get(offset, dtype, count, override_order)
+
+    return Bounded
 
 
 def unpermute(weights: np.ndarray, heads: int) -> np.ndarray:

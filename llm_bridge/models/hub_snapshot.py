@@ -26,7 +26,7 @@ def parse(text: str) -> tuple[str, str | None] | None:
 
 
 def model_snapshot(repository: str, revision: str | None, *, progress: Callable[[str], None]) -> Path:
-    """The snapshot's folder, named by its commit; weights as safetensors only.
+    """The snapshot's folder, named by its commit; weights as safetensors only, and no Python files.
 
     Arguments and errors are those of `snapshot`; `progress` is called with a sentence before the hub is contacted.
     """
@@ -35,8 +35,8 @@ def model_snapshot(repository: str, revision: str | None, *, progress: Callable[
         repository,
         revision,
         kind="model",
-        allow_patterns=["*.safetensors", "*.json", "tokenizer*", "vocab*", "merges.txt", "chat_template*"],
-        ignore_patterns=["*/*", "*.bin", "*.pt", "*.pth", "*.pkl", "*.gguf"],
+        allow_patterns=["*.safetensors", "*.json", "tokenizer.model*", "vocab.txt", "merges.txt", "chat_template*"],
+        ignore_patterns=["*/*", "*.py", "*.bin", "*.pt", "*.pth", "*.pkl", "*.gguf"],
     )
 
 

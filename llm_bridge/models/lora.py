@@ -16,7 +16,7 @@ Left out: dropout, adapters of embedding and head, biases, and other forms (rank
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.settings.lora import WEIGHTS, weights_of
+from bandit_rft.settings.ranges import ABOVE_0, COUNT
 
 if TYPE_CHECKING:
     from llm_bridge.models.config import DecoderConfig
@@ -65,11 +67,18 @@ def make(rank: int, alpha: float | None = None, weights: str | Sequence[str] | N
         weights: names with commas between them, or a sequence of them; None: all seven.
 
     Raises:
-        InputError: a rank below 1, an alpha that is no number above 0, an unknown name.
+        InputError: a rank that is no whole number of at least 1, an alpha that is no number above 0, weights that are
+            no names, or an unknown name.
     """
-    text = weights if weights is None or isinstance(weights, str) else ",".join(weights)
-    names = weights_of(text, rank=rank, alpha=alpha)
-    return Lora(rank=int(rank), alpha=float(2 * rank if alpha is None else alpha), weights=names)
+    rank = COUNT.checked("rank", rank)
+    alpha = float(2 * rank) if alpha is None else ABOVE_0.checked("alpha", alpha)
+    text = weights
+    if text is not None and not isinstance(text, str):
+        listed: list[Any] = list(text) if isinstance(text, Iterable) and not isinstance(text, bytes) else [None]
+        if not all(isinstance(name, str) for name in listed):
+            raise InputError(f"weights is {arguments.shown(weights)}: give names such as 'q,v', or a list of them.")
+        text = ",".join(listed)
+    return Lora(rank=rank, alpha=alpha, weights=weights_of(text, rank=rank, alpha=alpha))
 
 
 def adapter_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:

@@ -15,7 +15,7 @@ last bits. Sharding in this manner: GSPMD, Xu et al. 2021 (arXiv 2105.04663); fs
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -148,12 +148,30 @@ def tensor_shards(mesh: Mesh | None) -> int:
     return 1 if mesh is None else mesh.shape["tensor"]
 
 
-def check_rows(mesh: Mesh | None, rows: int, what: str) -> None:
-    """Raises InputError where rows, called `what`, are not divided evenly."""
-    if rows % row_shards(mesh):
-        raise InputError(
-            f"The mesh {text_of(mesh)} divides rows by {row_shards(mesh)} and {what} {rows}: give a multiple of it."
-        )
+def check_rows(
+    mesh: Mesh | None,
+    responses: int,
+    micro_batch: int | None,
+    generation_batch: int | None,
+    option: Callable[[str], str] = str,
+) -> None:
+    """Raises InputError where a round's rows, or those of a batch of them, are not divided evenly.
+
+    Args:
+        mesh: of the model.
+        responses: of a round.
+        micro_batch, generation_batch: of the learner; None: all at once.
+        option: name of an argument -> how the user writes it.
+    """
+    for what, rows in (
+        ("a round's responses are", responses),
+        (f"{option('micro_batch')} is", micro_batch or 0),
+        (f"{option('generation_batch')} is", generation_batch or 0),
+    ):
+        if rows % row_shards(mesh):
+            raise InputError(
+                f"The mesh {text_of(mesh)} divides rows by {row_shards(mesh)} and {what} {rows}: give a multiple of it."
+            )
 
 
 def spec_of(path: tuple[Any, ...], ndim: int) -> P:

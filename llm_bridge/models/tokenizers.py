@@ -13,7 +13,10 @@ from llm_bridge.models.config import DecoderConfig
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model's folder, of transformers. Raises InputError where there is none that can be used."""
+    """The tokenizer of a model's folder, of transformers. Raises InputError where there is none that can be used.
+
+    Python code that a folder brings along (`auto_map`) is never run, and nobody is asked whether it may.
+    """
     # transformers advises to install PyTorch, which nothing here needs at run time.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -21,8 +24,14 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         # For some families (qwen2) AutoTokenizer puts the family's own splitting in place of what tokenizer.json says.
         generic = _declared(folder) in ("PreTrainedTokenizerFast", "TokenizersBackend")
-        return (PreTrainedTokenizerFast if generic else AutoTokenizer).from_pretrained(folder)
+        kind = PreTrainedTokenizerFast if generic else AutoTokenizer
+        return kind.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # a broken tokenizer.json raises a bare Exception
+        if "trust_remote_code" in str(error):
+            raise InputError(
+                f"The tokenizer of {folder} is Python code of its own, which is never run: give a model with a "
+                'tokenizer.json, and "PreTrainedTokenizerFast" as tokenizer_class in its tokenizer_config.json.'
+            ) from None
         raise InputError(
             f"{folder} has no usable tokenizer ({reason(error)}): put its tokenizer.json beside the weights."
         ) from None

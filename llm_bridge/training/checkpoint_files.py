@@ -14,7 +14,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -61,17 +61,18 @@ def quiet() -> Iterator[None]:
             log.disabled = disabled
 
 
-def is_key(leaf: Any) -> bool:
+def is_key(leaf: Any) -> TypeGuard[jax.Array]:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def flatten(state: PyTree) -> tuple[list[str], list[Any], Any]:
-    """(names, leaves, tree); typed PRNG keys as the integers beneath."""
+def flatten(state: PyTree, *, shapes: bool = False) -> tuple[list[str], list[Any], Any]:
+    """(names, leaves, tree); typed PRNG keys as the integers beneath. `shapes`: leaves may be ShapeDtypeStructs."""
+    kinds = (jax.Array, np.ndarray, np.generic, *((jax.ShapeDtypeStruct,) if shapes else ()))
     pairs, tree = jax.tree_util.tree_flatten_with_path(state)
     names, leaves = [], []
     for path, leaf in pairs:
         name = jax.tree_util.keystr(path)
-        if not isinstance(leaf, jax.Array | np.ndarray | np.generic):
+        if not isinstance(leaf, kinds):
             raise InputError(f"A checkpoint's state holds {type(leaf).__name__} at {name}: hold arrays only.")
         names.append(name)
         if isinstance(leaf, np.generic):

@@ -107,6 +107,36 @@ def _prune_around(target: Path, keep: int) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def given_up(folder: str | Path, state: PyTree) -> PyTree:
+    """The state as `load_latest` takes it for `like`, its arrays deleted where a checkpoint will stand in their place:
+    a run that goes on then holds its state once, as it does at its start.
+
+    What a reduced checkpoint lacks stays, and so do typed PRNG keys. Where there is no checkpoint the state is as it
+    was. The arrays must be the state's own: whoever else holds one finds it deleted.
+
+    Args:
+        folder: as given to `save`.
+        state: arrays.
+
+    Returns:
+        The same structure, with `jax.ShapeDtypeStruct`s of the same placement for the arrays that are gone.
+    """
+    present = available(folder)
+    lacking = [str(header["dropped"]) for path in present if "dropped" in (header := _header(path) or {})]
+
+    def gone(path: Any, leaf: Any) -> Any:
+        name = jax.tree_util.keystr(path)
+        if not isinstance(leaf, jax.Array) or checkpoint_files.is_key(leaf) or not leaf.size:
+            return leaf
+        if any(_within(name, part) for part in lacking):
+            return leaf
+        like = jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+        leaf.delete()
+        return like
+
+    return jax.tree_util.tree_map_with_path(gone, state) if present else state
+
+
 def load_latest(
     folder: str | Path, like: PyTree, *, tell: Callable[[str], None] = _LOG.warning, finished: int | None = None
 ) -> tuple[int, PyTree, dict[str, Any]] | None:
@@ -114,8 +144,8 @@ def load_latest(
 
     Args:
         folder: as given to `save`; need not exist.
-        like: a state of the same structure; gives the tree, shapes, dtypes, and where each array is placed (its
-            sharding). Its values are not used.
+        like: a state of the same structure, or what `given_up` made of it; gives the tree, shapes, dtypes, and where
+            each array is placed (its sharding). Its values are not used.
         tell: given a sentence for each checkpoint that is damaged and passed over.
         finished: the round after which nothing is to follow. Of that round a reduced checkpoint will do, and what it
             lacks is as in `like`.
@@ -323,7 +353,7 @@ def _checked(path: Path) -> dict[str, Any]:
     """meta.json without its checksum, which holds. Raises what damaged files lead to."""
     header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
     written = header.pop("crc32", None)
-    unchecked = header["format"] == _UNCHECKED
+    unchecked = header["format"] == _UNCHECKED and written is None
     if header["format"] not in _FORMATS or not (unchecked or written == checkpoint_files.header_crc32(header)):
         raise OSError("meta.json differs from what was written")
     return header
@@ -372,7 +402,7 @@ def _read(path: Path, like: dict[int, Any]) -> dict[int, Any]:
 def _load(path: Path, like: PyTree, finished: int | None) -> tuple[int, PyTree, dict[str, Any]]:
     header = _checked(path)
     saved = header["leaves"]
-    names, leaves, tree = checkpoint_files.flatten(like)
+    names, leaves, tree = checkpoint_files.flatten(like, shapes=True)
     if [entry["name"] for entry in saved] != names:
         raise InputError(
             f"Checkpoint {path} holds {len(saved)} arrays, other ones than the {len(names)} of this state: "
@@ -417,7 +447,7 @@ def _load(path: Path, like: PyTree, finished: int | None) -> tuple[int, PyTree, 
 
 
 def _load_part(path: Path, part: str, like: PyTree, seed: int | None) -> tuple[int, PyTree]:
-    header = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    header = _checked(path)
     places = {entry["name"]: place for place, entry in enumerate(header["leaves"])}
     names, leaves, tree = checkpoint_files.flatten(like)
     if seed is None and ".round" in places and header["leaves"][places[".round"]]["shape"] == [1]:

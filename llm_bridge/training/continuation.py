@@ -19,10 +19,12 @@ from bandit_rft.errors import InputError
 from bandit_rft.runs import DIGESTS, EVALUATIONS, LINES, MANIFEST, read_json, refuse_other
 from llm_bridge.measuring import digests
 from llm_bridge.training import checkpoints
+from llm_bridge.training.description import PYTHON
 
 # No number of a run depends on these, but for rounding; of evaluations each sample has a key of its own, whatever its
 # batch. A mesh is the place of a run: a checkpoint is read on any.
 FREE = ("checkpoint_every", "evaluation_batch", "keep_checkpoints", "keep_optimizer", "mesh")
+_LATER = ("rules", "measured")  # digests that versions before these did not keep
 _ORDINAL = {"training": "Question", "test": "Test question"}
 
 
@@ -90,6 +92,7 @@ class Continuation:
             kept["learning_rate"] = None  # --config gives the rate that the folder's own run came to
         if requested.get("verifier") is None and set(self.rules) == {saved.get("verifier")}:
             kept["verifier"] = saved["verifier"]  # older versions wrote the one that the first question named
+        saved = {**saved, "evaluate": _with_verifiers(saved, requested)} if "evaluate" in saved else saved
         refuse_other(folder, {**saved, **{name: kept.get(name) for name in ("rounds", *FREE)}}, kept)
         if _begun(folder, saved):
             if before is None:
@@ -99,6 +102,13 @@ class Continuation:
                 )
             else:
                 self._refuse_change(folder, before, requested)
+                # The command line's questions and verifiers are files, whose digests older versions kept as well.
+                later = any(self.digests.get(kind) for kind in _LATER)
+                if later and requested.get(PYTHON) and "measured" not in before:
+                    self.notes.append(
+                        f"{folder} was begun by an older version, which kept no digests of verifiers of single "
+                        "questions and of what is measured: that they are still the same is not checked."
+                    )
         if saved.get("rounds") != requested["rounds"]:
             _refuse_rounds(folder, saved, requested["rounds"], self.words)
         return kept
@@ -114,6 +124,11 @@ class Continuation:
             name = f"The {kind} questions of {data} are" if which is None else f"{_ORDINAL[kind]} {place} of {data} is"
         elif kind == "objects":
             name = f"The {which} is"
+        elif kind == "rules":
+            one = f"verifier of question {self.places[which]}" if isinstance(which, int) else "verifier of a question"
+            name = f"The {one} of {self.words.training} is"
+        elif kind == "measured":
+            name = f"{which}, or its verifier, is"
         else:
             name = f"the {kind} {requested.get(kind)}" if requested.get(kind) else f"the {kind}"
             name = f"{name[0].upper()}{name[1:]} is" if which is None else f"{which} of {name} is"
@@ -121,6 +136,19 @@ class Continuation:
             f"{name} not what the run in {folder} began with: restore it to continue the run, or choose another "
             f"{self.words.option('out')}."
         )
+
+
+def _with_verifiers(saved: Mapping[str, Any], requested: Mapping[str, Any]) -> Any:
+    """The saved entries of `evaluate`, each with the verifier requested where an older version did not write one."""
+    old, new = saved["evaluate"], requested.get("evaluate")
+    if not isinstance(old, list) or not isinstance(new, list) or len(old) != len(new):
+        return old
+    return [
+        {**entry, "verifier": asked["verifier"]}
+        if isinstance(entry, Mapping) and isinstance(asked, Mapping) and "verifier" in asked and "verifier" not in entry
+        else entry
+        for entry, asked in zip(old, new, strict=True)
+    ]
 
 
 def _resolved(saved: Mapping[str, Any]) -> Mapping[str, Any]:

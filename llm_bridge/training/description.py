@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from llm_bridge import verifiers
-from llm_bridge.bandits.response_arms import Prompt, ResponseArms
+from llm_bridge.bandits.response_arms import LonePrompt, Prompt, ResponseArms
 from llm_bridge.bandits.text_rewards import VerifierFactory
 from llm_bridge.language_model import LanguageModel
 from llm_bridge.training.learner import FineTune
@@ -53,18 +53,24 @@ class RecordedQuestion:
 
 @dataclass(frozen=True, kw_only=True)
 class _Measured:
-    """A question as `evaluate` takes it."""
+    """A question as `evaluate` takes it; its rule is what the user gave as its verifier, a name or an object."""
 
     prompt: Prompt
     answer: Any
     verifier: str | VerifierFactory
+    rule: Any
 
 
 def questions_of(arms: ResponseArms) -> list[Any]:
     """An arm set's questions, as `evaluate` takes them: each with its own verifier."""
     return [
-        _Measured(prompt=question.encoded, answer=question.answer, verifier=question.factory or question.verifier)
-        for question in recorded_questions(arms)
+        _Measured(
+            prompt=question.encoded,
+            answer=question.answer,
+            verifier=question.factory or question.verifier,
+            rule=_rule(arms, example) if hasattr(arms, "checks") else question.verifier,
+        )
+        for question, example in zip(recorded_questions(arms), arms.examples, strict=True)
     ]
 
 
@@ -217,6 +223,43 @@ def objects_of(arms: ResponseArms, learner: FineTune, evaluators: Iterable[tuple
         *((f"verifier of evaluation {name}:", verifier) for name, verifier in evaluators),
     ]
     return {f"{name} {name_of(thing)}": digest_of(thing) for name, thing in things if _own(thing)}
+
+
+def rules_of(arms: ResponseArms) -> list[str]:
+    """The digest of each question's verifier where that is an object of the user's, "" where it has a name."""
+    if not hasattr(arms, "checks"):
+        return [""] * len(arms.examples)
+    known: dict[int, str] = {}
+    return [_known_digest(rule, known) if _own(rule) else "" for rule in (_rule(arms, each) for each in arms.examples)]
+
+
+def measured_of(evaluators: Iterable[Any]) -> dict[str, list[tuple[Prompt, Any, str]]]:
+    """(prompt, answer, verifier by name or digest) of every question that Pass@1 is measured on, by evaluator's name.
+
+    Args:
+        evaluators: with name, examples and verifier, as `training.evaluators.Evaluator` has them.
+    """
+    known: dict[int, str] = {}
+
+    def rule_of(entry: Any, example: Any) -> str:
+        rule = entry.verifier
+        if isinstance(example, LonePrompt) and example.verifier is not None:
+            rule = example.verifier
+        elif rule is None:
+            rule = example.rule if isinstance(example, _Measured) else getattr(example, "verifier", "gsm8k-numeric")
+        return rule if isinstance(rule, str) else _known_digest(rule, known)
+
+    return {
+        entry.name: [(example.prompt, example.answer, rule_of(entry, example)) for example in entry.examples]
+        for entry in evaluators
+    }
+
+
+def _known_digest(thing: Any, known: dict[int, str]) -> str:
+    """`digest_of`, once for each object."""
+    if id(thing) not in known:
+        known[id(thing)] = digest_of(thing)
+    return known[id(thing)]
 
 
 def _own(thing: Any) -> bool:

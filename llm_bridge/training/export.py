@@ -272,7 +272,7 @@ def _write_tokenizer(model: LanguageModel, folder: Path) -> None:
     source = model.source.folder if model.source is not None else None
     files = sorted({file for pattern in _TOKENIZER_FILES for file in source.glob(pattern)}) if source else []
     for file in files:
-        if file.is_file():
+        if file.is_file() and file.suffix != ".py":  # Python of the folder's own, which is never run
             shutil.copyfile(file, folder / file.name)
     if files:
         return

@@ -85,7 +85,7 @@ class FineTune:
     Attributes:
         model: the `LanguageModel`; its weights are the starting point and the KL reference, and are never changed.
         signal: rewards [G] of a prompt's rollouts -> signals [G], by name (`bandit_rft.signals`) or a function of JAX
-            arrays.
+            arrays, which is refused where it cannot be compiled or gives anything but G numbers.
         prompts: B, questions drawn each round, all different (verl: train_batch_size).
         rollouts: G, responses per prompt that are learned from (verl: rollout.n).
         baseline_rollouts: further responses per prompt that only enter the signal's mean and standard deviation.
@@ -114,7 +114,8 @@ class FineTune:
         old_log_probs: whose log-probabilities of the responses divide the ratio: "sampler", as recorded while sampling,
             or "trainer", scored before the round's first step (verl's default), for one more forward pass where no KL
             needs it already. The latter does not correct for what sampler and trainer differ by: `truncated_importance`
-            does.
+            does. Where nothing divides by them (clip=None without replay, kl_weighted and truncated_importance), the
+            latter only has the gap between the two reported of all tokens, those without a gradient included.
         ratio: "token", PPO's; "sequence", that of the whole response, exp(mean_t log ρ_t), clipped as a whole (GSPO,
             arXiv 2507.18071: with aggregation="seq-mean-token-mean" and clip=(3e-4, 4e-4)); or "cispo", the clipped
             token ratio as a constant weight of A·log π (arXiv 2506.13585). The last two need a clip. A KL that is
@@ -378,8 +379,8 @@ class FineTune:
             return None
         return scan_learner.bind(dataclasses.replace(self, max_tokens=self.longest(arms)), arms, rounds)
 
-    def longest(self, arms: Any) -> int:
-        """`max_tokens`, or what fits where it is None.
+    def longest(self, arms: Any, option: Callable[[str], str] = str) -> int:
+        """`max_tokens`, or what fits where it is None. `option`: name of an argument -> how the user writes it.
 
         Raises:
             InputError: arms of another kind, too few questions, responses that do not fit the context, or numbers of
@@ -397,9 +398,7 @@ class FineTune:
             raise InputError(
                 "A compiled run of seeds takes no mesh: load the model without, or give PromptArms or QuestionArms."
             )
-        placement.check_rows(mesh, self.prompts * self.group, "a round's responses are")
-        placement.check_rows(mesh, self.micro_batch or 0, "micro_batch is")
-        placement.check_rows(mesh, self.generation_batch or 0, "generation_batch is")
+        placement.check_rows(mesh, self.prompts * self.group, self.micro_batch, self.generation_batch, option)
         if questions < self.prompts:
             raise InputError(
                 f"FineTune draws {self.prompts} prompts a round and there are {questions}: give more questions, or "

@@ -5,6 +5,7 @@ What is left is of plain Python types, so that config.json has a number as it is
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +75,9 @@ def settle(learner: FineTune) -> None:
     for name, otherwise in _WHOLE_OR_NONE.items():
         if getattr(learner, name) is not None:
             put(name, whole(name, COUNT, f", or None for {otherwise}"))
-    for name in ("k", "window", "ddof"):  # whose bounds depend on the signal
-        if isinstance(getattr(learner, name), np.integer):
-            put(name, int(getattr(learner, name)))
+    for name in ("k", "window", "ddof"):  # whose bounds depend on the signal, and are checked with it
+        with contextlib.suppress(InputError):
+            put(name, arguments.whole(name, getattr(learner, name), 0))
     for name, numbers in _NUMBERS.items():
         put(name, number(name, numbers.wanted))
         if not numbers.holds(getattr(learner, name)):

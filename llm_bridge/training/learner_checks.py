@@ -22,6 +22,7 @@ def complete(learner: FineTune) -> None:
         InputError: two arguments that do not go together, or an unknown name.
     """
     signals.make(learner.signal, ddof=learner.ddof, eps=learner.eps)
+    signals.check_function(learner.signal, learner.group, traced=True)
     signals.check_own_k(learner.k, learner.signal, learner.group)
     names = {"extra": "baseline_rollouts"}
     signals.check_window(learner.window, learner.signal, learner.rollouts, learner.baseline_rollouts, names)

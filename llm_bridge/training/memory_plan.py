@@ -312,7 +312,8 @@ def _programs(
     model = LanguageModel(name=config.model, config=shape, graphdef=graphdef, params=params, tokenizer=None)
     settings = learner(config, model)
     rows = settings.prompts * settings.group
-    placement.check_rows(shape.mesh, rows, "a round's responses are")
+    options = (settings.micro_batch, settings.generation_batch, lambda name: f"--{name.replace('_', '-')}")
+    placement.check_rows(shape.mesh, rows, *options)
     return Programs(settings, len(config.places), tokens, config.rounds, kept)
 
 

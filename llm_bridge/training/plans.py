@@ -44,8 +44,8 @@ _BY_TOKEN = ("tokens", "weights", "old_log_probs", "ref_log_probs", "sampler_log
 
 
 class Traced:
-    """The plan inside a trace; see the head of the file. A loss that is not finite shows as a refused reward in the
-    next round (`token_arms`).
+    """The plan inside a trace; see the head of the file. Numbers that are not finite stop the run once its records are
+    on the host (`finite.check_records`).
 
     Attributes:
         learned: int [R'], the rows of a round that are learned from.

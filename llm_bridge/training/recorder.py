@@ -48,7 +48,7 @@ from bandit_rft.runs.stopping import StopRequest
 from llm_bridge import hosts, verifiers
 from llm_bridge.training import checkpoints
 from llm_bridge.training.evaluators import EVALUATION_FIELDS, Measure
-from llm_bridge.training.finite import NotFiniteError, all_finite, opening
+from llm_bridge.training.finite import NotFiniteError, all_finite, check_records, opening
 from llm_bridge.training.state import weights_of_seed
 
 CHUNK_SECONDS = 2.0
@@ -109,7 +109,8 @@ class RunRecorder:
         return int(found)
 
     def resume(self, state: Any) -> tuple[Mapping[str, Any], Any] | None:
-        """See `bandit_rft.loop.Recorder`; history and responses are cut to the checkpoint's round.
+        """See `bandit_rft.loop.Recorder`; history and responses are cut to the checkpoint's round. Where there is a
+        checkpoint the arrays of `state` are deleted before it is read.
 
         Raises:
             InputError: the history is shorter than its checkpoint says, or either is damaged.
@@ -133,21 +134,7 @@ class RunRecorder:
 
     def check(self, start: int, records: Mapping[str, Any], kept: Mapping[str, np.ndarray]) -> None:
         """Raises NotFiniteError for the first round, and in it the first seed, whose numbers are not finite."""
-        metrics = records["metrics"]
-        signs = {
-            "responses whose log-probabilities are not finite": np.isfinite(records["rewards"]).all(axis=2),
-            "a learning signal that is not finite": np.isfinite(metrics["signal_mean"]),
-            "a loss that is not finite": np.isfinite(metrics["loss"]),
-            "a gradient that is not finite": np.isfinite(metrics["gradient_norm"]),
-        }
-        lost = ~np.logical_and.reduce(list(signs.values()))
-        if not lost.any():
-            return
-        offset, seed = (int(place) for place in np.argwhere(lost.T)[0])
-        what = next(what for what, sound in signs.items() if not sound[seed, offset])
-        row = int(np.argmin(np.isfinite(records["rewards"][seed, offset])))
-        question = _question(kept, seed, offset, row)
-        raise self._not_finite(start + offset, seed, question, what, sound=start + offset - 1)
+        check_records(self.arms, start, records, lambda: kept)
 
     def record(self, history: History, state: Any, kept: Mapping[str, np.ndarray]) -> None:
         """See `bandit_rft.loop.Recorder`; returns when what is due has been written."""
@@ -186,7 +173,8 @@ class RunRecorder:
     def _resume(self, state: Any) -> tuple[Mapping[str, Any], Any] | None:
         self.on_state(state)
         damaged: list[str] = []
-        found = checkpoints.load_latest(self._checkpoints, like=state, tell=damaged.append, finished=self.rounds)
+        like = state = checkpoints.given_up(self._checkpoints, state)
+        found = checkpoints.load_latest(self._checkpoints, like=like, tell=damaged.append, finished=self.rounds)
         done = 0
         if found is not None:
             done, state, _ = found

@@ -53,8 +53,11 @@ from llm_bridge.training.description import (
     PYTHON,
     RecordedQuestion,
     default_settings,
+    measured_of,
+    name_of,
     objects_of,
     recorded_questions,
+    rules_of,
     settings_of,
 )
 from llm_bridge.training.evaluators import Evaluator, evaluators_of, said, trained_on
@@ -228,7 +231,7 @@ def finetune(
     )
     arms.check_fits(longest)
     learner = dataclasses.replace(learner, max_tokens=longest)
-    learner.longest(arms)
+    learner.longest(arms, words.option)
     settings = _config(config, arms, learner, rounds, key, evaluators, measuring)
     settings |= {"max_tokens": longest, "seeds": seeds}
     for name, value in (("checkpoint_every", checkpoint_every), ("keep_checkpoints", keep_checkpoints)):
@@ -248,7 +251,15 @@ def finetune(
             words=words,
             places=[question.index for question in questions],
             rules=[question.verifier for question in questions],
-            digests=digests.of_run(model, questions, test, words.verifier, objects_of(arms, learner, verifiers_of)),
+            digests=digests.of_run(
+                model,
+                questions,
+                test,
+                words.verifier,
+                objects_of(arms, learner, verifiers_of),
+                rules=rules_of(arms),
+                measured=measured_of(evaluators),
+            ),
         )
         later = dict.fromkeys(("lora_rank", "lora_alpha", "lora_weights", "cache_dtype"))
         defaults_of = {"seeds": 1, "mesh": None, "attention": "own", **later, **default_settings(), **words.defaults}
@@ -375,7 +386,7 @@ def _config(
         "key": recorded(key),
         "evaluate": [
             {"name": entry.name, "questions": len(entry.examples), "every": entry.every, "samples": entry.samples}
-            | {"ks": list(entry.ks)}
+            | {"ks": list(entry.ks), "verifier": _named(entry.verifier)}
             for entry in evaluators
         ],
         "measure": measuring is not None,
@@ -390,6 +401,10 @@ def _config(
         return json.loads(dumps({**(given or {}), **said}))
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"config is no JSON ({error}): give a dict of plain values.") from None
+
+
+def _named(verifier: Any) -> str | None:
+    return verifier if verifier is None or isinstance(verifier, str) else name_of(verifier)
 
 
 def _reach(learner: FineTune, rounds: int) -> str | None:
@@ -428,6 +443,7 @@ def _explained(
 ) -> InputError:
     """The error with the user's name of the prompt and the last good checkpoint."""
     kept = "no checkpoint before it is kept" if checkpoint is None else f"the last good checkpoint is {checkpoint}"
+    assert error.question is not None  # the recorder knows what was kept of the responses
     prompt = f"prompt {questions[error.question].index} of {words.training}"
     if words.training.startswith("--"):  # the prompt itself was an option
         prompt = words.training

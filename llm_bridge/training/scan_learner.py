@@ -6,13 +6,14 @@ rounds is gone, so that `bandit_rft.run` can `lax.scan` over rounds and `vmap` o
 computed one after another (`seed_axis`). A test holds the weights of the two equal to float32 rounding. Every seed
 carries its own weights and optimiser state.
 
-Left out: batches of generation. Weights are updated in place by the scan itself. A loss that is not finite shows as a
-refused reward in the next round (`TokenQuestionArms.pull`).
+Left out: batches of generation. Weights are updated in place by the scan itself. Numbers that are not finite are seen
+on the host, in the records of a chunk of rounds (`finite.check_records`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -27,6 +28,7 @@ from llm_bridge.bandits.token_arms import TokenQuestionArms
 from llm_bridge.sampling.generate import pad_prompts, sample_traced
 from llm_bridge.sampling.rollouts import Responses
 from llm_bridge.training import dynamic_sampling, seed_axis
+from llm_bridge.training.finite import check_records
 from llm_bridge.training.state import FineTuneState
 from llm_bridge.training.update import Update
 
@@ -85,6 +87,7 @@ def bind(settings: FineTune, arms: AnyArms, rounds: int | None = None) -> Learne
         rollouts=settings.prompts * group,
         metrics=lambda state: state.metrics,
         redraws=dynamic_sampling.traced(settings, act),
+        check=partial(check_records, arms),
     )
 
 

@@ -241,6 +241,29 @@ def test_a_nan_of_one_seed_among_many_is_named() -> None:
     assert len(calls) == 4
 
 
+@pytest.mark.parametrize("kind", ["scan", "host"])
+def test_a_learner_may_refuse_what_the_records_of_its_rounds_show(kind: str) -> None:
+    """Catches a loop that never asks the learner's own check, as where NaN weights were given back as a finished run;
+    one that leaves out the last round; and records of another shape."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Checked(learners.UCB1):
+        def bind(self, arms, *, rounds, row_capacity=None):
+            return super().bind(arms, rounds=rounds, row_capacity=row_capacity)._replace(check=check)
+
+    def check(start, records, kept):
+        assert not kept()
+        seen.extend(range(start, start + records["rewards"].shape[1]))
+        assert records["rewards"].shape[::2] == (2, 1)
+        if 2 in seen:
+            raise InputError("Round 2 is lost.")
+
+    seen: list[int] = []
+    with pytest.raises(InputError, match="Round 2 is lost"):
+        run(arms.Bernoulli([0.5, 0.5]), Checked(), rounds=3, seeds=2, key=0, loop=kind)
+    assert seen == [0, 1, 2]
+
+
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_the_host_loop_takes_all_seeds_through_each_round_in_turn(seeds: int) -> None:
     """Its rewards are asked for once a round, of all seeds; the final state is the one seed's own, or all of theirs.

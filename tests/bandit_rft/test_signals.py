@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit_rft import arms, learners, signals
+from bandit_rft import arms, learners, signals, verifiers
 from bandit_rft.errors import InputError
+from bandit_rft.learners import token_policy_gradient
 
 REWARDS = [1.0, 0.0, 0.0, 1.0, 0.0]
 
@@ -98,6 +99,19 @@ def test_failures_take_no_rows_where_they_teach_nothing(signal: str) -> None:
         for one in (learner, plain)
     ]
     assert sizes[0] == sizes[1]
+
+
+def test_a_function_that_gives_no_number_for_each_reward_is_refused() -> None:
+    """By every learner that takes one. Catches signals that are broadcast, or of which the first are taken."""
+    for own, said in ((jnp.mean, r"float64 \[\] for 2 rewards"), (lambda r: r[:1], r"float64 \[1\] for 2")):
+        for learner in (learners.SoftmaxPolicyGradient, learners.NaturalPolicyGradient):
+            with pytest.raises(InputError, match=said):
+                learner(step_size=0.1, signal=own, rollouts=2)
+        tokens = arms.TokenSequences(3, 2, verifiers.Needle((2, 1)))
+        with pytest.raises(InputError, match=said):
+            token_policy_gradient.bind(tokens, step_size=0.1, signal=own, rollouts=2, rounds=1)
+    # For the host loop, where arm sets are Python, it may be NumPy's.
+    assert learners.SoftmaxPolicyGradient(step_size=0.1, signal=lambda r: np.asarray(r) - 0.5, rollouts=2)
 
 
 def test_refusals() -> None:

@@ -1,6 +1,7 @@
 """A sweep gives the same bits whoever runs its points: this process, several, or Ray's workers, some of them lost."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
+from bandit_rft.runs import backends
 from bandit_rft.sweep import sweep
 from tests.bandit_rft.sweeps import GRID, SETTINGS, lost_once, make, refused, same, total
 
@@ -57,6 +59,12 @@ def test_on_ray_a_lost_worker_s_point_is_run_by_another(tmp_path: Path, monkeypa
     np.testing.assert_array_equal(found.samples["value"], alone.samples["value"])
     with pytest.raises(InputError, match=r"^At chance=0\.5: no number here\.$"):
         sweep(make, {"chance": [0.5]}, rounds=3, measure=refused, **ray)
+
+
+def test_a_process_that_dies_is_one_sentence() -> None:
+    """As where the system ends one that is short of memory. Catches a traceback of the pool."""
+    with pytest.raises(InputError, match=r"A worker process was ended before its run was: .* goes on with what"):
+        list(backends.processes(os._exit, [9], 1))
 
 
 def test_an_unknown_backend_and_no_process_are_refused() -> None:

@@ -13,7 +13,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.fingerprint import fingerprint
 from bandit_rft.regret import scaling_exponent
 from bandit_rft.sweep import sweep
-from bandit_rft.sweep.result import SweepResult
+from bandit_rft.sweep.result import SweepResult, pack, unpack
 from tests.bandit_rft.sweeps import SETTINGS, Coin, Jittable, make, same
 
 # -------------------------------------------------------------------------------------------------------------- result
@@ -95,6 +95,27 @@ def test_no_saved_sweep(tmp_path, content):
     np.savez(path, header=np.frombuffer(b"{}", dtype=np.uint8))
     with pytest.raises(InputError, match="no saved sweep"):
         SweepResult.load(path)
+
+
+def test_every_damaged_byte_of_a_point_or_a_result_is_a_sentence(tmp_path):
+    """Each byte flipped in turn, in three ways. Catches what zlib, zipfile and numpy raise beside a bad archive."""
+    whole = pack({"point": {"p0": 0.5}, "notes": []}, {"regret": np.arange(3.0)})
+    path, refused = tmp_path / "point.npz", 0
+    for place in range(len(whole)):
+        for flip in (0x01, 0x40, 0xFF):
+            damaged = bytearray(whole)
+            damaged[place] ^= flip
+            path.write_bytes(damaged)
+            try:
+                unpack(path, "delete it")
+            except InputError:
+                refused += 1
+            with pytest.raises(InputError, match=r"name a sweep\.npz"):
+                SweepResult.load(path)
+    assert refused > len(whole)
+    path.write_bytes(pack([], {}))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="delete it"):
+        unpack(path, "delete it")
 
 
 # -------------------------------------------------------------------------------------------------------- fingerprints

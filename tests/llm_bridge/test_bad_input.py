@@ -97,8 +97,14 @@ def test_temperatures_and_confidences_out_of_range_are_refused(model: LanguageMo
 
 
 def test_prompts_keys_and_weights_of_another_kind_are_refused(model: LanguageModel) -> None:
-    """Catches a text taken for a list of prompts, one of each character."""
+    """Catches a text taken for a list of prompts, one of each character; a token that the model lacks, which gave NaN,
+    or that of another place; and no prompt, whose longest is none.
+    """
     prompts, keys = [model.encode("1+1=?\n")], row_keys(as_key(0), np.arange(2))
+    ids = [[np.array([first, 3], np.int32)] for first in (-1, model.config.vocabulary)]
+    refused(lambda value: model.sample_rows(value, keys, max_tokens=2), ids, "outside 0 … 63, those of tiny-llama")
+    refused(lambda value: list(model.sample_waiting(value, keys, width=2, max_tokens=2)), ids, "outside 0 … 63")
+    refused(lambda value: model.sample_rows([], value, max_tokens=2), (keys, keys[:0]), "prompts has none")
     refused(lambda value: model.generate_many(value, key=0, max_tokens=2), NO_LIST, "prompts is of type")
     refused(lambda value: model.sample_rows(value, keys, max_tokens=2), (None, "ab", [[1, 2]], [np.ones((1, 2))]))
     refused(lambda value: model.sample_rows(prompts, value, max_tokens=2), (None, 0, [1], np.zeros((2, 2))), "row_keys")

@@ -3,6 +3,7 @@
 import functools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -418,3 +419,64 @@ def test_several_questions_learn_as_their_trees_say(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.prediction.value, law.prediction.value)
     assert main(["predict", str(tmp_path / "run")]) == 0
     assert run.report().is_file()
+
+
+def always(worth: float) -> Any:
+    return lambda text: worth
+
+
+def asked(prompt: str, answer: str, verifier: Any) -> Any:
+    return SimpleNamespace(prompt=prompt, answer=answer, verifier=verifier)
+
+
+NAMED = [Question("2+2=?", "4")]
+OTHER = [Question("1+1=?", "2")]
+# What a call is given, what the next one on the same folder is, and what the refusal calls it.
+CHANGED = {
+    "a test arm set's verifier": (
+        lambda model, arms, worth: (arms, [PromptArms(model, "1+1=?", always(worth))]),
+        "Question 0 of the evaluation 'test', or its verifier, is",
+    ),
+    "a question's own": (
+        lambda model, arms, worth: (
+            QuestionArms(model, [asked("2+2=?", "4", has), asked("1+1=?", "2", lambda answer: always(worth))]),
+            [],
+        ),
+        "The verifier of question 1 of the arms is",
+    ),
+    "an evaluator's, by name": (
+        lambda model, arms, worth: (arms, [Evaluator("test", NAMED, verifier="exact" if worth else "gsm8k-flexible")]),
+        "holds a different run .evaluate is",
+    ),
+    "questions called train": (
+        lambda model, arms, worth: (arms, [Evaluator("train", NAMED if worth else OTHER)]),
+        "Question 0 of the evaluation 'train', or its verifier, is",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_no_verifier_and_no_question_of_a_run_may_change_on_the_way(
+    model: LanguageModel, tmp_path: Path, name: str
+) -> None:
+    """Beside the first question's verifier and the evaluators' own objects. Catches evaluations, or rewards, of two
+    rules in one folder; and a folder of a version that did not keep these digests, which has to go on."""
+    arms = PromptArms(model, "2+2=?", has("7"))
+    make, said = CHANGED[name]
+
+    def once(rounds: int, worth: float) -> Run:
+        own, evaluate = make(model, arms, worth)
+        learner = FineTune(model, max_tokens=2, optimizer="sgd", learning_rate=0.001, kl_coefficient=0.0)
+        return finetune(own, learner, rounds, out=tmp_path / "run", evaluate=evaluate, shown=False)
+
+    once(1, 0.0)
+    once(1, 0.0)
+    with pytest.raises(InputError, match=said):
+        once(2, 1.0)
+    manifest, config = (json.loads((tmp_path / "run" / f"{of}.json").read_text()) for of in ("manifest", "config"))
+    assert all(entry.pop("verifier", None) in (None, "gsm8k-flexible") for entry in config["evaluate"])
+    for kind in ("rules", "measured"):
+        manifest["digests"].pop(kind, None)
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    assert once(2, 0.0).history.rounds == 2

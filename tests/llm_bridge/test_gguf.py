@@ -7,6 +7,8 @@ module with the textbook byte-pair loop; transformers' GGUF tokenizer converter.
 
 import json
 import random
+import signal
+import struct
 
 import gguf
 import numpy as np
@@ -223,3 +225,45 @@ def test_damaged_headers_never_escape_as_another_error(tmp_path):
         except InputError:
             refused += 1
     assert refused > 15
+
+
+def test_counts_far_beyond_the_file_are_refused_at_once(tmp_path):
+    """Files of some fifty bytes that claim 2^40 numbers, letters, keys, tensors or dimensions. Catches a reader that
+    goes on past the end of the file: without a bound each of the first two takes hours and all memory."""
+
+    def text(name):
+        return struct.pack("<Q", len(name)) + name
+
+    huge, kinds = 2**40, gguf.GGUFValueType
+    array = text(b"a.b") + struct.pack("<II", kinds.ARRAY, kinds.UINT32) + struct.pack("<Q", huge)
+    nested = text(b"a.b") + struct.pack("<IIQ", kinds.ARRAY, kinds.ARRAY, huge)
+    letters = text(b"a.b") + struct.pack("<IQ", kinds.STRING, huge)
+    files = {
+        "numbers": (0, 1, array),
+        "arrays": (0, 1, nested),
+        "letters": (0, 1, letters),
+        "keys": (0, huge, b""),
+        "tensors": (huge, 0, b""),
+        "dimensions": (1, 0, text(b"t") + struct.pack("<I", 2**31)),
+        "elements": (1, 0, text(b"t") + struct.pack("<IQQIQ", 2, 2**31, 2**31, gguf.GGMLQuantizationType.F32, 0)),
+        "no elements, by overflow": (
+            *(1, 0),
+            text(b"t") + struct.pack("<IQQIQ", 2, 2**32, 2**32, gguf.GGMLQuantizationType.F32, 0),
+        ),
+    }
+
+    def late(*_):
+        pytest.fail("the reader goes on past the end of the file")  # no Exception, which would be taken for damage
+
+    before = signal.signal(signal.SIGALRM, late)
+    try:
+        for name, (tensors, keys, rest) in files.items():
+            path = tmp_path / "m.gguf"
+            path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, tensors, keys) + rest)
+            signal.alarm(5)
+            with pytest.raises(InputError, match="truncated or damaged"):
+                convert(path, tmp_path / name)
+            signal.alarm(0)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

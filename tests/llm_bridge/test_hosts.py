@@ -2,7 +2,9 @@
 
 import json
 import socket
+import struct
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -112,6 +114,44 @@ def test_processes_that_never_join_are_named() -> None:
     assert said["other"].startswith("Process 0 was started with --processes 4 and this one with 3")
     with pytest.raises(InputError, match="Process 0 of 2 did not answer at localhost, port"):
         roll_call.call("localhost", port, port - 1, 1, 2, 0.5, lambda name: f"--{name}")
+
+
+def answered(port: int) -> socket.socket:
+    """A connection to this port, once somebody listens there."""
+    end = time.monotonic() + 20
+    while True:
+        try:
+            return socket.create_connection(("localhost", port))
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+def test_a_process_that_died_while_others_were_waited_for_may_call_again() -> None:
+    """Process 1 of 3 dies before process 2 is there. Catches its number taken for that of a process that is there, and
+    a refusal that cannot be sent, for who called has gone, and ends process 0."""
+    port, joined = free_port(), {}
+
+    def join(process: int) -> None:
+        joined[process] = roll_call.call("localhost", port, port - 1, process, 3, 20.0, lambda name: f"--{name}")
+
+    leader = threading.Thread(target=join, args=(0,))
+    leader.start()
+    for process, count in ((1, 4), (1, 3)):
+        line = roll_call.Line(answered(port))
+        line.send(join=process, of=count)
+        line._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # as of one killed
+        time.sleep(0.1)
+        line.close()
+    others = [threading.Thread(target=join, args=(process,)) for process in (1, 2)]
+    for thread in others:
+        thread.start()
+    for thread in (leader, *others):
+        thread.join()
+    assert {process: sorted(lines) for process, lines in joined.items()} == {0: [1, 2], 1: [0], 2: [0]}
+    for lines in joined.values():
+        for line in lines.values():
+            line.close()
 
 
 def test_a_process_that_is_gone_is_known_to_all_others() -> None:

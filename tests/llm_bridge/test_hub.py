@@ -13,6 +13,8 @@ import pytest
 
 from bandit_rft.errors import InputError
 from llm_bridge.models import cache, hub
+from llm_bridge.models.tokenizers import load_tokenizer
+from tests.bandit_rft import tiny_folder
 from tests.llm_bridge.gguf_files import write_gguf
 from tests.llm_bridge.hub_processes import closed_port, leftovers, local_index, quiet
 
@@ -104,6 +106,22 @@ def test_a_gguf_file_resolves_by_its_content(tmp_path, folder):
     with pytest.raises(InputError, match="truncated"):
         hub.resolve(tmp_path / "e.gguf", progress=quiet)
     assert len(leftovers(folder)) == 2
+
+
+def test_a_folders_own_tokenizer_code_is_never_run_and_nobody_is_asked(tmp_path, monkeypatch):
+    """The user at the terminal would answer yes. Catches code of a stranger's that runs while a tokenizer loads."""
+    folder = tiny_folder.write(tmp_path / "model")
+    own = {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(own))
+    ran = tmp_path / "ran"
+    (folder / "own.py").write_text(
+        f"open({str(ran)!r}, 'w').close()\nfrom transformers import PreTrainedTokenizerFast as Own\n"
+    )
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    with pytest.raises(InputError, match="is Python code of its own, which is never run: give a model with"):
+        load_tokenizer(folder)
+    assert not ran.exists()
 
 
 def test_local_folders_are_checked(tmp_path):

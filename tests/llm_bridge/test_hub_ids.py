@@ -75,6 +75,10 @@ def hub_server():
         "tokenizer.json": b"{}",
         "model.safetensors": b"weights",
         "pytorch_model.bin": b"pickle",
+        "tokenizer.model": b"pieces",
+        "tokenizer_own.py": b"raise SystemExit",
+        "vocab.py": b"raise SystemExit",
+        "chat_template.py": b"raise SystemExit",
     }
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -102,11 +106,12 @@ except InputError as error:
     return out.strip().splitlines()[-1]
 
 
-def test_a_hub_id_brings_safetensors_and_no_pickle(tmp_path, hub_server):
+def test_a_hub_id_brings_safetensors_and_no_pickle_and_no_code(tmp_path, hub_server):
     kind, revision, pinned, path = ask_hub("some/model", tmp_path, hub_server).split()
     found = Path(path)
     assert (kind, revision, pinned) == ("hub", "b" * 40, "some/model@" + "b" * 40)
-    assert {file.name for file in found.iterdir()} == {"config.json", "tokenizer.json", "model.safetensors"}
+    brought = {"config.json", "tokenizer.json", "tokenizer.model", "model.safetensors"}
+    assert {file.name for file in found.iterdir()} == brought
     assert (found / "model.safetensors").read_bytes() == b"weights"
     # Once there, it needs no network.
     assert ask_hub("some/model", tmp_path, f"http://127.0.0.1:{closed_port()}").split()[3] == str(found)

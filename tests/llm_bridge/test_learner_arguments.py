@@ -54,11 +54,34 @@ def test_numbers_of_any_library_are_recorded_as_numbers(model: LanguageModel) ->
         "kl_coefficient": jnp.float32(0.25),
         "max_tokens": 8.0,
         "window": np.int32(6),
+        "ddof": np.float32(0.0),
         "remat": np.bool_(True),
         "clip": [0.1, np.float64(0.3)],
     }
     found = settings_of(FineTune(model, signal="grpo", **given))
     wanted = {"rollouts": 2, "prompts_per_round": 3, "learning_rate": 0.5, "kl_coefficient": 0.25, "max_tokens": 8}
-    wanted |= {"window": 6, "remat": True, "clip": 0.1, "clip_high": 0.3}
+    wanted |= {"window": 6, "ddof": 0, "remat": True, "clip": 0.1, "clip_high": 0.3}
     assert {name: found[name] for name in wanted} == wanted
     assert {type(found[name]) for name in wanted} == {int, float, bool}
+    for name, signal in (("window", "grpo"), ("k", "pass_at_k")):  # a float here gave arrays of 2.0 rows
+        whole = getattr(FineTune(model, signal=signal, rollouts=2, **{name: 2.0}), name)
+        assert (type(whole), whole) == (int, 2)
+
+
+@pytest.mark.parametrize(
+    ("signal", "said"),
+    [
+        (lambda rewards: rewards.mean(), r"gives float32 \[\] for 3 rewards: make it return 3 numbers"),
+        (lambda rewards: jnp.concatenate([rewards, rewards]), r"gives float32 \[6\] for 3 rewards"),
+        (lambda rewards: np.asarray(rewards) - 0.5, r"raised TracerArrayConversionError .* use jax.numpy in it"),
+        (lambda rewards, scale: rewards * scale, "raised TypeError on 3 rewards"),
+        (lambda rewards: [rewards], "gives a list: make it return an array of 3 numbers"),
+        (lambda rewards: rewards.astype(jnp.complex64), "gives complex64"),
+    ],
+)
+def test_a_signal_that_gives_no_number_for_each_reward_is_refused(model: LanguageModel, signal: Any, said: str) -> None:
+    """Catches runs that learn from the first of too many signals, or from the last of too few, as clamped places give
+    it; and tracebacks of those that cannot be compiled."""
+    with pytest.raises(InputError, match=said):
+        FineTune(model, signal=signal, rollouts=2, baseline_rollouts=1)
+    assert FineTune(model, signal=lambda rewards: rewards > 0, rollouts=2).signal is not None  # it is cast

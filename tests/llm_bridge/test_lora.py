@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -200,6 +201,28 @@ def test_a_rank_above_the_weights_own_is_refused() -> None:
     toy.model().with_lora(most)
     with pytest.raises(InputError, match=f"Adapters of rank {most + 1} .* give a rank of at most {most}"):
         toy.model().with_lora(most + 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"rank": 2.5}, "rank is 2.5: give a whole number of at least 1"),
+        ({"rank": True}, "rank is True"),
+        ({"rank": "8"}, "rank is '8'"),
+        ({"rank": math.nan}, "rank is nan"),
+        ({"rank": None}, "rank is None"),
+        ({"rank": 4, "alpha": "16"}, "alpha is '16': give a number above 0"),
+        ({"rank": 4, "alpha": math.inf}, "alpha is inf"),
+        ({"rank": 4, "weights": 5}, "weights is 5: give names such as 'q,v', or a list of them"),
+        ({"rank": 4, "weights": ["q", 5]}, "weights is .* give names"),
+    ],
+)
+def test_adapters_of_another_kind_are_one_sentence(given: dict[str, Any], said: str) -> None:
+    """Catches a rank of 2.5 that is taken for 2 with the alpha of 2.5, and tracebacks of a text or NaN."""
+    with pytest.raises(InputError, match=said):
+        lora.make(**given)
+    assert lora.make(np.int64(2), 3, iter(["v", "q"])) == lora.Lora(rank=2, alpha=3.0, weights=("q", "v"))
+    assert lora.make(8.0).alpha == 16.0
 
 
 def test_a_model_has_adapters_once() -> None:

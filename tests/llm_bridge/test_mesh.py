@@ -122,7 +122,7 @@ from bandit_rft.cli import main
 for mesh in sys.argv[1:]:
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
-        code = main([*RUN, "--mesh", mesh])
+        code = main([*RUN, "--mesh", *mesh.split()])
     print(code, said.getvalue().strip().replace(chr(10), " | "))
 """
     meshes = {
@@ -132,6 +132,11 @@ for mesh in sys.argv[1:]:
         "data=16": "The mesh data=16 takes 16 devices and there are 8",
         "tensor=4": "The mesh has tensor=4 and the model has 2 key and value heads: give a divisor.",
         "data=8": "The mesh data=8 divides rows by 8 and a round's responses are 4: give a multiple of it.",
+        "data=2 --micro-batch 3": "divides rows by 2 and --micro-batch is 3: give a multiple of it.",
+        "data=2 --generation-batch 1": "divides rows by 2 and --generation-batch is 1: give a multiple of it.",
+        # A plan of a run that would be refused is refused.
+        "data=2 --micro-batch 3 --plan": "divides rows by 2 and --micro-batch is 3: give a multiple of it.",
+        "data=2 --generation-batch 1 --plan": "divides rows by 2 and --generation-batch is 1: give a multiple of it.",
     }
     said = on_eight_devices("-c", f"RUN = {RUN!r}{script}", *meshes, folder=tmp_path).splitlines()
     for line, wanted in zip(said[-len(meshes) :], meshes.values(), strict=True):

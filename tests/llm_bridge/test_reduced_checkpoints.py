@@ -1,5 +1,7 @@
 """Checkpoints that keep the weights alone: read, refused, and whole at whatever moment the process is killed."""
 
+import json
+import logging
 import os
 import shutil
 import sys
@@ -13,8 +15,10 @@ import numpy as np
 import pytest
 
 from bandit_rft.errors import InputError
+from bandit_rft.runs import RunFolder
 from llm_bridge.training import checkpoint_files, checkpoints, kept_checkpoints
 from llm_bridge.training.learner import FineTune
+from llm_bridge.training.recorder import RunRecorder
 from tests.llm_bridge import toy
 from tests.llm_bridge.survival import cut_all_short
 
@@ -71,6 +75,26 @@ def test_a_reduced_checkpoint_has_everything_but_the_part(saved: Path, tmp_path:
     assert checkpoints.reduce(folder, "opt_state") == 0
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [('"round": 2', '"round": 6'), (".params", ".parama"), ('"format": 2', '"format": 1')]
+)
+def test_a_part_is_read_of_a_meta_file_that_is_as_it_was_written(
+    saved: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, after: str
+) -> None:
+    """A letter of it is damage, and the checkpoint before is read. Catches an export that names another round, and the
+    run's own model refused as that of another run."""
+    folder = Path(shutil.copytree(saved, tmp_path / "checkpoints"))
+    meta = folder / "round_00000002" / "meta.json"
+    text = meta.read_text()
+    assert before in text
+    meta.write_text(text.replace(before, after))
+    with caplog.at_level(logging.WARNING):
+        done, params = checkpoints.load_part(folder, "params", a_state(0).params)
+    assert done == 1
+    assert same(params, a_state(1).params)
+    assert "round_00000002 is damaged" in caplog.text
+
+
 def test_a_part_that_is_small_stays_and_so_does_a_damaged_checkpoint(saved: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(saved, tmp_path / "checkpoints"))
     assert checkpoints.reduce(folder, "opt_state", least=10**9) == 0
@@ -99,6 +123,42 @@ def test_a_reader_that_was_given_up_is_never_heard_of_and_other_errors_are(monke
     say("Event loop is closed")
     say("another error")
     assert [str(found.exc_value) for found in heard] == ["another error"]
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_a_run_that_goes_on_holds_its_state_once(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reduced: bool
+) -> None:
+    """Catches the state as initialised, which stays on the device while the checkpoint's is read beside it, so that a
+    run that fits cannot go on; and a moment deleted that a checkpoint of weights alone does not bring."""
+    folder, rounds = tmp_path / "run", 2
+    shutil.copytree(saved, folder / "checkpoints")
+    if reduced:
+        checkpoints.reduce(folder / "checkpoints", "opt_state")
+    lines = [{"round": place, "rewards": [[1.0]], "metrics": {"loss": [0.0]}} for place in range(rounds)]
+    (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "responses.jsonl").write_text("".join(json.dumps({"round": line["round"]}) + "\n" for line in lines))
+    (folder / "config.json").write_text("{}")
+    state, read, live = a_state(7), checkpoints._load, []
+    whole = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    moments = sum(leaf.nbytes for leaf in jax.tree.leaves(state.opt_state))
+
+    def load(*given: Any) -> Any:
+        live.append(sum(array.nbytes for array in jax.live_arrays()))
+        return read(*given)
+
+    monkeypatch.setattr(checkpoints, "_load", load)
+    before = sum(array.nbytes for array in jax.live_arrays())
+    with RunFolder.claim(folder, {}) as claimed:
+        recorder = RunRecorder(folder=claimed, rounds=rounds, seeds=1, checkpoint_every=1, evaluators={}, arms=None)
+        found = recorder.resume(state)
+        recorder.close()
+    assert before - live[0] == whole - (moments if reduced else 0)
+    assert found is not None
+    assert same(found[1].params, a_state(2).params)
+    assert same(found[1].opt_state, a_state(7 if reduced else 2).opt_state)
+    fresh = a_state(3)
+    assert checkpoints.given_up(tmp_path / "none", fresh) is fresh
 
 
 class Killed(BaseException):

@@ -35,7 +35,7 @@ from typing import Any
 from bandit_rft.errors import InputError
 from llm_bridge import verifiers
 from llm_bridge.data.cells import Messages, RowError, answer_text, grouped, last_of_user, messages_of, read
-from llm_bridge.verifiers.boxed import last_boxed
+from llm_bridge.verifiers.boxed import answer_in
 
 # What verl's examples/data_preprocess/gsm8k.py and math_dataset.py append to a question.
 GSM8K_INSTRUCTION = 'Let\'s think step by step and output the final answer after "####".'
@@ -250,7 +250,7 @@ def _answer(
         if "####" in text:
             return column, grouped(text.rpartition("####")[2].split("\n")[0].strip()), NUMERIC
         if worked:
-            boxed = last_boxed(text)
+            boxed = answer_in(text)
             if boxed is not None and boxed.strip():
                 return column, boxed, MATH
             if "\n" in text or len(text) > 200 or " " in text.strip():

@@ -22,8 +22,10 @@ from typing import Any
 from bandit_rft.errors import InputError
 from llm_bridge.verifiers import pool
 from llm_bridge.verifiers.boxed import LONGEST, answer_in, equal_as_strings, verl_boxed
-from llm_bridge.verifiers.dress import plain, unnamed
+from llm_bridge.verifiers.dress import Plain, plain
 from llm_bridge.verifiers.exact import is_list, verdict
+from llm_bridge.verifiers.names import unnamed
+from llm_bridge.verifiers.thinking import said
 
 REGEX_WINDOW = 20_000  # last characters of a response that an expression searches
 
@@ -67,7 +69,8 @@ def rewards(checks: Sequence[Pooled], texts: Sequence[str]) -> list[float]:
     return found
 
 
-_GROUPED = re.compile(r"-?(?:\\?\$)?\s*\d{1,3}(?:,\d{3})+")
+# Groups of three that may be a number or a list: no group of a list begins with 0, and money is a number.
+_GROUPED = re.compile(r"\s*-?\d{1,3}(?:,[1-9]\d\d)+\s*")
 
 
 def _spelt(answer: str) -> str:
@@ -147,16 +150,23 @@ class MathVerify(Pooled):
             return 0.0
         if found.strip() == self.answer.strip():
             return 1.0
-        if _spelt(found) == _spelt(self.answer) and not _GROUPED.fullmatch(self.answer.strip()):
-            return 1.0  # whether LaTeX's grammar knows it or not; 1, 234 is not 1,234
+        if _spelt(found) == _spelt(self.answer):
+            return 1.0  # whether LaTeX's grammar knows it or not
         gold = plain(self.answer)
         answer = unnamed(gold, plain(found))
-        decided = verdict(gold, answer)
+        decided = verdict(gold, answer) if answer is not None else False
         if decided is False and is_list(gold.text):  # 60,120 may be two numbers
-            decided = verdict(gold, unnamed(gold, plain(found, thousands=False))) or False
-        if decided is not None:
-            return float(decided)
+            decided = self._as_list(gold, found)
+        elif not decided and _GROUPED.fullmatch(self.answer) and self._as_list(plain(self.answer, lists=True), found):
+            decided = True
+        if decided is not None or answer is None:
+            return float(decided or False)
         return {"kind": "math", "gold": gold.text, "answer": answer.text}
+
+    def _as_list(self, gold: Plain, found: str) -> bool:
+        """Whether the answer is right where all that may be a list is one."""
+        answer = unnamed(gold, plain(found, lists=True))
+        return answer is not None and verdict(gold, answer) is True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -193,6 +203,7 @@ class Regex(Pooled):
     """The user's expression: text -> 1.0 if its last match holds `answer`, else 0.0.
 
     Searched in the last `REGEX_WINDOW` characters, in a worker with a time limit: an expression may backtrack for ever.
+    A response's thinking is left out (`thinking`), save by an expression that has the word "think" in it.
 
     Attributes:
         pattern: Python's syntax. What counts is the group named `answer`, else the first group, else the whole match.
@@ -215,7 +226,7 @@ class Regex(Pooled):
         _refuse_bad_pattern(self.pattern)
 
     def _request(self, text: str) -> dict[str, Any] | float:
-        window = text[-REGEX_WINDOW:]
+        window = (text if "think" in self.pattern else said(text))[-REGEX_WINDOW:]
         return {
             "kind": "regex",
             "pattern": self.pattern,

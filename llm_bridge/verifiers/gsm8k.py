@@ -27,6 +27,7 @@ from typing import Literal
 from bandit_rft.errors import InputError
 from llm_bridge.verifiers.marked import extract_number
 from llm_bridge.verifiers.numerals import as_number
+from llm_bridge.verifiers.thinking import said
 
 __all__ = ["GSM8K", "WINDOW", "Rule", "as_number", "extract_flexible", "extract_number", "extract_strict"]
 
@@ -46,13 +47,13 @@ _POSSIBLE = {
 
 def extract_strict(text: str) -> str | None:
     """The last `#### number` of the last 300 characters, without `,` and `$`; None where there is none."""
-    found = _MARKED.findall(text[-WINDOW:])
+    found = _MARKED.findall(said(text)[-WINDOW:])
     return found[-1].replace(",", "").replace("$", "") if found else None
 
 
 def extract_flexible(text: str) -> str | None:
     """The last number of the last 300 characters that is not "."; "." where every one is; None where there is none."""
-    numbers = _NUMBER.findall(text[-WINDOW:])
+    numbers = _NUMBER.findall(said(text)[-WINDOW:])
     for found in reversed(numbers):
         if found != ".":
             return found

@@ -38,6 +38,7 @@ import re
 from fractions import Fraction
 
 from llm_bridge.verifiers.numerals import AND_A_PART, LINE, NUMBER, PART, UNIT, as_number, plain, read
+from llm_bridge.verifiers.thinking import said
 
 REACH = 2_000  # the last characters in which a number without a mark is looked for
 
@@ -130,6 +131,7 @@ _JOINS = re.compile(
 
 def extract_number(text: str) -> Fraction | None:
     """The value of a response's answer by this module's rule; None where it gives none, or none that can be read."""
+    text = said(text)
     place = text.rfind(_MARK)
     if place < 0:
         return _last(text)

@@ -24,7 +24,7 @@ from llm_bridge.verifiers import pool
 from llm_bridge.verifiers.boxed import LONGEST, answer_in, equal_as_strings, verl_boxed
 from llm_bridge.verifiers.dress import Plain, plain
 from llm_bridge.verifiers.exact import is_list, verdict
-from llm_bridge.verifiers.names import unnamed
+from llm_bridge.verifiers.naming import unnamed
 from llm_bridge.verifiers.thinking import said
 
 REGEX_WINDOW = 20_000  # last characters of a response that an expression searches
@@ -69,8 +69,9 @@ def rewards(checks: Sequence[Pooled], texts: Sequence[str]) -> list[float]:
     return found
 
 
-# Groups of three that may be a number or a list: no group of a list begins with 0, and money is a number.
-_GROUPED = re.compile(r"\s*-?\d{1,3}(?:,[1-9]\d\d)+\s*")
+# Groups of three that are a number, and may be a list where none begins with 0.
+_GROUPED = re.compile(r"\s*-?(?:\\?\$)?\s*\d{1,3}(?:,\d{3})+\s*")
+_LISTED = re.compile(r"\s*-?\d{1,3}(?:,[1-9]\d\d)+\s*")
 
 
 def _spelt(answer: str) -> str:
@@ -150,14 +151,14 @@ class MathVerify(Pooled):
             return 0.0
         if found.strip() == self.answer.strip():
             return 1.0
-        if _spelt(found) == _spelt(self.answer):
+        if _spelt(found) == _spelt(self.answer) and not _GROUPED.fullmatch(self.answer):
             return 1.0  # whether LaTeX's grammar knows it or not
         gold = plain(self.answer)
         answer = unnamed(gold, plain(found))
         decided = verdict(gold, answer) if answer is not None else False
         if decided is False and is_list(gold.text):  # 60,120 may be two numbers
             decided = self._as_list(gold, found)
-        elif not decided and _GROUPED.fullmatch(self.answer) and self._as_list(plain(self.answer, lists=True), found):
+        elif not decided and _LISTED.fullmatch(self.answer) and self._as_list(plain(self.answer, lists=True), found):
             decided = True
         if decided is not None or answer is None:
             return float(decided or False)

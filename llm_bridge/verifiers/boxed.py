@@ -15,7 +15,8 @@ than `LONGEST` characters of an answer.
 Only what stands behind a response's thinking is searched (`thinking`).
 
 Otherwise than verl's: thinking is left out; where a response has both `\\boxed x` and `\\boxed{x}` the last of them
-counts, not the last of the former; and an answer longer than `LONGEST` counts as none (the longest of MATH's 12,500 has 159).
+counts, not the last of the former; and an answer longer than `LONGEST` counts as none (the longest of MATH's 12,500
+has 159).
 """
 
 from __future__ import annotations

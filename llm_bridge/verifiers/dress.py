@@ -111,7 +111,7 @@ _LETTERED = re.compile(r"sqrt|frac|pi|infty|choose|sin|cos|tan|cot|csc")
 _POWER = re.compile(r"(?<=[\w)}\]])\*\*(?=[-\w({\\])")
 _CHOOSE = re.compile(r"\{\s*([^{}]*?)\s*\\choose(?![a-zA-Z])\s*([^{}]*?)\s*\}")
 _LONE_LETTER = re.compile(r"\\text\{\s*([a-zA-Z])\s*\}")
-_NUMBER_WORD = re.compile(r"(-?)\s*(?:\\text\s*\{\s*)?([A-Za-z]{3,9})\s*\}?")
+_NUMBER_WORD = re.compile(r"(-?)\s*(?:\\text\s*\{\s*)?((?:negative|minus)\s+)?([A-Za-z]{3,9})\s*\}?", re.IGNORECASE)
 _OPTION = re.compile(r"(?:\\text)?\{?\s*\(\s*([A-Z])\s*\)\s*\}?|\\text\{\s*([A-Z])\s*\)?\s*\}")
 
 
@@ -167,8 +167,8 @@ def _letters(text: str) -> str:
     """\\text{E} is E, and so is the option \\text{(E)} or (E); \\text{four} is 4."""
     if match := _OPTION.fullmatch(text):
         return match[1] or match[2]
-    if (match := _NUMBER_WORD.fullmatch(text)) and match[2].lower() in NUMBERS:
-        return match[1] + str(NUMBERS.index(match[2].lower()))
+    if (match := _NUMBER_WORD.fullmatch(text)) and match[3].lower() in NUMBERS:
+        return "-" * bool(match[1] or match[2]) + str(NUMBERS.index(match[3].lower()))
     return _LONE_LETTER.sub(r"\1", text)
 
 
@@ -243,7 +243,7 @@ def _power(match: re.Match[str]) -> str:
 
 # What may stand between thousands, beside a comma; the apostrophe is Switzerland's.
 _APART = r"(?:\{(?:,|\\,)\}|(?:\\!)?,?\\!\s*,?|,\s*\\!\s*|\\,|\\ |\\;|\\:|\\thinspace(?![a-zA-Z])|~| |')"
-_THOUSANDS = re.compile(rf"(?<![\d.,/_])(\d{{1,3}})((?:{_APART}\s*\d{{3}})+)(?![\d/])(?!\s*,?\s*\\!)")
+_THOUSANDS = re.compile(rf"(?<![\d.,/_])(\d{{1,3}})((?: ?{_APART}\s*\d{{3}})+)(?![\d/])(?!\s*,?\s*\\!)")
 _COMMAS = re.compile(r"(?<![\d.,_])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 _MIXED = re.compile(r"(?<![\d./^_])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])")
 _SPACES = re.compile(r"(?<!\\)\\[,;:>! ]|~|\\q?quad(?![a-zA-Z])|\\[hv]space\*?\{[^{}]*\}|\\thinspace(?![a-zA-Z])")

@@ -55,7 +55,7 @@ def _squeezed(text: str) -> str:
     """The text without spaces that part nothing: numbers and letters, such as those of a command, keep the one between
     them.
     """
-    return re.sub(r"(?<![\w\\]) | (?!\w|\.\d)", "", re.sub(" +", " ", text))
+    return re.sub(r"(?<![\w\\.]) | (?!\w|\.\d)", "", re.sub(" +", " ", text))
 
 
 def _primes(text: str) -> int:

@@ -27,12 +27,18 @@ def like(gold: str, answer: str) -> str:
             if inner.startswith("(") and closing(inner, 0, "()") == len(inner) - 1:
                 return inner
         if "," in gold and (column := _COLUMN.fullmatch(answer)):
-            rows = [row.strip() for row in column[2].split("\\\\") if row.strip()]
-            return "(" + ", ".join(rows) + ")"
+            return _as_point(column)
         return _in_order(gold, answer)
-    if (column := _COLUMN.fullmatch(gold)) and (found := elements(answer)) and found[0] == "()" and len(found[1]) > 1:
-        return f"\\begin{{{column[1]}}} " + " \\\\ ".join(part.strip() for part in found[1]) + f" \\end{{{column[1]}}}"
+    if column := _COLUMN.fullmatch(gold):
+        found = elements(_in_order(_as_point(column), answer))
+        if found and found[0] == "()" and len(found[1]) > 1:
+            rows = " \\\\ ".join(part.strip() for part in found[1])
+            return f"\\begin{{{column[1]}}} {rows} \\end{{{column[1]}}}"
     return answer
+
+
+def _as_point(column: re.Match[str]) -> str:
+    return "(" + ", ".join(row.strip() for row in column[2].split("\\\\") if row.strip()) + ")"
 
 
 _NAMED = re.compile(r"\s*([a-zA-Z]|\\[a-z]+)\s*(?:_\s*\{?\s*(\d)\s*\}?)?\s*=(?!=)\s*")

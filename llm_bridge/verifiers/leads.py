@@ -29,9 +29,9 @@ _ALL_TEXT = re.compile(
     re.IGNORECASE,
 )
 _MINUS = re.compile(
-    r"(^|[=(\[,])\s*(?:\\text\s*\{\s*(?:negative|minus)\s*\}|(?:negative|minus)(?![a-zA-Z]))\s*(?=[.\d]|\\(?:frac|sqrt|pi)\b)"
+    r"(^|[=(\[,])\s*(?:\\text\s*\{\s*(?:[Nn]egative|[Mm]inus)\s*\}|(?:[Nn]egative|[Mm]inus)(?![a-zA-Z]))\s*(?=[.\d]|\\(?:frac|sqrt|pi)\b)"
 )
-_MINUS_IN_TEXT = re.compile(r"\\text\s*\{\s*(?:negative|minus)\s+([.\d]+(?:/\d+)?)\s*\}")
+_MINUS_IN_TEXT = re.compile(r"\\text\s*\{\s*(?:[Nn]egative|[Mm]inus)\s+([.\d]+(?:/\d+)?)\s*\}")
 _LAST_ROW = re.compile(r"(?:\\\\\s*|(?<=\})\{\s*\})+$")  # a line's end behind the last line, and empty braces
 _AND = re.compile(
     r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|\\lor\b)\s*(?=[^\s.,;:}]|\.\d)"

@@ -31,11 +31,11 @@ _DENYING = (
 )
 _DOUBTING = "maybe|perhaps|possibly|probably|alternatively|guess|either"
 _SIGNS = "minus|negative|plus"
-_SCALING = "half|halved|twice|double|doubled|triple|tripled|thrice"
+_SCALING = "half|halved|twice|doubled?|tripled?|trebled?|quadrupled?|thrice"
 _LINKING = "and|or|if|for|when|is|are|was|than|through|versus|above|under|below|else"
 _COMPUTING = (
     "times|over|divided|multiplied|power|mod|modulo|base|choose|remainder|repeating|recurring|root|radical|sqrt|pi|log"
-    "|ln|sin|cos|tan|sec|csc|cot|exp|factorials?|infinity|inverse|reciprocal|conjugate|complement|approximately"
+    "|ln|sin|cos|tan|sec|csc|cot|exp|factorials?|infinity|inverse|reciprocal|conjugate|complement|approx(?:imately)?|raised|(?:in|de)creased|reduced"
 )
 
 
@@ -51,10 +51,10 @@ _FOLLOWING = re.compile(
 )
 _LEADING = re.compile(
     rf"{_any(_DENYING, _DOUBTING, _SIGNS, _SCALING, 'if|than the answer|than this|than it')}|n't"
-    rf"|{_NUMBER}\s+(?:times|less|more|fewer)\b"
-    r"|\b(?:than|at least|at most|above|below|under|over|between|times|up to|or equal to)$"
+    rf"|{_NUMBER}\s+(?:times|less|more|fewer)\b|\b(?:an?|one|two|three)[ -](?:{_PARTS})(?![a-z])"
+    r"|\b(?:opposite|than|at least|at most|above|below|under|over|between|times|up to|or equal to)$"
 )
-_REFUSING = re.compile(rf"{_any(_DENYING, _DOUBTING)}|n't")
+_REFUSING = re.compile(rf"{_any(_DENYING, _DOUBTING)}|n't|[?]")
 _ENDING = re.compile(r"\s*(?:[:=]|\b(?:is|are|equals|equal|be|to))\s*$")
 
 

@@ -23,12 +23,15 @@ varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell
 """
 _COMMANDS = frozenset(
     f"""{_GREEK} pi
-    bar overline vec hat tilde dot ddot widehat widetilde overrightarrow overleftrightarrow overarc prime text mathbb
-    mathfrak mathscr angle measuredangle triangle odot parallelogram square
-    sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp max min gcd lcm det dim deg arg Re Im Pr
-    lim limsup liminf sum prod int oint inf sup ker tr frac binom sqrt partial nabla infty
+    bar overline vec hat tilde dot ddot acute grave check breve widehat widetilde overrightarrow overleftrightarrow
+    overarc wideparen overparen frown overset underset stackrel overbrace mathop prime text mathbb mathfrak mathscr
+    angle measuredangle triangle bigtriangleup parallelogram square Box odot
+    sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth cis log ln lg exp max min gcd
+    lcm det dim deg arg Re Im Pr lim limsup liminf sum prod int iint iiint oint inf sup ker tr Tr rank sgn proj Var Cov
+    frac binom sqrt partial nabla infty hbar aleph
     cdot times div circ cap cup setminus mid vert lvert rvert Vert lVert rVert lfloor rfloor lceil rceil langle rangle
-    to star ast quad qquad ldots cdots dots bmod pmod approx begin end
+    to star ast bigstar bullet oplus ominus otimes oslash diamond clubsuit heartsuit spadesuit diamondsuit dagger
+    quad qquad ldots cdots dots bmod pmod approx begin end
     """.split()
 )
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
@@ -58,7 +61,9 @@ def unnamed(gold: Plain, answer: Plain) -> Plain | None:
     if _RELATION.search(gold.text):
         return answer
     if number_or_none(gold.text) is not None and (lead := _OPTION_LEAD.match(answer.text)):
-        answer = dataclasses.replace(answer, text=answer.text[lead.end() :] or answer.text)
+        rest = answer.text[lead.end() :]
+        opened = lead[0].count("{") > lead[0].count("}")
+        answer = dataclasses.replace(answer, text=rest.removesuffix("}").strip() if opened else rest)
     if "mod" not in gold.text and (remainder := _remainder(answer.text)) is not None:
         return dataclasses.replace(answer, text=remainder)
     text = like(gold.text, _FOLLOWS.split(answer.text)[-1].strip())
@@ -89,6 +94,8 @@ def _is_name(left: str) -> bool:
 def _says_another(gold: str, sides: list[str]) -> bool:
     """Whether what stands before the first relation is no name for what stands behind it."""
     left = _SUBSCRIPT.sub("", sides[0])
+    if left.count("{") != left.count("}"):
+        return True  # \\overset{?}{=}
     if PAIR.fullmatch(left) and not _BRACKETED.match(sides[-1]):
         return True  # (x,y) = 5
     if not set(_COMMAND.findall(left)) <= _COMMANDS or left.strip() == "\\infty":

@@ -130,7 +130,7 @@ def _fonts(text: str) -> str:
     if "**" in text:
         text = _POWER.sub("^", text).replace("**", "")
     text = _TEXTS.sub(lambda _: "\\text", _SET_IN_WORDS.sub(r"\\\1 ", text.replace("\\$", DOLLAR)))
-    text = _BORDERS.sub(" ", _DROPPED.sub(_seen, _rows(text)))
+    text = _BORDERS.sub("  ", _DROPPED.sub(_seen, _rows(text)))
     text = _SPLIT.sub(r"\1", _SIGN.sub(lambda match: match[1] or match[2], text))
     return re.sub(r"\\(?:[dtc]|nice|s)frac(?![a-zA-Z])", lambda _: "\\frac", text)
 
@@ -242,8 +242,8 @@ def _power(match: re.Match[str]) -> str:
 # ------------------------------------------------------------------------------------------------------------- numbers
 
 # What may stand between thousands, beside a comma; the apostrophe is Switzerland's.
-_APART = r"(?:\{(?:,|\\,)\}|(?:\\!)?,?\\!\s*,?|,\s*\\!\s*|\\,|\\ |\\;|\\:|\\thinspace(?![a-zA-Z])|~| |')"
-_THOUSANDS = re.compile(rf"(?<![\d.,/_])(\d{{1,3}})((?: ?{_APART}\s*\d{{3}})+)(?![\d/])(?!\s*,?\s*\\!)")
+_APART = r"(?:\{(?:,|\\,)\}|(?:\\!)?,?\\!\s*,?|,\s*\\!\s*|\\,|\\ |\\;|\\:|\\thinspace(?![a-zA-Z])|~|')"
+_THOUSANDS = re.compile(rf"(?<![\d.,/_])(\d{{1,3}})((?:(?: ?{_APART}\s*| )\d{{3}})+)(?![\d/])(?!\s*,?\s*\\!)")
 _COMMAS = re.compile(r"(?<![\d.,_])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 _MIXED = re.compile(r"(?<![\d./^_])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])")
 _SPACES = re.compile(r"(?<!\\)\\[,;:>! ]|~|\\q?quad(?![a-zA-Z])|\\[hv]space\*?\{[^{}]*\}|\\thinspace(?![a-zA-Z])")

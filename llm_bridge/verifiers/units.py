@@ -69,10 +69,10 @@ def without_money(text: str) -> tuple[str, str]:
 
 
 def apart(match: re.Match[str]) -> str:
-    """What takes the place of dress that goes: a space between two numbers, and nothing anywhere else."""
+    """What takes the place of dress that goes: between two numbers spaces, more than part thousands; else nothing."""
     before = match.string[: match.start()].rstrip(" {}")[-1:]
     after = match.string[match.end() :].lstrip(" {}")[:1]
-    return " " if (before.isdigit() or before == ".") and (after.isdigit() or after == ".") else ""
+    return "  " if (before.isdigit() or before == ".") and (after.isdigit() or after == ".") else ""
 
 
 # A unit that is a command: 5\\ \\Omega, 5\\,\\text{k}\\Omega, 5\\,\\mu\\text{m}, and those of siunitx.

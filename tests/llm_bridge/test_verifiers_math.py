@@ -352,7 +352,7 @@ BEHIND = [
     "\\text{ six}",
     "\\text{ less one}",
     "\\text{ halved}",
-    "\\text{ million}",
+    "\\text{ dozen}",
     " of",
     "\\text{ or}",
 ]

@@ -56,15 +56,15 @@ def words(gold: str, answer: str) -> bool | None:
     one, other = _word(gold), _word(answer)
     texts = "\\text" in gold, "\\text" in answer
     if one is not None and other is not None:
-        letters = len("".join(one)) > 1 and _LETTERS.fullmatch(gold) and _LETTERS.fullmatch(answer)
-        if one == other and (any(texts) or letters):
+        letters = _LETTERS.fullmatch(gold) and _LETTERS.fullmatch(answer)
+        if one == other and (any(texts) or (letters and len("".join(one)) > 1)):
             return True
         if len(one) > 1 and all(len(word) == 1 and word.isalpha() for word in one + other):
             point = any(text.startswith(("(", "[")) for text in (gold, answer))  # (a,b) is not (b,a)
             return one == other if point else sorted(one) == sorted(other)
         if texts[0] and (texts[1] or len("".join(one)) > 1):
             return False
-        if len(one) == len(other) == 1 and len(one[0]) == len(other[0]) == 1:
+        if len(one) == len(other) == 1 and len(one[0]) == len(other[0]) == 1 and (letters or one != other):
             return one == other
     if one is not None and texts[0] and values_of(answer, every=False) is not None:
         return False

@@ -344,7 +344,6 @@ BEFORE = [
     "\\text{is not} = ",
     "\\text{negative: }",
     "\\text{half: }",
-    "1, ",
 ]
 BEHIND = [
     "\\text{ + x}",

@@ -26,12 +26,11 @@ import dataclasses
 import functools
 import re
 from collections.abc import Callable
-from decimal import Decimal
-from fractions import Fraction
 
 from llm_bridge.verifiers.braces import arguments, closing
 from llm_bridge.verifiers.characters import as_latex
 from llm_bridge.verifiers.leads import ends, lists, minus_in_words, mixed_in_words
+from llm_bridge.verifiers.notations import notations, scales, spaces, thousands
 from llm_bridge.verifiers.units import (
     CANONICAL,
     DOLLAR,
@@ -76,7 +75,8 @@ def plain(answer: str, lists: bool = False) -> Plain:
 # ------------------------------------------------------------------------------------------------------- fonts, braces
 
 _DRESS = (
-    r"(?:\\(?:text)?colou?r(?:box)?\s*(?:\[[^\[\]]*\]\s*)?\{[^{}]*\}|\\(?:left|right)\.|\\text\{\s*[.,;]?\s*\}|\^\{\s*\}"
+    r"(?:\\(?:text)?colou?r(?:box)?\s*(?:\[[^\[\]]*\]\s*)?\{[^{}]*\}|\\(?:left|right)\.|\^\{\s*\}"
+    r"|\\text\{(?:\s|~|\\[ ,;:!])*+[.,;]?(?:\s|~|\\[ ,;:!])*+\}"
     r"|\\[hv]?phantom\s*(?:\{[^{}]*\})?|\\(?:begin|end)\{(?:align|aligned|equation|gather|gathered|split)\*?\}"
     r"|\\(?:tag|label)\*?\s*\{[^{}]*\}"
     r"|\\(?:boxed|fbox|num|mathbf|bold|mathit|mathtt|mathnormal|mathcal|mathord|mathpunct|mathbin|boldsymbol|bm|pmb"
@@ -86,7 +86,7 @@ _DRESS = (
     r"|(?:(?<=^)|(?<=^ ))\\[(\[])"
 )
 _DROPPED = re.compile(rf"{_DRESS}(?:\s*{_DRESS})*")
-_PUNCTUATION = re.compile(r"\\text\{(\s*[,;]\s*)\}")
+_PUNCTUATION = re.compile(r"\\text\{(?:\s|~|\\[ ,;:!])*+([,;](?:\s|~|\\[ ,;:!])*+)\}")
 _BORDERS = re.compile(r"(?<=[\d.])\s*\$[\s$]*+(?=[\d.])")  # $5$3 is no 53
 _TEXTS = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|normal|up|md)?|si|unit|emph|mbox|hbox|mathrm|mathsf|operatorname\*?)\s*(?=\{)"
@@ -102,7 +102,16 @@ _ROMAN = re.compile(r"\{\s*\\(?:rm|bf|it|sf|tt)\s+([^{}]*)\}")
 _REALS = re.compile(
     r"\s*(?:\\(?:text|mbox|textbf|mathrm)\s*\{)?\s*(?:the set of )?all real numbers\s*\}?[.\s]*", re.IGNORECASE
 )
-_SYNONYMS = (("\\varnothing", "\\emptyset"), ("\\lbrace", "\\{"), ("\\rbrace", "\\}"), ("\\bigcup", "\\cup"))
+_SYNONYMS = (
+    ("\\varnothing", "\\emptyset"),
+    ("\\lbrace", "\\{"),
+    ("\\rbrace", "\\}"),
+    ("\\bigcup", "\\cup"),
+    ("\\colon", ":"),
+    ("\\left<", "\\langle "),
+    ("\\right>", "\\rangle "),
+)
+
 # As computers write it: sqrt(2), pi and x**2; ** is also how Markdown sets bold type.
 _BARE = re.compile(
     r"(?<![a-zA-Z\\])(?:sqrt(?=\s*[({\d])|[dt]?frac(?=\s*\{)|pi(?![a-zA-Z])|infty(?![a-zA-Z])|(?:sin|cos|tan|cot|csc)(?=\s*[({\d^\\]))"
@@ -193,107 +202,6 @@ _GREATER = re.compile(r"(>|\\(?:geq?|gt)(?![a-zA-Z]))")
 _LESS = {">": "<", "\\gt": "<", "\\ge": "\\le ", "\\geq": "\\le "}
 
 
-# ----------------------------------------------------------------------------------------------------------- notations
-
-_OVERLINED = re.compile(r"\\(overline|bar|dot)\s*(\d)(?!\d)")
-_DECIMAL_POWER = re.compile(r"\^\s*\{\s*(-?)(\d{0,9})\.(\d{1,9})\s*\}")
-_MOD = re.compile(  # (mod 7) and mod 7 in words
-    r"(\(?)\s*\\text\s*\{\s*(\(?)\s*mod(?:ulo)?\s*(\d{0,9})\s*\)?\s*\}\s*\{?(\d{0,9})\}?\s*\)?\s*$"
-)
-_BASE = r"(\d+|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|sixteen)"
-_IN_BASE = re.compile(
-    r"([0-9A-Z]+(?:\.[0-9A-Z]+)?)\)?(?:\s*_\s*\{?\s*\w{1,9}\s*\}?)?\s*\\text\s*\{\s*\(?\s*(?:in\s+)?base[\s-]*"
-    rf"(?:{_BASE}\s*\)?\s*\}}|\}}\s*{_BASE})\s*$"
-)
-_BASE_BRACKETED = re.compile(r"_\s*\{\s*\(\s*(\d+)\s*\)\s*\}")
-_ANGLE_BRACKETS = re.compile(r"\\langle(?![a-zA-Z])([^<>]*,[^<>]*)\\rangle(?![a-zA-Z])")
-_UNION = re.compile(r"(?<=[)\]}])\s*U\s*(?=[(\[\\])")
-_WITHOUT = re.compile(r"(\\mathbb\s*\{?\s*R\s*\}?)\s*(?:\\backslash(?![a-zA-Z])|-)\s*(?=\\\{)")
-
-
-def _notations(text: str) -> str:
-    """One notation for what has several: bases, moduli, unions, vectors, periods of decimals, decimal exponents."""
-    if "\\text" in text and "mod" in text:
-        text = _MOD.sub(_modulus, text)
-    if "base" in text:
-        text = _IN_BASE.sub(lambda match: f"{match[1]}_{{{match[2] or match[3]}}}", text)
-    if "_" in text:
-        text = _BASE_BRACKETED.sub(r"_{\1}", text)
-    text = _UNION.sub(r" \\cup ", text) if "U" in text else text
-    if "\\" in text:
-        text = _ANGLE_BRACKETS.sub(r"(\1)", _WITHOUT.sub(r"\1 \\setminus ", _OVERLINED.sub(r"\\\1{\2}", text)))
-    return _DECIMAL_POWER.sub(_power, text) if "^" in text else text
-
-
-def _modulus(match: re.Match[str]) -> str:
-    modulus = match[3] or match[4]
-    if not modulus:
-        return match[0]
-    return f" \\pmod{{{modulus}}}" if match[1] or match[2] else f" \\bmod {modulus}"
-
-
-def _power(match: re.Match[str]) -> str:
-    """2^{0.5} is 2^{\\frac{1}{2}}, exactly."""
-    value = Fraction(int((match[2] or "0") + match[3]), 10 ** len(match[3]))
-    written = str(value.numerator) if value.denominator == 1 else f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
-    return f"^{{{match[1]}{written}}}"
-
-
-# ------------------------------------------------------------------------------------------------------------- numbers
-
-# What may stand between thousands, beside a comma; the apostrophe is Switzerland's.
-_APART = r"(?:\{(?:,|\\,)\}|(?:\\!)?,?\\!\s*,?|,\s*\\!\s*|\\,|\\ |\\;|\\:|\\thinspace(?![a-zA-Z])|~|')"
-_THOUSANDS = re.compile(rf"(?<![\d.,/_])(\d{{1,3}})((?:(?: ?{_APART}\s*| )\d{{3}})+)(?![\d/])(?!\s*,?\s*\\!)")
-_COMMAS = re.compile(r"(?<![\d.,_])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
-_MIXED = re.compile(r"(?<![\d./^_])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d/.])")
-_SPACES = re.compile(r"(?<!\\)\\[,;:>! ]|~|\\q?quad(?![a-zA-Z])|\\[hv]space\*?\{[^{}]*\}|\\thinspace(?![a-zA-Z])")
-
-
-def _thousands(text: str) -> str:
-    """1\\,000, 1{,}000, 1 000 and 1,000 are 1000; (100,101) is a point and 1,2,345 a list, but (1,000) is 1000."""
-    text = _THOUSANDS.sub(lambda match: re.sub(r"\D", "", match[0]), text)
-    done, last, depth, seen = "", 0, 0, 0
-    for match in _COMMAS.finditer(text):
-        between = text[seen : match.start()]
-        depth += sum(map(between.count, "([")) - sum(map(between.count, ")]"))
-        depth += between.count("\\{") - between.count("\\}")
-        seen = match.end()
-        if depth <= 0 or any(group.startswith("0") for group in match[0].split(",")):
-            done, last = done + text[last : match.start()] + match[0].replace(",", ""), match.end()
-    return done + text[last:]
-
-
-def _spaces(text: str) -> str:
-    """LaTeX's spaces are spaces or nothing; mixed numbers have a \\frac."""
-    text = _SPACES.sub(lambda match: "" if match[0] == "\\!" else " ", text)
-    return _MIXED.sub(r"\1\\frac{\2}{\3}", text).strip()
-
-
-_SCALED = re.compile(
-    r"(?<![\d.,])(\d{1,15}(?:\.\d{1,15})?)\s*(\\text\s*\{\s*)?(thousand|million|billion|trillion)s?\b\s*(\})?",
-    re.IGNORECASE,
-)
-_LARGE = re.compile("illion|housand", re.IGNORECASE)
-_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_COMPUTED = re.compile(r"(^|=)(\s*-?\s*(?:\d+\.?\d*|\.\d+))[eE]([-+]?\d{1,4})\s*\.?$")
-
-
-def _scales(text: str) -> str:
-    """5 million is 5000000, and 1.5e3, as computers write it, 1.5\\times 10^{3}. The latter must be all of the answer,
-    or of its side of an equation: in x+3e-2, e may be Euler's number.
-    """
-    if _LARGE.search(text):
-        text = _SCALED.sub(_scaled, text)
-    return _COMPUTED.sub(r"\1\2\\times 10^{\3}", text) if "e" in text or "E" in text else text
-
-
-def _scaled(match: re.Match[str]) -> str:
-    value = Decimal(match[1]) * _SCALES[match[3].lower()]
-    begun, ended = match[2] is not None, match[4] is not None
-    unit = "\\text{ " if begun and not ended else "" if begun == ended else "}"
-    return format(value.to_integral() if value == value.to_integral() else value, "f") + (unit or " " * (not ended))
-
-
 # --------------------------------------------------------------------------------------------------------------- units
 
 _DEGREE = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|(?<=\d)\s*\^\s*\{?\s*o\s*\}?(?!\s*\w)|\\degrees?(?![a-zA-Z])")
@@ -380,7 +288,7 @@ def units_clash(one: Plain, other: Plain) -> bool:
 
 
 _STEPS: tuple[Callable[[str], str], ...] = (
-    as_latex, _fonts, arguments, _notations, _thousands, _spaces, _scales, _signs, _angles, unit_commands,
+    as_latex, _fonts, arguments, thousands, spaces, notations, scales, _signs, _angles, unit_commands,
     minus_in_words, ends, mixed_in_words, lists,
 )  # fmt: skip
-_JOINING = (_thousands, mixed_in_words)
+_JOINING = (thousands, mixed_in_words)

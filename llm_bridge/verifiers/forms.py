@@ -13,7 +13,8 @@ from llm_bridge.verifiers.braces import closing
 from llm_bridge.verifiers.lists import elements
 
 PAIR = re.compile(r"\s*\(([^()]*,[^()]*)\)\s*")  # (x,y), the name of a point and of no number
-_COLUMN = re.compile(r"\\begin\{([pb]matrix)\}([^&]*)\\end\{\1\}")
+_COLUMN = re.compile(r"[(\[]?\s*\\begin\{([pb]?matrix|array)\}(?:\{[^{}]*\})?([^&]*)\\end\{\1\}\s*[)\]]?")
+_ROW_END = re.compile(r"\s*(?:;|\\\\)\s*")
 _BETWEEN = re.compile(r"(?<=[)\]}])\s*,\s*(?=[(\[\\])")
 
 
@@ -33,7 +34,7 @@ def like(gold: str, answer: str) -> str:
         found = elements(_in_order(_as_point(column), answer))
         if found and found[0] == "()" and len(found[1]) > 1:
             rows = " \\\\ ".join(part.strip() for part in found[1])
-            return f"\\begin{{{column[1]}}} {rows} \\end{{{column[1]}}}"
+            return f"\\begin{{pmatrix}} {rows} \\end{{pmatrix}}"
     return answer
 
 
@@ -50,7 +51,7 @@ def _in_order(gold: str, answer: str) -> str:
     """
     if not gold.startswith("(") or "=" not in answer or not (wanted := elements(gold)) or wanted[0] != "()":
         return answer
-    found = elements(answer)
+    found = elements(_ROW_END.sub(", ", answer))
     if found is None or found[0] not in ("", "()") or len(found[1]) != len(wanted[1]) or len(found[1]) < 2:
         return answer
     names = [_NAMED.match(part) for part in found[1]]
@@ -74,6 +75,11 @@ def turned(name: str, value: str) -> str:
     """(y,x) = (4,3) as (3,4): a name of coordinates out of their order."""
     pair, found = PAIR.fullmatch(name), elements(value)
     letters = [letter.strip() for letter in pair[1].split(",")] if pair else []
-    if not set(letters) <= set("xyz") or found is None or found[0] != "()" or len(found[1]) != len(letters):
+    if (
+        not any(set(letters) <= set(family) for family in ("xyz", "abcd", "uvw"))
+        or found is None
+        or found[0] != "()"
+        or len(found[1]) != len(letters)
+    ):
         return value
     return "(" + ",".join(part for _, part in sorted(zip(letters, found[1], strict=True))) + ")"

@@ -13,7 +13,7 @@ from llm_bridge.verifiers.units import DOLLAR
 
 _ANSWER = r"(?:the\s+)?(?:(?:final|correct|right)\s+)?(?:answer|ans)"
 _LEAD = re.compile(
-    r"(?:=|\\(?:approx|simeq|cong|equiv|implies|Rightarrow|to|therefore|rightarrow)(?![a-zA-Z])|\\sim(?![a-zA-Z])|&"
+    r"(?:=|\\(?:approx|simeq|cong|equiv|implies|Rightarrow|to|therefore|rightarrow)(?![a-zA-Z])|\\sim(?![a-zA-Z])(?=\s*[-.\d\\])|&"
     rf"|{_ANSWER}(?:\s+is\s*:?|\s*[:=]))\s*",
     re.IGNORECASE,
 )
@@ -25,7 +25,7 @@ _CERTAIN = re.compile(  # whatever follows
 _SENTENCE = re.compile(r"\s*([a-zA-Z][a-zA-Z' -]{1,60}?)\s*(:|=|(?<= )(?:is|are|equals))?\s*:?\s*", re.IGNORECASE)
 _BEGINS = re.compile(rf"[-+\d\\(\[{DOLLAR}]|\.\d|[a-zA-Z](?![a-zA-Z])")
 _ALL_TEXT = re.compile(
-    rf"\\text\{{\s*(?:{_ANSWER}(?:\s+is\s*:?|\s*[:=])\s*|[a-zA-Z]\s*=\s*)?([-$]?\s*(?:\\frac\{{\d+\}}\{{\d+\}}|\d)[^{{}}\\]*)\}}",
+    rf"\\text\{{\s*(?:{_ANSWER}(?:\s+is\s*:?|\s*[:=])\s*|[a-zA-Z]\s*=(?![^{{}}]*=)\s*)?([-$]?\s*(?:\\frac\{{\d+\}}\{{\d+\}}|\d)[^{{}}\\]*)\}}",
     re.IGNORECASE,
 )
 _MINUS = re.compile(

@@ -13,7 +13,7 @@ import dataclasses
 import re
 
 from llm_bridge.verifiers import vocabulary
-from llm_bridge.verifiers.dress import Plain
+from llm_bridge.verifiers.dress import Plain, plain
 from llm_bridge.verifiers.forms import PAIR, like, turned
 from llm_bridge.verifiers.number_reader import number_or_none
 
@@ -60,10 +60,10 @@ def unnamed(gold: Plain, answer: Plain) -> Plain | None:
         return None
     if _RELATION.search(gold.text):
         return answer
-    if number_or_none(gold.text) is not None and (lead := _OPTION_LEAD.match(answer.text)):
-        rest = answer.text[lead.end() :]
+    if (lead := _OPTION_LEAD.match(answer.text)) and not re.search("[A-E]", gold.text):
         opened = lead[0].count("{") > lead[0].count("}")
-        answer = dataclasses.replace(answer, text=rest.removesuffix("}").strip() if opened else rest)
+        rest = plain("\\text{" * opened + answer.text[lead.end() :])
+        answer = Plain(rest.text, answer.unit or rest.unit)
     if "mod" not in gold.text and (remainder := _remainder(answer.text)) is not None:
         return dataclasses.replace(answer, text=remainder)
     text = like(gold.text, _FOLLOWS.split(answer.text)[-1].strip())
@@ -134,7 +134,7 @@ def _unknown(side: str) -> str:
 # ------------------------------------------------------------------------------------------------------------- options
 
 _OPTION_LEAD = re.compile(
-    r"(?:\\text\s*\{)?\s*(?:(?i:option|choice)\s+)?(?:\(\s*[A-E]\s*\)|[A-E]\s*[.:)](?!\d))\s*[.:]?\s*\}?\s*[.:]?\s*(?=\S)"
+    r"(?:\\text\s*\{)?\s*(?i:(?:the\s+)?(?:(?:correct|final)\s+)?(?:answer|option|choice)(?:\s+is)?\s*:?\s+)?(?:\(\s*[A-E]\s*\)|[A-E]\s*[.:)](?!\d))\s*[.:]?\s*\}?\s*[.:]?\s*(?=\S)"
 )
 _ANSWER_IS = re.compile(
     r"\s*(?:(?:so|thus|hence|therefore),?\s+)?(?:the\s+)?(?:(?:correct|right|final|best)\s+)*(?:answer|ans|option|choice)"

@@ -142,17 +142,15 @@ _SMALL = _MEASURED | _COUNTED | _MONEY.keys()
 
 
 _SHORT = """
-of to in at by on an as up so it ox dry sky fly try shy st nd rd th am pm
+of to in at by on an as up so it be do go he me my us we ox dry sky fly try shy st nd rd th am pm
 kmh kph mph rpm bpm psi kwh hz khz mhz kw kj pa kpa nm dm dl cl mg mb gb kb tb px pt pts qt qts sqft cc ccs cms kms gms
 kgs hp ev mv kv ma pc pcs wk wks mo mos dz fl gal tbsp tsp
 """
 _SHORT_WORDS = frozenset(_SHORT.split()) | {name.casefold() for name in _SMALL}
 _OF_LETTERS = re.compile(r"[^\W\d_]+")
-_ABBREVIATED = re.compile(r"(?:[A-Za-z]\.){2,}")
-# Words that wait for another one, so that nothing is said with them at the end.
-_WAITING = re.compile(r"\b(?:of|to|at|by|on|an|as|so|per|a|the|with|from|sq|square|cu|cubic|point)\W*$")
+_ABBREVIATED = re.compile(r"(?:[A-Za-z]\.){2,}|['’](?:s|ll|re|ve|d|m)\b")
 _POWERS = re.compile(r"(?<=[^\W\d_])\^?-?\d(?![\d.])")
-_AS_WRITTEN = re.compile(r"(?:[^\W\d_]|[ .,/()'’%-])*")
+_AS_WRITTEN = re.compile(r"(?:[^\W\d_]|[ .,/()'’%-]|\\%)*")
 _DASHED = re.compile(r"(?:^|\s)-\s|\s-|-\s|^-(?![^\W\d_]{2})|-$")
 _REMARK = re.compile(r"\s*\(\s*[A-E]\s*\)\s*")  # the option that the number stands for
 
@@ -171,7 +169,7 @@ def _are_words(words: str) -> bool:
     words = _POWERS.sub("", _ABBREVIATED.sub("", words))
     if not _AS_WRITTEN.fullmatch(words) or words.lstrip().startswith(",") or _DASHED.search(words):
         return False
-    if words.count("(") != words.count(")") or _WAITING.search(words.casefold()):
+    if words.count("(") != words.count(")"):
         return False
     return all(map(_is_word, _OF_LETTERS.findall(words))) and follows(words)
 

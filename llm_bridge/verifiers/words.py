@@ -30,7 +30,9 @@ def figures(gold: str, answer: str) -> bool | None:
 _WORDS = re.compile(r"[A-Za-z0-9 ,.'()&/-]*")
 _LETTERS = re.compile(r"[A-Za-z ,]*")
 _OPTION = re.compile(r"(?<![a-z0-9)])\(\s*([a-z])\s*\)")
-_ARTICLE = re.compile(r"^\s*(?:an?|the)\s+(?=[a-z]{2})")
+_ARTICLE = re.compile(
+    r"^\s*(?:(?:it|this|the\s+(?:answer|graph|curve|figure|shape|conic))\s+is\s+)?(?:an?|the)\s+(?=[a-z]{2})"
+)
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
 # What is seen of a word: letters, digits and signs, a point between digits, an apostrophe behind a lone letter.
 _SEEN = re.compile(r"[a-z0-9/()&-]|(?<=\d)\.(?=\d)|(?<=\b[a-z])'")

@@ -1,4 +1,4 @@
-r"""One notation for what MATH answers write in several: thousands, mixed numbers, scales, bases, moduli, unions, vectors.
+r"""One notation for what MATH answers write in several: thousands, mixed numbers, scales, bases, unions, vectors.
 
     thousands(r"1\,000")  is  "1000"        notations(r"43_{(5)}")  is  "43_{5}"
 
@@ -18,7 +18,7 @@ _MOD = re.compile(  # (mod 7) and mod 7 in words
 )
 _BASE = r"(\d+|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|sixteen)"
 _IN_BASE = re.compile(
-    r"([0-9A-Z]+(?:\.[0-9A-Z]+)?)\)?(?:\s*_\s*\{?\s*\w{1,9}\s*\}?)?\s*\(?\s*\\text\s*\{\s*\(?\s*(?:in\s+)?base[\s-]*"
+    r"([0-9A-Z]+(?:\.[0-9A-Z]+)?)\)?(?:\s*_\s*\{?\s*(\w{1,9})\s*\}?)?\s*\(?\s*\\text\s*\{\s*\(?\s*(?:in\s+)?base[\s-]*"
     rf"(?:{_BASE}\s*\)?\s*\}}|\}}\s*{_BASE})\s*\)?\s*$"
 )
 _BASE_BRACKETED = re.compile(r"_\s*\{\s*\(\s*(\d+)\s*\)\s*\}")
@@ -33,7 +33,7 @@ def notations(text: str) -> str:
     if "\\text" in text and "mod" in text:
         text = _MOD.sub(_modulus, text)
     if "base" in text:
-        text = _IN_BASE.sub(lambda match: f"{match[1]}_{{{match[2] or match[3]}}}", text)
+        text = _IN_BASE.sub(_based, text)
     if "_" in text:
         text = _BASE_BRACKETED.sub(r"_{\1}", text)
     text = _UNION.sub(r" \\cup ", text) if "U" in text or "union" in text else text
@@ -41,6 +41,11 @@ def notations(text: str) -> str:
         text = _REAL_NUMBERS.sub(r"\\mathbb{R}", text)
         text = _ANGLE_BRACKETS.sub(r"(\1)", _WITHOUT.sub(r"\1 \\setminus ", _OVERLINED.sub(r"\\\1{\2}", text)))
     return _DECIMAL_POWER.sub(_power, text) if "^" in text else text
+
+
+def _based(match: re.Match[str]) -> str:
+    base = match[3] or match[4]
+    return f"{match[1]}_{{{base}}}" if match[2] in (None, base) else match[0]
 
 
 def _modulus(match: re.Match[str]) -> str:
@@ -81,8 +86,27 @@ def thousands(text: str) -> str:
     return done + text[last:]
 
 
+# A wide space, and what may stand beside it where it parts two answers.
+_WIDE = re.compile(
+    r"\s*\\(?:q?quad|enspace|hfill)(?![a-zA-Z])(?:\s|~|\\[ ,;:]|\\q?quad(?![a-zA-Z]))*+"
+    r"|\s*\\hspace\*?\{[^{}]*\}\s*"
+)
+_AFTER_WIDE = re.compile(r"\.?\d|[a-zA-Z](?![a-zA-Z])|\\(?:frac|sqrt|pi)(?![a-zA-Z])")
+_BEFORE_WIDE = re.compile(r"(?:\d|(?<![a-zA-Z\\])[a-zA-Z]|\\pi|[)\]}])$")
+_TEXT = re.compile(r"\\text\s*\{[^{}]*\}$")
+
+
+def _wide(match: re.Match[str]) -> str:
+    """3 \\quad 4 are two numbers, while 3 \\quad \\text{cm} and \\text{Answer} \\quad 3 are one."""
+    before, after = match.string[: match.start()], match.string[match.end() :]
+    parted = _BEFORE_WIDE.search(before[-8:]) and not _TEXT.search(before) and _AFTER_WIDE.match(after)
+    return ", " if parted else " "
+
+
 def spaces(text: str) -> str:
     """LaTeX's spaces are spaces or nothing; mixed numbers have a \\frac."""
+    if "quad" in text or "space" in text or "fill" in text:
+        text = _WIDE.sub(_wide, text)
     text = _SPACES.sub(lambda match: "" if match[0] == "\\!" else " ", text)
     return _MIXED.sub(r"\1\\frac{\2}{\3}", text).strip()
 

@@ -271,10 +271,10 @@ def test_a_sigterm_to_the_whole_group_does_not_make_a_right_answer_wrong():
         worker.close()
 
 
-def corpus() -> list[tuple[float, str, str, str]]:
-    """Reward, ground truth, completion and reason of each case of math_corpus.tsv, whose head says how to read it."""
+def corpus(name: str = "math_corpus.tsv") -> list[tuple[float, str, str, str]]:
+    """Reward, ground truth, completion and reason of each case of a file; math_corpus.tsv's head says how to read it."""
     found, reason = [], ""
-    for line in Path(__file__).with_name("math_corpus.tsv").read_text(encoding="utf-8").splitlines():
+    for line in Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines():
         if line.startswith("## "):
             reason = line.removeprefix("## ")
         elif line and not line.startswith("#"):
@@ -298,7 +298,17 @@ def test_the_corpus_is_judged_as_by_hand(corpus_rewards):
     """Catches each kind of wrong reward that users and public suites report: the box, dress, thousands, bases, …"""
     wrong = [case for case, found in zip(corpus(), corpus_rewards, strict=True) if case[0] != found]
     assert wrong == []
-    assert len(corpus()) > 1300
+    assert len(corpus()) > 500
+
+
+def test_the_kinds_of_faults_are_judged_as_by_hand():
+    """Catches a rule that lets a neighbour of a mended string through: each kind has its strings, what must earn among
+    them."""
+    cases = corpus("math_kinds.tsv")
+    checks = [verifiers.MathVerify(answer=truth, seconds=30.0) for _, truth, _, _ in cases]
+    rewards = verifiers.rewards(checks, [text for _, _, text, _ in cases])
+    assert [case for case, found in zip(cases, rewards, strict=True) if case[0] != found] == []
+    assert len(cases) > 600
 
 
 def test_no_case_of_the_corpus_is_judged_worse_than_by_bare_math_verify(corpus_rewards):

@@ -11,7 +11,8 @@ Of a chat, what comes after the user's last turn is a response, never a part of 
 the user says nothing in leaves the row without a prompt.
 
 A text in an answer column is the answer, but for two forms of worked solutions: what follows the last `####` to the
-end of its line (GSM8K), and in a `solution` what stands in the last box (MATH). Numbers are written as decimals; NaN is
+end of its line (GSM8K), and in a `solution` what stands in the last box, with the boxes that are one answer with it
+(MATH; read as a response is, so that the solution earns its own answer). Numbers are written as decimals; NaN is
 no answer. An answer of another type, or one that is no number after `####` or beside a `data_source` of GSM8K,
 leaves the row without one. Chats and verl's `reward_model` may be texts, in JSON or as Python prints them.
 

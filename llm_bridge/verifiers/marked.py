@@ -130,7 +130,9 @@ _JOINS = re.compile(
 
 
 def extract_number(text: str) -> Fraction | None:
-    """The value of a response's answer by this module's rule; None where it gives none, or none that can be read."""
+    """The value of a response's answer by this module's rule; None where it gives none, or none that can be read. Its
+    thinking is left out (`thinking`).
+    """
     text = said(text)
     place = text.rfind(_MARK)
     if place < 0:

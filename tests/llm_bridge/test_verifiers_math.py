@@ -272,7 +272,7 @@ def test_a_sigterm_to_the_whole_group_does_not_make_a_right_answer_wrong():
 
 
 def corpus(name: str = "math_corpus.tsv") -> list[tuple[float, str, str, str]]:
-    """Reward, ground truth, completion and reason of each case of a file; math_corpus.tsv's head says how to read it."""
+    """Reward, ground truth, completion and reason of each case of a file; math_corpus.tsv's head says how to read."""
     found, reason = [], ""
     for line in Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines():
         if line.startswith("## "):

@@ -119,21 +119,21 @@ class MathVerify(Pooled):
 
     Five stages, each of its own module: the box is found (`boxed.answer_in`), both answers lose their dress
     (`dress.plain`), the answer loses the name that it gives to itself (`naming.unnamed`), what is exact is compared
-    exactly (`exact.verdict`), and the rest goes to a worker, which asks math-verify's LaTeX grammar and comparison, with
-    guards where these are known to be loose (`mathematics.equal`).
+    exactly (`exact.verdict`), and the rest goes to a worker, which asks math-verify's LaTeX grammar and comparison,
+    with guards where these are known to be loose (`mathematics.equal`).
     Only boxes count. Neither the package's search for answers outside boxes nor its plain expressions, which sympy
     evaluates, are used.
 
     Kept of math-verify's own rules: 0.666667 is 2/3 (`exact` states the tolerance); letters are the same in capitals;
-    $x=5$ and $a+b=5$ are 5, and 5 is $x=5$, but $2x+1=5$ is not, nor is 1 $2x+z=1$; $(1,2)$ is a point and an interval, and "1,2", but no set;
-    $x \\in [1,2]$ is the interval $[1,2]$ and is $1 \\le x \\le 2$ where this is the ground truth, not the other way
-    round.
+    $x=5$ and $a+b=5$ are 5, and 5 is $x=5$, but $2x+1=5$ is not, nor is 1 $2x+z=1$; $(1,2)$ is a point and an
+    interval, and "1,2", but no set; $x \\in [1,2]$ is the interval $[1,2]$ and is $1 \\le x \\le 2$ where this is the
+    ground truth, not the other way round.
 
     A ground truth such as 70,110 may be a number or a list of two, and its text does not say which: 70110 earns, and so
     do 110, 70 and "70 and 110", but a ground truth with a group that begins with 0 is a number. Coordinates that are
     named, as in $y=2, x=1$, are the point (1,2), in the order of their letters. A space, a unit, a sign of money or a
-    comma between two digits does not join them, and words beside a number that deny, scale or compute are no unit and no
-    lead (`vocabulary`).
+    comma between two digits does not join them, and words beside a number that deny, scale or compute are no unit and
+    no lead (`vocabulary`).
 
     Attributes:
         answer: the ground truth, LaTeX without its box.

@@ -153,15 +153,18 @@ def _seen(match: re.Match[str]) -> str:
 
 
 _ROWS = re.compile(r"\\begin\{(align|aligned|gather|gathered|split)(\*?)\}(.*)\\end\{\1\2\}", re.DOTALL)
-_NAMED_ROW = re.compile(r"\s*([a-zA-Z]|\\[a-z]+)\s*&?\s*=")
+_ALL = re.compile("(.*)", re.DOTALL)
+_NAMED_ROW = re.compile(r"\s*&?\s*((?:\\text\{[^{}]*\}|\\[a-z]+|[a-zA-Z]+)(?:_\{?\w+\}?)?)\s*&?\s*=")
 
 
 def _rows(text: str) -> str:
-    """Lines of an alignment that name different things, x &= 3 \\\\ y &= 4, as a list of them."""
-    match = _ROWS.search(text) if "\\begin" in text else None
+    """Lines that name different things, x &= 3 \\\\ y &= 4, as a list of them, in an alignment or without one."""
+    if "\\\\" not in text:
+        return text
+    match = _ROWS.search(text) if "\\begin" in text else _ALL.fullmatch(text)
     if match is None:
         return text
-    rows = [row for row in match[3].split("\\\\") if row.strip()]
+    rows = [row for row in match[match.lastindex or 0].split("\\\\") if row.strip()]
     names = [found[1] for row in rows if (found := _NAMED_ROW.match(row))]
     if len(rows) < 2 or len(names) < len(rows) or len(set(names)) < len(names):
         return text

@@ -31,7 +31,7 @@ __all__ = ["is_list", "verdict"]
 
 _ELLIPSIS = re.compile(r"\\[lc]?dots(?![a-zA-Z])|\.\.\.")  # math-verify reads past one, and 12, \ldots goes on
 _CLOSED_AT_INFINITY = re.compile(r"\\infty\s*\]|\[\s*[-+]?\s*\\infty")
-_PRIME = re.compile(r"(?<![a-z]{2})'|\\prime(?![a-z])")
+_PRIME = re.compile(r"(?<![a-zA-Z]{2})'|\\prime(?![a-z])")
 
 
 def verdict(gold: Plain, answer: Plain) -> bool | None:

@@ -19,10 +19,13 @@ _LEAD = re.compile(
 )
 _TEXT_LEAD = re.compile(r"\\text\{([^{}]{1,80})\}\s*([:=]?)\s*")
 _CERTAIN = re.compile(  # whatever follows
-    rf"\s*(?:{_ANSWER}|approximately|about|exactly|only|just|so|thus|hence|therefore|is)(?:\s+is)?\s*[:=]?\s*",
+    rf"\s*(?:{_ANSWER}|approximately|about|exactly|only|just|so|thus|hence|therefore|is)(?:\s+is)?\s*[:=,]?\s*",
     re.IGNORECASE,
 )
-_SENTENCE = re.compile(r"\s*([a-zA-Z][a-zA-Z' -]{1,60}?)\s*(:|=|(?<= )(?:is|are|equals))?\s*:?\s*", re.IGNORECASE)
+_SENTENCE = re.compile(
+    r"\s*([a-zA-Z][a-zA-Z' -]{1,60}?)\s*(:|=|(?<= )(?:is|are|equals|get|have|gives|find|obtain))?\s*:?\s*",
+    re.IGNORECASE,
+)
 _BEGINS = re.compile(rf"[-+\d\\(\[{DOLLAR}]|\.\d|[a-zA-Z](?![a-zA-Z])")
 _ALL_TEXT = re.compile(
     rf"\\text\{{\s*(?:{_ANSWER}(?:\s+is\s*:?|\s*[:=])\s*|[a-zA-Z]\s*=(?![^{{}}]*=)\s*)?([-$]?\s*(?:\\frac\{{\d+\}}\{{\d+\}}|\d)[^{{}}\\]*)\}}",

@@ -39,6 +39,7 @@ _TEXT = re.compile(r"\\text\{([^{}]*)\}")
 _SUBSCRIPT = re.compile(r"_\s*(?:\{[^{}]*\}|\\?\w)")
 _FOLLOWS = re.compile(r"\\(?:implies|Rightarrow|Longrightarrow|therefore)(?![a-zA-Z])")
 _RELATION = re.compile(r"(?:\s|&)*(?:=|\\(?:in|equiv)(?![a-zA-Z]))(?:\s|&)*")
+_SET_RELATION = re.compile(r"\{\s*(?:=|\\equiv|\\in(?![a-z]))\s*\}")  # \overset{?}{=}, \cancel{=}
 _DENIED = re.compile(r"\\(?:not|lnot|neg|notin|nequiv|nsim)(?![a-zA-Z])")
 _MODULO = re.compile(r"\s*(?:\\pmod\s*(?:\{[^{}]*\}|\d+)|\(?\s*\\b?mod\s*(?:\{[^{}]*\}|\d+)\s*\)?)")
 _REMAINDER = re.compile(r"(-?\d+)\s*\(?\s*(?:(\\pmod)|\\b?mod(?![a-z]))\s*(?:\{([^{}]*)\}|(\d+))\s*\)?")
@@ -68,7 +69,9 @@ def unnamed(gold: Plain, answer: Plain) -> Plain | None:
         return dataclasses.replace(answer, text=remainder)
     text = like(gold.text, _FOLLOWS.split(answer.text)[-1].strip())
     answer = dataclasses.replace(answer, text=text)
-    sides = _RELATION.split(text)
+    if _SET_RELATION.search(text):
+        return None
+    sides = _sides(text)
     if len(sides) > 1 and _says_another(gold.text, sides):
         return None
     if len(sides) != 2 or not _is_name(sides[0].strip()):
@@ -76,6 +79,20 @@ def unnamed(gold: Plain, answer: Plain) -> Plain | None:
     # x \equiv 7 \pmod{10}: the remainder is what is asked for where the ground truth is a number.
     value = _MODULO.sub("", sides[1]) if "\\equiv" in text else sides[1]
     return dataclasses.replace(answer, text=like(gold.text, turned(sides[0], value.strip())))
+
+
+def _sides(text: str) -> list[str]:
+    """What stands before, between and behind the relations that are in no braces, as one of \\sum_{n=1} is."""
+    sides, start = [], 0
+    depth, seen = 0, 0
+    for match in _RELATION.finditer(text):
+        between = text[seen : match.start()]
+        depth += between.count("{") - between.count("}") - between.count("\\{") + between.count("\\}")
+        seen = match.end()
+        if depth <= 0:
+            sides.append(text[start : match.start()])
+            start = match.end()
+    return [*sides, text[start:]]
 
 
 def _remainder(text: str) -> str | None:
@@ -94,8 +111,6 @@ def _is_name(left: str) -> bool:
 def _says_another(gold: str, sides: list[str]) -> bool:
     """Whether what stands before the first relation is no name for what stands behind it."""
     left = _SUBSCRIPT.sub("", sides[0])
-    if left.count("{") != left.count("}"):
-        return True  # \\overset{?}{=}
     if PAIR.fullmatch(left) and not _BRACKETED.match(sides[-1]):
         return True  # (x,y) = 5
     if not set(_COMMAND.findall(left)) <= _COMMANDS or left.strip() == "\\infty":
@@ -128,7 +143,10 @@ def _unknown(side: str) -> str:
         place = token.end()
     if kinds.count("variable") != 1 or "power" in kinds[: kinds.index("variable")]:
         return ""
-    return found if "sign" in kinds or ("number" in kinds and "power" not in kinds) else ""
+    if "power" in kinds:  # its exponent is no factor
+        place = kinds.index("power")
+        del kinds[place : place + (4 if kinds[place + 1 : place + 2] == ["bracket"] else 2)]
+    return found if "sign" in kinds or "number" in kinds else ""
 
 
 # ------------------------------------------------------------------------------------------------------------- options

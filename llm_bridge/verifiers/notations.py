@@ -93,13 +93,13 @@ _WIDE = re.compile(
 )
 _AFTER_WIDE = re.compile(r"\.?\d|[a-zA-Z](?![a-zA-Z])|\\(?:frac|sqrt|pi)(?![a-zA-Z])")
 _BEFORE_WIDE = re.compile(r"(?:\d|(?<![a-zA-Z\\])[a-zA-Z]|\\pi|[)\]}])$")
-_TEXT = re.compile(r"\\text\s*\{[^{}]*\}$")
+_LABEL = re.compile(r"(?:\\text\s*\{[^{}]*\}|(?<![\w)])\(?\s*[A-Ea-e]\s*\)|(?<![\w)])\(\s*\d\s*\))$")
 
 
 def _wide(match: re.Match[str]) -> str:
-    """3 \\quad 4 are two numbers, while 3 \\quad \\text{cm} and \\text{Answer} \\quad 3 are one."""
+    """3 \\quad 4 are two numbers, while 3 \\quad \\text{cm}, \\text{Answer} \\quad 3 and (B) \\quad 3 are one."""
     before, after = match.string[: match.start()], match.string[match.end() :]
-    parted = _BEFORE_WIDE.search(before[-8:]) and not _TEXT.search(before) and _AFTER_WIDE.match(after)
+    parted = _BEFORE_WIDE.search(before[-8:]) and not _LABEL.search(before) and _AFTER_WIDE.match(after)
     return ", " if parted else " "
 
 

@@ -11,7 +11,7 @@ import itertools
 import re
 from collections.abc import Iterable
 
-from llm_bridge.verifiers.vocabulary import follows
+from llm_bridge.verifiers.vocabulary import NUMBERS, follows
 
 DOLLAR = "\uff04"  # for \\$, while $ is the border of mathematics
 # A currency, then its signs, codes, words and commands, before a number or behind it.
@@ -148,10 +148,11 @@ kgs hp ev mv kv ma pc pcs wk wks mo mos dz fl gal tbsp tsp
 """
 _SHORT_WORDS = frozenset(_SHORT.split()) | {name.casefold() for name in _SMALL}
 _OF_LETTERS = re.compile(r"[^\W\d_]+")
-_ABBREVIATED = re.compile(r"(?:[A-Za-z]\.){2,}|['’](?:s|ll|re|ve|d|m)\b")
+_ABBREVIATED = re.compile(r"(?:[A-Za-z]\.){2,}|['’](?:s|ll|re|ve|d|m)\b|\bo['’]clock\b")
 _POWERS = re.compile(r"(?<=[^\W\d_])\^?-?\d(?![\d.])")
 _AS_WRITTEN = re.compile(r"(?:[^\W\d_]|[ .,/()'’%-]|\\%)*")
 _DASHED = re.compile(r"(?:^|\s)-\s|\s-|-\s|^-(?![^\W\d_]{2})|-$")
+_SAME = re.compile(r"\s*\(\s*([A-Za-z]{3,9})\s*\)\s*")  # 3 (three)
 _REMARK = re.compile(r"\s*\(\s*[A-E]\s*\)\s*")  # the option that the number stands for
 
 
@@ -161,6 +162,8 @@ def measures(number: str, words: str) -> bool:
     """
     if len(words.strip()) == 1 and words.strip() not in _LETTERS:
         return False  # the numbers e and i, in roman type
+    if (same := _SAME.fullmatch(words)) and same[1].lower() in NUMBERS:
+        return number.strip() == str(NUMBERS.index(same[1].lower()))
     return bool(re.search(r"\d|\\pi", number)) and bool(_REMARK.fullmatch(words) or _are_words(words))
 
 

@@ -11,7 +11,8 @@ Of a chat, what comes after the user's last turn is a response, never a part of 
 the user says nothing in leaves the row without a prompt.
 
 A text in an answer column is the answer, but for two forms of worked solutions: what follows the last `####` to the
-end of its line (GSM8K), and in a `solution` what stands in the last box (MATH). Numbers are written as decimals; NaN is
+end of its line (GSM8K), and in a `solution` what stands in the last box, with the boxes that are one answer with it
+(MATH; read as a response is, so that the solution earns its own answer). Numbers are written as decimals; NaN is
 no answer. An answer of another type, or one that is no number after `####` or beside a `data_source` of GSM8K,
 leaves the row without one. Chats and verl's `reward_model` may be texts, in JSON or as Python prints them.
 
@@ -35,7 +36,7 @@ from typing import Any
 from bandit_rft.errors import InputError
 from llm_bridge import verifiers
 from llm_bridge.data.cells import Messages, RowError, answer_text, grouped, last_of_user, messages_of, read
-from llm_bridge.verifiers.boxed import last_boxed
+from llm_bridge.verifiers.boxed import answer_in
 
 # What verl's examples/data_preprocess/gsm8k.py and math_dataset.py append to a question.
 GSM8K_INSTRUCTION = 'Let\'s think step by step and output the final answer after "####".'
@@ -250,7 +251,7 @@ def _answer(
         if "####" in text:
             return column, grouped(text.rpartition("####")[2].split("\n")[0].strip()), NUMERIC
         if worked:
-            boxed = last_boxed(text)
+            boxed = answer_in(text)
             if boxed is not None and boxed.strip():
                 return column, boxed, MATH
             if "\n" in text or len(text) > 200 or " " in text.strip():

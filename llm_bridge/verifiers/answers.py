@@ -7,6 +7,8 @@
 | exact, exact-casefold | the whole response, without surrounding spaces | equal as a string | this process |
 | regex:PATTERN | the last match's group `answer`, else its first group, else all of it | equal as a string | a worker |
 
+Only what stands behind a response's thinking is read (`thinking`), save by exact, which takes all of it.
+
 All are frozen and picklable. Those of the workers (`pool`) have `many`, which checks responses side by side.
 """
 
@@ -22,8 +24,10 @@ from typing import Any
 from bandit_rft.errors import InputError
 from llm_bridge.verifiers import pool
 from llm_bridge.verifiers.boxed import LONGEST, answer_in, equal_as_strings, verl_boxed
-from llm_bridge.verifiers.dress import plain, unnamed
+from llm_bridge.verifiers.dress import Plain, plain
 from llm_bridge.verifiers.exact import is_list, verdict
+from llm_bridge.verifiers.naming import unnamed
+from llm_bridge.verifiers.thinking import said
 
 REGEX_WINDOW = 20_000  # last characters of a response that an expression searches
 
@@ -67,7 +71,9 @@ def rewards(checks: Sequence[Pooled], texts: Sequence[str]) -> list[float]:
     return found
 
 
-_GROUPED = re.compile(r"-?(?:\\?\$)?\s*\d{1,3}(?:,\d{3})+")
+# Groups of three that are a number, and may be a list where none begins with 0.
+_GROUPED = re.compile(r"\s*-?(?:\\?\$)?\s*\d{1,3}(?:,\d{3})+\s*")
+_LISTED = re.compile(r"\s*-?\d{1,3}(?:,[1-9]\d\d)+\s*")
 
 
 def _spelt(answer: str) -> str:
@@ -111,16 +117,23 @@ class MathBoxed:
 class MathVerify(Pooled):
     """MATH by mathematics: text -> 1.0 if the answer in its last box equals `answer`, else 0.0.
 
-    Four stages, each of its own module: the box is found (`boxed.answer_in`), both answers lose their dress
-    (`dress.plain`), what is exact is compared exactly (`exact.verdict`), and the rest goes to a worker, which asks
-    math-verify's LaTeX grammar and comparison, with guards where these are known to be loose (`mathematics.equal`).
+    Five stages, each of its own module: the box is found (`boxed.answer_in`), both answers lose their dress
+    (`dress.plain`), the answer loses the name that it gives to itself (`naming.unnamed`), what is exact is compared
+    exactly (`exact.verdict`), and the rest goes to a worker, which asks math-verify's LaTeX grammar and comparison,
+    with guards where these are known to be loose (`mathematics.equal`).
     Only boxes count. Neither the package's search for answers outside boxes nor its plain expressions, which sympy
     evaluates, are used.
 
     Kept of math-verify's own rules: 0.666667 is 2/3 (`exact` states the tolerance); letters are the same in capitals;
-    $x=5$ is 5, and 5 is $x=5$, but 1 is not $2x+z=1$; $(1,2)$ is a point and an interval, and "1,2", but no set;
-    $x \\in [1,2]$ is the interval $[1,2]$ and is $1 \\le x \\le 2$ where this is the ground truth, not the other way
-    round.
+    $x=5$ and $a+b=5$ are 5, and 5 is $x=5$, but $2x+1=5$ is not, nor is 1 $2x+z=1$; $(1,2)$ is a point and an
+    interval, and "1,2", but no set; $x \\in [1,2]$ is the interval $[1,2]$ and is $1 \\le x \\le 2$ where this is the
+    ground truth, not the other way round.
+
+    A ground truth such as 70,110 may be a number or a list of two, and its text does not say which: 70110 earns, and so
+    do 110, 70 and "70 and 110", but a ground truth with a group that begins with 0 is a number. Coordinates that are
+    named, as in $y=2, x=1$, are the point (1,2), in the order of their letters. A space, a unit, a sign of money or a
+    comma between two digits does not join them, and words beside a number that deny, scale or compute are no unit and
+    no lead (`vocabulary`).
 
     Attributes:
         answer: the ground truth, LaTeX without its box.
@@ -147,16 +160,23 @@ class MathVerify(Pooled):
             return 0.0
         if found.strip() == self.answer.strip():
             return 1.0
-        if _spelt(found) == _spelt(self.answer) and not _GROUPED.fullmatch(self.answer.strip()):
-            return 1.0  # whether LaTeX's grammar knows it or not; 1, 234 is not 1,234
+        if _spelt(found) == _spelt(self.answer) and not _GROUPED.fullmatch(self.answer):
+            return 1.0  # whether LaTeX's grammar knows it or not
         gold = plain(self.answer)
         answer = unnamed(gold, plain(found))
-        decided = verdict(gold, answer)
+        decided = verdict(gold, answer) if answer is not None else False
         if decided is False and is_list(gold.text):  # 60,120 may be two numbers
-            decided = verdict(gold, unnamed(gold, plain(found, thousands=False))) or False
-        if decided is not None:
-            return float(decided)
+            decided = self._as_list(gold, found)
+        elif not decided and _LISTED.fullmatch(self.answer) and self._as_list(plain(self.answer, lists=True), found):
+            decided = True
+        if decided is not None or answer is None:
+            return float(decided or False)
         return {"kind": "math", "gold": gold.text, "answer": answer.text}
+
+    def _as_list(self, gold: Plain, found: str) -> bool:
+        """Whether the answer is right where all that may be a list is one."""
+        answer = unnamed(gold, plain(found, lists=True))
+        return answer is not None and verdict(gold, answer) is True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -193,6 +213,7 @@ class Regex(Pooled):
     """The user's expression: text -> 1.0 if its last match holds `answer`, else 0.0.
 
     Searched in the last `REGEX_WINDOW` characters, in a worker with a time limit: an expression may backtrack for ever.
+    A response's thinking is left out (`thinking`), save by an expression that has the word "think" in it.
 
     Attributes:
         pattern: Python's syntax. What counts is the group named `answer`, else the first group, else the whole match.
@@ -215,7 +236,7 @@ class Regex(Pooled):
         _refuse_bad_pattern(self.pattern)
 
     def _request(self, text: str) -> dict[str, Any] | float:
-        window = text[-REGEX_WINDOW:]
+        window = (text if "think" in self.pattern else said(text))[-REGEX_WINDOW:]
         return {
             "kind": "regex",
             "pattern": self.pattern,

@@ -12,8 +12,11 @@ units in \\text{ …} are dropped, \\frac12 and 1/2 written \\frac{1}{2}, a shor
 Mathematics it does not know: 0.25 is not \\frac{1}{4} to it. Pure Python, no expression with backtracking, and no more
 than `LONGEST` characters of an answer.
 
-Otherwise than verl's: where a response has both `\\boxed x` and `\\boxed{x}` the last of them counts, not the last of
-the former; and an answer longer than `LONGEST` counts as none (the longest of MATH's 12,500 has 159).
+Only what stands behind a response's thinking is searched (`thinking`).
+
+Otherwise than verl's: thinking is left out; where a response has both `\\boxed x` and `\\boxed{x}` the last of them
+counts, not the last of the former; and an answer longer than `LONGEST` counts as none (the longest of MATH's 12,500
+has 159).
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from llm_bridge.verifiers.dress import closing
+from llm_bridge.verifiers.braces import closing
+from llm_bridge.verifiers.thinking import said
 
 LONGEST = 1000  # characters of an answer
 _JOINED = 40  # characters that may stand between two boxes of one answer
@@ -43,6 +47,7 @@ def answer_in(text: str) -> str | None:
     A last box that is cut off, or longer than `LONGEST`, counts as no answer. Boxes before it belong to it where only
     commas, "and", "or", spacing and $ stand between: "1, 2"; where all say the same, it is said once.
     """
+    text = said(text)
     found: list[str] = []
     after = len(text)
     for start, end, held in _boxes(text):
@@ -71,6 +76,7 @@ def _joined(text: str, start: int, end: int, after: int) -> bool:
 
 def last_boxed(text: str) -> str | None:
     """What stands in the last box of a text that holds something; None where there is none, or the last is cut off."""
+    text = said(text)
     for _, _, held in _boxes(text):
         if held is None:
             return None
@@ -113,6 +119,7 @@ def verl_boxed(text: str) -> str | None:
     """What stands in the last \\boxed{…} (\\boxed x, else \\fbox{…}) of a text as verl finds it; None where there is
     none, or it is not closed, or is longer than `LONGEST`.
     """
+    text = said(text)
     start = text.rfind("\\boxed")
     if start < 0:
         start = text.rfind("\\fbox")

@@ -46,6 +46,7 @@ from llm_bridge.verifiers import beside, clauses, lines
 from llm_bridge.verifiers.beside import NONE, WORD
 from llm_bridge.verifiers.numerals import LINE, NUMBER, as_number, plain, read
 from llm_bridge.verifiers.spoken import AT_ONCE_BESIDE, BEFORE, OPERATION, ROUNDED, SHUT
+from llm_bridge.verifiers.thinking import said
 
 REACH = 2_000  # the last characters in which a number without a mark is looked for
 
@@ -76,7 +77,10 @@ _JOINS = re.compile(
 
 
 def extract_number(text: str) -> Fraction | None:
-    """The value of a response's answer by this module's rule; None where it gives none, or none that can be read."""
+    """The value of a response's answer by this module's rule; None where it gives none, or none that can be read. Its
+    thinking is left out (`thinking`).
+    """
+    text = said(text)
     place = text.rfind(_MARK)
     if place < 0:
         return _last(text)

@@ -7,8 +7,11 @@ Money is one table, `_CURRENCIES`: a sign, a code or a word, before the number o
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
+
+from llm_bridge.verifiers.vocabulary import NUMBERS, follows
 
 DOLLAR = "\uff04"  # for \\$, while $ is the border of mathematics
 # A currency, then its signs, codes, words and commands, before a number or behind it.
@@ -58,9 +61,18 @@ _CURRENCY = re.compile(
 
 
 def without_money(text: str) -> tuple[str, str]:
-    """The text without its signs, codes and names of money, and the first of these in words ("dollar"); "" for none."""
+    """The text without its signs, codes and names of money, and the first of these in words ("dollar"); "" for none.
+    Between two numbers a space is left, so that 5\\$3 is no 53.
+    """
     found = _CURRENCY.search(text)
-    return (_CURRENCY.sub("", text), _MONEY[found[found.lastgroup or 0]]) if found else (text, "")
+    return (_CURRENCY.sub(apart, text), _MONEY[found[found.lastgroup or 0]]) if found else (text, "")
+
+
+def apart(match: re.Match[str]) -> str:
+    """What takes the place of dress that goes: between two numbers spaces, more than part thousands; else nothing."""
+    before = match.string[: match.start()].rstrip(" {}")[-1:]
+    after = match.string[match.end() :].lstrip(" {}")[:1]
+    return "  " if (before.isdigit() or before == ".") and (after.isdigit() or after == ".") else ""
 
 
 # A unit that is a command: 5\\ \\Omega, 5\\,\\text{k}\\Omega, 5\\,\\mu\\text{m}, and those of siunitx.
@@ -74,7 +86,8 @@ _QUANTITY = re.compile(r"\\(?:SI|qty)\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 
 def unit_commands(text: str) -> str:
     """Units that are commands, as text."""
-    text = _MICRO.sub(r"\\text{ micro", _QUANTITY.sub(r"\1\\text{ \2}", text))
+    text = _QUANTITY.sub(lambda match: f"{match[1]}\\text{{{match[2].replace(chr(92), ' ')}}}", text)
+    text = _MICRO.sub(r"\\text{ micro", text)
     return _UNIT_COMMAND.sub(
         lambda match: f"\\text{{ {match[1] or match[2] or ''}{_COMMANDS.get(match[3], match[3])}}}", text
     )
@@ -124,32 +137,68 @@ square squares sq cubic cu per and of kph kmh ways way integers digits digit poi
 tickets apples books boxes pieces values solutions triangles multiples teachers dogs daps meals
 """
 _COUNTED = frozenset(_THINGS.split())
+_JOINING = ("square", "sq", "cubic", "cu", "per", "and", "of", "point")  # with which no unit ends
 _SMALL = _MEASURED | _COUNTED | _MONEY.keys()
 
 
-# Words that are no unit: what follows, computes, scales or divides the number; a comma was an "or".
-_CHANGES = re.compile(
-    r"^\s*,|(?<![a-z])(?<![a-z]\^)\d|\b(?:and|or|if|for|when|is|are|was|not|no|never|cannot|except|otherwise|wrong|incorrect|plus|minus|times|"
-    r"over|than|through|versus|divided|multiplied|power|percent of|per cent of|dozen|score|gross|tens|hundreds?|lakhs?|"
-    r"crores?|half|halves|"
-    r"thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?|mod|modulo|base|"
-    r"choose|remainder|repeating|recurring|root|sqrt|pi|log|ln|sin|cos|tan|factorial|infinity|negative|below|inverse|"
-    r"reciprocal|conjugate|complement|bn|mil|quadrillion)\b|n't|^\s*(?:squared|cubed)\b"
-)
+_SHORT = """
+of to in at by on an as up so it be do go he me my us we ox dry sky fly try shy st nd rd th am pm
+kmh kph mph rpm bpm psi kwh hz khz mhz kw kj pa kpa nm dm dl cl mg mb gb kb tb px pt pts qt qts sqft cc ccs cms kms gms
+kgs hp ev mv kv ma pc pcs wk wks mo mos dz fl gal tbsp tsp
+"""
+_SHORT_WORDS = frozenset(_SHORT.split()) | {name.casefold() for name in _SMALL}
+_OF_LETTERS = re.compile(r"[^\W\d_]+")
+_ABBREVIATED = re.compile(r"(?:[A-Za-z]\.){2,}|['’](?:s|ll|re|ve|d|m)\b|\bo['’]clock\b")
+_POWERS = re.compile(r"(?<=[^\W\d_])\^?-?\d(?![\d.])")
+_AS_WRITTEN = re.compile(r"(?:[^\W\d_]|[ .,/()'’%-]|\\%)*")
+_DASHED = re.compile(r"(?:^|\s)-\s|\s-|-\s|^-(?![^\W\d_]{2})|-$")
+_SAME = re.compile(r"\s*\(\s*([A-Za-z]{3,9})\s*\)\s*")  # 3 (three)
+_REMARK = re.compile(r"\s*\(\s*[A-E]\s*\)\s*")  # the option that the number stands for
 
 
 def measures(number: str, words: str) -> bool:
-    """Whether words after this are a unit: something with a digit or a number's name stands before, and none of the
-    words changes what is said.
+    """Whether words after this are a unit, or say what was counted: a digit or a number's name stands before, the words
+    are words, and none of them changes what is said.
     """
     if len(words.strip()) == 1 and words.strip() not in _LETTERS:
         return False  # the numbers e and i, in roman type
-    return bool(re.search(r"\d|\\pi", number)) and not _CHANGES.search(words.casefold())
+    if (same := _SAME.fullmatch(words)) and same[1].lower() in NUMBERS:
+        return number.strip() == str(NUMBERS.index(same[1].lower()))
+    return bool(re.search(r"\d|\\pi", number)) and bool(_REMARK.fullmatch(words) or _are_words(words))
+
+
+def _are_words(words: str) -> bool:
+    """Whether a text behind a number is words of a language and units: + and = compute, and x y are variables."""
+    words = _POWERS.sub("", _ABBREVIATED.sub("", words))
+    if not _AS_WRITTEN.fullmatch(words) or words.lstrip().startswith(",") or _DASHED.search(words):
+        return False
+    if words.count("(") != words.count(")"):
+        return False
+    return all(map(_is_word, _OF_LETTERS.findall(words))) and follows(words)
+
+
+def _is_word(word: str) -> bool:
+    """Whether letters are a word: known, or long enough and with a vowel, and not the letters of an alphabet."""
+    if len(word) == 1:
+        return word in _LETTERS or word in "aAKCFsSt"
+    low = word.casefold()
+    if low in _SHORT_WORDS:
+        return True
+    in_a_row = all(ord(after) - ord(before) == 1 for before, after in itertools.pairwise(low))
+    vowels = "aeiou" if len(word) == 3 else "aeiouy"
+    return (
+        len(word) > 2
+        and any(letter in vowels for letter in low)
+        and not in_a_row
+        and not (word.isupper() and len(word) == 3)
+    )
 
 
 def known(words: str) -> bool:
     """Whether all of plain words are units, of two letters or more; codes of money in capitals only (5rs is 5 r s)."""
     every = [word for word in re.split(r"[\s./]+", words) if word]
+    if not every or every[-1].lower() in _JOINING or every[0].lower() in ("and", "of"):
+        return False
     return len(words) > 1 and all(word in _MONEY or (len(word) > 1 and word.lower() in _SMALL) for word in every)
 
 

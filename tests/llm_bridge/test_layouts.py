@@ -61,6 +61,24 @@ def test_a_response_in_a_chat_is_a_worked_solution(tmp_path):
     assert datasets.load(write(tmp_path / "c.parquet", [row]), template="plain").example(0).prompt == (ASKED, SYSTEM)
 
 
+@pytest.mark.parametrize(
+    ("solution", "answer"),
+    [
+        ("The integers are \\boxed{-2} and \\boxed{1}.", "-2, 1"),
+        ("First $\\boxed{1}$ is found. Then it follows that $\\boxed{2}$.", "2"),
+        ("So \\boxed{5}, and I put it within \\boxed{}.", "5"),
+        ("\\[\\boxed{5}\\] or, which is the same, \\[\\boxed{5}\\]", "5"),
+    ],
+)
+def test_a_worked_solution_with_several_boxes_is_read_as_a_response_is(tmp_path, solution, answer):
+    """Catches the right answer of two boxes cut to its last one, which the solution itself does not earn."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"problem": "Find all.", "solution": solution}) + "\n")
+    example = datasets.load(path).example(0)
+    assert example.answer == answer
+    assert verifiers.make(example.verifier, example.answer)(solution) == 1.0
+
+
 def test_verls_columns_as_texts_of_a_csv_file(tmp_path):
     """Catches the object's text taken for the answer, by which every response scored 0; one of GSM8K that is no number
     is refused, where math-verify took it."""

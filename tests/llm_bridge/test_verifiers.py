@@ -113,3 +113,28 @@ def test_every_gsm8k_answer_verifies_itself(shared_data):
             verifier = verifiers.make(name, example.ground_truth)
             assert verifier(f"because.\n#### {example.ground_truth}") == 1.0
             assert verifier(f"#### {example.ground_truth}1") == 0.0
+
+
+THOUGHT = [
+    ("<think>Is it {wrong}?</think>\n{right}", 1),
+    ("Is it {wrong}?</think>\n{right}", 1),  # the prompt opened the thinking
+    ("<think>{wrong}</think><think>{wrong}</think>{right}", 1),
+    ("<think>It is {right}.</think>\nI do not know.", 0),
+    ("<think>It is {right}.</think>\n{wrong}", 0),
+    ("<think>It is {right}", 0),  # cut off
+    ("{right}<think>or {wrong}", 0),
+    ("<think>It is {right}.</think>", 0),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), THOUGHT)
+@pytest.mark.parametrize("name", [name for name in verifiers.names() if "exact" not in name] + ["regex:(\\d+)"])
+def test_only_what_stands_behind_the_thinking_is_judged(name, text, expected):
+    """Catches a reward for a number that a response only thought of, or was thinking of when it was cut off."""
+    form = "\\boxed{{{}}}" if name.startswith("math") else "#### {}"
+    filled = text.replace("{right}", form.format(7)).replace("{wrong}", form.format(8))
+    assert verifiers.make(name, "7")(filled) == expected
+
+
+def test_an_expression_that_names_the_thinking_sees_it():
+    assert verifiers.make("regex:<think>(.*)</think>", "7")("<think>7</think>8") == 1.0

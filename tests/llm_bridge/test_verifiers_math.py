@@ -12,7 +12,7 @@ import pytest
 
 from bandit_rft.errors import InputError
 from llm_bridge import verifiers
-from llm_bridge.verifiers import boxed, dress, exact, pool
+from llm_bridge.verifiers import boxed, dress, exact, naming, pool
 
 # ground truth, answer, equal as mathematics, equal to verl's rule on strings (worked out from its published steps)
 PAIRS = [
@@ -271,10 +271,10 @@ def test_a_sigterm_to_the_whole_group_does_not_make_a_right_answer_wrong():
         worker.close()
 
 
-def corpus() -> list[tuple[float, str, str, str]]:
-    """Reward, ground truth, completion and reason of each case of math_corpus.tsv, whose head says how to read it."""
+def corpus(name: str = "math_corpus.tsv") -> list[tuple[float, str, str, str]]:
+    """Reward, ground truth, completion and reason of each case of a file; math_corpus.tsv's head says how to read."""
     found, reason = [], ""
-    for line in Path(__file__).with_name("math_corpus.tsv").read_text(encoding="utf-8").splitlines():
+    for line in Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines():
         if line.startswith("## "):
             reason = line.removeprefix("## ")
         elif line and not line.startswith("#"):
@@ -299,6 +299,16 @@ def test_the_corpus_is_judged_as_by_hand(corpus_rewards):
     wrong = [case for case, found in zip(corpus(), corpus_rewards, strict=True) if case[0] != found]
     assert wrong == []
     assert len(corpus()) > 500
+
+
+def test_the_kinds_of_faults_are_judged_as_by_hand():
+    """Catches a rule that lets a neighbour of a mended string through: each kind has its strings, what must earn among
+    them."""
+    cases = corpus("math_kinds.tsv")
+    checks = [verifiers.MathVerify(answer=truth, seconds=30.0) for _, truth, _, _ in cases]
+    rewards = verifiers.rewards(checks, [text for _, _, text, _ in cases])
+    assert [case for case, found in zip(cases, rewards, strict=True) if case[0] != found] == []
+    assert len(cases) > 600
 
 
 def test_no_case_of_the_corpus_is_judged_worse_than_by_bare_math_verify(corpus_rewards):
@@ -335,9 +345,31 @@ def test_every_math_answer_is_itself_in_every_dress(shared_data, name):
     assert [truth for truth, reward in zip(every, found, strict=True) if reward != 1.0] == []
 
 
+APART = [r" \\quad ", "  ", r"\\text{, }", r"\\text{ }", r"\\$", r"\\text{ dollars }", r"^\\circ ", "$"]
+BEFORE = [
+    "x \\not= ",
+    "-x = ",
+    "2x+1 = ",
+    "\\frac{1}{x} = ",
+    "\\text{is not} = ",
+    "\\text{negative: }",
+    "\\text{half: }",
+]
+BEHIND = [
+    "\\text{ + x}",
+    "\\text{xy}",
+    "\\text{ six}",
+    "\\text{ less one}",
+    "\\text{ halved}",
+    "\\text{ dozen}",
+    " of",
+    "\\text{ or}",
+]
+
+
 def test_no_number_of_math_earns_for_another(shared_data):
-    """Near misses of the numbers among MATH's answers: the sign, a digit, a further digit. Decided exactly, so
-    a wrong one that earns is a fault, not chance.
+    """Near misses of the numbers among MATH's answers: the sign, a digit, a further digit, dress between two digits,
+    and what stands before or behind and says another thing. Decided exactly, so a wrong one that earns is a fault.
     """
     numbers = [truth for truth in truths(shared_data) if re.fullmatch(r"-?\d+|-?\\d?frac\{\d+\}\{\d+\}", truth)]
     assert len(numbers) > 1000
@@ -345,6 +377,9 @@ def test_no_number_of_math_earns_for_another(shared_data):
         last = str((int(re.findall(r"\d", truth)[-1]) + 1) % 10)
         misses = [re.sub(r"\d(?=\D*$)", last, truth), re.sub(r"(\d+)", r"\g<1>7", truth, count=1), truth + "+1"]
         misses += [truth + "t", truth + "_7", f"{truth}\\pi"]
+        misses += [re.sub(r"(\d)(\d)", rf"\1{apart}\2", truth, count=1) for apart in APART if re.search(r"\d\d", truth)]
+        misses += [before + truth for before in BEFORE] + [truth + behind for behind in BEHIND]
         misses += [truth.removeprefix("-") if truth.startswith("-") else "-" + truth] if truth != "0" else []
         gold = dress.plain(truth)
-        assert [miss for miss in misses if exact.verdict(gold, dress.plain(miss))] == []
+        found = [(miss, naming.unnamed(gold, dress.plain(miss))) for miss in misses]
+        assert [miss for miss, answer in found if answer and exact.verdict(gold, answer)] == []

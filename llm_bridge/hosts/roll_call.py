@@ -240,7 +240,7 @@ def _called(port: int, coordinator: int, count: int, end: float, seconds: float,
         ) from None
     lines: dict[int, Line] = {}
     with server:
-        while len(lines) < count - 1:
+        while not _all_there(lines, count - 1):
             server.settimeout(max(end - time.monotonic(), 0.001))
             try:
                 line = Line(server.accept()[0])
@@ -277,6 +277,14 @@ def _called(port: int, coordinator: int, count: int, end: float, seconds: float,
         with contextlib.suppress(OSError):
             line.send(go=True)
     return lines
+
+
+def _all_there(lines: dict[int, Line], wanted: int) -> bool:
+    """Whether so many processes have called and are still there; lines of those that are not are dropped."""
+    if len(lines) == wanted:
+        for process in [process for process, line in lines.items() if line.ended()]:
+            lines.pop(process).close()
+    return len(lines) == wanted
 
 
 def _refuse(lines: dict[int, Line], sentence: str) -> None:

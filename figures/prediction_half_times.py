@@ -36,7 +36,8 @@ def accepts(config: Mapping[str, Any]) -> bool:
 def draw(run: str | Path, out: str | Path | None = None) -> Path:
     """Draw the audit of a run folder; returns the PNG's path."""
     rows = [row for row in read_json(Path(run) / RESULT)["rows"] if row.get("measured_half_time")]
-    seen = np.array([row["measured_half_time"] for row in rows])
+    drawn = [row["predicted"][law] for row in rows for law in LAWS if row["predicted"].get(law)]
+    seen = np.array([row["measured_half_time"] for row in rows] + drawn)
     ends = np.array([0.6 * seen.min(), 1.7 * seen.max()])
     with style.panels(1, 4, width=2 * style.COLUMN, height=2.4, sharex=True, sharey=True) as (figure, axes):
         for panel, (law, name) in zip(axes, LAWS.items(), strict=True):

@@ -137,9 +137,9 @@ def test_a_compiled_scan_is_shared_by_its_text_and_its_state(monkeypatch: pytest
 def test_sweeping_p0_compiles_one_program(monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a p0 that stands in the program's text, not in its state: each point would compile anew."""
     monkeypatch.setattr(scan, "number_of_groups", lambda seeds: 2)
-    programs = []
-    keep = lambda lowered, tree: programs.append(executables.executable(lowered, tree)) or programs[-1]  # noqa: E731
-    monkeypatch.setattr(scan, "executable", keep)
+    programs, compiled = [], executables.executable
+    keep = lambda lowered, tree: programs.append(compiled(lowered, tree)) or programs[-1]  # noqa: E731
+    monkeypatch.setattr(executables, "executable", keep)
     for p0 in (0.1, 0.3):
         run(arms.Needle(log10_arms=2, p0=p0), LEARNERS[0], 10, seeds=4, key=0)
     assert programs[0] is programs[1]

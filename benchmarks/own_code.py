@@ -44,7 +44,7 @@ def without_random_bits() -> AbstractContextManager[Any]:
 
 
 def without_executables() -> AbstractContextManager[Any]:
-    return mock.patch.object(scan, "executable", lambda lowered, structure: lowered.compile())
+    return mock.patch.object(executables, "executable", lambda lowered, structure: lowered.compile())
 
 
 def forget() -> None:

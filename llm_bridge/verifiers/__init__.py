@@ -11,8 +11,8 @@
 | regex:PATTERN | what the user's expression finds | `answers` |
 | module:function, file.py:function | the user's own (text, answer) -> float | `user` |
 
-Where a response has </think>, what stands behind the last one is judged, and one whose <think> is not closed has no
-answer (`thinking`). A regex that has the word "think" in it, exact, and the user's function get all of the text.
+Of a response that thinks, gsm8k-numeric and math-verify judge what stands behind the last </think>, and nothing where
+a <think> is not closed (`thinking`). verl's rules, exact, regex and the user's function get all of the text.
 
 What is verified is untrusted: no `eval`, bounded windows of text, and whatever could hang runs in worker processes with
 a time limit (`pool`), which earns 0 and is counted (`counts`).

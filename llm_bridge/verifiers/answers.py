@@ -7,7 +7,7 @@
 | exact, exact-casefold | the whole response, without surrounding spaces | equal as a string | this process |
 | regex:PATTERN | the last match's group `answer`, else its first group, else all of it | equal as a string | a worker |
 
-Only what stands behind a response's thinking is read (`thinking`), save by exact, which takes all of it.
+What a response thinks is left out by math-verify (`thinking`); the others take all of it.
 
 All are frozen and picklable. Those of the workers (`pool`) have `many`, which checks responses side by side.
 """
@@ -27,7 +27,6 @@ from llm_bridge.verifiers.boxed import LONGEST, answer_in, equal_as_strings, ver
 from llm_bridge.verifiers.dress import Plain, plain
 from llm_bridge.verifiers.exact import is_list, verdict
 from llm_bridge.verifiers.naming import unnamed
-from llm_bridge.verifiers.thinking import said
 
 REGEX_WINDOW = 20_000  # last characters of a response that an expression searches
 
@@ -213,7 +212,6 @@ class Regex(Pooled):
     """The user's expression: text -> 1.0 if its last match holds `answer`, else 0.0.
 
     Searched in the last `REGEX_WINDOW` characters, in a worker with a time limit: an expression may backtrack for ever.
-    A response's thinking is left out (`thinking`), save by an expression that has the word "think" in it.
 
     Attributes:
         pattern: Python's syntax. What counts is the group named `answer`, else the first group, else the whole match.
@@ -236,7 +234,7 @@ class Regex(Pooled):
         _refuse_bad_pattern(self.pattern)
 
     def _request(self, text: str) -> dict[str, Any] | float:
-        window = (text if "think" in self.pattern else said(text))[-REGEX_WINDOW:]
+        window = text[-REGEX_WINDOW:]
         return {
             "kind": "regex",
             "pattern": self.pattern,

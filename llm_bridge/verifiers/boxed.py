@@ -12,9 +12,9 @@ units in \\text{ …} are dropped, \\frac12 and 1/2 written \\frac{1}{2}, a shor
 Mathematics it does not know: 0.25 is not \\frac{1}{4} to it. Pure Python, no expression with backtracking, and no more
 than `LONGEST` characters of an answer.
 
-Only what stands behind a response's thinking is searched (`thinking`).
+`answer_in` leaves out what a response thinks (`thinking`).
 
-Otherwise than verl's: thinking is left out; where a response has both `\\boxed x` and `\\boxed{x}` the last of them
+Otherwise than verl's: where a response has both `\\boxed x` and `\\boxed{x}` the last of them
 counts, not the last of the former; and an answer longer than `LONGEST` counts as none (the longest of MATH's 12,500
 has 159).
 """
@@ -119,7 +119,6 @@ def verl_boxed(text: str) -> str | None:
     """What stands in the last \\boxed{…} (\\boxed x, else \\fbox{…}) of a text as verl finds it; None where there is
     none, or it is not closed, or is longer than `LONGEST`.
     """
-    text = said(text)
     start = text.rfind("\\boxed")
     if start < 0:
         start = text.rfind("\\fbox")

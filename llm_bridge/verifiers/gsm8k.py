@@ -8,10 +8,10 @@ r"""GSM8K's verifiers.
 | flexible | the last number of the last 300 characters that is not "." | equal as a string, as it stands |
 | numeric | the number after the last `####`; without one, the last number | equal as an exact value |
 
-Strict and flexible are verl's (`verl/utils/reward_score/gsm8k.py`), to the letter, save that a response's thinking is
-left out (`thinking`). String equality fails "42." and, under `flexible`, "1,000" and "so it is 42, which, as asked, …"
-(a lone comma is a number to that expression), which is what verl's users complain of. `numeric`, ours and the default,
-is the rule of `marked`: it reads a number in any notation of `numerals`, whole or not at all.
+Strict and flexible are verl's (`verl/utils/reward_score/gsm8k.py`), to the letter. String equality fails "42." and,
+under `flexible`, "1,000" and "so it is 42, which, as asked, …" (a lone comma is a number to that expression), which is
+what verl's users complain of. `numeric`, ours and the default, is the rule of `marked`: it leaves out what a response
+thinks, and reads a number in any notation of `numerals`, whole or not at all.
 
 What is verified is untrusted: no `eval`, no expression that backtracks over more than a line of bounded length, no
 conversion of a number longer than `numerals.LONGEST`.
@@ -27,7 +27,6 @@ from typing import Literal
 from bandit_rft.errors import InputError
 from llm_bridge.verifiers.marked import extract_number
 from llm_bridge.verifiers.numerals import as_number
-from llm_bridge.verifiers.thinking import said
 
 __all__ = ["GSM8K", "WINDOW", "Rule", "as_number", "extract_flexible", "extract_number", "extract_strict"]
 
@@ -47,13 +46,13 @@ _POSSIBLE = {
 
 def extract_strict(text: str) -> str | None:
     """The last `#### number` of the last 300 characters, without `,` and `$`; None where there is none."""
-    found = _MARKED.findall(said(text)[-WINDOW:])
+    found = _MARKED.findall(text[-WINDOW:])
     return found[-1].replace(",", "").replace("$", "") if found else None
 
 
 def extract_flexible(text: str) -> str | None:
     """The last number of the last 300 characters that is not "."; "." where every one is; None where there is none."""
-    numbers = _NUMBER.findall(said(text)[-WINDOW:])
+    numbers = _NUMBER.findall(text[-WINDOW:])
     for found in reversed(numbers):
         if found != ".":
             return found

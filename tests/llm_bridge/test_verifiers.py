@@ -128,7 +128,7 @@ THOUGHT = [
 
 
 @pytest.mark.parametrize(("text", "expected"), THOUGHT)
-@pytest.mark.parametrize("name", [name for name in verifiers.names() if "exact" not in name] + ["regex:(\\d+)"])
+@pytest.mark.parametrize("name", ["gsm8k-numeric", "math-verify"])
 def test_only_what_stands_behind_the_thinking_is_judged(name, text, expected):
     """Catches a reward for a number that a response only thought of, or was thinking of when it was cut off."""
     form = "\\boxed{{{}}}" if name.startswith("math") else "#### {}"
@@ -136,5 +136,8 @@ def test_only_what_stands_behind_the_thinking_is_judged(name, text, expected):
     assert verifiers.make(name, "7")(filled) == expected
 
 
-def test_an_expression_that_names_the_thinking_sees_it():
-    assert verifiers.make("regex:<think>(.*)</think>", "7")("<think>7</think>8") == 1.0
+@pytest.mark.parametrize("name", ["gsm8k-strict", "gsm8k-flexible", "math-boxed", "regex:(\\d+)"])
+def test_verl_s_rules_and_the_user_s_expression_see_all_of_a_response(name):
+    """verl's rules are verl's to the letter: a response that was cut off while it thought may earn."""
+    form = "\\boxed{7}" if name.startswith("math") else "#### 7"
+    assert verifiers.make(name, "7")(f"<think>It is {form}") == 1.0

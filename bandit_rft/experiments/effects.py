@@ -159,13 +159,6 @@ def difference(
     return Effect(one.value - other.value, math.sqrt(total), freedom, units, one.alike and other.alike, ends)
 
 
-def is_share(values: Sequence[float] | np.ndarray) -> bool:
-    """Whether all numbers are 0 or 1, so that their mean is a share; NaN ones are left out."""
-    found = np.asarray(values, np.float64)
-    found = found[np.isfinite(found)]
-    return bool(found.size) and bool(np.isin(found, (0.0, 1.0)).all())
-
-
 def share(values: np.ndarray) -> Effect:
     """The share of seeds whose number is 1 rather than 0, with Wilson's interval."""
     plain = mean_effect(values)

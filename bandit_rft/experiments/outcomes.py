@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.errors import DAMAGED_ARRAYS, InputError
-from bandit_rft.experiments.effects import Effect, difference, is_share, mean_effect, share, share_difference
+from bandit_rft.experiments.effects import Effect, difference, mean_effect, share, share_difference
 from bandit_rft.experiments.experiment import Experiment, Levels, Setting, combined
 from bandit_rft.runs import write_atomically
 
 _ARRAYS = ("train", "evaluated", "test")
 _OPTIONAL = ("correct_arms", "right", "train_once")
 
-# Between what numbers a statistic of a seed lies, by its name. Of others nothing is known.
+# Between what numbers a statistic of a seed lies, by its name. Of others that are no shares nothing is known.
 _BOUNDS = {
     "final_train": (0.0, 1.0),
     "mean_train": (0.0, 1.0),
@@ -162,11 +162,12 @@ class Outcome:
         return float((left**2).sum() / ((seeds - 1) * (questions - 1)) / questions)
 
     def seed_variance(self) -> float:
-        """Variance over seeds of the final test Pass@1 without that of its evaluation; at least 0."""
-        return max(0.0, float(self.final_test().var(ddof=1)) - self.evaluation_variance())
+        """Variance over seeds of the final test Pass@1 without that of its evaluation; unbiased, and so at times below
+        0."""
+        return float(self.final_test().var(ddof=1)) - self.evaluation_variance()
 
 
-Statistic = Callable[[Outcome], np.ndarray]
+Statistic = Callable[[Outcome], np.ndarray]  # a number of each seed; bool where it says of a seed that something holds
 Shares = Mapping[str, Mapping[str, Mapping[str, tuple[int, int]]]]  # stratum -> condition -> unit -> (seeds, of seeds)
 
 
@@ -229,14 +230,14 @@ class Results:
         for label, stratum in self.strata(experiment).items():
             values = self.values(experiment, condition, stratum, statistic)
             if np.isfinite(values).any():
-                alone = len(self.outcomes(experiment, condition, stratum)) == 1
-                counted = alone and _counts(statistic, values)
-                found[label] = share(values) if counted else mean_effect(values, _bounds(statistic))
+                outcomes = self.outcomes(experiment, condition, stratum)
+                counted = len(outcomes) == 1 and _is_share(statistic, outcomes)
+                found[label] = share(values) if counted else mean_effect(values, _bounds(statistic, outcomes))
         return found
 
     def paired(self, experiment: Experiment, condition: str, control: str, statistic: Statistic) -> dict[str, Effect]:
         """By stratum, the mean of condition minus control on the same unit with the same seeds."""
-        found, (low, high) = {}, _bounds(statistic)
+        found = {}
         for label, stratum in self.strata(experiment).items():
             left, right = (self.outcomes(experiment, name, stratum) for name in (condition, control))
             both = [
@@ -247,9 +248,10 @@ class Results:
             values = _by_unit([one - other for one, other in both])
             if not np.isfinite(values).any():
                 continue
-            if len(both) == 1 and _counts(statistic, *both[0]):
+            if len(both) == 1 and _is_share(statistic, left):
                 found[label] = share_difference(*both[0], paired=True)
             else:
+                low, high = _bounds(statistic, left)
                 found[label] = mean_effect(values, (low - high, high - low))
         return found
 
@@ -260,24 +262,26 @@ class Results:
             left, right = (self.values(experiment, name, stratum, statistic) for name in (condition, control))
             if not (np.isfinite(left).any() and np.isfinite(right).any()):
                 continue
-            alone = all(len(self.outcomes(experiment, name, stratum)) == 1 for name in (condition, control))
-            counted = alone and _counts(statistic, left, right)
-            found[label] = (
-                share_difference(left, right, paired=False) if counted else difference(left, right, _bounds(statistic))
-            )
+            both = [self.outcomes(experiment, name, stratum) for name in (condition, control)]
+            if all(len(side) == 1 for side in both) and _is_share(statistic, both[0]):
+                found[label] = share_difference(left, right, paired=False)
+            else:
+                found[label] = difference(left, right, _bounds(statistic, both[0]))
         return found
 
 
-def _bounds(statistic: Statistic) -> tuple[float, float]:
+def _is_share(statistic: Statistic, outcomes: Mapping[str, Outcome]) -> bool:
+    """Whether a statistic says of a seed that something holds, or not, so that its mean is a share of seeds."""
+    return all(np.asarray(statistic(one)).dtype == np.bool_ for one in outcomes.values())
+
+
+def _bounds(statistic: Statistic, outcomes: Mapping[str, Outcome]) -> tuple[float, float]:
     """Between what numbers a statistic of a seed lies."""
+    if _is_share(statistic, outcomes):
+        return 0.0, 1.0
     if getattr(Outcome, getattr(statistic, "__name__", ""), None) is not statistic:
         return -np.inf, np.inf
     return _BOUNDS.get(statistic.__name__, (-np.inf, np.inf))
-
-
-def _counts(statistic: Statistic, *values: np.ndarray) -> bool:
-    """Whether a statistic says of a seed that something holds, 1, or not, 0. One of known bounds is a number."""
-    return _bounds(statistic) == (-np.inf, np.inf) and all(is_share(of_seeds) for of_seeds in values)
 
 
 def _by_unit(values: Sequence[np.ndarray]) -> np.ndarray:

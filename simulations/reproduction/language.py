@@ -1,6 +1,6 @@
 """Settings on language models: which questions they are trained on, how, and what is measured along the rounds.
 
-Questions are chosen by a rule that was written before any run: of the first `scanned` training questions, each with
+Questions are chosen by a rule that was written before any run: of `scanned` training questions, each with
 `scan_samples` responses, the first `per_bin` whose share of right ones lies in the bin. Their p0 is then measured again
 with fresh responses, because a share that was looked at is biased towards its bin.
 
@@ -74,7 +74,7 @@ class LanguageTier:
         seeds, rounds: of each run.
         hard_seeds: of the runs on questions of `HARD` bins, where some seeds learn and others do not.
         per_bin: questions of each bin of each model and task.
-        scanned, scan_samples: training questions that are scanned, and responses to each.
+        scanned, scan_samples: training questions that are scanned, and responses to each. first: of them.
         fresh: responses behind a chosen question's p0 and kappa.
         test_questions: evaluated with one response each; 0: none.
         train_once: whether one response to each training question is drawn when the test questions are, as the papers
@@ -103,6 +103,7 @@ class LanguageTier:
     batch: int
     cost: Cost
     hard_seeds: int = 0
+    first: int = 0
     train_once: bool = False
     load: Mapping[str, Any] = field(default_factory=dict)
     learn: Mapping[str, Any] = field(default_factory=dict)
@@ -147,18 +148,19 @@ class LanguageTier:
         model = _loaded(name, tuple(sorted(self.load.items())))
         data = datasets.load(task, "train")
         sampled: dict[str, Any] = {"max_tokens": self.max_tokens, "batch": self.batch}
-        examples = [data.example(place) for place in range(min(self.scanned, len(data)))]
-        scan = evaluate(model, examples, key=SCAN_KEY, samples=self.scan_samples, **sampled)
+        looked_at = range(self.first, min(self.first + self.scanned, len(data)))
+        examples = {place: data.example(place) for place in looked_at}
+        scan = evaluate(model, list(examples.values()), key=SCAN_KEY, samples=self.scan_samples, **sampled)
         shares = np.asarray(scan.per_question) / self.scan_samples
         places = {
-            name: [place for place, share in enumerate(shares) if low <= share < high][: self.per_bin]
+            name: [place for place, share in zip(examples, shares, strict=True) if low <= share < high][: self.per_bin]
             for name, (low, high) in BINS.items()
             if name in {*self.bins, MEDIUM}
         }
         if not places[MEDIUM]:
             raise InputError(
-                f"{name} on {task} has no question with p0 from {BINS[MEDIUM][0]} to {BINS[MEDIUM][1]} among the first "
-                f"{len(examples)}: scan more of them."
+                f"{name} on {task} has no question with p0 from {BINS[MEDIUM][0]} to {BINS[MEDIUM][1]} among the "
+                f"{len(examples)} from question {self.first} on: scan more of them."
             )
         wanted = sorted({place for some in places.values() for place in some})
         again = evaluate(

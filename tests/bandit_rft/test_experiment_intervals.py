@@ -101,10 +101,6 @@ def outcome(train: np.ndarray) -> Outcome:
     return Outcome(train=train, evaluated=np.zeros(0, int), test=np.zeros((train.shape[0], 0)), p0=0.1, pulls=1)
 
 
-def learners(found: Outcome) -> np.ndarray:
-    return found.learnt().astype(float)
-
-
 def test_results_choose_the_interval_by_what_is_measured() -> None:
     """One table, whose 64 seeds all learn under both conditions. Catches t for a share, a bound that is not the
     statistic's own, and an interval of width 0.
@@ -120,13 +116,15 @@ def test_results_choose_the_interval_by_what_is_measured() -> None:
     assert drop.interval() == pytest.approx((-unit, unit))
     level = results.level(experiment, "a", Outcome.final_train)["all"]
     assert level.interval() == pytest.approx((1 - unit, 1.0))
-    counted = results.paired(experiment, "a", "b", learners)["all"]
+    counted = results.paired(experiment, "a", "b", Outcome.learnt)["all"]
     assert counted.interval() == pytest.approx(intervals.newcombe_paired(0.05, 64, 0, 0, 0))
-    assert results.level(experiment, "b", learners)["all"].interval() == pytest.approx(intervals.wilson(0.05, 64, 64))
-    apart = results.apart(experiment, "a", "b", learners)["all"]
+    assert results.level(experiment, "b", Outcome.learnt)["all"].interval() == pytest.approx(
+        intervals.wilson(0.05, 64, 64)
+    )
+    apart = results.apart(experiment, "a", "b", Outcome.learnt)["all"]
     assert apart.interval() == pytest.approx(intervals.newcombe_apart(0.05, (64, 64), (64, 64)))
     # Of two questions the units are questions, and shares of seeds are their numbers.
     both = held | {(settings["a"], "other"): outcome(np.ones((64, 30)))}
-    of_two = Results(both, {}).level(experiment, "a", learners)["all"]
+    of_two = Results(both, {}).level(experiment, "a", Outcome.learnt)["all"]
     assert of_two.units == 2
-    assert of_two.interval() == (-math.inf, math.inf)
+    assert of_two.interval() == pytest.approx((0.025**0.5, 1.0))

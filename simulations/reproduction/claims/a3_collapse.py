@@ -1,14 +1,7 @@
 """A3, first half, by another measure of stability: the share of seeds that collapse."""
 
-import numpy as np
-
 from bandit_rft.experiments import Claim, Outcome
 from simulations.reproduction.experiments import advantage
-
-
-def _measure(outcome: Outcome) -> np.ndarray:
-    return outcome.collapsed().astype(float)
-
 
 CLAIM = Claim(
     id="A3 collapse",
@@ -16,7 +9,7 @@ CLAIM = Claim(
     source="arXiv 2601.14599",
     experiments=(advantage,),
     effect="share of seeds whose test Pass@1 ends below its start by two standard errors, GRPO less raw",
-    measure=lambda results: results.paired(advantage, "GRPO, 8 rollouts", "raw, 8 rollouts", _measure),
+    measure=lambda results: results.paired(advantage, "GRPO, 8 rollouts", "raw, 8 rollouts", Outcome.collapsed),
     direction="above",
     threshold=0.0,
     margin=0.1,

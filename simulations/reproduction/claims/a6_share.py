@@ -1,15 +1,7 @@
 """A6 by shares of seeds, since it is bimodal: some learn the hard example, and others nothing."""
 
-import numpy as np
-
 from bandit_rft.experiments import Claim, Outcome
 from simulations.reproduction.experiments import difficulty
-
-
-def generalisers(outcome: Outcome) -> np.ndarray:
-    """float64 [S], 1 where test Pass@1 rises by two standard errors."""
-    return outcome.generalised().astype(float)
-
 
 CLAIM = Claim(
     id="A6 share",
@@ -17,8 +9,8 @@ CLAIM = Claim(
     source="arXiv 2601.14599",
     experiments=(difficulty,),
     effect="share of seeds whose test Pass@1 rises by two standard errors, hard less medium",
-    measure=lambda results: results.apart(difficulty, "p0 about .01", "p0 about .25", generalisers),
-    shares=lambda results: results.shares(difficulty, generalisers),
+    measure=lambda results: results.apart(difficulty, "p0 about .01", "p0 about .25", Outcome.generalised),
+    shares=lambda results: results.shares(difficulty, Outcome.generalised),
     direction="below",
     threshold=0.0,
     margin=0.1,

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from bandit_rft import arguments, signals, theory
+from bandit_rft import arguments, signal_checks, signals, theory
 from bandit_rft.errors import InputError
 from bandit_rft.planned import COVERAGE, Comparison, Option, Plan, Times
 from bandit_rft.regret.power import LEAST_SEEDS, Design, power, seeds_for
@@ -111,7 +111,7 @@ def plan(
             f"plans are made where it is between {_GAINS[0]:g} and {_GAINS[1]:g}."
         )
     baseline_rollouts = arguments.whole("baseline_rollouts", baseline_rollouts, 0)
-    signals.check_window(window, signal, rollouts, baseline_rollouts, {"extra": "baseline_rollouts"})
+    signal_checks.check_window(window, signal, rollouts, baseline_rollouts, {"extra": "baseline_rollouts"})
     settings = UpdateSettings.among(locals(), extra_rollouts=baseline_rollouts)
     if level <= p0:
         raise InputError(f"level is {level:g} and p0 is {p0:g}: give a level above p0.")

@@ -14,7 +14,8 @@ LAYERS = {
     "bandit_rft": [
         {"errors"}, {"arguments", "by_name", "fingerprint", "notebook"}, {"random_bits"}, {"keys"}, {"contract"},
         {"choice", "sampling", "sampling_normal"}, {"pools"}, {"rows"}, {"fresh_rows"},
-        {"signals", "objectives", "verifiers"}, {"ratios"}, {"policies"}, {"arms"}, {"learners", "best_arm"},
+        {"signals", "objectives", "verifiers"}, {"ratios", "signal_checks"}, {"policies"}, {"arms"},
+        {"learners", "best_arm"},
         {"history"}, {"loop"},
         {"regret"}, {"theory"}, {"planned"}, {"summarize", "verdict", "planning", "known_theory"}, {"runs"},
         {"run_law"}, {"training_logs"},

@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Plan and print."""
     import sys
 
-    from bandit_rft import planning, signals
+    from bandit_rft import planning, signal_checks
     from bandit_rft.runs import dumps
 
     if arguments.seeds is not None and arguments.against is None:
@@ -86,8 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     spelt = {"window": "--window", "extra": "--baseline-rollouts", "dynamic_sampling": "--dynamic-sampling"}
     signal, window, extra = arguments.signal, arguments.window, arguments.baseline_rollouts
     group = arguments.rollouts + extra
-    signals.check_window(window, signal, arguments.rollouts, extra, spelt)
-    signals.check_dynamic_sampling(arguments.dynamic_sampling, signal, group, window, spelt)
+    signal_checks.check_window(window, signal, arguments.rollouts, extra, spelt)
+    signal_checks.check_dynamic_sampling(arguments.dynamic_sampling, signal, group, window, spelt)
     given = {name: value for name, value in vars(arguments).items() if name not in ("command", "json", "figure")}
     found = planning.plan(**given)
     drawn = None

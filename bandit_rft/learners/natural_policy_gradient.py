@@ -13,7 +13,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from bandit_rft import arguments, signals
+from bandit_rft import arguments, signal_checks, signals
 from bandit_rft.contract import Learner
 from bandit_rft.learners import tabular
 from bandit_rft.learners.tabular_update import Lesson, State, Statistic, TabularUpdate
@@ -58,8 +58,8 @@ class NaturalPolicyGradient:
         arguments.positive("step_size", self.step_size)
         object.__setattr__(self, "rollouts", arguments.whole("rollouts", self.rollouts))
         signals.make(self.signal, ddof=self.ddof, eps=self.eps, k=self.k)
-        signals.check_function(self.signal, self.rollouts)
-        object.__setattr__(self, "k", signals.check_own_k(self.k, self.signal, self.rollouts))
+        signal_checks.check_function(self.signal, self.rollouts)
+        object.__setattr__(self, "k", signal_checks.check_own_k(self.k, self.signal, self.rollouts))
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:
         """The learner on a table of arms. Raises InputError where `arms` is no table."""

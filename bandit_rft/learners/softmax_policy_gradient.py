@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft import arguments, signals
+from bandit_rft import arguments, signal_checks, signals
 from bandit_rft.arms.contexts import Contexts
 from bandit_rft.arms.token_sequences import TokenSequences
 from bandit_rft.contract import Learner
@@ -102,16 +102,16 @@ class SoftmaxPolicyGradient:
                 f"extra_rollouts feed a baseline, which signal {arguments.shown(self.signal)} has not: use "
                 f"{', '.join(_OF_OTHERS[:-1])} or {_OF_OTHERS[-1]}."
             )
-        window = signals.check_window(self.window, self.signal, self.rollouts, self.extra_rollouts)
+        window = signal_checks.check_window(self.window, self.signal, self.rollouts, self.extra_rollouts)
         object.__setattr__(self, "window", window)
         group = self.rollouts + self.extra_rollouts
-        redraws = signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, group, self.window)
+        redraws = signal_checks.check_dynamic_sampling(self.dynamic_sampling, self.signal, group, self.window)
         object.__setattr__(self, "dynamic_sampling", redraws)
         signals.check_spread(self.ddof, self.eps)
         if self.signal != "running_baseline":
             self._own_signal()
-            signals.check_function(self.signal, self.rollouts)
-        object.__setattr__(self, "k", signals.check_own_k(self.k, self.signal, self.rollouts))
+            signal_checks.check_function(self.signal, self.rollouts)
+        object.__setattr__(self, "k", signal_checks.check_own_k(self.k, self.signal, self.rollouts))
 
     @property
     def plain(self) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from bandit_rft import arguments, signals
+from bandit_rft import arguments, signal_checks, signals
 from bandit_rft.arms.contexts import Contexts, Responses
 from bandit_rft.arms.token_sequences import TokenSequences
 from bandit_rft.contract import Info, Learner, Redraws
@@ -150,7 +150,7 @@ def bind(
             parameters beyond memory.
     """
     row_capacity = None if row_capacity is None else arguments.whole("row_capacity", row_capacity, 0)
-    signals.check_function(signal, rollouts)
+    signal_checks.check_function(signal, rollouts)
     prompts = 1 if isinstance(arms, TokenSequences) else getattr(arms, "prompts", 1)
     groups = prompts if isinstance(arms, Contexts) and arms.batch == "all" else 1
     lessons = _Lessons(

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bandit_rft import ratios, signals
+from bandit_rft import ratios, signal_checks, signals
 from bandit_rft.arguments import is_number, shown
 from bandit_rft.errors import InputError
 from bandit_rft.runs import CONFIG, read_json
@@ -355,10 +355,10 @@ class FineTuneConfig:
             raise InputError("Several questions have a law on their trees alone: leave out --measure-tree no.")
         group = self.rollouts + self.baseline_rollouts
         signals.make(self.signal, ddof=self.ddof, eps=self.eps)
-        signals.check_own_k(self.signal_k, self.signal, group, "--signal-k")
-        signals.check_window(self.window, self.signal, self.rollouts, self.baseline_rollouts, _SPELT)
-        signals.check_normalise(self.normalise, self.signal, group, self.window, _SPELT)
-        signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, group, self.window, _SPELT)
+        signal_checks.check_own_k(self.signal_k, self.signal, group, "--signal-k")
+        signal_checks.check_window(self.window, self.signal, self.rollouts, self.baseline_rollouts, _SPELT)
+        signal_checks.check_normalise(self.normalise, self.signal, group, self.window, _SPELT)
+        signal_checks.check_dynamic_sampling(self.dynamic_sampling, self.signal, group, self.window, _SPELT)
         if self.clip is None and self.clip_high is not None:
             raise InputError("--clip none has no bound above: leave out --clip-high, or give --clip a number.")
         if self.prompts_per_round * self.rollouts % self.mini_batches:

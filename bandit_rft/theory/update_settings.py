@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from bandit_rft import arguments, signals
+from bandit_rft import arguments, signal_checks, signals
 from bandit_rft.errors import InputError
 
 __all__ = ["OPTIMIZERS", "UpdateSettings"]
@@ -72,10 +72,10 @@ class UpdateSettings:
         self._set("kl_coefficient", arguments.at_least("kl_coefficient", self.kl_coefficient, 0.0))
         for name, least in (("extra_rollouts", 0), ("delay", 0), ("epochs", 1), ("questions", 0)):
             self._set(name, arguments.whole(name, getattr(self, name), least))
-        signals.check_own_k(self.k, self.signal, self.group)
-        signals.check_window(self.window, self.signal, self.rollouts, self.extra_rollouts)
-        signals.check_normalise(self.normalise, self.signal, self.group, self.window)
-        signals.check_dynamic_sampling(self.dynamic_sampling, self.signal, self.group, self.window)
+        signal_checks.check_own_k(self.k, self.signal, self.group)
+        signal_checks.check_window(self.window, self.signal, self.rollouts, self.extra_rollouts)
+        signal_checks.check_normalise(self.normalise, self.signal, self.group, self.window)
+        signal_checks.check_dynamic_sampling(self.dynamic_sampling, self.signal, self.group, self.window)
 
     @classmethod
     def among(cls, given: Mapping[str, Any], **more: Any) -> UpdateSettings:

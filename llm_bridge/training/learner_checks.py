@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bandit_rft import objectives, ratios, signals
+from bandit_rft import objectives, ratios, signal_checks, signals
 from bandit_rft.errors import InputError
 from llm_bridge.training import defaults, optimizers
 
@@ -22,12 +22,12 @@ def complete(learner: FineTune) -> None:
         InputError: two arguments that do not go together, or an unknown name.
     """
     signals.make(learner.signal, ddof=learner.ddof, eps=learner.eps)
-    signals.check_function(learner.signal, learner.group, traced=True)
-    signals.check_own_k(learner.k, learner.signal, learner.group)
+    signal_checks.check_function(learner.signal, learner.group, traced=True)
+    signal_checks.check_own_k(learner.k, learner.signal, learner.group)
     names = {"extra": "baseline_rollouts"}
-    signals.check_window(learner.window, learner.signal, learner.rollouts, learner.baseline_rollouts, names)
-    signals.check_normalise(learner.normalise, learner.signal, learner.group, learner.window)
-    signals.check_dynamic_sampling(learner.dynamic_sampling, learner.signal, learner.group, learner.window)
+    signal_checks.check_window(learner.window, learner.signal, learner.rollouts, learner.baseline_rollouts, names)
+    signal_checks.check_normalise(learner.normalise, learner.signal, learner.group, learner.window)
+    signal_checks.check_dynamic_sampling(learner.dynamic_sampling, learner.signal, learner.group, learner.window)
     for estimator in (learner.kl, learner.reward_kl):
         if estimator not in objectives.KL_ESTIMATORS:
             known = ", ".join(objectives.KL_ESTIMATORS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bandit_rft import arguments, signals
+from bandit_rft import arguments, signal_checks, signals
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
 from bandit_rft.theory.checks import check_probabilities
@@ -59,7 +59,7 @@ def dynamic_sampling_drift(
         3.8231
     """
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
-    signals.check_dynamic_sampling(most=1, signal=signal, group=rollouts, window=None)
+    signal_checks.check_dynamic_sampling(most=1, signal=signal, group=rollouts, window=None)
     if most is not None:
         most = arguments.whole("most", most, 0)
     probability = check_probabilities(p)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.interpolate import CubicHermiteSpline
 from scipy.special import expit, log_expit
 
-from bandit_rft import arguments, signals
+from bandit_rft import arguments, signal_checks
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import about, entry
 from bandit_rft.theory.checks import check_start
@@ -230,10 +230,10 @@ def pg_group(
     """
     rounds = arguments.whole("rounds", rounds)
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
-    signals.check_window(window, signal, rollouts, extra=0)
+    signal_checks.check_window(window, signal, rollouts, extra=0)
     if window is not None:
         window = summed_group(window, "window")
-    signals.check_dynamic_sampling(dynamic_sampling, signal, rollouts, window)
+    signal_checks.check_dynamic_sampling(dynamic_sampling, signal, rollouts, window)
     if signal in ("mean_baseline", "maxrl_centred") and (window or rollouts) == 1:
         raise InputError(f"{signal} with one rollout is always 0 and nothing is learnt: give 2 rollouts or more.")
     k = check_k(signal, rollouts, k)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binom
 
-from bandit_rft import arguments, signals
+from bandit_rft import arguments, signal_checks
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
 from bandit_rft.theory.checks import check_log_arms, check_probabilities, log_count
@@ -104,10 +104,10 @@ def update_second_moment(
         own if given is None else arguments.at_least(name, given, 0.0)
         for name, given, own in zip(("trace_correct", "trace_wrong"), (trace_correct, trace_wrong), traces, strict=True)
     )
-    signals.check_window(window, signal, rollouts, extra=0)
+    signal_checks.check_window(window, signal, rollouts, extra=0)
     if window is not None:
         window = summed_group(window, "window")
-    signals.check_dynamic_sampling(dynamic_sampling, signal, rollouts, window)
+    signal_checks.check_dynamic_sampling(dynamic_sampling, signal, rollouts, window)
     if past is not None and window is None:
         raise InputError("past is the chance of a window's older scores, and there is no window: give one.")
     right = np.linspace(0.0, rollouts, rollouts + 1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandit_rft import arguments, signals
+from bandit_rft import arguments, signal_checks
 from bandit_rft.theory.catalogue import about, entry
 from bandit_rft.theory.checks import check_start
 from bandit_rft.theory.laws.curve_law import GroupCurve
@@ -160,7 +160,7 @@ def pg_window(
     rounds = arguments.whole("rounds", rounds, most=MOST_ROUNDS)
     rollouts, eps = check_group(signal, rollouts, ddof, eps)
     window = arguments.whole("window", window, max(rollouts, 2), LONGEST_WINDOW)
-    signals.check_window(window, signal, rollouts, extra=0)
+    signal_checks.check_window(window, signal, rollouts, extra=0)
     constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)
     rate = arguments.positive("step_size", step_size) * constant
     law = WindowLaw(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bandit_rft.errors import InputError
-from bandit_rft.experiments import Outcome, Setting, Unit, digest_of, plan
+from bandit_rft.experiments import Outcome, Results, Setting, Unit, digest_of, judge, mean_effect, plan
 from bandit_rft.experiments.tier import digest
 from bandit_rft.runs import read_json
 from simulations.reproduction import claims as claims_module
@@ -26,6 +26,24 @@ def test_every_claim_names_tiers_and_conditions_that_exist() -> None:
         for experiment in claim.experiments:
             assert experiment.question.endswith("?")
     assert set(digests()) == set(claims())
+
+
+@pytest.mark.parametrize(
+    ("words", "loss", "gain"),
+    [
+        (("do not improve", "does not improve", "no better", "buy nothing"), "supported", "refuted"),
+        (("does as well as",), "refuted", "supported"),
+    ],
+)
+def test_a_claim_of_no_gain_is_borne_out_by_a_loss(words: tuple[str, ...], loss: str, gain: str) -> None:
+    """Catches "no better" that is tested as "no different": refuted by what is clearly worse."""
+    found = [one for one in claims().values() if any(word in one.statement for word in words)]
+    assert len(found) >= 2
+    for claim in found:
+        for value, verdict in ((-0.3, loss), (0.3, gain), (0.0, "equivalent")):
+            effect = mean_effect([value - 0.002, value, value + 0.001, value + 0.002])
+            made = dataclasses.replace(claim, measure=lambda _, effect=effect: {"all": effect}, shares=None)
+            assert judge(made, Results({}, {})).verdict == verdict, (claim.id, value)
 
 
 @pytest.mark.parametrize("tier", tiers.TIERS)

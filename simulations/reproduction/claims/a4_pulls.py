@@ -11,7 +11,8 @@ CLAIM = Claim(
     experiments=(group_rollouts,),
     effect="test Pass@1 at equal pulls, raw reward, 16 rollouts less 4",
     measure=lambda results: at_equal_pulls(results, "raw"),
-    direction="within",
+    direction="below",
+    threshold=0.0,
     margin=0.03,
     tiers=("tiny", "paper"),
 )

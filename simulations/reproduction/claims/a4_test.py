@@ -10,7 +10,8 @@ CLAIM = Claim(
     experiments=(rollouts,),
     effect="final test Pass@1, raw reward, 16 rollouts less 1",
     measure=lambda results: results.paired(rollouts, "raw, 16", "raw, 1", Outcome.final_test),
-    direction="within",
+    direction="below",
+    threshold=0.0,
     margin=0.03,
     tiers=("tiny", "small", "paper"),
 )

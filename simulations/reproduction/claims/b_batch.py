@@ -6,11 +6,12 @@ from simulations.reproduction.experiments import batch
 CLAIM = Claim(
     id="B batch",
     statement="Thirty-two questions per round do no better on test questions than eight, at equal rounds.",
-    source="factor of arXiv 2601.22532, whose table could not be read: tested as no difference",
+    source="factor of arXiv 2601.22532, whose table could not be read",
     experiments=(batch,),
     effect="final test Pass@1, 32 questions per round less 8",
     measure=lambda results: results.paired(batch, "32 questions", "8 questions", Outcome.final_test),
-    direction="within",
+    direction="below",
+    threshold=0.0,
     margin=0.03,
     tiers=("tiny", "paper"),
 )

@@ -44,8 +44,7 @@ def page(records: Sequence[Mapping[str, Any]], text: str) -> str:
             raise InputError(f"findings_text.md names {match[0]}, which claims.json has not: correct one of the two.")
         if len(parts) == 2:
             return f"*{claim['verdict']}*"
-        one = claim["strata"][parts[2]]
-        return f"{table.number(one['effect'])} {table.interval(one['interval'])}"
+        return table.estimate(claim, claim["strata"][parts[2]])
 
     return _NAMED.sub(said, text) + "\n".join(["", *_unsettled(records), ""])
 

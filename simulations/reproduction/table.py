@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,14 +21,19 @@ over questions, on tables over seeds); the level of 5% is kept over all tests of
 """
 
 
-def number(value: float | None) -> str:
-    """Three decimals, or a dash."""
-    return "–" if value is None else f"{value:.3f}"
+def decimals(claim: Mapping[str, Any]) -> int:
+    """Of a claim's effect and interval: three, or as many as show its threshold and its margin with two digits, so that
+    the reader sees on which side of them an effect lies."""
+    sizes = [abs(size) for name in ("threshold", "margin") if (size := claim.get(name))]
+    # Rounded first: the logarithm of .01 squared is not quite -4.
+    return max([3, *(1 + math.ceil(round(-math.log10(size), 9)) for size in sizes)])
 
 
-def interval(ends: Sequence[float | None]) -> str:
-    """[low, high], unbounded ends as dashes."""
-    return f"[{number(ends[0])}, {number(ends[1])}]"
+def estimate(claim: Mapping[str, Any], one: Mapping[str, Any]) -> str:
+    """The effect of a claim's stratum with its interval: 0.123 [0.045, 0.201]; unbounded ends are dashes."""
+    places = decimals(claim)
+    value, low, high = ("–" if x is None else f"{x:.{places}f}" for x in (one["effect"], *one["interval"]))
+    return f"{value} [{low}, {high}]"
 
 
 def test_of(claim: Mapping[str, Any]) -> str:
@@ -58,10 +64,7 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
             for label, one in claim["strata"].items():
                 needed = f", {one['needed']} units needed" if one.get("needed") else ""
                 bold = one["verdict"] if head == "| | | |" else f"**{one['verdict']}**"
-                lines.append(
-                    f"{head} {label} | {number(one['effect'])} {interval(one['interval'])} | {_units(one)} | "
-                    f"{bold}{needed} |"
-                )
+                lines.append(f"{head} {label} | {estimate(claim, one)} | {_units(one)} | {bold}{needed} |")
         lines.append("")
         lines += _shares(record) + _variance(record)
     return "\n".join(lines)
@@ -131,6 +134,5 @@ def terminal(record: Mapping[str, Any]) -> str:
     for claim in record["claims"]:
         lines.append(f"{claim['id']}: {claim['verdict']}. {claim['statement']}")
         for label, one in claim["strata"].items():
-            shown = f"{number(one['effect'])} {interval(one['interval'])}"
-            lines.append(f"    {label}: {shown}, {_units(one)} units, {one['verdict']}")
+            lines.append(f"    {label}: {estimate(claim, one)}, {_units(one)} units, {one['verdict']}")
     return "\n".join(lines)

@@ -189,6 +189,19 @@ def test_a_finding_takes_its_number_by_name_and_one_that_is_not_there_is_refused
             findings.page([record], f"[[{name}]]")
 
 
+def test_an_effect_is_shown_with_the_digits_of_its_threshold_and_margin() -> None:
+    """Variances near a threshold of 1e-4 and a margin of 9e-4, in all three places. Catches "0.000 [0.000, 0.000]"."""
+    strata = {"all": {"effect": 1.6e-4, "interval": [4e-5, 2.9e-4], "units": 16, "verdict": "underpowered"}}
+    told = {"statement": "It is.", "source": "us", "effect": "variance", "verdict": "underpowered", "strata": strata}
+    above = {**told, "id": "A", "direction": "above", "threshold": 1e-2**2, "margin": None}
+    margin = {**told, "id": "B", "direction": "above", "threshold": 0.0, "margin": 3e-2**2}
+    record = {"tier": "made up", "seeds": 2, "rounds": 3, "claims": [above, margin]}
+    for text in (table.markdown([record]), table.terminal(record)):
+        assert text.count("0.00016 [0.00004, 0.00029]") == 2
+    assert "0.00016 [0.00004, 0.00029]" in findings.page([record], "[[made up: A: all]]")
+    assert [table.decimals(one) for one in (above, margin, {**above, "threshold": 0.03})] == [5, 5, 3]
+
+
 def test_a_claim_of_one_stratum_keeps_the_words_of_its_effect() -> None:
     """Catches the number of the only stratum in the place of what it is a number of."""
     held = {claim["id"]: claim for record in read_json(DOCS / "claims.json")["tiers"] for claim in record["claims"]}

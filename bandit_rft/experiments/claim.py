@@ -81,7 +81,8 @@ class Judgement:
             "underpowered", or "untested": the tier has nothing that it could be measured on.
         effect, interval: the estimate with its 95% interval; None for a claim of several strata.
         p_value: adjusted, of the verdict's own test; None where it is underpowered or mixed.
-        needed: units that would decide an underpowered one, were the estimate and the spread to stay; None otherwise.
+        needed: units, more than there are, that would decide an underpowered one at the level that the first step of
+            Holm's correction leaves a test, were the estimate and the spread to stay; None: no number of units.
         expected: what theory predicts, or None.
         strata: by name, of a whole claim.
     """
@@ -146,7 +147,9 @@ def judge_all(claims: Sequence[Claim], results: Results) -> dict[str, Judgement]
     for claim in claims:
         expected = {} if claim.expected is None else claim.expected()
         strata = {
-            stratum: _stratum(claim, effect, decided.get((claim.id, stratum), {}), expected.get(stratum))
+            stratum: _stratum(
+                claim, effect, decided.get((claim.id, stratum), {}), expected.get(stratum), LEVEL / len(tests)
+            )
             for stratum, effect in measured[claim.id].items()
         }
         found[claim.id] = _whole(strata)
@@ -158,23 +161,31 @@ def judge(claim: Claim, results: Results) -> Judgement:
     return judge_all([claim], results)[claim.id]
 
 
-def _stratum(claim: Claim, effect: Effect, decided: Mapping[str, float], expected: float | None) -> Judgement:
+def _stratum(
+    claim: Claim, effect: Effect, decided: Mapping[str, float], expected: float | None, level: float
+) -> Judgement:
     # What is smaller than the margin counts as nothing, even where it is surely not 0.
     verdict = next((name for name in ("equivalent", "supported", "refuted") if name in decided), "underpowered")
-    needed = None
-    if verdict == "underpowered":
-        away = [abs(effect.value - claim.threshold)] if claim.direction != "within" else []
-        if claim.margin is not None:
-            away.append(abs(abs(effect.value) - claim.margin))
-        needed = effect.units_needed(max(away))
     return Judgement(
         verdict=verdict,
         effect=effect,
         interval=effect.interval(),
         p_value=decided.get(verdict),
-        needed=needed,
+        needed=_needed(claim, effect, level) if verdict == "underpowered" else None,
         expected=expected,
     )
+
+
+def _needed(claim: Claim, effect: Effect, level: float) -> int | None:
+    """The fewest units at which one of the tests of `_tests` has a p-value of the level, if one has it at all."""
+    ways: list[tuple[float, float]] = []  # (distance to the end that decides, confidence of the two-sided interval)
+    if claim.direction != "within":
+        ways.append((abs(effect.value - claim.threshold), 1 - 2 * level))
+    if claim.margin is not None:
+        ways.append((claim.margin - abs(effect.value), 1 - 2 * level))
+        if claim.direction == "within":  # its refusal is to both sides
+            ways.append((abs(effect.value) - claim.margin, 1 - level))
+    return min((units for way in ways if (units := effect.units_needed(*way)) is not None), default=None)
 
 
 def _whole(strata: Mapping[str, Judgement]) -> Judgement:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -91,26 +91,42 @@ class Effect:
         return math.exp(float(optimize.brentq(beyond, low, high))) / 2  # type: ignore[arg-type]
 
     def units_needed(self, distance: float, confidence: float = 0.95) -> int | None:
-        """How many units of this spread would make the interval's half-width at most `distance`; None: no number."""
+        """How many units of this spread, more than there are, would make the interval's half-width at most `distance`.
+
+        None: no number, as where nothing is known of the spread, or it would be more than `MOST_UNITS`.
+        """
         if not math.isfinite(self.standard_error) or not distance > 0:
             return None
         if self.standard_error == 0 and self.ends is not None:
             # What may be unseen among N units goes as 1/N.
             low, high = self.interval(confidence)
-            units = math.inf if math.isinf(high - low) else self.units * (high - low) / 2 / distance
-            return None if units > MOST_UNITS else max(self.units, math.ceil(units))
+            units = self.units * max(self.value - low, high - self.value) / distance
+            return None if units > MOST_UNITS else max(self.units + 1, math.ceil(units))
         spread = self.standard_error * math.sqrt(self.units)
+        # Of units that are of two kinds, as Welch's are, the degrees of freedom grow as those of one kind do.
+        freedom = self.freedom / max(self.units - 1, 1)
 
         def wide(units: int) -> bool:
-            return spread / math.sqrt(units) * float(stats.t.ppf((1 + confidence) / 2, units - 1)) > distance
+            reach = float(stats.t.isf((1 - confidence) / 2, freedom * (units - 1)))
+            return spread / math.sqrt(units) * reach > distance
 
-        low, high = max(2, self.units), MOST_UNITS
+        low, high = self.units + 1, MOST_UNITS
         if wide(high):
             return None
         while low < high:  # the half-width falls as units are added
             middle = (low + high) // 2
             low, high = (middle + 1, high) if wide(middle) else (low, middle)
         return low
+
+    def scaled(self, factor: float, shift: float = 0.0) -> Effect:
+        """The effect times a factor, plus a number; its interval and its tests go with it."""
+        ends = None if self.ends is None else partial(intervals.scaled, of=self.ends, factor=factor, shift=shift)
+        return replace(
+            self,
+            value=factor * self.value + shift,
+            standard_error=abs(factor) * self.standard_error,
+            ends=ends,
+        )
 
 
 def mean_effect(values: Sequence[float] | np.ndarray, bounds: Ends | None = None) -> Effect:

@@ -8,6 +8,7 @@ sample without spread has a t interval of width 0, which is overconfident: the n
     newcombe_paired   difference of two shares of the same seeds (Newcombe 1998, Stat. Med. 17:2635, method 10)
     unseen            a mean of N units that were all alike, none of which shows how often others differ
     apart             difference of two means, from the interval of each (square and add, as Newcombe's)
+    scaled            of a multiple of a mean, plus a number
 """
 
 from __future__ import annotations
@@ -94,6 +95,18 @@ def apart(alpha: float, left: float, of_left: Interval, right: float, of_right: 
         [-0.0362, 0.0362]
     """
     return _squared_and_added(left, of_left(alpha), right, of_right(alpha), 0.0)
+
+
+def scaled(alpha: float, of: Interval, factor: float, shift: float) -> Ends:
+    """Of factor times a mean plus a shift, from the mean's own interval.
+
+    Example:
+        >>> from bandit_rft.experiments.intervals import scaled
+        >>> scaled(0.05, lambda alpha: (1.0, 2.0), -2.0, 0.5)
+        (-3.5, -1.5)
+    """
+    one, other = (factor * end + shift for end in of(alpha))
+    return min(one, other), max(one, other)
 
 
 def _squared_and_added(one: float, of_one: Ends, other: float, of_other: Ends, correlation: float) -> Ends:

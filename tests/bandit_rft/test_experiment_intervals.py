@@ -97,6 +97,22 @@ def test_units_needed_by_alike_ones() -> None:
     assert mean_effect(np.zeros(20), (-1.0, math.inf)).units_needed(0.03) is None
 
 
+def test_a_multiple_of_an_effect_keeps_its_interval_and_its_p_values() -> None:
+    """Catches units that are all alike and become certain once their effect is halved or moved."""
+    for effect in (
+        mean_effect(np.full(30, 0.25), (0.0, 1.0)),
+        mean_effect([0.1, 0.2, 0.4]),
+        difference(np.full(3, 1.0), np.full(3, 2.0), (0.0, math.inf)),
+    ):
+        low, high = effect.interval()
+        half, mirrored = effect.scaled(0.5, -1.0), effect.scaled(-2.0)
+        assert (half.value, half.alike, half.units) == (effect.value / 2 - 1, effect.alike, effect.units)
+        assert half.interval() == pytest.approx((low / 2 - 1, high / 2 - 1))
+        assert mirrored.interval() == pytest.approx((-2 * high, -2 * low))
+        assert half.above(-1.0) == pytest.approx(effect.above(0.0))
+        assert mirrored.below(0.0) == pytest.approx(effect.above(0.0))
+
+
 def outcome(train: np.ndarray) -> Outcome:
     return Outcome(train=train, evaluated=np.zeros(0, int), test=np.zeros((train.shape[0], 0)), p0=0.1, pulls=1)
 

@@ -136,6 +136,39 @@ def test_the_units_that_are_needed_make_the_interval_that_short() -> None:
         return spread / math.sqrt(units) * float(stats.t.ppf(0.975, units - 1))
 
     assert reach(needed) <= 0.02 < reach(needed - 1)
+    assert effect.units_needed(10.0) == 5  # advice is to add units
+
+
+@pytest.mark.parametrize(
+    ("direction", "threshold", "margin", "value", "right"),
+    [
+        ("above", 0.0, 0.03, 0.1, "supported"),
+        ("above", 0.0, 0.03, 0.002, "equivalent"),
+        # Outside the margin, the margin's end decides nothing of a claim that is not "within".
+        ("below", -0.25, 0.1, -0.2, "refuted"),
+        ("within", 0.0, 0.03, 0.1, "refuted"),
+        ("within", 0.0, 0.03, -0.005, "equivalent"),
+    ],
+)
+def test_the_units_that_are_needed_decide_after_the_correction(
+    direction: Any, threshold: float, margin: float, value: float, right: str
+) -> None:
+    """Among eight claims of which this alone says anything. Catches a half-width of 95% where Holm asks for more, and a
+    distance to an end that decides nothing."""
+
+    def judged(units: int) -> tuple[str, int | None]:
+        effect = Effect(value, 0.2 / math.sqrt(units), units - 1, units)
+        claim = a_claim(direction=direction, threshold=threshold, margin=margin, measure=lambda _: {"all": effect})
+        nothing = {"all": Effect(0.0, 10.0, 3, 4)}
+        others = [a_claim(id=str(number), measure=lambda _: nothing) for number in range(7)]
+        found = judge_all([claim, *others], Results({}, {}))[claim.id]
+        return found.verdict, found.needed
+
+    found, needed = judged(4)
+    assert found == "underpowered"
+    assert needed is not None
+    assert judged(needed)[0] == right
+    assert judged(needed - 1)[0] == "underpowered"
 
 
 def test_conditions_are_run_at_every_level_once_and_claims_share_them() -> None:

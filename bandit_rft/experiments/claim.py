@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,6 +79,7 @@ class Judgement:
     Attributes:
         verdict: "supported", "refuted", "equivalent" (of no more than the margin), "mixed" (strata differ),
             "underpowered", or "untested": the tier has nothing that it could be measured on.
+        reason: why a claim could not be measured on what there is, as a sentence; None otherwise.
         effect, interval: the estimate with its 95% interval; None for a claim of several strata.
         p_value: adjusted, of the verdict's own test; None where it is underpowered or mixed.
         needed: units, more than there are, that would decide an underpowered one at the level that the first step of
@@ -94,6 +95,7 @@ class Judgement:
     needed: int | None = None
     expected: float | None = None
     strata: Mapping[str, Judgement] | None = None
+    reason: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -107,7 +109,9 @@ class Judgement:
             if self.effect.alike:
                 found["alike"] = True
         found |= {
-            name: value for name in ("p_value", "needed", "expected") if (value := getattr(self, name)) is not None
+            name: value
+            for name in ("p_value", "needed", "expected", "reason")
+            if (value := getattr(self, name)) is not None
         }
         if self.strata is not None:
             found["strata"] = {name: one.to_json() for name, one in self.strata.items()}
@@ -130,8 +134,17 @@ def _tests(claim: Claim, effect: Effect) -> dict[str, float]:
 
 
 def judge_all(claims: Sequence[Claim], results: Results) -> dict[str, Judgement]:
-    """By claim, its judgement; the level of 5% is kept over all tests of all of them (Holm)."""
-    measured = {claim.id: claim.measure(results) for claim in claims}
+    """By claim, its judgement; the level of 5% is kept over all tests of all of them (Holm).
+
+    A claim that cannot be measured on the outcomes is "untested", with the reason: the others keep their judgement.
+    """
+    measured: dict[str, Mapping[str, Effect]] = {}
+    reasons: dict[str, str] = {}
+    for claim in claims:
+        try:
+            measured[claim.id] = claim.measure(results)
+        except InputError as error:
+            measured[claim.id], reasons[claim.id] = {}, str(error)
     tests = [
         (claim.id, stratum, verdict, p)
         for claim in claims
@@ -152,7 +165,7 @@ def judge_all(claims: Sequence[Claim], results: Results) -> dict[str, Judgement]
             )
             for stratum, effect in measured[claim.id].items()
         }
-        found[claim.id] = _whole(strata)
+        found[claim.id] = replace(_whole(strata), reason=reasons.get(claim.id))
     return found
 
 

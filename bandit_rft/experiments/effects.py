@@ -143,7 +143,7 @@ def mean_effect(values: Sequence[float] | np.ndarray, bounds: Ends | None = None
     found = np.asarray(values, np.float64).reshape(-1)
     found = found[np.isfinite(found)]
     if not found.size:
-        raise InputError("An effect got no unit with a finite number: run the conditions that it compares.")
+        raise InputError("An effect got no unit with a finite number: run what it compares, with more seeds or rounds.")
     alike = found.size > 1 and bool(np.ptp(found) <= ALIKE * max(1.0, np.abs(found).max()))
     error = float(found.std(ddof=1) / math.sqrt(found.size)) if found.size > 1 else math.nan
     value, ends = float(found.mean()), None

@@ -48,9 +48,11 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
     """docs/claims.md, of one record for each tier."""
     lines = [HEAD]
     for record in records:
+        plain = f"{record['seeds']} seeds, {record['rounds']} rounds"  # of a record that was made before "sizes" was
         lines += [
-            f"## Tier {record['tier']}: {record['seeds']} seeds, {record['rounds']} rounds",
+            f"## Tier {record['tier']}: {record.get('sizes') or plain}",
             "",
+            *(f"{line}\n" for line in record.get("short", ())),
             *_metric(record),
             *_alike(record),
             "| claim | statement | test | stratum | effect [95%] | units | verdict |",
@@ -59,7 +61,7 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
         for claim in record["claims"]:
             head = f"| {claim['id']} | {claim['statement']} ({claim['source']}) | {claim['effect']}: {test_of(claim)} |"
             if len(claim["strata"]) != 1:
-                lines.append(f"{head} all | | | **{claim['verdict']}** |")
+                lines.append(f"{head} all | | | **{claim['verdict']}**{_reason(claim)} |")
                 head = "| | | |"
             for label, one in claim["strata"].items():
                 needed = f", {one['needed']} units needed" if one.get("needed") else ""
@@ -68,6 +70,11 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
         lines.append("")
         lines += _shares(record) + _variance(record)
     return "\n".join(lines)
+
+
+def _reason(claim: Mapping[str, Any]) -> str:
+    """Why it could not be measured, where that is known."""
+    return f" ({claim['reason'].rstrip('.')})" if claim.get("reason") else ""
 
 
 def _units(one: Mapping[str, Any]) -> str:
@@ -132,7 +139,7 @@ def terminal(record: Mapping[str, Any]) -> str:
     """A line for each claim and stratum."""
     lines = []
     for claim in record["claims"]:
-        lines.append(f"{claim['id']}: {claim['verdict']}. {claim['statement']}")
+        lines.append(f"{claim['id']}: {claim['verdict']}{_reason(claim)}. {claim['statement']}")
         for label, one in claim["strata"].items():
             lines.append(f"    {label}: {estimate(claim, one)}, {_units(one)} units, {one['verdict']}")
     return "\n".join(lines)

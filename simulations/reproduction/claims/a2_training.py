@@ -7,17 +7,20 @@ import numpy as np
 
 from bandit_rft.experiments import Claim, Effect, Outcome, Results, mean_effect
 from simulations.reproduction.experiments import minimalist
+from simulations.reproduction.half_times import arrive, unknown
 
-BLOCKS = 16  # of seeds, each with a spread of its own: the units
+BLOCKS = 16  # of two seeds at least, each with a spread of its own: the units; fewer of fewer seeds
 
 
 def measure(results: Results) -> dict[str, Effect]:
-    """Standard deviation over a block's seeds."""
+    """Standard deviation over a block's seeds; without any bound where too few of them get to one half."""
     found = {}
     for label, stratum in results.strata(minimalist).items():
         for outcome in results.outcomes(minimalist, "minimalist", stratum).values():
-            blocks = np.array_split(Outcome.rounds_to_half(outcome), BLOCKS)
-            found[label] = mean_effect([block.std(ddof=1) for block in blocks])
+            rounds = Outcome.rounds_to_half(outcome)
+            blocks = np.array_split(rounds, min(BLOCKS, rounds.size // 2))
+            effect = mean_effect([block.std(ddof=1) for block in blocks])
+            found[label] = effect if arrive(outcome) else unknown(effect)
     return found
 
 

@@ -1,12 +1,13 @@
 """Predictable GRPO (arXiv 2606.30789): the mean path does not depend on the group size. Here G p is about 1 or less."""
 
-from bandit_rft.experiments import Claim, Effect, Outcome, Results
+from bandit_rft.experiments import Claim, Effect, Results
 from simulations.reproduction.experiments import group_sizes
+from simulations.reproduction.half_times import later_at_half
 
 
 def measure(results: Results) -> dict[str, Effect]:
     """Two against sixty-four rollouts, on either world."""
-    return results.apart(group_sizes, "p0 = .02, G = 2", "p0 = .02, G = 64", Outcome.rounds_to_half)
+    return later_at_half(results, group_sizes, "p0 = .02, G = 2", "p0 = .02, G = 64")
 
 
 CLAIM = Claim(

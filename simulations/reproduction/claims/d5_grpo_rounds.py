@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Mapping
 
 from bandit_rft import arms, summarize, theory
-from bandit_rft.experiments import Claim, Effect, Outcome, Results
+from bandit_rft.experiments import Claim, Effect, Results
 from simulations.reproduction.experiments import rare_groups
+from simulations.reproduction.half_times import later_at_half
 from simulations.reproduction.tables import P0, TABLE
 
 TIMES = 4  # as many rollouts in the larger group
@@ -24,11 +25,8 @@ def exponent(signal: str, less: float) -> Callable[[Results], Mapping[str, Effec
     """a of "rounds to one half go as G^-a", less a number, by world; over seeds, from 4 to 16 rollouts."""
 
     def measure(results: Results) -> dict[str, Effect]:
-        found = results.apart(rare_groups, f"{signal}, 4", f"{signal}, 16", Outcome.rounds_to_half)
-        return {
-            label: Effect(effect.value / 2 - less, effect.standard_error / 2, effect.freedom, effect.units)
-            for label, effect in found.items()
-        }
+        found = later_at_half(results, rare_groups, f"{signal}, 4", f"{signal}, 16")
+        return {label: effect.scaled(1 / math.log2(TIMES), -less) for label, effect in found.items()}
 
     return measure
 

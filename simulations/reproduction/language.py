@@ -119,6 +119,10 @@ class LanguageTier:
             "difficulty": tuple({"p0": name} for name in self.bins),
         }
 
+    def with_seeds(self, seeds: int) -> LanguageTier:
+        """The same with so many seeds in each run, those on hard questions among them."""
+        return dataclasses.replace(self, seeds=seeds, hard_seeds=seeds)
+
     def planned(self, setting: Setting) -> int:
         """How many units a setting has, where every bin is filled."""
         if setting.pool > 1:
@@ -137,14 +141,16 @@ class LanguageTier:
         return [Unit(f"{named}, question {place}", int(place)) for place in found]
 
     def chosen(self, name: str, task: str, folder: Path) -> dict[str, Any]:
-        """{"bins": bin -> {question: p0}, "kappa": of the bin at a quarter}, from the scan, which `folder` keeps.
+        """{"design": of the scan, "bins": bin -> {question: p0}, "kappa": of the bin at a quarter}; from the scan,
+        which `folder` keeps.
 
         Raises:
-            InputError: no question of the bin at a quarter, so that there is no step for "sgd".
+            InputError: no question of the bin at a quarter, so that there is no step for "sgd"; or the folder keeps the
+                scan of another design.
         """
         path = folder / f"questions-{name.replace('/', '--')}-{task}.json"
         if path.exists():
-            return read_json(path)
+            return self._of_this_design(read_json(path), path)
         model = _loaded(name, tuple(sorted(self.load.items())))
         data = datasets.load(task, "train")
         sampled: dict[str, Any] = {"max_tokens": self.max_tokens, "batch": self.batch}
@@ -169,12 +175,38 @@ class LanguageTier:
         p0 = dict(zip(wanted, (np.asarray(again) / self.fresh).tolist(), strict=True))
         kappas = [self._kappa(model, examples[place], place) for place in places[MEDIUM]]
         found = {
+            "design": self.scan_design(),
             "bins": {name: {str(place): p0[place] for place in some} for name, some in places.items()},
             "kappa": float(np.median(kappas)),
         }
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, to_json(found))
         return found
+
+    def scan_design(self) -> dict[str, Any]:
+        """Plain values: all of the tier that decides which questions are chosen, and what is measured of them."""
+        sizes = ("first", "scanned", "scan_samples", "per_bin", "fresh", "max_tokens")
+        return {
+            **{name: getattr(self, name) for name in sizes},
+            "bins": {name: list(BINS[name]) for name in sorted({*self.bins, MEDIUM})},
+            "load": dict(self.load),
+            "keys": [SCAN_KEY, AGAIN_KEY, KAPPA_KEY],
+        }
+
+    def _of_this_design(self, kept: dict[str, Any], path: Path) -> dict[str, Any]:
+        wanted, design = self.scan_design(), kept.get("design")
+        if design == wanted:
+            return kept
+        if design is None:
+            said = "does not say by which design its questions were chosen"
+        else:
+            name = next(name for name in {**wanted, **design} if wanted.get(name) != design.get(name))
+            said = f"has questions that were chosen with {name} {design.get(name)}, and tier {self.name} has "
+            said += f"{wanted.get(name)}"
+        raise InputError(
+            f"{path} {said}: remove the file, and the scan is made again with the same keys; or give --out another "
+            "folder."
+        )
 
     def _kappa(self, model: LanguageModel, example: Any, place: int) -> float:
         return measure(

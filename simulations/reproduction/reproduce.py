@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,18 @@ from typing import Any
 import numpy as np
 
 from bandit_rft.errors import InputError
-from bandit_rft.experiments import Claim, Experiment, Job, Judgement, Results, execute, judge_all, plan, wilson
+from bandit_rft.experiments import (
+    Claim,
+    Experiment,
+    Job,
+    Judgement,
+    Results,
+    Setting,
+    execute,
+    judge_all,
+    plan,
+    wilson,
+)
 from bandit_rft.experiments.execute import missing
 from bandit_rft.experiments.outcomes import Shares
 from bandit_rft.experiments.variance import components
@@ -36,33 +47,66 @@ class Plan:
         claims: that are judged.
         experiments: whose runs they need.
         whole: whether these are all claims that the tier can decide.
+        left_out: claims that were asked for by the first word of their id and are not judged here, and where they are.
     """
 
     tier: Any
     claims: Sequence[Claim]
     experiments: Sequence[Experiment]
     whole: bool
+    left_out: Sequence[str] = ()
 
     def text(self, done: int | None = None, jobs: Sequence[Job] | None = None, processes: int = 1) -> str:
         """How many runs, how long and how much disk: of the jobs, or of what is counted without choosing questions."""
         if jobs is None:
-            settings = {setting for one in self.experiments for setting in one.settings(self.tier.levels)}
-            counts = {setting: self.tier.planned(setting) for setting in settings}
-            number = sum(counts.values())
-            seconds = sum(count * self.tier.seconds(setting) for setting, count in counts.items())
-            seconds += self.tier.scan_seconds()
+            counts = self._counted()
+            seconds = self.tier.scan_seconds()
         else:
-            number, seconds = len(jobs), sum(self.tier.seconds(job.setting) for job in jobs)
+            counts = Counter(job.setting for job in jobs)
+            seconds = 0.0
+        number = sum(counts.values())
+        seconds += sum(count * self.tier.seconds(setting) for setting, count in counts.items())
         hours = seconds / 3600
         lines = [
             f"tier {self.tier.name}: {len(self.claims)} claims, {len(self.experiments)} experiments, {number} runs of "
-            f"{self.tier.seeds} seeds x {self.tier.rounds} rounds",
+            f"{sizes(self.tier, counts, ' x ')}",
             f"about {hours:.1f} device-hours, {hours / processes:.1f} with --jobs {processes}; about "
             f"{number * MEGABYTES / 1000:.1f} GB",
         ]
+        lines += [f"not judged here: {one}" for one in self.left_out]
+        lines += [] if jobs is None else self.short(jobs)
         if done:
             lines.append(f"{done} runs are done already")
         return "\n".join(lines)
+
+    def short(self, jobs: Sequence[Job]) -> list[str]:
+        """A line for each model, task and bin of which fewer questions were found than are planned."""
+        found = Counter(job.setting for job in jobs)
+        lines = [
+            f"{setting.model}, {setting.task}: {found[setting]} of {count} questions with p0 about {setting.p0} were "
+            "found"
+            for setting, count in self._counted().items()
+            if found[setting] < count
+        ]
+        return sorted(set(lines))
+
+    def _counted(self) -> Counter[Setting]:
+        """Runs by setting, where every bin of questions is filled."""
+        settings = {setting for one in self.experiments for setting in one.settings(self.tier.levels)}
+        return Counter({setting: self.tier.planned(setting) for setting in settings})
+
+
+def sizes(tier: Any, counts: Mapping[Setting, int], between: str) -> str:
+    """ "2 seeds (4 in 64 of 320 runs), 200 rounds" of so many runs of each setting."""
+    number, said = sum(counts.values()), []
+    for name, of in (("seeds", tier.seeds_of), ("rounds", tier.rounds_of)):
+        runs: Counter[int] = Counter()
+        for setting, count in counts.items():
+            runs[of(setting)] += count
+        (least, _), *more = sorted((size, count) for size, count in runs.items() if count) or [(getattr(tier, name), 0)]
+        other = ", ".join(f"{size:,} in {count}" for size, count in more)
+        said.append(f"{least:,} {name}" + (f" ({other} of {number} runs)" if more else ""))
+    return between.join(said)
 
 
 def planned(
@@ -81,28 +125,43 @@ def planned(
     if seeds is not None:
         if seeds < 2:
             raise InputError(f"--seeds is {seeds}: give at least 2, so that their spread is known.")
-        chosen = dataclasses.replace(chosen, seeds=seeds)
+        chosen = chosen.with_seeds(seeds)
     if one_sample:
         if tier == "simulation":
             raise InputError("--one-sample is of test questions, which --tier simulation has not: leave it out.")
         chosen = chosen.one_sample()
+    kept, left_out = _chosen(tier, only, quick)
+    experiments = {id(one): one for claim in kept for one in claim.experiments}
+    return Plan(chosen, kept, list(experiments.values()), whole=not only, left_out=left_out)
+
+
+def _chosen(tier: str, only: Sequence[str], quick: bool) -> tuple[list[Claim], list[str]]:
+    """The claims to judge, each once, and of the others that were asked for why not; as `planned`."""
     known = claims()
-    wanted = []
+    wanted: dict[str, Claim] = {}
     for name in only:
-        found = [claim for key, claim in known.items() if name in (key, key.split()[0])]
+        found = {key: claim for key, claim in known.items() if name in (key, key.split()[0])}
         if not found:
             raise InputError(f"--only is {name!r}: choose of {', '.join(known)}.")
-        if not any(tier in claim.tiers for claim in found):
-            raise InputError(f"Claim {name} cannot be decided at tier {tier}: choose {' or '.join(found[0].tiers)}.")
-        wanted += found
-    kept = [claim for claim in wanted or known.values() if tier in claim.tiers]
-    if quick:
-        kept = [claim for claim in kept if claim.id in QUICK_CLAIMS]
-        if not kept:
-            raise InputError(f"--quick judges {', '.join(QUICK_CLAIMS)}: leave --quick out, or choose --only of these.")
-    experiments = list(dict.fromkeys(id(one) for claim in kept for one in claim.experiments))
-    by_id = {id(one): one for claim in kept for one in claim.experiments}
-    return Plan(chosen, kept, [by_id[key] for key in experiments], whole=not only)
+        here = [claim for claim in found.values() if tier in claim.tiers]
+        if not here:
+            elsewhere = next(iter(found.values())).tiers
+            raise InputError(f"Claim {name} cannot be decided at tier {tier}: choose {' or '.join(elsewhere)}.")
+        if quick and not any(claim.id in QUICK_CLAIMS for claim in here):
+            raise InputError(
+                f"--only is {name!r}, and --quick judges {', '.join(QUICK_CLAIMS)}: leave --quick out, or choose "
+                "--only of these."
+            )
+        wanted |= found
+    kept, left_out = [], []
+    for claim in (wanted or known).values():
+        if tier not in claim.tiers:
+            left_out.append(f"{claim.id} (of tier {' or '.join(claim.tiers)})")
+        elif quick and claim.id not in QUICK_CLAIMS:
+            left_out.append(f"{claim.id} (without --quick)")
+        else:
+            kept.append(claim)
+    return kept, left_out if only else []
 
 
 def reproduce(
@@ -134,7 +193,7 @@ def reproduce(
         say(work.text(len(jobs) - len(todo), jobs, processes))
         results = execute(work.tier, jobs, folder.path, processes=processes, backend=backend, progress=tell)
         judged = judge_all(work.claims, results)
-        record = record_of(work, judged, results)
+        record = record_of(work, judged, results, jobs)
         if work.whole:  # some claims alone share no correction with the others, and are no table of the tier
             write_atomically(folder.path / RESULT, to_json(record))
             write_atomically(folder.path / "claims.md", table.markdown([record]))
@@ -142,13 +201,17 @@ def reproduce(
     return record
 
 
-def record_of(work: Plan, judged: Mapping[str, Judgement], results: Results) -> dict[str, Any]:
+def record_of(
+    work: Plan, judged: Mapping[str, Judgement], results: Results, jobs: Sequence[Job] = ()
+) -> dict[str, Any]:
     """Plain values: the design, and each claim with its judgement and the digest of what it was judged by."""
     by = digests()
     return {
         "tier": work.tier.name,
         "seeds": work.tier.seeds,
         "rounds": work.tier.rounds,
+        "sizes": sizes(work.tier, Counter(job.setting for job in jobs), ", "),
+        "short": work.short(jobs),
         "claims": [
             {
                 **judged[claim.id].to_json(),  # before the claim's own words: of a single stratum it has an effect, too

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,10 @@ class SimulationTier:
             "optimiser": ({"optimizer": "sgd", "step": 0.2}, {"optimizer": "sgd", "step": 0.7}),
             "difficulty": ({"p0": "0.25"}, {"p0": "0.05"}, {"p0": "0.01"}),
         }
+
+    def with_seeds(self, seeds: int) -> SimulationTier:
+        """The same with so many seeds in each run."""
+        return dataclasses.replace(self, seeds=seeds)
 
     def seeds_of(self, setting: Setting) -> int:
         """As many everywhere."""

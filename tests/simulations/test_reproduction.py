@@ -10,7 +10,7 @@ import pytest
 from bandit_rft.errors import InputError
 from bandit_rft.experiments import Outcome, Results, Setting, Unit, digest_of, judge, mean_effect, plan
 from bandit_rft.experiments.tier import digest
-from bandit_rft.runs import read_json
+from bandit_rft.runs import read_json, to_json
 from simulations.reproduction import claims as claims_module
 from simulations.reproduction import findings, reproduce, table, tiers
 from simulations.reproduction.claims import claims, digests
@@ -68,7 +68,11 @@ def test_what_is_counted_before_is_what_is_planned(tmp_path: Path) -> None:
         ({"tier": "simulation", "only": ["A6"]}, "Claim A6 cannot be decided at tier simulation"),
         ({"tier": "paper", "quick": True}, "--quick is for --tier tiny"),
         ({"tier": "simulation", "one_sample": True}, "--one-sample is of test questions"),
-        ({"tier": "tiny", "quick": True, "only": ["A7"]}, "--quick judges A1 test, .*: leave --quick out"),
+        (
+            {"tier": "tiny", "quick": True, "only": ["A7"]},
+            "--only is 'A7', and --quick judges A1 test, .*: leave --quick",
+        ),
+        ({"tier": "tiny", "quick": True, "only": ["A3", "A7"]}, "--only is 'A7', and --quick judges A1 test"),
         ({"tier": "tiny", "seeds": 1}, "--seeds is 1: give at least 2"),
     ],
 )
@@ -128,6 +132,52 @@ def test_only_takes_a_claim_with_all_its_halves() -> None:
         "A3 stability",
         "A3 test",
     ]
+
+
+def test_only_takes_a_claim_once_and_says_what_it_leaves_out() -> None:
+    """Catches a claim that is asked for twice and enters Holm's correction twice, and halves that go without a line."""
+    work = reproduce.planned("tiny", only=["A3 test", "A3", "A3 test"], quick=True)
+    assert sorted(claim.id for claim in work.claims) == sorted(
+        ["A3 test", "A3 below half", "A3 collapse", "A3 spread", "A3 stability"]
+    )
+    assert "not judged here: A3 training (of tier simulation)" in work.text()
+    assert "not judged here: A1 halves" not in work.text()
+    assert reproduce.planned("tiny", only=["D5"], quick=False).text().count("not judged here: D5") == 4
+    assert "not judged here" not in reproduce.planned("tiny", quick=True).text()
+
+
+def test_seeds_are_those_of_every_run_and_the_plan_says_how_many() -> None:
+    """Catches runs on hard questions that --seeds does not reach, and a plan that counts the tier's seeds for all."""
+    work = reproduce.planned("tiny", only=["A6"])
+    assert "8 seeds (32 in 48 of 96 runs) x 200 rounds" in work.text()
+    few = reproduce.planned("tiny", only=["A6"], seeds=4)
+    assert {few.tier.seeds_of(Setting(p0=p0)) for p0 in ("0.25", "0.01")} == {4}
+    assert "96 runs of 4 seeds x 200 rounds" in few.text()
+    assert "400 rounds (1,600 in " in reproduce.planned("simulation").text()
+    named = {"tier": "tiny", "seeds": 8, "rounds": 200, "sizes": "8 seeds (32 in 48 of 96 runs), 200 rounds"}
+    assert "## Tier tiny: 8 seeds (32 in 48 of 96 runs), 200 rounds\n" in table.markdown([{**named, "claims": []}])
+
+
+def test_a_scan_of_another_design_is_refused_and_a_bin_that_is_not_filled_is_said(tmp_path: Path) -> None:
+    """Catches questions that another design chose, and runs that are missing without a line."""
+    tier, path = tiers.QUICK, tmp_path / "questions-tiny-llama-tiny-addition.json"
+    setting = Setting(model="tiny-llama", task="tiny-addition", p0="0.01", step=0.7)
+    kept = {"bins": {"0.25": {"130": 0.2}, "0.01": {"131": 0.01, "140": 0.02}}, "kappa": 1.0}
+    for design, message in (
+        (None, "does not say by which design its questions were chosen: remove the file, and the scan is made again"),
+        ({**tier.scan_design(), "first": 0}, "chosen with first 0, and tier tiny-quick has 128: remove the file"),
+    ):
+        path.write_text(to_json(kept if design is None else {**kept, "design": design}))
+        with pytest.raises(InputError, match=message):
+            tier.units(setting, tmp_path)
+    path.write_text(to_json({**kept, "design": tier.scan_design()}))
+    assert [unit.place for unit in tier.units(setting, tmp_path)] == [131, 140]
+    work = reproduce.planned("tiny", quick=True, only=["A6"])
+    jobs = plan(work.tier, work.experiments, tmp_path)
+    line = "tiny-llama, tiny-addition: 2 of 16 questions with p0 about 0.01 were found"
+    assert line in work.text(0, jobs)
+    record = {"tier": "tiny-quick", "seeds": 2, "rounds": 200, "short": work.short(jobs), "claims": []}
+    assert line in table.markdown([record])
 
 
 def test_a_table_runs_as_its_setting_says(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ A tier says what stands behind a setting: a table of arms, a small language mode
 """
 
 from bandit_rft.experiments.claim import Claim, Judgement, digest_of, judge, judge_all
-from bandit_rft.experiments.effects import Effect, difference, holm, mean_effect, wilson
+from bandit_rft.experiments.effects import Effect, difference, holm, less_size, mean_effect, widest, wilson
 from bandit_rft.experiments.execute import execute
 from bandit_rft.experiments.experiment import Experiment, Setting
 from bandit_rft.experiments.outcomes import Outcome, Results
@@ -32,7 +32,9 @@ __all__ = [
     "holm",
     "judge",
     "judge_all",
+    "less_size",
     "mean_effect",
     "plan",
+    "widest",
     "wilson",
 ]

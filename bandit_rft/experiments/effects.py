@@ -175,6 +175,46 @@ def difference(
     return Effect(one.value - other.value, math.sqrt(total), freedom, units, one.alike and other.alike, ends)
 
 
+def widest(groups: Sequence[Sequence[float] | np.ndarray], bounds: Ends | None = None) -> Effect:
+    """The largest of the groups' means less the smallest, which of them these are being what the numbers say.
+
+    The interval holds for whichever pair it is: its lower end is the highest of Welch's over all ordered pairs, each
+    with the share of the level that Bonferroni leaves it, and its upper end the highest of theirs at the level itself
+    (an intersection-union test, Berger 1982: the range is small only if every difference is).
+
+    Args:
+        groups: two at least, a number for each unit.
+        bounds: as `mean_effect` takes them.
+
+    Raises:
+        InputError: a group without a unit.
+    """
+    ordered = sorted(groups, key=lambda values: float(np.nanmean(values)))
+    pairs = [
+        difference(one, other, bounds)
+        for place, one in enumerate(ordered)
+        for number, other in enumerate(ordered)
+        if place != number
+    ]
+    top = difference(ordered[-1], ordered[0], bounds)
+    return replace(top, ends=partial(intervals.largest, of=[pair.missing for pair in pairs]))
+
+
+def less_size(effect: Effect, other: Effect) -> Effect:
+    """An effect less the size (absolute value) of another, which may be of the same units.
+
+    The interval takes half of the level for each, whatever their dependence (Bonferroni).
+    """
+    return Effect(
+        effect.value - abs(other.value),
+        effect.standard_error + other.standard_error,
+        min(effect.freedom, other.freedom),
+        effect.units,
+        effect.alike and other.alike,
+        partial(intervals.less_size, of=effect.missing, other=other.missing),
+    )
+
+
 def share(values: np.ndarray) -> Effect:
     """The share of seeds whose number is 1 rather than 0, with Wilson's interval."""
     plain = mean_effect(values)

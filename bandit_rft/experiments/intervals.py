@@ -9,12 +9,14 @@ sample without spread has a t interval of width 0, which is overconfident: the n
     unseen            a mean of N units that were all alike, none of which shows how often others differ
     apart             difference of two means, from the interval of each (square and add, as Newcombe's)
     scaled            of a multiple of a mean, plus a number
+    largest           the largest of several differences, which one it is being unknown
+    less_size         a mean less the size of another that may depend on it
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from scipy import stats
 
@@ -107,6 +109,32 @@ def scaled(alpha: float, of: Interval, factor: float, shift: float) -> Ends:
     """
     one, other = (factor * end + shift for end in of(alpha))
     return min(one, other), max(one, other)
+
+
+def largest(alpha: float, of: Sequence[Interval]) -> Ends:
+    """Of the largest of N means, from the interval of each: at alpha/N for the lower end (Bonferroni), at alpha for the
+    upper one, since the largest is above it only if its own upper end misses it.
+
+    Example:
+        >>> from bandit_rft.experiments.intervals import largest
+        >>> largest(0.1, [lambda alpha: (1 - alpha, 1 + alpha), lambda alpha: (-1 - alpha, -1 + alpha)])
+        (0.95, 1.1)
+    """
+    return max(one(alpha / len(of))[0] for one in of), max(one(alpha)[1] for one in of)
+
+
+def less_size(alpha: float, of: Interval, other: Interval) -> Ends:
+    """Of a mean less the absolute value of another, each missed with the chance alpha/2.
+
+    Example:
+        >>> from bandit_rft.experiments.intervals import less_size
+        >>> less_size(0.05, lambda alpha: (3.0, 4.0), lambda alpha: (-0.5, 1.0))
+        (2.0, 4.0)
+    """
+    low, high = of(alpha / 2)
+    ends = other(alpha / 2)
+    least = 0.0 if ends[0] <= 0 <= ends[1] else min(abs(end) for end in ends)
+    return low - max(abs(end) for end in ends), high - least
 
 
 def _squared_and_added(one: float, of_one: Ends, other: float, of_other: Ends, correlation: float) -> Ends:

@@ -1,24 +1,18 @@
 """A8: advantage and number of rollouts are not the key bottlenecks; the base model is (A7)."""
 
-import math
 from collections.abc import Mapping
 
-from bandit_rft.experiments import Claim, Effect, Outcome, Results
-from simulations.reproduction.claims.a7_base_model import widest
+from bandit_rft.experiments import Claim, Effect, Outcome, Results, less_size
+from simulations.reproduction.claims.a7_base_model import across_models
 from simulations.reproduction.experiments import advantage, base_model
 
 
 def beyond(results: Results, other: Mapping[str, Effect]) -> dict[str, Effect]:
-    """By optimiser, the gain of the best base model less that of the worst, less the size of another effect."""
-    found = {}
-    for label, models in widest(results).items():
-        if label not in other:
-            continue
-        effect = other[label]
-        error = math.hypot(models.standard_error, effect.standard_error)
-        freedom = min(models.freedom, effect.freedom)
-        found[label] = Effect(models.value - abs(effect.value), error, freedom, models.units)
-    return found
+    """By optimiser, the gain of the best base model less that of the worst, less the size of another effect; some of
+    their runs are the same."""
+    return {
+        label: less_size(models, other[label]) for label, models in across_models(results).items() if label in other
+    }
 
 
 CLAIM = Claim(

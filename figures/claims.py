@@ -55,8 +55,18 @@ def _claim(panel: Any, claim: Mapping[str, Any]) -> None:
         colour, marker = _VERDICTS[one["verdict"]]
         low, high = (one["effect"] if end is None else end for end in one["interval"])
         panel.plot([low, high], [place, place], color=colour, linewidth=1.0)
+        for edge, end in enumerate(one["interval"]):
+            if end is None:  # to the panel's edge, and on
+                _arrow(panel, one["effect"], place, edge, colour)
         panel.plot(one["effect"], place, marker, color=colour, markersize=4)
     panel.set_yticks(range(len(claim["strata"])), list(claim["strata"]), fontsize=5.5)
     panel.set_ylim(len(claim["strata"]) - 0.5, -0.5)
     panel.set_title(f"{claim['id']}: {claim['verdict']}")
     panel.set_xlabel(claim["effect"], fontsize=6)
+
+
+def _arrow(panel: Any, start: float, place: int, edge: int, colour: str) -> None:
+    """From an effect to the left (0) or right (1) edge of the panel: its interval has no end there."""
+    drawn = {"arrowstyle": "->", "color": colour, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0}
+    across = panel.get_yaxis_transform()  # from 0 to 1 along the panel
+    panel.annotate("", (edge, place), (start, place), xycoords=across, textcoords="data", arrowprops=drawn)

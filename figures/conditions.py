@@ -186,14 +186,17 @@ def _panel(axes: Any, lines: Mapping[str, Sequence[Outcome]], what: str) -> None
         middle, low, high = _interval([values for _, values in curves])
         colour, dashes = sweeps.COLOURS[place % 6], DASHES[place % 6]
         axes.fill_between(rounds, low, high, color=colour, alpha=0.18, linewidth=0)
-        axes.plot(rounds, middle, color=colour, linestyle=dashes, label=label)
+        # A lone seed or question has no band, which must not be taken for one that is too narrow to be seen.
+        said = label if np.isfinite(low).any() else f"{label} (no interval)"
+        axes.plot(rounds, middle, color=colour, linestyle=dashes, label=said)
 
 
 def _curve(outcome: Outcome, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """(rounds [N], Pass@1 [S, N]); training curves of rewards are a mean over some rounds."""
+    """(rounds [N], Pass@1 [S, N]); training curves of rewards are a mean over some rounds, tables' are exact."""
     if what == "test":
         return outcome.evaluated, outcome.test
-    exact = not np.isin(outcome.train, (0.0, 1.0)).any()
+    # By what is trained, and not by its numbers: an exact curve that is saturated is 1, as a reward is.
+    exact = not outcome.evaluated.size
     rounds = outcome.train.shape[1]
     if exact or rounds < 2 * SMOOTHED:
         return np.arange(rounds), outcome.train
@@ -203,12 +206,12 @@ def _curve(outcome: Outcome, what: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _interval(units: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean [N] with its 95% interval: over questions, or where there is one, over its seeds."""
+    """Mean [N] with its 95% interval: over questions, or where there is one, over its seeds; NaN without an end."""
     values = units[0] if len(units) == 1 else np.stack([one.mean(axis=0) for one in units])
     effects = [mean_effect(values[:, place]) for place in range(values.shape[1])]
     ends = np.array([effect.interval() for effect in effects])
     middle = np.array([effect.value for effect in effects])
-    bounded = np.where(np.isfinite(ends), ends, middle[:, None])
+    bounded = np.where(np.isfinite(ends), ends, np.nan)
     return middle, np.clip(bounded[:, 0], 0, 1), np.clip(bounded[:, 1], 0, 1)
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from bandit_rft.errors import InputError
 from bandit_rft.experiments import Outcome, Setting
 from bandit_rft.runs import read_json, to_json
-from figures import conditions, registry
+from figures import claims, conditions, registry
 
 TINY = {"task": "tiny-addition", "optimizer": "sgd", "step": 0.7}
 
@@ -77,6 +78,55 @@ def test_the_band_is_over_questions_not_over_all_their_seeds() -> None:
     middle, low, high = conditions._interval(units)
     assert middle[0] == pytest.approx(0.4)
     assert high[0] - low[0] == pytest.approx(2 * 4.303 * 0.1 / np.sqrt(3), rel=1e-3)
+
+
+def an_outcome(train: np.ndarray, tested: bool) -> Outcome:
+    evaluated = np.arange(2 * tested)
+    return Outcome(train=train, evaluated=evaluated, test=np.zeros((len(train), evaluated.size)), p0=0.25, pulls=1)
+
+
+def test_the_exact_curve_of_a_table_is_drawn_as_it_is_also_once_it_is_saturated() -> None:
+    """Catches a curve that is smoothed and cut since it reaches 1, and rewards of a pool that pass for exact."""
+    curve = np.tile((1 / (1 + np.exp((20 - np.arange(400)) / 2))).astype(np.float32), (4, 1))
+    assert (curve == 1).any()
+    rounds, drawn = conditions._curve(an_outcome(curve, tested=False), "train")
+    assert rounds[0] == 0
+    np.testing.assert_array_equal(drawn, curve)
+    pool = np.random.default_rng(0).integers(1, 32, (4, 400)) / 32
+    assert conditions._curve(an_outcome(pool, tested=True), "train")[1].shape == (4, 391)
+    both = [conditions._curve(an_outcome(one, tested=False), "train")[1] for one in (curve, np.minimum(curve, 0.99))]
+    assert conditions._interval(both)[0].shape == (400,)
+
+
+def test_a_line_without_an_interval_says_so() -> None:
+    """Catches a single seed of a single question that is drawn as known for certain."""
+    _, low, high = conditions._interval([np.array([[0.4, 0.5]])])
+    assert np.isnan(low).all()
+    assert np.isnan(high).all()
+    figure = Figure()
+    axes = figure.subplots()
+    lone, three = (an_outcome(np.full((seeds, 5), 0.5), tested=False) for seeds in (1, 3))
+    conditions._panel(axes, {"lone": [lone], "three": [three]}, "train")
+    assert [line.get_label() for line in axes.lines] == ["lone (no interval)", "three"]
+
+
+def test_an_interval_without_an_end_points_to_the_edge() -> None:
+    """Catches an effect of which nothing is known that is drawn as a point."""
+    strata = {
+        "a": {"effect": 0.2, "interval": [None, None], "verdict": "underpowered"},
+        "b": {"effect": 0.1, "interval": [0.0, 0.2], "verdict": "supported"},
+    }
+    told = {
+        "id": "X",
+        "verdict": "underpowered",
+        "effect": "it",
+        "direction": "above",
+        "threshold": 0.0,
+        "margin": 0.03,
+    }
+    axes = Figure().subplots()
+    claims._claim(axes, {**told, "strata": strata})
+    assert [(text.xy, text.xyann) for text in axes.texts] == [((0, 0), (0.2, 0)), ((1, 0), (0.2, 0))]
 
 
 def test_a_folder_without_a_finished_run_is_refused(tmp_path: Path) -> None:

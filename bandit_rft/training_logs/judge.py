@@ -54,7 +54,7 @@ class LogVerdict:
         reason: why nothing was tested, or which assumption fell; one sentence.
         source, column: the file and the name of its rewards.
         law: the entry of the catalogue that the rest was held against.
-        signal, rollouts, prompts: of a round.
+        signal, rollouts, prompts: of a round; rollouts of the first, where they change.
         rounds, rows: of the log. fitted_on: rows at its start that the law was fitted on.
         false_alarm: probability at most of OUTSIDE where the law holds.
         p0: reward at the start, as fitted.
@@ -110,10 +110,12 @@ class LogVerdict:
     def report(self) -> str:
         """As lines to read."""
         asked = "1 prompt" if self.prompts == 1 else f"{self.prompts} prompts"
+        group = np.array([self.rollouts]) if self.log is None else self.log.group
+        rollouts = " to ".join(f"{size}" for size in dict.fromkeys([int(group.min()), int(group.max())]))
         lines = [
             f"{self.verdict}: {self.reason}",
             f"{self.source}, {self.column}: {self.rounds:,} rounds in {self.rows:,} rows; {self.signal}, "
-            f"{asked} of {self.rollouts} rollouts; law {self.law} of one decision, "
+            f"{asked} of {rollouts} rollouts; law {self.law} of one decision, "
             f"false-alarm rate at most {self.false_alarm:g}",
         ]
         if self.kappa_times_step is not None:
@@ -167,6 +169,8 @@ def judge(
         InputError: an argument out of range, or a signal that never learns from such a group.
     """
     signals.make(signal, ddof=ddof, eps=eps)
+    if step_size is not None:
+        step_size = arguments.positive("step_size", step_size)
     rows = log.merged()
     notes = rows.notes + limits(rows)
     told: dict[str, Any] = {
@@ -177,7 +181,7 @@ def judge(
         "prompts": prompts,
         "rounds": int(log.rounds.sum()),
         "rows": log.rows,
-        "law": "tree_jump" if signal in ("raw", "psr") and int(log.responses[0]) == 1 else "tree_rounds",
+        "law": "tree_jump" if signal in ("raw", "psr") and np.all(log.responses == 1) else "tree_rounds",
         "log": rows,
         "notes": notes,
     }
@@ -200,7 +204,6 @@ def judge(
     gain = {"value": first.gain, "low": first.low, "high": first.high if math.isfinite(first.high) else None}
     told["kappa_times_step"] = gain
     if step_size is not None:
-        step_size = arguments.positive("step_size", step_size)
         told["kappa"] = {name: None if value is None else value / step_size for name, value in gain.items()}
     plain, found = tested(rows, follower)
     still = float(follower.likelihood(Parameters.plain(*_still(rows)))[0][0])

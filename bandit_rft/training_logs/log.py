@@ -74,10 +74,11 @@ class TrainingLog:
         return replace(self, **chosen, rate=self.steps[rows], dead=dead)
 
     def merged(self, most: int = MOST_ROWS) -> TrainingLog:
-        """At most so many rows, neighbours added up."""
+        """At most so many rows, neighbours added up; more of them where the group changes, which is not averaged."""
         if self.rows <= most:
             return self
-        cuts = np.unique(np.linspace(0, self.rows, most + 1).astype(np.int64))[:-1]
+        even = np.linspace(0, self.rows, most + 1).astype(np.int64)[:-1]
+        cuts = np.union1d(even, np.flatnonzero(np.diff(self.group)) + 1)
 
         def added(values: np.ndarray) -> np.ndarray:
             return np.add.reduceat(values, cuts)

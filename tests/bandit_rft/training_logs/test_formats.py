@@ -310,6 +310,31 @@ def test_what_cannot_be_tested_says_why(means, reason, tmp_path) -> None:
     assert reason in found.reason
 
 
+@pytest.mark.parametrize("step_size", [-5.0, float("nan"), 0.0])
+def test_a_step_size_is_refused_also_where_nothing_is_tested(step_size, tmp_path) -> None:
+    """Catches an option that is looked at only once the law is fitted."""
+    path = tmp_path / "short.csv"
+    path.write_text("step,reward\n" + "\n".join(f"{step},0.5" for step in range(5)))
+    with pytest.raises(InputError, match=r"step_size is .*: give a positive finite number"):
+        verdict_on_log(path, format="csv", rollouts=8, step_size=step_size)
+
+
+def test_rows_of_groups_of_two_sizes_are_not_added_up_and_both_are_said(tmp_path) -> None:
+    """610 rounds, of 4 rollouts up to the 303rd and of 16 after it. Catches a law of the first row's group for rows of
+    two, and a report that names the first alone."""
+    path, sizes = tmp_path / "log.csv", [4] * 303 + [16] * 307
+    rows = [f"{step},0.5,{size}" for step, size in enumerate(sizes)]
+    path.write_text("step,reward,rollouts\n" + "\n".join(rows))
+    merged = read_log(path, "csv").merged()
+    assert int(merged.rounds.sum()) == 610
+    assert set((merged.responses / merged.rounds).tolist()) == {4.0, 16.0}
+    np.testing.assert_array_equal(merged.group * merged.rounds, merged.responses)
+    path.write_text("step,reward,rollouts\n" + "\n".join(rows[300:306]))
+    assert "1 prompt of 4 to 16 rollouts" in verdict_on_log(path, format="csv").report()
+    path.write_text("step,reward,rollouts\n" + "\n".join(rows[:6]))
+    assert "1 prompt of 4 rollouts" in verdict_on_log(path, format="csv").report()
+
+
 def test_what_is_no_path_is_refused_in_a_sentence() -> None:
     with pytest.raises(InputError, match="The log is 3: give the path of a file"):
         verdict_on_log(3, format="csv", rollouts=2)  # type: ignore[arg-type]

@@ -65,7 +65,8 @@ class Claim:
 def digest_of(paths: Sequence[Path], experiments: Sequence[Experiment]) -> str:
     """SHA-256 of a claim's files, its own and those that it takes a measure of, and of its experiments as data.
 
-    A result of other text, or of other conditions, is void.
+    A result of other text, or of other conditions, is void. The statistics and tests that claims share, and the
+    tier, are not in it.
     """
     texts = [path.read_text() for path in paths]
     whole = {"files": texts, "experiments": [one.to_json() for one in experiments]}

@@ -11,11 +11,15 @@ HEAD = """# Claims, judged
 Made by `bandit-rft reproduce --tier simulation` and the other tiers named below, then
 `python -m simulations.reproduction.reproduce runs/reproduce-simulation …`. Every claim and its test stand in a file of
 [simulations/reproduction/claims](../simulations/reproduction/claims), written before the runs that judge it; a verdict
-carries the digest of that file, and is void where the file has changed since.
+carries the digest of that file and of its experiments, and is void where they have changed since; where the statistics
+that claims share change, the tiers are judged again.
 
 A verdict is *supported*, *refuted*, *equivalent* (of no more than the margin that was fixed beforehand), *mixed* (the
 strata differ), *underpowered* or *untested* (the tier has nothing to measure it on), with 95% intervals (Student's t
-over questions, on tables over seeds); the level of 5% is kept over all tests of a tier (Holm).
+over questions, on tables over seeds); the level of 5% is kept over all tests of a tier (Holm). Units needed are those,
+more than there are, at which a test would decide after that correction, were effect and spread to stay. An interval of
+dashes has no bound: too few units, units that are all alike, or, of rounds to one half, fewer than nine in ten seeds
+that get there.
 
 ![Effects, thresholds and margins at the simulation tier](claims.png)
 """

@@ -1,6 +1,7 @@
 """One claim a file, each with its test, written before the runs that decide on it: to add one is to add a file.
 
-A file defines `CLAIM`. Changing it voids the result that was judged by it, since results carry its digest.
+A file defines `CLAIM`. Changing it voids the result that was judged by it, since results carry its digest. What claims
+share is outside the digest, as `digests` says: who changes that judges the tiers again.
 """
 
 from __future__ import annotations
@@ -27,8 +28,12 @@ def claims() -> dict[str, Claim]:
 
 
 def digests() -> dict[str, str]:
-    """id -> digest of all that a claim's verdict rests on: its file, the claims' files that it takes a measure of, and
-    theirs, and its experiments."""
+    """id -> digest of what is a claim's own: its file, the claims' files that it takes a measure of, and theirs, and
+    its experiments.
+
+    A verdict rests on more: the statistics of `Outcome`, the effects, intervals and tests of `bandit_rft.experiments`,
+    `half_times`, and the tier. They are shared by claims, and a change of them voids no result by itself.
+    """
     found = {}
     for path in sorted(HERE.glob("[!_]*.py")):
         claim = importlib.import_module(f"{__name__}.{path.stem}").CLAIM

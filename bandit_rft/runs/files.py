@@ -17,6 +17,7 @@ from bandit_rft.errors import InputError
 
 # What a full, read-only or failing disk says.
 _DISK_ERRORS = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO") if hasattr(errno, name)}
+PARTIAL = ".*.partial"  # the names of files that are being written
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 

@@ -6,31 +6,19 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bandit_rft.errors import InputError
-from bandit_rft.runs.files import dumps, explain_disk_errors, read_json, to_json, write_atomically
-from bandit_rft.runs.names import (
-    CONFIG,
-    DIGESTS,
-    EVALUATIONS,
-    HISTORY,
-    LINES,
-    MANIFEST,
-    QUESTIONS,
-    RESPONSES,
-    SCAN,
-    TIMINGS,
-)
+from bandit_rft.runs.files import PARTIAL, dumps, explain_disk_errors, read_json, to_json, write_atomically
+from bandit_rft.runs.names import CONFIG, DIGESTS, MANIFEST, PASSING
 from bandit_rft.runs.provenance import now, provenance
 
 # Written by the run itself, hence no part of the request.
 _RESULTS = ("resolved",)
-# Empty until there is a result; and what there is none of then.
-_GROWING = (LINES, RESPONSES, EVALUATIONS, SCAN, TIMINGS)
 _CHANGES = "changes"  # in manifest.json: name, from, to, when
 Continues = Callable[[Path, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
 
@@ -88,9 +76,7 @@ class RunFolder:
             said = getattr(error, "strerror", None) or error
             raise InputError(f"{folder} cannot be made ({said}): choose another --out.") from None
         with _lock(folder):
-            for litter in (*folder.glob(".*.partial"), *folder.glob("figures/.*.partial")):
-                with explain_disk_errors(litter, any_error=True):
-                    litter.unlink(missing_ok=True)  # of a process killed while it wrote; the folder is ours alone now
+            _sweep(folder)
             config = json.loads(dumps(config))
             saved = folder / CONFIG
             fresh = not saved.exists()
@@ -107,15 +93,9 @@ class RunFolder:
             try:
                 yield cls(path=folder, config=config)
             except BaseException:
-                if fresh and not _begun(folder):
-                    # A run that could not begin must not keep the folder from the next attempt.
-                    for name in (CONFIG, MANIFEST, QUESTIONS, *_GROWING):
-                        (folder / name).unlink(missing_ok=True)
-                    with contextlib.suppress(OSError):  # something was put there meanwhile: it stays
-                        if made and [entry.name for entry in folder.iterdir()] == [".lock"]:
-                            (folder / ".lock").unlink()
-                            for place in made:
-                                place.rmdir()
+                if fresh:
+                    with contextlib.suppress(OSError):
+                        _give_back(folder, made)
                 raise
 
     @property
@@ -158,21 +138,58 @@ class RunFolder:
         return folder
 
 
-def _begun(folder: Path) -> bool:
-    """Whether a run has a result: what was measured before it, a history, a line of a file that grows, a checkpoint."""
+def _sweep(folder: Path) -> None:
+    """Remove what a process left that was killed while it wrote; the folder is ours alone now."""
+    for place in (folder, *(entry for entry in _seen(folder) if entry.is_dir() and not entry.is_symlink())):
+        for litter in place.glob(PARTIAL):
+            with explain_disk_errors(litter, any_error=True):
+                litter.unlink(missing_ok=True)
+
+
+def _give_back(folder: Path, made: Sequence[Path]) -> None:
+    """Remove what a run wrote that has no result: it must not keep the folder from the next attempt, whose options the
+    user may have mended. Where there is a result all stays, config.json too, and the same command goes on.
+    """
     with contextlib.suppress(InputError):
         resolved = read_json(folder / CONFIG).get("resolved")
         if isinstance(resolved, dict) and "measurement" in resolved:
-            return True
-    files = [*(folder / name for name in (HISTORY, *_GROWING)), *folder.glob("checkpoints/*")]
-    return any(file.is_dir() or (file.exists() and file.stat().st_size > 0) for file in files)
+            return
+    entries = _seen(folder)
+    if not all(_passes(entry) for entry in entries):
+        return
+    for entry in sorted(entries, key=lambda entry: entry.name == CONFIG):  # last: without it the rest is foreign
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    if made and [entry.name for entry in folder.iterdir()] == [".lock"]:  # else something was put there: it stays
+        (folder / ".lock").unlink()
+        for place in made:
+            place.rmdir()
+
+
+def _passes(entry: Path) -> bool:
+    """Whether this goes with a run that has no result: what it writes before it has one, and what is still empty."""
+    if entry.name in PASSING:
+        return True
+    if entry.is_symlink():
+        return False
+    if entry.is_dir():
+        return all(file.match(PARTIAL) for file in entry.iterdir())
+    return entry.stat().st_size == 0
+
+
+def _seen(folder: Path) -> list[Path]:
+    """What a folder holds, but for hidden files: the lock, and what is half written."""
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
 def _refuse_foreign(folder: Path) -> None:
     """Raises InputError where a folder without a configuration holds anything that is seen."""
-    foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-    if foreign:
-        raise InputError(f"{folder} holds {foreign[0]} but no {CONFIG}, so it is no run folder: choose another --out.")
+    if foreign := _seen(folder):
+        raise InputError(
+            f"{folder} holds {foreign[0].name} but no {CONFIG}, so it is no run folder: choose another --out."
+        )
 
 
 @contextlib.contextmanager

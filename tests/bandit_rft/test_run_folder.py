@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,66 @@ def test_a_run_without_a_result_leaves_no_folder_and_no_parent_of_it(tmp_path: P
         file.unlink()
     fails(scan="{}\n")
     assert (tmp_path / "a" / "run" / "config.json").exists()
+
+
+def stopping(out: Path, write: Callable[[Path], object]) -> None:
+    """A run that writes this into its folder and stops."""
+    with RunFolder.claim(out, CONFIG) as folder:
+        folder.write_manifest()
+        write(folder.path)
+        raise InputError("stopped")
+
+
+@pytest.mark.parametrize(
+    ("files", "stays"),
+    [
+        (["tree.npz", "questions.jsonl", "timings.jsonl"], False),
+        (["tensorboard/events.1", "wandb.json", "wandb/run-1/logs/a"], False),
+        (["points/.1234.npz.ab12.partial"], False),
+        (["points/1234.npz", "tree.npz"], True),
+        (["scores-0.part"], True),
+        (["measurement.json", "tree.npz"], True),
+        (["what_nobody_has_thought_of"], True),
+    ],
+)
+def test_what_a_run_leaves_is_a_result_that_goes_on_or_litter_that_goes(
+    tmp_path: Path, files: list[str], stays: bool
+) -> None:
+    """Catches a folder that holds something and no configuration: it refused the very command that had made it."""
+
+    def write(folder: Path) -> None:
+        for name in files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("" if name == "timings.jsonl" else "held")
+
+    for _ in range(2):
+        with pytest.raises(InputError, match="stopped"):
+            stopping(tmp_path / "run", write)
+        left = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*") if path.is_file()}
+        assert left == ({".lock", "config.json", "manifest.json", *files} if stays else set())
+        assert (tmp_path / "run").exists() == stays
+
+
+def test_a_link_in_a_run_folder_is_not_followed_to_what_it_leads_to(tmp_path: Path) -> None:
+    """Catches a clean-up that removes another folder's files."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / ".notes.partial").write_text("mine")
+    for name in ("tensorboard", "figures"):
+        with pytest.raises(InputError, match="stopped"):
+            stopping(tmp_path / name, lambda folder, name=name: (folder / name).symlink_to(tmp_path / "mine"))
+        with RunFolder.claim(tmp_path / name, CONFIG):
+            pass
+    assert (tmp_path / "mine" / ".notes.partial").read_text() == "mine"
+
+
+def test_what_a_killed_process_left_half_written_goes_with_the_next_claim(tmp_path: Path) -> None:
+    """In the folders of a run folder too, whatever they are called."""
+    with RunFolder.claim(tmp_path, CONFIG):
+        for name in ("figures", "points"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / ".1234.npz.ab12.partial").write_text("half")
+    with RunFolder.claim(tmp_path, CONFIG):
+        assert not [*tmp_path.rglob("*.partial")]
 
 
 def test_nothing_is_written_into_a_folder_that_is_none_of_ours(tmp_path: Path) -> None:

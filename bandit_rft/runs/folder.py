@@ -36,10 +36,12 @@ class RunFolder:
     Attributes:
         path: the folder.
         config: the request, plain JSON values.
+        changed: what it changes of the configuration that the folder has (name, from, to), until it `stands`.
     """
 
     path: Path
     config: Mapping[str, Any]
+    changed: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     @contextlib.contextmanager
@@ -58,8 +60,8 @@ class RunFolder:
             config: the request.
             defaults: of fields that a folder written by an older version may lack.
             continues: (folder, its configuration, the requested one) -> the configuration from here on, where the run
-                may go on with another one; raises InputError where not. What changes is kept in the manifest. None:
-                nothing may differ.
+                may go on with another one; raises InputError where not. None: nothing may differ. config.json has it
+                once the caller says that it `stands`.
 
         Raises:
             InputError: the folder holds another configuration or foreign files, is in use, or cannot be written.
@@ -79,19 +81,20 @@ class RunFolder:
             _sweep(folder)
             config = json.loads(dumps(config))
             saved = folder / CONFIG
-            fresh = not saved.exists()
+            fresh, changed = not saved.exists(), list[dict[str, Any]]()
             if not fresh:
                 held = {**(defaults or {}), **read_json(saved)}
                 if continues is None:
                     refuse_other(folder, held, config)
                 else:
                     config = json.loads(dumps(continues(folder, held, config)))
-                    _change(folder, held, config)
+                    pairs = ((name, held.get(name), value) for name, value in config.items())
+                    changed = [{"name": name, "from": was, "to": value} for name, was, value in pairs if was != value]
             else:
                 _refuse_foreign(folder)
                 write_atomically(saved, to_json(config))
             try:
-                yield cls(path=folder, config=config)
+                yield cls(path=folder, config=config, changed=changed)
             except BaseException:
                 if fresh:
                     with contextlib.suppress(OSError):
@@ -108,7 +111,27 @@ class RunFolder:
 
     def resolve(self, **values: Any) -> None:
         """Add to config.json what the run worked out; it takes no part in the comparison of configurations."""
-        write_atomically(self.path / CONFIG, to_json({**self.config, "resolved": {**self.resolved, **values}}))
+        path = self.path / CONFIG
+        write_atomically(path, to_json({**read_json(path), "resolved": {**self.resolved, **values}}))
+
+    def stands(self) -> None:
+        """config.json says from here on what was requested, and manifest.json what it said before: the run goes on with
+        it. Up to here whatever is refused leaves the folder's own configuration.
+        """
+        path = self.path / MANIFEST
+        if self.changed:
+            manifest = read_json(path) if path.exists() else {}
+            earlier = manifest.get(_CHANGES, [])
+            changes = [
+                *(earlier if isinstance(earlier, list) else []),
+                *({**one, "when": now()} for one in self.changed),
+            ]
+            manifest |= {"config_hash": config_hash(self.config), _CHANGES: changes}
+            write_atomically(path, to_json(manifest))
+        held = read_json(self.path / CONFIG)
+        config = {**self.config, **{name: held[name] for name in _RESULTS if name in held}}
+        if config != held:
+            write_atomically(self.path / CONFIG, to_json(config))
 
     def write_manifest(self, **extra: Any) -> None:
         """manifest.json of this process; what an earlier process on this folder wrote is kept under "earlier", and
@@ -122,7 +145,8 @@ class RunFolder:
             listed = before.pop("earlier", [])
             kept = {name: before.pop(name) for name in (DIGESTS, _CHANGES) if name in before}
             earlier = [*(listed if isinstance(listed, list) else [listed]), before]
-        manifest = {"config_hash": config_hash(self.config), **provenance(), **kept, **extra, "earlier": earlier}
+        own_hash = config_hash(read_json(self.path / CONFIG))
+        manifest = {"config_hash": own_hash, **provenance(), **kept, **extra, "earlier": earlier}
         write_atomically(path, to_json(manifest))
 
     def amend_manifest(self, **extra: Any) -> None:
@@ -214,20 +238,6 @@ def _lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(file)
-
-
-def _change(folder: Path, held: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """config.json with another configuration, once manifest.json says what it was before."""
-    changed = [name for name in config if config[name] != held.get(name)]
-    if not changed:
-        return
-    path = folder / MANIFEST
-    manifest = read_json(path) if path.exists() else {}
-    earlier = manifest.get(_CHANGES, [])
-    changes = [{"name": name, "from": held.get(name), "to": config[name], "when": now()} for name in changed]
-    write_atomically(path, to_json({**manifest, _CHANGES: [*(earlier if isinstance(earlier, list) else []), *changes]}))
-    results = {name: held[name] for name in _RESULTS if name in held}
-    write_atomically(folder / CONFIG, to_json({**config, **results}))
 
 
 def refuse_other(folder: Path, saved: Mapping[str, Any], requested: Mapping[str, Any]) -> None:

@@ -73,6 +73,38 @@ def test_a_field_added_since_counts_as_its_default(tmp_path: Path) -> None:
         raise AssertionError("entered another run's folder")
 
 
+def test_a_continuation_that_is_refused_leaves_the_configuration_as_it_was(tmp_path: Path) -> None:
+    """By damaged checkpoints, say, of which only the run itself can know. Catches a config.json of a run that never
+    was, a change that is lost once it stands, and what was resolved before that under the new request."""
+    out = tmp_path / "run"
+
+    def go_on(rounds: int, refused: bool) -> None:
+        continues = lambda folder, held, config: config  # noqa: E731
+        with RunFolder.claim(out, {**CONFIG, "rounds": rounds}, continues=continues) as folder:
+            folder.write_manifest()
+            folder.resolve(rate=0.5 * rounds)
+            if refused:
+                raise InputError("Every checkpoint is damaged.")
+            folder.stands()
+            (out / "history.jsonl").write_text("{}")
+
+    go_on(3, refused=False)
+    with pytest.raises(InputError, match="damaged"):
+        go_on(4, refused=True)
+    manifest = read_json(out / "manifest.json")
+    assert read_json(out / "config.json") == {**CONFIG, "rounds": 3, "resolved": {"rate": 2.0}}
+    assert (manifest["config_hash"], manifest.get("changes")) == (config_hash({**CONFIG, "rounds": 3}), None)
+    for rounds in (5, 6, 6):
+        go_on(rounds, refused=False)
+    manifest = read_json(out / "manifest.json")
+    assert read_json(out / "config.json") == {**CONFIG, "rounds": 6, "resolved": {"rate": 3.0}}
+    assert manifest["config_hash"] == config_hash({**CONFIG, "rounds": 6})
+    assert [(one["name"], one["from"], one["to"]) for one in manifest["changes"]] == [
+        ("rounds", 3, 5),
+        ("rounds", 5, 6),
+    ]
+
+
 def test_a_run_that_could_not_begin_gives_its_folder_back(tmp_path: Path) -> None:
     """Catches a refused attempt (an unmeasurable kappa, say) that blocks the folder for the corrected command, or that
     leaves an empty folder where there was none; and one that removes a folder that was there."""

@@ -149,6 +149,9 @@ class RunRecorder:
             self._time(history)
             self._write(history, kept)
             self._loggers.rounds(history, self._start)  # before the checkpoint: a resumed run takes them as sent
+            if self.stop.asked and not due and hosts.count() == 1:  # while that was written; several ask a chunk later
+                due = True
+                self._refuse_unsound(done, state, kept)
             if due and self.checkpoint_every is not None:
                 for name in (RESPONSES, LINES) if self._writes else ():
                     self._writers[name].sync()
@@ -157,7 +160,7 @@ class RunRecorder:
             seconds = self.clock() - self._began
             if asked:
                 hosts.over()
-            if asked or hosts.count() == 1:
+            if asked or (due and hosts.count() == 1):  # else a stop waits for the next chunk's end: nothing is saved
                 self.stop.release()
             self._evaluate_if_due(done, state)
             self._began = self.clock() - seconds  # evaluations are no part of what a round takes

@@ -280,6 +280,26 @@ def test_damage_before_the_last_line_is_refused_not_skipped(tmp_path: Path) -> N
         read_lines(path)
 
 
+def test_what_is_nested_too_deeply_is_refused_by_whoever_reads_it(tmp_path: Path) -> None:
+    """A text that Python's parser takes and no writer of ours does. Catches a traceback of a file from elsewhere."""
+    for levels, fits in ((99, True), (101, False), (600, False), (5000, False)):
+        for begin, end in (("[", "]"), ('{"a":', "}")):
+            text = '{"to":1,"x":' + begin * (levels - 1) + "1" + end * (levels - 1) + "}"
+            for name in ("a.jsonl", "config.json", "manifest.json"):
+                (tmp_path / name).write_text(text + "\n")
+            folder = RunFolder(path=tmp_path, config={})
+            for rewrite in (
+                lambda: rewrite_lines(tmp_path / "a.jsonl", read_lines(tmp_path / "a.jsonl", {"to": int})),
+                lambda folder=folder: folder.amend_manifest(a=1),
+                lambda folder=folder: folder.resolve(a=1),
+            ):
+                if fits:
+                    rewrite()
+                else:
+                    with pytest.raises(InputError, match="restore"):
+                        rewrite()
+
+
 def test_what_json_lacks_becomes_null() -> None:
     assert json.loads(to_line({"a": math.nan, "b": [math.inf, 1.5], "c": {"d": -math.inf}})) == {
         "a": None,

@@ -11,9 +11,10 @@ import pytest
 
 from bandit_rft.cli.options import add_options, given
 from bandit_rft.errors import InputError
-from bandit_rft.settings.finetune import FineTuneConfig, config_of
+from bandit_rft.settings.finetune import FineTuneConfig
 from bandit_rft.settings.options import places_of
 from bandit_rft.settings.questions import EvaluateConfig, MeasureConfig
+from bandit_rft.settings.saved_finetune import config_of
 from tests.bandit_rft.command_line import refused
 
 GIVEN: dict[str, Any] = {"model": "tiny-llama", "data": "tiny-addition", "rounds": 3}
@@ -39,6 +40,36 @@ def test_a_value_of_another_kind_is_one_sentence(name: str, tmp_path: Path) -> N
         file.write_text(json.dumps({"command": "finetune", **GIVEN, name: value}))
         with pytest.raises(InputError, match=rf"config.json has {name} = .*: "):
             config_of(str(file), {})
+
+
+def test_what_a_run_resolved_is_open_again_where_what_it_follows_from_is_given_anew(tmp_path: Path) -> None:
+    """Catches adapters that get the learning rate of all weights, and a length or an attention that another model,
+    other questions or a mesh inherit although nobody typed it; and one that is lost where it was typed."""
+    opened = {"learning_rate": None, "max_tokens": None, "attention": "auto"}
+    came_to = {"learning_rate": 6.5e-6, "max_tokens": 40, "attention": "dot-product"}
+    file = tmp_path / "config.json"
+    config = {"command": "finetune", **GIVEN, **came_to, "learning_rate": None}
+    resolved = {"learning_rate": 6.5e-6, "requested": {"max_tokens": None, "attention": "auto"}}
+    for options, again in (
+        ({}, ()),
+        ({"rounds": 5, "rollouts": 2}, ()),
+        ({"lora_rank": 16}, ("learning_rate",)),
+        ({"optimizer": "muon"}, ("learning_rate",)),
+        ({"data": "gsm8k"}, ("max_tokens",)),
+        ({"index": 7}, ("max_tokens",)),
+        ({"test_split": "train"}, ("max_tokens",)),
+        ({"mesh": "data=2"}, ("attention",)),
+        ({"model": "tiny-olmo2"}, ("learning_rate", "max_tokens", "attention")),
+    ):
+        file.write_text(json.dumps({**config, "resolved": resolved}))
+        found = config_of(str(file), options)
+        assert {name: getattr(found, name) for name in came_to} == came_to | {name: opened[name] for name in again}
+    file.write_text(json.dumps({**config, "lora_rank": 16, "resolved": resolved}))
+    assert config_of(str(file), {"lora_rank": None}).learning_rate is None
+    typed = {**config, "learning_rate": 0.5, "attention": "own", "resolved": {"learning_rate": 0.5}}
+    file.write_text(json.dumps(typed))
+    found = config_of(str(file), {"model": "tiny-olmo2", "mesh": "data=2"})
+    assert (found.learning_rate, found.max_tokens, found.attention) == (0.5, 40, "own")
 
 
 def test_numbers_of_other_libraries_become_plain_ones() -> None:

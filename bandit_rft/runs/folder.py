@@ -67,17 +67,7 @@ class RunFolder:
             InputError: the folder holds another configuration or foreign files, is in use, or cannot be written.
         """
         folder = Path(path)
-        try:
-            made = [place for place in (folder, *folder.parents) if not place.exists()]
-            if not made and not (folder / CONFIG).exists():
-                _refuse_foreign(folder)  # before the lock, which would be written into it
-            folder.mkdir(parents=True, exist_ok=True)
-        except InputError:
-            raise
-        except (OSError, ValueError) as error:  # a name that is too long, or has a NUL
-            said = getattr(error, "strerror", None) or error
-            raise InputError(f"{folder} cannot be made ({said}): choose another --out.") from None
-        with _lock(folder):
+        with _locked(folder) as made:
             _sweep(folder)
             config = json.loads(dumps(config))
             saved = folder / CONFIG
@@ -216,28 +206,63 @@ def _refuse_foreign(folder: Path) -> None:
         )
 
 
+def _made(folder: Path) -> list[Path]:
+    """Make the folder; it and its parents that were not there."""
+    try:
+        made = [place for place in (folder, *folder.parents) if not place.exists()]
+        if not made and not (folder / CONFIG).exists():
+            _refuse_foreign(folder)  # before the lock, which would be written into it
+        folder.mkdir(parents=True, exist_ok=True)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # a name that is too long, or has a NUL
+        said = getattr(error, "strerror", None) or error
+        raise InputError(f"{folder} cannot be made ({said}): choose another --out.") from None
+    return made
+
+
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[list[Path]]:
+    """Make the folder and hold it; gives what was made for it."""
+    made = _made(folder)
     try:
         import fcntl
     except ImportError:  # Windows: no advisory lock; two processes on one folder are then the user's to avoid
-        yield
+        yield made
         return
+    while (file := _lock(folder, fcntl)) is None:
+        made = _made(folder)
     try:
-        # Not through a link, and not truncated: in a folder that came from elsewhere it could lead to any file.
-        file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror or error}): choose another --out.") from None
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{folder} is in use by another process: wait for it, or choose another --out.") from None
-        except OSError as error:
-            raise InputError(f"{folder} cannot be locked ({error.strerror or error}): choose another --out.") from None
-        yield
+        yield made
     finally:
         os.close(file)
+
+
+def _lock(folder: Path, fcntl: Any) -> int | None:
+    """The folder's lock file, opened and locked; None where the folder, or that file, was removed meanwhile: by a run
+    that could not begin and gave it back.
+    """
+    path = folder / ".lock"
+    try:
+        # Not through a link, and not truncated: in a folder that came from elsewhere it could lead to any file.
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not folder.exists():
+            return None
+        raise InputError(f"{folder} cannot be written ({error.strerror or error}): choose another --out.") from None
+    held = False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(FileNotFoundError):
+            held = os.path.samestat(os.fstat(file), os.stat(path, follow_symlinks=False))
+    except BlockingIOError:
+        raise InputError(f"{folder} is in use by another process: wait for it, or choose another --out.") from None
+    except OSError as error:
+        raise InputError(f"{folder} cannot be locked ({error.strerror or error}): choose another --out.") from None
+    finally:
+        if not held:
+            os.close(file)
+    return file if held else None
 
 
 def refuse_other(folder: Path, saved: Mapping[str, Any], requested: Mapping[str, Any]) -> None:

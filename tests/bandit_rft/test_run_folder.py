@@ -1,8 +1,10 @@
 """Run folders: whole files, one configuration, lines that survive a kill, and a manifest that tells the truth."""
 
+import contextlib
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -238,6 +240,32 @@ def test_two_processes_never_share_a_folder(tmp_path: Path) -> None:
         RunFolder.claim(tmp_path / "run", CONFIG),
     ):
         raise AssertionError("entered twice")
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that cannot begin gives its folder back while a second one is about to lock it, and a third one may come
+    before that: two would be inside. Catches that, and a traceback where the folder is gone."""
+    import fcntl
+
+    out, inside = tmp_path / "run", contextlib.ExitStack()
+    lock = fcntl.flock
+
+    def second(third: bool) -> None:
+        def late(file: int, how: int) -> None:
+            monkeypatch.setattr(fcntl, "flock", lock)
+            shutil.rmtree(out)
+            if third:
+                inside.enter_context(RunFolder.claim(out, CONFIG))
+            lock(file, how)
+
+        monkeypatch.setattr(fcntl, "flock", late)
+        with RunFolder.claim(out, CONFIG) as folder:
+            folder.write_manifest()
+
+    second(third=False)
+    assert read_json(out / "config.json") == CONFIG
+    with inside, pytest.raises(InputError, match="in use"):
+        second(third=True)
 
 
 def test_lines_survive_a_kill_in_the_middle_of_the_last_one(tmp_path: Path) -> None:

@@ -363,12 +363,15 @@ class FineTuneConfig:
                 f"--mini-batches is {self.mini_batches}, and a round learns from "
                 f"{self.prompts_per_round * self.rollouts} responses: give a divisor of them."
             )
-        if self.schedule != "constant" and self.warmup_rounds >= self.rounds:
-            raise InputError(
-                f"--schedule {self.schedule} has {self.rounds} rounds, {self.warmup_rounds} of them warmup: give more "
-                "--rounds than --warmup-rounds."
-            )
         ratios.check_delay(self.delay, self.replay, self.rounds, {name: f"--{name}" for name in _LATE})
+        if self.schedule != "constant" and self.warmup_rounds >= (learned := self.rounds - self.delay):
+            why, and_delay = (
+                (f", --rounds less --delay {self.delay}", " and --delay together") if self.delay else ("", "")
+            )
+            raise InputError(
+                f"--schedule {self.schedule} has {learned} rounds{why}, {self.warmup_rounds} of them warmup: give more "
+                f"--rounds than --warmup-rounds{and_delay}."
+            )
         ratios.check_ratio(
             self.ratio, clip=self.clip_limits, dual_clip=self.dual_clip, replay=self.replay, names=_RATIOS
         )

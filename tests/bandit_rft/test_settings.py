@@ -97,7 +97,11 @@ def test_numbers_of_other_libraries_become_plain_ones() -> None:
         ({"rollouts": 2**40}, "--rollouts is .*: give a whole number of at most 16,777,216"),
         ({"warmup_rounds": 2**31}, "--warmup-rounds is .*: give a whole number of at most 2,147,483,647"),
         ({"mini_batches": 2}, "--mini-batches is 2, and a round learns from 1"),
-        ({"schedule": "linear", "warmup_rounds": 3}, "--schedule linear has 3 rounds"),
+        ({"schedule": "linear", "warmup_rounds": 3}, "--schedule linear has 3 rounds, 3 of them warmup"),
+        (
+            {"schedule": "linear", "warmup_rounds": 2, "delay": 1},
+            "has 2 rounds, --rounds less --delay 1, 2 of them warmup: give more --rounds than .* and --delay together",
+        ),
         ({"signal": "grpo", "ddof": 2}, "ddof is 2: give 0"),
         ({"k": "1,99999999999"}, "--k is '1,99999999999': give whole numbers from 1 to"),
         ({"window": 3}, "window of scores is for .*: choose one of these, or leave out --window"),

@@ -8,9 +8,10 @@ from bandit_rft.cli import hosts
 from bandit_rft.cli.options import add_options, given
 from bandit_rft.errors import InputError
 from bandit_rft.runs.loggers import LOGGERS
-from bandit_rft.settings.finetune import FineTuneConfig, config_of, default_folder
+from bandit_rft.settings.finetune import FineTuneConfig, default_folder
 from bandit_rft.settings.options import path
 from bandit_rft.settings.ranges import ABOVE_0, COUNT, ROWS
+from bandit_rft.settings.saved_finetune import config_of
 
 HELP = "fine-tune a language model on questions, into a run folder"
 DESCRIPTION = "Fine-tune a language model on one question, or on several, by policy gradient."

@@ -132,7 +132,7 @@ def grid_of(texts: list[str]) -> dict[str, list[Any]]:
 def _value(text: str) -> Any:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     plain = value is None or isinstance(value, str | int | float | bool)
     return value if plain and not (isinstance(value, float) and not math.isfinite(value)) else text

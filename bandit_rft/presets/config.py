@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 from bandit_rft import arguments, arms, by_name, learners, policies, verifiers
 from bandit_rft.contract import ArmSet, LearnerFactory
 from bandit_rft.errors import InputError
+from bandit_rft.runs.files import loads
 
 ARMS = {name: getattr(arms, name) for name in arms.__all__ if inspect.isclass(getattr(arms, name))}
 PRIORS = {name: ARMS.pop(name) for name in ("Beta", "Prior", "TwoPoint")}
@@ -98,12 +98,12 @@ def read(source: str | Path) -> Simulation:
         path = path / "config.json"
     try:
         content = path.read_bytes().decode("utf-8-sig")
-        values = json.loads(content) if path.suffix == ".json" else tomllib.loads(content)
+        values = loads(content) if path.suffix == ".json" else tomllib.loads(content)
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror or error}): give a TOML file or a preset's name."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         kind = "JSON" if path.suffix == ".json" else "TOML"
         raise InputError(f"{path} is not {kind} ({str(error).splitlines()[0]}): mend the file.") from None
     if not isinstance(values, dict):

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from bandit_rft.errors import InputError
+from bandit_rft.errors import InputError, reason
 
 Job = TypeVar("Job")
 Given = TypeVar("Given")
@@ -62,7 +62,7 @@ def on_ray(make: Callable[[Job], Given], jobs: Sequence[Job], workers: int) -> I
     """
     try:
         import ray
-        from ray.exceptions import RayTaskError, WorkerCrashedError
+        from ray.exceptions import RayError, RayTaskError
     except ImportError:
         raise InputError("The backend ray needs Ray: install it with `pip install 'bandit-rft[ray]'`.") from None
     joined = ray.is_initialized()
@@ -82,10 +82,11 @@ def on_ray(make: Callable[[Job], Given], jobs: Sequence[Job], workers: int) -> I
                 yield job, ray.get(ended)
             except RayTaskError as error:
                 raise error.cause from None
-            except WorkerCrashedError:
+            except RayError as error:  # short of memory, a node that is gone, an environment that cannot be made
                 raise InputError(
-                    f"A run was given to {RETRIES + 1} workers of Ray and none came to its end: they may be short of "
-                    "memory; look at Ray's logs, and repeat the command to go on."
+                    f"A run was given to up to {RETRIES + 1} workers of Ray and none came to its end "
+                    f"({reason(error)}): they may be short of memory; look at Ray's logs, and repeat the command to go "
+                    "on."
                 ) from None
     finally:
         if not joined:

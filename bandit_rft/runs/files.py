@@ -17,6 +17,8 @@ from bandit_rft.errors import InputError
 
 # What a full, read-only or failing disk says.
 _DISK_ERRORS = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO") if hasattr(errno, name)}
+_DEEPEST = 100  # levels of a JSON text; the deepest of this package's own has fewer than ten
+PARTIAL = ".*.partial"  # the names of files that are being written
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -77,11 +79,20 @@ def dumps(value: Any, **how: Any) -> str:
 
 
 def loads(text: str | bytes) -> Any:
-    """The value of a JSON text from anywhere. Raises ValueError where it is none, or too deep for the parser."""
+    """The value of a JSON text from anywhere. Raises ValueError where it is none, or is nested more deeply than what
+    this package can write again.
+    """
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    held = [value]
+    for _ in range(_DEEPEST + 1):  # level by level: what recurs is at the end of Python's stack before the parser is
+        held = [entry for entry in held if isinstance(entry, dict | list)]
+        if not held:
+            return value
+        held = [inner for entry in held for inner in (entry.values() if isinstance(entry, dict) else entry)]
+    raise ValueError("nested too deeply")
 
 
 def to_json(value: Any) -> str:

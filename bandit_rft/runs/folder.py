@@ -6,31 +6,19 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bandit_rft.errors import InputError
-from bandit_rft.runs.files import dumps, explain_disk_errors, read_json, to_json, write_atomically
-from bandit_rft.runs.names import (
-    CONFIG,
-    DIGESTS,
-    EVALUATIONS,
-    HISTORY,
-    LINES,
-    MANIFEST,
-    QUESTIONS,
-    RESPONSES,
-    SCAN,
-    TIMINGS,
-)
+from bandit_rft.runs.files import PARTIAL, dumps, explain_disk_errors, read_json, to_json, write_atomically
+from bandit_rft.runs.names import CONFIG, DIGESTS, MANIFEST, PASSING
 from bandit_rft.runs.provenance import now, provenance
 
 # Written by the run itself, hence no part of the request.
 _RESULTS = ("resolved",)
-# Empty until there is a result; and what there is none of then.
-_GROWING = (LINES, RESPONSES, EVALUATIONS, SCAN, TIMINGS)
 _CHANGES = "changes"  # in manifest.json: name, from, to, when
 Continues = Callable[[Path, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
 
@@ -48,10 +36,12 @@ class RunFolder:
     Attributes:
         path: the folder.
         config: the request, plain JSON values.
+        changed: what it changes of the configuration that the folder has (name, from, to), until it `stands`.
     """
 
     path: Path
     config: Mapping[str, Any]
+    changed: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     @contextlib.contextmanager
@@ -70,52 +60,35 @@ class RunFolder:
             config: the request.
             defaults: of fields that a folder written by an older version may lack.
             continues: (folder, its configuration, the requested one) -> the configuration from here on, where the run
-                may go on with another one; raises InputError where not. What changes is kept in the manifest. None:
-                nothing may differ.
+                may go on with another one; raises InputError where not. None: nothing may differ. config.json has it
+                once the caller says that it `stands`.
 
         Raises:
             InputError: the folder holds another configuration or foreign files, is in use, or cannot be written.
         """
         folder = Path(path)
-        try:
-            made = [place for place in (folder, *folder.parents) if not place.exists()]
-            if not made and not (folder / CONFIG).exists():
-                _refuse_foreign(folder)  # before the lock, which would be written into it
-            folder.mkdir(parents=True, exist_ok=True)
-        except InputError:
-            raise
-        except (OSError, ValueError) as error:  # a name that is too long, or has a NUL
-            said = getattr(error, "strerror", None) or error
-            raise InputError(f"{folder} cannot be made ({said}): choose another --out.") from None
-        with _lock(folder):
-            for litter in (*folder.glob(".*.partial"), *folder.glob("figures/.*.partial")):
-                with explain_disk_errors(litter, any_error=True):
-                    litter.unlink(missing_ok=True)  # of a process killed while it wrote; the folder is ours alone now
+        with _locked(folder) as made:
+            _sweep(folder)
             config = json.loads(dumps(config))
             saved = folder / CONFIG
-            fresh = not saved.exists()
+            fresh, changed = not saved.exists(), list[dict[str, Any]]()
             if not fresh:
                 held = {**(defaults or {}), **read_json(saved)}
                 if continues is None:
                     refuse_other(folder, held, config)
                 else:
                     config = json.loads(dumps(continues(folder, held, config)))
-                    _change(folder, held, config)
+                    pairs = ((name, held.get(name), value) for name, value in config.items())
+                    changed = [{"name": name, "from": was, "to": value} for name, was, value in pairs if was != value]
             else:
                 _refuse_foreign(folder)
                 write_atomically(saved, to_json(config))
             try:
-                yield cls(path=folder, config=config)
+                yield cls(path=folder, config=config, changed=changed)
             except BaseException:
-                if fresh and not _begun(folder):
-                    # A run that could not begin must not keep the folder from the next attempt.
-                    for name in (CONFIG, MANIFEST, QUESTIONS, *_GROWING):
-                        (folder / name).unlink(missing_ok=True)
-                    with contextlib.suppress(OSError):  # something was put there meanwhile: it stays
-                        if made and [entry.name for entry in folder.iterdir()] == [".lock"]:
-                            (folder / ".lock").unlink()
-                            for place in made:
-                                place.rmdir()
+                if fresh:
+                    with contextlib.suppress(OSError):
+                        _give_back(folder, made)
                 raise
 
     @property
@@ -128,7 +101,27 @@ class RunFolder:
 
     def resolve(self, **values: Any) -> None:
         """Add to config.json what the run worked out; it takes no part in the comparison of configurations."""
-        write_atomically(self.path / CONFIG, to_json({**self.config, "resolved": {**self.resolved, **values}}))
+        path = self.path / CONFIG
+        write_atomically(path, to_json({**read_json(path), "resolved": {**self.resolved, **values}}))
+
+    def stands(self) -> None:
+        """config.json says from here on what was requested, and manifest.json what it said before: the run goes on with
+        it. Up to here whatever is refused leaves the folder's own configuration.
+        """
+        path = self.path / MANIFEST
+        if self.changed:
+            manifest = read_json(path) if path.exists() else {}
+            earlier = manifest.get(_CHANGES, [])
+            changes = [
+                *(earlier if isinstance(earlier, list) else []),
+                *({**one, "when": now()} for one in self.changed),
+            ]
+            manifest |= {"config_hash": config_hash(self.config), _CHANGES: changes}
+            write_atomically(path, to_json(manifest))
+        held = read_json(self.path / CONFIG)
+        config = {**self.config, **{name: held[name] for name in _RESULTS if name in held}}
+        if config != held:
+            write_atomically(self.path / CONFIG, to_json(config))
 
     def write_manifest(self, **extra: Any) -> None:
         """manifest.json of this process; what an earlier process on this folder wrote is kept under "earlier", and
@@ -142,7 +135,8 @@ class RunFolder:
             listed = before.pop("earlier", [])
             kept = {name: before.pop(name) for name in (DIGESTS, _CHANGES) if name in before}
             earlier = [*(listed if isinstance(listed, list) else [listed]), before]
-        manifest = {"config_hash": config_hash(self.config), **provenance(), **kept, **extra, "earlier": earlier}
+        own_hash = config_hash(read_json(self.path / CONFIG))
+        manifest = {"config_hash": own_hash, **provenance(), **kept, **extra, "earlier": earlier}
         write_atomically(path, to_json(manifest))
 
     def amend_manifest(self, **extra: Any) -> None:
@@ -158,59 +152,117 @@ class RunFolder:
         return folder
 
 
-def _begun(folder: Path) -> bool:
-    """Whether a run has a result: what was measured before it, a history, a line of a file that grows, a checkpoint."""
+def _sweep(folder: Path) -> None:
+    """Remove what a process left that was killed while it wrote; the folder is ours alone now."""
+    for place in (folder, *(entry for entry in _seen(folder) if entry.is_dir() and not entry.is_symlink())):
+        for litter in place.glob(PARTIAL):
+            with explain_disk_errors(litter, any_error=True):
+                litter.unlink(missing_ok=True)
+
+
+def _give_back(folder: Path, made: Sequence[Path]) -> None:
+    """Remove what a run wrote that has no result: it must not keep the folder from the next attempt, whose options the
+    user may have mended. Where there is a result all stays, config.json too, and the same command goes on.
+    """
     with contextlib.suppress(InputError):
         resolved = read_json(folder / CONFIG).get("resolved")
         if isinstance(resolved, dict) and "measurement" in resolved:
-            return True
-    files = [*(folder / name for name in (HISTORY, *_GROWING)), *folder.glob("checkpoints/*")]
-    return any(file.is_dir() or (file.exists() and file.stat().st_size > 0) for file in files)
+            return
+    entries = _seen(folder)
+    if not all(_passes(entry) for entry in entries):
+        return
+    for entry in sorted(entries, key=lambda entry: entry.name == CONFIG):  # last: without it the rest is foreign
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    if made and [entry.name for entry in folder.iterdir()] == [".lock"]:  # else something was put there: it stays
+        (folder / ".lock").unlink()
+        for place in made:
+            place.rmdir()
+
+
+def _passes(entry: Path) -> bool:
+    """Whether this goes with a run that has no result: what it writes before it has one, and what is still empty."""
+    if entry.name in PASSING:
+        return True
+    if entry.is_symlink():
+        return False
+    if entry.is_dir():
+        return all(file.match(PARTIAL) for file in entry.iterdir())
+    return entry.stat().st_size == 0
+
+
+def _seen(folder: Path) -> list[Path]:
+    """What a folder holds, but for hidden files: the lock, and what is half written."""
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
 def _refuse_foreign(folder: Path) -> None:
     """Raises InputError where a folder without a configuration holds anything that is seen."""
-    foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-    if foreign:
-        raise InputError(f"{folder} holds {foreign[0]} but no {CONFIG}, so it is no run folder: choose another --out.")
+    if foreign := _seen(folder):
+        raise InputError(
+            f"{folder} holds {foreign[0].name} but no {CONFIG}, so it is no run folder: choose another --out."
+        )
+
+
+def _made(folder: Path) -> list[Path]:
+    """Make the folder; it and its parents that were not there."""
+    try:
+        made = [place for place in (folder, *folder.parents) if not place.exists()]
+        if not made and not (folder / CONFIG).exists():
+            _refuse_foreign(folder)  # before the lock, which would be written into it
+        folder.mkdir(parents=True, exist_ok=True)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # a name that is too long, or has a NUL
+        said = getattr(error, "strerror", None) or error
+        raise InputError(f"{folder} cannot be made ({said}): choose another --out.") from None
+    return made
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[list[Path]]:
+    """Make the folder and hold it; gives what was made for it."""
+    made = _made(folder)
     try:
         import fcntl
     except ImportError:  # Windows: no advisory lock; two processes on one folder are then the user's to avoid
-        yield
+        yield made
         return
+    while (file := _lock(folder, fcntl)) is None:
+        made = _made(folder)
     try:
-        # Not through a link, and not truncated: in a folder that came from elsewhere it could lead to any file.
-        file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror or error}): choose another --out.") from None
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{folder} is in use by another process: wait for it, or choose another --out.") from None
-        except OSError as error:
-            raise InputError(f"{folder} cannot be locked ({error.strerror or error}): choose another --out.") from None
-        yield
+        yield made
     finally:
         os.close(file)
 
 
-def _change(folder: Path, held: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """config.json with another configuration, once manifest.json says what it was before."""
-    changed = [name for name in config if config[name] != held.get(name)]
-    if not changed:
-        return
-    path = folder / MANIFEST
-    manifest = read_json(path) if path.exists() else {}
-    earlier = manifest.get(_CHANGES, [])
-    changes = [{"name": name, "from": held.get(name), "to": config[name], "when": now()} for name in changed]
-    write_atomically(path, to_json({**manifest, _CHANGES: [*(earlier if isinstance(earlier, list) else []), *changes]}))
-    results = {name: held[name] for name in _RESULTS if name in held}
-    write_atomically(folder / CONFIG, to_json({**config, **results}))
+def _lock(folder: Path, fcntl: Any) -> int | None:
+    """The folder's lock file, opened and locked; None where the folder, or that file, was removed meanwhile: by a run
+    that could not begin and gave it back.
+    """
+    path = folder / ".lock"
+    try:
+        # Not through a link, and not truncated: in a folder that came from elsewhere it could lead to any file.
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not folder.exists():
+            return None
+        raise InputError(f"{folder} cannot be written ({error.strerror or error}): choose another --out.") from None
+    held = False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(FileNotFoundError):
+            held = os.path.samestat(os.fstat(file), os.stat(path, follow_symlinks=False))
+    except BlockingIOError:
+        raise InputError(f"{folder} is in use by another process: wait for it, or choose another --out.") from None
+    except OSError as error:
+        raise InputError(f"{folder} cannot be locked ({error.strerror or error}): choose another --out.") from None
+    finally:
+        if not held:
+            os.close(file)
+    return file if held else None
 
 
 def refuse_other(folder: Path, saved: Mapping[str, Any], requested: Mapping[str, Any]) -> None:

@@ -29,9 +29,9 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.runs import read_json, to_json, write_atomically
+from bandit_rft.runs.names import TENSORBOARD, WANDB, WANDB_FILES
 
 LOGGERS = {"tensorboard": "tensorboardX", "wandb": "wandb"}  # name -> library
-TENSORBOARD, WANDB = "tensorboard", "wandb.json"
 PROJECT = "bandit-rft"
 
 
@@ -144,7 +144,7 @@ class WandbLogger:
 
     def _wait_for_a_folder(self, identity: str) -> None:
         """W&B names a run's files by the second and the id: a run that is resumed at once would overwrite its own."""
-        while any((self.folder / "wandb").glob(f"*run-{time.strftime('%Y%m%d_%H%M%S')}-{identity}*")):
+        while any((self.folder / WANDB_FILES).glob(f"*run-{time.strftime('%Y%m%d_%H%M%S')}-{identity}*")):
             time.sleep(0.05)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

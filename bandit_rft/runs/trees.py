@@ -11,10 +11,9 @@ import numpy as np
 
 from bandit_rft.errors import DAMAGED_ARRAYS, InputError
 from bandit_rft.runs.files import write_atomically
+from bandit_rft.runs.names import TREE
 from bandit_rft.theory.forests import ForestSample
 from bandit_rft.theory.sampled_tree import TreeSample
-
-TREE = "tree.npz"
 
 
 def write_tree(folder: Path, sample: TreeSample | ForestSample) -> dict[str, str]:

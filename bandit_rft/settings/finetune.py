@@ -5,17 +5,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from bandit_rft import ratios, signal_checks, signals
-from bandit_rft.arguments import is_number, shown
+from bandit_rft.arguments import shown
 from bandit_rft.errors import InputError
-from bandit_rft.runs import CONFIG, read_json
-from bandit_rft.settings import lora, unused
+from bandit_rft.settings import lora
 from bandit_rft.settings.mesh import sizes_of, spelt
 from bandit_rft.settings.options import (
-    build,
     moment,
     option,
     places_of,
@@ -366,12 +363,15 @@ class FineTuneConfig:
                 f"--mini-batches is {self.mini_batches}, and a round learns from "
                 f"{self.prompts_per_round * self.rollouts} responses: give a divisor of them."
             )
-        if self.schedule != "constant" and self.warmup_rounds >= self.rounds:
-            raise InputError(
-                f"--schedule {self.schedule} has {self.rounds} rounds, {self.warmup_rounds} of them warmup: give more "
-                "--rounds than --warmup-rounds."
-            )
         ratios.check_delay(self.delay, self.replay, self.rounds, {name: f"--{name}" for name in _LATE})
+        if self.schedule != "constant" and self.warmup_rounds >= (learned := self.rounds - self.delay):
+            why, and_delay = (
+                (f", --rounds less --delay {self.delay}", " and --delay together") if self.delay else ("", "")
+            )
+            raise InputError(
+                f"--schedule {self.schedule} has {learned} rounds{why}, {self.warmup_rounds} of them warmup: give more "
+                f"--rounds than --warmup-rounds{and_delay}."
+            )
         ratios.check_ratio(
             self.ratio, clip=self.clip_limits, dual_clip=self.dual_clip, replay=self.replay, names=_RATIOS
         )
@@ -463,47 +463,6 @@ def parse_ks(text: str) -> list[int]:
     if not ks or ks[0] < 1 or ks[-1] > MOST_ROWS:
         raise InputError(f"--k is {shown(text)}: give whole numbers from 1 to {MOST_ROWS:,}, such as 1,8.")
     return ks
-
-
-def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
-    """The configuration of a saved file (or of the defaults) with these options; of a run of many seeds, each seed's.
-
-    Raises:
-        InputError: the file is missing, of another command, or has unknown fields.
-    """
-    values: dict[str, Any] = {}
-    if file is not None:
-        path = Path(file) / CONFIG if Path(file).is_dir() else Path(file)
-        if not path.exists():
-            raise InputError(f"There is no {path}: name a run folder of bandit-rft finetune, or its {CONFIG}.")
-        values = read_json(path)
-        resolved = values.pop("resolved", None)
-        rate = resolved.get("learning_rate") if isinstance(resolved, dict) else None
-        given_anew = {"model", "optimizer", "learning_rate", "step_over_kappa"} & options.keys()
-        if is_number(rate) and not given_anew and values.get("step_over_kappa") is None:
-            values["learning_rate"] = values.get("learning_rate") or rate
-        values.pop("seeds", None)  # no part of one seed's settings: --seeds says how many run now
-        if values.pop("command", None) != "finetune":
-            raise InputError(
-                f"{path} is not the configuration of a fine-tuning run: name a run folder of bandit-rft finetune."
-            )
-        if values.pop("python", False):
-            raise InputError(
-                f"{path} is of a run that was made in Python, whose objects it names and does not hold: continue it "
-                "there, by llm_bridge.finetune(..., out=...)."
-            )
-        if "prompt" in options:
-            values.update(data=None, index=0, indices=None)
-        if "data" in options:
-            values.update(prompt=None, answer=None)
-        for one, other, unset in (("indices", "index", 0), ("index", "indices", None)):
-            if one in options:
-                values[other] = unset
-    if "index" in options and "indices" in options:
-        raise InputError("The training questions are named twice: give --index or --indices, not both.")
-    config = build(FineTuneConfig, {**values, **options}, file or "The command line")
-    unused.refuse(unused.FINETUNE, config, options)
-    return config
 
 
 def default_folder(config: FineTuneConfig, seeds: int) -> str:

@@ -265,24 +265,13 @@ def _result(
 
 @contextlib.contextmanager
 def _folder(out: str | Path | None, config: Mapping[str, Any]) -> Iterator[RunFolder | None]:
-    """The run folder, or None. A failure after the first finished point leaves the folder to be continued."""
+    """The run folder, with a folder for its points; None where none is asked for."""
     if out is None:
         yield None
         return
-    failure: BaseException | None = None
     with RunFolder.claim(out, config) as folder:
-        points = folder.path / POINTS
-        points.mkdir(exist_ok=True)
-        try:
-            yield folder
-        except BaseException as error:
-            if not any(points.glob("*.npz")):
-                with contextlib.suppress(OSError):
-                    points.rmdir()
-                raise  # nothing was done: the folder is freed
-            failure = error
-    if failure is not None:
-        raise failure
+        (folder.path / POINTS).mkdir(exist_ok=True)
+        yield folder
 
 
 def _stored(folder: Path | None, plan: Plan, measures: Mapping[str, Measure]) -> _Found | None:

@@ -21,6 +21,7 @@ from bandit_rft.fingerprint import digest, fingerprint
 
 Make = Callable[..., tuple[ArmSet, LearnerFactory]]
 
+_MOST_BITS = 13_287  # 4,000 digits: Python writes no more than 4,300
 _RUN_NAMES = ("rounds", "seeds", "row_capacity")
 
 
@@ -84,6 +85,8 @@ def _plain(name: str, value: Any) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{name} takes the value {value}: give finite numbers.")
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        raise InputError(f"{name} takes a number of more than 4,000 digits: give one that Python reads and writes.")
     if value is not None and not isinstance(value, str | int | float | bool):
         raise InputError(
             f"{name} takes a value of type {type(value).__name__}: sweep numbers, texts, booleans or None, and build "

@@ -23,6 +23,7 @@ import time
 from typing import Any
 
 from bandit_rft.errors import InputError
+from bandit_rft.runs.files import loads
 
 GRACE_SECONDS = 5.0  # for a process to come out of a collective whose other side is gone
 _LONGEST = 20_000  # bytes of a message
@@ -67,7 +68,7 @@ class Line:
             self._rest += more
         line, _, self._rest = self._rest.partition(b"\n")
         try:
-            message = json.loads(line)
+            message = loads(line)
         except ValueError:
             return None
         return message if isinstance(message, dict) else None

@@ -41,6 +41,9 @@ class Followed(RunFolder):
     def resolve(self, **values: Any) -> None:
         self.known.update(values)
 
+    def stands(self) -> None:
+        pass
+
     def write_manifest(self, **extra: Any) -> None:
         del extra
 

@@ -90,6 +90,7 @@ def measure_into(
         InputError: as `measure`; or the folder began with other prompts.
     """
     keep_prompts(folder, model, [model.encode(question.prompt) for question in questions])
+    folder.stands()
     asked = [(question.prompt, verifier_of(verifier, question)) for question in questions]
     own_key = jax.random.fold_in(as_key(key, "--key"), Purpose.MEASUREMENT)
     with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0", shown=hosts.index() == 0) as line:
@@ -190,6 +191,7 @@ def scan_into(
     """
     rows, done = list(rows), {row.index for row in rows}
     keep_prompts(folder, model, [model.encode(question.prompt) for question in questions])
+    folder.stands()
     left = [(question.index, question) for question in questions if question.index not in done]
     leads, start = hosts.index() == 0, time.monotonic()
     writer = LineWriter(folder.path / SCAN) if leads else None

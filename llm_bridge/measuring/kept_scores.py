@@ -1,7 +1,8 @@
 """Scores of branches on the disk while a tree is being measured, so that a measurement that was killed goes on.
 
-A file has 32 bytes that say of what they are, then a record for each score: its row, its numbers, and a checksum. Half
-a record, or one that does not check, ends what is read; so does another measurement's file, which is begun anew.
+A file is empty, or has 32 bytes that say of what it is, then a record for each score: its row, its numbers, and a
+checksum. Half a record, or one that does not check, ends what is read; so does another measurement's file, which is
+begun anew.
 
 Of several processes the first has the file, and the others are told what is in it.
 """
@@ -71,7 +72,6 @@ class KeptScores:
                 file.seek(0)
                 if file.read(whole) != self._digest:
                     file.truncate(0)
-                    file.write(self._digest)
                     return {}
                 while len(record := file.read(self._record)) == self._record:
                     body, (checksum,) = record[:-4], struct.unpack("<I", record[-4:])
@@ -88,4 +88,6 @@ class KeptScores:
             return
         body = struct.pack("<I", row) + np.ascontiguousarray(numbers, np.float32).tobytes()
         with contextlib.suppress(OSError), self._path.open("ab") as file:
+            if not file.tell():  # empty until there is a score: it is then no result of a run that could not begin
+                file.write(self._digest)
             file.write(body + struct.pack("<I", zlib.crc32(body)))

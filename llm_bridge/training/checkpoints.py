@@ -40,6 +40,7 @@ import orbax.checkpoint as ocp
 from bandit_rft.errors import InputError, reason
 from llm_bridge import hosts
 from llm_bridge.training import checkpoint_files, checkpoint_hosts
+from llm_bridge.training.seed_layout import other_layout
 
 PyTree = Any
 
@@ -145,7 +146,8 @@ def load_latest(
     Args:
         folder: as given to `save`; need not exist.
         like: a state of the same structure, or what `given_up` made of it; gives the tree, shapes, dtypes, and where
-            each array is placed (its sharding). Its values are not used.
+            each array is placed (its sharding). Its values are not used. A state of several seeds may have either
+            layout, whatever the checkpoint's (`seed_layout`).
         tell: given a sentence for each checkpoint that is damaged and passed over.
         finished: the round after which nothing is to follow. Of that round a reduced checkpoint will do, and what it
             lacks is as in `like`.
@@ -403,7 +405,11 @@ def _load(path: Path, like: PyTree, finished: int | None) -> tuple[int, PyTree, 
     header = _checked(path)
     saved = header["leaves"]
     names, leaves, tree = checkpoint_files.flatten(like, shapes=True)
-    if [entry["name"] for entry in saved] != names:
+    if (held := [entry["name"] for entry in saved]) != names:
+        other = other_layout(like, held)
+        if other is not None and checkpoint_files.flatten(other[0])[0] == held:
+            done, state, meta = _load(path, other[0], finished)
+            return done, other[1](state), meta
         raise InputError(
             f"Checkpoint {path} holds {len(saved)} arrays, other ones than the {len(names)} of this state: "
             "continue with the same model, optimiser and signal, or choose another folder."

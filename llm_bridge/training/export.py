@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 
 from bandit_rft.errors import InputError
 from bandit_rft.runs import CONFIG, read_json, seeds_of
-from bandit_rft.settings.finetune import config_of
+from bandit_rft.settings.saved_finetune import config_of
 from llm_bridge import hosts
 from llm_bridge.language_model import DTYPES, LanguageModel
 from llm_bridge.models.config_values import write_json

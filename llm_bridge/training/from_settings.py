@@ -71,7 +71,6 @@ def finetune(
     if placement.text_of(model.config.mesh) != config.mesh:
         model = model.placed(config.mesh)
     model = as_configured(model, vars(config))
-    config = dataclasses.replace(config, attention=model.config.attention)  # what "auto" means on this device
     arms = QuestionArms(model, examples, config.verifier)
     run = training.finetune(
         arms,

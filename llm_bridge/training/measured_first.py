@@ -109,6 +109,7 @@ def resolved_by(
         found = resolved["measurement"]
         kappa = found["kappa"]
         if kappa is None or not (math.isfinite(kappa) and kappa > 0):
+            _discard_scores(folder)  # they would keep the folder for the same command, which leads here again
             raise InputError(
                 f"kappa could not be measured ({found['successes']} of {found['rollouts']} responses were right, "
                 f"estimate {kappa}): measure with more responses, choose another question, or give a learning rate."
@@ -120,10 +121,15 @@ def resolved_by(
     if not callable(rate):
         resolved["learning_rate"] = rate
     folder.resolve(**resolved)
-    if hosts.index() == 0:
-        kept_scores.discard(folder.path)
+    _discard_scores(folder)
     folder.amend_manifest(resolved=resolved)
     return dataclasses.replace(learner, learning_rate=rate, step_over_kappa=None)
+
+
+def _discard_scores(folder: RunFolder) -> None:
+    """Remove the scores that were kept of a measurement: it is at its end."""
+    if hosts.index() == 0:
+        kept_scores.discard(folder.path)
 
 
 def check_several(measuring: Measuring, learner: FineTune, questions: int, words: Words) -> None:

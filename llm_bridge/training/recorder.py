@@ -53,6 +53,7 @@ from llm_bridge.training.state import weights_of_seed
 
 CHUNK_SECONDS = 2.0
 _ROUND = {"round": int, "rewards": list, "metrics": dict}  # fields of a line of history.jsonl
+_COUNTS = ("verifier_timeouts", "verifier_crashes")
 GROUPS = "seed_groups"  # in config.json, among what the run resolved
 
 
@@ -97,6 +98,7 @@ class RunRecorder:
         self._writers: dict[str, LineWriter] = {}
         self._writes = hosts.index() == 0
         self._loggers = Loggers(self.loggers, self.tell)
+        self._uncounted: list[str] = []  # in the lines of this run's beginning, and none of the loop's
         self._start = self._length = 0
         self._began = 0.0
 
@@ -147,6 +149,9 @@ class RunRecorder:
             self._time(history)
             self._write(history, kept)
             self._loggers.rounds(history, self._start)  # before the checkpoint: a resumed run takes them as sent
+            if self.stop.asked and not due and hosts.count() == 1:  # while that was written; several ask a chunk later
+                due = True
+                self._refuse_unsound(done, state, kept)
             if due and self.checkpoint_every is not None:
                 for name in (RESPONSES, LINES) if self._writes else ():
                     self._writers[name].sync()
@@ -155,7 +160,7 @@ class RunRecorder:
             seconds = self.clock() - self._began
             if asked:
                 hosts.over()
-            if asked or hosts.count() == 1:
+            if asked or (due and hosts.count() == 1):  # else a stop waits for the next chunk's end: nothing is saved
                 self.stop.release()
             self._evaluate_if_due(done, state)
             self._began = self.clock() - seconds  # evaluations are no part of what a round takes
@@ -183,8 +188,10 @@ class RunRecorder:
             path = self.folder.path / LINES
             records = rounds_as_arrays(path, read_lines(path, _ROUND), self.seeds) if done else None
             self.evaluations = read_lines(self.folder.path / EVALUATIONS, EVALUATION_FIELDS)
+        self.folder.stands()  # nothing is left that could refuse to go on
         written = (LINES, RESPONSES, EVALUATIONS, TIMINGS)
         self._writers = {name: LineWriter(self.folder.path / name) for name in written} if self._writes else {}
+        records = None if records is None else self._as_counted_here(records)
         self.resumed_at = self.stop.saved = done
         self._loggers.open(done, records, self.evaluations)
         self._evaluate_if_due(done, state)
@@ -220,6 +227,16 @@ class RunRecorder:
         rewrite_lines(timings, [record for record in read_lines(timings, {"to": int}) if record["to"] <= done])
         return records
 
+    def _as_counted_here(self, records: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The records with the counts of what the verifier failed at, or without, as the loop's own are: where the
+        device computes rewards nothing fails and nothing is counted, and a run may go on where Python computes them.
+        """
+        metrics, counted = records["metrics"], getattr(self.arms, "counts", dict)()
+        self._uncounted = [name for name in _COUNTS if name in metrics and name not in counted]
+        none = np.zeros(records["rewards"].shape[:2])
+        own = {name: values for name, values in metrics.items() if name not in self._uncounted}
+        return {**records, "metrics": own | {name: none for name in counted if name not in metrics}}
+
     def _asked_to_stop(self) -> bool:
         """Whether any process was asked to stop."""
         if hosts.count() == 1:
@@ -250,6 +267,7 @@ class RunRecorder:
                 )
             )
             metrics = {name: values[:, round_index] for name, values in history.metrics.items()}
+            metrics |= {name: np.zeros(self.seeds) for name in self._uncounted}
             self._writers[LINES].write(round_record(round_index, rewards, metrics))
 
     def _time(self, history: History) -> None:

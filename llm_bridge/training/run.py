@@ -39,6 +39,7 @@ from bandit_rft.runs.rollouts import write_questions
 from bandit_rft.runs.stopping import StopRequest, say
 from bandit_rft.runs.trees import read_tree
 from bandit_rft.settings.ranges import COUNT, ROWS
+from bandit_rft.settings.saved_finetune import REQUESTED
 from llm_bridge import hosts
 from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.bandits.response_arms import ResponseArms
@@ -233,7 +234,9 @@ def finetune(
     learner = dataclasses.replace(learner, max_tokens=longest)
     learner.longest(arms, words.option)
     settings = _config(config, arms, learner, rounds, key, evaluators, measuring)
-    settings |= {"max_tokens": longest, "seeds": seeds}
+    found = {"max_tokens": longest, "attention": model.config.attention}
+    requested = {name: settings[name] for name, value in found.items() if name in settings and settings[name] != value}
+    settings |= {**found, "seeds": seeds}
     for name, value in (("checkpoint_every", checkpoint_every), ("keep_checkpoints", keep_checkpoints)):
         settings[name] = arguments.whole(name, value)
     settings["keep_optimizer"] = bool(keep_optimizer)
@@ -275,6 +278,8 @@ def finetune(
             model=source,
             **{DIGESTS: begun.digests},
         )
+        if requested and REQUESTED not in folder.resolved:
+            folder.resolve(**{REQUESTED: requested})
         keep_prompts(folder, model, arms.question_tokens)
         if leads:
             write_questions(folder.path, questions, verifier=words.verifier)

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from bandit_rft.errors import InputError
+from bandit_rft.runs.files import loads
 
 WORKERS = max(1, min(8, os.cpu_count() or 1))
 GRACE_SECONDS = 5.0  # after which a worker that does not report its child's lateness is killed itself
@@ -146,7 +147,7 @@ class _Worker:
         if late.is_set():
             raise TimeoutError
         try:
-            return json.loads(line)
+            return loads(line)
         except ValueError:
             raise _Died from None
 

@@ -1,8 +1,11 @@
 """Run folders: whole files, one configuration, lines that survive a kill, and a manifest that tells the truth."""
 
+import contextlib
 import json
 import math
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +75,38 @@ def test_a_field_added_since_counts_as_its_default(tmp_path: Path) -> None:
         raise AssertionError("entered another run's folder")
 
 
+def test_a_continuation_that_is_refused_leaves_the_configuration_as_it_was(tmp_path: Path) -> None:
+    """By damaged checkpoints, say, of which only the run itself can know. Catches a config.json of a run that never
+    was, a change that is lost once it stands, and what was resolved before that under the new request."""
+    out = tmp_path / "run"
+
+    def go_on(rounds: int, refused: bool) -> None:
+        continues = lambda folder, held, config: config  # noqa: E731
+        with RunFolder.claim(out, {**CONFIG, "rounds": rounds}, continues=continues) as folder:
+            folder.write_manifest()
+            folder.resolve(rate=0.5 * rounds)
+            if refused:
+                raise InputError("Every checkpoint is damaged.")
+            folder.stands()
+            (out / "history.jsonl").write_text("{}")
+
+    go_on(3, refused=False)
+    with pytest.raises(InputError, match="damaged"):
+        go_on(4, refused=True)
+    manifest = read_json(out / "manifest.json")
+    assert read_json(out / "config.json") == {**CONFIG, "rounds": 3, "resolved": {"rate": 2.0}}
+    assert (manifest["config_hash"], manifest.get("changes")) == (config_hash({**CONFIG, "rounds": 3}), None)
+    for rounds in (5, 6, 6):
+        go_on(rounds, refused=False)
+    manifest = read_json(out / "manifest.json")
+    assert read_json(out / "config.json") == {**CONFIG, "rounds": 6, "resolved": {"rate": 3.0}}
+    assert manifest["config_hash"] == config_hash({**CONFIG, "rounds": 6})
+    assert [(one["name"], one["from"], one["to"]) for one in manifest["changes"]] == [
+        ("rounds", 3, 5),
+        ("rounds", 5, 6),
+    ]
+
+
 def test_a_run_that_could_not_begin_gives_its_folder_back(tmp_path: Path) -> None:
     """Catches a refused attempt (an unmeasurable kappa, say) that blocks the folder for the corrected command, or that
     leaves an empty folder where there was none; and one that removes a folder that was there."""
@@ -128,6 +163,66 @@ def test_a_run_without_a_result_leaves_no_folder_and_no_parent_of_it(tmp_path: P
     assert (tmp_path / "a" / "run" / "config.json").exists()
 
 
+def stopping(out: Path, write: Callable[[Path], object]) -> None:
+    """A run that writes this into its folder and stops."""
+    with RunFolder.claim(out, CONFIG) as folder:
+        folder.write_manifest()
+        write(folder.path)
+        raise InputError("stopped")
+
+
+@pytest.mark.parametrize(
+    ("files", "stays"),
+    [
+        (["tree.npz", "questions.jsonl", "timings.jsonl"], False),
+        (["tensorboard/events.1", "wandb.json", "wandb/run-1/logs/a"], False),
+        (["points/.1234.npz.ab12.partial"], False),
+        (["points/1234.npz", "tree.npz"], True),
+        (["scores-0.part"], True),
+        (["measurement.json", "tree.npz"], True),
+        (["what_nobody_has_thought_of"], True),
+    ],
+)
+def test_what_a_run_leaves_is_a_result_that_goes_on_or_litter_that_goes(
+    tmp_path: Path, files: list[str], stays: bool
+) -> None:
+    """Catches a folder that holds something and no configuration: it refused the very command that had made it."""
+
+    def write(folder: Path) -> None:
+        for name in files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("" if name == "timings.jsonl" else "held")
+
+    for _ in range(2):
+        with pytest.raises(InputError, match="stopped"):
+            stopping(tmp_path / "run", write)
+        left = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*") if path.is_file()}
+        assert left == ({".lock", "config.json", "manifest.json", *files} if stays else set())
+        assert (tmp_path / "run").exists() == stays
+
+
+def test_a_link_in_a_run_folder_is_not_followed_to_what_it_leads_to(tmp_path: Path) -> None:
+    """Catches a clean-up that removes another folder's files."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / ".notes.partial").write_text("mine")
+    for name in ("tensorboard", "figures"):
+        with pytest.raises(InputError, match="stopped"):
+            stopping(tmp_path / name, lambda folder, name=name: (folder / name).symlink_to(tmp_path / "mine"))
+        with RunFolder.claim(tmp_path / name, CONFIG):
+            pass
+    assert (tmp_path / "mine" / ".notes.partial").read_text() == "mine"
+
+
+def test_what_a_killed_process_left_half_written_goes_with_the_next_claim(tmp_path: Path) -> None:
+    """In the folders of a run folder too, whatever they are called."""
+    with RunFolder.claim(tmp_path, CONFIG):
+        for name in ("figures", "points"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / ".1234.npz.ab12.partial").write_text("half")
+    with RunFolder.claim(tmp_path, CONFIG):
+        assert not [*tmp_path.rglob("*.partial")]
+
+
 def test_nothing_is_written_into_a_folder_that_is_none_of_ours(tmp_path: Path) -> None:
     """`--out /etc` left a lock there."""
     (tmp_path / "notes.txt").write_text("mine")
@@ -145,6 +240,32 @@ def test_two_processes_never_share_a_folder(tmp_path: Path) -> None:
         RunFolder.claim(tmp_path / "run", CONFIG),
     ):
         raise AssertionError("entered twice")
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that cannot begin gives its folder back while a second one is about to lock it, and a third one may come
+    before that: two would be inside. Catches that, and a traceback where the folder is gone."""
+    import fcntl
+
+    out, inside = tmp_path / "run", contextlib.ExitStack()
+    lock = fcntl.flock
+
+    def second(third: bool) -> None:
+        def late(file: int, how: int) -> None:
+            monkeypatch.setattr(fcntl, "flock", lock)
+            shutil.rmtree(out)
+            if third:
+                inside.enter_context(RunFolder.claim(out, CONFIG))
+            lock(file, how)
+
+        monkeypatch.setattr(fcntl, "flock", late)
+        with RunFolder.claim(out, CONFIG) as folder:
+            folder.write_manifest()
+
+    second(third=False)
+    assert read_json(out / "config.json") == CONFIG
+    with inside, pytest.raises(InputError, match="in use"):
+        second(third=True)
 
 
 def test_lines_survive_a_kill_in_the_middle_of_the_last_one(tmp_path: Path) -> None:
@@ -185,6 +306,26 @@ def test_damage_before_the_last_line_is_refused_not_skipped(tmp_path: Path) -> N
     path.write_text('{"round":0}\n{"rou\n{"round":2}\n')
     with pytest.raises(InputError, match="Line 2"):
         read_lines(path)
+
+
+def test_what_is_nested_too_deeply_is_refused_by_whoever_reads_it(tmp_path: Path) -> None:
+    """A text that Python's parser takes and no writer of ours does. Catches a traceback of a file from elsewhere."""
+    for levels, fits in ((99, True), (101, False), (600, False), (5000, False)):
+        for begin, end in (("[", "]"), ('{"a":', "}")):
+            text = '{"to":1,"x":' + begin * (levels - 1) + "1" + end * (levels - 1) + "}"
+            for name in ("a.jsonl", "config.json", "manifest.json"):
+                (tmp_path / name).write_text(text + "\n")
+            folder = RunFolder(path=tmp_path, config={})
+            for rewrite in (
+                lambda: rewrite_lines(tmp_path / "a.jsonl", read_lines(tmp_path / "a.jsonl", {"to": int})),
+                lambda folder=folder: folder.amend_manifest(a=1),
+                lambda folder=folder: folder.resolve(a=1),
+            ):
+                if fits:
+                    rewrite()
+                else:
+                    with pytest.raises(InputError, match="restore"):
+                        rewrite()
 
 
 def test_what_json_lacks_becomes_null() -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from bandit_rft.cli.options import add_options, given
 from bandit_rft.errors import InputError
-from bandit_rft.settings.finetune import FineTuneConfig, config_of
+from bandit_rft.settings.finetune import FineTuneConfig
 from bandit_rft.settings.options import places_of
 from bandit_rft.settings.questions import EvaluateConfig, MeasureConfig
+from bandit_rft.settings.saved_finetune import config_of
 from tests.bandit_rft.command_line import refused
 
 GIVEN: dict[str, Any] = {"model": "tiny-llama", "data": "tiny-addition", "rounds": 3}
@@ -41,6 +42,36 @@ def test_a_value_of_another_kind_is_one_sentence(name: str, tmp_path: Path) -> N
             config_of(str(file), {})
 
 
+def test_what_a_run_resolved_is_open_again_where_what_it_follows_from_is_given_anew(tmp_path: Path) -> None:
+    """Catches adapters that get the learning rate of all weights, and a length or an attention that another model,
+    other questions or a mesh inherit although nobody typed it; and one that is lost where it was typed."""
+    opened = {"learning_rate": None, "max_tokens": None, "attention": "auto"}
+    came_to = {"learning_rate": 6.5e-6, "max_tokens": 40, "attention": "dot-product"}
+    file = tmp_path / "config.json"
+    config = {"command": "finetune", **GIVEN, **came_to, "learning_rate": None}
+    resolved = {"learning_rate": 6.5e-6, "requested": {"max_tokens": None, "attention": "auto"}}
+    for options, again in (
+        ({}, ()),
+        ({"rounds": 5, "rollouts": 2}, ()),
+        ({"lora_rank": 16}, ("learning_rate",)),
+        ({"optimizer": "muon"}, ("learning_rate",)),
+        ({"data": "gsm8k"}, ("max_tokens",)),
+        ({"index": 7}, ("max_tokens",)),
+        ({"test_split": "train"}, ("max_tokens",)),
+        ({"mesh": "data=2"}, ("attention",)),
+        ({"model": "tiny-olmo2"}, ("learning_rate", "max_tokens", "attention")),
+    ):
+        file.write_text(json.dumps({**config, "resolved": resolved}))
+        found = config_of(str(file), options)
+        assert {name: getattr(found, name) for name in came_to} == came_to | {name: opened[name] for name in again}
+    file.write_text(json.dumps({**config, "lora_rank": 16, "resolved": resolved}))
+    assert config_of(str(file), {"lora_rank": None}).learning_rate is None
+    typed = {**config, "learning_rate": 0.5, "attention": "own", "resolved": {"learning_rate": 0.5}}
+    file.write_text(json.dumps(typed))
+    found = config_of(str(file), {"model": "tiny-olmo2", "mesh": "data=2"})
+    assert (found.learning_rate, found.max_tokens, found.attention) == (0.5, 40, "own")
+
+
 def test_numbers_of_other_libraries_become_plain_ones() -> None:
     """And plain ones stay as they are, for config.json and the name of a folder are made of them."""
     given: dict[str, Any] = {
@@ -66,7 +97,11 @@ def test_numbers_of_other_libraries_become_plain_ones() -> None:
         ({"rollouts": 2**40}, "--rollouts is .*: give a whole number of at most 16,777,216"),
         ({"warmup_rounds": 2**31}, "--warmup-rounds is .*: give a whole number of at most 2,147,483,647"),
         ({"mini_batches": 2}, "--mini-batches is 2, and a round learns from 1"),
-        ({"schedule": "linear", "warmup_rounds": 3}, "--schedule linear has 3 rounds"),
+        ({"schedule": "linear", "warmup_rounds": 3}, "--schedule linear has 3 rounds, 3 of them warmup"),
+        (
+            {"schedule": "linear", "warmup_rounds": 2, "delay": 1},
+            "has 2 rounds, --rounds less --delay 1, 2 of them warmup: give more --rounds than .* and --delay together",
+        ),
         ({"signal": "grpo", "ddof": 2}, "ddof is 2: give 0"),
         ({"k": "1,99999999999"}, "--k is '1,99999999999': give whole numbers from 1 to"),
         ({"window": 3}, "window of scores is for .*: choose one of these, or leave out --window"),

@@ -213,6 +213,7 @@ def test_progress_counts_rounds_over_all_points(tmp_path, runs, many):
         ({"over": [0.1]}, "neither name"),
         ({"over": {"hope": [math.nan]}}, "finite"),
         ({"over": {"hope": [[0.1]]}}, "type list"),
+        ({"over": {"hope": [10**5000]}}, "hope takes a number of more than 4,000 digits"),
         ({"over": {"hope": [0.1, 0.1]}}, "given twice"),
         ({"over": {"hops": [0.1]}}, r"At hops=0.1: make does not take these parameters"),
         ({"rounds": None}, "At hope=0.1: the number of rounds is missing"),

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -65,6 +66,29 @@ def test_a_process_that_dies_is_one_sentence() -> None:
     """As where the system ends one that is short of memory. Catches a traceback of the pool."""
     with pytest.raises(InputError, match=r"A worker process was ended before its run was: .* goes on with what"):
         list(backends.processes(os._exit, [9], 1))
+
+
+@pytest.mark.parametrize("name", ["WorkerCrashedError", "OutOfMemoryError", "NodeDiedError"])
+def test_whatever_ends_a_ray_worker_is_one_sentence(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Of Ray's own errors, by a Ray that raises them. Catches the traceback of a worker that is short of memory."""
+    ray = pytest.importorskip("ray", reason="needs Ray (the extra `ray`)")
+    error = getattr(ray.exceptions, name)
+    error = error() if name == "WorkerCrashedError" else error("the node is gone")
+
+    def get(ended: object) -> None:
+        raise error
+
+    remote = lambda **options: lambda function: SimpleNamespace(remote=lambda *given: "ref")  # noqa: E731
+    for attribute, value in {
+        "is_initialized": lambda: True,
+        "cluster_resources": dict,
+        "remote": remote,
+        "wait": lambda running, num_returns: (running, []),
+        "get": get,
+    }.items():
+        monkeypatch.setattr(ray, attribute, value)
+    with pytest.raises(InputError, match=r"A run was given to up to 4 workers of Ray and none came to its end \(.*\)"):
+        list(backends.on_ray(abs, [1], 1))
 
 
 def test_an_unknown_backend_and_no_process_are_refused() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from bandit_rft.cli import main
 from bandit_rft.runs import read_history, read_lines
-from bandit_rft.settings.finetune import config_of
+from bandit_rft.settings.saved_finetune import config_of
 from llm_bridge.training import checkpoints, kept_checkpoints
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge.survival import outcome
@@ -122,12 +122,14 @@ def test_a_folder_goes_on_by_its_own_config_and_its_questions_may_be_replaced(
 ) -> None:
     """Catches a rate that was left open and is read back as a number, so that a folder's own config.json names a
     "different run", and a configuration's prompt or places that stand beside the data or prompt given instead."""
-    options = {name: value for name, value in OPTIONS.items() if name != "learning_rate"}
+    options = {name: value for name, value in OPTIONS.items() if name != "learning_rate"} | {"attention": "auto"}
     assert finetune("own", {"model": "tiny", "data": "sums.parquet", **options, "rounds": 1}) == 0
     capsys.readouterr()
     assert main(["finetune", "--config", "own", "--out", "own", "--rounds", "2"]) == 0
     assert len(read_lines(Path("own/history.jsonl"))) == 2
     assert read("own/config.json")["learning_rate"] is None
+    assert read("own/config.json")["attention"] == "own"
+    assert read("own/config.json")["resolved"]["requested"] == {"attention": "auto"}
     capsys.readouterr()
     assert main(["finetune", "--config", "own", "--out", "own", "--rounds", "2", "--learning-rate", "0.5"]) == 2
     assert "learning_rate is null there and 0.5 here" in capsys.readouterr().err

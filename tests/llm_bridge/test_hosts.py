@@ -154,6 +154,19 @@ def test_a_process_that_died_while_others_were_waited_for_may_call_again() -> No
             line.close()
 
 
+def test_a_stranger_who_speaks_to_the_port_is_turned_away() -> None:
+    """Catches a RecursionError of the parser, which ended the call, and later the thread that listens."""
+    for said in (b"[" * 15_000, b'{"a":' * 3_000, b"GET / HTTP/1.1", b"\xff", b"1"):
+        with (
+            socket.create_server(("localhost", 0)) as server,
+            socket.create_connection(server.getsockname()) as stranger,
+        ):
+            stranger.sendall(said + b"\n")
+            connection, _ = server.accept()
+            with connection:
+                assert roll_call.Line(connection).receive(5.0) is None
+
+
 def test_a_process_that_is_gone_is_known_to_all_others() -> None:
     """Three processes by threads' lines: one says why it stops, one is cut off. Catches a watch that only process 0
     has, and a reason that is lost on its way."""

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bandit_rft.errors import Stopped
+from bandit_rft.runs import RunFolder
 from llm_bridge import LanguageModel, load_model
 from llm_bridge.measuring import branch_scores, kept_scores
 from llm_bridge.measuring.kept_scores import KeptScores
@@ -39,6 +41,24 @@ def test_what_was_written_is_read_and_half_a_record_or_a_damaged_one_is_not(tmp_
     assert sorted(store.read()) == [0]
     assert KeptScores(path, kept_scores.digest_of(["a", np.arange(4)]), 5).read() == {}
     assert store.read() == {}
+
+
+def test_a_measurement_that_is_stopped_keeps_its_scores_and_its_folder(tmp_path: Path) -> None:
+    """Catches a folder that kept scores and no configuration, which refused its own command; and one that is kept for
+    a file in which no score stands yet."""
+
+    def stopped(out: Path, scores: int) -> None:
+        with RunFolder.claim(out, {}) as folder:
+            store = KeptScores(kept_scores.path_of(folder.path), b"d" * 32, 3)
+            assert not store.read() or scores
+            for row in range(scores):
+                store.add(row, np.zeros(3, np.float32))
+            raise Stopped("stopped by SIGTERM", 143)
+
+    for scores in (0, 1, 1):
+        with pytest.raises(Stopped):
+            stopped(tmp_path / str(scores), scores)
+        assert (tmp_path / str(scores)).exists() == bool(scores)
 
 
 class Killed(BaseException):

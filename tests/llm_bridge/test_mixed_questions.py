@@ -8,7 +8,8 @@ import pytest
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
 from bandit_rft.runs import read_json, read_lines
-from bandit_rft.settings.finetune import FineTuneConfig, config_of
+from bandit_rft.settings.finetune import FineTuneConfig
+from bandit_rft.settings.saved_finetune import config_of
 from llm_bridge import evaluate, load_model
 from llm_bridge.bandits.question_arms import QuestionArms
 from llm_bridge.data import datasets

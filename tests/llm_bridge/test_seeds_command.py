@@ -12,7 +12,7 @@ import pytest
 import bandit_rft
 from bandit_rft.cli import main
 from bandit_rft.runs import EVALUATIONS, RunFolder, read_history, read_lines
-from bandit_rft.settings.finetune import config_of
+from bandit_rft.settings.saved_finetune import config_of
 from llm_bridge import load_model
 from llm_bridge.bandits.token_arms import TokenPromptArms, TokenQuestionArms
 from llm_bridge.data import datasets

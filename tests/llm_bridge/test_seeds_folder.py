@@ -11,7 +11,7 @@ import pytest
 from bandit_rft.cli import main
 from bandit_rft.runs import read_history, read_lines
 from bandit_rft.runs.rollouts import rounds_of
-from bandit_rft.settings.finetune import config_of
+from bandit_rft.settings.saved_finetune import config_of
 from llm_bridge import LanguageModel, load_model
 from llm_bridge.bandits.token_arms import TokenPromptArms
 from llm_bridge.data import datasets

@@ -12,13 +12,17 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bandit_rft.errors import Stopped
+from bandit_rft.runs import RunFolder
 from bandit_rft.runs.stopping import StopRequest
 from llm_bridge.training import checkpoints
+from llm_bridge.training.recorder import RunRecorder
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge.survival import (
     ROOT,
@@ -152,6 +156,51 @@ def test_signals_are_taken_only_within_the_command_and_put_back(number: signal.S
             threads.submit(elsewhere).result()
     finally:
         signal.signal(number, before)
+
+
+@pytest.mark.parametrize(("moment", "saved"), [("written", 7), ("checkpoint", 50), ("timed", 8)])
+def test_a_stop_while_a_chunk_is_written_saves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, saved: int
+) -> None:
+    """At whatever moment of it, with no checkpoint due for long. Catches rounds that are lost, of which it was said
+    that none was done."""
+    kept: list[int] = []
+
+    def stop(now: str) -> None:
+        if now == moment:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def save(folder: Path, done: int, *given: object, **named: object) -> None:
+        kept.append(done)
+        stop("checkpoint")
+
+    monkeypatch.setattr(checkpoints, "save", save)
+    monkeypatch.setattr(RunRecorder, "_refuse_unsound", lambda *given: None)
+    monkeypatch.setattr(RunRecorder, "_time", lambda *given: None)
+    monkeypatch.setattr(RunRecorder, "_write", lambda *given: stop("written"))
+    with RunFolder.claim(tmp_path, {}) as folder, StopRequest() as request:
+        options: dict[str, Any] = {
+            "rounds": 100,
+            "seeds": 1,
+            "checkpoint_every": 50,
+            "evaluators": {},
+            "arms": None,
+            "stop": request,
+        }
+        recorder = RunRecorder(folder=folder, clock=lambda: stop("timed") or 0.0, **options)
+        recorder._writes = False
+        rounds: list[Any] = [
+            SimpleNamespace(rounds=done, rewards=np.zeros((1, done, 1)), metrics={}) for done in (7, 8, 50)
+        ]
+
+        def go_on() -> None:
+            for history in rounds:
+                request.hold()
+                recorder.record(history, None, {})
+
+        with pytest.raises(Stopped, match=f"saved after round {saved}"):
+            go_on()
+        assert kept == [saved]
 
 
 def test_ctrl_c_that_was_ignored_stays_so() -> None:

@@ -20,7 +20,7 @@ _NEXT = re.compile(rf"\s*(?:{_OPENER}[ \r]*\n\s*){{0,4}}([^\n]{{0,{LINE}}})")
 _GOES_ON = re.compile(r"\s*(?:[+^×÷]|=(?!=)|-[0-9]|\\(?:times|cdot|div|pm)\b)")  # a calculation over several lines
 _ASKS = re.compile(r"\W*(?:questions?|q|problem|exercise|example|input|user|human)\b|[^?]*\?", re.IGNORECASE)
 _MEASURED = re.compile(r"[^A-Za-z=]*[0-9][^A-Za-z=]*(?:\\?[A-Za-z]++[^A-Za-z0-9=]*){1,3}")  # a number and its unit
-_DIGIT = re.compile("[0-9¼-¾⅓-⅞]")
+_DIGIT = re.compile("[0-9０-９¼-¾⅓-⅞]")
 
 _ORDER = (
     r"(?i:(?:(?:first|next|finally|now|then),? (?:we |you |I )?)?(?:let us |let's )?(?:add|calculate|find|determine"

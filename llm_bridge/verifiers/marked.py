@@ -30,7 +30,8 @@ if it is a number and at most its unit, or the last line with a digit). Without 
 | the last number of a text without `####` | is | because |
 | --- | --- | --- |
 | `so 48 + 24 = 72.`, `in 2.5e3 s`, `= 42 km/h`, `72 cm^2` | 72, 2500, 42, 72 | the same grammar |
-| `3 and 4`, `3, 4` | 4 | words or a comma and a space part two numbers |
+| `3 and 4`, `3, 4`, `3 days or 72 hours`, `from 48 to 72` | 4, 4, 72, 72 | words or a comma part two numbers |
+| `71 or 72`, `71 clips to 72 clips` | none | two candidates |
 | `12-15 apples`, `10:30`, `3 4`, `1 hour 30 minutes`, `2024-05-01`, `= 6*7`, `10-3`, `6 times 7` | none | as above |
 | `it took 2 hours 30`, `that is 5 less 3`, `10 point 5`, `5 ≠ 6` | none | as above |
 | digits in a word (`CO2`, `x_1`, `cm2`), a list's marker (`3. So she …`) | passed over | they are no numbers |
@@ -54,7 +55,7 @@ _MARK = "####"
 # What nearly every response writes, at once: digits alone on their line.
 _AT_ONCE = re.compile(r" ?\$?(-?[0-9]{1,18})\.?[ \r]*(?:\n|$)")
 _REFUSES = re.compile(r"\b(?:no|not|none|never|cannot|neither|unknown|undefined)\b|n't\b", re.IGNORECASE)
-_DIGIT = re.compile("[0-9¼-¾⅓-⅞]")
+_DIGIT = re.compile("[0-9０-９¼-¾⅓-⅞]")
 _MARKER = re.compile(r"[0-9]{1,2}[.)]\*{0,2} +[A-Z*\"]")
 # Possessive, as every repetition that could be split in two ways: else a long word is tried at each of its letters.
 _UNITS = r"(?:[ ]?[%°$])?(?:[ ]?[A-Za-z]++){0,3}"
@@ -203,7 +204,7 @@ def _last(text: str) -> Fraction | None:
             bare = piece[: found.start()].strip(" *_>")
             if sign == WORD or (not bare and _MARKER.match(piece, found.start())):
                 continue
-            if beside.paired(piece, found.start(), found.end()):
+            if beside.paired(piece, found.start(), found.end()) or beside.either(piece, found.start(), found.end()):
                 return None
             return _side(piece, found, sign, cut=False)
         if cut:

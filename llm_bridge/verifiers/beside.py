@@ -12,15 +12,20 @@ import re
 import unicodedata
 
 from llm_bridge.verifiers.numerals import UNIT
-from llm_bridge.verifiers.spoken import AFTER, BEFORE, LISTED_BEFORE, NUMBER_WORD, SCALED, SIGN_WORD, TAKEN_FROM, TIMES
+from llm_bridge.verifiers.spoken import (
+    AFTER,
+    BEFORE,
+    LISTED_BEFORE,
+    NUMBER_WORD,
+    SCALED,
+    SIGN_WORD,
+    STEPS,
+    TAKEN_FROM,
+    TIMES,
+)
 
 _DRESS = " *_`\"'()[]{}$"
-_ORDINAL = re.compile(
-    r"\b(?:steps?|parts?|questions?|problems?|cases?|examples?|sections?|exercises?|equations?|eq|figures?|tables?|q"
-    r"|stage|phase|method|approach|option|attempt|scenario|task|chapter|hint)"
-    r"[.\s*_(#]*$",
-    re.IGNORECASE,
-)
+_ORDINAL = re.compile(rf"\b{STEPS}[.\s*_(#]*$", re.IGNORECASE)
 # Units come in pairs: "1 hour 30 minutes" is one quantity, of which neither number is the value.
 # The second unit may be left out where nothing else stands between: "2 hours 30", "5h30", "5 ft. 10", but no "72 cm2".
 _AND = r"\.?[ ,]{0,3}(?:and |& ?|plus )?[ *$]{0,6}"

@@ -1,8 +1,9 @@
 r"""GSM8K's numeric rule: the number that a response gives as its answer, read whole or not at all.
 
 Where the text has a `####`, anywhere, the number after the last one is the answer, and nothing else can be: the rest of
-its line is read (where that line holds at most a label such as "Answer:", the next line that is more than `\[` or `$$`,
-if it is a number and at most its unit, or the last line with a digit). Without one it is the last number of the last
+its line is read. Where that line is empty, the answer is the next one that is more than `\[` or `$$`, if it is a number.
+Where it is a heading or a label ("Answer:"), it is that line too, if it is a number and at most its unit, or the last
+one with a digit; else it is looked for below as in a text without a mark: there it is the last number of the last
 `REACH` characters.
 
 | after `####` | is | because |
@@ -24,7 +25,7 @@ if it is a number and at most its unit, or the last line with a digit). Without 
 | `minus 72`, `negative 72` | -72 | a sign in words |
 | `1 hour 30 minutes`, `5 dollars and 30 cents`, `5'10`, `2 hours 30`, `5h30` | none | one quantity in two units |
 | `1,00`, `7,2`, `4.2.0`, `1_000`, `1.000,50` | none | malformed |
-| `Step 3`, `3:`, `2. Add the two`, `2) Total` | none | a heading: an order, or a title with a calculation below it |
+| `Conclusion`, `Step 3`, `2. Add the two`, `2) Total`, and `48 + 24 = 72` below | 72 | a heading: the text below it |
 | nothing, `none`, `not 72`, a number longer than the line that is read | none | no fallback |
 
 | the last number of a text without `####` | is | because |
@@ -69,6 +70,7 @@ _LISTED = re.compile(
     rf"|[(\[]{SHUT}{_MAYBE}:?{SHUT}(?:[^()\[\]0-9=]{{0,30}}?))[ $*+({{\[-]{{0,6}}[0-9\\√]",
     re.IGNORECASE,
 )
+_OPERATES = re.compile(r"\s*(?:[×÷^]|\\(?:times|cdot|div|pm)\b)[^=]*$")  # a line that goes on with a calculation
 _CALCULATOR = re.compile(r"<<[^<>]{0,99}>>(?=[ $]{0,2}[-.0-9])")  # 48+24=<<48+24=72>>72, as GSM8K's own solutions write
 _TITLE = re.compile(r"\b(total|answer):", re.IGNORECASE)
 # What joins the numbers of a calculation, such as that between two equals signs.
@@ -88,19 +90,24 @@ def extract_number(text: str) -> Fraction | None:
     if found := _AT_ONCE.match(text, place + len(_MARK)):
         return Fraction(int(found[1]))
     start = place + len(_MARK)
-    raw = text[start : start + LINE]
-    line = raw.partition("\n")[0]
-    if not line.strip():
-        begin = max(text.rfind("\n", 0, place) + 1, place - LINE)
-        _, closed, before = text[begin:place].rstrip("#").rpartition(_MARK)
-        if closed:  # "#### 72 ####": a heading's closing mark
-            return _first(before, cut=False)
+    line = text[start : start + LINE].partition("\n")[0]
+    if not line.strip() and (before := lines.closed(text, place)) is not None:
+        return _first(before, cut=False)
     end = start + len(line)
-    if lines.is_label(line):
-        below = lines.below(text, end, labelled=bool(line.strip()))
-        number = as_number(below.number)
-        return _first(below.sentence, cut=len(below.sentence) == LINE) if number is None else number
-    return None if lines.is_heading(line, text, end) else _first(line, cut=len(line) == LINE)
+    if lines.is_heading(line, text, end):
+        return None if _REFUSES.search(line) else _below(text, end, labelled=bool(line.strip()))
+    return _first(line, cut=len(line) == LINE)
+
+
+def _below(text: str, end: int, *, labelled: bool) -> Fraction | None:
+    """The answer below a mark's line, which ends at a place and has none. labelled: it is not empty, so that the number
+    of what follows is looked for as in a text without a mark.
+    """
+    below = lines.below(text, end, labelled=labelled)
+    if (number := as_number(below.number)) is not None:
+        return number
+    number = _first(below.sentence, cut=len(below.sentence) == LINE)
+    return _last(lines.before_question(text, end)) if number is None and labelled else number
 
 
 def _first(line: str, *, cut: bool) -> Fraction | None:
@@ -193,6 +200,8 @@ def _last(text: str) -> Fraction | None:
         line = rows[place]
         if not (digit := _DIGIT.search(line[::-1])):
             continue
+        if _OPERATES.match(line):
+            return None
         at = len(line) - digit.start()
         begin = max(0, at - LINE // 2)
         cut = begin > 0 or (place == 0 and len(text) > REACH)

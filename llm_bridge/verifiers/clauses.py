@@ -101,7 +101,7 @@ def skip(line: str, start: int, end: int) -> int | None:
     main = _MAIN_CLAUSE.search(line, start)
     if _LEADING_REASON.match(before):
         place = main.start() if main and line.startswith(",", end) else end
-    elif not line.startswith(":", end) or _candidates(line[:end], start):
+    elif not line.startswith(":", end) or _candidates(line[:end], _numbers(line[:end], start)):
         if main is None or not _LEADING_PLACE.match(before) or "=" in line[start : main.start()]:
             return None
         place = main.start()
@@ -115,7 +115,7 @@ def answer(clause: str, start: int, rest: str) -> re.Match[str] | None:
     end = _END_WITHOUT_EQUATION.search(clause, start)
     clause = clause[: end.start()] if end else clause
     numbers = _numbers(clause, start)
-    candidates = _candidates(clause, start)
+    candidates = _candidates(clause, numbers)
     if len(candidates) == 1:
         return candidates[0]
     values = {found[0].rstrip(".") for found in numbers}
@@ -139,11 +139,11 @@ def _numbers(clause: str, start: int) -> list[re.Match[str]]:
     return [found for found in numbers if not any(begin < found.start() < end for begin, end in remarks)]
 
 
-def _candidates(clause: str, start: int) -> list[re.Match[str]]:
-    """The numbers of a clause that are not aside, by the words before them."""
+def _candidates(clause: str, numbers: list[re.Match[str]]) -> list[re.Match[str]]:
+    """Those numbers of a clause that are not aside, by the words before them."""
     candidates: list[re.Match[str]] = []
-    last, aside = start, False
-    for found in _numbers(clause, start):
+    last, aside = 0, False
+    for found in numbers:
         before = clause[: found.start()]
         listed = _AS_WELL.fullmatch(clause, last, found.start()) and _NOUN.fullmatch(clause, found.end())
         if not (aside and listed):

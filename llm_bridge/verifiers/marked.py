@@ -1,7 +1,7 @@
 r"""GSM8K's numeric rule: the number that a response gives as its answer, read whole or not at all.
 
 Where the text has a `####`, anywhere, the number after the last one is the answer, and nothing else can be: the rest of
-its line is read. Where that line is empty, the answer is the next one that is more than `\[` or `$$`, if it is a number.
+its line is read. Where that line is empty, the answer is the next that is more than `\[` or `$$`, if it is a number.
 Where it is a heading or a label ("Answer:"), it is that line too, if it is a number and at most its unit, or the last
 one with a digit; else it is looked for below as in a text without a mark: there it is the last number of the last
 `REACH` characters.
@@ -27,11 +27,14 @@ one with a digit; else it is looked for below as in a text without a mark: there
 | `1,00`, `7,2`, `4.2.0`, `1_000`, `1.000,50` | none | malformed |
 | `Conclusion`, `Step 3`, `2. Add the two`, `2) Total`, and `48 + 24 = 72` below | 72 | a heading: the text below it |
 | nothing, `none`, `not 72`, a number longer than the line that is read | none | no fallback |
+| `72 is wrong`, `72? No.`, `72 (incorrect)`, `72`, and below it `Wait, that's wrong` | none | taken back |
+| `72, not 71`, `Clips not sold: 72`, `72 answers were wrong` | 72 | another one, or a noun, is what is denied |
 
 | the last number of a text without `####` | is | because |
 | --- | --- | --- |
 | `so 48 + 24 = 72.`, `in 2.5e3 s`, `= 42 km/h`, `72 cm^2` | 72, 2500, 42, 72 | the same grammar |
 | `3 and 4`, `3, 4`, `3 days or 72 hours`, `from 48 to 72` | 4, 4, 72, 72 | words or a comma part two numbers |
+| `It is not 72`, `72. Wait, that's wrong`; `72, not 71` | none; 72 | as above |
 | `71 or 72`, `71 clips to 72 clips` | none | two candidates |
 | `12-15 apples`, `10:30`, `3 4`, `1 hour 30 minutes`, `2024-05-01`, `= 6*7`, `10-3`, `6 times 7` | none | as above |
 | `it took 2 hours 30`, `that is 5 less 3`, `10 point 5`, `5 ≠ 6` | none | as above |
@@ -44,7 +47,7 @@ import itertools
 import re
 from fractions import Fraction
 
-from llm_bridge.verifiers import beside, clauses, lines
+from llm_bridge.verifiers import beside, clauses, denials, lines
 from llm_bridge.verifiers.beside import NONE, WORD
 from llm_bridge.verifiers.numerals import LINE, NUMBER, as_number, plain, read
 from llm_bridge.verifiers.spoken import AT_ONCE_BESIDE, BEFORE, OPERATION, ROUNDED, SHUT
@@ -55,7 +58,6 @@ REACH = 2_000  # the last characters in which a number without a mark is looked 
 _MARK = "####"
 # What nearly every response writes, at once: digits alone on their line.
 _AT_ONCE = re.compile(r" ?\$?(-?[0-9]{1,18})\.?[ \r]*(?:\n|$)")
-_REFUSES = re.compile(r"\b(?:no|not|none|never|cannot|neither|unknown|undefined)\b|n't\b", re.IGNORECASE)
 _DIGIT = re.compile("[0-9０-９¼-¾⅓-⅞]")
 _MARKER = re.compile(r"[0-9]{1,2}[.)]\*{0,2} +[A-Z*\"]")
 # Possessive, as every repetition that could be split in two ways: else a long word is tried at each of its letters.
@@ -71,6 +73,7 @@ _LISTED = re.compile(
     re.IGNORECASE,
 )
 _OPERATES = re.compile(r"\s*(?:[×÷^]|\\(?:times|cdot|div|pm)\b)[^=]*$")  # a line that goes on with a calculation
+_SENTENCE_END = re.compile(r"[.!?;] ")
 _CALCULATOR = re.compile(r"<<[^<>]{0,99}>>(?=[ $]{0,2}[-.0-9])")  # 48+24=<<48+24=72>>72, as GSM8K's own solutions write
 _TITLE = re.compile(r"\b(total|answer):", re.IGNORECASE)
 # What joins the numbers of a calculation, such as that between two equals signs.
@@ -87,7 +90,7 @@ def extract_number(text: str) -> Fraction | None:
     place = text.rfind(_MARK)
     if place < 0:
         return _last(text)
-    if found := _AT_ONCE.match(text, place + len(_MARK)):
+    if (found := _AT_ONCE.match(text, place + len(_MARK))) and not denials.below(text, found.end()):
         return Fraction(int(found[1]))
     start = place + len(_MARK)
     line = text[start : start + LINE].partition("\n")[0]
@@ -95,7 +98,9 @@ def extract_number(text: str) -> Fraction | None:
         return _first(before, cut=False)
     end = start + len(line)
     if lines.is_heading(line, text, end):
-        return None if _REFUSES.search(line) else _below(text, end, labelled=bool(line.strip()))
+        return None if denials.before(f"{plain(line)}:") else _below(text, end, labelled=bool(line.strip()))
+    if len(line) < LINE and (taken_back := denials.below(text, end)):
+        line = f"{line}. {taken_back}"
     return _first(line, cut=len(line) == LINE)
 
 
@@ -113,22 +118,26 @@ def _below(text: str, end: int, *, labelled: bool) -> Fraction | None:
 def _first(line: str, *, cut: bool) -> Fraction | None:
     """The answer that a line after the mark gives. cut: the line goes on past its end."""
     line = plain(line)
+    line, cut = line[:LINE], cut or len(line) > LINE  # spaces beside its digits may have made it longer
     line = clauses.unified(_CALCULATOR.sub("", line) if "<<" in line else line)
     for found in NUMBER.finditer(line):
         sign = beside.sign(line, found.start(), marked=True)
         if sign == WORD:
             continue
-        if _REFUSES.search(line, 0, found.start()):
+        if denials.before(line[: found.start()]):
             return None
         end = clauses.END.search(line, found.end() - found[0].endswith("."))
         clause, rest = (line[: end.start()], line[end.start() :]) if end else (line, "")
+        *_, last = NUMBER.finditer(clause, found.start())
+        if denials.behind(line[found.end() :]) or denials.behind(line[last.end() :]):
+            return None
         if (further := clauses.skip(line, found.start(), len(clause))) is not None:
             return _first(line[further:], cut=cut)
         if clause.find("=", found.start()) >= 0:
             number = _equation(clause, cut=cut and not rest)
         else:
             chosen = clauses.answer(clause, found.start(), rest)
-            if chosen is None or _REFUSES.search(line, 0, chosen.start()) or _listed(line, found, chosen):
+            if chosen is None or denials.before(line[: chosen.start()]) or _listed(line, found, chosen):
                 return None
             number = _side(line, chosen, beside.sign(line, chosen.start(), marked=True), cut=cut)
         return None if number is None or _contradicted(number, rest, cut=cut) else number
@@ -213,6 +222,11 @@ def _last(text: str) -> Fraction | None:
             bare = piece[: found.start()].strip(" *_>")
             if sign == WORD or (not bare and _MARKER.match(piece, found.start())):
                 continue
+            before, behind = piece[: found.start()], "\n".join((piece[found.end() :], *rows[place + 1 :]))[:LINE]
+            if found.start() and denials.contrasts(before) and NUMBER.search(before):
+                continue
+            if denials.before(_SENTENCE_END.split(before)[-1]) or denials.behind(behind):
+                return None
             if beside.paired(piece, found.start(), found.end()) or beside.either(piece, found.start(), found.end()):
                 return None
             return _side(piece, found, sign, cut=False)

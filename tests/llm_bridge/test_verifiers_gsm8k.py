@@ -199,6 +199,11 @@ HOSTILE = [
     "1万",
     "是1个或",
     "1 or ",
+    "not a ",
+    "1 is very ",
+    ", no",
+    "it is not 1 ",
+    "\nWait, ",
 ]
 
 

@@ -8,9 +8,10 @@ A number is aside, and no candidate, where a word before it says so: "in 5 days"
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from llm_bridge.verifiers import beside
-from llm_bridge.verifiers.numerals import NUMBER
+from llm_bridge.verifiers.numerals import NUMBER, read
 
 END = re.compile(r"[;?]|!(?! *=)|[,.:](?= |$)| \([^()]*[A-Za-z=]|\b(?:since|because|as|so|which|that)\b")
 _END_WITHOUT_EQUATION = re.compile(r"\b(?:when|while|where|who|whose)\b")
@@ -21,11 +22,26 @@ CONCLUDES = re.compile(
     re.IGNORECASE,
 )
 # "72. No, wait: 8", "7. Or maybe 8"
-CORRECTS = re.compile(
-    r"[.,;:!?] +(?:(?:or|and/or|alternatively|maybe|perhaps|possibly|otherwise|else|actually|wait|correction|sorry|no"
-    r"|rather|i mean|it|is|it's|could|should|might|may|also|be|but)\b[ ,:.*$-]{1,6}){1,8}(?=[0-9.])",
+_HESITATES = (
+    r"(?:(?:or|and/or|alternatively|maybe|perhaps|possibly|otherwise|else|actually|wait|correction|sorry|no|nope|hm+|oops"
+    r"|rather|i mean|i meant|instead|on second thoughts?|make that|was|it|is|it's|could|should|might|may|also|be|but)"
+    r"\b[ ,:.*$…-]{1,6})"
+)
+CORRECTS = re.compile(rf"[.,;:!?] +{_HESITATES}{{1,8}}(?=[0-9.])", re.IGNORECASE)
+# Where a number by itself is another candidate: in brackets right behind the answer ("72 (73)"), as a sentence ("72.
+# 73"), behind a listed one ("5 (A), 6 (B)"), and after a dash and a word that takes back ("72 - wait, 71").
+_DRESS = r"[*_$({\\]{0,4}"
+_RIVAL = re.compile(
+    rf"(?:^[ *_)}}$%°]{{0,6}}(?:(?!since\b|because\b|as\b)[a-z]++ ?){{0,3}}[(\[]"
+    r"(?:(?:if|when|or|alternatively|otherwise)\b[^()\[\]0-9=]{1,40}:)?"
+    rf"|(?:[;!?…]|\.(?= )|(?<=\)),) *| -+ *(?={_HESITATES})) *{_HESITATES}{{0,8}}{_DRESS}-?{_DRESS}(?=[0-9.])",
     re.IGNORECASE,
 )
+_BY_ITSELF = re.compile(
+    r"[ *_)}\]$%°]{0,6}(?P<unit>[a-z]++)?[ *_)}\]]{0,6}(?:\([^()0-9]{0,20}\))?(?:$|[,;!?…)\]]|\.(?![0-9]))",
+    re.IGNORECASE,
+)
+_UNIT = re.compile(r"[ *_)}$%°]{0,6}(?P<unit>[a-z]++)?", re.IGNORECASE)
 _REASON = re.compile(
     r"\band (?:since|because|as|given)\b[^,;]*,|\b(?:since|because|where|given|check(?:ing)?(?!-)"
     r"|as(?= ?[0-9$({\\]| (?-i:[A-Z])| (?:he|she|it|they|we|you|i|there|this|that|these|those|each|every|all|both|his"
@@ -84,6 +100,25 @@ def _compared(found: re.Match[str]) -> str:
     if found["many"]:
         return f"{'like' if found['first'].lower() == 'as' else found['first']} {found['many']} like"
     return f"{found['same']} like" if found["same"] else f"like {found['what']}"
+
+
+def rivalled(tail: str, number: Fraction) -> bool:
+    """Whether another number stands by itself behind an answer whose number ends where the tail begins: in brackets, as
+    a sentence, or taken for a better one. In another unit it is none ("5 weeks (35 days)").
+    """
+    own = _UNIT.match(tail)
+    for place in _RIVAL.finditer(tail):
+        found = NUMBER.match(tail, place.end())
+        value = read(tail, found) if found else None
+        behind = _BY_ITSELF.match(tail, value[1] - tail.startswith(".", value[1] - 1)) if value else None
+        if (
+            value
+            and behind
+            and value[0] != abs(number)
+            and (not behind["unit"] or (own and behind["unit"] == own["unit"]))
+        ):
+            return True
+    return False
 
 
 def said(rest: str) -> str:

@@ -17,6 +17,7 @@ one with a digit; else it is looked for below as in a text without a mark: there
 | `48/2 = 24, 48 + 24 = 72`, `48/2 = 24, so it is 72` | none | all equations and conclusions must agree |
 | `72, since 3*24 = 72`, `72 (3*24 = 72)`, `72. Check: 72/3 = 24` | 72 | save reasons, checks, remarks |
 | `7 (or 8)`, `7\text{ or }8`, `7. Or maybe 8`, `7. No, wait: 8` | none | a correction, or another candidate |
+| `7 (8)`, `7. 8`, `7 - wait, 8`; `7 (7)`, `7 weeks (49 days)` | none; 7 | a number by itself is another candidate |
 | `3 4`, `3, 4`, `5 or 6`, `12-15`, `12 to 15`, `10:30`, `12/25/2020` | none | two numbers |
 | `6*7`, `5 + 3`, `2^5`, `5\pi`, `\sqrt{2}`, `2x`, `5k`, `< 5`, `5 ≠ 6` | none | an expression, not its value |
 | `6 times 7`, `twice 6`, `half of 6`, `6 squared`, `5 eighths`, `6 over 7` | none | the same in words |
@@ -129,19 +130,26 @@ def _first(line: str, *, cut: bool) -> Fraction | None:
         end = clauses.END.search(line, found.end() - found[0].endswith("."))
         clause, rest = (line[: end.start()], line[end.start() :]) if end else (line, "")
         *_, last = NUMBER.finditer(clause, found.start())
-        if denials.behind(line[found.end() :]) or denials.behind(line[last.end() :]):
+        if denials.behind(_tail(line, found)) or denials.behind(_tail(line, last)):
             return None
         if (further := clauses.skip(line, found.start(), len(clause))) is not None:
             return _first(line[further:], cut=cut)
         if clause.find("=", found.start()) >= 0:
-            number = _equation(clause, cut=cut and not rest)
+            chosen, number = last, _equation(clause, cut=cut and not rest)
         else:
             chosen = clauses.answer(clause, found.start(), rest)
             if chosen is None or denials.before(line[: chosen.start()]) or _listed(line, found, chosen):
                 return None
             number = _side(line, chosen, beside.sign(line, chosen.start(), marked=True), cut=cut)
-        return None if number is None or _contradicted(number, rest, cut=cut) else number
+        if number is None or clauses.rivalled(_tail(line, chosen), number) or _contradicted(number, rest, cut=cut):
+            return None
+        return number
     return None
+
+
+def _tail(line: str, number: re.Match[str]) -> str:
+    """What stands behind a number, with the period that may be its last character."""
+    return line[number.end() - number[0].endswith(".") :]
 
 
 def _listed(line: str, *numbers: re.Match[str]) -> bool:

@@ -38,6 +38,15 @@ _PAIR = re.compile(
 )
 _PAIRED = re.compile(rf"[0-9] ?(?:(?!in ){UNIT}({_BARE}(?:and |& ?)?)|{UNIT}{_AND})$", re.IGNORECASE)
 _UNIT_NEXT = re.compile(rf" ?{UNIT}\b", re.IGNORECASE)
+# "5 hours and 0 minutes" is 5 hours, and so is "72 minutes or 1 hour and 12 minutes" 72 minutes.
+_TWO = rf"{UNIT}{_AND}[0-9]{{1,9}} ?{UNIT}\b"
+_TOLD = r"(?:or|i\.e\.,?|that is,?|which (?:is|equals|makes))"
+_AGAIN = re.compile(
+    rf"([0-9] ?{UNIT})(?:(?:,? and|,)? 0{{1,2}} ?{UNIT}\b|(?:,? {_TOLD} | \()[0-9]{{1,9}} ?{_TWO}\)?)", re.IGNORECASE
+)
+_RESTATED = re.compile(
+    rf"[ *]{{0,6}}(?:{_TWO}|dozen\b)[ *]{{0,6}}(?:,? ?{_TOLD}|=|(?=\())[ $*({{]{{1,6}}(?=[0-9])", re.IGNORECASE
+)
 _NOUN = re.compile(" ?[A-Za-z]")
 _VARIABLE = re.compile(r"[ *_$]*[xyz](?![A-Za-z])")
 _GLUED = re.compile(r"(?:[abeijknqruvEKMB]|bn|mn|[abnxyz]{2,3})(?![A-Za-z]|\.m)")
@@ -147,6 +156,19 @@ def paired(line: str, start: int, end: int) -> bool:
     """Whether the number between two places is the second one of a quantity in two units ("2 hours 30")."""
     pair = _PAIRED.search(line, max(0, start - 24), start)
     return bool(pair and (_UNIT_NEXT.match(line, end) or (pair[1] and not _NOUN.match(line, end))))
+
+
+def once(line: str) -> str:
+    """A line without the second telling of a quantity in two units, and without second units of which there are 0."""
+    return _AGAIN.sub(r"\1", line)
+
+
+def restated(line: str, end: int) -> int | None:
+    """The place where a quantity in two units or in dozens, whose first number ends at a place, is told anew in one
+    ("1 hour and 12 minutes, which is 72 minutes"); None where it is not.
+    """
+    found = _RESTATED.match(line, end)
+    return found.end() if found else None
 
 
 def either(line: str, start: int, end: int) -> bool:

@@ -25,6 +25,7 @@ one with a digit; else it is looked for below as in a text without a mark: there
 | `ten minus 7`, `7/two`, `7 - a`, `7% of 50`, `square of 7`, `⌊7.5⌋`, `|-7|`, `7 below zero` | none | the same |
 | `minus 72`, `negative 72` | -72 | a sign in words |
 | `1 hour 30 minutes`, `5 dollars and 30 cents`, `5'10`, `2 hours 30`, `5h30` | none | one quantity in two units |
+| `72 dollars and 0 cents`, `1 hour and 12 minutes, which is 72 minutes`, `6 dozen = 72` | 72 | told twice |
 | `1,00`, `7,2`, `4.2.0`, `1_000`, `1.000,50` | none | malformed |
 | `Conclusion`, `Step 3`, `2. Add the two`, `2) Total`, and `48 + 24 = 72` below | 72 | a heading: the text below it |
 | nothing, `none`, `not 72`, a number longer than the line that is read | none | no fallback |
@@ -34,6 +35,7 @@ one with a digit; else it is looked for below as in a text without a mark: there
 | the last number of a text without `####` | is | because |
 | --- | --- | --- |
 | `so 48 + 24 = 72.`, `in 2.5e3 s`, `= 42 km/h`, `72 cm^2` | 72, 2500, 42, 72 | the same grammar |
+| `72 (48 in April and 24 in May)` | 72 | a remark with the parts |
 | `3 and 4`, `3, 4`, `3 days or 72 hours`, `from 48 to 72` | 4, 4, 72, 72 | words or a comma part two numbers |
 | `It is not 72`, `72. Wait, that's wrong`; `72, not 71` | none; 72 | as above |
 | `71 or 72`, `71 clips to 72 clips` | none | two candidates |
@@ -74,6 +76,7 @@ _LISTED = re.compile(
     re.IGNORECASE,
 )
 _OPERATES = re.compile(r"\s*(?:[×÷^]|\\(?:times|cdot|div|pm)\b)[^=]*$")  # a line that goes on with a calculation
+_REMARK = re.compile(r"([0-9][ *_)}$%°]{0,6}(?:[a-z]++ ?){0,3})\(([^()=]*)\)", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?;] ")
 _CALCULATOR = re.compile(r"<<[^<>]{0,99}>>(?=[ $]{0,2}[-.0-9])")  # 48+24=<<48+24=72>>72, as GSM8K's own solutions write
 _TITLE = re.compile(r"\b(total|answer):", re.IGNORECASE)
@@ -118,7 +121,7 @@ def _below(text: str, end: int, *, labelled: bool) -> Fraction | None:
 
 def _first(line: str, *, cut: bool) -> Fraction | None:
     """The answer that a line after the mark gives. cut: the line goes on past its end."""
-    line = plain(line)
+    line = beside.once(plain(line))
     line, cut = line[:LINE], cut or len(line) > LINE  # spaces beside its digits may have made it longer
     line = clauses.unified(_CALCULATOR.sub("", line) if "<<" in line else line)
     for found in NUMBER.finditer(line):
@@ -127,6 +130,8 @@ def _first(line: str, *, cut: bool) -> Fraction | None:
             continue
         if denials.before(line[: found.start()]):
             return None
+        if (anew := beside.restated(line, found.end())) is not None:
+            return _first(line[anew:], cut=cut)
         end = clauses.END.search(line, found.end() - found[0].endswith("."))
         clause, rest = (line[: end.start()], line[end.start() :]) if end else (line, "")
         *_, last = NUMBER.finditer(clause, found.start())
@@ -222,7 +227,7 @@ def _last(text: str) -> Fraction | None:
         at = len(line) - digit.start()
         begin = max(0, at - LINE // 2)
         cut = begin > 0 or (place == 0 and len(text) > REACH)
-        piece = plain(line[begin : at + LINE // 2])
+        piece = _REMARK.sub(_without_parts, beside.once(plain(line[begin : at + LINE // 2])))
         for found in reversed(list(NUMBER.finditer(piece))):
             if cut and found.start() == 0:
                 return None
@@ -241,6 +246,11 @@ def _last(text: str) -> Fraction | None:
         if cut:
             return None
     return None
+
+
+def _without_parts(found: re.Match[str]) -> str:
+    """A number without the remark behind it where that holds several, its parts ("72 (48 in April, 24 in May)")."""
+    return found[0] if len(NUMBER.findall(found[2])) < 2 else found[1]
 
 
 def _side(line: str, found: re.Match[str], sign: int, *, cut: bool) -> Fraction | None:

@@ -45,7 +45,9 @@ _AGAIN = re.compile(
     rf"([0-9] ?{UNIT})(?:(?:,? and|,)? 0{{1,2}} ?{UNIT}\b|(?:,? {_TOLD} | \()[0-9]{{1,9}} ?{_TWO}\)?)", re.IGNORECASE
 )
 _RESTATED = re.compile(
-    rf"[ *]{{0,6}}(?:{_TWO}|dozen\b)[ *]{{0,6}}(?:,? ?{_TOLD}|=|(?=\())[ $*({{]{{1,6}}(?=[0-9])", re.IGNORECASE
+    rf"[ *]{{0,6}}(?:{_TWO}|dozen\b)[ *]{{0,6}}(?:(?!,? ?or),? ?{_TOLD}|=|(?=\([0-9]+ ?{UNIT}\)))"
+    r"[ $*({]{1,6}(?=[0-9])",
+    re.IGNORECASE,
 )
 _NOUN = re.compile(" ?[A-Za-z]")
 _VARIABLE = re.compile(r"[ *_$]*[xyz](?![A-Za-z])")
@@ -55,7 +57,8 @@ _FOREIGN = re.compile(r"[^\W\d_A-Za-z]{1,3}[0-9]")  # "5и6": another number, in
 # end in one number.
 _UNITS = r"[ *_)}$\]]*(?P<unit>[a-z]++|[%°])?"
 _EITHER = re.compile(
-    rf"(?P<from>\bfrom [$*_({{]*|(?: \*|[-+/]) ?\$?)?(?<![0-9.,])[0-9][0-9.,]*{_UNITS}[ *_)}}$\]]*,? ?\b(?:or|to)\b"
+    rf"(?P<from>\b(?:from|by|add|adding) [$*_({{]*|(?: \*|[-+/]) ?\$?)?"
+    rf"(?<![0-9.,])[0-9][0-9.,]*{_UNITS}[ *_)}}$\]]*,? ?\b(?:or|to)\b"
     r"(?:,? (?:maybe|perhaps|possibly|even))?,?[ *_$({\[]*$",
     re.IGNORECASE,
 )

@@ -104,7 +104,7 @@ def _compared(found: re.Match[str]) -> str:
 
 def rivalled(tail: str, number: Fraction) -> bool:
     """Whether another number stands by itself behind an answer whose number ends where the tail begins: in brackets, as
-    a sentence, or taken for a better one. In another unit it is none ("5 weeks (35 days)").
+    a sentence, or taken for a better one. In another unit it is none ("5 weeks (35 days)", "0.5 (50%)").
     """
     own = _UNIT.match(tail)
     for place in _RIVAL.finditer(tail):
@@ -114,7 +114,7 @@ def rivalled(tail: str, number: Fraction) -> bool:
         if (
             value
             and behind
-            and value[0] != abs(number)
+            and abs(number) not in (value[0], 100 * value[0], value[0] / 100)
             and (not behind["unit"] or (own and behind["unit"] == own["unit"]))
         ):
             return True

@@ -15,7 +15,7 @@ import re
 _NOT = r"(?:\b(?:no(?!\.? of\b)|not|none|never|cannot|neither|nor|nicht|kein)\b|n't\b)"
 # What parts a denial from a number that it does not deny: "the apples that are not sold are 5".
 _PARTS = (
-    r"(?:is|are|was|were|equals|gives|makes|leaves|totals|costs|so|then|but|because|and|which|that|since|as|if"
+    r"(?:is|are|was|were|equals|gives|makes|leaves|totals|costs|has|had|after|he|she|they|we|you|it|i|so|then|but|because|and|which|that|since|as|if"
     r"|when|while|where|who|means|meaning|leaving|therefore|thus|hence|must|needs|there)"
 )
 _DENIES = re.compile(rf"{_NOT}(?:\W*|(?: +(?!{_PARTS}\b)[^\s.:;,=!?()]++){{1,8}}[ *_$({{]*)$", re.IGNORECASE)
@@ -57,13 +57,13 @@ _SAID = (
 _UNSURE = (
     r"\b(?:(?:i'm|i am|we're|we are) (?:[a-z]+ ){0,2}?(?:not (?:[a-z]+ )?(?:sure|certain)|unsure|uncertain)"
     r"|i (?:do not|don't|cannot|can't) (?:[a-z]+ )?(?:know|tell|say)|i doubt\b"
-    r"|(?:maybe|perhaps|or) not\b(?! (?:the|a)\b)"
+    r"|(?:maybe|perhaps|(?<!whether )or) not\b(?! (?:the|a)\b)"
     r"|not sure\b|but (?:maybe|perhaps|possibly|(?:it|this|that) (?:could|might|may))\b)"
 )
 _ALONE = rf"(?:no|nope|nein|non|(?:is )?{_WRONG})(?= ?[*_]{{0,2}}(?:[,.;:!?)\]…]|$))"
 _BEHIND = re.compile(
     rf"^[ *_)}}\]$%°]{{0,6}}(?: ?[a-z]++){{0,2}}?(?<!\bare){_VERDICT}|^[^\w\n]{{0,9}}[❌✗✘🚫👎]|^ nicht\b"
-    rf"|{_SAID}{_VERDICT}|{_UNSURE}|[,.;:!?(\[…-][ *_]{{0,3}}{_ALONE}",
+    rf"|{_SAID}(?!(?<=it) is not (?:possible|so|sure|valid)){_VERDICT}|{_UNSURE}|[,.;:!?(\[…-][ *_]{{0,3}}{_ALONE}",
     re.IGNORECASE,
 )
 _BELOW = re.compile(

@@ -235,7 +235,7 @@ def _last(text: str) -> Fraction | None:
             bare = piece[: found.start()].strip(" *_>")
             if sign == WORD or (not bare and _MARKER.match(piece, found.start())):
                 continue
-            before, behind = piece[: found.start()], "\n".join((piece[found.end() :], *rows[place + 1 :]))[:LINE]
+            before, behind = piece[: found.start()], "\n".join((_tail(piece, found), *rows[place + 1 :]))[:LINE]
             if found.start() and denials.contrasts(before) and NUMBER.search(before):
                 continue
             if denials.before(_SENTENCE_END.split(before)[-1]) or denials.behind(behind):

@@ -22,7 +22,11 @@ _SCALED = re.compile(  # "1万2千", "2億3456万", but no kilograms, 千克
 )
 _PART = re.compile(r"([0-9.,]+) ?([^0-9.,零 ]+)")
 _COUNTER = "[个個只隻块塊本人円개명원]?"
-_UNIT = "(?:小时|小時|時間|시간|时|時|点|點|分钟?|分鐘|年|个?月|天|日|周|元|块|角|米|公尺|尺|公斤|斤|년|월|일|분|원)"
+_PAIRS = (  # units of one kind, in two of which a quantity may be given
+    "(?:小时|小時|時間|시간|时|時|点|點|分钟?|分鐘|秒|年|个?月|天|日|周|년|월|일|분)",
+    "(?:元|块|角|分|원)",
+    "(?:米|公尺|尺|寸|公分|厘米|公斤|斤|克)",
+)
 
 _WORDS = tuple(
     (re.compile(pattern), english)
@@ -45,7 +49,7 @@ _WORDS = tuple(
         (f"(?<=[0-9]){_COUNTER}[的の](?:一半|半分)", " halved "),
         (f"(?<=[0-9]){_COUNTER}[的の]?[两兩二][倍]", " doubled "),
         ("(?<=[0-9])的?平方(?![厘分公米尺])", " squared "),
-        (f"(?<=[0-9]){_UNIT}(?=半?[0-9])", " hours "),  # a quantity in two units, whichever these are
+        *((f"(?<=[0-9]){unit}(?=[0-9]+(?:{unit}|\\W|$))", " hours ") for unit in _PAIRS),  # any unit in pairs will do
         ("因[为為]|なぜなら", " because "),
         ("所以|因此|[于於]是|したがって|よって", " so "),
         ("第 ?(?=[0-9]+ ?(?:步|题|題|部分|问|問|阶段|階段))|(?:步[骤驟]|ステップ) ?(?=[0-9])", " Step "),

@@ -12,15 +12,20 @@ import re
 import unicodedata
 
 from llm_bridge.verifiers.numerals import UNIT
-from llm_bridge.verifiers.spoken import AFTER, BEFORE, LISTED_BEFORE, NUMBER_WORD, SCALED, SIGN_WORD, TAKEN_FROM, TIMES
+from llm_bridge.verifiers.spoken import (
+    AFTER,
+    BEFORE,
+    LISTED_BEFORE,
+    NUMBER_WORD,
+    SCALED,
+    SIGN_WORD,
+    STEPS,
+    TAKEN_FROM,
+    TIMES,
+)
 
 _DRESS = " *_`\"'()[]{}$"
-_ORDINAL = re.compile(
-    r"\b(?:steps?|parts?|questions?|problems?|cases?|examples?|sections?|exercises?|equations?|eq|figures?|tables?|q"
-    r"|stage|phase|method|approach|option|attempt|scenario|task|chapter|hint)"
-    r"[.\s*_(#]*$",
-    re.IGNORECASE,
-)
+_ORDINAL = re.compile(rf"\b{STEPS}[.\s*_(#]*$", re.IGNORECASE)
 # Units come in pairs: "1 hour 30 minutes" is one quantity, of which neither number is the value.
 # The second unit may be left out where nothing else stands between: "2 hours 30", "5h30", "5 ft. 10", but no "72 cm2".
 _AND = r"\.?[ ,]{0,3}(?:and |& ?|plus )?[ *$]{0,6}"
@@ -33,9 +38,31 @@ _PAIR = re.compile(
 )
 _PAIRED = re.compile(rf"[0-9] ?(?:(?!in ){UNIT}({_BARE}(?:and |& ?)?)|{UNIT}{_AND})$", re.IGNORECASE)
 _UNIT_NEXT = re.compile(rf" ?{UNIT}\b", re.IGNORECASE)
+# "5 hours and 0 minutes" is 5 hours, and so is "72 minutes or 1 hour and 12 minutes" 72 minutes.
+_TWO = rf"{UNIT}{_AND}[0-9]{{1,9}} ?{UNIT}\b"
+_TOLD = r"(?:or|i\.e\.,?|that is,?|which (?:is|equals|makes))"
+_AGAIN = re.compile(
+    rf"([0-9] ?{UNIT})(?:(?:,? and|,)? 0{{1,2}} ?{UNIT}\b|(?:,? {_TOLD} | \()[0-9]{{1,9}} ?{_TWO}\)?)", re.IGNORECASE
+)
+_RESTATED = re.compile(
+    rf"[ *]{{0,6}}(?:{_TWO}|dozen\b)[ *]{{0,6}}(?:(?!,? ?or),? ?{_TOLD}|=|(?=\([0-9]+ ?{UNIT}\)))"
+    r"[ $*({]{1,6}(?=[0-9])",
+    re.IGNORECASE,
+)
 _NOUN = re.compile(" ?[A-Za-z]")
 _VARIABLE = re.compile(r"[ *_$]*[xyz](?![A-Za-z])")
 _GLUED = re.compile(r"(?:[abeijknqruvEKMB]|bn|mn|[abnxyz]{2,3})(?![A-Za-z]|\.m)")
+_FOREIGN = re.compile(r"[^\W\d_A-Za-z]{1,3}[0-9]")  # "5и6": another number, in a script that `unspaced` leaves alone
+# "71 or 72" and "71 clips to 72 clips" are two candidates; "3 days or 72 hours", "from 48 to 72" and "30 + 42 or 72"
+# end in one number.
+_UNITS = r"[ *_)}$\]]*(?P<unit>[a-z]++|[%°])?"
+_EITHER = re.compile(
+    rf"(?P<from>\b(?:from|by|add|adding) [$*_({{]*|(?: \*|[-+/]) ?\$?)?"
+    rf"(?<![0-9.,])[0-9][0-9.,]*{_UNITS}[ *_)}}$\]]*,? ?\b(?:or|to)\b"
+    r"(?:,? (?:maybe|perhaps|possibly|even))?,?[ *_$({\[]*$",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(_UNITS, re.IGNORECASE)
 _COMMAND = re.compile(r"\\[A-Za-z]+$")
 
 NONE, WORD = 0, 2  # what `sign` says of digits that are no number of their own, and of digits in a word
@@ -53,7 +80,7 @@ def sign(line: str, start: int, *, marked: bool) -> int:
     if last and last in "+-":
         outer = left[:-1].rstrip(_DRESS)
         between, before = left[len(outer) : -1], outer[-1:]
-        if before.isnumeric() or before in tuple("+-/^<%÷") or _mathematical(before):
+        if _numeric(before) or before in tuple("+-/^<%÷") or _mathematical(before):
             return NONE
         # "two -7", "\\lvert -7", "minus -7", "the absolute value of -7"; "|-7|", but no cell of a table
         if TAKEN_FROM.search(outer[-12:]) or _COMMAND.search(outer[-40:]) or _spoken(outer):
@@ -67,7 +94,7 @@ def sign(line: str, start: int, *, marked: bool) -> int:
         return -1 if last == "-" and not bullet else 1
     if not last:
         return 1
-    if last.isnumeric():
+    if _numeric(last):
         return NONE
     if (last.isalpha() or last in ":,=.") and (word := SIGN_WORD.search(head[-60:])):
         return NONE if word["other"] or word["label"] else -1
@@ -106,9 +133,9 @@ def ends(line: str, end: int) -> bool:
         return True
     if first == "\\":
         return bool(re.match(r"\\\\(?! *[0-9])", tail))  # a line's end
-    if first.isnumeric() or first in ":^" or (second.isnumeric() and first in ".,_'/"):
+    if _numeric(first) or first in ":^" or (_numeric(second) and first in ".,_'/"):
         return False
-    if any(pattern.match(tail) for pattern in (_GLUED, _VARIABLE, _PAIR, SCALED, AFTER)):
+    if any(pattern.match(tail) for pattern in (_GLUED, _FOREIGN, _VARIABLE, _PAIR, SCALED, AFTER)):
         return False
     right = tail.lstrip(_DRESS)
     gap, after = tail[: len(tail) - len(right)], right[:1]
@@ -116,12 +143,7 @@ def ends(line: str, end: int) -> bool:
         return True
     if "(" in gap or not after:
         return not after
-    if (
-        after.isnumeric()
-        or after in "π^÷+‰‱"
-        or _mathematical(after)
-        or (after == "\\" and not right.startswith("\\\\"))
-    ):
+    if _numeric(after) or after in "π^÷+‰‱" or _mathematical(after) or (after == "\\" and not right.startswith("\\\\")):
         return False
     if after in "-/":
         following = right[1:].lstrip(" $(")
@@ -139,9 +161,37 @@ def paired(line: str, start: int, end: int) -> bool:
     return bool(pair and (_UNIT_NEXT.match(line, end) or (pair[1] and not _NOUN.match(line, end))))
 
 
+def once(line: str) -> str:
+    """A line without the second telling of a quantity in two units, and without second units of which there are 0."""
+    return _AGAIN.sub(r"\1", line)
+
+
+def restated(line: str, end: int) -> int | None:
+    """The place where a quantity in two units or in dozens, whose first number ends at a place, is told anew in one
+    ("1 hour and 12 minutes, which is 72 minutes"); None where it is not.
+    """
+    found = _RESTATED.match(line, end)
+    return found.end() if found else None
+
+
+def either(line: str, start: int, end: int) -> bool:
+    """Whether the number between two places is the second one of two candidates ("71 or 72")."""
+    first = _EITHER.search(line, max(0, start - 60), start)
+    if first is None or first["from"]:
+        return False
+    named = _NAMED.match(line, end)
+    unit = (named["unit"] or "").lower() if named else ""
+    return unit == first["unit"].lower() if first["unit"] else unit not in ("%", "°")
+
+
 def _spoken(before: str) -> bool:
     """Whether what stands before a minus sign makes the number a part of something else, in words."""
     return bool(BEFORE.search(before[-60:]) or SIGN_WORD.search(before[-60:]))
+
+
+def _numeric(character: str) -> bool:
+    """Whether a character is a digit or a number, and no letter, as the Chinese numerals are ("72 一共")."""
+    return character.isnumeric() and not character.isalpha()
 
 
 def _mathematical(character: str) -> bool:

@@ -8,9 +8,10 @@ A number is aside, and no candidate, where a word before it says so: "in 5 days"
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from llm_bridge.verifiers import beside
-from llm_bridge.verifiers.numerals import NUMBER
+from llm_bridge.verifiers.numerals import NUMBER, read
 
 END = re.compile(r"[;?]|!(?! *=)|[,.:](?= |$)| \([^()]*[A-Za-z=]|\b(?:since|because|as|so|which|that)\b")
 _END_WITHOUT_EQUATION = re.compile(r"\b(?:when|while|where|who|whose)\b")
@@ -21,11 +22,26 @@ CONCLUDES = re.compile(
     re.IGNORECASE,
 )
 # "72. No, wait: 8", "7. Or maybe 8"
-CORRECTS = re.compile(
-    r"[.,;:!?] +(?:(?:or|and/or|alternatively|maybe|perhaps|possibly|otherwise|else|actually|wait|correction|sorry|no"
-    r"|rather|i mean|it|is|it's|could|should|might|may|also|be|but)\b[ ,:.*$-]{1,6}){1,8}(?=[0-9.])",
+_HESITATES = (
+    r"(?:(?:or|and/or|alternatively|maybe|perhaps|possibly|otherwise|else|actually|wait|correction|sorry|no|nope|hm+|oops"
+    r"|rather|i mean|i meant|instead|on second thoughts?|make that|was|it|is|it's|could|should|might|may|also|be|but)"
+    r"\b[ ,:.*$…-]{1,6})"
+)
+CORRECTS = re.compile(rf"[.,;:!?] +{_HESITATES}{{1,8}}(?=[0-9.])", re.IGNORECASE)
+# Where a number by itself is another candidate: in brackets right behind the answer ("72 (73)"), as a sentence ("72.
+# 73"), behind a listed one ("5 (A), 6 (B)"), and after a dash and a word that takes back ("72 - wait, 71").
+_DRESS = r"[*_$({\\]{0,4}"
+_RIVAL = re.compile(
+    rf"(?:^[ *_)}}$%°]{{0,6}}(?:(?!since\b|because\b|as\b)[a-z]++ ?){{0,3}}[(\[]"
+    r"(?:(?:if|when|or|alternatively|otherwise)\b[^()\[\]0-9=]{1,40}:)?"
+    rf"|(?:[;!?…]|\.(?= )|(?<=\)),) *| -+ *(?={_HESITATES})) *{_HESITATES}{{0,8}}{_DRESS}-?{_DRESS}(?=[0-9.])",
     re.IGNORECASE,
 )
+_BY_ITSELF = re.compile(
+    r"[ *_)}\]$%°]{0,6}(?P<unit>[a-z]++)?[ *_)}\]]{0,6}(?:\([^()0-9]{0,20}\))?(?:$|[,;!?…)\]]|\.(?![0-9]))",
+    re.IGNORECASE,
+)
+_UNIT = re.compile(r"[ *_)}$%°]{0,6}(?P<unit>[a-z]++)?", re.IGNORECASE)
 _REASON = re.compile(
     r"\band (?:since|because|as|given)\b[^,;]*,|\b(?:since|because|where|given|check(?:ing)?(?!-)"
     r"|as(?= ?[0-9$({\\]| (?-i:[A-Z])| (?:he|she|it|they|we|you|i|there|this|that|these|those|each|every|all|both|his"
@@ -86,6 +102,25 @@ def _compared(found: re.Match[str]) -> str:
     return f"{found['same']} like" if found["same"] else f"like {found['what']}"
 
 
+def rivalled(tail: str, number: Fraction) -> bool:
+    """Whether another number stands by itself behind an answer whose number ends where the tail begins: in brackets, as
+    a sentence, or taken for a better one. In another unit it is none ("5 weeks (35 days)", "0.5 (50%)").
+    """
+    own = _UNIT.match(tail)
+    for place in _RIVAL.finditer(tail):
+        found = NUMBER.match(tail, place.end())
+        value = read(tail, found) if found else None
+        behind = _BY_ITSELF.match(tail, value[1] - tail.startswith(".", value[1] - 1)) if value else None
+        if (
+            value
+            and behind
+            and abs(number) not in (value[0], 100 * value[0], value[0] / 100)
+            and (not behind["unit"] or (own and behind["unit"] == own["unit"]))
+        ):
+            return True
+    return False
+
+
 def said(rest: str) -> str:
     """What the clauses after an answer say, without reasons, checks and remarks in brackets."""
     return _REASON.sub("", _REMARK.sub(" ", rest))
@@ -101,7 +136,7 @@ def skip(line: str, start: int, end: int) -> int | None:
     main = _MAIN_CLAUSE.search(line, start)
     if _LEADING_REASON.match(before):
         place = main.start() if main and line.startswith(",", end) else end
-    elif not line.startswith(":", end) or _candidates(line[:end], start):
+    elif not line.startswith(":", end) or _candidates(line[:end], _numbers(line[:end], start)):
         if main is None or not _LEADING_PLACE.match(before) or "=" in line[start : main.start()]:
             return None
         place = main.start()
@@ -115,7 +150,7 @@ def answer(clause: str, start: int, rest: str) -> re.Match[str] | None:
     end = _END_WITHOUT_EQUATION.search(clause, start)
     clause = clause[: end.start()] if end else clause
     numbers = _numbers(clause, start)
-    candidates = _candidates(clause, start)
+    candidates = _candidates(clause, numbers)
     if len(candidates) == 1:
         return candidates[0]
     values = {found[0].rstrip(".") for found in numbers}
@@ -139,11 +174,11 @@ def _numbers(clause: str, start: int) -> list[re.Match[str]]:
     return [found for found in numbers if not any(begin < found.start() < end for begin, end in remarks)]
 
 
-def _candidates(clause: str, start: int) -> list[re.Match[str]]:
-    """The numbers of a clause that are not aside, by the words before them."""
+def _candidates(clause: str, numbers: list[re.Match[str]]) -> list[re.Match[str]]:
+    """Those numbers of a clause that are not aside, by the words before them."""
     candidates: list[re.Match[str]] = []
-    last, aside = start, False
-    for found in _numbers(clause, start):
+    last, aside = 0, False
+    for found in numbers:
         before = clause[: found.start()]
         listed = _AS_WELL.fullmatch(clause, last, found.start()) and _NOUN.fullmatch(clause, found.end())
         if not (aside and listed):

@@ -1,6 +1,6 @@
-r"""The lines around the answer's mark: labels, headings, and what opens an answer on a line of its own.
+r"""The lines around the answer's mark: headings and labels, closing marks, what opens an answer on its own line.
 
-is_label("Final Answer:")        is_heading("2. Add the two", "\n48+24 = 72", 0)
+is_heading("Conclusion", "", 0)        is_heading("2. Add the two", "\n48+24 = 72", 0)
 below("\n\\[\n72\n\\]", 0, labelled=True).number == "72"
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from llm_bridge.verifiers.numerals import LINE
+from llm_bridge.verifiers.numerals import LINE, plain
+from llm_bridge.verifiers.spoken import NUMBER_WORD, STEP
 
 _BLANK = r"[\s*_:`\"'(\[{]*"  # dress and colons; no minus and no currency, which belong to the number
 _LABEL = re.compile(rf"{_BLANK}(?:(?:the|final|answer|result|solution|total|is)\b{_BLANK}){{0,6}}", re.IGNORECASE)
@@ -19,8 +20,13 @@ _OPENED = re.compile(rf"[ *]*{_OPENER} *$")
 _NEXT = re.compile(rf"\s*(?:{_OPENER}[ \r]*\n\s*){{0,4}}([^\n]{{0,{LINE}}})")
 _GOES_ON = re.compile(r"\s*(?:[+^×÷]|=(?!=)|-[0-9]|\\(?:times|cdot|div|pm)\b)")  # a calculation over several lines
 _ASKS = re.compile(r"\W*(?:questions?|q|problem|exercise|example|input|user|human)\b|[^?]*\?", re.IGNORECASE)
+_QUESTION = re.compile(
+    r"\n[ *#>]{0,9}(?:questions?|q|problem|exercise|example|input|user|human)\b[ 0-9*]{0,9}:", re.IGNORECASE
+)
+_COMMAND = re.compile(r"\\[A-Za-z]+")
+_WORDS = re.compile(rf"(?!{_BLANK}{NUMBER_WORD}).*?[^\W\d_]{{2}}", re.IGNORECASE)  # no number in words, and no name
 _MEASURED = re.compile(r"[^A-Za-z=]*[0-9][^A-Za-z=]*(?:\\?[A-Za-z]++[^A-Za-z0-9=]*){1,3}")  # a number and its unit
-_DIGIT = re.compile("[0-9¼-¾⅓-⅞]")
+_DIGIT = re.compile("[0-9０-９¼-¾⅓-⅞]")
 
 _ORDER = (
     r"(?i:(?:(?:first|next|finally|now|then),? (?:we |you |I )?)?(?:let us |let's )?(?:add|calculate|find|determine"
@@ -53,20 +59,42 @@ class Below(NamedTuple):
     sentence: str
 
 
-def is_label(line: str) -> bool:
-    """Whether a line is empty or a label ("Final Answer:"), and no answer itself."""
-    return _LABEL.fullmatch(_OPENED.sub("", line)) is not None
-
-
 def is_heading(line: str, text: str, end: int) -> bool:
-    """Whether a line of a text, which ends at a place, is a numbered heading: an order ("2. Add the two"), or a title
-    ("2. Total") and no sentence ("72. She sold them."), below which a calculation follows and no further question.
+    """Whether a line of a text, which ends at a place, is no answer but what stands above one: nothing, words without a
+    number ("Conclusion"), a step and its words ("Step 3: Conclusion"), an order ("2. Add the two"), or a title ("2.
+    Total") that is no sentence ("72. She sold them.") and has a calculation below it, and no further question.
     """
+    bare = _OPENED.sub("", line)
+    if _LABEL.fullmatch(bare):
+        return True
+    if _ASKS.match(line):
+        return False
+    step = STEP.match(plain(bare)) if _DIGIT.search(bare) else None
+    words = _COMMAND.sub("", plain(bare)[step.end() :] if step else bare)
+    if not any(map(str.isdigit, words)) and not _DIGIT.search(words) and "=" not in words.rstrip("=: *"):
+        return step is not None or _WORDS.match(words) is not None
     heading = _HEADING.match(line)
     if heading is None or heading[1]:
         return heading is not None
     below = _next(text, end)[1]
     return not _SENTENCE.match(line) and bool(_DIGIT.search(below)) and not _ASKS.match(below)
+
+
+def closed(text: str, place: int) -> str | None:
+    """What stands between a mark and the one at a place that closes it, on the same line ("#### 72 ####") or below it
+    at the end of the text; None where that one closes none.
+    """
+    before = text[max(0, place - LINE) : place].rstrip("#")
+    if not text[place:].strip("# \r\n"):
+        before = before.rstrip()
+    _, mark, inside = before.rpartition("\n")[2].rpartition("####")
+    return inside if mark else None
+
+
+def before_question(text: str, start: int) -> str:
+    """A text from a place to the next question, which a model may ask itself."""
+    question = _QUESTION.search(text, start)
+    return "" if _ASKS.match(_next(text, start)[1]) else text[start : question.start() if question else len(text)]
 
 
 def below(text: str, start: int, *, labelled: bool) -> Below:

@@ -1,8 +1,9 @@
 r"""GSM8K's numeric rule: the number that a response gives as its answer, read whole or not at all.
 
 Where the text has a `####`, anywhere, the number after the last one is the answer, and nothing else can be: the rest of
-its line is read (where that line holds at most a label such as "Answer:", the next line that is more than `\[` or `$$`,
-if it is a number and at most its unit, or the last line with a digit). Without one it is the last number of the last
+its line is read. Where that line is empty, the answer is the next that is more than `\[` or `$$`, if it is a number.
+Where it is a heading or a label ("Answer:"), it is that line too, if it is a number and at most its unit, or the last
+one with a digit; else it is looked for below as in a text without a mark: there it is the last number of the last
 `REACH` characters.
 
 | after `####` | is | because |
@@ -16,6 +17,7 @@ if it is a number and at most its unit, or the last line with a digit). Without 
 | `48/2 = 24, 48 + 24 = 72`, `48/2 = 24, so it is 72` | none | all equations and conclusions must agree |
 | `72, since 3*24 = 72`, `72 (3*24 = 72)`, `72. Check: 72/3 = 24` | 72 | save reasons, checks, remarks |
 | `7 (or 8)`, `7\text{ or }8`, `7. Or maybe 8`, `7. No, wait: 8` | none | a correction, or another candidate |
+| `7 (8)`, `7. 8`, `7 - wait, 8`; `7 (7)`, `7 weeks (49 days)` | none; 7 | a number by itself is another candidate |
 | `3 4`, `3, 4`, `5 or 6`, `12-15`, `12 to 15`, `10:30`, `12/25/2020` | none | two numbers |
 | `6*7`, `5 + 3`, `2^5`, `5\pi`, `\sqrt{2}`, `2x`, `5k`, `< 5`, `5 ≠ 6` | none | an expression, not its value |
 | `6 times 7`, `twice 6`, `half of 6`, `6 squared`, `5 eighths`, `6 over 7` | none | the same in words |
@@ -23,14 +25,20 @@ if it is a number and at most its unit, or the last line with a digit). Without 
 | `ten minus 7`, `7/two`, `7 - a`, `7% of 50`, `square of 7`, `⌊7.5⌋`, `|-7|`, `7 below zero` | none | the same |
 | `minus 72`, `negative 72` | -72 | a sign in words |
 | `1 hour 30 minutes`, `5 dollars and 30 cents`, `5'10`, `2 hours 30`, `5h30` | none | one quantity in two units |
+| `72 dollars and 0 cents`, `1 hour and 12 minutes, which is 72 minutes`, `6 dozen = 72` | 72 | told twice |
 | `1,00`, `7,2`, `4.2.0`, `1_000`, `1.000,50` | none | malformed |
-| `Step 3`, `3:`, `2. Add the two`, `2) Total` | none | a heading: an order, or a title with a calculation below it |
+| `Conclusion`, `Step 3`, `2. Add the two`, `2) Total`, and `48 + 24 = 72` below | 72 | a heading: the text below it |
 | nothing, `none`, `not 72`, a number longer than the line that is read | none | no fallback |
+| `72 is wrong`, `72? No.`, `72 (incorrect)`, `72`, and below it `Wait, that's wrong` | none | taken back |
+| `72, not 71`, `Clips not sold: 72`, `72 answers were wrong` | 72 | another one, or a noun, is what is denied |
 
 | the last number of a text without `####` | is | because |
 | --- | --- | --- |
 | `so 48 + 24 = 72.`, `in 2.5e3 s`, `= 42 km/h`, `72 cm^2` | 72, 2500, 42, 72 | the same grammar |
-| `3 and 4`, `3, 4` | 4 | words or a comma and a space part two numbers |
+| `72 (48 in April and 24 in May)` | 72 | a remark with the parts |
+| `3 and 4`, `3, 4`, `3 days or 72 hours`, `from 48 to 72` | 4, 4, 72, 72 | words or a comma part two numbers |
+| `It is not 72`, `72. Wait, that's wrong`; `72, not 71` | none; 72 | as above |
+| `71 or 72`, `71 clips to 72 clips` | none | two candidates |
 | `12-15 apples`, `10:30`, `3 4`, `1 hour 30 minutes`, `2024-05-01`, `= 6*7`, `10-3`, `6 times 7` | none | as above |
 | `it took 2 hours 30`, `that is 5 less 3`, `10 point 5`, `5 ≠ 6` | none | as above |
 | digits in a word (`CO2`, `x_1`, `cm2`), a list's marker (`3. So she …`) | passed over | they are no numbers |
@@ -42,7 +50,7 @@ import itertools
 import re
 from fractions import Fraction
 
-from llm_bridge.verifiers import beside, clauses, lines
+from llm_bridge.verifiers import beside, clauses, denials, lines
 from llm_bridge.verifiers.beside import NONE, WORD
 from llm_bridge.verifiers.numerals import LINE, NUMBER, as_number, plain, read
 from llm_bridge.verifiers.spoken import AT_ONCE_BESIDE, BEFORE, OPERATION, ROUNDED, SHUT
@@ -53,8 +61,7 @@ REACH = 2_000  # the last characters in which a number without a mark is looked 
 _MARK = "####"
 # What nearly every response writes, at once: digits alone on their line.
 _AT_ONCE = re.compile(r" ?\$?(-?[0-9]{1,18})\.?[ \r]*(?:\n|$)")
-_REFUSES = re.compile(r"\b(?:no|not|none|never|cannot|neither|unknown|undefined)\b|n't\b", re.IGNORECASE)
-_DIGIT = re.compile("[0-9¼-¾⅓-⅞]")
+_DIGIT = re.compile("[0-9０-９¼-¾⅓-⅞]")
 _MARKER = re.compile(r"[0-9]{1,2}[.)]\*{0,2} +[A-Z*\"]")
 # Possessive, as every repetition that could be split in two ways: else a long word is tried at each of its letters.
 _UNITS = r"(?:[ ]?[%°$])?(?:[ ]?[A-Za-z]++){0,3}"
@@ -68,6 +75,9 @@ _LISTED = re.compile(
     rf"|[(\[]{SHUT}{_MAYBE}:?{SHUT}(?:[^()\[\]0-9=]{{0,30}}?))[ $*+({{\[-]{{0,6}}[0-9\\√]",
     re.IGNORECASE,
 )
+_OPERATES = re.compile(r"\s*(?:[×÷^]|\\(?:times|cdot|div|pm)\b)[^=]*$")  # a line that goes on with a calculation
+_REMARK = re.compile(r"([0-9][ *_)}$%°]{0,6}(?:[a-z]++ ?){0,3})\(([^()=]*)\)", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?;] ")
 _CALCULATOR = re.compile(r"<<[^<>]{0,99}>>(?=[ $]{0,2}[-.0-9])")  # 48+24=<<48+24=72>>72, as GSM8K's own solutions write
 _TITLE = re.compile(r"\b(total|answer):", re.IGNORECASE)
 # What joins the numbers of a calculation, such as that between two equals signs.
@@ -84,47 +94,67 @@ def extract_number(text: str) -> Fraction | None:
     place = text.rfind(_MARK)
     if place < 0:
         return _last(text)
-    if found := _AT_ONCE.match(text, place + len(_MARK)):
+    if (found := _AT_ONCE.match(text, place + len(_MARK))) and not denials.below(text, found.end()):
         return Fraction(int(found[1]))
     start = place + len(_MARK)
-    raw = text[start : start + LINE]
-    line = raw.partition("\n")[0]
-    if not line.strip():
-        begin = max(text.rfind("\n", 0, place) + 1, place - LINE)
-        _, closed, before = text[begin:place].rstrip("#").rpartition(_MARK)
-        if closed:  # "#### 72 ####": a heading's closing mark
-            return _first(before, cut=False)
+    line = text[start : start + LINE].partition("\n")[0]
+    if not line.strip() and (before := lines.closed(text, place)) is not None:
+        return _first(before, cut=False)
     end = start + len(line)
-    if lines.is_label(line):
-        below = lines.below(text, end, labelled=bool(line.strip()))
-        number = as_number(below.number)
-        return _first(below.sentence, cut=len(below.sentence) == LINE) if number is None else number
-    return None if lines.is_heading(line, text, end) else _first(line, cut=len(line) == LINE)
+    if lines.is_heading(line, text, end):
+        return None if denials.before(f"{plain(line)}:") else _below(text, end, labelled=bool(line.strip()))
+    if len(line) < LINE and (taken_back := denials.below(text, end)):
+        line = f"{line}. {taken_back}"
+    return _first(line, cut=len(line) == LINE)
+
+
+def _below(text: str, end: int, *, labelled: bool) -> Fraction | None:
+    """The answer below a mark's line, which ends at a place and has none. labelled: it is not empty, so that the number
+    of what follows is looked for as in a text without a mark.
+    """
+    below = lines.below(text, end, labelled=labelled)
+    if (number := as_number(below.number)) is not None:
+        return number
+    number = _first(below.sentence, cut=len(below.sentence) == LINE)
+    return _last(lines.before_question(text, end)) if number is None and labelled else number
 
 
 def _first(line: str, *, cut: bool) -> Fraction | None:
     """The answer that a line after the mark gives. cut: the line goes on past its end."""
-    line = plain(line)
+    line = beside.once(plain(line))
+    line, cut = line[:LINE], cut or len(line) > LINE  # spaces beside its digits may have made it longer
     line = clauses.unified(_CALCULATOR.sub("", line) if "<<" in line else line)
     for found in NUMBER.finditer(line):
         sign = beside.sign(line, found.start(), marked=True)
         if sign == WORD:
             continue
-        if _REFUSES.search(line, 0, found.start()):
+        if denials.before(line[: found.start()]):
             return None
+        if (anew := beside.restated(line, found.end())) is not None:
+            return _first(line[anew:], cut=cut)
         end = clauses.END.search(line, found.end() - found[0].endswith("."))
         clause, rest = (line[: end.start()], line[end.start() :]) if end else (line, "")
+        *_, last = NUMBER.finditer(clause, found.start())
+        if denials.behind(_tail(line, found)) or denials.behind(_tail(line, last)):
+            return None
         if (further := clauses.skip(line, found.start(), len(clause))) is not None:
             return _first(line[further:], cut=cut)
         if clause.find("=", found.start()) >= 0:
-            number = _equation(clause, cut=cut and not rest)
+            chosen, number = last, _equation(clause, cut=cut and not rest)
         else:
             chosen = clauses.answer(clause, found.start(), rest)
-            if chosen is None or _REFUSES.search(line, 0, chosen.start()) or _listed(line, found, chosen):
+            if chosen is None or denials.before(line[: chosen.start()]) or _listed(line, found, chosen):
                 return None
             number = _side(line, chosen, beside.sign(line, chosen.start(), marked=True), cut=cut)
-        return None if number is None or _contradicted(number, rest, cut=cut) else number
+        if number is None or clauses.rivalled(_tail(line, chosen), number) or _contradicted(number, rest, cut=cut):
+            return None
+        return number
     return None
+
+
+def _tail(line: str, number: re.Match[str]) -> str:
+    """What stands behind a number, with the period that may be its last character."""
+    return line[number.end() - number[0].endswith(".") :]
 
 
 def _listed(line: str, *numbers: re.Match[str]) -> bool:
@@ -192,10 +222,12 @@ def _last(text: str) -> Fraction | None:
         line = rows[place]
         if not (digit := _DIGIT.search(line[::-1])):
             continue
+        if _OPERATES.match(line):
+            return None
         at = len(line) - digit.start()
         begin = max(0, at - LINE // 2)
         cut = begin > 0 or (place == 0 and len(text) > REACH)
-        piece = plain(line[begin : at + LINE // 2])
+        piece = _REMARK.sub(_without_parts, beside.once(plain(line[begin : at + LINE // 2])))
         for found in reversed(list(NUMBER.finditer(piece))):
             if cut and found.start() == 0:
                 return None
@@ -203,12 +235,22 @@ def _last(text: str) -> Fraction | None:
             bare = piece[: found.start()].strip(" *_>")
             if sign == WORD or (not bare and _MARKER.match(piece, found.start())):
                 continue
-            if beside.paired(piece, found.start(), found.end()):
+            before, behind = piece[: found.start()], "\n".join((_tail(piece, found), *rows[place + 1 :]))[:LINE]
+            if found.start() and denials.contrasts(before) and NUMBER.search(before):
+                continue
+            if denials.before(_SENTENCE_END.split(before)[-1]) or denials.behind(behind):
+                return None
+            if beside.paired(piece, found.start(), found.end()) or beside.either(piece, found.start(), found.end()):
                 return None
             return _side(piece, found, sign, cut=False)
         if cut:
             return None
     return None
+
+
+def _without_parts(found: re.Match[str]) -> str:
+    """A number without the remark behind it where that holds several, its parts ("72 (48 in April, 24 in May)")."""
+    return found[0] if len(NUMBER.findall(found[2])) < 2 else found[1]
 
 
 def _side(line: str, found: re.Match[str], sign: int, *, cut: bool) -> Fraction | None:

@@ -6,14 +6,14 @@ r"""Numbers as people and models write them, read whole or not at all: text -> e
 | --- | --- |
 | sign | `-`, U+2212, the hyphens and dashes U+2010 to U+2015, `+`; before or after the currency (`-$5`, `$-5`) |
 | currency | `$`, `\$`, €, £, ¥, ₹, ₩, ₽, ₺, ₱, ₪, ₦, ฿, ₫ before or after the number; not compared |
-| digits | ASCII digits; leading zeros are allowed |
+| digits | ASCII and full-width digits; leading zeros are allowed |
 | thousands | groups of three, by `,` `{,}` `,\!` `'`, or by space, `\,` `\ ` U+00A0, U+2007, U+2009, U+202F |
 | decimals | `42.5`, `.5`, `42.`, but no `Rs.5` and `...5`; the point is `.` only (`7,2` and `1,00` are no numbers) |
 | exponent | `2.5e3`, `2.5 x 10^3` (also ×, `*`, `\times`, `\cdot`), `10^{3}`; from -400 to 400 |
 | fraction | `1/2`, `\frac{1}{2}`, `\frac12`, `½` |
 | mixed, and proper | `1 1/2`, `1 and 1/2`, `1\frac{1}{2}`, `1½` |
 | mixed, in words | `1 and a half`, `7 and three quarters`, `2 hours and a half`: halves to thousandths |
-| scale | `5 million`, `2 1/2 million`, `5 hundred thousand`: hundred, thousand, million, billion, trillion |
+| scale | `5 million`, `2 1/2 million`, `5 hundred thousand`: hundred, thousand, million, billion, trillion; `5万` |
 | per cent | a unit: `50%` is 50 |
 | dress | `**72**`, `$72$`, `\boxed{72}`, `(72)`, quotes, backticks; a closing `.`, `,`, `;` or `!` |
 
@@ -26,6 +26,8 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 
+from llm_bridge.verifiers.unspaced import spaced
+
 LINE = 400  # characters of one line that are looked at
 LONGEST = 300  # characters of one number
 _LARGEST_EXPONENT = 400
@@ -34,14 +36,15 @@ _SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10*
 _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5"}
 _VULGAR |= {"⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}
 _LETTERS = str.maketrans(
-    dict.fromkeys("−‐‑‒–—―﹣－", "-")
+    dict.fromkeys("−‐‑‒–—―﹣－➖", "-")
     | dict.fromkeys("\t\xa0\u2007\u2009\u202f", " ")
     | dict.fromkeys("€£¥₹₩₽₺₱₪₦฿₫", "$")
-    | dict.fromkeys("×⋅·∗⨯✕✖＊", "*")
+    | dict.fromkeys("×⋅·∗⨯✕✖＊ꞏ・", "*")
     | dict.fromkeys("≈≃≅~∼～＝", "=")
-    # Full-width signs, as in Chinese text; full-width digits are no digits here.
-    | dict(zip("，；：．（）％＄＋／｜＆！？＜＞", ",;:.()%$+/|&!?<>", strict=True))
-    | {"。": ". ", "、": ", ", "∶": ":", "∕": "/", "⋯": "…", "′": "'", "″": '"'}
+    # Full-width digits and signs, as in Chinese text. A bracket stands apart from the word before it.
+    | dict(zip("０１２３４５６７８９，；：．％＄＋／｜＆！？＜＞", "0123456789,;:.%$+/|&!?<>", strict=True))
+    | {"（": " (", "）": ") "}
+    | {"。": ". ", "、": ", ", "∶": ":", "∕": "/", "➗": "÷", "➕": "+", "⋯": "…", "′": "'", "″": '"'}
     | {character: f"\\frac{{{part}}}{{{of}}}" for character, (part, _, of) in _VULGAR.items()}
     | {"⁄": "/", "’": "'", "“": '"', "”": '"'}
     | dict.fromkeys("→⇒⟹➔⟶➜➡⇨↦", " ")
@@ -121,6 +124,7 @@ def plain(line: str) -> str:
     """A line in plain ASCII notation: one minus, one currency, one kind of space, no LaTeX of numbers."""
     if not line.isascii():
         line = _RAISED.sub(lambda found: "^" + found[0].translate(_RAISED_DIGITS), line.translate(_LETTERS))
+        line = spaced(line)
     elif "\t" in line or "~" in line:
         line = line.replace("\t", " ").replace("~", "=")
     if ">" in line:

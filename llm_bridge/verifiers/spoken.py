@@ -67,6 +67,12 @@ SCALED = re.compile(
     r"|(?:lakhs?|crores?|mil|bn|mn)\b|[kKMB](?![\w.'/^]))"
 )
 
+STEPS = (
+    r"(?:steps?|parts?|questions?|problems?|cases?|examples?|sections?|exercises?|equations?|eq|figures?|tables?|q"
+    r"|stage|phase|method|approach|option|attempt|scenario|task|chapter|hint)"
+)
+STEP = re.compile(rf"[ *_(]*{STEPS}[ .*_(#]{{0,4}}[0-9]{{1,2}}(?:\.[0-9])?(?![0-9])", re.IGNORECASE)  # opens a heading
+
 _END = r"[ *_`\"'{}()\[\]$]{0,6}$"
 BEFORE = re.compile(
     "(?:"

@@ -6,6 +6,16 @@ The four lists are as in `gsm8k_corpus`, which adds them to its own: `ANSWERS` a
 
 from __future__ import annotations
 
+HEADINGS = (
+    "2. Add the two", "2) Add the two", "**2. Add the two**", "2. **Add the two**", "2\\. Add", "(2) Add the two",
+    "2 - Add the two", "2: Add the two", "2 Add the two", "2.1 Add the two", "2. Add the two.", "2. Let x be it",
+    "2. Now add the two.", "2. Finally, we add them.", "2. Let's add", "2. Round it", "2) Calculate the sum.",
+    "2. Total clips", "2) Total", "2.1. The total", "2. Clips sold in May:", "2. The total number", "2 | Total",
+    "2) \\textbf{Add}", "2.\\ Add", "2 — Add the two", "2.) Add", "Stage 2", "Phase 2: add", "Method 2",
+    "Option 2", "Attempt #2",
+)  # fmt: skip
+BELOW = ("48+24=72", "\n48+24 = 72\n\nThe answer is \\boxed{72}.")
+
 ANSWERS: list[tuple[str, str, str]] = [
     *(("72", form, "three points are no decimal point") for form in (
         "...72", "…72", "She has...72 clips", "She has....72 clips", "She has . . .72 clips", "(clips).72", "72...",
@@ -22,6 +32,9 @@ ANSWERS: list[tuple[str, str, str]] = [
         "Answer\n72 clips", "Answer\n**72 clips**", "Answer\n72 clips\n\nQuestion: There are 5 birds.",
         "Final Answer\nNatalia sold \\boxed{72} clips.", "Answer\n\\[\n48+24 = 72\n\\]", "Answer\n72\n=====",
     )),
+    *(("72", f"{form}\n{below}", "the answer below a heading") for form in HEADINGS for below in BELOW),
+    ("72", "Answer\n\\[\n48\n+24 = 72\n\\]", "the answer below a label"),
+    ("72", "Solution\n48/2 = 24 clips\n48+24=72", "the answer below a label"),
     *(("72", form, "no heading: a sentence, or nothing below it but another question") for form in (
         "72. The rest is 5.", "72. She sold them all.\n\nQuestion: There are 5 birds.", "72. So she sold 72",
         "72. I hope this helps\n\nQuestion: There are 5 birds.", "72. Natalia sold 72 clips.\n5", "72. Nice!\n5",
@@ -69,19 +82,12 @@ NO_ANSWERS: list[tuple[str, tuple[str, ...]]] = [
     *((form, ("5", "6", "0.6", "7", "42", "48", "72")) for form in (
         " 6..7", " 6...7", " 6 ...7",
         " Answer\n\nQuestion: There are 5 birds.", " Answer\n\nHow far do 5 birds fly?", "\n5 birds fly away",
-        " Answer\n\nStep 6: add", " Answer\n\\[\n48\n+24 = 72\n\\]", " Answer\n\\[\n6 \\times 7\n\\]",
+        " Answer\n\nStep 6: add", " Answer\n\\[\n6 \\times 7\n\\]",
         " Answer\n5 or 6",
-        " Final Answer\nNatalia sold 48 clips.\nThen 24 more.", " Solution\n48/2 = 24 clips\n48+24=72",
+        " Final Answer\nNatalia sold 48 clips.\nThen 24 more.",
         "\n\\[\n6\n\\times 7\n\\]",
     )),
-    *((f" {form}\n{below}", ("2", "2.1", "24", "48", "72")) for form in (
-        "2. Add the two", "2) Add the two", "**2. Add the two**", "2. **Add the two**", "2\\. Add", "(2) Add the two",
-        "2 - Add the two", "2: Add the two", "2 Add the two", "2.1 Add the two", "2. Add the two.", "2. Let x be it",
-        "2. Now add the two.", "2. Finally, we add them.", "2. Let's add", "2. Round it", "2) Calculate the sum.",
-        "2. Total clips", "2) Total", "2.1. The total", "2. Clips sold in May:", "2. The total number", "2 | Total",
-        "2) \\textbf{Add}", "2.\\ Add", "2 — Add the two", "2.) Add", "Stage 2", "Phase 2: add", "Method 2",
-        "Option 2", "Attempt #2",
-    ) for below in ("48+24=72", "\n48+24 = 72\n\nThe answer is \\boxed{72}.")),
+    *((f" {form}\n{below}", ("2", "2.1", "24", "48")) for form in HEADINGS for below in BELOW),
     (" 2. Add the two", ("2",)),
     (" 2. Calculate the number of clips in May", ("2",)),
     *((f" {form}", ("7", "-7", "7.5", "8", "56", "2")) for form in (

@@ -5,6 +5,7 @@ import random
 import re
 import time
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ from llm_bridge import verifiers
 from llm_bridge.verifiers import numerals
 
 from .gsm8k_corpus import ANSWERS, CASES
+
+KINDS = Path(__file__).with_name("gsm8k_kinds.tsv")
 
 
 def test_the_corpus_is_judged_as_by_hand():
@@ -25,6 +28,21 @@ def test_the_corpus_is_judged_as_by_hand():
     ]
     assert wrong == []
     assert len(CASES) >= 600
+
+
+def test_the_kinds_of_faults_are_judged_as_by_hand():
+    """Catches a rule that lets a neighbour of a mended string through: each kind has its strings, what must earn among
+    them."""
+    rows = [
+        row.split("\t") for row in KINDS.read_text(encoding="utf-8").splitlines() if row and not row.startswith("#")
+    ]
+    wrong = [
+        (right, gold, text)
+        for right, gold, text in rows
+        if verifiers.make("gsm8k-numeric", gold)(text.replace("⏎", "\n")) != float(right)
+    ]
+    assert wrong == []
+    assert len(rows) > 300
 
 
 def test_near_misses_never_earn_in_the_same_dress():
@@ -177,6 +195,19 @@ HOSTILE = [
     "\n2. A",
     "minus ",
     "1. Or ",
+    "答1",
+    "1万",
+    "是1个或",
+    "1 or ",
+    "not a ",
+    "1 is very ",
+    ", no",
+    "it is not 1 ",
+    "\nWait, ",
+    " (1)",
+    "(1) ",
+    "1. ",
+    "- wait ",
 ]
 
 

@@ -29,7 +29,7 @@ from collections.abc import Callable
 
 from llm_bridge.verifiers.braces import arguments, closing
 from llm_bridge.verifiers.characters import as_latex
-from llm_bridge.verifiers.leads import ends, lists, minus_in_words, mixed_in_words
+from llm_bridge.verifiers.leads import ends, lists, minus_in_words, mixed_in_words, unset
 from llm_bridge.verifiers.notations import notations, scales, spaces, thousands
 from llm_bridge.verifiers.units import (
     CANONICAL,
@@ -102,6 +102,7 @@ _ROMAN = re.compile(r"\{\s*\\(?:rm|bf|it|sf|tt)\s+([^{}]*)\}")
 _REALS = re.compile(
     r"\s*(?:\\(?:text|mbox|textbf|mathrm)\s*\{)?\s*(?:the set of )?all real numbers\s*\}?[.\s]*", re.IGNORECASE
 )
+_QUOTES = re.compile(r"\\text\{\s*(?:``?|[\"\u201c])([^{}\"'`\u201c\u201d]*)(?:''?|[\"\u201d])\s*\}")
 _SYNONYMS = (
     ("\\varnothing", "\\emptyset"),
     ("\\lbrace", "\\{"),
@@ -139,6 +140,7 @@ def _fonts(text: str) -> str:
     if "**" in text:
         text = _POWER.sub("^", text).replace("**", "")
     text = _TEXTS.sub(lambda _: "\\text", _SET_IN_WORDS.sub(r"\\\1 ", text.replace("\\$", DOLLAR)))
+    text = _QUOTES.sub(r"\\text{\1}", text)
     text = _BORDERS.sub("  ", _DROPPED.sub(_seen, _rows(text)))
     text = _SPLIT.sub(r"\1", _SIGN.sub(lambda match: match[1] or match[2], text))
     return re.sub(r"\\(?:[dtc]|nice|s)frac(?![a-zA-Z])", lambda _: "\\frac", text)
@@ -291,7 +293,7 @@ def units_clash(one: Plain, other: Plain) -> bool:
 
 
 _STEPS: tuple[Callable[[str], str], ...] = (
-    as_latex, _fonts, arguments, thousands, spaces, notations, scales, _signs, _angles, unit_commands,
+    as_latex, _fonts, unset, arguments, thousands, spaces, notations, scales, _signs, _angles, unit_commands,
     minus_in_words, ends, mixed_in_words, lists,
 )  # fmt: skip
 _JOINING = (thousands, mixed_in_words)

@@ -142,7 +142,7 @@ _SMALL = _MEASURED | _COUNTED | _MONEY.keys()
 
 
 _SHORT = """
-of to in at by on an as up so it be do go he me my us we ox dry sky fly try shy st nd rd th am pm
+of to in at by on an as is if up so no or it be do go he me my us we ox dry sky fly try shy st nd rd th am pm
 kmh kph mph rpm bpm psi kwh hz khz mhz kw kj pa kpa nm dm dl cl mg mb gb kb tb px pt pts qt qts sqft cc ccs cms kms gms
 kgs hp ev mv kv ma pc pcs wk wks mo mos dz fl gal tbsp tsp
 """
@@ -174,10 +174,10 @@ def _are_words(words: str) -> bool:
         return False
     if words.count("(") != words.count(")"):
         return False
-    return all(map(_is_word, _OF_LETTERS.findall(words))) and follows(words)
+    return all(map(is_word, _OF_LETTERS.findall(words))) and follows(words)
 
 
-def _is_word(word: str) -> bool:
+def is_word(word: str) -> bool:
     """Whether letters are a word: known, or long enough and with a vowel, and not the letters of an alphabet."""
     if len(word) == 1:
         return word in _LETTERS or word in "aAKCFsSt"

@@ -202,10 +202,16 @@ def known(words: str) -> bool:
     return len(words) > 1 and all(word in _MONEY or (len(word) > 1 and word.lower() in _SMALL) for word in every)
 
 
+_POWER_WORDS = {"square": "2", "sq": "2", "squared": "2", "cubic": "3", "cu": "3", "cubed": "3"}
+_POWER_AT_END = re.compile(r"([a-z]+)\^?([2-9])")
+
+
 def canonical(words: str, power: str | None) -> str:
-    every = [CANONICAL.get(word, word) for word in re.split(r"[\s.]+", words.lower()) if word]
-    if every[:1] in (["square"], ["sq"]):
-        every, power = every[1:], "2"
-    if every[:1] in (["cubic"], ["cu"]):
-        every, power = every[1:], "3"
-    return " ".join(every) + (f"^{power}" if power else "")
+    """One name of a unit, with its power where it has one: "square feet", "ft2" and "feet squared" are "foot^2"."""
+    every = [word for word in re.split(r"[\s.]+", words.lower()) if word]
+    for place in (0, -1):
+        if len(every) > 1 and every[place] in _POWER_WORDS:
+            power = _POWER_WORDS[every.pop(place)]
+    if len(every) == 1 and (raised := _POWER_AT_END.fullmatch(every[0])):
+        every, power = [raised[1]], raised[2]
+    return " ".join(CANONICAL.get(word, word) for word in every) + (f"^{power}" if power else "")

@@ -31,7 +31,8 @@ from llm_bridge.verifiers.braces import arguments, closing
 from llm_bridge.verifiers.characters import as_latex
 from llm_bridge.verifiers.leads import ends, lists, minus_in_words, mixed_in_words, unset
 from llm_bridge.verifiers.lists import elements
-from llm_bridge.verifiers.notations import notations, scales, spaces, thousands
+from llm_bridge.verifiers.notations import inward, notations, scales, spaces, thousands
+from llm_bridge.verifiers.number_words import number_in_words
 from llm_bridge.verifiers.units import (
     CANONICAL,
     DOLLAR,
@@ -43,7 +44,6 @@ from llm_bridge.verifiers.units import (
     without_money,
 )
 from llm_bridge.verifiers.values import ASSIGNED
-from llm_bridge.verifiers.vocabulary import NUMBERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +123,8 @@ _LETTERED = re.compile(r"sqrt|frac|pi|infty|choose|sin|cos|tan|cot|csc")
 _POWER = re.compile(r"(?<=[\w)}\]])\*\*(?=[-\w({\\])")
 _CHOOSE = re.compile(r"\{\s*([^{}]*?)\s*\\choose(?![a-zA-Z])\s*([^{}]*?)\s*\}")
 _LONE_LETTER = re.compile(r"\\text\{\s*([a-zA-Z])\s*\}")
-_NUMBER_WORD = re.compile(r"(-?)\s*(?:\\text\s*\{\s*)?((?:negative|minus)\s+)?([A-Za-z]{3,9})\s*\}?", re.IGNORECASE)
+_IN_WORDS = re.compile(r"(-?)\s*(?:\\text\s*\{)?\s*([A-Za-z][A-Za-z -]{2,60}?)\s*(\\%)?\.?\s*\}?\s*(\\%)?")
+_NOTHING = re.compile(r"(?:there (?:is|are) )?(?:no (?:real )?solutions?|(?:the )?(?:empty|null) set)")
 _OPTION = re.compile(r"(?:\\text)?\{?\s*\(\s*([A-Z])\s*\)\s*\}?|\\text\{\s*([A-Z])\s*\)?\s*\}")
 
 
@@ -183,11 +184,15 @@ def _rows(text: str) -> str:
 
 
 def _letters(text: str) -> str:
-    """\\text{E} is E, and so is the option \\text{(E)} or (E); \\text{four} is 4."""
+    """\\text{E} is E, and so is the option \\text{(E)} or (E); \\text{four} is 4, and \\text{empty set} \\emptyset."""
     if match := _OPTION.fullmatch(text):
         return match[1] or match[2]
-    if (match := _NUMBER_WORD.fullmatch(text)) and match[3].lower() in NUMBERS:
-        return "-" * bool(match[1] or match[2]) + str(NUMBERS.index(match[3].lower()))
+    if match := _IN_WORDS.fullmatch(text):
+        words = match[2].lower()
+        if not match[1] and _NOTHING.fullmatch(words):
+            return "\\emptyset"
+        if (number := number_in_words(words)) is not None:
+            return (match[1] + number).removeprefix("--") + (match[3] or match[4] or "")
     return _LONE_LETTER.sub(r"\1", text)
 
 
@@ -315,7 +320,7 @@ def units_clash(one: Plain, other: Plain) -> bool:
 
 
 _STEPS: tuple[Callable[[str], str], ...] = (
-    as_latex, _fonts, unset, arguments, thousands, spaces, notations, scales, _signs, _angles, unit_commands,
+    as_latex, _fonts, unset, arguments, inward, thousands, spaces, notations, scales, _signs, _angles, unit_commands,
     minus_in_words, ends, mixed_in_words, lists,
 )  # fmt: skip
 _JOINING = (thousands, mixed_in_words)

@@ -48,6 +48,7 @@ _LAST_ROW = re.compile(r"(?:\\\\\s*|(?<=\})\{\s*\})+$")  # a line's end behind t
 _AND = re.compile(
     r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|\\lor\b)\s*(?=[^\s.,;:}]|\.\d)"
 )
+_WHOLE_AND = re.compile(r"\\text\s*\{\s*(\d{1,9})\s+and\s*\}(?=\s*\\frac)")
 # 2 and 1/2, a mixed number.
 _MIXED = re.compile(
     r"(?<![\w.,}\]/^])(\d{1,9})\s*(?:\\text\s*\{\s*and\s*\}|and(?![a-zA-Z]))\s*"
@@ -107,7 +108,7 @@ def lists(text: str) -> str:
 
 def mixed_in_words(text: str) -> str:
     """2\\text{ and }\\frac12 is 2\\frac12."""
-    return _MIXED.sub(_mixed, text) if "and" in text else text
+    return _MIXED.sub(_mixed, _WHOLE_AND.sub(r"\1\\text{ and }", text)) if "and" in text else text
 
 
 def _mixed(match: re.Match[str]) -> str:

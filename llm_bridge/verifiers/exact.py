@@ -133,6 +133,6 @@ def _clocks(gold: str, answer: str) -> bool | None:
         return tails[0] == tails[1]
     # Two digits behind the colon of a ground truth may be minutes; those of a ratio may not begin with 0.
     may_be_time = len(tails[0]) != 1 or len(tails[0][0]) > 1
-    if len(b) != 2 or may_be_time or tails[1][0].startswith("0"):
+    if len(b) != 2 or may_be_time or re.search(r"(?<!\d)0\d", other[1]):
         return False if len(a) > 1 and len(b) > 1 else None
     return a[0] * b[1] == a[1] * b[0] and bool(b[1])

@@ -16,17 +16,23 @@ from llm_bridge.verifiers import vocabulary
 from llm_bridge.verifiers.braces import closing
 from llm_bridge.verifiers.units import DOLLAR, is_word
 
-_ANSWER = r"(?:the\s+)?(?:(?:final|correct|right)\s+)?(?:answer|ans)"
+# "Answer", also in French, Spanish, Portuguese, Italian, German, Russian and Chinese.
+_ANSWER = (
+    r"(?:(?:the\s+)?(?:(?:final|correct|right)\s+)?(?:answer|ans)"
+    r"|(?:la\s+)?(?:r\u00e9ponse|respuesta|resposta|risposta)|(?:die\s+)?antwort|\u043e\u0442\u0432\u0435\u0442|\u7b54\u6848)"
+)
+_IS = r"(?:\s+(?:is|est|es|\u00e9|\u00e8|ist)|\s*[\u662f\u4e3a])"  # the last are Chinese
 _LEAD = re.compile(
     r"(?:=|\\(?:approx|simeq|cong|equiv|implies|Rightarrow|to|therefore|rightarrow)(?![a-zA-Z])|\\sim(?![a-zA-Z])(?=\s*[-.\d\\])|&"
-    rf"|{_ANSWER}(?:\s+is\s*:?|\s*[:=]))\s*",
+    rf"|{_ANSWER}(?:{_IS}\s*:?|\s*[:=]))\s*",
     re.IGNORECASE,
 )
 _TEXT_LEAD = re.compile(r"\\text\{([^{}]{1,80})\}\s*([:=]?)\s*")
 _SO = r"(?:(?:and\s+)?(?:so|thus|hence|therefore|then|finally|consequently|in conclusion|in summary|overall)\b\s*,?\s*)"
+CONNECTIVES = re.compile(rf"^\s*{_SO}+(?=[a-z])", re.IGNORECASE)
 _CERTAIN = re.compile(  # whatever follows
-    rf"(?=\s*[a-zA-Z])\s*{_SO}*(?:{_ANSWER}|approximately|about|exactly|only|just|is|we\s+(?:get|have|find|obtain))?"
-    r"(?:\s+is)?\s*[:=,]?\s*",
+    rf"(?=\s*[^\W\d_])\s*{_SO}*(?:{_ANSWER}|approximately|about|exactly|only|just|is|we\s+(?:get|have|find|obtain))?"
+    rf"(?:{_IS})?\s*[:=,]?\s*",
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(
@@ -45,8 +51,8 @@ _MINUS = re.compile(
 )
 _MINUS_IN_TEXT = re.compile(r"\\text\s*\{\s*(?:[Nn]egative|[Mm]inus)\s+([.\d]+(?:/\d+)?)\s*\}")
 _LAST_ROW = re.compile(r"(?:\\\\\s*|(?<=\})\{\s*\})+$")  # a line's end behind the last line, and empty braces
-_AND = re.compile(
-    r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|\\lor\b)\s*(?=[^\s.,;:}]|\.\d)"
+_AND = re.compile(  # a lone y, e or o in text may be a letter: with spaces around it, y is Spanish
+    r"\s*,?\s*(?:\\text\s*\{(?:\s*,?\s*(?:and|or|et|ou|und|oder|[\u548c\u6216\u0438]|\u0438\u043b\u0438)\s*|\s+y\s+)\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|\\lor\b)\s*(?=[^\s.,;:}]|\.\d)"
 )
 _WHOLE_AND = re.compile(r"\\text\s*\{\s*(\d{1,9})\s+and\s*\}(?=\s*\\frac)")
 # 2 and 1/2, a mixed number.
@@ -103,7 +109,7 @@ def minus_in_words(text: str) -> str:
 
 def lists(text: str) -> str:
     """ "1 and 2" and 1\\text{ or }2 are "1, 2"."""
-    return _AND.sub(", ", text) if "and" in text or "or" in text else text
+    return _AND.sub(", ", text) if "and" in text or "or" in text or "\\text" in text else text
 
 
 def mixed_in_words(text: str) -> str:

@@ -124,10 +124,20 @@ def _contradictory(expression: Any) -> bool:
     try:
         every = [(side, side.evalf(30)) for side in (chain[0].lhs, *(part.rhs for part in chain))]
         known = [(value, _unit_shown(side)) for side, value in every if abs(value).is_comparable]  # f(2) is not
-        apart = [(abs(value - known[-1][0]), max(shown, known[-1][1])) for value, shown in known]
-        return any(bool(far > max(ROUNDED * abs(known[-1][0]), shown)) for far, shown in apart)
+        return not all(_agree(value, known[-1][0], shown, known[-1][1]) for value, shown in known)
     except (TypeError, ValueError, AttributeError):
         return False
+
+
+def _agree(one: Any, other: Any, one_shows: float, other_shows: float) -> bool:
+    """Whether two sides are equal, or one is the other as a decimal, rounded or cut off, of that last place."""
+    if abs(one - other) <= ROUNDED * abs(other):
+        return True
+    pairs = ((other, one, one_shows), (one, other, other_shows))
+    return any(
+        unit and -unit / 2 <= (decimal - value if value.is_negative else value - decimal) < unit
+        for value, decimal, unit in pairs
+    )
 
 
 def _unit_shown(side: Any) -> float:

@@ -39,12 +39,16 @@ def close(one: Number, other: Number) -> bool:
 
 
 def _agree(one: Number, other: Number) -> bool:
-    """Whether two sides of a chain may both be true: they are equal, or one is a decimal that the other is cut off or
-    rounded to, as in x = 200/3 = 66.67. To be right, the last side must be nearer (`equal`).
+    """Whether two sides of a chain may both be true: they are equal, or one is the other as a decimal, cut off or
+    rounded, as in x = 200/3 = 66.67. To be right, the last side must be nearer (`equal`).
     """
-    places = [side.places for side in (one, other) if side.places]
-    rounded = one.percent == other.percent and places and abs(one.value - other.value) < Fraction(1, 10 ** min(places))
-    return bool(rounded) or equal(one, other)
+    return equal(one, other) or (one.percent == other.percent and (_shortened(one, other) or _shortened(other, one)))
+
+
+def _shortened(value: Number, decimal: Number) -> bool:
+    unit = Fraction(1, 10**decimal.places) if decimal.places else 0
+    sign = -1 if value.value < 0 else 1
+    return bool(unit) and -unit / 2 <= sign * (value.value - decimal.value) < unit
 
 
 def numbers(gold: str, answer: str) -> bool | None:

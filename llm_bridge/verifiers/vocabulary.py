@@ -76,7 +76,7 @@ _REFUSING = re.compile(rf"{_any(_DENYING, _DOUBTING, 'possibly|alternatively|eit
 _ENDING = re.compile(r"\s*(?:[:=]|\b(?:is|are|equals|equal|be|to))\s*$")
 
 
-_IS_THE = re.compile(r"\s*(?:is|are)\s+(?=(?:the|our|my|your)\s)")
+_IS_THE = re.compile(r"\s*(?:is|are)\s+(?=the\s)")
 
 
 def follows(words: str) -> bool:

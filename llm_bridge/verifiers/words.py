@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from llm_bridge.verifiers import vocabulary
-from llm_bridge.verifiers.leads import says_what_follows
+from llm_bridge.verifiers.leads import CONNECTIVES, says_what_follows
 from llm_bridge.verifiers.values import values_of
 
 _FIGURE = re.compile(
@@ -35,7 +35,9 @@ _OPTION = re.compile(r"(?<![a-z0-9)])\(\s*([a-z])\s*\)")
 _ARTICLE = re.compile(r"^\s*(?:an?|the)\s+(?=[a-z]{2})")
 _VERB = re.compile(r"(?:\bis|\bare|:)\s+(?=[a-z])")
 # What a sentence says of the thing that it begins with: "Evelyn has the greatest speed", "odd function".
-_SAID_OF = re.compile(r"\s(?:has|had|have|is|was|ran|won|wins)\sthe\s[a-z' -]*\.?|\s(?:function|number|integer)s?\.?")
+_SAID_OF = re.compile(
+    r"\s(?:has|had|have|is|was|ran|won)\sthe\s(?:[a-z]+est|most)\b[a-z' -]*\.?|\s(?:function|number|integer)s?\.?"
+)
 _COMPARES = re.compile(r"\b(?:and|or|but|than|other|same|while|if)\b")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
 # What is seen of a word: letters, digits and signs, a point between digits, an apostrophe behind a lone letter.
@@ -69,6 +71,7 @@ def _is_set(text: str) -> bool:
 
 def _said(bare: str) -> str:
     """What a sentence in lower case says, without what leads to it: "odd" of "the function is odd"."""
+    bare = CONNECTIVES.sub("", bare)
     for verb in _VERB.finditer(bare, 0, 100):
         if says_what_follows(bare[: verb.end()].strip()):
             bare = bare[verb.end() :]
@@ -105,7 +108,7 @@ def words(gold: str, answer: str) -> bool | None:
             in_order = one == other and not _is_set(gold) and not _is_set(answer)
             return in_order if point else sorted(one) == sorted(other)
         if texts[0] and len(one) > len(other) == 1 and len("".join(one)) == len(one) and not point:
-            return sorted(one) == sorted(other[0])  # ACF, of a list of letters
+            return "".join(one) == other[0]  # ACF, of a list of letters
         if texts[0] and texts[1] and _said_of(gold, answer):
             return True
         if texts[0] and (texts[1] or len("".join(one)) > 1):

@@ -127,6 +127,7 @@ def _mixed(match: re.Match[str]) -> str:
 _MATHEMATICAL = re.compile(r"\d|[=<>^+]|\\[a-zA-Z%]")
 _BORDERS = re.compile(r"\$|\\[()]")
 _IN_WORDS = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z][a-zA-Z']*")
+_NAMED = re.compile(r"\\(?:begin|end|text|mathbb)\s*\{[^{}]*\}")
 _SIGNS_BEFORE = re.compile(r"(?:^|[=(\[,<>&:{]|\\(?:[lg]eq?|approx|in)(?![a-zA-Z]))\s*$")
 _SIGNS_BEHIND = re.compile(r"\s*(?:$|[=)\],<>&:}.]|\\(?:[lg]eq?|approx|cup)(?![a-zA-Z]))")
 _NUMBER = re.compile(r"\s*-?[\d.]+\s*")
@@ -164,8 +165,10 @@ def _is_mathematics(inner: str) -> bool:
 
 
 def _first_word(inner: str) -> int | None:
-    """Where the first word of a language begins; "and" and "or" part answers, and are none."""
-    for word in _IN_WORDS.finditer(inner):
+    """Where the first word of a language begins; "and" and "or" part answers, and are none, nor is what a command names
+    or marks as text within.
+    """
+    for word in _IN_WORDS.finditer(_NAMED.sub(lambda match: "\\" * len(match[0]), inner)):
         if len(word[0]) > 1 and word[0].lower() not in ("and", "or") and is_word(word[0].partition("'")[0]):
             return word.start()
     return None

@@ -47,18 +47,29 @@ def read(value: Any) -> Any:
 
 
 def messages_of(value: Any) -> Messages | None:
-    """The chat that a prompt is, a text as the user's one turn; None where it is empty or malformed."""
+    """The chat that a prompt is, a text as the user's one turn; None where it is empty or malformed. Turns of the
+    assistant at its end that say nothing, as a chat has them that is to be answered, are left out.
+    """
     if isinstance(value, str):
         return ({"role": "user", "content": value},) if value.strip() else None
     if not isinstance(value, list) or not value:
         return None
     messages = []
+    while value and _is_unanswered(value[-1]):
+        value = value[:-1]
     for message in value:
         role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
         if not isinstance(role, str) or not isinstance(content, str) or not role or not content.strip():
             return None
         messages.append({"role": role, "content": content})
-    return tuple(messages)
+    return tuple(messages) or None
+
+
+def _is_unanswered(message: Any) -> bool:
+    if not isinstance(message, dict) or message.get("role") != "assistant":
+        return False
+    content = message.get("content")
+    return content is None or (isinstance(content, str) and not content.strip())
 
 
 def last_of_user(messages: Sequence[Mapping[str, str]]) -> int:

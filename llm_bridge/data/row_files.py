@@ -2,7 +2,8 @@
 
 Each reader has the columns that its file has (of JSON, the keys of all its rows), the number of rows, and `row(index)`.
 Parquet is read a row group at a time and JSON lines a line at a time, so that memory does not grow with the data; a
-JSON array and a CSV file are held whole, and are bounded.
+JSON array and a CSV file are held whole, and are bounded. Parquet's floats of 32 and 16 bits are read as the decimals
+that they were written from: the nearest to 0.1 is 0.1, and not 0.10000000149011612.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from bandit_rft.errors import InputError, reason
 
 SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz", ".7z")
 LONGEST_LINE = 1 << 24  # bytes of a line of JSON
 LARGEST_WHOLE = 1 << 30  # bytes of a file that is held whole
 
@@ -52,6 +56,8 @@ def open_rows(path: Path) -> RowFile:
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror or error}): check the file.") from None
         return _JsonArray(path) if begins.startswith(b"[") else _JsonLines(path)
+    if suffix in _PACKED:
+        raise InputError(f"{path} is packed ({suffix}): unpack it, and give the file that was in it.")
     return _Parquet(path)
 
 
@@ -78,9 +84,25 @@ class _Parquet:
         try:
             if self._held is None or self._held[0] != group:
                 self._held = (group, self._file.read_row_group(group, columns=wanted))
-            return self._held[1].slice(index - start, 1).to_pylist()[0]
+            found = self._held[1].slice(index - start, 1).to_pylist()[0]
+            return {name: _shortest(value, self._held[1].schema.field(name).type) for name, value in found.items()}
         except (*self._errors, ValueError) as error:  # a ValueError: text that is not UTF-8
             raise InputError(f"{self.path} is damaged near row {index}: fetch it again.") from error
+
+
+def _shortest(value: Any, kind: Any) -> Any:
+    """A value of parquet with its floats of fewer than 64 bits as the shortest decimals that round to them."""
+    import pyarrow.types as types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    if isinstance(value, float | np.floating) and (types.is_float32(kind) or types.is_float16(kind)):
+        return float(str((np.float32 if types.is_float32(kind) else np.float16)(value)))
+    if isinstance(value, dict) and types.is_struct(kind):
+        return {name: _shortest(one, kind.field(name).type) for name, one in value.items()}
+    if isinstance(value, list) and (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
+        return [_shortest(one, kind.value_type) for one in value]
+    return value
 
 
 class _JsonLines:
@@ -172,6 +194,11 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
     try:
         found = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
     except (ValueError, RecursionError) as error:
+        if line.strip() == b"{":
+            raise InputError(
+                f"{where} begins an object that goes on in the next line: write each row in one line, or all rows as "
+                "one list in [ and ]."
+            ) from None
         raise InputError(f"{where} is not readable JSON ({reason(error)}): mend the line.") from None
     if not isinstance(found, dict):
         raise InputError(f"{where} holds a {type(found).__name__}: give an object with named columns per line.")

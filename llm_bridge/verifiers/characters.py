@@ -96,13 +96,13 @@ _ROOTS = {"√": "\\sqrt", "∛": "\\sqrt[3]", "∜": "\\sqrt[4]"}
 _ROOT = re.compile(r"([√∛∜])\s*(\d+(?:\.\d+)?)")  # the sign is over all of a number
 
 
-_SQUARE_METRES = re.compile(r"(?<=[0-9])\s*([kcm]?m)[\u00b2\u00b3]\s*\.?\s*$")
+_SQUARE_METRES = re.compile(r"(?<=[0-9])\s*([kcm]?m)([\u00b2\u00b3])\s*\.?\s*$")
 
 
 def as_latex(text: str) -> str:
     """Unicode's minus signs, spaces, signs and digits as LaTeX's. After a number, m² with that character is a unit."""
     if not text.isascii():
-        text = _SCRIPTS.sub(_script, _SQUARE_METRES.sub(r"\\text{ \1}", text))
+        text = _SCRIPTS.sub(_script, _SQUARE_METRES.sub(r"\\text{ \1}\2", text))
         text = _ROOT.sub(lambda match: f"{_ROOTS[match[1]]}{{{match[2]}}}", text)
     return text.translate(_CHARACTERS)
 
@@ -110,4 +110,6 @@ def as_latex(text: str) -> str:
 def _script(match: re.Match[str]) -> str:
     """Raised or lowered characters in a row as one exponent or index: x¹⁰ is x^{10}, and not x^{1}^{0}."""
     raised = match[0].translate(_RAISED)
-    return f"^{{{raised}}}" if raised != match[0] else f"_{{{match[0].translate(_LOWERED)}}}"
+    if raised == match[0]:
+        return f"_{{{match[0].translate(_LOWERED)}}}"
+    return f"^{raised}" if len(raised) == 1 else f"^{{{raised}}}"  # cm^2, in whose text there may be no braces

@@ -29,8 +29,10 @@ from collections.abc import Callable
 
 from llm_bridge.verifiers.braces import arguments, closing
 from llm_bridge.verifiers.characters import as_latex
-from llm_bridge.verifiers.leads import ends, lists, minus_in_words, mixed_in_words
-from llm_bridge.verifiers.notations import notations, scales, spaces, thousands
+from llm_bridge.verifiers.leads import ends, lists, minus_in_words, mixed_in_words, unset
+from llm_bridge.verifiers.lists import elements
+from llm_bridge.verifiers.notations import inward, notations, scales, spaces, thousands
+from llm_bridge.verifiers.number_words import number_in_words
 from llm_bridge.verifiers.units import (
     CANONICAL,
     DOLLAR,
@@ -41,7 +43,7 @@ from llm_bridge.verifiers.units import (
     unit_commands,
     without_money,
 )
-from llm_bridge.verifiers.vocabulary import NUMBERS
+from llm_bridge.verifiers.values import ASSIGNED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +104,7 @@ _ROMAN = re.compile(r"\{\s*\\(?:rm|bf|it|sf|tt)\s+([^{}]*)\}")
 _REALS = re.compile(
     r"\s*(?:\\(?:text|mbox|textbf|mathrm)\s*\{)?\s*(?:the set of )?all real numbers\s*\}?[.\s]*", re.IGNORECASE
 )
+_QUOTES = re.compile(r"\\text\{\s*(?:``?|[\"\u201c])([^{}\"'`\u201c\u201d]*)(?:''?|[\"\u201d])\s*\}")
 _SYNONYMS = (
     ("\\varnothing", "\\emptyset"),
     ("\\lbrace", "\\{"),
@@ -120,7 +123,8 @@ _LETTERED = re.compile(r"sqrt|frac|pi|infty|choose|sin|cos|tan|cot|csc")
 _POWER = re.compile(r"(?<=[\w)}\]])\*\*(?=[-\w({\\])")
 _CHOOSE = re.compile(r"\{\s*([^{}]*?)\s*\\choose(?![a-zA-Z])\s*([^{}]*?)\s*\}")
 _LONE_LETTER = re.compile(r"\\text\{\s*([a-zA-Z])\s*\}")
-_NUMBER_WORD = re.compile(r"(-?)\s*(?:\\text\s*\{\s*)?((?:negative|minus)\s+)?([A-Za-z]{3,9})\s*\}?", re.IGNORECASE)
+_IN_WORDS = re.compile(r"(-?)\s*(?:\\text\s*\{)?\s*([A-Za-z][A-Za-z -]{2,60}?)\s*(\\%)?\.?\s*\}?\s*(\\%)?")
+_NOTHING = re.compile(r"(?:there (?:is|are) )?(?:no (?:real )?solutions?|(?:the )?(?:empty|null) set)")
 _OPTION = re.compile(r"(?:\\text)?\{?\s*\(\s*([A-Z])\s*\)\s*\}?|\\text\{\s*([A-Z])\s*\)?\s*\}")
 
 
@@ -139,6 +143,7 @@ def _fonts(text: str) -> str:
     if "**" in text:
         text = _POWER.sub("^", text).replace("**", "")
     text = _TEXTS.sub(lambda _: "\\text", _SET_IN_WORDS.sub(r"\\\1 ", text.replace("\\$", DOLLAR)))
+    text = _QUOTES.sub(r"\\text{\1}", text)
     text = _BORDERS.sub("  ", _DROPPED.sub(_seen, _rows(text)))
     text = _SPLIT.sub(r"\1", _SIGN.sub(lambda match: match[1] or match[2], text))
     return re.sub(r"\\(?:[dtc]|nice|s)frac(?![a-zA-Z])", lambda _: "\\frac", text)
@@ -152,13 +157,15 @@ def _seen(match: re.Match[str]) -> str:
     return apart(match)
 
 
-_ROWS = re.compile(r"\\begin\{(align|aligned|gather|gathered|split)(\*?)\}(.*)\\end\{\1\2\}", re.DOTALL)
+_ROWS = re.compile(r"\\begin\{(align|aligned|cases|gather|gathered|split)(\*?)\}(.*)\\end\{\1\2\}", re.DOTALL)
 _ALL = re.compile("(.*)", re.DOTALL)
 _NAMED_ROW = re.compile(r"\s*&?\s*((?:\\text\{[^{}]*\}|\\[a-z]+|[a-zA-Z]+)(?:_\{?\w+\}?)?)\s*&?\s*=")
 
 
 def _rows(text: str) -> str:
-    """Lines that name different things, x &= 3 \\\\ y &= 4, as a list of them, in an alignment or without one."""
+    """Lines that name different things, x &= 3 \\\\ y &= 4, as a list of them, in an alignment or without one; of cases
+    also those that all give one thing its values.
+    """
     if "\\\\" not in text:
         return text
     match = _ROWS.search(text) if "\\begin" in text else _ALL.fullmatch(text)
@@ -166,7 +173,8 @@ def _rows(text: str) -> str:
         return text
     rows = [row for row in match[match.lastindex or 0].split("\\\\") if row.strip()]
     names = [found[1] for row in rows if (found := _NAMED_ROW.match(row))]
-    if len(rows) < 2 or len(names) < len(rows) or len(set(names)) < len(names):
+    alternatives = match.lastindex == 3 and match[1] == "cases" and len(set(names)) == 1
+    if len(rows) < 2 or len(names) < len(rows) or (len(set(names)) < len(names) and not alternatives):
         return text
     return (
         text[: match.start()]
@@ -176,20 +184,39 @@ def _rows(text: str) -> str:
 
 
 def _letters(text: str) -> str:
-    """\\text{E} is E, and so is the option \\text{(E)} or (E); \\text{four} is 4."""
+    """\\text{E} is E, and so is the option \\text{(E)} or (E); \\text{four} is 4, and \\text{empty set} \\emptyset."""
     if match := _OPTION.fullmatch(text):
         return match[1] or match[2]
-    if (match := _NUMBER_WORD.fullmatch(text)) and match[3].lower() in NUMBERS:
-        return "-" * bool(match[1] or match[2]) + str(NUMBERS.index(match[3].lower()))
+    if match := _IN_WORDS.fullmatch(text):
+        words = match[2].lower()
+        if not match[1] and _NOTHING.fullmatch(words):
+            return "\\emptyset"
+        if (number := number_in_words(words)) is not None:
+            return (match[1] + number).removeprefix("--") + (match[3] or match[4] or "")
     return _LONE_LETTER.sub(r"\1", text)
 
 
 def _both_signs(text: str) -> str:
-    """(1 \\pm x)/2 is the list of two that it stands for; one within a list is math-verify's."""
-    if "\\" not in text or "," in text or "=" in text or not _SIGNS.search(text):
+    """(1 \\pm x)/2 is the list of two that it stands for, with a name before it (x = \\pm 3) and within a list too."""
+    if "\\" not in text or not _SIGNS.search(text):
         return text
-    upper, lower = ({"pm": "+", "mp": "-"}, {"pm": "-", "mp": "+"})
-    return ", ".join(_SIGNS.sub(lambda match, sign=sign: sign[match[1]], text).strip() for sign in (upper, lower))
+    found = elements(text)
+    if "," not in text and (found is None or found[0] != "\\{\\}"):
+        found = ("", [text])
+    if found is None or found[0] not in ("", "\\{\\}"):
+        return text  # a point
+    if any("=" in part and (part.count("=") > 1 or not ASSIGNED.match(part)) for part in found[1]):
+        return text
+    both = [_with_sign(part, upper).strip() for part in found[1] for upper in (True, False)[: 1 + _signed(part)]]
+    return ", ".join(both) if not found[0] else "\\{" + ", ".join(both) + "\\}"
+
+
+def _signed(part: str) -> bool:
+    return _SIGNS.search(part) is not None
+
+
+def _with_sign(part: str, upper: bool) -> str:
+    return _SIGNS.sub(lambda match: "+" if (match[1] == "pm") == upper else "-", part)
 
 
 def _increasing(text: str) -> str:
@@ -279,19 +306,21 @@ def _without_unit(text: str) -> tuple[str, str]:
 
 
 def units_clash(one: Plain, other: Plain) -> bool:
-    """Whether two answers are measured in two known units that differ: 10 cm is not 10 inches, 3 p.m. not 3 a.m.
-    A unit that only one of them has, or that is in no table, does not matter.
+    """Whether two answers are measured in two known units that differ: 10 cm is not 10 inches nor 10 square cm, 3 p.m.
+    not 3 a.m. A unit that only one of them has, or that is in no table, does not matter, and "units" alone may be of
+    any power.
     """
     a, b = one.unit.partition("^"), other.unit.partition("^")
     if a[0] not in CANONICAL or b[0] not in CANONICAL:
         return False
-    if a[2] and b[2] and a[2] != b[2]:
-        return True  # square units are not cubic units
+    powers = {unit[2] or ("" if unit[0] == "unit" else "1") for unit in (a, b)} - {""}
+    if len(powers) > 1:
+        return True
     return a[0] != b[0] and "unit" not in (a[0], b[0])
 
 
 _STEPS: tuple[Callable[[str], str], ...] = (
-    as_latex, _fonts, arguments, thousands, spaces, notations, scales, _signs, _angles, unit_commands,
+    as_latex, _fonts, unset, arguments, inward, thousands, spaces, notations, scales, _signs, _angles, unit_commands,
     minus_in_words, ends, mixed_in_words, lists,
 )  # fmt: skip
 _JOINING = (thousands, mixed_in_words)

@@ -113,8 +113,8 @@ _CLOCK = re.compile(r"(\d{1,3}(?:\s*:\s*\d{1,3}){0,2})\s*(?:\\text\{([ap]m)\})?"
 
 
 def _clocks(gold: str, answer: str) -> bool | None:
-    """Times of day and ratios. 10:30 is not 1:3; the ratio 6:8 is 3:4; where only one says a.m. or p.m., it is as if
-    neither did.
+    """Times of day and ratios. 10:30 is not 1:3, nor 3:05 the ratio 3:5, which 6:10 is; where only one says a.m. or
+    p.m., it is as if neither did, but a time that begins with 0 is not in the afternoon.
     """
     one, other = _CLOCK.fullmatch(gold), _CLOCK.fullmatch(answer)
     if one is None or other is None or not any(":" in text or "\\text" in text for text in (gold, answer)):
@@ -125,9 +125,14 @@ def _clocks(gold: str, answer: str) -> bool | None:
     if one[2] and other[2] and one[2] != other[2]:
         return False
     if one[2] or other[2]:  # 9 p.m. is 9:00 p.m.
-        return a + [0] * (3 - len(a)) == b + [0] * (3 - len(b))
+        morning = any(not clock[2] and clock[1].startswith("0") for clock in (one, other))
+        same = a + [0] * (3 - len(a)) == b + [0] * (3 - len(b))
+        return same and not (morning and "pm" in (one[2], other[2]))
+    tails = [re.findall(r"(?<=:)\s*(\d+)", match[1]) for match in (one, other)]
     if a == b:
-        return True
-    if len(a) != 2 or len(b) != 2 or any(re.search(r":\s*\d\d$", text) for text in (gold, answer)):
+        return tails[0] == tails[1]
+    # Two digits behind the colon of a ground truth may be minutes; those of a ratio may not begin with 0.
+    may_be_time = len(tails[0]) != 1 or len(tails[0][0]) > 1
+    if len(b) != 2 or may_be_time or re.search(r"(?<!\d)0\d", other[1]):
         return False if len(a) > 1 and len(b) > 1 else None
     return a[0] * b[1] == a[1] * b[0] and bool(b[1])

@@ -1,7 +1,9 @@
-r"""A MATH answer in the form that the ground truth has, where the same thing has several: points, vectors, unions.
+r"""A MATH answer in the form that the ground truth has, where the same thing has several: points, vectors, unions,
+lists with a name, decimals that repeat.
 
 like("(1,2)", "y=2, x=1")                         is  "(1, 2)"
 like("(1,2)", r"\{(1,2)\}")                       is  "(1,2)"
+like("(1,2)", "P(1,2)")                            is  "(1,2)"
 like(r"(-\infty,1)\cup(2,3)", r"(-\infty,1), (2,3)")  has the union
 """
 
@@ -22,7 +24,10 @@ def like(gold: str, answer: str) -> str:
     """The answer, rewritten where it says what the ground truth's form says in another."""
     if "\\cup" in gold and "\\cup" not in answer and answer.startswith(("(", "[", "\\{")):
         return _BETWEEN.sub(r" \\cup ", answer)
+    if "=" not in gold:
+        answer = _unnamed_list(answer)
     if gold.startswith("("):
+        answer = _POINT_NAME.sub("", answer)
         if answer.startswith("\\{") and answer.endswith("\\}"):
             inner = answer[2:-2].strip()
             if inner.startswith("(") and closing(inner, 0, "()") == len(inner) - 1:
@@ -30,12 +35,53 @@ def like(gold: str, answer: str) -> str:
         if "," in gold and (column := _COLUMN.fullmatch(answer)):
             return _as_point(column)
         return _in_order(gold, answer)
+    if "overline" in gold or "\\bar" in gold:
+        return _BRACKETED_PERIOD.sub(r"\1\\overline{\2}", answer)
     if column := _COLUMN.fullmatch(gold):
+        answer = _in_units(answer)
         found = elements(_in_order(_as_point(column), answer))
         if found and found[0] == "()" and len(found[1]) > 1:
             rows = " \\\\ ".join(part.strip() for part in found[1])
             return f"\\begin{{pmatrix}} {rows} \\end{{pmatrix}}"
     return answer
+
+
+_POINT_NAME = re.compile(r"(?:^|(?<=,)|(?<=, ))[A-Z](?:'|_\{?\d\}?)?\s*(?=\()")  # P(1,2)
+_BRACKETED_PERIOD = re.compile(r"(?<!\d)(\d*\.\d*)\((\d+)\)")  # 0.(36); without a gold that repeats, a product
+_LISTED_NAME = re.compile(r"\s*([a-zA-Z](?:_\{?\w\}?)?)\s*=(?!=)")
+_BINOMIAL = re.compile(r"\\binom\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+_UNIT_VECTOR = re.compile(
+    r"\s*([-+]?)\s*(\d*(?:\.\d+)?|\\frac\{\d+\}\{\d+\})\s*(?:\\(?:hat|vec)\s*)?\{?\s*\\?([ijk])(?:math)?\s*\}?\s*"
+)
+
+
+def _unnamed_list(answer: str) -> str:
+    """x=1+\\sqrt{2}, x=1-\\sqrt{2} without the name, where all of a list have the same one, or its first alone has."""
+    found = elements(answer) if "=" in answer else None
+    if found is None or len(found[1]) < 2 or found[0] not in ("", "\\{\\}"):
+        return answer
+    names = [_LISTED_NAME.match(part) for part in found[1]]
+    first = names[0]
+    if first is None or answer.count("=") != sum(name is not None for name in names):
+        return answer
+    if any(name and name[1] != first[1] for name in names) or (not all(names) and any(names[1:])):
+        return answer
+    return ",".join(part[name.end() :] if name else part for part, name in zip(found[1], names, strict=True))
+
+
+def _in_units(answer: str) -> str:
+    """\\binom{1}{2} and i+2j, whose letters are the unit vectors, as the point (1, 2)."""
+    if binomial := _BINOMIAL.fullmatch(answer):
+        return f"({binomial[1]}, {binomial[2]})"
+    place, values = 0, {}
+    while place < len(answer):
+        term = _UNIT_VECTOR.match(answer, place)
+        if term is None or term[3] in values or (place and not term[1]):
+            return answer
+        values[term[3]] = term[1].replace("+", "") + (term[2] or "1")
+        place = term.end()
+    names = "ijk" if "k" in values else "ij"
+    return "(" + ", ".join(values.get(name, "0") for name in names) + ")" if len(values) > 1 else answer
 
 
 def _as_point(column: re.Match[str]) -> str:

@@ -10,7 +10,8 @@ The guards only ever turn its yes into a no:
 - Its "numerically equal" drops what is below 1e-15, so that 10^{-20}\\pi is 10^{-21}\\pi, and rounds to six decimals,
   so that tiny numbers are all alike: equal numbers must also be so relative to their size (`_alike`).
 - Two equations without a solution are equal to it: each must have one (`_solvable`).
-- An answer `\\sqrt{49}=5` is 5 to it: sides that are numbers must be equal (`_contradictory`).
+- An answer `\\sqrt{49}=5` is 5 to it, and so is `x=\\sqrt{49}=5`: sides that are numbers must be equal
+  (`_contradictory`).
 """
 
 from __future__ import annotations
@@ -111,20 +112,40 @@ def _solvable(equation: Any) -> bool:
 
 
 def _contradictory(expression: Any) -> bool:
-    """Whether an equation, or the first of a chain, says that a number is another one. A chain that begins with a
-    symbol names what is computed, and its last side counts, as in x = 5 + 5 + 1 = 11.
+    """Whether an equation, or a chain of them, says that a number is another one: of x = 5 = 3\\sqrt{13}, 5 and
+    3\\sqrt{13}. A side with a symbol contradicts nothing: it names what is computed, or is a formula for it.
     """
     from latex2sympy2_extended.logic import And
     from sympy import Eq
 
     chain: Any = vars(expression)["_unsorted_args"] if isinstance(expression, And) else [expression]
-    if not all(isinstance(part, Eq) for part in chain) or chain[0].lhs.free_symbols:
+    if not all(isinstance(part, Eq) for part in chain):
         return False
     try:
-        first, last = chain[0].lhs.evalf(30), chain[-1].rhs.evalf(30)
-        return bool(first.is_number and last.is_number and abs(first - last) > ROUNDED * max(abs(first), abs(last)))
+        every = [(side, side.evalf(30)) for side in (chain[0].lhs, *(part.rhs for part in chain))]
+        known = [(value, _unit_shown(side)) for side, value in every if abs(value).is_comparable]  # f(2) is not
+        return not all(_agree(value, known[-1][0], shown, known[-1][1]) for value, shown in known)
     except (TypeError, ValueError, AttributeError):
         return False
+
+
+def _agree(one: Any, other: Any, one_shows: float, other_shows: float) -> bool:
+    """Whether two sides are equal, or one is the other as a decimal, rounded or cut off, of that last place."""
+    if abs(one - other) <= ROUNDED * abs(other):
+        return True
+    pairs = ((other, one, one_shows), (one, other, other_shows))
+    return any(
+        unit and -unit / 2 <= (decimal - value if value.is_negative else value - decimal) < unit
+        for value, decimal, unit in pairs
+    )
+
+
+def _unit_shown(side: Any) -> float:
+    """One unit in the last place that a decimal shows, else 0: \\sqrt{68} = 8.25 is rounded, and not wrong."""
+    from sympy import Float
+
+    decimals = str(side).partition(".")[2].rstrip("0") if isinstance(side, Float) else ""
+    return 10.0 ** -len(decimals) if decimals.isdecimal() else 0.0
 
 
 # ------------------------------------------------------------------------------------------------------------- warm-up

@@ -15,6 +15,7 @@ import re
 from llm_bridge.verifiers import vocabulary
 from llm_bridge.verifiers.dress import Plain, plain
 from llm_bridge.verifiers.forms import PAIR, like, turned
+from llm_bridge.verifiers.lists import elements
 from llm_bridge.verifiers.number_reader import number_or_none
 
 _GREEK = """
@@ -72,7 +73,7 @@ def unnamed(gold: Plain, answer: Plain) -> Plain | None:
     if _SET_RELATION.search(text):
         return None
     sides = _sides(text)
-    if len(sides) > 1 and _says_another(gold.text, sides):
+    if any(len(one) > 1 and _says_another(gold.text, one) for one in (sides, *_sides_of_each(text))):
         return None
     if len(sides) != 2 or not _is_name(sides[0].strip()):
         return answer
@@ -93,6 +94,12 @@ def _sides(text: str) -> list[str]:
             sides.append(text[start : match.start()])
             start = match.end()
     return [*sides, text[start:]]
+
+
+def _sides_of_each(text: str) -> list[list[str]]:
+    """The sides of each element of a list, -x = 1, -x = 2."""
+    found = elements(text) if "=" in text and "," in text else None
+    return [_sides(part) for part in found[1]] if found and not found[0] else []
 
 
 def _remainder(text: str) -> str | None:

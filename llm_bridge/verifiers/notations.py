@@ -25,11 +25,23 @@ _BASE_BRACKETED = re.compile(r"_\s*\{\s*\(\s*(\d+)\s*\)\s*\}")
 _ANGLE_BRACKETS = re.compile(r"\\langle(?![a-zA-Z])([^<>]*,[^<>]*)\\rangle(?![a-zA-Z])")
 _UNION = re.compile(r"(?<=[)\]}])\s*(?:\\text\s*\{\s*(?:U|union)\s*\}|U|union)\s*(?=[(\[\\])")
 _REAL_NUMBERS = re.compile(r"\\(?:Bbb|mathbb)\s*\{?\s*R(?![a-zA-Z])\s*\}?|\\(?:R|reals|Reals)(?![a-zA-Z])")
-_WITHOUT = re.compile(r"(\\mathbb\{R\})\s*(?:\\backslash(?![a-zA-Z])|-)\s*(?=\\\{)")
+_WITHOUT = re.compile(r"(\\mathbb\{R\}|[)\]])\s*(?:\\backslash(?![a-zA-Z])|-)\s*(?=\\\{)")
+
+
+_RATIO = re.compile(r"\s*(\d+)\s*(?:\\text\s*\{)?\s*to\s*\}?\s*(\d+)\s*\}?\s*")
+_DOTTED = re.compile(r"(?<=[.\d])\\dot\s*\{?\s*(\d)\s*\}?\s*(\d*)\s*\\dot\s*\{?\s*(\d)(?!\d)\s*\}?")
+_GOES_ON = re.compile(r"(?<![\d.])(\d*)\.(\d{2,60})\s*(?:\.\.\.|\\[lc]?dots(?![a-zA-Z]))\s*$")
+_MIXED_PI = re.compile(r"(?<![\w.}\]/^])(\d{1,9})\s*\\frac\s*\{(\d{1,9})\}\s*\{(\d{1,9})\}(?=\s*\\pi(?![a-zA-Z]))")
 
 
 def notations(text: str) -> str:
-    """One notation for what has several: bases, moduli, unions, vectors, periods of decimals, decimal exponents."""
+    """One notation for what has several: bases, moduli, unions, vectors, ratios, periods of decimals, decimal
+    exponents.
+    """
+    if "to" in text and (ratio := _RATIO.fullmatch(text)):
+        return f"{ratio[1]}:{ratio[2]}"
+    if "." in text:
+        text = _GOES_ON.sub(_repeated, text)
     if "\\text" in text and "mod" in text:
         text = _MOD.sub(_modulus, text)
     if "base" in text:
@@ -38,6 +50,7 @@ def notations(text: str) -> str:
         text = _BASE_BRACKETED.sub(r"_{\1}", text)
     text = _UNION.sub(r" \\cup ", text) if "U" in text or "union" in text else text
     if "\\" in text:
+        text = _MIXED_PI.sub(_improper, _DOTTED.sub(r"\\overline{\1\2\3}", text))
         text = _REAL_NUMBERS.sub(r"\\mathbb{R}", text)
         text = _ANGLE_BRACKETS.sub(r"(\1)", _WITHOUT.sub(r"\1 \\setminus ", _OVERLINED.sub(r"\\\1{\2}", text)))
     return _DECIMAL_POWER.sub(_power, text) if "^" in text else text
@@ -46,6 +59,24 @@ def notations(text: str) -> str:
 def _based(match: re.Match[str]) -> str:
     base = match[3] or match[4]
     return f"{match[1]}_{{{base}}}" if match[2] in (None, base) else match[0]
+
+
+def _repeated(match: re.Match[str]) -> str:
+    """0.363636... is 0.\\overline{36}, where two periods are written or more, and three digits or more of them."""
+    digits = match[2]
+    for before in range(len(digits) - 1):
+        rest = digits[before:]
+        for length in range(1, len(rest) // 2 + 1):
+            period = rest[:length]
+            if len(rest) >= 3 and (period * (len(rest) // length + 1)).startswith(rest):
+                return f"{match[1]}.{digits[:before]}\\overline{{{period}}}"
+    return match[0]
+
+
+def _improper(match: re.Match[str]) -> str:
+    """2\\frac{1}{4}\\pi is \\frac{9}{4}\\pi, and no product."""
+    whole, above, below = int(match[1]), int(match[2]), int(match[3])
+    return f"\\frac{{{whole * below + above}}}{{{below}}}" if 0 < above < below else match[0]
 
 
 def _modulus(match: re.Match[str]) -> str:
@@ -60,6 +91,22 @@ def _power(match: re.Match[str]) -> str:
     value = Fraction(int((match[2] or "0") + match[3]), 10 ** len(match[3]))
     written = str(value.numerator) if value.denominator == 1 else f"\\frac{{{value.numerator}}}{{{value.denominator}}}"
     return f"^{{{match[1]}{written}}}"
+
+
+# An interval with a bracket turned outward: on both sides or one, on the left, on the right.
+_ENDS = r"[^\[\](),]+,[^\[\](),]+"
+_OUTWARD = re.compile(rf"([\[\]])({_ENDS})([\[\]])|\]({_ENDS}\))|(\({_ENDS})\[")
+
+
+def inward(text: str) -> str:
+    """]2,3] is (2,3], as it is written where a bracket that is turned outward leaves an end out."""
+    return _OUTWARD.sub(_inward, text) if "]" in text or "[" in text else text
+
+
+def _inward(match: re.Match[str]) -> str:
+    if match[2]:
+        return ("(" if match[1] == "]" else "[") + match[2] + (")" if match[3] == "[" else "]")
+    return "(" + match[4] if match[4] else match[5] + ")"
 
 
 # ------------------------------------------------------------------------------------------------------------- numbers

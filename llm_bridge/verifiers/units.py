@@ -142,7 +142,7 @@ _SMALL = _MEASURED | _COUNTED | _MONEY.keys()
 
 
 _SHORT = """
-of to in at by on an as up so it be do go he me my us we ox dry sky fly try shy st nd rd th am pm
+of to in at by on an as is if up so no or it be do go he me my us we ox dry sky fly try shy st nd rd th am pm
 kmh kph mph rpm bpm psi kwh hz khz mhz kw kj pa kpa nm dm dl cl mg mb gb kb tb px pt pts qt qts sqft cc ccs cms kms gms
 kgs hp ev mv kv ma pc pcs wk wks mo mos dz fl gal tbsp tsp
 """
@@ -174,10 +174,10 @@ def _are_words(words: str) -> bool:
         return False
     if words.count("(") != words.count(")"):
         return False
-    return all(map(_is_word, _OF_LETTERS.findall(words))) and follows(words)
+    return all(map(is_word, _OF_LETTERS.findall(words))) and follows(words)
 
 
-def _is_word(word: str) -> bool:
+def is_word(word: str) -> bool:
     """Whether letters are a word: known, or long enough and with a vowel, and not the letters of an alphabet."""
     if len(word) == 1:
         return word in _LETTERS or word in "aAKCFsSt"
@@ -202,10 +202,16 @@ def known(words: str) -> bool:
     return len(words) > 1 and all(word in _MONEY or (len(word) > 1 and word.lower() in _SMALL) for word in every)
 
 
+_POWER_WORDS = {"square": "2", "sq": "2", "squared": "2", "cubic": "3", "cu": "3", "cubed": "3"}
+_POWER_AT_END = re.compile(r"([a-z]+)\^?([2-9])")
+
+
 def canonical(words: str, power: str | None) -> str:
-    every = [CANONICAL.get(word, word) for word in re.split(r"[\s.]+", words.lower()) if word]
-    if every[:1] in (["square"], ["sq"]):
-        every, power = every[1:], "2"
-    if every[:1] in (["cubic"], ["cu"]):
-        every, power = every[1:], "3"
-    return " ".join(every) + (f"^{power}" if power else "")
+    """One name of a unit, with its power where it has one: "square feet", "ft2" and "feet squared" are "foot^2"."""
+    every = [word for word in re.split(r"[\s.]+", words.lower()) if word]
+    for place in (0, -1):
+        if len(every) > 1 and every[place] in _POWER_WORDS:
+            power = _POWER_WORDS[every.pop(place)]
+    if len(every) == 1 and (raised := _POWER_AT_END.fullmatch(every[0])):
+        every, power = [raised[1]], raised[2]
+    return " ".join(CANONICAL.get(word, word) for word in every) + (f"^{power}" if power else "")

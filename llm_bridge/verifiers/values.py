@@ -38,6 +38,19 @@ def close(one: Number, other: Number) -> bool:
     return apart <= ABSOLUTE and apart <= RELATIVE * max(abs(one.value), abs(other.value))
 
 
+def _agree(one: Number, other: Number) -> bool:
+    """Whether two sides of a chain may both be true: they are equal, or one is the other as a decimal, cut off or
+    rounded, as in x = 200/3 = 66.67. To be right, the last side must be nearer (`equal`).
+    """
+    return equal(one, other) or (one.percent == other.percent and (_shortened(one, other) or _shortened(other, one)))
+
+
+def _shortened(value: Number, decimal: Number) -> bool:
+    unit = Fraction(1, 10**decimal.places) if decimal.places else 0
+    sign = -1 if value.value < 0 else 1
+    return bool(unit) and -unit / 2 <= sign * (value.value - decimal.value) < unit
+
+
 def numbers(gold: str, answer: str) -> bool | None:
     """Two numbers, of which either may come as x = 5, as 2 + 3 = 5 or as 2/3 \\approx 0.667."""
     names = [match[1].casefold() for text in (gold, answer) if (match := ASSIGNED.match(text))]
@@ -52,8 +65,8 @@ ASSIGNED = re.compile(r"\s*((?:\\text\{[^{}]*\}|\\[a-zA-Z]+|[a-zA-Z]+)(?:_\{?\w+
 
 def values_of(text: str, every: bool) -> list[Number] | None:
     """The number that an answer gives: the last of a chain of equations, the first of approximations. With `every`,
-    all sides that a ground truth has (0.56 = 56\\%). Empty where the sides contradict one another (7 = 5), None where a
-    side is no number.
+    all sides that a ground truth has (0.56 = 56\\%). Empty where the sides contradict one another, with a name before
+    them (x = 7 = 5) or without; None where a side is no number.
     """
     try:
         return _read_values(text, every)
@@ -77,6 +90,6 @@ def _read_values(text: str, every: bool) -> list[Number] | None:
     known = [side for side in sides if side is not None]
     if len(known) < len(sides):
         return None
-    if named is None and not every and not all(equal(side, known[-1]) for side in known):
+    if not every and not all(_agree(side, known[-1]) for side in known):
         return []
     return known

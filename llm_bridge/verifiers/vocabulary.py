@@ -76,9 +76,17 @@ _REFUSING = re.compile(rf"{_any(_DENYING, _DOUBTING, 'possibly|alternatively|eit
 _ENDING = re.compile(r"\s*(?:[:=]|\b(?:is|are|equals|equal|be|to))\s*$")
 
 
+_IS_THE = re.compile(r"\s*(?:is|are)\s+(?=the\s)")
+
+
 def follows(words: str) -> bool:
-    """Whether words behind a number leave its value alone."""
-    return not _FOLLOWING.search(_OF_ANOTHER.sub(" ", words.casefold()))
+    """Whether words behind a number leave its value alone, as "is the answer" does too."""
+    words = words.casefold()
+    if named := _IS_THE.match(words):
+        words = words[named.end() :]
+        if not leads(words):
+            return False
+    return not _FOLLOWING.search(_OF_ANOTHER.sub(" ", words))
 
 
 def leads(words: str) -> bool:

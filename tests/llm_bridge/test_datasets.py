@@ -302,6 +302,8 @@ def test_json_lines_json_arrays_and_csv_read_as_parquet_does(tmp_path):
     [
         ("a.jsonl", '{"question": "q", "answer": "1"}\n{"question": \n', "line 2 of .* is not readable JSON"),
         ("a.jsonl", '{"question": "q", "answer": "1"}\n[1]\n', "line 2 of .* holds a list"),
+        ("a.json", '{\n  "question": "q",\n  "answer": "1"\n}\n', "line 1 .* goes on in the next line: write each"),
+        ("a.jsonl.gz", "packed", r"a\.jsonl\.gz is packed \(\.gz\): unpack it"),
         ("a.jsonl", "", "holds no rows"),
         ("a.json", "[1, 2]", "not a list of rows"),
         ("a.json", "[" * 100_000, "not readable JSON"),

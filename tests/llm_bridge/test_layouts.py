@@ -2,8 +2,11 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from bandit_rft.errors import InputError
 from llm_bridge import verifiers
 from llm_bridge.data import datasets, layouts
 from tests.llm_bridge.parquet_files import write
@@ -111,3 +114,28 @@ def test_a_column_that_appears_late_is_there(tmp_path):
             (data.example(place).prompt[0]["content"].split()[0], data.example(place).answer) for place in (0, 150, 151)
         ]
         assert found == [("0?", "1"), ("late?", "7"), ("latest?", "8")]
+
+
+def test_narrow_floats_are_the_decimals_that_they_were_written_from(tmp_path):
+    """Catches an answer 0.1 that became 0.10000000149011612 in a column of 32 bits, which no response can equal."""
+    values = [0.1, 2.5, 3.0, 1e-3, 16777216.0, None]
+    answers = pa.array(values, pa.float32())
+    truths = pa.StructArray.from_arrays([pa.array(values, pa.float32())], ["ground_truth"])
+    table = pa.table({"question": ["q"] * 6, "answer": answers, "reward_model": truths})
+    for name in ("answer", "reward_model"):
+        pq.write_table(table.select(["question", name]), tmp_path / f"{name}.parquet")
+        dataset = datasets.load(tmp_path / f"{name}.parquet", tell=lambda sentence: None)
+        found = [dataset.example(place).ground_truth for place in range(5)]
+        assert found == ["0.1", "2.5", "3", "0.001", "16777216"]
+
+
+@pytest.mark.parametrize("content", ["", "  ", None])
+def test_a_last_turn_of_the_assistant_that_says_nothing_is_left_out(tmp_path, content):
+    chat = [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": content}]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"prompt": chat, "answer": "2"}) + "\n")
+    example = datasets.load(tmp_path / "a.jsonl", tell=lambda sentence: None).example(0)
+    assert list(example.prompt) == chat[:1]
+    empty = [{"role": "user", "content": content}, {"role": "assistant", "content": "2"}]
+    (tmp_path / "b.jsonl").write_text(json.dumps({"prompt": empty, "answer": "2"}) + "\n")
+    with pytest.raises(InputError, match="empty or malformed 'prompt'"):
+        datasets.load(tmp_path / "b.jsonl").example(0)

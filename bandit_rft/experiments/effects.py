@@ -128,6 +128,12 @@ class Effect:
             ends=ends,
         )
 
+    def open_ended(self, *, below: bool = False, above: bool = False) -> Effect:
+        """The effect with an interval that has no end below, or above: of numbers that are cut off, as the rounds of
+        seeds that were stopped, it is known on one side how far the mean may be from what is seen.
+        """
+        return replace(self, ends=partial(intervals.open_ended, of=self.missing, below=below, above=above))
+
 
 def mean_effect(values: Sequence[float] | np.ndarray, bounds: Ends | None = None) -> Effect:
     """The mean of one number per unit; NaN units (of which nothing was measured) are left out.

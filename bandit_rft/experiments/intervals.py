@@ -9,6 +9,7 @@ sample without spread has a t interval of width 0, which is overconfident: the n
     unseen            a mean of N units that were all alike, none of which shows how often others differ
     apart             difference of two means, from the interval of each (square and add, as Newcombe's)
     scaled            of a multiple of a mean, plus a number
+    open_ended        a mean of numbers that are cut off on one side
     largest           the largest of several differences, which one it is being unknown
     less_size         a mean less the size of another that may depend on it
 """
@@ -109,6 +110,18 @@ def scaled(alpha: float, of: Interval, factor: float, shift: float) -> Ends:
     """
     one, other = (factor * end + shift for end in of(alpha))
     return min(one, other), max(one, other)
+
+
+def open_ended(alpha: float, of: Interval, below: bool, above: bool) -> Ends:
+    """Of a mean of numbers that are cut off above (then it has no upper end), below, or on both sides.
+
+    Example:
+        >>> from bandit_rft.experiments.intervals import open_ended
+        >>> open_ended(0.05, lambda alpha: (1.0, 2.0), below=False, above=True)
+        (1.0, inf)
+    """
+    low, high = of(alpha)
+    return -math.inf if below else low, math.inf if above else high
 
 
 def largest(alpha: float, of: Sequence[Interval]) -> Ends:

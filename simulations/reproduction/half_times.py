@@ -20,15 +20,17 @@ def arrive(outcome: Outcome) -> bool:
 def later_at_half(results: Results, experiment: Experiment, condition: str, control: str) -> dict[str, Effect]:
     """By stratum, log2 of the rounds to Pass@1 = .5, condition less control, over seeds.
 
-    Without any bound, so that nothing is decided, where too few seeds of either get there (`arrive`).
+    Without an upper bound where too few seeds of the condition get there (`arrive`): their rounds are more than they
+    are counted as. Without a lower one where too few of the control do.
     """
     found = results.apart(experiment, condition, control, Outcome.rounds_to_half)
     for label, stratum in results.strata(experiment).items():
-        outcomes = [
-            one for name in (condition, control) for one in results.outcomes(experiment, name, stratum).values()
-        ]
-        if label in found and not all(arrive(one) for one in outcomes):
-            found[label] = unknown(found[label])
+        late, early = (
+            not all(arrive(one) for one in results.outcomes(experiment, name, stratum).values())
+            for name in (condition, control)
+        )
+        if label in found and (late or early):
+            found[label] = found[label].open_ended(below=early, above=late)
     return found
 
 

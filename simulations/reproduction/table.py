@@ -17,9 +17,9 @@ that claims share change, the tiers are judged again.
 A verdict is *supported*, *refuted*, *equivalent* (of no more than the margin that was fixed beforehand), *mixed* (the
 strata differ), *underpowered* or *untested* (the tier has nothing to measure it on), with 95% intervals (Student's t
 over questions, on tables over seeds); the level of 5% is kept over all tests of a tier (Holm). Units needed are those,
-more than there are, at which a test would decide after that correction, were effect and spread to stay. An interval of
-dashes has no bound: too few units, units that are all alike, or, of rounds to one half, fewer than nine in ten seeds
-that get there.
+more than there are, at which a test would decide after that correction, were effect and spread to stay. A dash for an
+end of an interval is no bound: too few units, units that are all alike, or, of rounds to one half, fewer than nine in
+ten seeds that get there, so that their mean is known from below alone.
 
 ![Effects, thresholds and margins at the simulation tier](claims.png)
 """

@@ -47,6 +47,22 @@ def test_seeds_that_are_alike_or_never_get_to_one_half_decide_nothing(name: str,
         assert one.effect.alike == alike or arrived < 15
 
 
+def test_seeds_that_come_late_bound_a_difference_from_one_side() -> None:
+    """Half of the seeds of groups of two are not there when the run ends, and all of groups of 64 long before: they are
+    later by an unknown number of rounds. Catches an effect thrown away, and one whose upper end is the run's length."""
+    claim = claims()["D2 small"]
+    draw = np.random.default_rng(0)
+
+    def curves(setting: Setting) -> np.ndarray:
+        at = draw.integers(40, 60, 16) if setting.rollouts > 8 else draw.permutation([*range(380, 388), *[400] * 8])
+        return np.where(np.arange(400) < at[:, None], 0.01, 1.0)
+
+    for one in (judge(claim, results(claim, 16, curves)).strata or {}).values():
+        assert one.verdict == "refuted"
+        assert one.interval is not None
+        assert 1 < one.interval[0] < math.inf == one.interval[1]
+
+
 def test_the_exponent_of_rounds_is_that_of_the_rollouts() -> None:
     """Rounds that go as 1/G, scattered over seeds. Catches a scale that the interval does not get."""
     claim = dataclasses.replace(claims()["D5 MaxRL rounds"], expected=None)

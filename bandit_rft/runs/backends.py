@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -36,7 +37,7 @@ def processes(make: Callable[[Job], Given], jobs: Sequence[Job], workers: int) -
         InputError: a process was ended from outside, or a run's own.
     """
     # Spawned, not forked: JAX holds threads, which a fork would lose.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
         try:
             running: dict[Future[Given], Job] = {pool.submit(make, job): job for job in jobs}
             for future in as_completed(running):
@@ -50,6 +51,20 @@ def processes(make: Callable[[Job], Given], jobs: Sequence[Job], workers: int) -
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that began it ends, however that comes: by itself it would make the runs that it
+    has, in folders that the same command made again is at work in, and then wait for ever.
+    """
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def on_ray(make: Callable[[Job], Given], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, Given]]:

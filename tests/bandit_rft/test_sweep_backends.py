@@ -1,8 +1,14 @@
 """A sweep gives the same bits whoever runs its points: this process, several, or Ray's workers, some of them lost."""
 
+import contextlib
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,6 +51,48 @@ def test_points_in_processes_have_the_bits_of_points_here(tmp_path: Path) -> Non
     settings = SETTINGS | {"measure": lambda history: total(history)}
     with pytest.raises(InputError, match=r"make or measure cannot be given to another process .* processes=1"):
         sweep(make, GRID, **settings, processes=2)
+
+
+SIDE_BY_SIDE = """
+import os, time
+from pathlib import Path
+from bandit_rft.runs import backends
+
+def slow(job):
+    (Path(__file__).parent / f"{os.getpid()}.pid").touch()
+    time.sleep(100)
+
+if __name__ == "__main__":
+    list(backends.processes(slow, [1, 2], 2))
+"""
+
+
+def test_processes_end_with_the_command_that_is_killed(tmp_path: Path) -> None:
+    """Catches workers that go on with their runs, and then wait for ever, once the command is gone."""
+    script = tmp_path / "script.py"
+    script.write_text(SIDE_BY_SIDE)
+    command = subprocess.Popen([sys.executable, str(script)])
+
+    def workers() -> list[int]:
+        return [int(path.stem) for path in tmp_path.glob("*.pid")]
+
+    try:
+        waited(lambda: len(workers()) == 2, 60)
+        command.kill()
+        command.wait()
+        waited(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers()), 20)
+    finally:
+        command.kill()
+        for worker in workers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+
+
+def waited(holds: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.05)
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import fminbound
 
-from bandit_rft import theory
+from bandit_rft import signals, theory
 from bandit_rft.errors import InputError, NoLawError
 from bandit_rft.history import History
 from bandit_rft.theory.compared import mean_curve_time
@@ -274,10 +274,11 @@ def _fitted(history: History, successes: int, responses: int, step_size: float) 
     """The jump chain with kappa fitted on the first rounds; None where it is not the run's, or no success shows it."""
     config = history.config
     first = history.rewards[:, : max(1, round(FIT_SHARE * config["rounds"])), 0]
-    alone = (config["signal"], config["rollouts"], config.get("baseline_rollouts", 0)) == ("raw", 1, 0)
-    if not alone or not first.any():
+    alone = (config["rollouts"], config.get("baseline_rollouts", 0), config.get("window")) == (1, 0, None)
+    times = signals.of_one(config["signal"], config.get("eps", GRPO["eps"]))
+    if not (alone and times and first.any()):
         return None
-    kappa = fit_gain(successes / responses, first) / step_size
+    kappa = fit_gain(successes / responses, first) / (times * step_size)
     return _predicted(config, successes, responses, kappa, math.nan, step_size, first.shape[1])
 
 

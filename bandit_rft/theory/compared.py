@@ -6,7 +6,6 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
-from bandit_rft.signals import SUCCESSES_ONLY
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw
 from bandit_rft.theory.laws.tree_rounds_law import TreeRoundsLaw
 from bandit_rft.theory.policy_gradient.dynamic_sampling import dynamic_sampling_pulls
@@ -97,7 +96,7 @@ def times_to(
         return mean_curve_time(law_on(tree, settings), level)
 
     found = {"constant_kappa_chain": time(chain_of_decisions(summary.p0, summary.kappa))}
-    if summary.tree is not None and (signal in SUCCESSES_ONLY or not summary.lumped):
+    if summary.tree is not None and not (summary.lumped and settings.failures_teach):
         decisions = max(1, round(summary.tree.decisions))
         found["tree"] = time(summary.tree)
         found["h_decision_chain"] = time(chain_of_decisions(summary.p0, summary.kappa, decisions))

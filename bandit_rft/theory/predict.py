@@ -10,7 +10,6 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import NoLawError
-from bandit_rft.signals import SUCCESSES_ONLY
 from bandit_rft.theory.policy_gradient.mean_update import by_mean_update
 from bandit_rft.theory.policy_gradient.softmax import pg_jump_single
 from bandit_rft.theory.prediction import Prediction
@@ -128,7 +127,7 @@ def _two_numbers(summary: Summary, settings: UpdateSettings, rounds: int) -> Pre
             "isolated success's move and theory.adam_flow the curve once its kappa is known."
         )
     if replace(settings, kl_coefficient=0.0).by_successes:  # these laws leave a KL term out
-        return _one_rollout(summary, settings.step_size, rounds)
+        return _one_rollout(summary, settings, rounds)
     found = by_mean_update(summary.p0, summary.kappa, settings, rounds)
     lag = ", where older scores lag behind" if found.name == "pg_window" else ""
     why = f"{found.name}: {_drawn(settings)} move logit p by step x kappa p(1-p) M on average{lag}."
@@ -151,13 +150,21 @@ def _drawn(settings: UpdateSettings) -> str:
     return said
 
 
+def _single(settings: UpdateSettings) -> str:
+    """One rollout whose reward alone is learned from, for the middle of a sentence."""
+    if settings.signal in ("raw", "psr"):
+        return "one rollout, raw reward"
+    over = " over 1 + eps" if settings.signal == "grpo" and settings.eps else ""
+    return f"one rollout, of which {settings.signal} is the raw reward{over}"
+
+
 def _tree(tree: ResponseTree, settings: UpdateSettings, rounds: int) -> Prediction:
     """The law of the tree."""
     of = f"of {tree.responses} responses" if tree.responses else "of all responses"
     flags = (f"the decisions are those {of}, and their kernel is that of the start",) if tree.responses else ()
     found = on_tree(tree, settings, rounds)
-    if settings.by_successes:
-        why = f"tree_jump: one rollout, raw reward, plain gradient steps; the decisions {of} with their kernel."
+    if found.name == "tree_jump":
+        why = f"tree_jump: {_single(settings)}, plain gradient steps; the decisions {of} with their kernel."
     else:
         late = f", learned from {settings.delay} rounds late" if settings.delay else ""
         why = f"tree_rounds: {_drawn(settings)} under {settings.optimizer}{late}; the decisions {of} with their kernel."
@@ -240,7 +247,7 @@ def _table(summary: Summary, settings: UpdateSettings, rounds: int) -> Predictio
             "Adam moves each arm by a scale of its own, and the law of a table follows 256 arms at most: "
             "theory.adam_jump gives an isolated success's move and theory.adam_flow the curve once its kappa is known."
         )
-    if summary.lumped and (signal not in SUCCESSES_ONLY or summary.false_positive > 0):
+    if summary.lumped and (settings.failures_teach or summary.false_positive > 0):
         moves = "the verifier pays for wrong arms" if summary.false_positive > 0 else f"{signal} moves wrong arms"
         raise NoLawError(
             f"Wrong arms do not stay alike where {moves}, and the law of such a table follows 256 arms at most: take "
@@ -249,16 +256,17 @@ def _table(summary: Summary, settings: UpdateSettings, rounds: int) -> Predictio
     exact = "the arms of the table, each with a logit of its own; exact but for the runs that it is averaged over"
     found = on_tree(tree, settings, rounds)
     if found.name == "tree_jump":
-        return replace(found, why=f"tree_jump: one rollout, raw reward, plain gradient steps; {exact}.")
+        return replace(found, why=f"tree_jump: {_single(settings)}, plain gradient steps; {exact}.")
     late = f", rewards {settings.delay} rounds late" if settings.delay else ""
     errs = ", a verifier that errs" if _errs(summary) else ""
     return replace(found, why=f"tree_rounds: {_drawn(settings)} under {settings.optimizer}{late}{errs}; {exact}.")
 
 
-def _one_rollout(summary: Summary, step_size: float, rounds: int) -> Prediction:
+def _one_rollout(summary: Summary, settings: UpdateSettings, rounds: int) -> Prediction:
+    step_size, single = settings.success_step, _single(settings)
     if summary.table:
         found = pg_jump_single(summary.p0, step_size, rounds, log_arms=summary.log_arms)
-        return replace(found, why="pg_jump_single: one correct arm in a table, one rollout, raw reward; exact.")
+        return replace(found, why=f"pg_jump_single: one correct arm in a table, {single}; exact.")
     odds = summary.position_log_odds
     if odds is not None and summary.vocabulary_size is not None and np.ptp(odds) <= 1e-9:
         found = prefix_tree_jump(summary.vocabulary_size, odds.size, step_size, rounds, p0=summary.p0)
@@ -269,7 +277,7 @@ def _one_rollout(summary: Summary, step_size: float, rounds: int) -> Prediction:
     found = rft_predict(summary.p0, summary.kappa, step_size, rounds)
     return replace(
         found,
-        why="rft_predict: one rollout, raw reward, plain gradient steps; the jump chain at the kappa of the start.",
+        why=f"rft_predict: {single}, plain gradient steps; the jump chain at the kappa of the start.",
         flags=(*found.flags, *_approximate(summary)),
     )
 

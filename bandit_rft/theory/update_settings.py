@@ -106,15 +106,25 @@ class UpdateSettings:
         return self.group * max(1, self.questions)
 
     @property
-    def own_rewards(self) -> bool:
-        """Whether the signals of a round are those of each group's own rewards, of which all are learned from."""
-        return self.window is None and not self.dynamic_sampling and not self.extra_rollouts
+    def of_one(self) -> float | None:
+        """c where a group is of one and its signal is c times its own reward, 0 or 1; else None."""
+        return signals.of_one(self.signal, self.eps) if self.group == 1 and self.window is None else None
+
+    @property
+    def failures_teach(self) -> bool:
+        """Whether a response of reward 0 may have a signal other than 0."""
+        return self.signal not in signals.SUCCESSES_ONLY and self.of_one is None
 
     @property
     def by_successes(self) -> bool:
-        """Whether one rollout's raw reward moves the policy by plain gradient steps: a failure then moves nothing."""
-        plain = (self.rollouts, self.optimizer, self.kl_coefficient, self.epochs, self.delay) == (1, "sgd", 0.0, 1, 0)
-        return self.signal in ("raw", "psr") and plain and self.own_rewards and not self.questions
+        """Whether a success alone moves the policy, by plain gradient steps on one rollout: a failure moves nothing."""
+        plain = (self.group, self.optimizer, self.kl_coefficient, self.epochs, self.delay) == (1, "sgd", 0.0, 1, 0)
+        return plain and not self.questions and bool(self.of_one)
+
+    @property
+    def success_step(self) -> float:
+        """The step on the score of a success, where `by_successes`: grpo divides the reward of one by 1 + eps."""
+        return self.step_size * (self.of_one or 0.0)
 
     def given(self) -> dict[str, Any]:
         """All of them by name, as `theory.tree_rounds` takes them."""

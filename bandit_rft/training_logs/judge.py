@@ -177,7 +177,7 @@ def judge(
         "prompts": prompts,
         "rounds": int(log.rounds.sum()),
         "rows": log.rows,
-        "law": "tree_jump" if signal in ("raw", "psr") and int(log.responses[0]) == 1 else "tree_rounds",
+        "law": "tree_jump" if signals.of_one(signal, eps) and int(log.responses[0]) == 1 else "tree_rounds",
         "log": rows,
         "notes": notes,
     }

@@ -173,14 +173,14 @@ def law_on(tree: ResponseTree, settings: UpdateSettings) -> TreeJumpLaw | TreeRo
     raises as those do.
     """
     if settings.by_successes and tree.truth is None:
-        return jump_law(tree, settings.step_size)
+        return jump_law(tree, settings.success_step)
     return rounds_law(tree, settings)
 
 
 def on_tree(tree: ResponseTree, settings: UpdateSettings, rounds: int) -> Prediction:
     """The prediction of `law_on`; raises as the entries do."""
     if settings.by_successes and tree.truth is None:
-        return tree_jump(tree, settings.step_size, rounds)
+        return tree_jump(tree, settings.success_step, rounds)
     return tree_rounds(tree, rounds=rounds, **settings.given())
 
 

@@ -141,13 +141,14 @@ class RunLaw:
         """
         if self.prediction is None or self._summary().p0 >= level:
             return {}
-        if self._arguments["questions"]:  # p0 and kappa of a mean over questions have no law
-            law: Any = self.prediction.law
+        law, given = self.prediction.law, self._arguments
+        # The laws of p0 and kappa know neither of several questions nor of a KL term.
+        if isinstance(law, (TreeJumpLaw, TreeRoundsLaw)) and (given["questions"] or given["kl_coefficient"]):
             return {"tree": mean_curve_time(law, level)}
-        if self._arguments["optimizer"] != "sgd" or self._arguments["epochs"] != 1:
+        if given["optimizer"] != "sgd" or given["epochs"] != 1:
             return {}
         used = ("signal", "rollouts", "ddof", "eps", "window", "dynamic_sampling", "extra_rollouts", "k")
-        settings = {name: self._arguments[name] for name in used if name in self._arguments}
+        settings = {name: given[name] for name in used if name in given}
         return theory.times_to(self._summary(), step_size=self.step_size, level=level, **settings)
 
     @functools.cached_property
@@ -179,11 +180,9 @@ class RunLaw:
             instead = f" Instead: {self.fallback.sentence()}" if self.fallback else ""
             return f"No law applies: {self.reason}{instead}"
         if self.by_tree and self.tree is not None:
-            # A forest's first decision draws the question.
-            decisions = self.tree.decisions - (1 if self._arguments["questions"] else 0)
             return (
                 f"{self.prediction.why} p0 = {self.p0:.4f} by the tree ({self.successes} of {self.responses} "
-                f"responses before the run), kappa = {self.tree.kappa:.4g} at the start, {decisions:.1f} "
+                f"responses before the run), kappa = {self.tree.kappa:.4g} at the start, {self.tree.decisions:.1f} "
                 f"decisions in a correct response, step size {self.step_size:.4g}."
             )
         error = f" ± {self.kappa_standard_error:.2g}" if math.isfinite(self.kappa_standard_error) else ""
@@ -267,7 +266,7 @@ def _predicted(
     )
     prediction = found.at(config["rounds"] + 1)
     found = dataclasses.replace(found, prediction=prediction)
-    return dataclasses.replace(found, caveats=(*left_out(config), *prediction.flags))
+    return dataclasses.replace(found, caveats=(*left_out(config, found.by_tree), *prediction.flags))
 
 
 def _fitted(history: History, successes: int, responses: int, step_size: float) -> RunLaw | None:
@@ -441,12 +440,14 @@ def no_plain_law(config: Mapping[str, Any]) -> str:
     return ""
 
 
-def left_out(config: Mapping[str, Any]) -> list[str]:
-    """What the run does otherwise than the laws assume, and that does not rule them out."""
+def left_out(config: Mapping[str, Any], by_tree: bool = True) -> list[str]:
+    """What the run does otherwise than the laws assume, and that does not rule them out; a KL term is in the law of a
+    tree alone.
+    """
     found = []
     if config["kl_coefficient"] and _kl_averages_out(config):
         found.append("the run's KL term is k1, whose gradient is zero in the mean, and the law has none")
-    elif config["kl_coefficient"]:
+    elif config["kl_coefficient"] and by_tree:
         # Token by token: what a token does to the KL of those after it is in the law and not in the loss.
         other = config.get("kl", "k3") == "k3" and not config.get("kl_weighted", False)
         found.append(

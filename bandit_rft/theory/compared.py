@@ -6,6 +6,7 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
+from bandit_rft.theory.applicable import laws_of
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw
 from bandit_rft.theory.laws.tree_rounds_law import TreeRoundsLaw
 from bandit_rft.theory.policy_gradient.dynamic_sampling import dynamic_sampling_pulls
@@ -77,10 +78,12 @@ def times_to(
     Returns:
         By name, those of `LAWS`: the tree law; the chain of constant κ and that of H equal decisions, H the mean number
         of decisions in a correct response of the tree; the flow of the mean update; and 1/(G p0), the wait for the
-        first success, G all rollouts that a round draws. Without a tree the first and third are left out.
+        first success, G all rollouts that a round draws. Without a tree, or where `theory.predict` leaves it out, the
+        first and third are left out; of a verifier that errs and of a forest there is the tree law alone.
 
     Raises:
         InputError: an argument out of range.
+        NoLawError: `theory.predict` has no law for this policy and learner.
 
     Example:
         >>> from bandit_rft import arms, summarize, theory
@@ -88,23 +91,25 @@ def times_to(
         ['constant_kappa_chain', 'flow', 'h_decision_chain', 'one_over_p0', 'tree']
     """
     level = arguments.fraction("level", level)
+    settings = UpdateSettings.among(locals(), delay=summary.delay)
+    laws = laws_of(summary, settings)
     if summary.p0 >= level:
         raise InputError(f"level is {level} and Pass@1 is {summary.p0:.3f} at the start: give a level above it.")
-    settings = UpdateSettings.among(locals(), delay=summary.delay)
 
     def time(tree: ResponseTree) -> float:
         return mean_curve_time(law_on(tree, settings), level)
 
-    found = {"constant_kappa_chain": time(chain_of_decisions(summary.p0, summary.kappa))}
-    if summary.tree is not None and not (summary.lumped and settings.failures_teach):
-        decisions = max(1, round(summary.tree.decisions))
-        found["tree"] = time(summary.tree)
-        found["h_decision_chain"] = time(chain_of_decisions(summary.p0, summary.kappa, decisions))
-    if summary.delay:  # the two that are left know of no delay
+    found = {} if laws.tree is None else {"tree": time(laws.tree)}
+    if not laws.numbers:
         return found
-    flow = by_mean_update(summary.p0, summary.kappa, settings, 1).mean_hitting_time(level)
-    pulls = float(settings.group)
-    if dynamic_sampling:
-        pulls = float(dynamic_sampling_pulls(summary.p0, settings.group, dynamic_sampling))
-    found |= {"flow": flow, "one_over_p0": 1 / (pulls * summary.p0)}
-    return {name: found[name] for name in LAWS if name in found}
+    found["constant_kappa_chain"] = time(chain_of_decisions(summary.p0, summary.kappa))
+    if laws.tree is not None:
+        decisions = max(1, round(laws.tree.decisions))
+        found["h_decision_chain"] = time(chain_of_decisions(summary.p0, summary.kappa, decisions))
+    if not summary.delay:  # the two that are left know of no delay
+        pulls = float(settings.group)
+        if dynamic_sampling:
+            pulls = float(dynamic_sampling_pulls(summary.p0, settings.group, dynamic_sampling))
+        flow = by_mean_update(summary.p0, summary.kappa, settings, 1).mean_hitting_time(level)
+        found |= {"flow": flow, "one_over_p0": 1 / (pulls * summary.p0)}
+    return found

@@ -60,6 +60,7 @@ class ResponseTree:
             sign of a success's mean gradient; None: they stay.
         toward: float32 [J], that sign at the J weights; None as `turned`.
         stands_for: how many of all weights each of the J stands for; None: D/J.
+        questions: of a forest (`theory.forest`), how many its first decision draws from; 0: a tree of one question.
 
     Raises:
         InputError: shapes that do not fit, or edges that make no tree.
@@ -87,6 +88,7 @@ class ResponseTree:
     turned: np.ndarray | None = None
     toward: np.ndarray | None = None
     stands_for: float | None = None
+    questions: int = 0
 
     def __post_init__(self) -> None:
         node, child = np.asarray(self.node, np.int64), np.asarray(self.child, np.int64)
@@ -132,7 +134,7 @@ class ResponseTree:
             content.update(part.tobytes())
         if self.turned is not None and self.toward is not None:
             content.update(self.turned.tobytes() + self.toward.tobytes())
-        content.update(repr(self.stands_for).encode())
+        content.update(repr((self.stands_for, self.questions)).encode())
         return content.digest()
 
     def __eq__(self, other: object) -> bool:
@@ -204,13 +206,18 @@ class ResponseTree:
 
     @functools.cached_property
     def p0(self) -> float:
-        """Probability of a success at the start."""
+        """Pass@1 at the start."""
+        return float((self.walks(self.log_prob[None]).path @ self.leaf_truth)[0])
+
+    @functools.cached_property
+    def paid(self) -> float:
+        """Probability of a reward of 1 at the start: `p0`, but for a reward that errs."""
         return float((self.walks(self.log_prob[None]).path @ self.leaf_reward)[0])
 
     @functools.cached_property
     def kappa(self) -> float:
-        """‖grad logit p‖² at the start, as the tree has it; NaN where p0 is 0 or 1."""
-        p = self.p0
+        """‖grad logit p‖² of the reward at the start, as the tree has it; NaN where `paid` is 0 or 1."""
+        p = self.paid
         if not 0.0 < p < 1.0:
             return math.nan
         walks = self.walks(self.log_prob[None])
@@ -235,9 +242,10 @@ class ResponseTree:
 
     @functools.cached_property
     def decisions(self) -> float:
-        """Mean number of decisions in a correct response."""
+        """Mean number of decisions in a correct response; that which draws a forest's question is none."""
         right = self.walks(self.log_prob[None]).path[0] * self.leaf_reward
-        return float(right @ self.paths.sum(axis=1) / right.sum()) if right.any() else math.nan
+        met = self.paths.sum(axis=1) - (self.questions > 0)
+        return float(right @ met / right.sum()) if right.any() else math.nan
 
     def refuse(self) -> None:
         """Raises NoLawError where the sampled responses show too little of the policy's correct ones."""

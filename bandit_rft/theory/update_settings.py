@@ -111,6 +111,11 @@ class UpdateSettings:
         return signals.of_one(self.signal, self.eps) if self.group == 1 and self.window is None else None
 
     @property
+    def compares(self) -> bool:
+        """Whether a response's signal depends on other responses' rewards."""
+        return self.signal not in ("raw", "psr", "signed", "nsr") and self.of_one is None
+
+    @property
     def failures_teach(self) -> bool:
         """Whether a response of reward 0 may have a signal other than 0."""
         return self.signal not in signals.SUCCESSES_ONLY and self.of_one is None

@@ -197,9 +197,7 @@ def rounds_law(tree: ResponseTree, settings: UpdateSettings) -> TreeRoundsLaw:
             "Adam moves each weight by its own scale, and this tree holds no scores at single weights: measure it with "
             "coordinates."
         )
-    roots = int((tree.node == 0).sum())
-    if settings.questions > roots:
-        raise InputError(f"questions is {settings.questions} and the forest has {roots}: take fewer each round.")
+    _check_questions(tree, settings)
     for name in ("rollouts", "extra_rollouts", "window"):
         arguments.whole(name, getattr(settings, name) or 0, 0, most=MOST_ROLLOUTS)
     arguments.whole("epochs", settings.epochs, most=MOST_EPOCHS)
@@ -215,6 +213,25 @@ def rounds_law(tree: ResponseTree, settings: UpdateSettings) -> TreeRoundsLaw:
         return Adam(on.coordinates, on.dimension, **how).stepper(runs)
 
     return TreeRoundsLaw(tree, move, settings)
+
+
+def _check_questions(tree: ResponseTree, settings: UpdateSettings) -> None:
+    """Raises InputError for rounds of several questions on a tree of one, or of more than a forest has, and for a
+    signal that would compare responses to different questions.
+    """
+    asked, roots = settings.questions, tree.questions
+    if asked and not roots:
+        raise InputError(
+            f"questions is {asked} and the tree is of one question, whose first decision is its own: leave questions "
+            "out, or give theory.forest of several trees."
+        )
+    if asked > roots:
+        raise InputError(f"questions is {asked} and the forest has {roots}: take fewer each round.")
+    if roots and not asked and settings.compares:
+        raise InputError(
+            f"The tree is a forest of {roots} questions, and {settings.signal} compares responses to one question: "
+            "give questions, how many each round takes."
+        )
 
 
 @functools.lru_cache(maxsize=4)

@@ -21,7 +21,7 @@ class Laws(NamedTuple):
     Attributes:
         tree: whose law the policy has; None: it has none.
         numbers: whether the laws of p0 and κ are of this policy and learner.
-        exact: whether these are exact, but for the mean that they take over a group, so that no tree stands before them.
+        exact: whether these are exact, but for the mean that they take over a group: no tree stands before them.
         left_out: why a tree that was measured is not followed, a clause; or empty.
     """
 

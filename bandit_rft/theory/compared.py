@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.applicable import laws_of
+from bandit_rft.theory.checks import check_start
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw
 from bandit_rft.theory.laws.tree_rounds_law import TreeRoundsLaw
 from bandit_rft.theory.policy_gradient.dynamic_sampling import dynamic_sampling_pulls
@@ -20,6 +23,7 @@ __all__ = ["LAWS", "chain_of_decisions", "mean_curve_time", "times_to"]
 
 LAWS = ("tree", "constant_kappa_chain", "h_decision_chain", "flow", "one_over_p0")
 
+_SLIGHTEST = 2.0**-52  # chance of a wrong decision that a float still tells beside that of a right one
 _MOST_DECISIONS = 1000  # the kernel has four times their square of numbers
 
 
@@ -27,12 +31,20 @@ def chain_of_decisions(p0: float, kappa: float, decisions: int = 1) -> ResponseT
     """One correct path of H equal decisions, right or wrong, with p0 and κ; H = 1 is the chain of constant κ.
 
     Each has a kernel c of its own: κ(1 − p)² = H c (1 − q)², q = p^(1/H), so that κ falls as the decisions are learnt.
+
+    Raises:
+        InputError: a number out of range, or decisions so nearly certain that no float tells them from certain ones.
     """
-    p0, kappa = arguments.fraction("p0", p0), arguments.positive("kappa", kappa)
+    p0, kappa = check_start(p0), arguments.positive("kappa", kappa)
     decisions = arguments.whole("decisions", decisions, most=_MOST_DECISIONS)
-    q = p0 ** (1 / decisions)
-    c = kappa * (1 - p0) ** 2 / (decisions * (1 - q) ** 2)
-    score = np.kron(np.eye(decisions), np.array([[1 - q], [-q]]))
+    q, wrong = p0 ** (1 / decisions), -math.expm1(math.log(p0) / decisions)
+    if wrong < _SLIGHTEST:
+        raise InputError(
+            f"p0 is {p0!r} and decisions is {decisions}: a float does not tell the probability that each is right from "
+            "1. Give fewer decisions, or a smaller p0."
+        )
+    c = kappa * (1 - p0) ** 2 / (decisions * wrong**2)
+    score = np.kron(np.eye(decisions), np.array([[wrong], [-q]]))
     child = np.full(2 * decisions, -1)
     child[:-2:2] = np.arange(1, decisions)
     reward = np.zeros(2 * decisions)
@@ -41,7 +53,7 @@ def chain_of_decisions(p0: float, kappa: float, decisions: int = 1) -> ResponseT
         node=np.repeat(np.arange(decisions), 2),
         child=child,
         reward=reward,
-        log_prob=np.log(np.tile([q, 1 - q], decisions)),
+        log_prob=np.tile([math.log(p0) / decisions, math.log(wrong)], decisions),
         gram=c * score @ score.T,
     )
 

@@ -23,6 +23,7 @@ __all__ = ["ResponseTree", "Walks"]
 _LEAST_P0 = 0.8  # of the counted p0, below which the tree may miss too many correct responses
 _MOST_UNSEEN = 0.5  # then, share of the correct ones that came once each: others like them were not seen at all
 _CHANCE = 3.0  # or standard errors of the count that the tree falls short by
+_ROUNDED = 1e-3  # of the largest entry of a kernel, by which rounding may keep it from being symmetric
 _MOST_PRUNED = 0.3  # share of the correct responses that may end in pruned branches
 
 
@@ -103,6 +104,11 @@ class ResponseTree:
             )
         if not np.all(np.isfinite(gram)):
             raise InputError("gram holds a number that is not finite: give inner products of scores.")
+        if not np.all(np.isfinite(log_prob)):
+            raise InputError("log_prob holds a number that is not finite: leave out edges of probability 0.")
+        rounding = _ROUNDED * np.abs(gram).max()
+        if np.diag(gram).min() < -rounding or np.abs(gram - gram.T).max() > rounding:
+            raise InputError("gram is not symmetric with a diagonal of squared norms: give inner products of scores.")
         nodes = np.unique(node)
         led = child[child >= 0]
         whole = np.array_equal(nodes, np.arange(nodes.size)) and np.all(np.diff(node) >= 0)
@@ -113,6 +119,10 @@ class ResponseTree:
             )
         if not np.all((reward >= 0) & (reward <= 1)):
             raise InputError("reward holds a value outside 0 to 1: give mean rewards of a verifiable reward.")
+        if self.truth is not None:
+            truth = arguments.numbers("truth", self.truth)
+            if truth.shape != (edges,) or not np.all((truth >= 0) & (truth <= 1)):
+                raise InputError(f"truth must be [{edges}], a number from 0 to 1 for each edge.")
         for name, value in (
             ("node", node),
             ("child", child),

@@ -257,8 +257,8 @@ def test_a_window_beside_what_only_a_tree_has_is_refused_without_one():
 
 
 def test_the_half_time_of_a_run_with_a_kl_term_is_that_of_its_own_law():
-    """Read off the run's own curve. The laws of p0 and kappa, which know of no KL term, are left out, or say so. Catches
-    a time of the law without the term beside a curve with it.
+    """Read off the run's own curve. The laws of p0 and kappa, which know of no KL term, are left out, or say so.
+    Catches a time of the law without the term beside a curve with it.
     """
     sample = drawn(np.random.default_rng(0), 400)
     measurement = {"kappa": 1.0, "successes": 80, "rollouts": 400}

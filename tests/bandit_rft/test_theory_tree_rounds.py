@@ -133,10 +133,15 @@ class Watched(RoundDraws):
     asked: np.ndarray
     rewards: np.ndarray
 
-    def _once(self, path, asked, generator):
+    def _asked(self, runs, generator):
+        asked = super()._asked(runs, generator)
         assert asked is not None
-        groups = super()._once(path, asked, generator)
-        self.asked, self.rewards = asked, groups.rewards
+        self.asked = asked
+        return asked
+
+    def _once(self, paths, generator):
+        groups = super()._once(paths, generator)
+        self.rewards = groups.rewards
         return groups
 
 

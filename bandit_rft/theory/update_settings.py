@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from bandit_rft import arguments, signal_checks, signals
 from bandit_rft.errors import InputError
 
@@ -68,7 +70,7 @@ class UpdateSettings:
         self._set("eps", arguments.at_least("eps", self.eps, 0.0))
         if self.optimizer not in OPTIMIZERS:
             raise InputError(f"optimizer is {arguments.shown(self.optimizer)}: choose one of {', '.join(OPTIMIZERS)}.")
-        self._set("adam", _adam(self.adam))
+        self._set("adam", _adam(self.adam, self.optimizer == "adam"))
         self._set("kl_coefficient", arguments.at_least("kl_coefficient", self.kl_coefficient, 0.0))
         for name, least in (("extra_rollouts", 0), ("delay", 0), ("epochs", 1), ("questions", 0)):
             self._set(name, arguments.whole(name, getattr(self, name), least))
@@ -136,8 +138,14 @@ class UpdateSettings:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def _adam(given: Any) -> tuple[float, float, float]:
+def _adam(given: Any, used: bool) -> tuple[float, float, float]:
     numbers = arguments.numbers("adam", given)
     if numbers.shape != (3,) or not ((numbers >= 0).all() and (numbers[:2] < 1).all()):
         raise InputError("adam must hold beta1, beta2 (below 1) and eps, none of them negative.")
+    single = np.float32(numbers)  # Adam's moments are of single precision, as a model's are
+    if used and not (single[2] >= np.finfo(np.float32).tiny and (single[:2] < 1).all()):
+        raise InputError(
+            f"adam is {tuple(map(float, numbers))}: in single precision its eps is 0 or a beta is 1, and the step of "
+            "a weight without a gradient is 0/0. Give an eps above 1.2e-38 and betas below 1 - 6e-8."
+        )
     return float(numbers[0]), float(numbers[1]), float(numbers[2])

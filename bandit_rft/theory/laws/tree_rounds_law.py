@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bandit_rft.errors import InputError
 from bandit_rft.theory.laws.jump_law import ChainCurves
 from bandit_rft.theory.laws.tree_law import DRAWN, check_length
 from bandit_rft.theory.laws.tree_round import RoundDraws
@@ -206,8 +207,18 @@ class TreeRoundsLaw:
             rounds = min(math.ceil(1.5 * rounds), within)
 
     def mean_hitting_time(self, level: float) -> float:
-        """The mean over the simulated runs; inf where some have not arrived after 4,096 rounds."""
-        return float(self.arrivals(level).mean())
+        """The mean over the simulated runs.
+
+        Raises:
+            InputError: some have not arrived after 4,096 rounds.
+        """
+        times = self.arrivals(level)
+        if not np.isfinite(times).all():
+            raise InputError(
+                f"level is {level:g} and {np.isinf(times).mean():.1%} of the simulated runs are below it for "
+                f"{self.searched:,} rounds, beyond which none is followed: ask for a lower level, or a quantile."
+            )
+        return float(times.mean())
 
     def arrivals(self, level: float) -> np.ndarray:
         """First round at the level of each simulated run, inf where it is none of the first 4,096."""
@@ -223,7 +234,7 @@ class TreeRoundsLaw:
         return float((self.played(rounds).responses * before).sum(axis=1).mean())
 
     def hitting_time_quantile(self, level: float, q: float) -> float:
-        """Of the simulated runs."""
+        """Of the simulated runs; inf where that is none of the first 4,096 rounds."""
         return float(np.quantile(self.hits(level, self.searched, q), q, method="inverted_cdf"))
 
     def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:

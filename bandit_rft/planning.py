@@ -111,9 +111,11 @@ def plan(
             f"step_size is {step_size:g} and kappa is {kappa:g}: their product is the logit gain of a success, and "
             f"plans are made where it is between {_GAINS[0]:g} and {_GAINS[1]:g}."
         )
-    baseline_rollouts = arguments.whole("baseline_rollouts", baseline_rollouts, 0)
+    baseline_rollouts = arguments.whole("baseline_rollouts", baseline_rollouts, 0, most=MOST_ROLLOUTS)
     signal_checks.check_window(window, signal, rollouts, baseline_rollouts, {"extra": "baseline_rollouts"})
     settings = UpdateSettings.among(locals(), extra_rollouts=baseline_rollouts)
+    if settings.of_one == 0.0 or window == 1:
+        raise InputError(f"{signal} with one rollout is always 0 and nothing is learnt: give 2 rollouts or more.")
     if level <= p0:
         raise InputError(f"level is {level:g} and p0 is {p0:g}: give a level above p0.")
     grown = tree or chain_of_decisions(p0, kappa, arguments.whole("decisions", decisions))

@@ -1,4 +1,4 @@
-"""Numbers at the ends of what a float holds, in the laws of sequences and trees: a sentence, and no NaN or traceback."""
+"""Numbers at the ends of what a float holds, in laws of sequences and trees: a sentence, and no NaN or traceback."""
 
 import dataclasses
 import math

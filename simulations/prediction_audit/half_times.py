@@ -189,7 +189,7 @@ def row(
     level = level_of_row(summary, condition, step)
     said = predicted(summary, condition, step, level)
     law_seconds = time.monotonic() - start
-    times = [said[name] for name in ("tree", "h_decision_chain")]
+    times = [said.get(name) for name in ("tree", "h_decision_chain")]
     longest = max((time for time in times if time is not None), default=MOST_ROUNDS)
     rounds = min(MOST_ROUNDS, max(40, math.ceil(2.2 * longest)))
     learner, arms = learner_of(tier, model, condition, step), arms_of(model, example)

@@ -6,6 +6,7 @@ and first tokens that are taken for questions.
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +65,8 @@ def test_a_tree_that_predict_leaves_out_is_followed_by_none() -> None:
     summary = dataclasses.replace(MEASURED, tree=PRUNED)
     assert theory.predict(summary, step_size=0.005, rounds=5).name == "rft_predict"
     assert "tree" not in theory.times_to(summary, step_size=0.005)
-    for asked in ({"epochs": 2}, {"optimizer": "adam"}):  # the tree's own refusal, not that no tree was measured
+    several: list[dict[str, Any]] = [{"epochs": 2}, {"optimizer": "adam"}]
+    for asked in several:  # the tree's own refusal, not that no tree was measured
         with pytest.raises(NoLawError, match="explains a Pass@1"):
             theory.predict(summary, step_size=0.005, rounds=5, **asked)
     with pytest.raises(NoLawError, match="measure it with coordinates"):

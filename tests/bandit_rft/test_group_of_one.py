@@ -5,6 +5,7 @@ The chain is written out here: after n successes p is known, so that the curve i
 """
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -48,7 +49,7 @@ def test_of_one_is_what_the_signals_give() -> None:
 
 @pytest.mark.parametrize("signal", OWN)
 def test_the_prediction_is_the_chain(signal: str) -> None:
-    given = {"signal": signal, "eps": EPS, "rounds": 121}
+    given: dict[str, Any] = {"signal": signal, "eps": EPS, "rounds": 121}
     expected = mean_curve(0.05, 0.7 * OWN[signal], 121)
     found = theory.predict(Summary(log_p0=np.log(0.05), kappa=40.0), step_size=0.7 / 40, **given)
     assert found.name == "rft_predict"
@@ -78,12 +79,13 @@ def test_times_and_plans_are_those_of_the_chain(signal: str, monkeypatch: pytest
 def test_what_is_no_multiple_of_the_reward_is_not_the_chain() -> None:
     """Failures that teach, groups of two, windows, and late rewards."""
     summary = Summary(log_p0=np.log(0.05), kappa=40.0)
-    for given in (
+    others: list[dict[str, Any]] = [
         {"signal": "signed"},
         {"signal": "grpo", "rollouts": 2},
         {"signal": "grpo", "window": 4},
         {"signal": "rloo", "extra_rollouts": 1},
-    ):
+    ]
+    for given in others:
         assert theory.predict(summary, step_size=0.01, rounds=5, **given).name in ("pg_group", "pg_window")
     late = summarize(arms.Delayed(arms.Needle(log10_arms=2, p0=0.05), rounds=2))
     assert theory.predict(late, step_size=0.01, rounds=5, signal="rloo").name == "tree_rounds"

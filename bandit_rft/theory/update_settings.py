@@ -142,7 +142,7 @@ def _adam(given: Any, used: bool) -> tuple[float, float, float]:
     numbers = arguments.numbers("adam", given)
     if numbers.shape != (3,) or not ((numbers >= 0).all() and (numbers[:2] < 1).all()):
         raise InputError("adam must hold beta1, beta2 (below 1) and eps, none of them negative.")
-    single = np.float32(numbers)  # Adam's moments are of single precision, as a model's are
+    single = numbers.astype(np.float32)  # Adam's moments are of single precision, as a model's are
     if used and not (single[2] >= np.finfo(np.float32).tiny and (single[:2] < 1).all()):
         raise InputError(
             f"adam is {tuple(map(float, numbers))}: in single precision its eps is 0 or a beta is 1, and the step of "

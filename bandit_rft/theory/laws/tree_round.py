@@ -132,8 +132,8 @@ class RoundDraws:
         group, most, reward = self.settings.group, self.settings.dynamic_sampling, self.tree.leaf_reward
         parts = [last_groups(own, reward, group, most, generator) for own in paths]
         leaf, rewards, drawn, earned = zip(*parts, strict=True)
-        joined = (np.concatenate(part, axis=1) for part in (leaf, rewards, drawn))
-        return Groups(*joined, np.mean(earned, axis=0))
+        of_all = (np.concatenate(part, axis=1) for part in (leaf, rewards, drawn))
+        return Groups(*of_all, earned=np.mean(earned, axis=0))
 
     def _signals(self, rewards: np.ndarray, asked: np.ndarray | None) -> np.ndarray:
         """float64 [R, B, n] of rewards float32 [R, B, n]; a window takes them up."""

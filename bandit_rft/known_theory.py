@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bandit_rft import arguments, theory
+from bandit_rft import arguments, signals, theory
 from bandit_rft.arms import Classes, Needle
 from bandit_rft.contract import LearnerFactory
 from bandit_rft.learners import (
@@ -82,7 +82,8 @@ def exact_laws(arms: Any, learner: LearnerFactory, rounds: int) -> tuple[tuple[P
     if isinstance(learner, SoftmaxPolicyGradient):
         if not is_jump_chain(arms, learner):
             return (), "the exact jump chain is for one optimal arm, the raw reward and one rollout per round"
-        return (theory.pg_jump_single(arms.p0, learner.step_size, rounds, log_arms=arms.log_arms),), ""
+        step = learner.step_size * (signals.of_one(learner.signal, learner.eps) or 0.0)
+        return (theory.pg_jump_single(arms.p0, step, rounds, log_arms=arms.log_arms),), ""
     if isinstance(learner, ExploreUntilSuccess):
         if learner.replacement:
             return (theory.explore_until_success(arms.p0, rounds, rollouts=learner.rollouts),), ""
@@ -96,10 +97,13 @@ def exact_laws(arms: Any, learner: LearnerFactory, rounds: int) -> tuple[tuple[P
 
 
 def is_jump_chain(arms: Any, learner: Any) -> bool:
-    """Whether a run is the exact jump chain: plain steps on the raw reward of one pull a round, one needle."""
+    """Whether a run is the exact jump chain: plain steps on the reward of one pull a round, or on a multiple of it, one
+    needle.
+    """
     if not isinstance(arms, Needle) or not isinstance(learner, SoftmaxPolicyGradient):
         return False
-    return arms.optimal == 1 and learner.signal == "raw" and learner.rollouts == 1 and learner.plain
+    own = learner.rollouts == 1 and bool(signals.of_one(learner.signal, learner.eps))
+    return arms.optimal == 1 and own and learner.plain
 
 
 def bounds_of(arms: Any, learner: LearnerFactory, rounds: int) -> tuple[Bound, ...]:

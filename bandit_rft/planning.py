@@ -92,7 +92,7 @@ def plan(
 
     Raises:
         InputError: a number out of range, two that do not go together, or a level that is not above p0.
-        NoLawError: a signal without a law for such groups.
+        NoLawError: a signal without a law for such groups, or a tree that shows too little of the policy.
 
     Example:
         >>> from bandit_rft import plan
@@ -102,6 +102,7 @@ def plan(
     """
     _check_asked(rollouts, budget, tokens, against, seeds)
     if tree is not None:
+        _refuse(tree)
         p0, kappa = tree.p0, tree.kappa
     p0, level = arguments.fraction("p0", p0), arguments.fraction("level", level)
     kappa, step_size = arguments.positive("kappa", kappa), arguments.positive("step_size", step_size)
@@ -110,12 +111,15 @@ def plan(
             f"step_size is {step_size:g} and kappa is {kappa:g}: their product is the logit gain of a success, and "
             f"plans are made where it is between {_GAINS[0]:g} and {_GAINS[1]:g}."
         )
-    baseline_rollouts = arguments.whole("baseline_rollouts", baseline_rollouts, 0)
+    baseline_rollouts = arguments.whole("baseline_rollouts", baseline_rollouts, 0, most=MOST_ROLLOUTS)
     signal_checks.check_window(window, signal, rollouts, baseline_rollouts, {"extra": "baseline_rollouts"})
     settings = UpdateSettings.among(locals(), extra_rollouts=baseline_rollouts)
+    if settings.of_one == 0.0 or window == 1:
+        raise InputError(f"{signal} with one rollout is always 0 and nothing is learnt: give 2 rollouts or more.")
     if level <= p0:
         raise InputError(f"level is {level:g} and p0 is {p0:g}: give a level above p0.")
     grown = tree or chain_of_decisions(p0, kappa, arguments.whole("decisions", decisions))
+    paid = p0 if tree is None else tree.paid
     law, at_once = law_on(grown, settings), dataclasses.replace(settings, delay=0)
     times, reached, pulls = _to_level(law, level)
     curve_time = mean_curve_time(law, level)
@@ -127,8 +131,8 @@ def plan(
         step_size=settings.step_size,
         level=level,
         law=_name(law),
-        dead_group_probability=float(theory.dead_group_probability(p0, settings.group)),
-        idle_probability=idle_probability(settings, p0),
+        dead_group_probability=float(theory.dead_group_probability(paid, settings.group)),
+        idle_probability=idle_probability(settings, paid),
         rounds_to_level=times,
         reached=reached,
         mean_curve=curve_time if math.isfinite(curve_time) else None,
@@ -141,7 +145,9 @@ def plan(
         dynamic_sampling=dynamic_sampling,
         baseline_rollouts=baseline_rollouts,
         first_round_pulls=float(
-            theory.dynamic_sampling_pulls(p0, settings.group, dynamic_sampling) if dynamic_sampling else settings.pulls
+            theory.dynamic_sampling_pulls(paid, settings.group, dynamic_sampling)
+            if dynamic_sampling
+            else settings.pulls
         ),
         _curve=lambda rounds: on_tree(grown, settings, rounds),
     )
@@ -175,6 +181,16 @@ def _check_asked(rollouts: int, budget: int | None, tokens: float | None, agains
             )
         signals.make(against[0])
         arguments.whole("The group of against", against[1], most=MOST_ROLLOUTS)
+
+
+def _refuse(tree: ResponseTree) -> None:
+    """Raises InputError for a tree of several questions, and NoLawError for one that shows too little."""
+    if tree.questions:
+        raise InputError(
+            f"tree is a forest of {tree.questions} questions, and a plan is of one: give the tree of one, or ask "
+            "theory.predict with questions."
+        )
+    tree.refuse()
 
 
 def _plain(settings: UpdateSettings, signal: str, rollouts: int) -> UpdateSettings:
@@ -230,7 +246,7 @@ def _ranked(p0: float, kappa: float, tree: ResponseTree, settings: UpdateSetting
                 rounds = by_mean_update(p0, kappa, other, 1).mean_hitting_time(level)
             except InputError:  # a law that has no such group
                 continue
-            all_wrong, all_right = (1 - p0) ** rollouts, p0**rollouts
+            all_wrong, all_right = (1 - tree.paid) ** rollouts, tree.paid**rollouts
             idle = (signal not in ("signed", "nsr")) * all_wrong + (signal in ("nsr", *signals.CENTRED)) * all_right
             rounds = max(rounds, 1 / (1 - idle) if idle < 1 else math.inf)
             followed = math.inf if other.by_successes and tree.truth is None else TreeRoundsLaw.searched

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import fminbound
 
-from bandit_rft import theory
+from bandit_rft import signals, theory
 from bandit_rft.errors import InputError, NoLawError
 from bandit_rft.history import History
 from bandit_rft.theory.compared import mean_curve_time
@@ -141,13 +141,14 @@ class RunLaw:
         """
         if self.prediction is None or self._summary().p0 >= level:
             return {}
-        if self._arguments["questions"]:  # p0 and kappa of a mean over questions have no law
-            law: Any = self.prediction.law
+        law, given = self.prediction.law, self._arguments
+        # The laws of p0 and kappa know neither of several questions nor of a KL term.
+        if isinstance(law, (TreeJumpLaw, TreeRoundsLaw)) and (given["questions"] or given["kl_coefficient"]):
             return {"tree": mean_curve_time(law, level)}
-        if self._arguments["optimizer"] != "sgd" or self._arguments["epochs"] != 1:
+        if given["optimizer"] != "sgd" or given["epochs"] != 1:
             return {}
         used = ("signal", "rollouts", "ddof", "eps", "window", "dynamic_sampling", "extra_rollouts", "k")
-        settings = {name: self._arguments[name] for name in used if name in self._arguments}
+        settings = {name: given[name] for name in used if name in given}
         return theory.times_to(self._summary(), step_size=self.step_size, level=level, **settings)
 
     @functools.cached_property
@@ -179,11 +180,9 @@ class RunLaw:
             instead = f" Instead: {self.fallback.sentence()}" if self.fallback else ""
             return f"No law applies: {self.reason}{instead}"
         if self.by_tree and self.tree is not None:
-            # A forest's first decision draws the question.
-            decisions = self.tree.decisions - (1 if self._arguments["questions"] else 0)
             return (
                 f"{self.prediction.why} p0 = {self.p0:.4f} by the tree ({self.successes} of {self.responses} "
-                f"responses before the run), kappa = {self.tree.kappa:.4g} at the start, {decisions:.1f} "
+                f"responses before the run), kappa = {self.tree.kappa:.4g} at the start, {self.tree.decisions:.1f} "
                 f"decisions in a correct response, step size {self.step_size:.4g}."
             )
         error = f" ± {self.kappa_standard_error:.2g}" if math.isfinite(self.kappa_standard_error) else ""
@@ -267,17 +266,18 @@ def _predicted(
     )
     prediction = found.at(config["rounds"] + 1)
     found = dataclasses.replace(found, prediction=prediction)
-    return dataclasses.replace(found, caveats=(*left_out(config), *prediction.flags))
+    return dataclasses.replace(found, caveats=(*left_out(config, found.by_tree), *prediction.flags))
 
 
 def _fitted(history: History, successes: int, responses: int, step_size: float) -> RunLaw | None:
     """The jump chain with kappa fitted on the first rounds; None where it is not the run's, or no success shows it."""
     config = history.config
     first = history.rewards[:, : max(1, round(FIT_SHARE * config["rounds"])), 0]
-    alone = (config["signal"], config["rollouts"], config.get("baseline_rollouts", 0)) == ("raw", 1, 0)
-    if not alone or not first.any():
+    alone = (config["rollouts"], config.get("baseline_rollouts", 0), config.get("window")) == (1, 0, None)
+    times = signals.of_one(config["signal"], config.get("eps", GRPO["eps"]))
+    if not (alone and times and first.any()):
         return None
-    kappa = fit_gain(successes / responses, first) / step_size
+    kappa = fit_gain(successes / responses, first) / (times * step_size)
     return _predicted(config, successes, responses, kappa, math.nan, step_size, first.shape[1])
 
 
@@ -440,12 +440,14 @@ def no_plain_law(config: Mapping[str, Any]) -> str:
     return ""
 
 
-def left_out(config: Mapping[str, Any]) -> list[str]:
-    """What the run does otherwise than the laws assume, and that does not rule them out."""
+def left_out(config: Mapping[str, Any], by_tree: bool = True) -> list[str]:
+    """What the run does otherwise than the laws assume, and that does not rule them out; a KL term is in the law of a
+    tree alone.
+    """
     found = []
     if config["kl_coefficient"] and _kl_averages_out(config):
         found.append("the run's KL term is k1, whose gradient is zero in the mean, and the law has none")
-    elif config["kl_coefficient"]:
+    elif config["kl_coefficient"] and by_tree:
         # Token by token: what a token does to the KL of those after it is in the law and not in the loss.
         other = config.get("kl", "k3") == "k3" and not config.get("kl_weighted", False)
         found.append(

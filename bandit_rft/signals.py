@@ -316,6 +316,25 @@ SUCCESSES_ONLY = ("raw", "psr", "maxrl", "pass_at_k")
 CENTRED = ("mean_baseline", "rloo", "grpo", "maxrl_centred")
 
 
+def of_one(name: str | Signal, eps: float = 1e-6) -> float | None:
+    """c where the signal of a group of one is c times its own reward, for a reward of 0 or 1; None where it is no such
+    multiple, or a function of the user's own. It is 0 where such a group teaches nothing.
+
+    Args:
+        name: of the signal. eps: of grpo, at least 0.
+
+    Example:
+        >>> from bandit_rft import signals
+        >>> signals.of_one("rloo"), signals.of_one("mean_baseline"), signals.of_one("signed")
+        (1.0, 0.0, None)
+    """
+    if name in ("mean_baseline", "maxrl_centred"):
+        return 0.0
+    if name == "grpo":
+        return 1.0 / (1.0 + eps)
+    return 1.0 if name in ("raw", "rloo", "maxrl", "pass_at_k", "psr") else None
+
+
 def make(name: str | Signal, *, ddof: int = 1, eps: float = 1e-6, k: int | None = None) -> Signal:
     """The signal of that name (a callable passes through); `ddof` and `eps` reach GRPO alone, and `k` pass_at_k. All
     are checked whatever the signal.

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 
-__all__ = ["check_log_arms", "check_probabilities", "check_start", "log_count"]
+__all__ = ["check_log_arms", "check_probabilities", "check_rate", "check_start", "log_count"]
 
 _LEAST_P0 = 1e-300  # below it 1/p0 overflows
+_RATES = (1e-100, 1e100)  # of the step size times kappa
 
 
 def check_log_arms(log_arms: float | None, optimal: int = 1) -> float:
@@ -39,6 +40,18 @@ def check_start(p0: float) -> float:
     if arguments.fraction("p0", p0) < _LEAST_P0:
         raise InputError(f"p0 is {p0}: below {_LEAST_P0} its inverse has no float.")
     return float(p0)
+
+
+def check_rate(step_size: float, kappa: float, name: str = "kappa") -> float:
+    """Their product. Raises InputError for one that is not positive, and for a product that no float follows."""
+    step_size, kappa = arguments.positive("step_size", step_size), arguments.positive(name, kappa)
+    rate = step_size * kappa
+    if not _RATES[0] <= rate <= _RATES[1]:
+        raise InputError(
+            f"step_size is {step_size:g} and {name} is {kappa:g}: their product is outside the range of "
+            f"{_RATES[0]:g} to {_RATES[1]:g} that a float follows."
+        )
+    return rate
 
 
 def check_probabilities(p: ArrayLike) -> np.ndarray:

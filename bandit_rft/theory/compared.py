@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
-from bandit_rft.signals import SUCCESSES_ONLY
+from bandit_rft.theory.applicable import laws_of
+from bandit_rft.theory.checks import check_start
 from bandit_rft.theory.laws.tree_law import TreeJumpLaw
 from bandit_rft.theory.laws.tree_rounds_law import TreeRoundsLaw
 from bandit_rft.theory.policy_gradient.dynamic_sampling import dynamic_sampling_pulls
@@ -20,6 +23,7 @@ __all__ = ["LAWS", "chain_of_decisions", "mean_curve_time", "times_to"]
 
 LAWS = ("tree", "constant_kappa_chain", "h_decision_chain", "flow", "one_over_p0")
 
+_SLIGHTEST = 2.0**-52  # chance of a wrong decision that a float still tells beside that of a right one
 _MOST_DECISIONS = 1000  # the kernel has four times their square of numbers
 
 
@@ -27,12 +31,20 @@ def chain_of_decisions(p0: float, kappa: float, decisions: int = 1) -> ResponseT
     """One correct path of H equal decisions, right or wrong, with p0 and κ; H = 1 is the chain of constant κ.
 
     Each has a kernel c of its own: κ(1 − p)² = H c (1 − q)², q = p^(1/H), so that κ falls as the decisions are learnt.
+
+    Raises:
+        InputError: a number out of range, or decisions so nearly certain that no float tells them from certain ones.
     """
-    p0, kappa = arguments.fraction("p0", p0), arguments.positive("kappa", kappa)
+    p0, kappa = check_start(p0), arguments.positive("kappa", kappa)
     decisions = arguments.whole("decisions", decisions, most=_MOST_DECISIONS)
-    q = p0 ** (1 / decisions)
-    c = kappa * (1 - p0) ** 2 / (decisions * (1 - q) ** 2)
-    score = np.kron(np.eye(decisions), np.array([[1 - q], [-q]]))
+    q, wrong = p0 ** (1 / decisions), -math.expm1(math.log(p0) / decisions)
+    if wrong < _SLIGHTEST:
+        raise InputError(
+            f"p0 is {p0!r} and decisions is {decisions}: a float does not tell the probability that each is right from "
+            "1. Give fewer decisions, or a smaller p0."
+        )
+    c = kappa * (1 - p0) ** 2 / (decisions * wrong**2)
+    score = np.kron(np.eye(decisions), np.array([[wrong], [-q]]))
     child = np.full(2 * decisions, -1)
     child[:-2:2] = np.arange(1, decisions)
     reward = np.zeros(2 * decisions)
@@ -41,7 +53,7 @@ def chain_of_decisions(p0: float, kappa: float, decisions: int = 1) -> ResponseT
         node=np.repeat(np.arange(decisions), 2),
         child=child,
         reward=reward,
-        log_prob=np.log(np.tile([q, 1 - q], decisions)),
+        log_prob=np.tile([math.log(p0) / decisions, math.log(wrong)], decisions),
         gram=c * score @ score.T,
     )
 
@@ -78,10 +90,12 @@ def times_to(
     Returns:
         By name, those of `LAWS`: the tree law; the chain of constant κ and that of H equal decisions, H the mean number
         of decisions in a correct response of the tree; the flow of the mean update; and 1/(G p0), the wait for the
-        first success, G all rollouts that a round draws. Without a tree the first and third are left out.
+        first success, G all rollouts that a round draws. Without a tree, or where `theory.predict` leaves it out, the
+        first and third are left out; of a verifier that errs and of a forest there is the tree law alone.
 
     Raises:
         InputError: an argument out of range.
+        NoLawError: `theory.predict` has no law for this policy and learner.
 
     Example:
         >>> from bandit_rft import arms, summarize, theory
@@ -89,23 +103,25 @@ def times_to(
         ['constant_kappa_chain', 'flow', 'h_decision_chain', 'one_over_p0', 'tree']
     """
     level = arguments.fraction("level", level)
+    settings = UpdateSettings.among(locals(), delay=summary.delay)
+    laws = laws_of(summary, settings)
     if summary.p0 >= level:
         raise InputError(f"level is {level} and Pass@1 is {summary.p0:.3f} at the start: give a level above it.")
-    settings = UpdateSettings.among(locals(), delay=summary.delay)
 
     def time(tree: ResponseTree) -> float:
         return mean_curve_time(law_on(tree, settings), level)
 
-    found = {"constant_kappa_chain": time(chain_of_decisions(summary.p0, summary.kappa))}
-    if summary.tree is not None and (signal in SUCCESSES_ONLY or not summary.lumped):
-        decisions = max(1, round(summary.tree.decisions))
-        found["tree"] = time(summary.tree)
-        found["h_decision_chain"] = time(chain_of_decisions(summary.p0, summary.kappa, decisions))
-    if summary.delay:  # the two that are left know of no delay
+    found = {} if laws.tree is None else {"tree": time(laws.tree)}
+    if not laws.numbers:
         return found
-    flow = by_mean_update(summary.p0, summary.kappa, settings, 1).mean_hitting_time(level)
-    pulls = float(settings.group)
-    if dynamic_sampling:
-        pulls = float(dynamic_sampling_pulls(summary.p0, settings.group, dynamic_sampling))
-    found |= {"flow": flow, "one_over_p0": 1 / (pulls * summary.p0)}
-    return {name: found[name] for name in LAWS if name in found}
+    found["constant_kappa_chain"] = time(chain_of_decisions(summary.p0, summary.kappa))
+    if laws.tree is not None:
+        decisions = max(1, round(laws.tree.decisions))
+        found["h_decision_chain"] = time(chain_of_decisions(summary.p0, summary.kappa, decisions))
+    if not summary.delay:  # the two that are left know of no delay
+        pulls = float(settings.group)
+        if dynamic_sampling:
+            pulls = float(dynamic_sampling_pulls(summary.p0, settings.group, dynamic_sampling))
+        flow = by_mean_update(summary.p0, summary.kappa, settings, 1).mean_hitting_time(level)
+        found |= {"flow": flow, "one_over_p0": 1 / (pulls * summary.p0)}
+    return found

@@ -96,6 +96,7 @@ def forest(
         once=_of_the_correct(grown, [tree.once for tree in grown]),
         coordinates=coordinates,
         dimension=grown[0].dimension if same else 0,
+        questions=count,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import NoLawError
-from bandit_rft.signals import SUCCESSES_ONLY
+from bandit_rft.theory.applicable import errs, laws_of
 from bandit_rft.theory.policy_gradient.mean_update import by_mean_update
 from bandit_rft.theory.policy_gradient.softmax import pg_jump_single
 from bandit_rft.theory.prediction import Prediction
@@ -24,7 +24,6 @@ from bandit_rft.theory.update_settings import UpdateSettings
 
 __all__ = ["predict"]
 
-_NOT_VERIFIABLE = "Rewards are not 0 or 1 for certain: every law of the curve here is for a verifiable reward."
 _SAMPLED = "Adam's step is summed over weights drawn at random, and over linearised log-probabilities"
 
 
@@ -92,27 +91,15 @@ def predict(
 
 def _chosen(summary: Summary, settings: UpdateSettings, rounds: int) -> Prediction:
     """The law that applies."""
-    _refuse(summary)
-    if summary.table:
-        _refuse_baseline(settings)
-        by_means = settings.optimizer == "sgd" and settings.epochs == 1 and not settings.kl_coefficient
-        if not by_means or not _alike(summary):
-            return _table(summary, settings, rounds)
-    if settings.questions:
-        return _forest(summary, settings, rounds)
-    why_not = ""
-    if summary.tree is not None and not summary.table:
-        try:
-            summary.tree.refuse()
-            return _tree(summary.tree, settings, rounds)
-        except NoLawError as refused:
-            if settings.delay:
-                raise
-            why_not = f"the tree law is left out: {refused}"
+    laws = laws_of(summary, settings)
+    if laws.tree is not None and not laws.exact:
+        if summary.table:
+            return _table(laws.tree, errs(summary), settings, rounds)
+        return (_forest if settings.questions else _tree)(laws.tree, settings, rounds)
     found = _two_numbers(summary, settings, rounds)
     beta = settings.kl_coefficient
     left_out = f"the KL term of weight {beta:g} is left out, which the law of a tree has" if beta else ""
-    return replace(found, flags=(*found.flags, *filter(None, (left_out, why_not))))
+    return replace(found, flags=(*found.flags, *filter(None, (left_out, laws.left_out))))
 
 
 def _two_numbers(summary: Summary, settings: UpdateSettings, rounds: int) -> Prediction:
@@ -128,7 +115,7 @@ def _two_numbers(summary: Summary, settings: UpdateSettings, rounds: int) -> Pre
             "isolated success's move and theory.adam_flow the curve once its kappa is known."
         )
     if replace(settings, kl_coefficient=0.0).by_successes:  # these laws leave a KL term out
-        return _one_rollout(summary, settings.step_size, rounds)
+        return _one_rollout(summary, settings, rounds)
     found = by_mean_update(summary.p0, summary.kappa, settings, rounds)
     lag = ", where older scores lag behind" if found.name == "pg_window" else ""
     why = f"{found.name}: {_drawn(settings)} move logit p by step x kappa p(1-p) M on average{lag}."
@@ -151,13 +138,21 @@ def _drawn(settings: UpdateSettings) -> str:
     return said
 
 
+def _single(settings: UpdateSettings) -> str:
+    """One rollout whose reward alone is learned from, for the middle of a sentence."""
+    if settings.signal in ("raw", "psr"):
+        return "one rollout, raw reward"
+    over = " over 1 + eps" if settings.signal == "grpo" and settings.eps else ""
+    return f"one rollout, of which {settings.signal} is the raw reward{over}"
+
+
 def _tree(tree: ResponseTree, settings: UpdateSettings, rounds: int) -> Prediction:
     """The law of the tree."""
     of = f"of {tree.responses} responses" if tree.responses else "of all responses"
     flags = (f"the decisions are those {of}, and their kernel is that of the start",) if tree.responses else ()
     found = on_tree(tree, settings, rounds)
-    if settings.by_successes:
-        why = f"tree_jump: one rollout, raw reward, plain gradient steps; the decisions {of} with their kernel."
+    if found.name == "tree_jump":
+        why = f"tree_jump: {_single(settings)}, plain gradient steps; the decisions {of} with their kernel."
     else:
         late = f", learned from {settings.delay} rounds late" if settings.delay else ""
         why = f"tree_rounds: {_drawn(settings)} under {settings.optimizer}{late}; the decisions {of} with their kernel."
@@ -166,99 +161,36 @@ def _tree(tree: ResponseTree, settings: UpdateSettings, rounds: int) -> Predicti
     return replace(found, why=why, flags=(*found.flags, *flags))
 
 
-def _forest(summary: Summary, settings: UpdateSettings, rounds: int) -> Prediction:
-    """The law of several questions, which is that of their trees: p0 and κ of a mean over questions have none."""
-    tree = summary.tree
-    if tree is None:
-        raise NoLawError(
-            "Several questions have a law here on the trees of their responses alone, which were not measured: measure "
-            "them, or take one question."
-        )
-    tree.refuse()
+def _forest(tree: ResponseTree, settings: UpdateSettings, rounds: int) -> Prediction:
+    """The law of several questions, which is that of their trees."""
     found = on_tree(tree, settings, rounds)
     flags = (f"the decisions are those of {tree.responses} responses, and their kernel is that of the start",)
     if settings.optimizer == "adam":
         flags += (_SAMPLED,)
-    count = int((tree.node == 0).sum())
     each = _drawn(settings).replace("rollouts of", "rollouts each of", 1)
     why = (
-        f"tree_rounds: {settings.questions} of {count} questions a round, {each} under {settings.optimizer}; the "
-        f"decisions of {tree.responses} responses with their kernel."
+        f"tree_rounds: {settings.questions} of {tree.questions} questions a round, {each} under "
+        f"{settings.optimizer}; the decisions of {tree.responses} responses with their kernel."
     )
     return replace(found, why=why, flags=(*found.flags, *flags))
 
 
-def _refuse(summary: Summary) -> None:
-    if summary.prompt_success is not None and summary.prompt_success.size > 1:
-        raise NoLawError(
-            "Several prompts share their parameters: theory.contexts_flow takes the summary's prompt_success and gram, "
-            "and gives the curve of exact gradients for each prompt."
-        )
-    if not summary.deterministic and not _errs(summary):
-        raise NoLawError(_NOT_VERIFIABLE)
-    if not summary.table and _errs(summary):
-        raise NoLawError(
-            "The verifier errs: theory.noisy_verifier gives the mean drift, and the curve of rewards that reinforce "
-            "wrong responses has a law here for tables alone."
-        )
-    if not summary.table and summary.delay and summary.tree is None:
-        raise NoLawError(
-            f"Rewards come {summary.delay} rounds late, after the policy has moved: theory.pg_delayed gives the curve "
-            "of small steps or large groups; single rollouts at a step of any size have a law here for tables alone."
-        )
-
-
-def _errs(summary: Summary) -> bool:
-    return (summary.true_positive, summary.false_positive) != (1.0, 0.0)
-
-
-def _alike(summary: Summary) -> bool:
-    """Whether a table is one correct arm among wrong ones that are alike, and rewards are true and heard at once."""
-    return summary.symmetric and not (_many_correct(summary) or _errs(summary) or summary.delay)
-
-
-def _refuse_baseline(settings: UpdateSettings) -> None:
-    if settings.extra_rollouts and settings.signal == "mean_baseline":
-        raise NoLawError(
-            "On a table mean_baseline takes the mean of the extra rollouts alone, and the laws take that of all "
-            "rollouts: give rloo, or no extra_rollouts."
-        )
-
-
-def _table(summary: Summary, settings: UpdateSettings, rounds: int) -> Prediction:
+def _table(tree: ResponseTree, errs: bool, settings: UpdateSettings, rounds: int) -> Prediction:
     """The law of a table whose arms are the edges of one decision: logits of their own make its kernel exact."""
-    tree, signal = summary.tree, settings.signal
-    if tree is None and not summary.deterministic and (summary.log_correct or 0.0) <= math.log(256):
-        raise NoLawError(_NOT_VERIFIABLE)
-    if tree is None:
-        raise NoLawError(
-            "A table with so many correct arms: each success reinforces one of them (a Polya urn). theory.pg_monopoly "
-            "gives the mean time to learn, and the curve has a law here up to 256 correct arms."
-        )
-    if settings.optimizer == "adam" and summary.lumped:
-        raise NoLawError(
-            "Adam moves each arm by a scale of its own, and the law of a table follows 256 arms at most: "
-            "theory.adam_jump gives an isolated success's move and theory.adam_flow the curve once its kappa is known."
-        )
-    if summary.lumped and (signal not in SUCCESSES_ONLY or summary.false_positive > 0):
-        moves = "the verifier pays for wrong arms" if summary.false_positive > 0 else f"{signal} moves wrong arms"
-        raise NoLawError(
-            f"Wrong arms do not stay alike where {moves}, and the law of such a table follows 256 arms at most: take "
-            "fewer arms, or the raw reward of a verifier without false positives."
-        )
     exact = "the arms of the table, each with a logit of its own; exact but for the runs that it is averaged over"
     found = on_tree(tree, settings, rounds)
     if found.name == "tree_jump":
-        return replace(found, why=f"tree_jump: one rollout, raw reward, plain gradient steps; {exact}.")
+        return replace(found, why=f"tree_jump: {_single(settings)}, plain gradient steps; {exact}.")
     late = f", rewards {settings.delay} rounds late" if settings.delay else ""
-    errs = ", a verifier that errs" if _errs(summary) else ""
-    return replace(found, why=f"tree_rounds: {_drawn(settings)} under {settings.optimizer}{late}{errs}; {exact}.")
+    noisy = ", a verifier that errs" if errs else ""
+    return replace(found, why=f"tree_rounds: {_drawn(settings)} under {settings.optimizer}{late}{noisy}; {exact}.")
 
 
-def _one_rollout(summary: Summary, step_size: float, rounds: int) -> Prediction:
+def _one_rollout(summary: Summary, settings: UpdateSettings, rounds: int) -> Prediction:
+    step_size, single = settings.success_step, _single(settings)
     if summary.table:
         found = pg_jump_single(summary.p0, step_size, rounds, log_arms=summary.log_arms)
-        return replace(found, why="pg_jump_single: one correct arm in a table, one rollout, raw reward; exact.")
+        return replace(found, why=f"pg_jump_single: one correct arm in a table, {single}; exact.")
     odds = summary.position_log_odds
     if odds is not None and summary.vocabulary_size is not None and np.ptp(odds) <= 1e-9:
         found = prefix_tree_jump(summary.vocabulary_size, odds.size, step_size, rounds, p0=summary.p0)
@@ -269,13 +201,9 @@ def _one_rollout(summary: Summary, step_size: float, rounds: int) -> Prediction:
     found = rft_predict(summary.p0, summary.kappa, step_size, rounds)
     return replace(
         found,
-        why="rft_predict: one rollout, raw reward, plain gradient steps; the jump chain at the kappa of the start.",
+        why=f"rft_predict: {single}, plain gradient steps; the jump chain at the kappa of the start.",
         flags=(*found.flags, *_approximate(summary)),
     )
-
-
-def _many_correct(summary: Summary) -> bool:
-    return summary.log_correct is not None and summary.log_correct > 1e-9
 
 
 def _approximate(summary: Summary) -> tuple[str, ...]:

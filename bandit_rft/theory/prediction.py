@@ -156,12 +156,14 @@ class Prediction:
         """E[first round t whose value >= level], in rounds; may exceed the horizon.
 
         Raises:
-            InputError: level outside (0, 1), or the law of a run is unknown.
+            InputError: level outside (0, 1), the law of a run is unknown, or a law of simulated rounds does not follow
+                all runs to the level.
         """
         return self._law().mean_hitting_time(_check_open("level", level))
 
     def hitting_time_quantile(self, level: float, q: float) -> float:
-        """The smallest round t with P(first round whose value >= level is at most t) >= q; may exceed the horizon.
+        """The smallest round t with P(first round whose value >= level is at most t) >= q; may exceed the horizon. Of a
+        law of simulated rounds inf where that is beyond the 4,096 that it follows.
 
         Raises:
             InputError: level or q outside (0, 1), or the law of a run is unknown.

@@ -23,6 +23,7 @@ __all__ = ["ResponseTree", "Walks"]
 _LEAST_P0 = 0.8  # of the counted p0, below which the tree may miss too many correct responses
 _MOST_UNSEEN = 0.5  # then, share of the correct ones that came once each: others like them were not seen at all
 _CHANCE = 3.0  # or standard errors of the count that the tree falls short by
+_ROUNDED = 1e-3  # of the largest entry of a kernel, by which rounding may keep it from being symmetric
 _MOST_PRUNED = 0.3  # share of the correct responses that may end in pruned branches
 
 
@@ -60,6 +61,7 @@ class ResponseTree:
             sign of a success's mean gradient; None: they stay.
         toward: float32 [J], that sign at the J weights; None as `turned`.
         stands_for: how many of all weights each of the J stands for; None: D/J.
+        questions: of a forest (`theory.forest`), how many its first decision draws from; 0: a tree of one question.
 
     Raises:
         InputError: shapes that do not fit, or edges that make no tree.
@@ -87,6 +89,7 @@ class ResponseTree:
     turned: np.ndarray | None = None
     toward: np.ndarray | None = None
     stands_for: float | None = None
+    questions: int = 0
 
     def __post_init__(self) -> None:
         node, child = np.asarray(self.node, np.int64), np.asarray(self.child, np.int64)
@@ -101,6 +104,11 @@ class ResponseTree:
             )
         if not np.all(np.isfinite(gram)):
             raise InputError("gram holds a number that is not finite: give inner products of scores.")
+        if not np.all(np.isfinite(log_prob)):
+            raise InputError("log_prob holds a number that is not finite: leave out edges of probability 0.")
+        rounding = _ROUNDED * np.abs(gram).max()
+        if np.diag(gram).min() < -rounding or np.abs(gram - gram.T).max() > rounding:
+            raise InputError("gram is not symmetric with a diagonal of squared norms: give inner products of scores.")
         nodes = np.unique(node)
         led = child[child >= 0]
         whole = np.array_equal(nodes, np.arange(nodes.size)) and np.all(np.diff(node) >= 0)
@@ -111,6 +119,10 @@ class ResponseTree:
             )
         if not np.all((reward >= 0) & (reward <= 1)):
             raise InputError("reward holds a value outside 0 to 1: give mean rewards of a verifiable reward.")
+        if self.truth is not None:
+            truth = arguments.numbers("truth", self.truth)
+            if truth.shape != (edges,) or not np.all((truth >= 0) & (truth <= 1)):
+                raise InputError(f"truth must be [{edges}], a number from 0 to 1 for each edge.")
         for name, value in (
             ("node", node),
             ("child", child),
@@ -132,7 +144,7 @@ class ResponseTree:
             content.update(part.tobytes())
         if self.turned is not None and self.toward is not None:
             content.update(self.turned.tobytes() + self.toward.tobytes())
-        content.update(repr(self.stands_for).encode())
+        content.update(repr((self.stands_for, self.questions)).encode())
         return content.digest()
 
     def __eq__(self, other: object) -> bool:
@@ -204,13 +216,18 @@ class ResponseTree:
 
     @functools.cached_property
     def p0(self) -> float:
-        """Probability of a success at the start."""
+        """Pass@1 at the start."""
+        return float((self.walks(self.log_prob[None]).path @ self.leaf_truth)[0])
+
+    @functools.cached_property
+    def paid(self) -> float:
+        """Probability of a reward of 1 at the start: `p0`, but for a reward that errs."""
         return float((self.walks(self.log_prob[None]).path @ self.leaf_reward)[0])
 
     @functools.cached_property
     def kappa(self) -> float:
-        """‖grad logit p‖² at the start, as the tree has it; NaN where p0 is 0 or 1."""
-        p = self.p0
+        """‖grad logit p‖² of the reward at the start, as the tree has it; NaN where `paid` is 0 or 1."""
+        p = self.paid
         if not 0.0 < p < 1.0:
             return math.nan
         walks = self.walks(self.log_prob[None])
@@ -235,9 +252,10 @@ class ResponseTree:
 
     @functools.cached_property
     def decisions(self) -> float:
-        """Mean number of decisions in a correct response."""
+        """Mean number of decisions in a correct response; that which draws a forest's question is none."""
         right = self.walks(self.log_prob[None]).path[0] * self.leaf_reward
-        return float(right @ self.paths.sum(axis=1) / right.sum()) if right.any() else math.nan
+        met = self.paths.sum(axis=1) - (self.questions > 0)
+        return float(right @ met / right.sum()) if right.any() else math.nan
 
     def refuse(self) -> None:
         """Raises NoLawError where the sampled responses show too little of the policy's correct ones."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from bandit_rft import arguments, signal_checks, signals
 from bandit_rft.errors import InputError
 
@@ -68,7 +70,7 @@ class UpdateSettings:
         self._set("eps", arguments.at_least("eps", self.eps, 0.0))
         if self.optimizer not in OPTIMIZERS:
             raise InputError(f"optimizer is {arguments.shown(self.optimizer)}: choose one of {', '.join(OPTIMIZERS)}.")
-        self._set("adam", _adam(self.adam))
+        self._set("adam", _adam(self.adam, self.optimizer == "adam"))
         self._set("kl_coefficient", arguments.at_least("kl_coefficient", self.kl_coefficient, 0.0))
         for name, least in (("extra_rollouts", 0), ("delay", 0), ("epochs", 1), ("questions", 0)):
             self._set(name, arguments.whole(name, getattr(self, name), least))
@@ -106,23 +108,44 @@ class UpdateSettings:
         return self.group * max(1, self.questions)
 
     @property
-    def own_rewards(self) -> bool:
-        """Whether the signals of a round are those of each group's own rewards, of which all are learned from."""
-        return self.window is None and not self.dynamic_sampling and not self.extra_rollouts
+    def of_one(self) -> float | None:
+        """c where a group is of one and its signal is c times its own reward, 0 or 1; else None."""
+        return signals.of_one(self.signal, self.eps) if self.group == 1 and self.window is None else None
+
+    @property
+    def compares(self) -> bool:
+        """Whether a response's signal depends on other responses' rewards."""
+        return self.signal not in ("raw", "psr", "signed", "nsr") and self.of_one is None
+
+    @property
+    def failures_teach(self) -> bool:
+        """Whether a response of reward 0 may have a signal other than 0."""
+        return self.signal not in signals.SUCCESSES_ONLY and self.of_one is None
 
     @property
     def by_successes(self) -> bool:
-        """Whether one rollout's raw reward moves the policy by plain gradient steps: a failure then moves nothing."""
-        plain = (self.rollouts, self.optimizer, self.kl_coefficient, self.epochs, self.delay) == (1, "sgd", 0.0, 1, 0)
-        return self.signal in ("raw", "psr") and plain and self.own_rewards and not self.questions
+        """Whether a success alone moves the policy, by plain gradient steps on one rollout: a failure moves nothing."""
+        plain = (self.group, self.optimizer, self.kl_coefficient, self.epochs, self.delay) == (1, "sgd", 0.0, 1, 0)
+        return plain and not self.questions and bool(self.of_one)
+
+    @property
+    def success_step(self) -> float:
+        """The step on the score of a success, where `by_successes`: grpo divides the reward of one by 1 + eps."""
+        return self.step_size * (self.of_one or 0.0)
 
     def given(self) -> dict[str, Any]:
         """All of them by name, as `theory.tree_rounds` takes them."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def _adam(given: Any) -> tuple[float, float, float]:
+def _adam(given: Any, used: bool) -> tuple[float, float, float]:
     numbers = arguments.numbers("adam", given)
     if numbers.shape != (3,) or not ((numbers >= 0).all() and (numbers[:2] < 1).all()):
         raise InputError("adam must hold beta1, beta2 (below 1) and eps, none of them negative.")
+    single = numbers.astype(np.float32)  # Adam's moments are of single precision, as a model's are
+    if used and not (single[2] >= np.finfo(np.float32).tiny and (single[:2] < 1).all()):
+        raise InputError(
+            f"adam is {tuple(map(float, numbers))}: in single precision its eps is 0 or a beta is 1, and the step of "
+            "a weight without a gradient is 0/0. Give an eps above 1.2e-38 and betas below 1 - 6e-8."
+        )
     return float(numbers[0]), float(numbers[1]), float(numbers[2])

@@ -181,7 +181,7 @@ def judge(
         "prompts": prompts,
         "rounds": int(log.rounds.sum()),
         "rows": log.rows,
-        "law": "tree_jump" if signal in ("raw", "psr") and np.all(log.responses == 1) else "tree_rounds",
+        "law": "tree_jump" if signals.of_one(signal, eps) and np.all(log.responses == 1) else "tree_rounds",
         "log": rows,
         "notes": notes,
     }

@@ -107,7 +107,7 @@ def stated(
         if tree is None or not tree.p0 > 0:  # nothing right was drawn: by that sample, it is never learnt
             found.append(math.inf)
             continue
-        summary = dataclasses.replace(measured.summary(), tree=dataclasses.replace(tree, counted=math.nan))
+        summary = dataclasses.replace(measured.summary(), tree=dataclasses.replace(tree, counted=math.nan, pruned=0.0))
         law: Any = _prediction(summary, condition, step, 1).law
         drawn = law.sample(generator, seeds, at).total_reward
         rewards = np.diff(drawn, axis=1, prepend=0.0)
@@ -189,7 +189,8 @@ def row(
     level = level_of_row(summary, condition, step)
     said = predicted(summary, condition, step, level)
     law_seconds = time.monotonic() - start
-    longest = max(value for name, value in said.items() if value is not None and name in ("tree", "h_decision_chain"))
+    times = [said.get(name) for name in ("tree", "h_decision_chain")]
+    longest = max((time for time in times if time is not None), default=MOST_ROUNDS)
     rounds = min(MOST_ROUNDS, max(40, math.ceil(2.2 * longest)))
     learner, arms = learner_of(tier, model, condition, step), arms_of(model, example)
     key = run_key(model.name, task, question, condition)

@@ -22,6 +22,19 @@ def mean(values: np.ndarray) -> str:
     return f"{values.mean():+.3f}{error}"
 
 
+def _far_off(found: np.ndarray) -> tuple[str, ...]:
+    """What the errors of plain gradient steps say together."""
+    if not found.size:
+        return ("No run of plain gradient steps has both times yet.",)
+    size = np.abs(found)
+    return (
+        f"Of {found.size} runs the median |log2| of the law over the model is {np.median(size):.3f}, the mean of log2",
+        f"{mean(found)}, the largest error {size.max():.2f};",
+        f"{int((size <= math.log2(1.08)).sum())} of {found.size} are within 8%. What is more in the half-times above",
+        "is chance: of few seeds, and of correct responses that no sample showed.",
+    )
+
+
 def sections(courses: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The page's sections on `paths` and `adam_paths`, line by line; none where there are no records."""
     if not courses:
@@ -29,7 +42,6 @@ def sections(courses: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     adam = [one for one in courses if one["optimizer"] == "adamw"]
     courses = [one for one in courses if one["optimizer"] == "sgd"]
     found = errors(courses)
-    size = np.abs(found)
     yield from (
         "",
         "## The law's own error",
@@ -39,10 +51,7 @@ def sections(courses: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         "with the update of the run, and the law along the same ones. Compared is how long the waits are in the mean",
         "until Pass@1, over the correct responses that the measurement showed, is at the level.",
         "",
-        f"Of {found.size} runs the median |log2| of the law over the model is {np.median(size):.3f}, the mean of log2",
-        f"{mean(found)}, the largest error {size.max():.2f};",
-        f"{int((size <= math.log2(1.08)).sum())} of {found.size} are within 8%. What is more in the half-times above",
-        "is chance: of few seeds, and of correct responses that no sample showed.",
+        *_far_off(found),
         "",
         f"Where the error is over {2**LARGE - 1:.0%} its causes were looked for: a quarter of the step (a finite",
         "step), and a tree measured anew half-way (a kernel that drifts); what neither mends is left to the tree's",

@@ -1,5 +1,6 @@
 """Several questions as one tree, against a log-linear policy of shared features that is trained by hand."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from bandit_rft import theory
 from bandit_rft.errors import InputError
+from bandit_rft.theory.compared import chain_of_decisions
 from bandit_rft.theory.forests import forest
 
 FIXED = np.random.default_rng(3)
@@ -123,7 +125,8 @@ def test_rounds_of_different_questions_with_groups_follow_the_law_by_rounds() ->
     rounds = max(ROUNDS) + 1
     said = theory.tree_rounds(shared(), STEP, rounds, "grpo", rollouts, questions=2).value[list(ROUNDS)]
     assert np.all(np.abs(said - mean)[1:] < 4 * error[1:] * math.sqrt(1 + seeds / 1024) + 0.002)
-    mixed = theory.tree_rounds(shared(), STEP, rounds, "grpo", 2 * rollouts).value[list(ROUNDS)]
+    one = dataclasses.replace(shared(), questions=0)
+    mixed = theory.tree_rounds(one, STEP, rounds, "grpo", 2 * rollouts).value[list(ROUNDS)]
     assert abs(mixed[-1] - mean[-1]) > 10 * error[-1]
 
 
@@ -138,4 +141,21 @@ def test_a_round_of_several_questions_has_the_rollouts_of_all() -> None:
     said = theory.tree_rounds(shared(), STEP, 3, "grpo", 4, questions=2)
     assert said.rollouts == 8
     assert said.regret[0] == pytest.approx(8 * (1 - said.value[0]))
-    assert theory.tree_rounds(shared(), STEP, 3, "grpo", 4).rollouts == 4
+    assert theory.tree_rounds(shared(), STEP, 3, "signed", 4).rollouts == 4
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(2, 2 * 0.5 * (1 - 0.5**11) / 0.5 + 22.0), (1, 12.0)])
+def test_regret_counts_the_wrong_responses_of_the_questions_drawn_again(asked: int, expected: float) -> None:
+    """One question of p = 1/2, whose groups of two live half of the time, and one never right, drawn 11 times. By
+    enumeration; with both asked nothing is left to chance but the number of draws (standard error 1%)."""
+    several = forest([chain_of_decisions(0.5, 1.0, 1), 0.0])
+    found = theory.tree_rounds(several, 1e-9, 2, signal="rloo", rollouts=2, questions=asked, dynamic_sampling=10)
+    assert found.regret[0] == pytest.approx(expected, rel=0.08 if asked == 1 else 0.015)
+
+
+def test_regret_of_an_epoch_is_of_the_questions_not_yet_asked() -> None:
+    """Questions alike and a step that learns the first at once: the second round asks the other, and errs as often."""
+    one = chain_of_decisions(0.5, 1.0, 1)
+    found = theory.tree_rounds(forest([one, one]), 40.0, 2, rollouts=64, questions=1)
+    assert found.value[1] > 0.7
+    np.testing.assert_allclose(found.regret, [32.0, 64.0], rtol=1e-9)

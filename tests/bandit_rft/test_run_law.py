@@ -254,3 +254,31 @@ def test_a_window_beside_what_only_a_tree_has_is_refused_without_one():
     found = law(signal="grpo", rollouts=4, window=12, epochs=3, clip=None)
     assert found.prediction is None
     assert "3 epochs" in found.reason
+
+
+def test_the_half_time_of_a_run_with_a_kl_term_is_that_of_its_own_law():
+    """Read off the run's own curve. The laws of p0 and kappa, which know of no KL term, are left out, or say so.
+    Catches a time of the law without the term beside a curve with it.
+    """
+    sample = drawn(np.random.default_rng(0), 400)
+    measurement = {"kappa": 1.0, "successes": 80, "rollouts": 400}
+    config = {**CONFIG, "rounds": 40, "resolved": {"learning_rate": 1.0, "measurement": measurement}}
+
+    def asked(beta: float, tree: bool = True) -> RunLaw:
+        given = {**config, "kl_coefficient": beta, "kl": "k2"}
+        value, arrays = np.full((1, 10), np.nan), sample.arrays() if tree else None
+        none = {"pulled_mean": None, "best_mean": None, "evaluations": ()}
+        return law_of(History(rewards=np.ones((1, 10, 1)), value=value, config=given, tree=arrays, **none))
+
+    free, held = asked(0.0).half_times(0.3), asked(0.3)
+    assert held.prediction is not None
+    curve = np.asarray(held.prediction.value)
+    assert curve[-1] > 0.3
+    assert held.half_times(0.3) == {"tree": np.argmax(curve >= 0.3)}
+    assert free["tree"] < np.argmax(curve >= 0.3)
+    alone = asked(0.3, tree=False)
+    assert alone.prediction is not None
+    assert alone.prediction.name == "rft_predict"
+    assert "left out" in " ".join(alone.caveats)
+    assert "the law's KL term" not in " ".join(alone.caveats)
+    assert "the law's KL term" in " ".join(held.caveats)

@@ -42,7 +42,7 @@ def test_last_groups_have_the_law_of_groups_drawn_one_by_one() -> None:
     for key, count in zip(keys, counts, strict=True):
         drawn[places[tuple(map(tuple, key.tolist()))]] = count
     assert stats.chisquare(drawn, last * runs).pvalue > 1e-6
-    numbers = np.bincount(found.drawn.astype(int), minlength=most + 2)[1:]
+    numbers = np.bincount(found.drawn[:, 0].astype(int), minlength=most + 2)[1:]
     expected = np.array([1 - dead, dead * (1 - dead), dead**2])
     assert stats.chisquare(numbers, expected * runs).pvalue > 1e-6
     rewards = np.array([np.mean([reward for _, reward in group_]) for group_ in outcome])
@@ -133,10 +133,15 @@ class Watched(RoundDraws):
     asked: np.ndarray
     rewards: np.ndarray
 
-    def _once(self, path, asked, generator):
+    def _asked(self, runs, generator):
+        asked = super()._asked(runs, generator)
         assert asked is not None
-        groups = super()._once(path, asked, generator)
-        self.asked, self.rewards = asked, groups.rewards
+        self.asked = asked
+        return asked
+
+    def _once(self, paths, generator):
+        groups = super()._once(paths, generator)
+        self.rewards = groups.rewards
         return groups
 
 

@@ -34,17 +34,19 @@ class Drawn(NamedTuple):
         rewarded: float64 [R], mean reward of the groups that are learned from.
         responses: float64 [R], how many were drawn, those of dead groups among them.
         earned: float64 [R], the mean of `rewarded` given the policy; NaN where no group is drawn again.
+        missed: float64 [R], of the responses drawn, how many are expected to be wrong, by the policy on their question.
     """
 
     onto: np.ndarray
     rewarded: np.ndarray
     responses: np.ndarray
     earned: np.ndarray
+    missed: np.ndarray
 
 
 class Groups(NamedTuple):
-    """The groups that are learned from, n responses of each of B questions: leaf int and rewards float32 [R, B n], and
-    by run [R] the groups drawn and the mean reward expected of them.
+    """The groups that are learned from, n responses of each of B questions: leaf int and rewards float32 [R, B n], the
+    groups drawn of each float64 [R, B], and by run [R] the mean reward expected of them.
     """
 
     leaf: np.ndarray
@@ -84,7 +86,8 @@ class RoundDraws:
         runs, settings = path.shape[0], self.settings
         asked = self._asked(runs, generator)
         draw = self._alive if settings.dynamic_sampling else self._once
-        groups = draw(path, asked, generator)
+        paths = self._paths(path, asked)
+        groups = draw(paths, generator)
         by_question = (runs, -1, settings.group)
         weight = self._signals(groups.rewards.reshape(by_question), asked) / settings.learned
         # Of each group the first G are learned from; the others were only there for the signals.
@@ -94,7 +97,10 @@ class RoundDraws:
         if settings.delay:
             self._late.append(onto)
             onto = self._late.popleft() if len(self._late) > settings.delay else np.zeros_like(onto)
-        return Drawn(onto, groups.rewards.mean(axis=1), groups.drawn * settings.group, groups.earned)
+        right = np.stack([(own @ self.tree.leaf_truth) / own.sum(axis=1) for own in paths], axis=1)
+        wrong = np.maximum(1.0 - right, 0.0)
+        missed, drawn = (groups.drawn * wrong).sum(axis=1), groups.drawn.sum(axis=1)
+        return Drawn(onto, groups.rewards.mean(axis=1), drawn * settings.group, groups.earned, missed * settings.group)
 
     def _asked(self, runs: int, generator: np.random.Generator) -> np.ndarray | None:
         """int [R, B], the questions of the round, in a new order each epoch, what is left at its end left out; None
@@ -114,20 +120,20 @@ class RoundDraws:
             return [path]
         return [path * (self.tree.root_of_leaf == question[:, None]) for question in asked.T]
 
-    def _once(self, path: np.ndarray, asked: np.ndarray | None, generator: np.random.Generator) -> Groups:
+    def _once(self, paths: list[np.ndarray], generator: np.random.Generator) -> Groups:
         """Each group is drawn once."""
-        runs, group = path.shape[0], self.settings.group
-        leaf = np.concatenate([pick(own, generator.random((runs, group))) for own in self._paths(path, asked)], axis=1)
+        runs, group = paths[0].shape[0], self.settings.group
+        leaf = np.concatenate([pick(own, generator.random((runs, group))) for own in paths], axis=1)
         rewards = (generator.random(leaf.shape) < self.tree.leaf_reward[leaf]).astype(np.float32)
-        return Groups(leaf, rewards, np.full(runs, float(leaf.shape[1] // group)), np.full(runs, np.nan))
+        return Groups(leaf, rewards, np.ones((runs, len(paths))), np.full(runs, np.nan))
 
-    def _alive(self, path: np.ndarray, asked: np.ndarray | None, generator: np.random.Generator) -> Groups:
+    def _alive(self, paths: list[np.ndarray], generator: np.random.Generator) -> Groups:
         """A dead group is drawn again up to N times."""
         group, most, reward = self.settings.group, self.settings.dynamic_sampling, self.tree.leaf_reward
-        parts = [last_groups(own, reward, group, most, generator) for own in self._paths(path, asked)]
+        parts = [last_groups(own, reward, group, most, generator) for own in paths]
         leaf, rewards, drawn, earned = zip(*parts, strict=True)
-        both = np.concatenate(leaf, axis=1), np.concatenate(rewards, axis=1)
-        return Groups(*both, np.sum(drawn, axis=0), np.mean(earned, axis=0))
+        of_all = (np.concatenate(part, axis=1) for part in (leaf, rewards, drawn))
+        return Groups(*of_all, earned=np.mean(earned, axis=0))
 
     def _signals(self, rewards: np.ndarray, asked: np.ndarray | None) -> np.ndarray:
         """float64 [R, B, n] of rewards float32 [R, B, n]; a window takes them up."""
@@ -188,7 +194,7 @@ def last_groups(
     leaf = np.where(success, pick(right, uniform), pick(wrong, uniform))
     living, dead = mean(of(True)), mean(of(False))
     never = np.exp((most + 1) * log_dead)
-    return Groups(leaf, success.astype(np.float32), drawn, living + never * (dead - living))
+    return Groups(leaf, success.astype(np.float32), drawn[:, None], living + never * (dead - living))
 
 
 def idle_probability(settings: UpdateSettings, p: float) -> float:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bandit_rft.errors import InputError
 from bandit_rft.theory.laws.jump_law import ChainCurves
 from bandit_rft.theory.laws.tree_law import DRAWN, check_length
 from bandit_rft.theory.laws.tree_round import RoundDraws
@@ -22,13 +23,15 @@ _RUNS = 1024  # simulated runs behind the law
 
 class _Played(NamedTuple):
     """Rounds of R runs, float64 [R, T] each: p before the update, and the mean reward of the groups that are learned
-    from; where groups are drawn again also what was to be expected of it, and responses drawn, else [R, 0].
+    from; where groups are drawn again also what was to be expected of it, and responses drawn, else [R, 0]; and there,
+    and of a forest, how many of these were to be expected wrong, else [R, 0].
     """
 
     value: np.ndarray
     rewarded: np.ndarray
     earned: np.ndarray
     responses: np.ndarray
+    missed: np.ndarray
 
 
 class TreeRoundsLaw:
@@ -59,7 +62,7 @@ class TreeRoundsLaw:
         self._logits = np.repeat(tree.log_prob[None], runs, axis=0)
         self._step = move(tree, runs)
         self._draws = RoundDraws(tree, settings, runs)
-        self._played = _Played(*np.empty((4, runs, 0)))
+        self._played = _Played(*np.empty((5, runs, 0)))
 
     @property
     def pulls(self) -> int:
@@ -98,7 +101,8 @@ class TreeRoundsLaw:
         """(the rounds of R runs, their logits [R, E] afterwards)."""
         tree, beta = self.tree, self.settings.kl_coefficient
         runs, again = logits.shape[0], self.settings.dynamic_sampling > 0
-        played = _Played(*np.empty((2, runs, rounds)), *np.empty((2, runs, rounds if again else 0)))
+        kept = (True, True, again, again, self._uneven)
+        played = _Played(*(np.empty((runs, rounds if part else 0)) for part in kept))
         for t in range(rounds):
             walks = tree.walks(logits)
             played.value[:, t] = np.minimum(walks.path @ tree.leaf_truth, 1.0)
@@ -106,6 +110,8 @@ class TreeRoundsLaw:
             played.rewarded[:, t] = drawn.rewarded
             if again:
                 played.earned[:, t], played.responses[:, t] = drawn.earned, drawn.responses
+            if self._uneven:
+                played.missed[:, t] = drawn.missed
             for epoch in range(self.settings.epochs):
                 if epoch:
                     walks = tree.walks(logits)
@@ -119,11 +125,17 @@ class TreeRoundsLaw:
         """ln of the leaves' probabilities over those at the start, [R, L]."""
         return (walks.log_q - self.tree.log_prob) @ self.tree.paths.T
 
+    @property
+    def _uneven(self) -> bool:
+        """Whether the responses of a round are not so many of the whole policy: of a forest those to the questions that
+        it asks, and of dead groups that are drawn again more to the questions whose groups are dead.
+        """
+        return self.settings.dynamic_sampling > 0 or self.settings.questions > 0
+
     def _regret(self, played: _Played) -> np.ndarray:
         """Cumulative, of every response drawn, float64 [R, T]."""
-        if not self.settings.dynamic_sampling:
-            return self.settings.pulls * np.cumsum(1.0 - played.value, axis=1)
-        return np.cumsum(played.responses * (1.0 - played.value), axis=1)
+        missed = played.missed if self._uneven else self.settings.pulls * (1.0 - played.value)
+        return np.cumsum(missed, axis=1)
 
     def scores(self, at: np.ndarray, runs: int | None = None) -> np.ndarray:
         """Sum of the updates' mean scores before the rounds `at` (increasing), float64 [runs, len(at), E], of so many
@@ -195,8 +207,18 @@ class TreeRoundsLaw:
             rounds = min(math.ceil(1.5 * rounds), within)
 
     def mean_hitting_time(self, level: float) -> float:
-        """The mean over the simulated runs; inf where some have not arrived after 4,096 rounds."""
-        return float(self.arrivals(level).mean())
+        """The mean over the simulated runs.
+
+        Raises:
+            InputError: some have not arrived after 4,096 rounds.
+        """
+        times = self.arrivals(level)
+        if not np.isfinite(times).all():
+            raise InputError(
+                f"level is {level:g} and {np.isinf(times).mean():.1%} of the simulated runs are below it for "
+                f"{self.searched:,} rounds, beyond which none is followed: ask for a lower level, or a quantile."
+            )
+        return float(times.mean())
 
     def arrivals(self, level: float) -> np.ndarray:
         """First round at the level of each simulated run, inf where it is none of the first 4,096."""
@@ -212,7 +234,7 @@ class TreeRoundsLaw:
         return float((self.played(rounds).responses * before).sum(axis=1).mean())
 
     def hitting_time_quantile(self, level: float, q: float) -> float:
-        """Of the simulated runs."""
+        """Of the simulated runs; inf where that is none of the first 4,096 rounds."""
         return float(np.quantile(self.hits(level, self.searched, q), q, method="inverted_cdf"))
 
     def sample(self, generator: np.random.Generator, seeds: int, at: np.ndarray) -> Curves:

@@ -14,7 +14,7 @@ from scipy.special import expit, log_expit
 from bandit_rft import arguments, signal_checks
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import about, entry
-from bandit_rft.theory.checks import check_start
+from bandit_rft.theory.checks import check_rate, check_start
 from bandit_rft.theory.laws.curve_law import GroupCurve
 from bandit_rft.theory.policy_gradient.dynamic_sampling import groups_drawn, last_group_reward
 from bandit_rft.theory.policy_gradient.groups import SIGNALS, check_group, check_k, multiplier, summed_group
@@ -27,7 +27,6 @@ _LARGE_STEP = 0.2  # of the step size times kappa, above which noise and curvatu
 _PANEL = 1.0 / 512.0  # of the logit: Hermite interpolation is then good to 3e-10
 _PANELS = np.arange(513)  # edges of the panels integrated at once
 _BEND = 8.0  # slope of ln M in the logit up to which panels of that width do
-_RATES = (1e-100, 1e100)  # of the step size times kappa
 _ENDLESS = 1e290  # rounds, beyond which all numbers of them are alike
 _LEAST_GAIN = 1e-200  # of M: where pass_at_k is below, nothing moves within any number of rounds
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(2)  # on a panel good to 1e-14
@@ -238,12 +237,7 @@ def pg_group(
         raise InputError(f"{signal} with one rollout is always 0 and nothing is learnt: give 2 rollouts or more.")
     k = check_k(signal, rollouts, k)
     constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)
-    rate = arguments.positive("step_size", step_size) * constant
-    if not _RATES[0] <= rate <= _RATES[1]:
-        raise InputError(
-            f"step_size is {step_size:g} and kappa is {constant:g}: their product is outside the range of "
-            f"{_RATES[0]:g} to {_RATES[1]:g} that a float follows."
-        )
+    rate = check_rate(step_size, constant)
     law = GroupFlowLaw(
         p0=check_start(p0),
         rate=rate,

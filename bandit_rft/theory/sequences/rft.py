@@ -11,6 +11,7 @@ from scipy.optimize import minimize_scalar
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
+from bandit_rft.theory.checks import check_rate, check_start
 from bandit_rft.theory.laws.chain import chain_prediction
 from bandit_rft.theory.laws.jump_law import JumpLaw
 from bandit_rft.theory.prediction import Prediction
@@ -57,8 +58,7 @@ def rft_predict(p0: float, kappa: float, step_size: float, rounds: int) -> Predi
         0.7508
     """
     rounds = arguments.whole("rounds", rounds)
-    gain = arguments.positive("step_size", step_size) * arguments.positive("kappa", kappa)
-    law = JumpLaw(p0=arguments.fraction("p0", p0), gain=gain, exact=False)
+    law = JumpLaw(p0=check_start(p0), gain=check_rate(step_size, kappa), exact=False)
     parameters = {"p0": p0, "kappa": kappa, "step_size": step_size, "rounds": rounds}
     return chain_prediction("rft_predict", law, rounds, parameters)
 

@@ -11,6 +11,7 @@ from scipy.special import log_expit
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
+from bandit_rft.theory.checks import check_start
 from bandit_rft.theory.laws.chain import chain_prediction
 from bandit_rft.theory.laws.curve_law import CurveLaw, curve_prediction, growth, solve_rise
 from bandit_rft.theory.laws.jump_law import JumpLaw
@@ -150,7 +151,7 @@ def _checked(
     if position_shared:
         gain *= length
     if p0 is not None:
-        return length, arguments.fraction("p0", p0), gain
+        return length, check_start(p0), gain
     start = math.exp(-length * math.log(vocabulary))
     if start < 1e-300:
         raise InputError(

@@ -15,7 +15,7 @@ ROOMS = ("policy_gradient", "bounds", "many_arms", "sequences")
 # Left to right; names in one layer stand beside each other and import nothing of each other.
 LAYERS = [
     {"bound", "catalogue", "prediction", "response_tree", "update_settings"}, {"sampled_tree"},
-    {"checks", "forests", "null"}, {"summary"}, {"laws"},
+    {"checks", "forests", "null"}, {"summary"}, {"laws", "applicable"},
     {"bounds", "many_arms", "remeasured"}, {"policy_gradient"}, {"sequences"}, {"compared", "predict"}, {"half_time"},
 ]  # fmt: skip
 

@@ -142,7 +142,7 @@ def test_a_summary_with_a_delay_gets_the_late_law_of_its_tree():
             prediction=run_law._UNKNOWN,
             delay=delay,
             _arguments={"rollouts": 8, "optimizer": "sgd", "epochs": 1, "signal": "raw", "questions": 0}
-            | {"ddof": 1, "eps": 1e-6},
+            | {"ddof": 1, "eps": 1e-6, "kl_coefficient": 0.0},
         )
         for delay in (0, 10)
     ]

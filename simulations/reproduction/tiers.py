@@ -6,9 +6,9 @@ from simulations.reproduction.language import Cost, LanguageTier
 from simulations.reproduction.tables import SimulationTier
 
 SIMULATION = SimulationTier()
-# On two idle cores, CPU-seconds for 2 seeds x 200 rounds with 9 x 300 test responses: 15.5 with one rollout, 23.6 with
-# eight. While six other programs ran, the quick size took half as much again.
-TINY_COST = Cost(run=7, round=0.005, pull=0.003, response=0.002)
+# Two runs side by side on two idle cores, `reproduce --tier tiny --quick --only "A3 test" --jobs 2`: 11.7 s a run of
+# one rollout (2 seeds, 200 rounds, 9 x 300 test responses), 21.7 s of eight. Beside other programs it took twice that.
+TINY_COST = Cost(run=3, round=0.005, pull=0.0036, response=0.002)
 TINY = LanguageTier(
     name="tiny",
     models=("tiny-llama", "tiny-qwen2", "tiny-olmo2"),

@@ -22,16 +22,16 @@ _RUNS = 1024  # simulated runs behind the law
 
 
 class _Played(NamedTuple):
-    """Rounds of R runs, float64 [R, T] each: p before the update, and the mean reward of the groups that are learned
-    from; where groups are drawn again also what was to be expected of it, and responses drawn, else [R, 0]; and there,
-    and of a forest, how many of these were to be expected wrong, else [R, 0].
+    """Rounds of R runs, float64 [R, T] each: p before the update, the mean reward of the groups that are learned from,
+    and how many of the responses drawn were to be expected wrong; where groups are drawn again also what was to be
+    expected of that reward, and responses drawn, else [R, 0].
     """
 
     value: np.ndarray
     rewarded: np.ndarray
+    missed: np.ndarray
     earned: np.ndarray
     responses: np.ndarray
-    missed: np.ndarray
 
 
 class TreeRoundsLaw:
@@ -101,17 +101,15 @@ class TreeRoundsLaw:
         """(the rounds of R runs, their logits [R, E] afterwards)."""
         tree, beta = self.tree, self.settings.kl_coefficient
         runs, again = logits.shape[0], self.settings.dynamic_sampling > 0
-        kept = (True, True, again, again, self._uneven)
+        kept = (True, True, True, again, again)
         played = _Played(*(np.empty((runs, rounds if part else 0)) for part in kept))
         for t in range(rounds):
             walks = tree.walks(logits)
             played.value[:, t] = np.minimum(walks.path @ tree.leaf_truth, 1.0)
             drawn = draws.next(walks.path, generator)
-            played.rewarded[:, t] = drawn.rewarded
+            played.rewarded[:, t], played.missed[:, t] = drawn.rewarded, drawn.missed
             if again:
                 played.earned[:, t], played.responses[:, t] = drawn.earned, drawn.responses
-            if self._uneven:
-                played.missed[:, t] = drawn.missed
             for epoch in range(self.settings.epochs):
                 if epoch:
                     walks = tree.walks(logits)
@@ -125,17 +123,9 @@ class TreeRoundsLaw:
         """ln of the leaves' probabilities over those at the start, [R, L]."""
         return (walks.log_q - self.tree.log_prob) @ self.tree.paths.T
 
-    @property
-    def _uneven(self) -> bool:
-        """Whether the responses of a round are not so many of the whole policy: of a forest those to the questions that
-        it asks, and of dead groups that are drawn again more to the questions whose groups are dead.
-        """
-        return self.settings.dynamic_sampling > 0 or self.settings.questions > 0
-
     def _regret(self, played: _Played) -> np.ndarray:
         """Cumulative, of every response drawn, float64 [R, T]."""
-        missed = played.missed if self._uneven else self.settings.pulls * (1.0 - played.value)
-        return np.cumsum(missed, axis=1)
+        return np.cumsum(played.missed, axis=1)
 
     def scores(self, at: np.ndarray, runs: int | None = None) -> np.ndarray:
         """Sum of the updates' mean scores before the rounds `at` (increasing), float64 [runs, len(at), E], of so many

@@ -2,8 +2,15 @@
 
     python -m simulations.reproduction.findings
 
-The sentences are in findings_text.md. Where one has a number it names it, [[TIER: CLAIM: STRATUM]], and gets the
-effect with its interval, or [[TIER: CLAIM]], and gets the verdict. Tiers that are not in claims.json are listed.
+The sentences are in findings_text.md. Where one has a number it names it:
+
+    [[TIER: CLAIM]]                                     the verdict
+    [[TIER: CLAIM: STRATUM]]                            the effect with its interval
+    [[TIER: CLAIM: STRATUM: needed]]                    the units that would decide an underpowered one
+    [[TIER: variance: CONDITION: STRATUM: seed]]        of the variance of test Pass@1, what seeds have, in 10^-4; or
+                                                        `question`, or `evaluation`
+
+Tiers that are not in claims.json are listed.
 A sentence is read again by a person when its verdict changes: a number is kept up to date here, and no wording is.
 """
 
@@ -35,18 +42,32 @@ def page(records: Sequence[Mapping[str, Any]], text: str) -> str:
     Raises:
         InputError: a number that no record has.
     """
-    held = {(record["tier"], claim["id"]): claim for record in records for claim in record["claims"]}
+    held = _numbers(records)
 
     def said(match: re.Match[str]) -> str:
-        parts = [part.strip() for part in match[1].split(":")]
-        claim = held.get((parts[0], parts[1])) if len(parts) in (2, 3) else None
-        if claim is None or (len(parts) == 3 and parts[2] not in claim["strata"]):
+        found = held.get(tuple(part.strip() for part in match[1].split(":")))
+        if found is None:
             raise InputError(f"findings_text.md names {match[0]}, which claims.json has not: correct one of the two.")
-        if len(parts) == 2:
-            return f"*{claim['verdict']}*"
-        return table.estimate(claim, claim["strata"][parts[2]])
+        return found
 
     return _NAMED.sub(said, text) + "\n".join(["", *_unsettled(records), ""])
+
+
+def _numbers(records: Sequence[Mapping[str, Any]]) -> dict[tuple[str, ...], str]:
+    """All that a sentence may name, by its parts, as it is written."""
+    held: dict[tuple[str, ...], str] = {}
+    for record in records:
+        tier = record["tier"]
+        for claim in record["claims"]:
+            held[tier, claim["id"]] = f"*{claim['verdict']}*"
+            for stratum, one in claim["strata"].items():
+                held[tier, claim["id"], stratum] = table.estimate(claim, one)
+                if one.get("needed"):
+                    held[tier, claim["id"], stratum, "needed"] = str(one["needed"])
+        for one in record.get("variance") or ():
+            for part in table.PARTS:
+                held[tier, "variance", one["condition"], one["stratum"], part] = table.scaled(one[part])
+    return held
 
 
 def _unsettled(records: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -76,6 +76,9 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+PARTS = ("question", "seed", "evaluation")  # of the variance of final test Pass@1
+
+
 def _reason(claim: Mapping[str, Any]) -> str:
     """Why it could not be measured, where that is known."""
     return f" ({claim['reason'].rstrip('.')})" if claim.get("reason") else ""
@@ -129,12 +132,13 @@ def _variance(record: Mapping[str, Any]) -> list[str]:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for one in record["variance"]:
-        split = " | ".join(_scaled(one[name]) for name in ("question", "seed", "evaluation"))
+        split = " | ".join(scaled(one[name]) for name in PARTS)
         lines.append(f"| {one['condition']} | {one['stratum']} | {one['questions']} | {split} |")
     return [*lines, ""]
 
 
-def _scaled(values: Sequence[float | None]) -> str:
+def scaled(values: Sequence[float | None]) -> str:
+    """A variance with its interval, in units of 10^-4; unbounded ends as dashes."""
     value, low, high = ("–" if value is None else f"{1e4 * value:.2f}" for value in values)
     return f"{value} [{low}, {high}]"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,19 +15,13 @@ import numpy as np
 
 from bandit_rft.theory.sampled_tree import Branch
 from llm_bridge.measuring.kept_scores import KeptScores
+from llm_bridge.measuring.prompt_scores import Part, PromptScores, add, nothing
 from llm_bridge.models import placement
-from llm_bridge.sampling import scoring
-from llm_bridge.sampling.buckets import bucket
-
-if TYPE_CHECKING:
-    from llm_bridge.language_model import LanguageModel
 
 Array = jax.Array
 PyTree = Any
-Kept = Literal["whole", "sketch", "nothing"]  # of a score, beside its entries at the chosen weights
 
 SKETCH = 1 << 18  # numbers that a folded score has
-_SCORED_AT_ONCE = 8
 _SIGNS = 0  # seed of the sketch's signs and of the weights chosen for Adam: the same for all trees of a model
 
 
@@ -65,117 +59,92 @@ def choose(params: PyTree, coordinates: int, sketched: bool) -> Chosen:
 
 
 def branch_scores(
-    model: LanguageModel,
+    scores: PromptScores,
     params: PyTree,
-    prompt: np.ndarray,
     branches: Sequence[Branch],
-    temperature: float,
     chosen: Chosen,
-    remat: bool,
     tell: Callable[[int, int], None],
     store: KeptScores | None,
     *,
     picks_only: bool = False,
-) -> tuple[np.ndarray, np.ndarray]:
-    """(features [K, D or F], scores at the chosen weights [K, J]), both float32.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(features [K, D or F], scores at the chosen weights [K, J], ln π(token | prefix) [K]), all float32.
 
     tell: (done, all). store: scores that were made before, and where each is kept; None: nowhere. picks_only: features
     are [K, 0].
     """
-    sketched, within = chosen.signs is not None, [jnp.asarray(one) for one in chosen.within]
-    kept: Kept = "nothing" if picks_only else "sketch" if sketched else "whole"
-    width = {"nothing": 0, "sketch": SKETCH, "whole": chosen.dimension}[kept]
-    features = np.empty((len(branches), width), np.float32)
-    at = np.empty((len(branches), chosen.coordinates), np.float32)
-    # Models whose scores fit are scored several at a time; larger ones one by one.
-    together = 1 if sketched else min(_SCORED_AT_ONCE, max(1, len(branches)))
-    order = sorted(range(len(branches)), key=lambda k: len(branches[k].prefix))
-    found = {} if store is None else store.read()
-    for k, numbers in found.items():
-        features[k], at[k] = numbers[: features.shape[1]], numbers[features.shape[1] :]
-    for start in range(0, len(order), together):
-        rows = order[start : start + together]
-        if found.keys() >= set(rows):
-            continue
-        filled = rows + [rows[0]] * (together - len(rows))
-        tokens = np.zeros((together, bucket(max(len(branches[k].prefix) for k in filled) + 1, smallest=16)), np.int32)
-        place = np.zeros(together, np.int32)
-        for row, k in enumerate(filled):
-            token = branches[k].token
-            assert token is not None
-            tokens[row, : len(branches[k].prefix) + 1] = (*branches[k].prefix, token)
-            place[row] = len(branches[k].prefix)
-        folded, picked = _scores(
-            params,
-            jnp.asarray(prompt),
-            jnp.asarray(tokens),
-            jnp.asarray(place),
-            chosen.signs if kept == "sketch" else None,
-            within,
-            model.graphdef,
-            temperature,
-            remat,
-            kept,
-        )
-        features[rows], at[rows] = (placement.on_host(one)[: len(rows)] for one in (folded, picked))
+    within = [jnp.asarray(one) for one in chosen.within]
+    width = 0 if picks_only else chosen.dimension if chosen.signs is None else SKETCH
+    found = np.empty((len(branches), width + chosen.coordinates + 1), np.float32)
+    kept = {} if store is None else store.read()
+    for k, numbers in kept.items():
+        found[k] = numbers
+    done = set(kept)
+    for some in scores.gradients(params, [_single(branch) for branch in branches], known=kept):
+        parts = [_picked(some.slopes, within), some.values[:, None]]
+        if not picks_only:
+            parts.insert(0, _flat(some.slopes) if chosen.signs is None else _folded(some.slopes, chosen.signs))
+        found[some.rows] = np.concatenate([placement.on_host(part)[: len(some.rows)] for part in parts], axis=1)
         if store is not None:
-            for k in rows:
-                store.add(k, np.concatenate([features[k], at[k]]))
-        tell(start + len(rows), len(order))
-    return features, at
+            for k in some.rows:
+                store.add(k, found[k])
+        done.update(some.rows)
+        tell(len(done), len(branches))
+    return found[:, :width], found[:, width:-1], found[:, -1]
 
 
-@partial(jax.jit, static_argnums=(6, 7, 8, 9))
-def _scores(
-    params: PyTree,
-    prompt: Array,
-    tokens: Array,
-    place: Array,
-    signs: list[Array] | None,
-    within: list[Array],
-    graphdef: Any,
-    temperature: float,
-    remat: bool,
-    kept: Kept,
-) -> tuple[Array, Array]:
-    """Of ∇ log π(token at `place` | those before) for each row of tokens [B, T]: (features [B, ·], picks [B, J])."""
+def numbers_kept(chosen: Chosen, picks_only: bool) -> int:
+    """float32 that `branch_scores` keeps of a sketched branch."""
+    return (0 if picks_only else SKETCH) + chosen.coordinates + 1
 
-    def one(row: Array, at: Array) -> tuple[Array, Array]:
-        def log_prob(weights: PyTree) -> Array:
-            found = scoring.token_log_probs(
-                graphdef, weights, prompt, row[None], at[None] + 1, temperature=temperature, remat=remat
-            )
-            return found[0, at]
 
-        leaves = [leaf.astype(jnp.float32).reshape(-1) for leaf in jax.tree.leaves(jax.grad(log_prob)(params))]
-        picked = _picked(leaves, within)
-        if kept == "nothing":
-            return jnp.zeros(0, jnp.float32), picked
-        if signs is None:
-            return jnp.concatenate(leaves), picked
+def _single(branch: Branch) -> Part:
+    """The last of a prefix's tokens and one more."""
+    assert branch.token is not None
+    tokens = np.asarray((*branch.prefix, branch.token), np.int32)
+    weights = np.zeros(tokens.size, np.float32)
+    weights[-1] = 1.0
+    return Part(tokens, weights)
+
+
+@jax.jit
+def _flat(slopes: PyTree) -> Array:
+    """float32 [B, D]."""
+    leaves = jax.tree.leaves(slopes)
+    return jnp.concatenate([leaf.astype(jnp.float32).reshape(leaf.shape[0], -1) for leaf in leaves], axis=1)
+
+
+@jax.jit
+def _folded(slopes: PyTree, signs: list[Array]) -> Array:
+    """float32 [B, F], the sketch."""
+
+    def one(row: PyTree) -> Array:
         total, offset = jnp.zeros(SKETCH, jnp.float32), 0
-        for leaf, sign in zip(leaves, signs, strict=True):
-            signed = jnp.pad(leaf * sign.astype(jnp.float32), (0, -leaf.size % SKETCH))
+        for leaf, sign in zip(jax.tree.leaves(row), signs, strict=True):
+            signed = leaf.astype(jnp.float32).reshape(-1) * sign.astype(jnp.float32)
+            padded = jnp.pad(signed, (0, -leaf.size % SKETCH))
             # Each leaf starts where the last one ended, so that small ones do not share their places.
-            total += jnp.roll(signed.reshape(-1, SKETCH).sum(axis=0), offset)
+            total += jnp.roll(padded.reshape(-1, SKETCH).sum(axis=0), offset)
             offset = (offset + leaf.size) % SKETCH
-        return total, picked
+        return total
 
-    return jax.vmap(one)(tokens, place)
+    return jax.vmap(one)(slopes)
 
 
-def _picked(leaves: Sequence[Array], within: Sequence[Array]) -> Array:
-    return jnp.concatenate([leaf.reshape(-1)[index] for leaf, index in zip(leaves, within, strict=True)])
+@jax.jit
+def _picked(slopes: PyTree, within: list[Array]) -> Array:
+    """float32 [B, J]."""
+    pairs = zip(jax.tree.leaves(slopes), within, strict=True)
+    return jnp.concatenate(
+        [leaf.reshape(leaf.shape[0], -1)[:, index].astype(jnp.float32) for leaf, index in pairs], axis=1
+    )
 
 
 def toward(
-    model: LanguageModel,
+    scores: PromptScores,
     params: PyTree,
-    prompt: np.ndarray,
     correct: Sequence[np.ndarray],
     log_probs: Sequence[float],
-    temperature: float,
-    remat: bool,
     chosen: Chosen,
 ) -> tuple[PyTree, float, np.ndarray]:
     """(the sign of each weight's slope of ln p as the correct responses have it, the way along them that raises ln p by
@@ -184,39 +153,14 @@ def toward(
     correct: [R] responses, their tokens. log_probs: [R] of each, whole.
     """
     shares = np.exp(np.asarray(log_probs) - np.logaddexp.reduce(log_probs))
-    total: PyTree = None
-    for tokens, share in zip(correct, shares, strict=True):
-        padded = np.zeros((1, bucket(tokens.size, smallest=16)), np.int32)
-        padded[0, : tokens.size] = tokens
-        rows = (jnp.asarray(padded), jnp.asarray([tokens.size], jnp.int32), jnp.float32(share))
-        total = _slope(params, total, jnp.asarray(prompt), *rows, model.graphdef, temperature, remat)
-    at = np.asarray(placement.on_host(_at(total, [jnp.asarray(one) for one in chosen.within])), np.float32)
+    total = nothing(scores.model, params)
+    parts = [Part(tokens, np.full(tokens.size, share)) for tokens, share in zip(correct, shares, strict=True)]
+    for some in scores.gradients(params, parts):
+        total = add(total, some.slopes, some.of_rows(np.ones(len(some.rows))))
+    within = [jnp.asarray(one) for one in chosen.within]
+    at = placement.on_host(_picked(jax.tree.map(lambda leaf: leaf[None], total), within))[0]
     signs, size = _signs(total)
-    return signs, 1.0 / float(placement.on_host(size)), at
-
-
-@partial(jax.jit, static_argnums=(6, 7, 8), donate_argnums=(1,))
-def _slope(
-    params: PyTree,
-    total: PyTree,
-    prompt: Array,
-    tokens: Array,
-    lengths: Array,
-    share: Array,
-    graphdef: Any,
-    temperature: float,
-    remat: bool,
-) -> PyTree:
-    """total (None: 0) and the share of ∇ log π(response)."""
-
-    def log_prob(weights: PyTree) -> Array:
-        found = scoring.token_log_probs(
-            graphdef, weights, prompt, tokens, lengths, temperature=temperature, remat=remat
-        )
-        return jnp.where(jnp.arange(tokens.shape[1]) < lengths[:, None], found, 0.0).sum()
-
-    slope = jax.tree.map(lambda leaf: share * leaf.astype(jnp.float32), jax.grad(log_prob)(params))
-    return slope if total is None else jax.tree.map(jnp.add, total, slope)
+    return signs, 1.0 / float(placement.on_host(size)), np.asarray(at, np.float32)
 
 
 @partial(jax.jit, donate_argnums=(0,))
@@ -229,8 +173,3 @@ def _signs(slope: PyTree) -> tuple[PyTree, Array]:
 def gone(params: PyTree, signs: PyTree, reach: Array) -> PyTree:
     """The weights, each moved by so much along its sign."""
     return jax.tree.map(lambda weight, sign: weight + reach.astype(weight.dtype) * sign, params, signs)
-
-
-@jax.jit
-def _at(leaves: PyTree, within: list[Array]) -> Array:
-    return _picked(jax.tree.leaves(leaves), within)

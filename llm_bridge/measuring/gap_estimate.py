@@ -16,91 +16,32 @@ ways of dealing successes and failures out to the folds: unbiased like it, with 
 ‖Σ s‖² − Σ ‖s‖², so memory holds the weights and three vectors of their size (four while the standard error is made),
 whatever the number of rollouts, and each distinct response costs one backward pass.
 
-The standard error is the two-sample delete-one jackknife, exact in closed form given ⟨s_i, v⟩ for two vectors v: one
-forward-mode pass per response and no further gradients. It errs on the large side (Efron and Stein 1981).
+The standard error is the two-sample delete-one jackknife, exact in closed form given ⟨s_i, v⟩ for two vectors v, which
+need each response's score once more. It errs on the large side (Efron and Stein 1981).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
+from llm_bridge.measuring.prompt_scores import Gradients, Part, PromptScores, add, nothing
 from llm_bridge.measuring.sampled import Response
 from llm_bridge.models import placement
-from llm_bridge.sampling import scoring
-from llm_bridge.sampling.buckets import bucket
-
-if TYPE_CHECKING:
-    from llm_bridge.language_model import LanguageModel
 
 Array = jax.Array
 PyTree = Any
 
 
-def _sequence_log_probs(
-    params: PyTree, prompt: Array, tokens: Array, lengths: Array, graphdef: Any, temperature: float, remat: bool
-) -> Array:
-    """log π(response) [B], the sum over its tokens."""
-    per_token = scoring.token_log_probs(graphdef, params, prompt, tokens, lengths, temperature=temperature, remat=remat)
-    counted = jnp.arange(tokens.shape[1], dtype=jnp.int32) < lengths[:, None]
-    return jnp.sum(jnp.where(counted, per_token, 0.0), axis=1)
-
-
-@partial(jax.jit, static_argnames=("graphdef", "temperature", "remat"))
-def _score(
-    params: PyTree, prompt: Array, tokens: Array, lengths: Array, *, graphdef: Any, temperature: float, remat: bool
-) -> PyTree:
-    """∇ log π of one response (tokens [1, T]); on a mesh it is divided as the weights are."""
-    gradient = jax.grad(lambda p: _sequence_log_probs(p, prompt, tokens, lengths, graphdef, temperature, remat).sum())
-    return placement.weights(scoring.mesh_of(graphdef, params), gradient(params))
-
-
-@partial(jax.jit, static_argnames=("graphdef", "temperature"))
-def _directional(
-    params: PyTree,
-    direction: PyTree,
-    prompt: Array,
-    tokens: Array,
-    lengths: Array,
-    *,
-    graphdef: Any,
-    temperature: float,
-) -> Array:
-    """⟨∇ log π(response), direction⟩ [B], in forward mode: no gradient is stored."""
-    function = partial(
-        _sequence_log_probs,
-        prompt=prompt,
-        tokens=tokens,
-        lengths=lengths,
-        graphdef=graphdef,
-        temperature=temperature,
-        remat=False,
-    )
-    return jax.jvp(function, (params,), (direction,))[1]
-
-
-@partial(jax.jit, donate_argnums=(0,))
-def _accumulate(total: PyTree, vector: PyTree, factor: Array) -> PyTree:
-    return jax.tree.map(lambda t, v: t + factor * v.astype(jnp.float32), total, vector)
-
-
-@partial(jax.jit, static_argnames=("mesh",))
-def _zeros(params: PyTree, *, mesh: Mesh | None) -> PyTree:
-    return placement.weights(mesh, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), params))
-
-
 @jax.jit
-def _combine(a: Array, x: PyTree, b: Array, y: PyTree, like: PyTree) -> PyTree:
-    # Of the weights' own type: a forward-mode pass takes no other.
-    return jax.tree.map(lambda u, v, w: (a * u + b * v).astype(w.dtype), x, y, like)
+def _combine(a: Array, x: PyTree, b: Array, y: PyTree) -> PyTree:
+    return jax.tree.map(lambda u, v: a * u + b * v, x, y)
 
 
 @jax.jit
@@ -111,9 +52,24 @@ def _leaf_dots(x: PyTree, y: PyTree) -> list[Array]:
     return [jnp.sum(jnp.sum(a.astype(jnp.float32) * b.astype(jnp.float32), axis=-1)) for a, b in pairs]
 
 
+@jax.jit
+def _square_norms(slopes: PyTree) -> list[Array]:
+    return jax.vmap(lambda row: _leaf_dots(row, row))(slopes)
+
+
+@jax.jit
+def _dots_with(slopes: PyTree, direction: PyTree) -> list[Array]:
+    return jax.vmap(lambda row: _leaf_dots(row, direction))(slopes)
+
+
 def _dot(x: PyTree, y: PyTree) -> float:
     """⟨x, y⟩ over all weights; leaves are added in float64."""
     return math.fsum(float(part) for part in _leaf_dots(x, y))
+
+
+def _row_sums(leaves: list[Array], rows: int) -> np.ndarray:
+    """float64 [rows] of a number for each leaf and row."""
+    return np.array([math.fsum(row) for row in np.array([placement.on_host(leaf) for leaf in leaves]).T[:rows]])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,20 +77,13 @@ class GapEstimate:
     """κ̂, its parts and its standard error, from the distinct responses.
 
     Attributes:
-        model, params: whose scores. prompt: int32 [P].
+        scores: of the prompt. params: the weights whose scores.
         responses: the distinct ones.
-        temperature, remat: as `measure.measure` takes them.
-        batch: responses of a forward-mode pass. max_tokens: longest response.
     """
 
-    model: LanguageModel
+    scores: PromptScores
     params: PyTree
-    prompt: Array
     responses: list[Response]
-    temperature: float
-    remat: bool
-    batch: int
-    max_tokens: int
 
     def estimate(self, standard_error: bool, tell: Callable[[int], None]) -> dict[str, Any]:
         """Fields of `measure.Measurement` that hold κ, and "note"; `tell` is given how many responses are done."""
@@ -145,25 +94,18 @@ class GapEstimate:
             note = f"κ needs two successes and two failures, and there were {k} and {m}: measure with more rollouts."
             return dict.fromkeys((*names, "noise_correct", "noise_wrong"), math.nan) | {"note": note}
         # Sums of scores, and of their squared norms, over the correct (True) and the wrong (False) rollouts.
-        total: dict[bool, PyTree] = {}
+        total = {kind: nothing(self.scores.model, self.params) for kind in (True, False)}
         squares = {True: 0.0, False: 0.0}
-        norms: list[float] = []
+        norms = np.empty(len(self.responses))
         seen = 0
-        for response in self.responses:
-            vector = _score(
-                self.params,
-                self.prompt,
-                *self._padded([response]),
-                graphdef=self.model.graphdef,
-                temperature=self.temperature,
-                remat=self.remat,
-            )
-            norms.append(_dot(vector, vector))
-            squares[response.correct] += response.count * norms[-1]
-            if response.correct not in total:
-                total[response.correct] = _zeros(self.params, mesh=self.model.config.mesh)
-            total[response.correct] = _accumulate(total[response.correct], vector, jnp.float32(response.count))
-            seen += response.count
+        for some in self._whole(range(len(self.responses))):
+            norms[some.rows] = _row_sums(_square_norms(some.slopes), len(some.rows))
+            for kind in (True, False):
+                counts = [r.count * (r.correct == kind) for r in map(self.responses.__getitem__, some.rows)]
+                if any(counts):
+                    squares[kind] += float(np.dot(counts, norms[some.rows]))
+                    total[kind] = add(total[kind], some.slopes, some.of_rows(counts))
+            seen += sum(self.responses[row].count for row in some.rows)
             tell(seen)
         square_g, square_b, cross = (
             _dot(total[True], total[True]),
@@ -182,11 +124,13 @@ class GapEstimate:
                 (False, m, k, square_b, kernel_g),
             ):
                 factors = jnp.float32(1 / (own - 2)), jnp.float32(-1 / other)
-                direction = _combine(factors[0], total[correct], factors[1], total[not correct], self.params)
-                along = self._along(direction, correct)
+                direction = _combine(factors[0], total[correct], factors[1], total[not correct])
                 chosen = [i for i, r in enumerate(self.responses) if r.correct == correct]
+                along = np.empty(len(chosen))
+                for some in self._whole(chosen):
+                    along[some.rows] = _row_sums(_dots_with(some.slopes, direction), len(some.rows))
                 count = np.array([self.responses[i].count for i in chosen], np.float64)
-                own_norms = np.array([norms[i] for i in chosen])
+                own_norms = norms[chosen]
                 without = (square - squares[correct] + 2 * own_norms) / ((own - 1) * (own - 2)) + kernel
                 without += -2 * cross / ((own - 1) * other) - 2 * along / (own - 1)
                 mean = float(np.average(without, weights=count))
@@ -208,30 +152,7 @@ class GapEstimate:
             "note": note,
         }
 
-    def _padded(self, responses: list[Response]) -> tuple[Array, Array]:
-        """(tokens [B, T], lengths [B]), T a bucket."""
-        width = min(bucket(max(len(r.tokens) for r in responses), smallest=16), self.max_tokens)
-        tokens = np.zeros((len(responses), width), np.int32)
-        for row, response in enumerate(responses):
-            tokens[row, : len(response.tokens)] = response.tokens
-        return jnp.asarray(tokens), jnp.asarray([len(r.tokens) for r in responses], jnp.int32)
-
-    def _along(self, direction: PyTree, correct: bool) -> np.ndarray:
-        """⟨s, direction⟩ float64 of the correct (or the wrong) responses, in their order."""
-        chosen = [r for r in self.responses if r.correct == correct]
-        order = np.argsort([len(r.tokens) for r in chosen], kind="stable")
-        along = np.empty(len(chosen), np.float64)
-        for start in range(0, len(chosen), self.batch):
-            rows = order[start : start + self.batch]
-            # Filled up to whole batches by repeating a row, so that there is one shape to compile for.
-            filled = [chosen[row] for row in rows] + [chosen[rows[0]]] * (self.batch - len(rows))
-            found = _directional(
-                self.params,
-                direction,
-                self.prompt,
-                *self._padded(filled),
-                graphdef=self.model.graphdef,
-                temperature=self.temperature,
-            )
-            along[rows] = placement.on_host(found)[: len(rows)]
-        return along
+    def _whole(self, chosen: Sequence[int]) -> Iterator[Gradients]:
+        """Scores of these responses, by their place among them; one of no token has no score."""
+        tokens = [self.responses[i].tokens for i in chosen]
+        return self.scores.gradients(self.params, [Part(one, np.ones(one.size, np.float32)) for one in tokens])

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft import arguments
@@ -38,6 +37,7 @@ from bandit_rft.theory.many_arms.waiting import wait_in_words
 from llm_bridge.bandits.text_rewards import Verifier
 from llm_bridge.measuring.evaluate import Progress, wilson
 from llm_bridge.measuring.gap_estimate import GapEstimate
+from llm_bridge.measuring.prompt_scores import PromptScores
 from llm_bridge.measuring.response_tree import MeasuredTree, tree_of
 from llm_bridge.measuring.sampled import sampled
 
@@ -160,7 +160,7 @@ def measure(
         batch: rollouts generated together, to bound memory; it changes no draw.
         temperature: of the policy.
         params: weights to use in place of the model's own.
-        standard_error: whether to spend one more forward-mode pass per distinct response on κ's standard error.
+        standard_error: whether to spend one more backward pass per distinct response on κ's standard error.
         confidence: of the interval for p0.
         remat: recompute activations in the backward passes, to bound memory.
         tree: also the tree of these responses' decisions, for `theory.tree_jump`; one backward pass for each branch.
@@ -190,20 +190,23 @@ def measure(
         phases=3 if tree else 2,
         progress=progress,
     )
-    how: dict[str, Any] = {
-        "params": sample.params,
-        "temperature": temperature,
-        "remat": remat,
-        "batch": int(min(batch, rollouts)),
-    }
+    how: dict[str, Any] = {"temperature": temperature, "remat": remat, "batch": int(min(batch, rollouts))}
     rollouts = sample.rollouts
-    gap = GapEstimate(
-        model=model, prompt=jnp.asarray(sample.prompt), responses=sample.responses, max_tokens=max_tokens, **how
-    ).estimate(standard_error, lambda seen: sample.tell(1, seen, rollouts))
+    longest = max(one.tokens.size for one in sample.responses)
+    scores = PromptScores(model=model, prompt=sample.prompt, longest=longest, **how)
+    gap = GapEstimate(scores=scores, params=sample.params, responses=sample.responses).estimate(
+        standard_error, lambda seen: sample.tell(1, seen, rollouts)
+    )
     grown = None
     if tree:
         tell = partial(sample.tell, 2)
-        how |= {"coordinates": coordinates, "sketched": sketched, "turning": turning, "kept": kept}
+        how |= {
+            "params": sample.params,
+            "coordinates": coordinates,
+            "sketched": sketched,
+            "turning": turning,
+            "kept": kept,
+        }
         grown = tree_of(model, sample.prompt, sample.responses, tell=tell, **how)
     low, high = wilson(sample.successes, rollouts, confidence)
     return Measurement(

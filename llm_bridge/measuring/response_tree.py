@@ -30,10 +30,8 @@ from bandit_rft.theory.sampled_tree import MovedScores, TreeSample, grow
 from llm_bridge.bandits.text_rewards import Verifier
 from llm_bridge.measuring import branch_scores
 from llm_bridge.measuring.kept_scores import KeptScores, digest_of
+from llm_bridge.measuring.prompt_scores import PromptScores
 from llm_bridge.measuring.sampled import Response, sampled
-from llm_bridge.models import placement
-from llm_bridge.sampling import scoring
-from llm_bridge.sampling.buckets import bucket
 
 if TYPE_CHECKING:
     from llm_bridge.bandits.response_arms import Prompt
@@ -153,7 +151,11 @@ def tree_of(
         after it was killed; None: none. Scores that are not sketched are those of small models, and quickly made again.
     """
     prompt = np.asarray(prompt, np.int32)
-    log_probs = _log_probs(model, params, prompt, responses, temperature, batch)
+    longest = max(one.tokens.size for one in responses)
+    scores = PromptScores(
+        model=model, prompt=prompt, longest=longest, temperature=temperature, remat=remat, batch=batch
+    )
+    log_probs = scores.log_probs(params, [one.tokens for one in responses])
     tokens = [tuple(map(int, one.tokens)) for one in responses]
     rewards, counts = [float(one.correct) for one in responses], [one.count for one in responses]
     branches = grow(tokens, rewards, counts, log_probs).scored
@@ -167,34 +169,29 @@ def tree_of(
     known = (prompt, *log_probs, [(one.prefix, one.token) for one in branches], dimension, coordinates, temperature)
     digest = digest_of(known) if kept is not None and sketched else None
 
-    def scored(weights: PyTree, moved: bool) -> tuple[np.ndarray, np.ndarray]:
+    def scored(weights: PyTree, moved: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         store = None
         if kept is not None and digest is not None:
             path = kept.with_name(f"{kept.stem}-moved{kept.suffix}") if moved else kept
-            store = KeptScores(path, digest, chosen.coordinates + (0 if moved else branch_scores.SKETCH))
+            store = KeptScores(path, digest, branch_scores.numbers_kept(chosen, moved))
 
         def told(done: int, total: int) -> None:
             tell(done + total * moved, total * (1 + twice))
 
-        how = (temperature, chosen, remat, told, store)
-        return branch_scores.branch_scores(model, weights, prompt, branches, *how, picks_only=moved)
+        return branch_scores.branch_scores(scores, weights, branches, chosen, told, store, picks_only=moved)
 
-    features, at = scored(params, False)
+    features, at, _ = scored(params, False)
     moved = None
     if twice:
         right, logs = zip(*correct, strict=True)
-        signs, reach, slope = branch_scores.toward(model, params, prompt, right, logs, temperature, remat, chosen)
+        signs, reach, slope = branch_scores.toward(scores, params, right, logs, chosen)
         there = branch_scores.gone(params, signs, jnp.float32(reach))
         even, share = slope.size / dimension, float(np.abs(slope).sum()) * reach
         # So far from the mean that few weights were chosen, of which the largest are there or missing by chance.
         share = share if even / _FAR < share < even * _FAR else even
         del signs
-        # ln π of the branches there: of each prefix with its token, the last.
-        ends = [
-            Response(tokens=np.asarray((*one.prefix, one.token), np.int32), correct=False, count=1) for one in branches
-        ]
-        logs = _log_probs(model, there, prompt, ends, temperature, batch)
-        moved = MovedScores(reach, np.sign(slope), scored(there, True)[1], np.array([one[-1] for one in logs]), share)
+        _, turned, log_there = scored(there, True)
+        moved = MovedScores(reach, np.sign(slope), turned, log_there.astype(np.float64), share)
     sample = TreeSample(
         tokens=tuple(tokens),
         rewards=tuple(rewards),
@@ -216,35 +213,3 @@ def _products(a: np.ndarray, b: np.ndarray, block: int = 1 << 16) -> np.ndarray:
     for start in range(0, a.shape[1], block):
         found += a[:, start : start + block] @ b[:, start : start + block].T
     return found
-
-
-def _log_probs(
-    model: LanguageModel,
-    params: PyTree,
-    prompt: np.ndarray,
-    responses: Sequence[Response],
-    temperature: float,
-    batch: int,
-) -> list[np.ndarray]:
-    """ln π of each token of each response, by the code that fine-tuning differentiates."""
-    found: list[np.ndarray] = []
-    for start in range(0, len(responses), batch):
-        some = responses[start : start + batch]
-        width = bucket(max(len(one.tokens) for one in some), smallest=16)
-        tokens = np.zeros((bucket(len(some)), width), np.int32)
-        lengths = np.zeros(tokens.shape[0], np.int32)
-        for row, one in enumerate(some):
-            tokens[row, : len(one.tokens)], lengths[row] = one.tokens, len(one.tokens)
-        scored = _token_log_probs(
-            params, jnp.asarray(prompt), jnp.asarray(tokens), jnp.asarray(lengths), model.graphdef, temperature
-        )
-        rows = placement.on_host(scored)
-        found += [np.asarray(row[: len(one.tokens)], np.float64) for row, one in zip(rows, some, strict=False)]
-    return found
-
-
-@partial(jax.jit, static_argnums=(4, 5))
-def _token_log_probs(
-    params: PyTree, prompt: Array, tokens: Array, lengths: Array, graphdef: Any, temperature: float
-) -> Array:
-    return scoring.token_log_probs(graphdef, params, prompt, tokens, lengths, temperature=temperature)

@@ -133,7 +133,7 @@ def commands() -> None:
     np.testing.assert_allclose(found["tree"]["kappa"], wanted["tree"]["kappa"], rtol=5e-3)
     again = said(*MEASURE, "--out", "plain", "--mesh", "data=2")  # it is there: nothing is measured
     assert "kappa" in again
-    assert json.loads(Path("plain/config.json").read_text())["mesh"] == "data=2"
+    assert json.loads(Path("plain/config.json").read_text())["mesh"] is None  # as its numbers were made
 
     scan = ("measure", *QUESTION, "--scan", "--samples", "8", "--indices", "0:3", "--out")
     said(*scan, "whole")
@@ -142,6 +142,7 @@ def commands() -> None:
     Path("moved/scan.jsonl").write_text(lines[0])  # as a kill leaves it
     said(*scan, "moved", "--mesh", "data=8")
     assert Path("moved/scan.jsonl").read_text() == Path("whole/scan.jsonl").read_text()
+    assert json.loads(Path("moved/config.json").read_text())["mesh"] == "data=8"
 
     run = ("finetune", *QUESTION, "--index", "0", "--rounds", "2", "--rollouts", "8", "--train-samples", "0")
     run += ("--test-questions", "0", "--kl-coefficient", "0", "--gradient-clip", "none", "--optimizer", "sgd")

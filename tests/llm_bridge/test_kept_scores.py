@@ -9,9 +9,10 @@ import pytest
 from bandit_rft.errors import Stopped
 from bandit_rft.runs import RunFolder
 from llm_bridge import LanguageModel, load_model
-from llm_bridge.measuring import branch_scores, kept_scores
+from llm_bridge.measuring import branch_scores, kept_scores, prompt_scores
 from llm_bridge.measuring.kept_scores import KeptScores
 from llm_bridge.measuring.measure import measure
+from llm_bridge.measuring.response_tree import MeasuredTree
 from tests.bandit_rft import tiny_folder
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -65,15 +66,17 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.parametrize("together", [1, 3])
 def test_a_killed_measurement_goes_on_from_the_scores_that_it_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sketched, with Adam's coordinates. Catches scores that are computed again, that stand in other rows, or that are
-    taken for other weights' or another question's."""
+    """Sketched, with Adam's coordinates. Catches scores that are computed again, that stand in other rows, that are
+    taken for other weights' or another question's, and rows that are differentiated with others than before."""
     model = load_model(str(tiny_folder.write(tmp_path / "tiny")))
     monkeypatch.setattr(branch_scores, "SKETCH", 64)
+    monkeypatch.setattr(prompt_scores, "_TOGETHER", together)
 
-    def go(kept: Path | None, prompt: str = "2+2=?", own: LanguageModel = model) -> Any:
+    def go(kept: Path | None, prompt: str = "2+2=?", own: LanguageModel = model) -> MeasuredTree:
         settings: dict[str, Any] = {"key": 3, "max_tokens": 3, "rollouts": 24, "coordinates": 7, "sketched": True}
         found = measure(own, prompt, lambda text: float("7" in text), tree=True, kept=kept, **settings)
         assert found.tree is not None
@@ -81,30 +84,36 @@ def test_a_killed_measurement_goes_on_from_the_scores_that_it_has(
 
     whole, path = go(None), kept_scores.path_of(tmp_path)
     made: list[int] = []
-    scores, add = branch_scores._scores, KeptScores.add
+    picked, add = branch_scores._picked, KeptScores.add
 
     def counted(*given: Any) -> Any:
         made.append(1)
-        return scores(*given)
+        return picked(*given)
+
+    def groups(tree: MeasuredTree) -> int:  # twice each branch's, and that of where Adam goes
+        return 2 * -(-len(tree.sample.branches) // together) + 1
 
     def killed(self: KeptScores, row: int, numbers: np.ndarray) -> None:
         add(self, row, numbers)
         if len(made) == 4:
             raise Killed
 
-    monkeypatch.setattr(branch_scores, "_scores", counted)
+    monkeypatch.setattr(branch_scores, "_picked", counted)
     with monkeypatch.context() as patch:
         patch.setattr(KeptScores, "add", killed)
         with pytest.raises(Killed):
             go(path)
     made.clear()
     again = go(path)
-    assert len(made) == 2 * len(whole.sample.branches) - 4  # once at the start, and once where Adam goes
+    assert len(made) == groups(whole) - (4 if together == 1 else 3)  # of the fourth group one score was kept
     np.testing.assert_array_equal(again.features, whole.features)
     np.testing.assert_array_equal(again.sample.coordinates, whole.sample.coordinates)
+    assert again.sample.moved is not None
+    assert whole.sample.moved is not None
     np.testing.assert_array_equal(again.sample.moved.coordinates, whole.sample.moved.coordinates)
+    np.testing.assert_array_equal(again.sample.moved.log_probs, whole.sample.moved.log_probs)
     made.clear()
     other = go(path, "3+3=?")
-    assert len(made) == 2 * len(other.sample.branches)
+    assert len(made) == groups(other)
     kept_scores.discard(tmp_path)
     assert not path.exists()

@@ -179,7 +179,7 @@ def test_where_kappa_has_no_estimate_the_tree_has_its_own() -> None:
 
 @pytest.mark.slow
 def test_bfloat16_weights_are_measured_and_nearly_the_same(exact):
-    """Catches a forward-mode pass in another type than the weights', which raises, and sums that lose κ's digits."""
+    """Catches sums in the weights' own type, which lose κ's digits."""
     model = exact.model
     rounded = dataclasses.replace(model, params=jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), model.params))
     options = {"key": jax.random.key(5), "max_tokens": 2, "rollouts": 24, "batch": 8}

@@ -4,6 +4,8 @@ makes. Compiled programs are kept from test to test and from run to run.
 
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +42,10 @@ def keep_compiled_programs() -> None:
 
 if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
     keep_compiled_programs()
+
+# A suite that is started in the background has Ctrl-C ignored, and would hand that on to the processes that it tests.
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -66,8 +66,8 @@ def optimal_weights(means: object) -> np.ndarray:
         raise InputError("means must be two or more numbers strictly between 0 and 1, with a single largest one.")
     if np.any((mean < _EDGE) | (mean > 1 - _EDGE)) or np.sum(mean > mean.max() - _APART) > 1:
         raise InputError(
-            f"means must lie {_EDGE:g} or more from 0 and 1, and all but the largest {_APART:g} or more below it: closer "
-            "ones have no weights that floats can tell."
+            f"means must lie {_EDGE:g} or more from 0 and 1, and all but the largest {_APART:g} or more below it: the "
+            "weights of closer ones are not known."
         )
     return _weights(mean[None])[0]
 

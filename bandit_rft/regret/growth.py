@@ -49,7 +49,7 @@ class Growth:
     def report(self) -> str:
         """One line with its numbers."""
         return (
-            f"slope {self.slope:.4g} ({self.confidence:.0%} interval {self.low:.4g} to {self.high:.4g}, "
+            f"slope {self.slope:.4g} ({100 * self.confidence:.4g}% interval {self.low:.4g} to {self.high:.4g}, "
             f"{self.at.size} points from {self.at[0]:g} to {self.at[-1]:g}, misfit {self.misfit:.2g})"
         )
 

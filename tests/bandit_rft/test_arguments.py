@@ -93,6 +93,7 @@ TOKENS = arms.TokenSequences(10, 1, ONE)
         (lambda: learners.Greedy(initial_value="x"), "initial_value"),
         (lambda: learners.EpsilonGreedy(0.1, initial_value=None), "initial_value"),
         (lambda: learners.ThompsonGaussian(prior_mean="x"), "prior_mean"),
+        (lambda: arms.Gaussian([0.1], sigma=None), "sigma"),  # they were Bernoulli arms under another name
         (lambda: arms.Drifting(arms.Bernoulli([0.2, 0.8]), changes=(10**10,)), "changes"),
         (lambda: arms.zipf_log_mass([1.0], "x"), "exponent"),
         (lambda: arms.zipf_log_mass([-5.0, 3.0]), "log_counts"),

@@ -149,7 +149,7 @@ def scaling_exponent(
         >>> round(regret.scaling_exponent([10, 100], samples).slope, 3)
         1.0
     """
-    at = arguments.array("values", values)
+    at, paired = arguments.array("values", values), arguments.flag("paired", paired)
     if not isinstance(samples, Iterable) or isinstance(samples, str | bytes):
         raise InputError(f"samples is {arguments.shown(samples)}: give one list of numbers for each value.")
     groups = [arguments.array("samples", sample) for sample in samples]

@@ -112,6 +112,13 @@ def finite(name: str, value: Any) -> float:
     return found
 
 
+def flag(name: str, value: Any) -> bool:
+    """A bool. Raises InputError for anything else: the text "no" would be true."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name} is {shown(value)}: give True or False.")
+    return bool(value)
+
+
 def require(name: str, value: Any, kinds: type | tuple[type, ...], give: str) -> None:
     """Raises InputError where a value is of none of the kinds; `give` says what to give instead."""
     if not isinstance(value, kinds):

@@ -97,6 +97,8 @@ def _of_table(table: LumpedArms, state: Any) -> Summary:
     # κ = Σ over correct arms of (π/p)², and over wrong arms of (π/(1 − p))²; a group of n arms adds (mass/p)²/n.
     log_share = np.where(right, log_mass - log_p, log_mass - log_q)
     kappa = float(np.sum(np.exp(2 * log_share - log_count)))
+    if kappa == 0.0:
+        raise InputError("So many arms share the step that kappa is below any float: give at most 10^300 correct arms.")
     per_arm = log_mass - log_count
     log_counts = np.asarray(table.log_counts)
     deterministic = bool(np.isin(means, (0.0, 1.0)).all() and table.sigma in (None, 0.0))
@@ -158,13 +160,23 @@ def _of_rows(table: LumpedArms, state: Any, correct: np.ndarray) -> tuple[np.nda
     mass, count, kind = (logit + log_count)[inhabited], log_count[inhabited], index[inhabited]
     right = np.where(kind >= 0, correct[kind], False)
     if kind[0] < 0:  # a pool: its correct arms are those that have not left it, and all its arms have one logit
-        left = round(math.exp(logsumexp(np.asarray(table.log_counts)[correct]))) - int(right.sum())
-        everyone = round(math.exp(count[0]))
-        parts = [(n, is_right) for n, is_right in ((left, True), (everyone - left, False)) if n > 0]
-        count = np.concatenate([np.log([n for n, _ in parts]), count[1:]])
-        mass = np.concatenate([[logit[inhabited][0] + math.log(n) for n, _ in parts], mass[1:]])
+        gone = math.log(right.sum()) if right.any() else -math.inf
+        left = _log_difference(logsumexp(np.asarray(table.log_counts)[correct]), gone)
+        wrong = _log_difference(float(count[0]), left)
+        parts = [(log_n, is_right) for log_n, is_right in ((left, True), (wrong, False)) if log_n > -math.inf]
+        count = np.concatenate([[log_n for log_n, _ in parts], count[1:]])
+        mass = np.concatenate([[logit[inhabited][0] + log_n for log_n, _ in parts], mass[1:]])
         right = np.concatenate([[is_right for _, is_right in parts], right[1:]])
     return mass - logsumexp(mass), count, right
+
+
+def _log_difference(log_more: float, log_fewer: float) -> float:
+    """ln(n − k) of whole numbers n ≥ k of any size, from ln n and ln k; −inf for none left."""
+    if log_more < 30:
+        left = round(math.exp(log_more)) - round(math.exp(log_fewer))
+        return math.log(left) if left > 0 else -math.inf
+    share = math.exp(log_fewer - log_more)
+    return log_more + math.log1p(-share) if share < 1 else -math.inf
 
 
 # ------------------------------------------------------------------------------------------------------- token policies

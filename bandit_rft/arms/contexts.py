@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bandit_rft import arguments
-from bandit_rft.arms.token_sequences import require_shape
+from bandit_rft.arms.token_sequences import require_shape, require_verifier
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
 from bandit_rft.policies.prompt_policies import PromptPolicies
@@ -85,12 +85,14 @@ class Contexts:
         p0: float | Sequence[float] | None = None,
     ) -> None:
         vocabulary_size, length = require_shape(vocabulary_size, length)
+        if not isinstance(verifiers, Sequence) or isinstance(verifiers, str | bytes):
+            raise InputError(f"verifiers is {arguments.shown(verifiers)}: give a list, one verifier per prompt.")
         if not 1 <= len(verifiers) <= LARGEST_DENSE_PROMPTS:
             raise InputError(
                 f"There are {len(verifiers)} verifiers: give one per prompt, 1 to {LARGEST_DENSE_PROMPTS}."
             )
         for verifier in verifiers:
-            verifier.check(vocabulary_size, length)
+            require_verifier(verifier, vocabulary_size, length)
         if batch not in ("one", "all"):
             raise InputError(f"batch is {batch!r}: choose one (a prompt a round) or all (every prompt each round).")
         several = isinstance(p0, Iterable) and not isinstance(p0, str | bytes) and getattr(p0, "ndim", 1) > 0
@@ -138,7 +140,7 @@ class Contexts:
 
 
 def _checked_kernel(kernel: Sequence[Sequence[float]] | np.ndarray, prompts: int) -> tuple[tuple[float, ...], ...]:
-    matrix = np.asarray(kernel, dtype=np.float64)
+    matrix = arguments.array("kernel", kernel)
     if matrix.shape != (prompts, prompts) or not np.all(np.isfinite(matrix)):
         raise InputError(
             f"The kernel has shape {matrix.shape}: give finite numbers, {prompts} × {prompts}, one row per prompt."

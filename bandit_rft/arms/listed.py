@@ -57,7 +57,7 @@ class Gaussian(Classes):
     """
 
     def __init__(self, means: Sequence[float], sigma: float = 1.0, base_mass: Sequence[float] | None = None) -> None:
-        _listed(self, means, base_mass, sigma)
+        _listed(self, means, base_mass, arguments.at_least("sigma", sigma, 0.0))
 
 
 @dataclass(frozen=True, init=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 
@@ -32,6 +33,18 @@ def require_shape(vocabulary_size: int, length: int) -> tuple[int, int]:
     return vocabulary_size, length
 
 
+def require_made(name: str, value: Any, method: str, give: str) -> None:
+    """Refuse what has no such method, or is the class of what is wanted. Raises InputError."""
+    if isinstance(value, type) or not hasattr(value, method):
+        raise InputError(f"{name} is {arguments.shown(value)}: give {give}.")
+
+
+def require_verifier(verifier: Any, vocabulary_size: int, length: int) -> None:
+    """Refuse what is no verifier, or does not fit the sequences. Raises InputError."""
+    require_made("verifier", verifier, "log_correct", "one of bandit_rft.verifiers, such as verifiers.AnswerToken(7)")
+    verifier.check(vocabulary_size, length)
+
+
 @dataclass(frozen=True)
 class TokenSequences:
     """V^H token sequences under one verifier, and the token policy that learns on them.
@@ -45,8 +58,8 @@ class TokenSequences:
             of that mass; None is the uniform policy.
 
     Raises:
-        InputError: V or H out of range, a verifier that does not fit them (a target token outside the vocabulary,
-            say), or a p0 that the policy cannot start from.
+        InputError: V or H out of range, a verifier or policy that is none, a verifier that does not fit V and H (a
+            target token outside the vocabulary, say), or a p0 that the policy cannot start from.
 
     Example:
         >>> from bandit_rft import verifiers
@@ -66,7 +79,8 @@ class TokenSequences:
         object.__setattr__(self, "vocabulary_size", vocabulary_size)
         object.__setattr__(self, "length", length)
         object.__setattr__(self, "p0", None if self.p0 is None else arguments.fraction("p0", self.p0))
-        self.verifier.check(self.vocabulary_size, self.length)
+        require_verifier(self.verifier, vocabulary_size, length)
+        require_made("policy", self.policy, "bind", "one of bandit_rft.policies, such as policies.Product()")
         self.policy.bind(self.vocabulary_size, self.length, self.verifier, self.p0, touches=0)
 
     @property

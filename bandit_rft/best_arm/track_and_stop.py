@@ -12,7 +12,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import rel_entr
 
 from bandit_rft import arguments
 from bandit_rft.best_arm.explicit_table import Play
@@ -20,6 +19,7 @@ from bandit_rft.errors import InputError
 
 _OUTER, _INNER = 30, 32  # bisections: 1e-9 of the range of the common cost, and of each weight's share
 _EDGE = 1e-9  # an empirical mean of 0 or 1 is taken as so far from it: between such arms the divergence is infinite
+_APART = 1e-8  # least difference from the best mean of which `optimal_weights` are known
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,24 @@ def optimal_weights(means: object) -> np.ndarray:
     """float64 [K], the share of pulls that each arm has under the fastest identification, w*(μ).
 
     Raises:
-        InputError: fewer than two means, one outside (0, 1), or a best one that is not single.
+        InputError: fewer than two means, one outside (0, 1), a best one that is not single, a mean within 1e-9 of 0 or
+            1, or within 1e-8 of the best.
     """
     mean = arguments.numbers("means", means)
     if mean.size < 2 or not np.all((mean > 0) & (mean < 1)) or np.sum(mean == mean.max()) > 1:
         raise InputError("means must be two or more numbers strictly between 0 and 1, with a single largest one.")
+    if np.any((mean < _EDGE) | (mean > 1 - _EDGE)) or np.sum(mean > mean.max() - _APART) > 1:
+        raise InputError(
+            f"means must lie {_EDGE:g} or more from 0 and 1, and all but the largest {_APART:g} or more below it: the "
+            "weights of closer ones are not known."
+        )
     return _weights(mean[None])[0]
 
 
-def _divergence(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    return rel_entr(low, high) + rel_entr(1 - low, 1 - high)
+def _divergence(mean: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """d(mean, other), whose two terms cancel to the square of the difference: logarithms of ratios would lose it."""
+    gap, tiny = other - mean, 1e-300  # of a mean of 0 or 1 the term is 0
+    return -mean * np.log1p(gap / np.maximum(mean, tiny)) - (1 - mean) * np.log1p(-gap / np.maximum(1 - mean, tiny))
 
 
 def _evidence(mean: np.ndarray, pulls: np.ndarray) -> np.ndarray:

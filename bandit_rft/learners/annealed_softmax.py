@@ -57,7 +57,8 @@ class AnnealedSoftmax(IndexLearner):
             del key
             pulls, total = state.statistic["pulls"], state.statistic["total"]
             log_multiplicity = state.rows.log_multiplicity
-            sharpness = self.scale * jnp.maximum(state.time, 1).astype(total.dtype) ** self.power
+            # An infinite one times a mean of 0 would be no number; at the limit any two means are told apart.
+            sharpness = jnp.minimum(self.scale * jnp.maximum(state.time, 1).astype(total.dtype) ** self.power, 1e150)
             untouched = (pulls == 0) & (log_multiplicity > -jnp.inf)
             touched = jnp.where(jnp.any(untouched), -jnp.inf, sharpness * total / jnp.maximum(pulls, 1))
             return relative_weight(jnp.where(untouched, 0.0, touched) + log_multiplicity)

@@ -18,7 +18,7 @@ from jax.scipy.special import betainc, betaln
 from bandit_rft import arguments
 from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.learners.index import Arm, IndexLearner, Setting, require_unit_rewards
-from bandit_rft.learners.kl_ucb import upper_bound
+from bandit_rft.learners.kl_ucb import depth_of_bound
 from bandit_rft.rows import Rows
 
 NEWTON_STEPS = 8  # from Chernoff's bound the error falls below 1e-9 within these for every posterior and level tried
@@ -29,10 +29,10 @@ class BayesUCB(IndexLearner):
     """Bayes-UCB for rewards in [0, 1] on a table; ignores the arm set's base policy. One pull per round.
 
     Args:
-        c: power of ln T in the quantile's order, at least 0.
+        c: power of ln T in the quantile's order, from 0 to 100.
 
     Raises:
-        InputError: c negative; or, on binding, rewards that can leave [0, 1].
+        InputError: c outside 0 to 100; or, on binding, rewards that can leave [0, 1].
 
     A reward strictly between 0 and 1 counts as that much of a success. The horizon matters only where c > 0.
 
@@ -47,7 +47,7 @@ class BayesUCB(IndexLearner):
     sweeps: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        arguments.between("c", self.c, 0.0, 1e6)
+        arguments.between("c", self.c, 0.0, 100.0)  # the tail stays within the range of floats
 
     def check(self, table: LumpedArms) -> None:
         require_unit_rewards(table, "BayesUCB")
@@ -67,7 +67,8 @@ def upper_quantile(successes: jax.Array, failures: jax.Array, level: jax.Array) 
     a, b = 1 + successes, 1 + failures
     trials = a + b - 1
     least = 1e-300
-    start = jnp.log(jnp.maximum(1 - upper_bound(successes / trials, level / trials), least))
+    # Its own logarithm: beside q = 1 - 1e-17 a start from 1 - q would be that of q = 1, which no step leads back from.
+    start = -depth_of_bound(successes / trials, level / trials)
     normaliser = betaln(a, b)
 
     def step(_: int, u: jax.Array) -> jax.Array:

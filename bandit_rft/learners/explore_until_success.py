@@ -32,7 +32,8 @@ class ExploreUntilSuccess:
             1.
 
     Raises:
-        InputError: rollouts below 1, or above 1 without replacement; on binding, delayed rewards without replacement.
+        InputError: rollouts below 1, or above 1 without replacement; replacement neither True nor False; on binding,
+            delayed rewards without replacement.
 
     Example:
         >>> from bandit_rft import arms, learners, run
@@ -46,7 +47,7 @@ class ExploreUntilSuccess:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rollouts", arguments.whole("rollouts", self.rollouts))
-        if not self.replacement and self.rollouts != 1:
+        if not arguments.flag("replacement", self.replacement) and self.rollouts != 1:
             raise InputError("ExploreUntilSuccess without replacement pulls one arm a round: set rollouts=1.")
 
     def bind(self, arms: object, *, rounds: int, row_capacity: int | None = None) -> Learner:

@@ -50,7 +50,12 @@ class KLUCB(IndexLearner):
 
 
 def upper_bound(mean: jax.Array, level: jax.Array) -> jax.Array:
-    """max{q : d(mean, q) ≤ level} for mean in [0, 1] and level ≥ 0, by Newton's method in x = −ln(1 − q).
+    """max{q : d(mean, q) ≤ level} for mean in [0, 1] and level ≥ 0."""
+    return jnp.where(mean >= 1, 1.0, jnp.where(level <= 0, mean, -jnp.expm1(-depth_of_bound(mean, level))))
+
+
+def depth_of_bound(mean: jax.Array, level: jax.Array) -> jax.Array:
+    """x = −ln(1 − q) of the largest q with d(mean, q) ≤ level, by Newton's method, for mean < 1 and level > 0.
 
     In x the divergence is convex, so Newton from above falls to the root and never passes it. The start is the smaller
     of two upper bounds: Pinsker's mean + sqrt(level/2), and 1 − (1 − mean) exp(−(level − mean ln mean)/(1 − mean)).
@@ -68,5 +73,4 @@ def upper_bound(mean: jax.Array, level: jax.Array) -> jax.Array:
         slope = wrong - ratio * jnp.exp(-x)
         return jnp.where((excess > 0) & (slope > 0), x - excess / jnp.where(slope > 0, slope, 1.0), x)
 
-    x = jax.lax.fori_loop(0, NEWTON_STEPS, step, start)
-    return jnp.where(mean >= 1, 1.0, jnp.where(level <= 0, mean, -jnp.expm1(-x)))
+    return jax.lax.fori_loop(0, NEWTON_STEPS, step, start)

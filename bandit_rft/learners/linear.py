@@ -24,6 +24,8 @@ from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
 
+LEAST_RIDGE = 1e-10  # V⁻¹ begins at 1/λ, and by updates of rank one it loses a share of 2e-16/λ of its accuracy
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,7 @@ class LinUCB(_Linear):
 
     Args:
         delta: δ in (0, 1), the probability that the ellipsoid misses θ in some round.
-        ridge: λ > 0.
+        ridge: λ ≥ 1e-10.
         width: a constant β ≥ 0 in place of theorem 2's; None takes the theorem's.
 
     Raises:
@@ -134,7 +136,7 @@ class LinUCB(_Linear):
 
     def __post_init__(self) -> None:
         arguments.fraction("delta", self.delta)
-        arguments.positive("ridge", self.ridge)
+        arguments.at_least("ridge", self.ridge, LEAST_RIDGE)
         if self.width is not None:
             arguments.at_least("width", self.width, 0.0)
 
@@ -155,10 +157,10 @@ class LinTS(_Linear):
     Args:
         scale: v > 0 in units of the arm set's noise σ. At 1 the draw is the posterior's where λ = σ²; the theorem takes
             sqrt(9 d ln(t/δ)), which explores far more.
-        ridge: λ > 0.
+        ridge: λ ≥ 1e-10.
 
     Raises:
-        InputError: an argument that is not positive and finite; or, on binding, arms without features.
+        InputError: an argument outside its range; or, on binding, arms without features.
 
     Example:
         >>> from bandit_rft import arms, learners, run
@@ -172,7 +174,7 @@ class LinTS(_Linear):
 
     def __post_init__(self) -> None:
         arguments.positive("scale", self.scale)
-        arguments.positive("ridge", self.ridge)
+        arguments.at_least("ridge", self.ridge, LEAST_RIDGE)
 
     @property
     def _ridge(self) -> float:

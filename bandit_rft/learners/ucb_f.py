@@ -29,7 +29,7 @@ class UCBF(IndexLearner):
         best_mean_is_one: whether the best arm pays always, which asks for more arms where β < 1.
 
     Raises:
-        InputError: beta not positive and finite.
+        InputError: beta not positive and finite, best_mean_is_one neither True nor False.
 
     The number of arms is rounded down, at least 1, and K where there are no more. Left out: UCB-AIR, which needs no
     horizon.
@@ -47,6 +47,7 @@ class UCBF(IndexLearner):
 
     def __post_init__(self) -> None:
         arguments.positive("beta", self.beta)
+        arguments.flag("best_mean_is_one", self.best_mean_is_one)
 
     def subsample_size(self, setting: Setting) -> int | None:
         few = self.beta < 1 and not self.best_mean_is_one

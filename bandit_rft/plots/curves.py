@@ -223,7 +223,7 @@ def prediction(
     if quantity == "value" and law.law is not None:
         for share in coverage:
             low, high = law.value_band(share)
-            said = f"{share:.0%} of the law's runs"
+            said = f"{100 * share:.4g}% of the law's runs"
             axes.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0, label=said)
     how: dict[str, Any] = {"color": colour, "linestyle": DASHED, "linewidth": 1.0} | line
     after = 1 if quantity == "regret" else 0

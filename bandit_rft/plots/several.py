@@ -123,10 +123,13 @@ def bands(
         quantity: "reward" (mean over a round's rollouts), "value", "regret", or the name of one of the metrics.
 
     Raises:
-        InputError: a history without that quantity; as `regret`.
+        InputError: a history without that quantity, or that knows it in no round; as `regret`.
     """
     found = named(histories)
     values = {name: _quantity(name, history, quantity) for name, history in found.items()}
+    for name, curve in values.items():
+        if not np.isfinite(curve).any():
+            raise InputError(f"{name} knows {quantity} in no round (it is NaN in all): draw another quantity.")
 
     first = 1 if quantity == "regret" else 0
 
@@ -228,10 +231,12 @@ def _drawn(
             raise InputError(f"{which} is {arguments.shown(scale)}: choose linear or log.")
     with _axes(ax) as axes:
         draw(axes)
-        axes.set(xscale=xscale, yscale=yscale, **labels)
+        axes.set(yscale=yscale, **labels)
         if xscale == "log" and first == 0:  # where a policy starts has no place on a logarithmic axis
             axes.set_xscale("symlog", linthresh=1)
             axes.set_xlim(left=-0.1)
+        else:
+            axes.set_xscale(xscale)
         if axes.get_legend_handles_labels()[0]:
             # Of very many points matplotlib looks for the best place for seconds, and warns of it.
             points = sum(np.size(line.get_xdata()) for line in axes.lines)

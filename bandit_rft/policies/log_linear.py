@@ -24,6 +24,7 @@ from jax.lax import Precision
 from scipy.optimize import root_scalar
 from scipy.special import logsumexp
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
 from bandit_rft.policies import policy as exact
@@ -63,7 +64,7 @@ class LogLinear:
 
     def __init__(self, features: Sequence[Sequence[float]] | np.ndarray | None = None) -> None:
         if features is not None:
-            table = np.asarray(features, dtype=np.float64)
+            table = arguments.array("features", features)
             if table.ndim != 2 or table.size == 0 or not np.all(np.isfinite(table)):
                 raise InputError(f"features has shape {table.shape}: give finite numbers [H, d], one row a position.")
             features = tuple(tuple(row) for row in table.tolist())

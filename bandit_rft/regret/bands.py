@@ -157,7 +157,9 @@ def bayesian_regret(
         >>> regret.bayesian_regret(history).mean.shape
         (20,)
     """
-    if own_instances is None:
+    if own_instances is not None:
+        own_instances = arguments.flag("own_instances", own_instances)
+    else:
         best = np.asarray(0.0 if history.best_mean is None else history.best_mean)
         own_instances = best.ndim == 2 and bool(np.ptp(best[:, 0]) > 0)
     if not own_instances:

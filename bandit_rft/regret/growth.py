@@ -49,7 +49,7 @@ class Growth:
     def report(self) -> str:
         """One line with its numbers."""
         return (
-            f"slope {self.slope:.4g} ({self.confidence:.0%} interval {self.low:.4g} to {self.high:.4g}, "
+            f"slope {self.slope:.4g} ({100 * self.confidence:.4g}% interval {self.low:.4g} to {self.high:.4g}, "
             f"{self.at.size} points from {self.at[0]:g} to {self.at[-1]:g}, misfit {self.misfit:.2g})"
         )
 
@@ -149,7 +149,7 @@ def scaling_exponent(
         >>> round(regret.scaling_exponent([10, 100], samples).slope, 3)
         1.0
     """
-    at = arguments.array("values", values)
+    at, paired = arguments.array("values", values), arguments.flag("paired", paired)
     if not isinstance(samples, Iterable) or isinstance(samples, str | bytes):
         raise InputError(f"samples is {arguments.shown(samples)}: give one list of numbers for each value.")
     groups = [arguments.array("samples", sample) for sample in samples]

@@ -52,8 +52,8 @@ class HalfTime:
         name = "half-time" if self.level == 0.5 else f"time to Pass@1 = {self.level:g}"
         low, high, runs_low, runs_high = map(self._said, (self.low, self.high, self.runs_low, self.runs_high))
         return (
-            f"{name} {self.time:.0f} rounds [{low}, {high}] ({self.coverage:.0%}: error of the measurement), single "
-            f"runs {runs_low} to {runs_high}"
+            f"{name} {self.time:.0f} rounds [{low}, {high}] ({100 * self.coverage:.4g}%: error of the measurement), "
+            f"single runs {runs_low} to {runs_high}"
         )
 
     def _said(self, time: float) -> str:

@@ -87,6 +87,7 @@ def verdict_on_log(
         raise InputError(f"The log is {arguments.shown(path)}: give the path of a file.")
     if format not in FORMATS:
         raise InputError(f"format is {arguments.shown(format)}: give {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.")
+    dynamic_sampling = arguments.flag("dynamic_sampling", dynamic_sampling)
     if format == "run":
         asked = {
             "rollouts": rollouts,

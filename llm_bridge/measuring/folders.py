@@ -140,8 +140,8 @@ def summary(record: Mapping[str, Any], heading: str) -> str:
     lines = [
         f"{heading}: {value['rollouts']} responses, {value['distinct']} different, {value['mean_length']:.1f} tokens "
         f"each, {value['truncated']:.1%} truncated",
-        f"p0 = {value['p0']:.4f}, {value['confidence']:.0%} interval {value['p0_low']:.4f} to {value['p0_high']:.4f} "
-        f"({value['successes']} of {value['rollouts']} right)",
+        f"p0 = {value['p0']:.4f}, {100 * value['confidence']:.4g}% interval {value['p0_low']:.4f} to "
+        f"{value['p0_high']:.4f} ({value['successes']} of {value['rollouts']} right)",
     ]
     if not value["successes"]:
         lines.append(wait_in_words(int(value["rollouts"])))

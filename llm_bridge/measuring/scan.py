@@ -145,7 +145,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 def as_markdown(rows: Sequence[Row], confidence: float = 0.95) -> str:
     """A table, from the easiest question to the hardest."""
     lines = [
-        f"| index | p0 | {confidence:.0%} interval | right | cut off | tokens |",
+        f"| index | p0 | {100 * confidence:.4g}% interval | right | cut off | tokens |",
         "| ---: | ---: | --- | ---: | ---: | ---: |",
     ]
     lines += [

@@ -93,6 +93,15 @@ TOKENS = arms.TokenSequences(10, 1, ONE)
         (lambda: learners.Greedy(initial_value="x"), "initial_value"),
         (lambda: learners.EpsilonGreedy(0.1, initial_value=None), "initial_value"),
         (lambda: learners.ThompsonGaussian(prior_mean="x"), "prior_mean"),
+        (lambda: learners.ExploreUntilSuccess(replacement="no"), "replacement"),  # a text was true, "no" too
+        (lambda: learners.UCBF(best_mean_is_one=0), "best_mean_is_one"),
+        (lambda: theory.explore_until_success(0.1, 5, "no"), "replacement"),
+        (lambda: theory.wang_exponent(0.5, "no"), "best_mean_is_one"),
+        (lambda: theory.carpentier_valko(0.5, "no"), "small_variance"),
+        (lambda: theory.best_run_regret(10, give_up="no"), "give_up"),
+        (lambda: bandit_rft.verdict_on_log("log.csv", dynamic_sampling="no"), "dynamic_sampling"),
+        (lambda: regret.scaling_exponent([1.0, 2.0], [[1.0, 2.0]] * 2, paired="no"), "paired"),
+        (lambda: arms.Gaussian([0.1], sigma=None), "sigma"),  # they were Bernoulli arms under another name
         (lambda: arms.Drifting(arms.Bernoulli([0.2, 0.8]), changes=(10**10,)), "changes"),
         (lambda: arms.zipf_log_mass([1.0], "x"), "exponent"),
         (lambda: arms.zipf_log_mass([-5.0, 3.0]), "log_counts"),

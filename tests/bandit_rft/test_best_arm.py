@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from bandit_rft import InputError, arms
 from bandit_rft.best_arm import LUCB, SequentialHalving, TrackAndStop, identify, optimal_weights
 from bandit_rft.best_arm.halving import _binomial, _hypergeometric, _share_above
+from bandit_rft.best_arm.track_and_stop import _divergence
 
 FOUR = [0.8, 0.5, 0.45, 0.3]
 
@@ -50,6 +51,17 @@ def cost(weight: np.ndarray, mean: np.ndarray) -> float:
 def test_the_weights_of_garivier_and_kaufmann(means: list[float], published: list[float]) -> None:
     """The two instances of the paper's section 6, to their three digits."""
     np.testing.assert_allclose(optimal_weights(means), published, atol=6e-4)
+
+
+def test_close_means_have_their_weights() -> None:
+    """Of two arms 2e-8 apart each has half: their divergence cancelled to noise, and the weights were .28 and .72."""
+    np.testing.assert_allclose(optimal_weights([0.5, 0.49999998]), 0.5, atol=1e-5)
+    np.testing.assert_allclose(
+        _divergence(np.array([0, 1, 0, 0.2]), np.array([0, 1, 0.5, 0.6])), [0, 0, math.log(2), d(0.2, 0.6)]
+    )
+    for means in ([1e-10, 5e-10], [0.5, 0.4999999995], [0.9, 1 - 1e-10]):  # gave halves, whatever the means
+        with pytest.raises(InputError, match="1e-08 or more below"):
+            optimal_weights(means)
 
 
 @pytest.mark.parametrize("means", [FOUR, [0.2, 0.9], [0.6, 0.1, 0.59]])

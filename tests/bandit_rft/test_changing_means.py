@@ -88,6 +88,21 @@ def test_the_quantile_is_scipys() -> None:
     np.testing.assert_allclose(ours, 1 - stats.beta.ppf(np.exp(-level), 1 + pulls - wins, 1 + wins), atol=1e-9)
 
 
+def test_a_quantile_next_to_one_is_not_nought() -> None:
+    """One failure in 10^5 to 10^6 pulls, and tails that a c of 10 to 100 asks for: the start was rounded to 1, from
+    where Newton's method fell to 0, so that the best arm came last.
+    """
+    with jax.enable_x64(True):
+        wins, level = jnp.asarray([682977.0, 93592.0, 1e5, 3.0]), jnp.asarray([47.58, 60.0, 380.0, 380.0])
+        assert np.all(np.asarray(upper_quantile(wins, jnp.ones(4), level)) > 1 - 1e-9)
+
+
+def test_a_temperature_may_fall_beyond_floats() -> None:
+    """t^400 is infinite from t = 6 on, and infinity times a mean of 0 was NaN: the arm of the first row was pulled."""
+    history = run(arms.Deterministic([0.0, 1.0]), learners.AnnealedSoftmax(power=400.0), 20, seeds=2, key=0)
+    np.testing.assert_array_equal(history.rewards[:, 2:], 1.0)
+
+
 def test_bayes_ucb_grows_as_lai_and_robbins_say() -> None:
     """From T = 500 to 3000 the regret grows by the constant times ln 6, within 40% and four standard errors: Bayes-UCB
     reaches the constant as T grows. UCB1's growth on these arms is four times as much.
@@ -126,6 +141,9 @@ def test_a_walk_s_range_is_that_of_its_means() -> None:
         (lambda: learners.DiscountedUCB(discount=1.5), "discount"),
         (lambda: learners.DiscountedUCB(discount=0.0), "discount"),
         (lambda: learners.BayesUCB(c=-1.0), "c"),
+        (lambda: learners.BayesUCB(c=101.0), "c"),
+        (lambda: learners.LinUCB(ridge=1e-16), "ridge"),  # V⁻¹ kept no digit, and regret was thirty times as large
+        (lambda: learners.LinTS(ridge=1e-16), "ridge"),
         (lambda: learners.AnnealedSoftmax(scale=0.0), "scale"),
         (lambda: learners.AnnealedSoftmax(power=-1.0), "power"),
     ],

@@ -185,6 +185,11 @@ def test_prompts_are_drawn_evenly() -> None:
     ("make", "message"),
     [
         (lambda: Contexts(5, 2, []), "0 verifiers"),
+        (lambda: Contexts(5, 2, AnswerToken(1)), "give a list"),  # type: ignore[arg-type]
+        (lambda: Contexts(5, 2, [1]), "verifier is 1: give one of"),  # type: ignore[list-item]
+        (lambda: Contexts(5, 2, [AnswerToken]), "give one of"),  # type: ignore[list-item]
+        (lambda: Contexts(5, 2, [AnswerToken(1)] * 2, kernel=[[1, 0], [0]]), "kernel"),
+        (lambda: Contexts(5, 2, [AnswerToken(1)], kernel="none"), "kernel"),  # type: ignore[arg-type]
         (lambda: Contexts(5, 2, [AnswerToken(5)]), "outside the vocabulary"),
         (lambda: Contexts(5, 2, [AnswerToken(1)], batch="some"), "batch is 'some'"),
         (lambda: Contexts(5, 2, [AnswerToken(1)] * 2, kernel=[[1.0, 2.0], [2.0, 1.0]]), "positive semi-definite"),

@@ -59,6 +59,7 @@ def test_round_0_has_a_place_on_a_logarithmic_axis(histories) -> None:
         assert 0 <= at[0] < at[1]
         assert at[3] - at[2] == pytest.approx((at[2] - at[1]) * np.log10(3.9), rel=1e-6)  # logarithmic from 1 on
     assert plots.bands(histories, "regret", xscale="log").get_xscale() == "log"
+    plots.pass_at_1(valued([[0.5], [0.6]]), xscale="log")  # of round 0 alone matplotlib warned
 
 
 def test_theory_lies_on_top_once_and_is_named(histories) -> None:
@@ -146,6 +147,7 @@ def test_axes_that_are_given_are_drawn_on_and_keep_their_style(histories) -> Non
         (lambda h: plots.regret(h, kind="simple"), "choose pseudo"),
         (lambda h: plots.hitting_times(h, level=float("nan")), "finite"),
         (lambda h: plots.pass_at_1(valued([[np.nan, 1.0]])), "no exact Pass@1"),
+        (lambda h: plots.bands(valued([[np.nan, np.nan]]), "value"), "in no round"),  # an empty plot, or a ValueError
     ],
 )
 def test_what_cannot_be_drawn_is_a_sentence_and_leaves_no_figure(histories, call, said) -> None:

@@ -157,6 +157,7 @@ def test_scaling_by_scipy_and_with_unequal_samples():
     )
     assert found.standard_error == pytest.approx(linear, rel=0.05)
     assert "3 points from 1 to 5" in found.report()
+    assert "99.9% interval" in scaling_exponent(values, samples, confidence=0.999).report()  # it was called one of 100%
 
 
 def test_bad_growth():

@@ -3,6 +3,7 @@ a base policy taken for a state, a pool's composition forgotten, and a κ of oth
 """
 
 import itertools
+import math
 
 import jax
 import numpy as np
@@ -72,6 +73,18 @@ def test_a_pool_knows_which_arms_have_left_it() -> None:
     assert found.p0 == pytest.approx(again.value[0, 40], rel=1e-9)
 
 
+def test_a_pool_of_more_arms_than_a_float_counts() -> None:
+    """Two correct arms and 18 classes of e^1000 wrong ones: the pool's count was an OverflowError of Python's."""
+    table = arms.Classes([1000.0] * 18 + [0.0, 0.0], [0.0] * 18 + [1.0, 1.0])
+    learner = learners.SoftmaxPolicyGradient(step_size=0.5)
+    state = jax.tree.map(lambda leaf: leaf[0], run(table, learner, rounds=2, seeds=1, key=0).final_state)
+    assert np.asarray(state.rows.class_index)[0] < 0  # else this is no pool
+    found, start = summarize(table, learner, state), summarize(table)
+    for summary in (found, start):
+        assert summary.log_p0 == pytest.approx(math.log(2 / 18) - 1000, rel=1e-12)
+        assert summary.kappa == pytest.approx(0.5, rel=1e-9)
+
+
 def test_wrapped_tables() -> None:
     noisy = arms.Noisy(arms.Needle(log10_arms=2, p0=0.1), true_positive=0.9, false_positive=0.2)
     found = summarize(noisy)
@@ -121,6 +134,7 @@ def test_prompts_together() -> None:
         (lambda: summarize(arms.Reservoir("uniform")), "no fixed means"),
         (lambda: summarize(arms.Bernoulli([0.5, 0.5])), "same mean"),
         (lambda: summarize(arms.Needle(log10_arms=2), learners.UCB1()), "together"),
+        (lambda: summarize(arms.Classes([1000.0, 1000.0], [0.0, 1.0])), "below any float"),
         (lambda: summarize("a table"), "cannot be summarised"),
         (
             lambda: summarize(arms.TokenSequences(5, 2, verifiers.HashFraction(0.1))),

@@ -32,6 +32,13 @@ def test_counts_are_arms_listed_singly() -> None:
     assert alike == pytest.approx(theory.best_arm_complexity([0.7, 0.5, 0.5, 0.5, 0.2, 0.2]), rel=1e-9)
 
 
+def test_rivals_alike_but_for_rounding() -> None:
+    """0.15 + 0.3 is not 0.45 in floats: the roots had no bracket, and a ValueError of SciPy's came through."""
+    alike = theory.best_arm_complexity([0.55, 0.45], [1, 3])
+    for near in (0.15 + 0.3, math.nextafter(0.45, 1), 0.45 * (1 - 1e-15)):
+        assert theory.best_arm_complexity([0.55, near, 0.45, 0.45]) == pytest.approx(alike, rel=1e-12)
+
+
 def test_it_grows_with_the_number_of_arms() -> None:
     """No rule of a fixed confidence ends at 10^100 arms: its least is of the order of their number."""
     assert theory.identification_lower([0.9, 0.1], 0.05, [1, 1e100]) > 1e100

@@ -214,6 +214,10 @@ def test_it_is_an_arm_set() -> None:
         (lambda: TokenSequences(1, 5, AnswerToken(0)), "vocabulary_size is 1"),
         (lambda: TokenSequences(10, 0, AnswerToken(0)), "length is 0"),
         (lambda: TokenSequences(10, 5, AnswerToken(10)), "outside the vocabulary"),
+        (lambda: TokenSequences(10, 5, 3), "verifier is 3"),  # type: ignore[arg-type]
+        (lambda: TokenSequences(10, 5, AnswerToken(1), policy=3), "policy is 3"),  # type: ignore[arg-type]
+        (lambda: TokenSequences(10, 5, AnswerToken(1), policy=LogLinear), "policy is"),  # type: ignore[arg-type]
+        (lambda: LogLinear([[1.0, 2.0], [3.0]]), "features"),
         (lambda: TokenSequences(10, 5, Needle((1, 2))), "has 2 tokens"),
         (lambda: TokenSequences(10, 5, HashFraction(0.1), p0=0.5), "leave p0 out"),
         (lambda: token_policy_gradient.bind("arms", step_size=1.0, rounds=1), "TokenSequences or Contexts"),  # type: ignore[arg-type]

@@ -169,6 +169,7 @@ def explore_until_success(
         19.0
     """
     rounds, rollouts = arguments.whole("rounds", rounds), arguments.whole("rollouts", rollouts)
+    replacement = arguments.flag("replacement", replacement)
     if not replacement and rollouts != 1:
         raise InputError("explore_until_success without replacement pulls one arm a round: set rollouts=1.")
     if not replacement and log_arms is None:

@@ -157,7 +157,7 @@ def best_run_regret(rounds: ArrayLike, run_length: int | None = None, give_up: b
         >>> round(float(theory.best_run_regret(rounds=1000)), 4)
         74.713
     """
-    horizons = _horizons(rounds)
+    horizons, give_up = _horizons(rounds), arguments.flag("give_up", give_up)
     result = np.empty(horizons.size)
     for index, horizon in enumerate(horizons.tolist()):
         length = math.isqrt(horizon) if run_length is None else arguments.whole("run_length", run_length)

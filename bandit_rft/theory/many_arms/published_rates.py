@@ -72,7 +72,7 @@ def wang_exponent(beta: float, best_mean_is_one: bool = True) -> ReservoirExpone
     """
     beta = arguments.positive("beta", beta)
     rare = 1.0 - 1.0 / (beta + 1.0)
-    if beta < 1 and not best_mean_is_one:
+    if not arguments.flag("best_mean_is_one", best_mean_is_one) and beta < 1:
         return ReservoirExponents(lower=rare, upper=0.5, arms=beta / 2.0)
     return ReservoirExponents(lower=rare, upper=rare, arms=rare)
 
@@ -285,4 +285,4 @@ def carpentier_valko(beta: float, small_variance: bool = False) -> float:
         0.5
     """
     beta = arguments.positive("beta", beta)
-    return 1.0 / max(beta, 1.0 if small_variance else 2.0)
+    return 1.0 / max(beta, 1.0 if arguments.flag("small_variance", small_variance) else 2.0)

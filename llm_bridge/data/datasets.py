@@ -32,6 +32,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from bandit_rft.arguments import nearest
 from bandit_rft.errors import InputError
 from bandit_rft.runs.rollouts import printable
 from llm_bridge.data import arithmetic
@@ -258,9 +259,9 @@ def _load(text: str, split: str, columns: Columns, tell: Tell) -> Dataset:
     if hub is not None and hub["config"] not in (".", ".."):
         files, revision = hub_files(hub["name"], hub["config"], hub["revision"], split)
         return dataclasses.replace(_read(text, split, files, columns, tell), revision=revision)
-    shown = text if len(text) <= 80 else text[:77] + "..."
+    shown, known = text if len(text) <= 80 else text[:77] + "...", (*tasks.TASKS, "arithmetic", *NAMED)
     raise InputError(
-        f"No data {shown!r}: give {', '.join((*tasks.TASKS, 'arithmetic', *NAMED))}, a parquet file "
+        f"No data {shown!r}{nearest(text, known)}: give {', '.join(known)}, a parquet file "
         f"(or JSON lines, CSV), a folder of such files, or a hub id org/name."
     )
 

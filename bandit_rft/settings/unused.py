@@ -34,14 +34,15 @@ class Needs:
     default_too: bool = False
 
 
-def _is_file(source: str | None) -> bool:
+def is_file(source: str | None) -> bool:
+    """Whether data are one file, which has no splits."""
     return source is not None and os.path.isfile(os.path.expanduser(source))
 
 
 # Who types even the default's name expects to be spared the rows of the other splits.
 _SPLIT = Needs(
     ("split",),
-    lambda c: not _is_file(c.data),
+    lambda c: not is_file(c.data),
     "--data is one file, which has no splits",
     "give a folder or a name",
     default_too=True,
@@ -62,7 +63,7 @@ FINETUNE = (
     _SPLIT,
     Needs(
         ("test_split",),
-        lambda c: not _is_file(c.test_source),
+        lambda c: not is_file(c.test_source),
         "the test questions are those of one file, which has no splits",
         "give --test-data a folder or a name",
         default_too=True,

@@ -107,6 +107,11 @@ class Dataset:
     def __len__(self) -> int:
         return self.length
 
+    @property
+    def rows(self) -> str:
+        """Where the rows stand, and of which split they are where that is not the file's name, for messages."""
+        return self.where if Path(self.where).stem == self.split else f"{self.where} ({self.split})"
+
     def __iter__(self) -> Iterator[Example]:
         return iter(self.usable(range(self.length)))
 
@@ -150,12 +155,12 @@ class Dataset:
             raise InputError(f"None of the {looked} chosen rows can be used: {refused[0]}.")
         if repeated:
             tell(
-                f"{repeated} of {looked} rows of {self.where} ({self.split}) ask what is trained on and are left out "
+                f"{repeated} of {looked} rows of {self.rows} ask what is trained on and are left out "
                 "of the test questions" + ("" if examples else ": none is left, and there is no test evaluation")
             )
         if refused:
             tell(
-                f"{len(refused)} of {looked} rows of {self.where} ({self.split}) cannot be used and are left out: "
+                f"{len(refused)} of {looked} rows of {self.rows} cannot be used and are left out: "
                 f"{refused[0]}" + (", and so on" if len(refused) > 1 else "")
             )
         return examples
@@ -172,7 +177,7 @@ class Dataset:
             raise InputError(f"The example index must be a whole number, not {index!r}.") from None
         if not 0 <= place < self.length:
             raise InputError(
-                f"No example {place} in {self.where} ({self.split}), which has {self.length}: give an index from 0 to "
+                f"No example {place} in {self.rows}, which has {self.length}: give an index from 0 to "
                 f"{self.length - 1}."
             )
         return self.read(place)

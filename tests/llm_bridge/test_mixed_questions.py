@@ -10,6 +10,7 @@ from bandit_rft.cli import main
 from bandit_rft.errors import InputError
 from bandit_rft.runs import read_json, read_lines
 from bandit_rft.settings.finetune import FineTuneConfig
+from bandit_rft.settings.questions import EvaluateConfig
 from bandit_rft.settings.saved_finetune import config_of
 from llm_bridge import evaluate, load_model
 from llm_bridge.bandits.question_arms import QuestionArms
@@ -95,7 +96,7 @@ def test_what_is_trained_on_is_no_test_question(mixed: str, tmp_path: Path, capl
     found = examples_of_tests(config, trained, lambda sentence: None)
     assert [one.prompt[0]["content"] for one in found] == (["new"] if copied else ["3+4=?"])
     assert [message for message in caplog.messages if "left out of the test questions" in message] == (
-        [f"4 of 7 rows of {config.test_data} (copied) ask what is trained on and are left out of the test questions"]
+        [f"4 of 7 rows of {config.test_data} ask what is trained on and are left out of the test questions"]
         if copied
         else []  # the row is behind the one that was asked for
     )
@@ -128,6 +129,8 @@ def test_a_split_of_one_file_is_refused_by_every_command(tmp_path: Path, capsys:
         for split in ("train", "test", "held-out"):
             assert main([command, "--model", "tiny-llama", "--data", str(file), "--split", split]) == 2
             assert "--split does nothing here, for --data is one file" in capsys.readouterr().err
+    assert EvaluateConfig(data=str(file)).source == str(file)  # in what is printed, where "(test)" stood behind it
+    assert EvaluateConfig(data="tiny-addition").source == "tiny-addition (test)"
 
 
 def test_what_a_command_says_of_its_data_is_a_sentence(
@@ -140,7 +143,7 @@ def test_what_a_command_says_of_its_data_is_a_sentence(
     before = (logger.propagate, list(logger.handlers))
     assert main(["finetune", "--model", "tiny-lama", "--data", "one.jsonl"]) == 2
     said = capsys.readouterr().err.splitlines()
-    assert "1 of 2 rows" in " ".join(said)
+    assert "1 of 2 rows of one.jsonl ask what is trained on" in " ".join(said)
     assert all(line.startswith("bandit-rft: ") for line in said), said
     assert (logger.propagate, logger.handlers) == before
 

@@ -67,7 +67,7 @@ class History:
         """Learner, arms and size, as a line says them."""
         types = [self.config.get(side) for side in ("learner", "arms")]
         named = [str(one.get("type")) for one in types if isinstance(one, Mapping) and one.get("type")]
-        size = f"{self.seeds} seeds, {self.rounds} rounds"
+        size = f"{self.seeds} seed{'s'[: self.seeds > 1]}, {self.rounds} round{'s'[: self.rounds > 1]}"
         size += f", {self.rollouts} rollouts per round" if self.rollouts > 1 else ""
         return f"{' on '.join(named)}, {size}" if named else size
 

@@ -150,5 +150,6 @@ def draw(names: Sequence[str], folders: Iterable[str | Path], out: Path | None =
                 "give another --run."
             )
     if not written:
-        raise InputError(f"No figure shows these {len(runs)} runs: there are {', '.join(FIGURES)}.")
+        them = "this run" if len(runs) == 1 else f"these {len(runs)} runs"
+        raise InputError(f"No figure shows {them}: there are {', '.join(FIGURES)}.")
     return written

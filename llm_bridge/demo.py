@@ -34,7 +34,7 @@ def demo(out: str | Path, model: str, rounds: int | None = None, quick: bool = F
     Args:
         out: folder of the run folders.
         model: an embedded one runs 8 seeds of 300 rounds; any other model one seed of 60.
-        rounds: of the fine-tuning run, instead.
+        rounds: of the fine-tuning run, instead, whether quick or not.
         quick: fewer seeds, rounds and test questions.
         key: a whole number.
     """
@@ -58,11 +58,11 @@ def demo(out: str | Path, model: str, rounds: int | None = None, quick: bool = F
         flush=True,
     )
     if speaks_tiny(loaded):
-        seeds, rounds = 4 if quick else 8, rounds or 300
+        seeds, usual = 4 if quick else 8, 300
         settings: dict[str, Any] = {"data": "tiny-addition", "max_tokens": 32, "step_over_kappa": 0.2}
         settings |= {"test_questions": 200, "measure_rollouts": 128}
     else:
-        seeds, rounds = 1, rounds or 60
+        seeds, usual = 1, 60
         # Answers to these questions take about six tokens.
         settings = {"data": "arithmetic", "max_tokens": 24, "step_over_kappa": 0.7, "evaluate_every": 15}
         settings |= {"test_questions": 16 if quick else 40, "measure_rollouts": 80}
@@ -72,7 +72,7 @@ def demo(out: str | Path, model: str, rounds: int | None = None, quick: bool = F
         optimizer="sgd",
         kl_coefficient=0.0,
         gradient_clip=None,
-        rounds=(rounds + 1) // 2 if quick else rounds,
+        rounds=rounds or (usual // 2 if quick else usual),
         train_samples=64,
         test_every=0,
         measure_error=False,

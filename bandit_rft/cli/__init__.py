@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import logging
 import os
 import re
 import sys
@@ -30,6 +31,8 @@ COMMANDS = (
 )
 # What a message says of a mistyped name and of the names that there are; argparse's messages and ours.
 _MISTYPED = re.compile(r"'([^'\n]{1,80})'([^:'\n]{0,200})(: choose (?:one of|among) | \(choose from )([^\n]{1,4000})")
+# What may be the name of an argument in Python.
+_PYTHON_NAME = re.compile(r"""(?<![\w'"./=-])[a-z0-9]+(?:_[a-z0-9]+)+(?![\w'"/(=-]|\.\w)""")
 # A word that no line of a terminal holds, and what of it is shown.
 _NO_MEMORY = "The memory does not hold that ({}): give smaller numbers, or see what bandit-rft finetune --plan says."
 _LONG, _SHORTENED = re.compile(r"(\S{200})\S{150,}"), r"\1..."
@@ -42,7 +45,15 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(*arguments, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{suggested(message).rstrip('.')}: see {self.prog} --help.")
+        raise _Unparsed(self, message)
+
+
+class _Unparsed(InputError):
+    """What argparse has against a command line, and the parser that has it."""
+
+    def __init__(self, own: argparse.ArgumentParser, message: str) -> None:
+        super().__init__(f"{suggested(message).rstrip('.')}: see {own.prog} --help.")
+        self.own = own
 
 
 def parser() -> argparse.ArgumentParser:
@@ -93,23 +104,45 @@ def suggested(message: str) -> str:
 
 
 def as_typed(message: str, own: argparse.ArgumentParser) -> str:
-    """The message with an argument's name in Python, where it begins with one, as the option that was typed."""
-    name, middle, rest = message.partition(" is ")
+    """The message with arguments' names in Python, where it begins with one, as the options that were typed: that one,
+    and others with an underscore, which are no words of a sentence, where they are neither quoted nor a part of more.
+    """
+    name, _, rest = message.partition(" ")
     flags = {action.dest: action.option_strings[-1] for action in own._actions if action.option_strings}
-    return f"{flags[name]}{middle}{rest}" if middle and name in flags else message
+    if name not in flags or not ("_" in name or rest.startswith("is ")):
+        return message
+    return f"{flags[name]} {_PYTHON_NAME.sub(lambda found: flags.get(found[0], found[0]), rest)}"
 
 
 def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
     """(the arguments, the command's parser). Raises InputError for an argument that the command has not, with the
     option that was meant.
     """
-    parsed, rest = parser().parse_known_args(arguments)
+    try:
+        parsed, rest = parser().parse_known_args(arguments)
+    except _Unparsed as error:
+        # argparse looks for what is required first, which is of no use to somebody who has mistyped it.
+        typed = sys.argv[1:] if arguments is None else arguments
+        known = {text for action in error.own._actions for text in action.option_strings}
+        unknown = [text for text in typed if text.startswith("--") and text.partition("=")[0] not in {"--", *known}]
+        if "are required: " in str(error) and unknown:
+            _refuse_unknown(unknown, error.own)
+        raise
     own = vars(parsed).pop("own")  # the command's parser; its options alone are the command's to see
     if rest:
-        mistyped = next((text.partition("=")[0] for text in rest if text.startswith("--")), "")
-        hint = nearest(mistyped, options_of(own)) if mistyped else ""
-        raise InputError(f"unrecognized arguments: {' '.join(rest)}{hint}: see {own.prog} --help.")
+        _refuse_unknown(rest, own)
     return parsed, own
+
+
+def _refuse_unknown(rest: Sequence[str], own: argparse.ArgumentParser) -> NoReturn:
+    """Raises InputError for arguments that a command has not, with the option that the first may have meant."""
+    mistyped = next((text.partition("=")[0] for text in rest if text.startswith("--")), "")
+    known = options_of(own)
+    # Without the dashes, by which all of them are alike.
+    hint = nearest(mistyped[2:], [name[2:] for name in known]).replace("(did you mean ", "(did you mean --")
+    if not hint and mistyped and "--set" in known:
+        hint = f" (a setting is given by --set {mistyped[2:].replace('-', '_')}=VALUE)"
+    raise InputError(f"unrecognized arguments: {' '.join(rest)}{hint}: see {own.prog} --help.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,7 +185,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     own = None
     try:
         parsed, own = _parsed(arguments)
-        with _warnings_as_sentences():
+        with _warnings_as_sentences(), _log_as_sentences():
             return parsed.command.run(parsed)
     except InputError as error:
         message = str(error) if own is None else as_typed(str(error), own)
@@ -189,11 +222,42 @@ def _warnings_as_sentences() -> Iterator[None]:
 
         def show(message: Any, category: type[Warning], *where: Any, **how: Any) -> None:
             if issubclass(category, ModelWarning | SweepWarning):
-                from bandit_rft.runs.rollouts import printable
-
-                print(f"bandit-rft: {printable(str(message))}", file=sys.stderr, flush=True)
+                _say(str(message))
             else:
                 others(message, category, *where, **how)
 
         warnings.showwarning = show
         yield
+
+
+@contextlib.contextmanager
+def _log_as_sentences() -> Iterator[None]:
+    """So are the records of this library's loggers, whatever handler another library gives the root: a sentence, and
+    no name of a module with it.
+    """
+    handler = _Sentences()
+    loggers = [logging.getLogger(name) for name in ("bandit_rft", "llm_bridge")]
+    before = [logger.propagate for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, propagate in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.propagate = propagate
+
+
+class _Sentences(logging.Handler):
+    """Log records as lines of the command."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _say(record.getMessage())
+
+
+def _say(message: str) -> None:
+    """One line on standard error. It may quote a stranger's file, and nothing of that is to act on the terminal."""
+    from bandit_rft.runs.rollouts import printable
+
+    print(f"bandit-rft: {printable(message)}", file=sys.stderr, flush=True)

@@ -32,7 +32,7 @@ class DemoConfig:
         "rounds",
         default=None,
         none=True,
-        help="rounds of the fine-tuning run; none: 300 on an embedded model, 60 on others",
+        help="rounds of the fine-tuning run; none: 300 on an embedded model, 60 on others, half of it with --quick",
     )
     quick: bool = option(False, "fewer seeds, rounds and test questions: about half the time")
     key: int = _same("key")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bandit_rft.errors import InputError
-from bandit_rft.settings.options import count, picture, whole
+from bandit_rft.settings.options import count, number, picture, whole
 
 HELP = "what a run will take: rounds to a level, dead groups, responses, seeds to tell two designs apart"
 DESCRIPTION = (
@@ -16,12 +16,12 @@ DESCRIPTION = (
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("--p0", type=float, required=True, help="Pass@1 before training, between 0 and 1")
-    parser.add_argument("--kappa", type=float, required=True, help="squared gradient gap, as bandit-rft measure says")
+    parser.add_argument("--p0", type=number, required=True, help="Pass@1 before training, between 0 and 1")
+    parser.add_argument("--kappa", type=number, required=True, help="squared gradient gap, as bandit-rft measure says")
     parser.add_argument("--signal", default="raw", metavar="NAME", help="learning signal (default: raw)")
     parser.add_argument("--rollouts", type=count, default=1, metavar="G", help="responses per round (default: 1)")
-    parser.add_argument("--step-size", type=float, required=True, metavar="E", help="of the gradient step")
-    parser.add_argument("--level", type=float, default=0.8, metavar="L", help="Pass@1 to reach (default: 0.8)")
+    parser.add_argument("--step-size", type=number, required=True, metavar="E", help="of the gradient step")
+    parser.add_argument("--level", type=number, default=0.8, metavar="L", help="Pass@1 to reach (default: 0.8)")
     parser.add_argument(
         "--decisions", type=count, default=1, metavar="H", help="equal decisions in a correct response (default: 1)"
     )
@@ -55,7 +55,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="more responses per round, which enter the signal's mean and spread alone (default: 0)",
     )
     parser.add_argument("--budget", type=count, metavar="N", help="responses that can be paid for (default: not asked)")
-    parser.add_argument("--tokens", type=float, metavar="N", help="mean length of a response (default: not asked)")
+    parser.add_argument("--tokens", type=number, metavar="N", help="mean length of a response (default: not asked)")
     parser.add_argument(
         "--against", type=_design, metavar="SIGNAL:G", help="another design to be told apart, such as grpo:8"
     )
@@ -78,7 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
     import sys
 
     from bandit_rft import planning, signal_checks
+    from bandit_rft.arguments import whole as whole_number
     from bandit_rft.runs import dumps
+    from bandit_rft.theory.sequences.tree import MOST_ROLLOUTS
 
     if arguments.seeds is not None and arguments.against is None:
         raise InputError("--seeds is of two designs: give --against too, such as --against grpo:8.")
@@ -86,6 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
     spelt = {"window": "--window", "extra": "--baseline-rollouts", "dynamic_sampling": "--dynamic-sampling"}
     signal, window, extra = arguments.signal, arguments.window, arguments.baseline_rollouts
     group = arguments.rollouts + extra
+    if arguments.against is not None:
+        whole_number("The group of --against", arguments.against[1], most=MOST_ROLLOUTS)
     signal_checks.check_window(window, signal, arguments.rollouts, extra, spelt)
     signal_checks.check_dynamic_sampling(arguments.dynamic_sampling, signal, group, window, spelt)
     given = {name: value for name, value in vars(arguments).items() if name not in ("command", "json", "figure")}

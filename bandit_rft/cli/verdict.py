@@ -43,13 +43,13 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompts", type=count, default=1, metavar="B", help="prompts of a round (default: 1)")
     parser.add_argument(
         "--step-size",
-        type=float,
+        type=number,
         metavar="E",
         help="of plain steps whose loss sums over a response's tokens, to tell kappa (default: kappa x step alone)",
     )
     parser.add_argument("--reward", metavar="COLUMN", help="the reward's column (default: that of the format)")
     parser.add_argument("--step", metavar="COLUMN", help="the step's column (default: that of the format)")
-    parser.add_argument("--eps", type=float, metavar="X", help="of GRPO's standard deviation (default: the trainer's)")
+    parser.add_argument("--eps", type=number, metavar="X", help="of GRPO's standard deviation (default: the trainer's)")
     parser.add_argument(
         "--reward-right", type=number, metavar="X", help="what the log gives a right response (default: 1)"
     )

@@ -89,7 +89,7 @@ class Experiment:
         strange = sorted({name for changes in self.conditions.values() for name in changes} - known)
         if strange:
             raise InputError(
-                f"Experiment {self.name} changes {strange[0]!r}, which no setting has: choose of "
+                f"Experiment {self.name} changes {strange[0]!r}, which no setting has: choose one of "
                 f"{', '.join(sorted(known))}."
             )
 
@@ -101,7 +101,7 @@ class Experiment:
         """
         if condition not in self.conditions:
             raise InputError(
-                f"Experiment {self.name} has no condition {condition!r}: choose of {', '.join(self.conditions)}."
+                f"Experiment {self.name} has no condition {condition!r}: choose one of {', '.join(self.conditions)}."
             )
         return dataclasses.replace(self.base, **{**(level or {}), **self.conditions[condition]})
 

@@ -116,9 +116,10 @@ def course(history: History) -> str:
     """How far the run has come, and its mean reward at both ends."""
     rewards, rounds, responses = history.rewards, history.rounds, history.rollouts
     edge = max(1, min(50, rounds // 5))
+    ends = "round" if edge == 1 else edge
     return (
         f"{rounds} of {history.config['rounds']} rounds, {responses} response{'s'[: responses > 1]} each; mean "
-        f"reward {rewards[:, :edge].mean():.3f} in the first {edge}, {rewards[:, -edge:].mean():.3f} in the last {edge}"
+        f"reward {rewards[:, :edge].mean():.3f} in the first {ends}, {rewards[:, -edge:].mean():.3f} in the last {ends}"
     )
 
 

@@ -182,13 +182,13 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
         return
     known = [*_COUNTS, *(name for table in _TABLES for name in _arguments(_kind(table, values[table].get("type"))))]
     owners = [table for table in _TABLES if key in _arguments(_kind(table, values[table].get("type")))]
-    if len(owners) != 1:
-        problem = (
-            "is an argument of both arms and learner"
-            if owners
-            else f"is neither a field nor an argument of arms or learner{arguments.nearest(key, known)}"
+    if len(owners) > 1:
+        raise InputError(f"--set {key} is an argument of both arms and learner: write arms.{key} or learner.{key}.")
+    if not owners:
+        raise InputError(
+            f"--set {key} is neither a field nor an argument of arms or learner{arguments.nearest(key, known)}: choose "
+            f"one of {', '.join(dict.fromkeys(known))}."
         )
-        raise InputError(f"--set {key} {problem}: write arms.{key} or learner.{key}.")
     values[owners[0]] = {**values[owners[0]], key: value}
 
 

@@ -60,7 +60,8 @@ class Outcome:
         else:
             final = f"{regret[0, -1]:.4f} (one seed)"
         lines = [
-            f"{self.config.name}: {history.rounds} rounds of {history.rollouts} pulls, {history.seeds} seeds",
+            f"{self.config.name}: {history.rounds} rounds of {history.rollouts} pull{'s'[: history.rollouts > 1]}, "
+            f"{history.seeds} seed{'s'[: history.seeds > 1]}",
             f"final regret {final} (of {pulls} pulls)",
             f"final Pass@1 {value[:, -1].mean():.4f}, from {value[:, 0].mean():.4g}",
         ]

@@ -49,7 +49,7 @@ def values_of(folder: Path) -> dict[str, Any]:
         "title": learner_regret.title_of(list(configs.values())),
         "summary": [
             f"{name}: final regret {history.regret()[:, -1].mean():.4g} after {history.rounds} rounds, "
-            f"{history.seeds} seeds."
+            f"{history.seeds} seed{'s'[: history.seeds > 1]}."
             for name, history in histories.items()
         ],
         "charts": charts,

@@ -106,7 +106,7 @@ def _simulation(name: str, history: History) -> dict[str, Any]:
         f"rollouts to read."
     )
     return {
-        "title": f"{name}: {history.seeds} seeds of {history.rounds} rounds",
+        "title": f"{name}: {history.seeds} seed{'s'[: history.seeds > 1]} of {history.rounds} rounds",
         "summary": [summary],
         "charts": simulation_charts(history, theory.prediction),
         "notes": history.notes,

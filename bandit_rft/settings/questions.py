@@ -12,6 +12,7 @@ from bandit_rft.settings.finetune import FineTuneConfig, parse_ks
 from bandit_rft.settings.mesh import sizes_of, spelt
 from bandit_rft.settings.options import option, ranges, settle, shared
 from bandit_rft.settings.ranges import COUNT, GREEDY, INSIDE, ROWS, WHOLE
+from bandit_rft.settings.unused import is_file
 
 _same = partial(shared, FineTuneConfig)
 
@@ -39,6 +40,11 @@ class _Questions:
         settle(self)
         if self.mesh is not None:  # in one spelling, whatever the order
             object.__setattr__(self, "mesh", spelt(sizes_of(self.mesh, "--mesh")))
+
+    @property
+    def source(self) -> str:
+        """The data and their split, where they have one, as a line of output says them."""
+        return self.data if is_file(self.data) else f"{self.data} ({self.split})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,14 +24,29 @@ class Needs:
         met: whether a configuration has it.
         why: what it has instead, for the middle of a sentence.
         give: what to do about it, where the option is to stay.
+        default_too: whether the default's value asks for something as well, where it was typed.
     """
 
     names: tuple[str, ...]
     met: Callable[[Any], Any]
     why: str
     give: str
+    default_too: bool = False
 
 
+def is_file(source: str | None) -> bool:
+    """Whether data are one file, which has no splits."""
+    return source is not None and os.path.isfile(os.path.expanduser(source))
+
+
+# Who types even the default's name expects to be spared the rows of the other splits.
+_SPLIT = Needs(
+    ("split",),
+    lambda c: not is_file(c.data),
+    "--data is one file, which has no splits",
+    "give a folder or a name",
+    default_too=True,
+)
 FINETUNE = (
     Needs(
         ("split", "prompt_column", "answer_column", "template", "index"),
@@ -45,11 +60,13 @@ FINETUNE = (
         "there are no test questions",
         "give --test-questions a number above 0, and with --prompt --test-data too",
     ),
+    _SPLIT,
     Needs(
         ("test_split",),
-        lambda c: not os.path.isfile(os.path.expanduser(c.test_source)),
-        "the test questions are those of one file",
-        "give --test-data another file, a folder or a name",
+        lambda c: not is_file(c.test_source),
+        "the test questions are those of one file, which has no splits",
+        "give --test-data a folder or a name",
+        default_too=True,
     ),
     Needs(("train_questions",), lambda c: c.train_samples, "--train-samples is 0", "raise that"),
     Needs(
@@ -81,8 +98,12 @@ FINETUNE = (
         "add --measure",
     ),
 )
-EVALUATE = (Needs(("questions",), lambda c: c.index is None, "--index names one question", "leave out --index"),)
+EVALUATE = (
+    _SPLIT,
+    Needs(("questions",), lambda c: c.index is None, "--index names one question", "leave out --index"),
+)
 MEASURE = (
+    _SPLIT,
     Needs(("indices", "shortest", "samples"), lambda c: c.scan, "one measurement is no scan", "add --scan"),
     Needs(
         ("index", "rollouts", "error", "tree", "remat"),
@@ -99,7 +120,8 @@ def refuse(needs: tuple[Needs, ...], config: Any, typed: Mapping[str, Any]) -> N
     Args:
         needs: of the command's options.
         config: the configuration as it is.
-        typed: the fields whose options were typed; a value that is the default's, 0 or "no" asks for nothing.
+        typed: the fields whose options were typed; a value that is the default's, 0 or "no" asks for nothing, unless
+            `default_too`.
 
     Raises:
         InputError: the first such option.
@@ -107,6 +129,7 @@ def refuse(needs: tuple[Needs, ...], config: Any, typed: Mapping[str, Any]) -> N
     default = {entry.name: entry.default for entry in dataclasses.fields(config)}
     for need in needs:
         for name in need.names:
-            if typed.get(name) and typed[name] != default[name] and not need.met(config):
+            asks = typed.get(name) and (need.default_too or typed[name] != default[name])
+            if asks and not need.met(config):
                 flag = f"--{name.replace('_', '-')}"
                 raise InputError(f"{flag} does nothing here, for {need.why}: leave it out, or {need.give}.")

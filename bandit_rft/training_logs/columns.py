@@ -132,7 +132,8 @@ def _chosen(names: Sequence[str], wanted: Sequence[str], option: str, path: Path
 def _named(names: Sequence[str], wanted: str, option: str, path: Path) -> str:
     if wanted not in names:
         raise InputError(
-            f"{option} is {arguments.shown(wanted)}, and {path} has the columns {_listed(names)}: give one of them."
+            f"{option} is {arguments.shown(wanted)}{arguments.nearest(wanted, names)}, and {path} has the columns "
+            f"{_listed(names)}: give one of them."
         )
     return wanted
 

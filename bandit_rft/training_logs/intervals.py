@@ -54,20 +54,30 @@ def rounds_behind(
         rounds = np.maximum(np.rint(np.concatenate([[way], gaps]) / way), 1).astype(np.int64)
         note = f"only {len(steps)} of {len(marks)} records have a reward: each of these is taken to be one round"
         return Behind(rounds, np.ones_like(rounds), True, (note,))
-    usual = _usual(gaps)
+    usual, notes = _usual(gaps), _of_marks(len(marks) - len(steps))
     means = _rounds_of_a_mean(reward, responses, resolution, usual)
-    notes: tuple[str, ...] = ()
     if means is None:
         means = usual if averaged else 1
     elif means != (usual if averaged else 1):
         of = "one round" if means == 1 else f"the mean of {means} rounds"
-        notes = (f"a row stands for {usual} steps, and its reward is taken to be {of}, of which it is a whole number",)
+        notes += (f"a row stands for {usual} steps, and its reward is taken to be {of}, of which it is a whole number",)
     if not averaged and means == 1:
-        return Behind(np.concatenate([gaps, gaps[-1:]]), np.ones(len(steps), np.int64), False)
+        return Behind(np.concatenate([gaps, gaps[-1:]]), np.ones(len(steps), np.int64), False, notes)
     # The row looks back, to the one before; a longer way than usual has a record that is missing.
     ways = np.concatenate([[min(max(int(steps[0]), 1), usual)], gaps])
     rounds = np.maximum(np.rint(ways * means / usual), 1).astype(np.int64)
     return Behind(rounds, np.minimum(rounds, means), True, notes)
+
+
+def _of_marks(without: int) -> tuple[str, ...]:
+    """What is said of records without a reward between those of the curve."""
+    if not without:
+        return ()
+    some = "1 record has" if without == 1 else f"{without} records have"
+    return (
+        f"{some} no reward: steps without one are followed as rounds whose reward is not known; where they are no "
+        "rounds, name with --step a column that counts rounds alone",
+    )
 
 
 def _usual(gaps: np.ndarray) -> int:

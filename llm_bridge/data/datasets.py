@@ -32,6 +32,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from bandit_rft.arguments import nearest
 from bandit_rft.errors import InputError
 from bandit_rft.runs.rollouts import printable
 from llm_bridge.data import arithmetic
@@ -106,6 +107,11 @@ class Dataset:
     def __len__(self) -> int:
         return self.length
 
+    @property
+    def rows(self) -> str:
+        """Where the rows stand, and of which split they are where that is not the file's name, for messages."""
+        return self.where if Path(self.where).stem == self.split else f"{self.where} ({self.split})"
+
     def __iter__(self) -> Iterator[Example]:
         return iter(self.usable(range(self.length)))
 
@@ -149,12 +155,12 @@ class Dataset:
             raise InputError(f"None of the {looked} chosen rows can be used: {refused[0]}.")
         if repeated:
             tell(
-                f"{repeated} of {looked} rows of {self.where} ({self.split}) ask what is trained on and are left out "
+                f"{repeated} of {looked} rows of {self.rows} ask what is trained on and are left out "
                 "of the test questions" + ("" if examples else ": none is left, and there is no test evaluation")
             )
         if refused:
             tell(
-                f"{len(refused)} of {looked} rows of {self.where} ({self.split}) cannot be used and are left out: "
+                f"{len(refused)} of {looked} rows of {self.rows} cannot be used and are left out: "
                 f"{refused[0]}" + (", and so on" if len(refused) > 1 else "")
             )
         return examples
@@ -171,7 +177,7 @@ class Dataset:
             raise InputError(f"The example index must be a whole number, not {index!r}.") from None
         if not 0 <= place < self.length:
             raise InputError(
-                f"No example {place} in {self.where} ({self.split}), which has {self.length}: give an index from 0 to "
+                f"No example {place} in {self.rows}, which has {self.length}: give an index from 0 to "
                 f"{self.length - 1}."
             )
         return self.read(place)
@@ -258,9 +264,9 @@ def _load(text: str, split: str, columns: Columns, tell: Tell) -> Dataset:
     if hub is not None and hub["config"] not in (".", ".."):
         files, revision = hub_files(hub["name"], hub["config"], hub["revision"], split)
         return dataclasses.replace(_read(text, split, files, columns, tell), revision=revision)
-    shown = text if len(text) <= 80 else text[:77] + "..."
+    shown, known = text if len(text) <= 80 else text[:77] + "...", (*tasks.TASKS, "arithmetic", *NAMED)
     raise InputError(
-        f"No data {shown!r}: give {', '.join((*tasks.TASKS, 'arithmetic', *NAMED))}, a parquet file "
+        f"No data {shown!r}{nearest(text, known)}: give {', '.join(known)}, a parquet file "
         f"(or JSON lines, CSV), a folder of such files, or a hub id org/name."
     )
 

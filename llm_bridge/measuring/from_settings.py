@@ -80,7 +80,7 @@ def evaluate(config: EvaluateConfig, out: str | Path | None = None) -> None:
         )
     counted = verifiers.counts().since(before)
     _say(
-        f"{config.model} on {config.data} ({config.split}): {result.questions} questions, {samples} responses "
+        f"{config.model} on {config.source}: {result.questions} questions, {samples} responses "
         f"each\nPass@1 {result.pass_at_1:.4f}, 95% interval {result.low:.4f} to {result.high:.4f} "
         f"({result.successes} of {result.samples} responses right)",
         *(f"pass@{k} {result.pass_at(k):.4f}" for k in config.ks if k > 1),
@@ -237,7 +237,7 @@ def _measure(
         )
     name = "question" if len(examples) == 1 else "questions"
     which = f"{name} {', '.join(map(str, config.places))}"
-    _say(folders.summary(record, f"{config.model} on {which} of {config.data} ({config.split})"))
+    _say(folders.summary(record, f"{config.model} on {which} of {config.source}"))
 
 
 def _sampling(config: MeasureConfig) -> dict[str, Any]:
@@ -263,7 +263,7 @@ def _scan(
     never, always = sum(row.successes == 0 for row in rows), sum(row.successes == row.samples for row in rows)
     mean = sum(row.successes for row in rows) / sum(row.samples for row in rows)
     _say(
-        f"{config.model} on {len(rows)} questions of {config.data} ({config.split}), {config.samples} responses each: "
+        f"{config.model} on {len(rows)} questions of {config.source}, {config.samples} responses each: "
         f"{never} never right, {always} always, mean p0 {mean:.3f}"
     )
     if wanted is not None:

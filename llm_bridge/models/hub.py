@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bandit_rft.arguments import shown
+from bandit_rft.arguments import nearest, shown
 from bandit_rft.errors import InputError
 from llm_bridge.models import cache, gguf_folder, hub_snapshot, wheels
 from llm_bridge.models.cache import cache_folder
@@ -165,11 +165,11 @@ def locate(name: str | os.PathLike[str], *, progress: Progress = _to_stderr) -> 
     if hub_id is not None:
         folder = check_folder(hub_snapshot.model_snapshot(*hub_id, progress=progress))
         return Source(name=text, kind="hub", folder=folder, revision=folder.name)
-    names = ", ".join(model.name for model in catalogue())
-    shown = text if len(text) <= 80 else text[:77] + "..."
+    known = [model.name for model in catalogue()]
+    names, shown = ", ".join(known), text if len(text) <= 80 else text[:77] + "..."
     raise InputError(
-        f"No model {shown!r}: give one of {names}, a folder with config.json, a .gguf file, or a Hugging Face hub "
-        f"id org/name."
+        f"No model {shown!r}{nearest(text, known)}: give one of {names}, a folder with config.json, a .gguf file, or a "
+        "Hugging Face hub id org/name."
     )
 
 

@@ -142,7 +142,7 @@ def _chosen(tier: str, only: Sequence[str], quick: bool) -> tuple[list[Claim], l
     for name in only:
         found = {key: claim for key, claim in known.items() if name in (key, key.split()[0])}
         if not found:
-            raise InputError(f"--only is {name!r}: choose of {', '.join(known)}.")
+            raise InputError(f"--only is {name!r}: choose one of {', '.join(known)}.")
         here = [claim for claim in found.values() if tier in claim.tiers]
         if not here:
             elsewhere = next(iter(found.values())).tiers

@@ -16,6 +16,7 @@ from tests.bandit_rft import tiny_folder
 from tests.bandit_rft.command_line import RUN, refused
 
 ROOT = Path(__file__).resolve().parents[2]
+PLAN = ("plan", "--p0", "0.18", "--kappa", "40")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,17 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ((), "required"),
         (("sumulate",), "sumulate"),
-        (("simulate", "needle", "--sed", "1"), "unrecognized"),
+        (("simulate", "needle", "--sed", "1"), "unrecognized arguments: --sed 1 (did you mean --set?)"),
+        (("simulate", "ucb1", "--rounds", "100"), "--rounds 100 (a setting is given by --set rounds=VALUE)"),
+        (("simulate", "needle", "--set", "p_0=0.1"), "(did you mean p0?): choose one of rounds, seeds,"),
+        ((*PLAN, "--stepsize", "0.005"), "unrecognized arguments: --stepsize (did you mean --step-size?)"),
+        ((*PLAN, "--step-size", "0.005", "--against", "grpo:99999"), "The group of --against is 99,999"),
+        ((*PLAN, "--step-size", "5%"), "argument --step-size: give a finite number, not '5%'"),
+        (("verdict", "--log", "a", "--eps", "small"), "argument --eps: give a finite number, not 'small'"),
+        (
+            ("verdict", "--log", "a", "--reward-right", "1", "--reward-wrong", "1"),
+            "--reward-right and --reward-wrong are both 1",
+        ),
         (("simulate", "haystack"), "no simulation 'haystack'"),
         (("simulate", "absent.toml"), "absent.toml"),
         (("simulate", "needle", "--set", "arms.type=Lottery"), "unknown type 'Lottery'"),
@@ -64,7 +75,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (("evaluate", "--json", "absent/numbers.json"), "absent is no folder"),  # known before a response is made
         (("evaluate", "--json", "."), "a folder: give the name of a file"),
         (("simulate", "needle", "--set", "rounds=9999999", "--out", "/proc/run"), "/proc/run cannot be made"),
+        (("evaluate", "--model", "tiny-lama"), "No model 'tiny-lama' (did you mean tiny-llama?)"),
         (("evaluate", "--data", "astrology"), "No data 'astrology'"),
+        (("evaluate", "--data", "tiny-adition"), "No data 'tiny-adition' (did you mean tiny-addition?)"),
         (("evaluate", "--data", "none"), "No data 'none'"),
         (("finetune", "--data", "arithmetic", "--model", "no-such-model"), "No model 'no-such-model'"),
         (("finetune", "--data", "arithmetic", "--index", "99999"), "99999"),

@@ -90,6 +90,8 @@ def test_everything_has_a_short_line_and_html_with_a_plot(name: str) -> None:
 def test_numbers_are_those_of_the_run() -> None:
     assert f"final regret {HISTORY.regret()[:, -1].mean():.4g}" in repr(HISTORY)
     assert "SoftmaxPolicyGradient on Needle, 8 seeds, 30 rounds" in repr(HISTORY)
+    once = run(NEEDLE, learners.SoftmaxPolicyGradient(step_size=0.5), rounds=1, seeds=1, key=0)
+    assert ", 1 seed, 1 round, " in repr(once)
     assert f"Pass@1 0.05 to {LAW.value[-1]:.4g}" in repr(LAW)
     assert "p0 0.05" in repr(summarize(NEEDLE))
     assert "10^100" in repr(summarize(NEEDLE))

@@ -24,6 +24,7 @@ def test_the_run_agrees_with_the_theory_that_applies(tmp_path: Path, name: str, 
     assert outcome.verdict is not None
     assert outcome.verdict.agrees, outcome.verdict.report()
     assert "AGREES" in outcome.summary()
+    assert outcome.summary().startswith(f"{name}: 60 rounds of 1 pull, 64 seeds\n")
 
 
 def test_the_prediction_depends_on_what_is_simulated() -> None:

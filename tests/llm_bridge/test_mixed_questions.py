@@ -1,6 +1,7 @@
 """Questions of several sources in one run: each is scored by its own verifier, in training and in evaluations."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from bandit_rft.cli import main
 from bandit_rft.errors import InputError
 from bandit_rft.runs import read_json, read_lines
 from bandit_rft.settings.finetune import FineTuneConfig
+from bandit_rft.settings.questions import EvaluateConfig
 from bandit_rft.settings.saved_finetune import config_of
 from llm_bridge import evaluate, load_model
 from llm_bridge.bandits.question_arms import QuestionArms
@@ -94,7 +96,7 @@ def test_what_is_trained_on_is_no_test_question(mixed: str, tmp_path: Path, capl
     found = examples_of_tests(config, trained, lambda sentence: None)
     assert [one.prompt[0]["content"] for one in found] == (["new"] if copied else ["3+4=?"])
     assert [message for message in caplog.messages if "left out of the test questions" in message] == (
-        [f"4 of 7 rows of {config.test_data} (copied) ask what is trained on and are left out of the test questions"]
+        [f"4 of 7 rows of {config.test_data} ask what is trained on and are left out of the test questions"]
         if copied
         else []  # the row is behind the one that was asked for
     )
@@ -114,7 +116,36 @@ def test_a_run_on_the_only_question_has_no_test_evaluation(tmp_path: Path, caplo
     for options in ({"data": str(file)}, {"data": "tiny-addition", "test_data": str(file)}):
         with pytest.raises(InputError, match="--test-split does nothing here, for the test questions are those of one"):
             config_of(None, {**options, "test_split": "held-out"})
+        with pytest.raises(InputError, match="--test-split does nothing here"):  # the default's name, but typed
+            config_of(None, {**options, "test_split": "test"})
     config_of(None, {"data": "tiny-addition", "test_split": "train"})
+
+
+def test_a_split_of_one_file_is_refused_by_every_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Catches all rows of a file sampled, measured or trained on where a split of it was asked for."""
+    file = tmp_path / "one.jsonl"
+    file.write_text(json.dumps(ROWS[0]) + "\n" + json.dumps(ROWS[1]) + "\n")
+    for command in ("evaluate", "measure", "finetune"):
+        for split in ("train", "test", "held-out"):
+            assert main([command, "--model", "tiny-llama", "--data", str(file), "--split", split]) == 2
+            assert "--split does nothing here, for --data is one file" in capsys.readouterr().err
+    assert EvaluateConfig(data=str(file)).source == str(file)  # in what is printed, where "(test)" stood behind it
+    assert EvaluateConfig(data="tiny-addition").source == "tiny-addition (test)"
+
+
+def test_what_a_command_says_of_its_data_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches "WARNING:llm_bridge.data.datasets:" before it, and a logger that stays changed behind the command."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.jsonl").write_text(json.dumps(ROWS[0]) + "\n" + json.dumps(ROWS[1]) + "\n")
+    logger = logging.getLogger("llm_bridge")
+    before = (logger.propagate, list(logger.handlers))
+    assert main(["finetune", "--model", "tiny-lama", "--data", "one.jsonl"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert "1 of 2 rows of one.jsonl ask what is trained on" in " ".join(said)
+    assert all(line.startswith("bandit-rft: ") for line in said), said
+    assert (logger.propagate, logger.handlers) == before
 
 
 def test_python_says_which_test_questions_are_trained_on() -> None:

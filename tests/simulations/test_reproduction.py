@@ -64,7 +64,7 @@ def test_what_is_counted_before_is_what_is_planned(tmp_path: Path) -> None:
     ("given", "message"),
     [
         ({"tier": "huge"}, "--tier is 'huge': choose one of simulation"),
-        ({"tier": "tiny", "only": ["A9"]}, "--only is 'A9': choose of"),
+        ({"tier": "tiny", "only": ["A9"]}, "--only is 'A9': choose one of"),
         ({"tier": "simulation", "only": ["A6"]}, "Claim A6 cannot be decided at tier simulation"),
         ({"tier": "paper", "quick": True}, "--quick is for --tier tiny"),
         ({"tier": "simulation", "one_sample": True}, "--one-sample is of test questions"),

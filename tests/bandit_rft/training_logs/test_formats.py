@@ -117,6 +117,20 @@ def test_rewards_on_every_second_record_are_of_one_round_each(tmp_path) -> None:
     assert "only 40 of 79 records have a reward" in log.notes[0]
 
 
+def test_records_without_a_reward_are_said_to_be_followed_as_rounds(tmp_path) -> None:
+    """Catches a table whose reward is blank on every second row taken for a log of every second round in silence."""
+    path = tmp_path / "log.csv"
+    means = MEANS.tolist()
+    path.write_text(
+        "step,reward,loss\n" + "".join(f"{2 * k},{mean},1\n{2 * k + 1},,1\n" for k, mean in enumerate(means))
+    )
+    log = read_log(path, "csv", rollouts=32)
+    assert (set(log.rounds), set(log.seen)) == ({2}, {1})
+    assert "39 records have no reward" in log.notes[0]
+    path.write_text("step,reward,eval_reward\n" + "".join(f"{k},{mean},\n{k},,1\n" for k, mean in enumerate(means)))
+    assert read_log(path, "csv", rollouts=32).notes == ()  # those of evaluations have none, and say so by their name
+
+
 def test_a_run_resumed_at_a_step_that_was_not_logged_drops_what_it_had_logged_since(tmp_path) -> None:
     """Catches rows 50, 55, ... of weights that are gone mixed with 48, 53, ... of those that stand."""
     path = tmp_path / "log.csv"

@@ -10,6 +10,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bandit_rft.errors import InputError
@@ -39,10 +40,16 @@ def is_file(source: str | None) -> bool:
     return source is not None and os.path.isfile(os.path.expanduser(source))
 
 
+def _has_split(source: str | None, split: str) -> bool:
+    """Whether data have a split of that name. The rows of a file are "train", as the datasets library calls them, or
+    what the file is called."""
+    return source is None or not is_file(source) or split in ("train", Path(source).stem)
+
+
 # Who types even the default's name expects to be spared the rows of the other splits.
 _SPLIT = Needs(
     ("split",),
-    lambda c: not is_file(c.data),
+    lambda c: _has_split(c.data, c.split),
     "--data is one file, which has no splits",
     "give a folder or a name",
     default_too=True,
@@ -63,7 +70,7 @@ FINETUNE = (
     _SPLIT,
     Needs(
         ("test_split",),
-        lambda c: not is_file(c.test_source),
+        lambda c: _has_split(c.test_source, c.test_split),
         "the test questions are those of one file, which has no splits",
         "give --test-data a folder or a name",
         default_too=True,

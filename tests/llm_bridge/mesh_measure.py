@@ -82,7 +82,7 @@ def every() -> None:
 
 
 # In the folder that `workplace` fills.
-QUESTION = ("--model", "./tiny", "--data", "questions.json", "--max-tokens", "3")
+QUESTION = ("--model", "./tiny", "--data", "questions.json", "--split", "train", "--max-tokens", "3")
 QUESTION += ("--verifier", "rule.py:odd")
 MEASURE = ("measure", *QUESTION, "--index", "0", "--rollouts", "48")
 

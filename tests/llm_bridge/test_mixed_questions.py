@@ -119,6 +119,7 @@ def test_a_run_on_the_only_question_has_no_test_evaluation(tmp_path: Path, caplo
         with pytest.raises(InputError, match="--test-split does nothing here"):  # the default's name, but typed
             config_of(None, {**options, "test_split": "test"})
     config_of(None, {"data": "tiny-addition", "test_split": "train"})
+    config_of(None, {"data": "tiny-addition", "test_data": str(file), "test_split": "one"})
 
 
 def test_a_split_of_one_file_is_refused_by_every_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,9 +127,11 @@ def test_a_split_of_one_file_is_refused_by_every_command(tmp_path: Path, capsys:
     file = tmp_path / "one.jsonl"
     file.write_text(json.dumps(ROWS[0]) + "\n" + json.dumps(ROWS[1]) + "\n")
     for command in ("evaluate", "measure", "finetune"):
-        for split in ("train", "test", "held-out"):
+        for split in ("test", "held-out"):
             assert main([command, "--model", "tiny-llama", "--data", str(file), "--split", split]) == 2
             assert "--split does nothing here, for --data is one file" in capsys.readouterr().err
+    for split in ("train", "one"):  # as the datasets library calls a file's rows, and as the file is called
+        config_of(None, {"data": str(file), "split": split})
     assert EvaluateConfig(data=str(file)).source == str(file)  # in what is printed, where "(test)" stood behind it
     assert EvaluateConfig(data="tiny-addition").source == "tiny-addition (test)"
 

@@ -140,7 +140,7 @@ def test_a_scan_that_continues_after_midnight_keeps_its_prompts(monkeypatch: pyt
 
 def test_evaluations_and_measurements_take_the_date_and_say_it(model: Path) -> None:
     shared = ("--model", "model", "--data", "sums.parquet", "--prompt-date", "2025-07-04", "--max-tokens", "3")
-    few = ("--questions", "2", "--json", "found.json")
+    few = ("--split", "train", "--questions", "2", "--json", "found.json")
     assert main(["evaluate", *shared, *few]) == 0
     assert json.loads(Path("found.json").read_text())["prompt_date"] == "2025-07-04T00:00:00"
     assert main(["measure", *shared, "--rollouts", "4", "--no-error", "--out", "measured"]) == 0

@@ -60,18 +60,18 @@ def best_arm_complexity(means: Sequence[float], counts: Sequence[float] | None =
     nearest = int(np.argmin(found.gap))
 
     def shares(of_nearest: float) -> np.ndarray:
-        """What makes every rival's evidence the nearest one's: those farther away need less."""
+        """What makes every rival's evidence the nearest one's: those farther away need less.
+
+        The evidence is concave in the share, and its slope is the rival's divergence: Newton's method from 0 rises to
+        the root.
+        """
         wanted = evidence(np.full_like(found.gap, of_nearest))[nearest]
-
-        def missing(share: float, rival: int) -> float:
-            return float(evidence(np.full_like(found.gap, share))[rival] / wanted) - 1
-
-        share = np.full_like(found.gap, of_nearest)
-        for rival in range(share.size):
-            if rival != nearest:
-                share[rival] = root_scalar(
-                    missing, args=(rival,), bracket=(0.0, of_nearest), method="brentq", xtol=1e-300, rtol=1e-14
-                ).root
+        share, risen = np.zeros_like(found.gap), True
+        while risen:
+            top, rival = costs(share)
+            step = np.minimum(share + (wanted - top - share * rival) / rival, of_nearest)
+            risen = bool(np.any(step > share * (1 + 1e-15)))
+            share = np.maximum(share, step)
         return share
 
     def excess(of_nearest: float) -> float:

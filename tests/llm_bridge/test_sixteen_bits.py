@@ -54,6 +54,24 @@ def test_the_moments_of_a_run_are_as_wide_as_its_setting_says() -> None:
         assert moments == {jnp.dtype(kind)}
 
 
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_a_clipped_gradient_keeps_its_small_numbers(name: optimizers.Optimizer, dtype: jnp.dtype) -> None:
+    """One number of 3e4 beside others of 1e-4, under a bound of 1. Catches a clip in the weights' own dtype: in float16
+    it left 0 of the others, whose weights stood still under AdamW too, and bfloat16 rounded the factor."""
+    graphdef, params = nnx.split(Decoder(toy.config(), rngs=nnx.Rngs(0), param_dtype=dtype))
+    model = LanguageModel(name="toy", config=toy.config(), graphdef=graphdef, params=params, tokenizer=None)
+    settings = FineTune(model, max_tokens=4, learning_rate=1e-2, optimizer=name, adam_eps=0, weight_decay=0)
+    made = settings.transformation()
+    gradient = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 1e-4, leaf.dtype), params)
+    gradient["final_norm"].set_value(gradient["final_norm"][...].at[0].set(3e4))
+    with jax.numpy_dtype_promotion("standard"):
+        update, _ = jax.jit(made.update)(gradient, made.init(params), params)
+    largest, small = (float(gradient["final_norm"][...][place]) for place in (0, 1))
+    wanted = -1e-2 if name == "adamw" else -1e-2 * small / largest
+    np.testing.assert_allclose(update["final_norm"][...][1:], wanted, rtol=1e-4)
+
+
 def test_micro_batches_add_up_to_the_gradient_of_the_whole() -> None:
     """One row of weight 1/256, 256 times, against weight 1. Catches a sum in bfloat16, which ends where a part is below
     the rounding of what is there: it had two thirds of its length."""

@@ -61,7 +61,7 @@ def test_a_clipped_gradient_keeps_its_small_numbers(name: optimizers.Optimizer, 
     it left 0 of the others, whose weights stood still under AdamW too, and bfloat16 rounded the factor."""
     graphdef, params = nnx.split(Decoder(toy.config(), rngs=nnx.Rngs(0), param_dtype=dtype))
     model = LanguageModel(name="toy", config=toy.config(), graphdef=graphdef, params=params, tokenizer=None)
-    settings = FineTune(model, max_tokens=4, learning_rate=1e-2, optimizer=name, adam_eps=0, weight_decay=0)
+    settings = FineTune(model, max_tokens=4, learning_rate=1e-2, optimizer=name, adam_eps=1e-30, weight_decay=0)
     made = settings.transformation()
     gradient = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 1e-4, leaf.dtype), params)
     gradient["final_norm"].set_value(gradient["final_norm"][...].at[0].set(3e4))

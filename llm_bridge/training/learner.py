@@ -285,12 +285,13 @@ class FineTune:
 
     def transformation(self, rounds: int | None = None) -> optax.GradientTransformation:
         """The optax optimiser that these settings name in a run of so many rounds, gradient clip included."""
-        if not isinstance(self.optimizer, str):
-            return optimizers.clipped(self.optimizer, self.gradient_clip)
-        base = optimizers.named(self.optimizer, self.rate(rounds), self.weight_decay, self.betas, self.adam_eps)
-        if self.moment_dtype == "bfloat16":
-            base = narrow_moments(base)
-        # Wide before the clip as well: what it scales down is below the smallest number of float16.
+        base = self.optimizer
+        if isinstance(base, str):
+            base = optimizers.named(base, self.rate(rounds), self.weight_decay, self.betas, self.adam_eps)
+            if self.moment_dtype == "bfloat16":
+                base = narrow_moments(base)
+        # Wide before the clip as well: what it scales down is below the smallest number of float16. An own optimiser
+        # would turn moments of 16 bits into float32 at the first sum of micro-batches.
         return optimizers.in_float32(optimizers.clipped(base, self.gradient_clip))
 
     def bind(

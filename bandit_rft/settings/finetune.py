@@ -26,6 +26,7 @@ from bandit_rft.settings.options import (
 from bandit_rft.settings.ranges import (
     ABOVE_0,
     ABOVE_1,
+    ADAM_EPS,
     AT_LEAST_0,
     COUNT,
     DECAY,
@@ -169,7 +170,7 @@ class FineTuneConfig:
     weight_decay: float = _optimiser(0.01, "decoupled weight decay of adamw and muon", type=AT_LEAST_0)
     beta1: float = _optimiser(0.9, "adamw's decay of its first moment", type=DECAY)
     beta2: float = _optimiser(0.999, "adamw's decay of its second moment", type=DECAY)
-    adam_eps: float = _optimiser(1e-8, "added to the root of adamw's second moment", type=AT_LEAST_0)
+    adam_eps: float = _optimiser(1e-8, "added to the root of adamw's second moment", type=ADAM_EPS)
     gradient_clip: float | None = _optimiser(
         1.0, "bound on the gradient's Euclidean norm; none: no bound", none=True, type=ABOVE_0
     )

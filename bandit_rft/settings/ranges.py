@@ -119,7 +119,9 @@ AT_LEAST_0 = Numbers(wanted="a number of at least 0", low=0)
 ABOVE_0 = Numbers(wanted="a number above 0", low=0, above=True)
 ABOVE_1 = Numbers(wanted="a number above 1", low=1, above=True)
 SHARE = Numbers(wanted="a number from 0 to 1", low=0, high=1)
-DECAY = Numbers(wanted="a number of at least 0 and below 1, such as 0.9", low=0, high=1, below=True)
+# Adam's, in float32: a decay that is 1 there, or an epsilon of 0, makes the step of a weight without a gradient 0/0.
+DECAY = Numbers(wanted="a number of at least 0 and below 1 - 6e-8, such as 0.9", low=0, high=1 - 2**-24)
+ADAM_EPS = Numbers(wanted="a number of at least 1.2e-38, such as 1e-8", low=2**-126)
 INSIDE = Numbers(wanted="a number strictly between 0 and 1", low=0, high=1, above=True, below=True)
 # Below it, logits over the temperature leave float32.
 COLDEST = 1e-6

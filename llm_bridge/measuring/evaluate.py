@@ -34,6 +34,7 @@ from llm_bridge.bandits.response_arms import Question, check_fit
 from llm_bridge.bandits.text_rewards import VerifierFactory, score_each
 from llm_bridge.data.given import given
 from llm_bridge.language_model import LanguageModel, require_model
+from llm_bridge.sampling.rollouts import Rollouts
 
 # (done, total, mean so far, seconds so far), as the run loop reports.
 Progress = Callable[[int, int, float, float], None]
@@ -111,6 +112,20 @@ def check_callable(name: str, value: Any) -> None:
         raise InputError(f"{name} is {arguments.shown(value)}: give a function, or leave it out.")
 
 
+class NoPolicyError(InputError):
+    """Weights whose log-probabilities are not finite: what is drawn from NaN are tokens like any other, all of them
+    wrong answers."""
+
+
+def require_finite(model: LanguageModel, rollouts: Rollouts) -> None:
+    """Raises NoPolicyError where log-probabilities of what was sampled are not finite."""
+    if not np.isfinite(rollouts.log_probs).all():
+        raise NoPolicyError(
+            f"{model.name} gives log-probabilities that are not finite, so its responses mean nothing: check its "
+            "weights, or give dtype float32 or bfloat16 where it is float16."
+        )
+
+
 def interval(per_question: np.ndarray, samples: int, confidence: float = 0.95) -> tuple[float, float]:
     """The interval of `Evaluation` for int [Q] correct counts out of `samples` each."""
     questions, total = len(per_question), len(per_question) * samples
@@ -185,6 +200,7 @@ def evaluate(
 
     Raises:
         InputError: no question, a question too long for the model's context, or `samples` or `batch` below 1.
+        NoPolicyError: weights whose log-probabilities are not finite.
     """
     require_model(model)
     questions = given(examples, "examples", verifier)
@@ -212,6 +228,7 @@ def evaluate(
         params=params,
     )
     for places, rollouts in parts:  # while these are verified, the device goes on
+        require_finite(model, rollouts)
         rows = order[places]
         right = score_each([checks[row] for row in rows], rollouts.text) > 0.5
         np.add.at(correct, rows, right)

@@ -15,7 +15,7 @@ from bandit_rft.settings.ranges import ROWS
 from llm_bridge.bandits.question_arms import PromptArms
 from llm_bridge.bandits.response_arms import Prompt
 from llm_bridge.bandits.text_rewards import Verifier, score
-from llm_bridge.measuring.evaluate import Progress, check_callable
+from llm_bridge.measuring.evaluate import Progress, check_callable, require_finite
 from llm_bridge.models.compilation_cache import make_room
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def sampled(
 
     Raises:
         InputError: rollouts or batch below 1, or a prompt that does not fit the model's context.
+        NoPolicyError: weights whose log-probabilities are not finite.
     """
     rollouts = ROWS.checked(f"{what}'s rollouts", rollouts)
     batch = arguments.whole(f"{what}'s batch", batch)
@@ -110,6 +111,7 @@ def sampled(
         params=params,
     )
     for rows, some in parts:  # while these are verified, the device goes on
+        require_finite(model, some)
         correct = score(verifier, some.text) > 0.5
         lengths = np.asarray(some.lengths)
         for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):

@@ -288,10 +288,11 @@ class FineTune:
         base = self.optimizer
         if isinstance(base, str):
             base = optimizers.named(base, self.rate(rounds), self.weight_decay, self.betas, self.adam_eps)
-            base = optimizers.in_float32(base)
             if self.moment_dtype == "bfloat16":
                 base = narrow_moments(base)
-        return optimizers.clipped(base, self.gradient_clip)
+        # Wide before the clip as well: what it scales down is below the smallest number of float16. An own optimiser
+        # would turn moments of 16 bits into float32 at the first sum of micro-batches.
+        return optimizers.in_float32(optimizers.clipped(base, self.gradient_clip))
 
     def bind(
         self,

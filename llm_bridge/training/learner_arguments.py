@@ -14,8 +14,12 @@ import numpy as np
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.settings.ranges import (
+    ABOVE_0,
+    ABOVE_1,
+    ADAM_EPS,
     AT_LEAST_0,
     COUNT,
+    DECAY,
     FINITE,
     ROWS,
     ROWS_OR_0,
@@ -36,8 +40,9 @@ _WHOLE = {
 }
 _WHOLE_OR_NONE = {"max_tokens": "what fits", "micro_batch": "all at once", "generation_batch": "all at once"}
 _NUMBERS = {
-    **dict.fromkeys(("kl_coefficient", "reward_kl_coefficient", "weight_decay", "adam_eps", "eps"), AT_LEAST_0),
+    **dict.fromkeys(("kl_coefficient", "reward_kl_coefficient", "weight_decay", "eps"), AT_LEAST_0),
     **dict.fromkeys(("reward_right", "reward_wrong", "entropy_coefficient"), FINITE),
+    "adam_eps": ADAM_EPS,
     "learning_rate_floor": SHARE,
     "temperature": TEMPERATURE,
 }
@@ -95,15 +100,15 @@ def settle(learner: FineTune) -> None:
         put("learning_rate", number("learning_rate", "a number of at least 0, or an optax schedule"))
         if not AT_LEAST_0.holds(learner.learning_rate):
             raise refuse("learning_rate", AT_LEAST_0.wanted)
-    for name, least in (("gradient_clip", 0), ("dual_clip", 1)):
+    for name, numbers in (("gradient_clip", ABOVE_0), ("dual_clip", ABOVE_1)):
         if getattr(learner, name) is not None:
-            put(name, number(name, f"a number above {least}, or None"))
-            if not getattr(learner, name) > least:
-                raise refuse(name, f"a number above {least}, or None")
+            put(name, number(name, f"{numbers.wanted}, or None"))
+            if not numbers.holds(getattr(learner, name)):
+                raise refuse(name, f"{numbers.wanted}, or None")
     _settle_clip(learner, put, refuse)
     betas = _pair(learner.betas)
-    if betas is None or not all(0 <= beta < 1 for beta in betas):
-        raise refuse("betas", "two numbers of at least 0 and below 1, such as (0.9, 0.999)")
+    if betas is None or not all(map(DECAY.holds, betas)):
+        raise refuse("betas", "two numbers of at least 0 and below 1 - 6e-8, such as (0.9, 0.999)")
     put("betas", betas)
     if not isinstance(learner.optimizer, str) and not (
         hasattr(learner.optimizer, "init") and hasattr(learner.optimizer, "update")

@@ -255,7 +255,8 @@ def _planned(
         before = {"before": weights + moments}
     rows, evaluated = _sampled(held), _evaluated(config)
     summed = held.prompts * held.rollouts // held.mini_batches > (held.micro_batch or MOST_ROWS)
-    gradient = bytes_of(in_float32(exact.weights)) if summed else weights
+    wide = summed or config.param_dtype == "float16"
+    gradient = bytes_of(in_float32(exact.weights)) if wide else weights
     needs = {
         "sampling": lambda: _sampling(programs, rows, narrow),
         "evaluation": lambda: _sampling(programs, evaluated, narrow),

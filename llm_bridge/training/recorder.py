@@ -46,6 +46,7 @@ from bandit_rft.runs.reading import round_record, rounds_as_arrays
 from bandit_rft.runs.rollouts import responses_record
 from bandit_rft.runs.stopping import StopRequest
 from llm_bridge import hosts, verifiers
+from llm_bridge.measuring.evaluate import NoPolicyError
 from llm_bridge.training import checkpoints
 from llm_bridge.training.evaluators import EVALUATION_FIELDS, Measure
 from llm_bridge.training.finite import NotFiniteError, all_finite, check_records, opening
@@ -321,7 +322,13 @@ class RunRecorder:
                 if seed in have:
                     continue
                 before = verifiers.counts()
-                found = measure(weights_of_seed(state, seed or 0), done, seed)
+                try:
+                    found = measure(weights_of_seed(state, seed or 0), done, seed)
+                except NoPolicyError:
+                    if not done:
+                        raise
+                    what = "weights whose log-probabilities are not finite"
+                    raise self._not_finite(done - 1, seed or 0, 0, what, sound=done - 1) from None
                 after = verifiers.counts()
                 record = {"round": done, "measured": name, "seed": seed, **found}
                 record["verifier_timeouts"] = after.timeouts - before.timeouts

@@ -93,6 +93,8 @@ def test_numbers_of_other_libraries_become_plain_ones() -> None:
     [
         ({"temperature": 1e-320}, "--temperature is .*: give a number of at least 1e-06"),
         ({"beta1": 1.0}, "--beta1 is 1.0: give a number of at least 0 and below 1"),
+        ({"beta2": 1 - 1e-9}, "--beta2 is .*: give a number of at least 0 and below 1 - 6e-8"),
+        ({"adam_eps": 0.0}, "--adam-eps is 0.0: give a number of at least 1.2e-38"),
         ({"gradient_clip": 0.0}, "--gradient-clip is 0.0: give a number above 0"),
         ({"rollouts": 2**40}, "--rollouts is .*: give a whole number of at most 16,777,216"),
         ({"warmup_rounds": 2**31}, "--warmup-rounds is .*: give a whole number of at most 2,147,483,647"),

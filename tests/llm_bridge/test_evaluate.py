@@ -16,6 +16,7 @@ from scipy.stats import binomtest
 from bandit_rft.errors import InputError
 from bandit_rft.theory import pass_at_k, pass_at_k_estimate
 from llm_bridge.measuring.evaluate import Evaluation, evaluate, interval, wilson
+from llm_bridge.measuring.sampled import sampled
 from llm_bridge.sampling.generate import Rollouts
 from tests.llm_bridge import toy
 
@@ -228,3 +229,14 @@ def test_bad_arguments_are_refused():
         evaluate(model, [Question("a", "a1")], samples=0, **common)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="context"):
         evaluate(model, [Question("a" * 60, "a1")], **common)  # pyright: ignore[reportArgumentType]
+
+
+def test_weights_without_a_policy_have_no_pass_at_1():
+    """NaN in one weight: each token drawn is an ordinary one. Catches a Pass@1 of 0 for a model that overflows."""
+    model = toy.model()
+    params = jax.tree.map(lambda leaf: leaf * np.nan, model.params)
+    question = SimpleNamespace(prompt="hello", answer="a")
+    with pytest.raises(InputError, match="toy gives log-probabilities that are not finite"):
+        evaluate(model, [question], key=0, max_tokens=3, verifier=lambda answer: lambda text: 1.0, params=params)
+    with pytest.raises(InputError, match="toy gives log-probabilities that are not finite"):
+        sampled(model, "hello", lambda text: 1.0, what="measure", key=0, max_tokens=3, params=params)

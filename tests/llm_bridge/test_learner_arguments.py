@@ -34,7 +34,12 @@ def model() -> LanguageModel:
         ({"reward_wrong": "x"}, "reward_wrong = 'x': give a finite number"),
         ({"remat": "yes"}, "remat = 'yes': give True or False"),
         ({"temperature": float("inf")}, "temperature = inf"),
-        ({"adam_eps": -1e-8}, "adam_eps = -1e-08: give a number of at least 0"),
+        ({"adam_eps": -1e-8}, "adam_eps = -1e-08: give a number of at least 1.2e-38"),
+        # Of these the first step made NaN of every weight without a gradient, or of all.
+        ({"adam_eps": 0}, "adam_eps = 0.0: give a number of at least 1.2e-38"),
+        ({"betas": (0.9, 1 - 1e-9)}, "betas = .* below 1 - 6e-8"),
+        ({"gradient_clip": float("inf")}, "gradient_clip = inf: give a number above 0, or None"),
+        ({"gradient_clip": 1e39}, "gradient_clip = 1e.39: give a number above 0, or None"),
         ({"gradient_clip": "none"}, "gradient_clip = 'none': give a number above 0, or None"),
         ({"optimizer": "sgd", "step_over_kappa": "0.5"}, "step_over_kappa = '0.5': give a number"),
     ],

@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -12,6 +14,7 @@ import bandit_rft
 from bandit_rft.errors import InputError
 from llm_bridge import FineTune, PromptArms, QuestionArms, load_model
 from llm_bridge.bandits.token_arms import TokenPromptArms
+from llm_bridge.measuring import evaluate as evaluation
 from llm_bridge.training import checkpoints
 from llm_bridge.training.state import METRICS
 from tests.bandit_rft import tiny_folder
@@ -45,6 +48,28 @@ def test_a_loss_that_is_not_finite_stops_with_round_prompt_and_last_good_checkpo
         assert good, said
         assert checkpoints.round_of(Path(good[1])) < int(found[1])
         assert (tmp_path / good[1] / "meta.json").exists()
+
+
+def test_weights_without_a_policy_stop_the_run_that_made_them(
+    model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Finite weights whose products overflow, found as they are evaluated after the last round. Catches an error that
+    names neither the round nor the last good checkpoint."""
+    right = evaluation.evaluate
+
+    def evaluate(*given: Any, params: Any, **named: Any) -> Any:
+        if evaluated:
+            params = jax.tree.map(lambda leaf: leaf * np.nan, params)
+        evaluated.append(True)
+        return right(*given, params=params, **named)
+
+    evaluated: list[bool] = []
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    options = ("--checkpoint-every", "1", "--rounds", "2", "--train-samples", "1", "--evaluate-every", "2")
+    assert run(model, "run", *options) == 2
+    said = capsys.readouterr().err
+    assert "Round 1 gave weights whose log-probabilities are not finite on --prompt ('2+2=?')" in said
+    assert "the last good checkpoint is run/checkpoints/round_00000001" in said
 
 
 def test_weights_that_are_not_finite_are_never_saved(

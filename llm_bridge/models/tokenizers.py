@@ -15,15 +15,19 @@ from llm_bridge.models.config import DecoderConfig
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a model's folder, of transformers. Raises InputError where there is none that can be used.
 
-    Python code that a folder brings along (`auto_map`) is never run, and nobody is asked whether it may.
+    A tokenizer.json is taken at its word, whichever class its folder names: `AutoTokenizer` keeps its vocabulary and
+    merges alone and puts the class's own splitting, normalisation and model settings in place of the file's, so that
+    texts have other tokens than the model was trained on (SmolLM2's folder names GPT2Tokenizer, which leaves digits
+    together). Python code that a folder brings along (`auto_map`) is never run, and nobody is asked whether it may.
     """
     # transformers advises to install PyTorch, which nothing here needs at run time.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
-        # For some families (qwen2) AutoTokenizer puts the family's own splitting in place of what tokenizer.json says.
-        generic = _declared(folder) in ("PreTrainedTokenizerFast", "TokenizersBackend")
+        declared = _declared(folder)
+        generic = declared.get("tokenizer_class") in ("PreTrainedTokenizerFast", "TokenizersBackend")
+        generic = generic or ((folder / "tokenizer.json").is_file() and "auto_map" not in declared)
         kind = PreTrainedTokenizerFast if generic else AutoTokenizer
         return kind.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # a broken tokenizer.json raises a bare Exception
@@ -63,9 +67,7 @@ def ended_by(tokenizer: Any, config: DecoderConfig, name: str) -> DecoderConfig:
     return config
 
 
-def _declared(folder: Path) -> str | None:
-    """The class that tokenizer_config.json names, where there is one."""
+def _declared(folder: Path) -> dict[str, Any]:
+    """The values of tokenizer_config.json, where there is one."""
     path = folder / "tokenizer_config.json"
-    if not path.is_file():
-        return None
-    return json.loads(path.read_text(encoding="utf-8")).get("tokenizer_class")
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from bandit_rft.errors import InputError
 from llm_bridge.models import cache, hub
@@ -122,6 +123,35 @@ def test_a_folders_own_tokenizer_code_is_never_run_and_nobody_is_asked(tmp_path,
     with pytest.raises(InputError, match="is Python code of its own, which is never run: give a model with"):
         load_tokenizer(folder)
     assert not ran.exists()
+
+
+@pytest.mark.parametrize(
+    ("family", "declared"),
+    [
+        ("llama", "GPT2Tokenizer"),
+        ("qwen2", "LlamaTokenizerFast"),
+        ("qwen3", None),
+        ("gemma3_text", "GemmaTokenizer"),
+    ],
+)
+def test_a_tokenizer_json_is_taken_at_its_word_whatever_class_its_folder_names(tmp_path, family, declared):
+    """Digits one by one, as SmolLM2 cuts them, and lower case. Catches a class of transformers that keeps vocabulary
+    and merges and brings its own rules."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pieces = [*letters, "12", "ĠĠ", "Ġ1"]
+    merges = [("1", "2"), ("Ġ", "Ġ"), ("Ġ", "1")]
+    own = Tokenizer(models.BPE(vocab={piece: place for place, piece in enumerate(pieces)}, merges=merges))
+    own.normalizer = normalizers.Lowercase()
+    own.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(False)])
+    own.add_special_tokens(["<end>"])
+    own.save(str(tmp_path / "tokenizer.json"))
+    named = {} if declared is None else {"tokenizer_class": declared}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<end>", **named}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
+    text = "A  12 b<end>"
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer.encode(text) == own.encode(text).ids
+    assert tokenizer.eos_token_id == len(pieces)
 
 
 def test_local_folders_are_checked(tmp_path):

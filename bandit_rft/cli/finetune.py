@@ -11,7 +11,7 @@ from bandit_rft.runs.loggers import LOGGERS
 from bandit_rft.settings.finetune import FineTuneConfig, default_folder
 from bandit_rft.settings.options import path
 from bandit_rft.settings.ranges import ABOVE_0, COUNT, ROWS
-from bandit_rft.settings.saved_finetune import config_of
+from bandit_rft.settings.saved_finetune import config_of, requested_of
 
 HELP = "fine-tune a language model on questions, into a run folder"
 DESCRIPTION = "Fine-tune a language model on one question, or on several, by policy gradient."
@@ -102,15 +102,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Run, or continue, and print the summary."""
     from llm_bridge.training.from_settings import finetune
 
-    config = config_of(arguments.config, given(arguments, FineTuneConfig))
+    typed = given(arguments, FineTuneConfig)
+    config = config_of(arguments.config, typed)
     if arguments.plan is not None:
         return _plan(arguments, config)
     for name in PLAN_OPTIONS:
         if getattr(arguments, name):
             raise InputError(f"--{name.replace('_', '-')} is of the plan: give --plan too, or leave it out.")
     out = arguments.out or default_folder(config, arguments.seeds)
+    requested = requested_of(arguments.config, typed)
     with hosts.joined(arguments):
-        finetune(config, out, seeds=arguments.seeds, log=arguments.log)
+        finetune(config, out, seeds=arguments.seeds, log=arguments.log, requested=requested)
     return 0
 
 

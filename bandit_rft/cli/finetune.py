@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from bandit_rft.cli import hosts
 from bandit_rft.cli.options import add_options, given
@@ -29,6 +30,8 @@ the theory's own setting (arXiv 2601.14599, minimalist; no fitted parameter):
       --aggregation token-mean --rounds 500 --out runs/batched
 """
 
+# What a plan takes and leaves aside: it is of each device, whatever process has it, and writes and sends nothing.
+UNPLANNED = ("out", "log", "coordinator", "processes", "process", "join_wait")
 PLAN_OPTIONS = ("json", "prompt_tokens", "device_memory", "device_bandwidth", "device_tflops")
 
 
@@ -132,4 +135,7 @@ def _plan(arguments: argparse.Namespace, config: FineTuneConfig) -> int:
         tflops=arguments.device_tflops,
     )
     print(dumps(found.to_json(), indent=1) if arguments.json else found.report())
+    if aside := [f"--{name.replace('_', '-')}" for name in UNPLANNED if getattr(arguments, name) not in (None, [])]:
+        does = "does" if len(aside) == 1 else "do"
+        print(f"{', '.join(aside)} {does} not change the plan.", file=sys.stderr if arguments.json else sys.stdout)
     return 0

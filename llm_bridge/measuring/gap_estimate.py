@@ -163,6 +163,7 @@ class GapEstimate:
             if response.correct not in total:
                 total[response.correct] = _zeros(self.params, mesh=self.model.config.mesh)
             total[response.correct] = _accumulate(total[response.correct], vector, jnp.float32(response.count))
+            del vector  # before there is another one
             seen += response.count
             tell(seen)
         square_g, square_b, cross = (
@@ -184,6 +185,7 @@ class GapEstimate:
                 factors = jnp.float32(1 / (own - 2)), jnp.float32(-1 / other)
                 direction = _combine(factors[0], total[correct], factors[1], total[not correct], self.params)
                 along = self._along(direction, correct)
+                del direction
                 chosen = [i for i, r in enumerate(self.responses) if r.correct == correct]
                 count = np.array([self.responses[i].count for i in chosen], np.float64)
                 own_norms = np.array([norms[i] for i in chosen])

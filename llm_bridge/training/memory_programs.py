@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
+from llm_bridge.measuring import gap_estimate
 from llm_bridge.models import decoding_weights, lora, placement
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.weights import abstract_decoder
@@ -197,6 +198,36 @@ class Programs:
             first = jax.tree.map(lambda leaf: leaf[0], batch)
             return self._compiled(policy_gradient.loss_and_gradient, self.weights, **_shapes(first), **given)
         return self._compiled(policy_gradient.accumulated, self.weights, _shapes(batch), count, None, **given)
+
+    def measuring(self, standard_error: bool, batch: int) -> tuple[int, int]:
+        """(bytes per device of the sums of scores and of one score beside them, bytes that its programs need besides)
+        where kappa is measured before the run (`measuring.gap_estimate`).
+
+        Args:
+            standard_error: also of kappa, by a forward-mode pass of so many responses together.
+            batch: those responses.
+        """
+        settings, weights = self.settings, self.model.params
+        assert settings.max_tokens is not None
+        width = min(bucket(settings.max_tokens, smallest=16), settings.max_tokens)
+        how = {"graphdef": self.model.graphdef, "temperature": float(settings.temperature)}
+
+        def responses(rows: int) -> tuple[Shape, Shape, Shape]:
+            sizes = (self.prompts[0].shape, (rows, width), (rows,))
+            return tuple(Shape(size, jnp.int32) for size in sizes)  # type: ignore[return-value]
+
+        score = self._compiled(gap_estimate._score, weights, *responses(1), remat=settings.remat, **how)
+        needed = score.temporaries
+        if standard_error:
+            needed = max(
+                needed, self._compiled(gap_estimate._directional, weights, weights, *responses(batch), **how).made
+            )
+        return 2 * bytes_of(in_float32(weights)) + bytes_of(weights), needed
+
+    @property
+    def kept_rows(self) -> int:
+        """Bytes of the rows that are replayed and of those that wait to be learned from."""
+        return bytes_of(jax.eval_shape(self.settings.kept_rows))
 
     def step(self, donated: bool) -> Compiled:
         """Of the optimiser's step, in place or not."""

@@ -21,11 +21,12 @@ def _shown(signal: str | Signal) -> str:
 
 
 # What JAX raises where a function wants the numbers of an array that is being traced, which has none yet.
-_UNTRACEABLE = (
+UNTRACEABLE = (
     jax.errors.ConcretizationTypeError,
     jax.errors.TracerArrayConversionError,
     jax.errors.TracerIntegerConversionError,
 )
+_TRACEABLE = "use jax.numpy in it, and no numpy, float() or if on rewards"
 
 
 def check_function(signal: str | Signal, group: int, *, traced: bool = False) -> None:
@@ -54,10 +55,10 @@ def check_function(signal: str | Signal, group: int, *, traced: bool = False) ->
             rewards = jax.ShapeDtypeStruct((group,), jnp.float32 if traced else jnp.float64)
             found = jax.eval_shape(signal, rewards)
     except Exception as error:
-        if isinstance(error, _UNTRACEABLE):
+        if isinstance(error, UNTRACEABLE):
             if not traced:
                 return
-            wanted = "use jax.numpy in it, and no numpy, float() or if on rewards"
+            wanted = _TRACEABLE
         else:
             wanted = "make it take an array of rewards and return as many numbers"
         raise InputError(f"The signal {name} raised {type(error).__name__} on {group} rewards: {wanted}.") from error
@@ -70,6 +71,28 @@ def check_function(signal: str | Signal, group: int, *, traced: bool = False) ->
         raise InputError(
             f"The signal {name} gives {dtype} {list(shape or ())} for {group} rewards: make it return {group} numbers."
         )
+
+
+def refuse_untraceable(signal: object, group: int) -> None:
+    """Raises InputError for a function that reads the numbers of its rewards, as NumPy does: it is for arm sets whose
+    rewards Python computes, and cannot be part of compiled rounds. To be asked once these have failed.
+
+    Args:
+        signal: of the learner; whatever is no function is not looked at.
+        group: G.
+    """
+    if not callable(signal):
+        return
+    try:
+        jax.eval_shape(signal, jax.ShapeDtypeStruct((group,), jnp.result_type(float)))
+    except UNTRACEABLE as error:
+        name = getattr(signal, "__name__", None) or type(signal).__name__
+        raise InputError(
+            f"The signal {name} reads the numbers of its rewards, and the rounds of these arms are compiled before "
+            f"there are any: {_TRACEABLE}."
+        ) from error
+    except Exception:  # another fault, of which the rounds themselves have told
+        return
 
 
 def check_own_k(k: int | None, signal: str | Signal, group: int, name: str = "k") -> int | None:

@@ -72,6 +72,13 @@ class Place:
         return f"{named}, {self.optimizer} at {self.step:g}{unit}"
 
     @property
+    def exact(self) -> bool:
+        """Whether training curves are exact, as those of a table and a token policy are, which have no task. Numbers do
+        not tell: an exact curve that is saturated is 1, as a reward is, and a model may have no test questions.
+        """
+        return not self.task
+
+    @property
     def file(self) -> str:
         return re.sub(r"[^A-Za-z0-9.]+", "-", f"{NAME}-{self.model}-{self.task}-{self.optimizer}-{self.step:g}")
 
@@ -158,13 +165,13 @@ def _draw(
     ) as (figure, axes):
         for number, (head, lines) in enumerate(panels.items()):
             row, column = each * (number // across), number % across
-            _panel(axes[row, column], lines, "train")
+            _panel(axes[row, column], lines, "train", place.exact)
             axes[row, column].set_title(head)
             axes[row, column].legend(loc="best", fontsize=5)
             if step is not None and head == "minimalist":
                 _prediction(axes[row, column], lines, step)
             if tested:
-                _panel(axes[row + 1, column], lines, "test")
+                _panel(axes[row + 1, column], lines, "test", place.exact)
             axes[row + each - 1, column].set_xlabel("round")
         for number in range(len(panels), across * down):
             for extra in range(each):
@@ -176,9 +183,9 @@ def _draw(
         return style.save(figure, sweeps.target(run, out, place.file), runs={"reproduce": run}, vector=True)
 
 
-def _panel(axes: Any, lines: Mapping[str, Sequence[Outcome]], what: str) -> None:
+def _panel(axes: Any, lines: Mapping[str, Sequence[Outcome]], what: str, exact: bool) -> None:
     for place, (label, outcomes) in enumerate(lines.items()):
-        curves = [_curve(one, what) for one in outcomes]
+        curves = [_curve(one, what, exact) for one in outcomes]
         curves = [(rounds, values) for rounds, values in curves if rounds.size]
         if not curves:
             continue
@@ -191,12 +198,10 @@ def _panel(axes: Any, lines: Mapping[str, Sequence[Outcome]], what: str) -> None
         axes.plot(rounds, middle, color=colour, linestyle=dashes, label=said)
 
 
-def _curve(outcome: Outcome, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """(rounds [N], Pass@1 [S, N]); training curves of rewards are a mean over some rounds, tables' are exact."""
+def _curve(outcome: Outcome, what: str, exact: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(rounds [N], Pass@1 [S, N]); a training curve of rewards is a mean over some rounds, an exact one is as it is."""
     if what == "test":
         return outcome.evaluated, outcome.test
-    # By what is trained, and not by its numbers: an exact curve that is saturated is 1, as a reward is.
-    exact = not outcome.evaluated.size
     rounds = outcome.train.shape[1]
     if exact or rounds < 2 * SMOOTHED:
         return np.arange(rounds), outcome.train

@@ -16,6 +16,7 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError, reason
+from bandit_rft.fingerprint import COUNTS
 from bandit_rft.keys import Key, Purpose, as_key, row_keys
 from bandit_rft.settings.ranges import COUNT, GREEDY, MOST_ROWS, ROWS, TEMPERATURE
 from llm_bridge import hosts
@@ -60,8 +61,9 @@ class LanguageModel:
     params: Any
     tokenizer: Any
     source: Source | None = None
-    prompt_date: datetime.datetime = field(default_factory=chat_template.moment)
-    _prepared: LastPrepared = field(default_factory=LastPrepared, repr=False, compare=False)
+    # Arms hold their prompts as the date has made them.
+    prompt_date: datetime.datetime = field(default_factory=chat_template.moment, metadata={COUNTS: False})
+    _prepared: LastPrepared = field(default_factory=LastPrepared, repr=False, compare=False, metadata={COUNTS: False})
 
     @property
     def described(self) -> str:

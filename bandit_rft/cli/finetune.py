@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from bandit_rft.cli import hosts
 from bandit_rft.cli.options import add_options, given
@@ -11,7 +12,7 @@ from bandit_rft.runs.loggers import LOGGERS
 from bandit_rft.settings.finetune import FineTuneConfig, default_folder
 from bandit_rft.settings.options import path
 from bandit_rft.settings.ranges import ABOVE_0, COUNT, ROWS
-from bandit_rft.settings.saved_finetune import config_of
+from bandit_rft.settings.saved_finetune import config_of, requested_of
 
 HELP = "fine-tune a language model on questions, into a run folder"
 DESCRIPTION = "Fine-tune a language model on one question, or on several, by policy gradient."
@@ -29,6 +30,8 @@ the theory's own setting (arXiv 2601.14599, minimalist; no fitted parameter):
       --aggregation token-mean --rounds 500 --out runs/batched
 """
 
+# What a plan takes and leaves aside: it is of each device, whatever process has it, and writes and sends nothing.
+UNPLANNED = ("out", "log", "coordinator", "processes", "process", "join_wait")
 PLAN_OPTIONS = ("json", "prompt_tokens", "device_memory", "device_bandwidth", "device_tflops")
 
 
@@ -102,15 +105,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Run, or continue, and print the summary."""
     from llm_bridge.training.from_settings import finetune
 
-    config = config_of(arguments.config, given(arguments, FineTuneConfig))
+    typed = given(arguments, FineTuneConfig)
+    config = config_of(arguments.config, typed)
     if arguments.plan is not None:
         return _plan(arguments, config)
     for name in PLAN_OPTIONS:
         if getattr(arguments, name):
             raise InputError(f"--{name.replace('_', '-')} is of the plan: give --plan too, or leave it out.")
     out = arguments.out or default_folder(config, arguments.seeds)
+    requested = requested_of(arguments.config, typed)
     with hosts.joined(arguments):
-        finetune(config, out, seeds=arguments.seeds, log=arguments.log)
+        finetune(config, out, seeds=arguments.seeds, log=arguments.log, requested=requested)
     return 0
 
 
@@ -130,4 +135,7 @@ def _plan(arguments: argparse.Namespace, config: FineTuneConfig) -> int:
         tflops=arguments.device_tflops,
     )
     print(dumps(found.to_json(), indent=1) if arguments.json else found.report())
+    if aside := [f"--{name.replace('_', '-')}" for name in UNPLANNED if getattr(arguments, name) not in (None, [])]:
+        does = "does" if len(aside) == 1 else "do"
+        print(f"{', '.join(aside)} {does} not change the plan.", file=sys.stderr if arguments.json else sys.stdout)
     return 0

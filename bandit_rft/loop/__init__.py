@@ -20,7 +20,7 @@ from typing import Any
 
 import jax
 
-from bandit_rft import arguments, keys
+from bandit_rft import arguments, keys, signal_checks
 from bandit_rft.contract import ArmSet, LearnerFactory
 from bandit_rft.errors import InputError, SweepWarning
 from bandit_rft.history import History
@@ -64,7 +64,7 @@ def run(
 
     Raises:
         InputError: rounds or seeds below one, arms and learner that do not fit, a bad key, a reward that is NaN or
-            infinite.
+            infinite, a signal of NumPy on arms whose rounds are compiled.
         RowCapacityError: the row capacity was exceeded; its message names the round.
 
     Warns:
@@ -101,19 +101,15 @@ def run(
         "row_capacity": row_capacity,
     }
     with _float64() if arms.jittable else contextlib.nullcontext():
-        if host:
-            history = host_loop(
-                arms,
-                _seeds_on_the_host(arms, learner, rounds, seeds, row_capacity),
-                rounds,
-                seeds,
-                base_key,
-                config,
-                recorder,
-                progress,
-            )
-        else:
-            history = scan_loop(arms, learner, rounds, seeds, base_key, config, row_capacity, progress, recorder)
+        try:
+            if host:
+                of_run = _seeds_on_the_host(arms, learner, rounds, seeds, row_capacity)
+                history = host_loop(arms, of_run, rounds, seeds, base_key, config, recorder, progress)
+            else:
+                history = scan_loop(arms, learner, rounds, seeds, base_key, config, row_capacity, progress, recorder)
+        except signal_checks.UNTRACEABLE:
+            signal_checks.refuse_untraceable(getattr(learner, "signal", None), getattr(learner, "rollouts", 1))
+            raise
     for note in history.notes:
         warnings.warn(note, SweepWarning, stacklevel=2)
     return history

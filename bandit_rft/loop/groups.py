@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -30,30 +31,52 @@ def whole(states: list[Any], seeds: int) -> Any:
     arrays, which the next chunk overwrites.
     """
     size = seeds // len(states)
-
-    def join(*parts: jax.Array) -> jax.Array:
-        own = [part if len(part) == size else part[:size] for part in parts]
-        return own[0] if len(own) == 1 else jnp.concatenate(own)
-
-    return plain(jax.tree.map(join, *states))
+    return plain(jax.tree.map(lambda *parts: _joined(parts, size), *states))
 
 
-def split(whole: Any, like: list[Any]) -> list[Any]:
-    """`whole` undone; keys again of the implementation that these states have, and filled up and placed as they are."""
+def handed_over(states: list[Any], seeds: int) -> tuple[Any, list[Any]]:
+    """(`whole` of these states, what `split` takes for `like`). The list is emptied, and what it held is let go of one
+    array after another: the state is there once, and of one of its arrays twice.
+    """
+    size = seeds // len(states)
+    like = [jax.tree.map(_template, state) for state in states]
+    tree = jax.tree.structure(states[0])
+    parts = [jax.tree.leaves(state) for state in states]
+    states.clear()
+    joined = []
+    for _ in range(tree.num_leaves):
+        joined.append(plain(_joined([leaves.pop(0) for leaves in parts], size)))
+    return jax.tree.unflatten(tree, joined), like
 
-    def as_before(leaf: jax.Array, old: jax.Array) -> jax.Array:
-        if not jnp.issubdtype(old.dtype, jax.dtypes.prng_key):
-            return leaf
-        return jax.random.wrap_key_data(jax.random.key_data(leaf), impl=jax.random.key_impl(old))
 
-    whole = jax.tree.map(as_before, whole, like[0])
-    if len(like) > 1:
-        leaves, tree = jax.tree.flatten(whole)
-        parts = [jnp.split(leaf, len(like)) for leaf in leaves]
-        groups = [jax.tree.unflatten(tree, [part[group] for part in parts]) for group in range(len(like))]
-    else:
-        groups = [whole]
-    return [jax.tree.map(shard, group) for group in groups]
+def split(states: list[Any], like: list[Any]) -> list[Any]:
+    """`whole` undone; keys again of the implementation that these states have, and filled up and placed as they are.
+
+    Args:
+        states: the one whole state. The list is emptied, and so held by nobody where the caller has no other reference.
+        like: states of the groups, or what `handed_over` left of them.
+    """
+    leaves, tree = jax.tree.flatten(states.pop())
+    before = jax.tree.leaves(like[0])
+    groups: list[list[Any]] = [[] for _ in like]
+    for old in before:
+        leaf = leaves.pop(0)
+        if jnp.issubdtype(old.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.wrap_key_data(jax.random.key_data(leaf), impl=jax.random.key_impl(old))
+        for own, part in zip(groups, jnp.split(leaf, len(like)) if len(like) > 1 else [leaf], strict=True):
+            own.append(shard(part))
+    return [jax.tree.unflatten(tree, own) for own in groups]
+
+
+def _joined(parts: Sequence[jax.Array], size: int) -> jax.Array:
+    own = [part if len(part) == size else part[:size] for part in parts]
+    return own[0] if len(own) == 1 else jnp.concatenate(own)
+
+
+def _template(leaf: jax.Array) -> Any:
+    """The array's shape and dtype; keys stay, for their implementation, and are small."""
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return leaf if is_key else jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
 
 
 def shard(seeds: jax.Array) -> jax.Array:

@@ -27,7 +27,7 @@ from bandit_rft.contract import ArmSet, Learner, LearnerFactory
 from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
 from bandit_rft.loop import executables
-from bandit_rft.loop.groups import number_of_groups, shard, split, whole
+from bandit_rft.loop.groups import handed_over, number_of_groups, shard, split, whole
 from bandit_rft.loop.one_round import INIT_FOLD, Progress, bound_of, check_rewards, one_round
 from bandit_rft.loop.recorder import MOST_ROUNDS, Recorder, recorded_chunks
 from bandit_rft.loop.store import Store
@@ -209,13 +209,17 @@ def scan_loop(
     store = Store(seeds, rounds)
     begin = 0
     if recorder is not None:
-        resumed = recorder.resume(whole(states, seeds))
+        # What goes on is held once: the loop keeps neither the groups' first states nor the one state that is read.
+        first, like = handed_over(states, seeds)
+        resumed = recorder.resume(first)
         if resumed is not None:
-            records, state = resumed
+            records, first = resumed
             begin = records["rewards"].shape[1]
             store.add(0, records)
-            states = split(state, states)
-            del state
+            resumed = None
+        states = [first]
+        del first
+        states = split(states, like)
     with ThreadPoolExecutor(len(groups)) as threads:
         chunks = _chunks(rounds, seeds, compiled.rollouts, watched=progress is not None)
         for start, length in chunks if recorder is None else recorded_chunks(begin, rounds, recorder):

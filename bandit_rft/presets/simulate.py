@@ -89,9 +89,10 @@ def simulate(config: Simulation, out: str | Path, *, progress: Progress | None =
     learner.bind(arms, rounds=config.rounds, row_capacity=config.row_capacity)
     prediction, why_not = predict(config)
     limits = bounds(config)
-    started, overflow = now(), None
+    overflow = None
     # Held while the run goes on: a folder that cannot be had is known before a round is run.
     with RunFolder.claim(out, config.to_json()) as folder:
+        folder.write_manifest(started=now(), finished=None, key=config.key)
         try:
             history = run_loop(
                 arms,
@@ -109,7 +110,7 @@ def simulate(config: Simulation, out: str | Path, *, progress: Progress | None =
                 raise
             history.save(folder.path / PARTIAL)  # the rounds before, beside where the whole history would be
             overflow = error
-        folder.write_manifest(started=started, finished=now(), key=config.key)
+        folder.amend_manifest(finished=now())
     if overflow is not None:
         raise overflow
     known = history.best_mean is not None and history.pulled_mean is not None

@@ -67,12 +67,38 @@ def config_of(file: str | None, options: dict[str, Any]) -> FineTuneConfig:
     return config
 
 
+def requested_of(file: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that the run of a saved file left open and that stay as it resolved them, with what they were asked as.
+
+    The new run records them too: a third one that begins from its config.json then still tells them from what was
+    typed, however many runs hand them on.
+
+    Args:
+        file: as in `config_of`, which has read it.
+        options: that were typed beside it.
+    """
+    if file is None:
+        return {}
+    values = read_json(Path(file) / CONFIG if Path(file).is_dir() else Path(file))
+    opened = _left_open(values, values.get("resolved"))
+    return {name: value for name, value in opened.items() if not ({name} | _FOLLOWS[name]) & options.keys()}
+
+
 def _keep_resolved(values: dict[str, Any], resolved: Any, options: Mapping[str, Any]) -> None:
     """What a run made of settings that were left open stays, unless something that it follows from is given anew."""
-    resolved = resolved if isinstance(resolved, dict) else {}
-    rate, open_then = resolved.get("learning_rate"), resolved.get(REQUESTED)
-    if is_number(rate) and values.get("step_over_kappa") is None and not _FOLLOWS["learning_rate"] & options.keys():
-        values["learning_rate"] = values.get("learning_rate") or rate
-    for name, value in open_then.items() if isinstance(open_then, dict) else ():
-        if _FOLLOWS.get(name, frozenset()) & options.keys():
+    for name, value in _left_open(values, resolved).items():
+        if _FOLLOWS[name] & options.keys():
             values[name] = value
+        elif values.get(name) is None:  # config.json has the others as they were resolved, and this one as it was asked
+            values[name] = resolved.get(name)
+
+
+def _left_open(values: Mapping[str, Any], resolved: Any) -> dict[str, Any]:
+    """Settings that a run resolved by itself: name -> as it was asked."""
+    resolved = resolved if isinstance(resolved, dict) else {}
+    asked = resolved.get(REQUESTED)
+    opened = {name: value for name, value in asked.items() if name in _FOLLOWS} if isinstance(asked, dict) else {}
+    by_kappa = values.get("step_over_kappa") is not None  # such a rate is of a measurement, which is made again
+    if values.get("learning_rate") is None and is_number(resolved.get("learning_rate")) and not by_kappa:
+        opened["learning_rate"] = None
+    return opened

@@ -3,7 +3,7 @@
 A folder given as `out` holds
 
     config.json      what was asked; the folder belongs to one sweep
-    manifest.json    versions, commit, device, times
+    manifest.json    versions, commit, device, times; "finished" is null until all points are there
     points/*.npz     the measures of each finished point, written as it completes
     sweep.npz        the whole result, once all points are there
 
@@ -78,13 +78,15 @@ def sweep(
         The measures, float64 [*grid, S].
 
     Raises:
-        InputError: an empty or malformed grid; arms and learner that do not fit, a run or a measure that fails, each
-            naming its point; a folder that holds another sweep or a damaged point; an unknown backend, or `make` and
-            `measure` that no other process can have. What was finished before a failure stays in `out`; an error of
-            another kind carries the point's name as a note.
+        InputError: an empty or malformed grid; with `out`, arms, learner or a measure that hold something of which
+            nothing tells whether it is the same in a rerun, such as an open file; arms and learner that do not fit, a
+            run or a measure that fails, each naming its point; a folder that holds another sweep or a damaged point; an
+            unknown backend, or `make` and `measure` that no other process can have. What was finished before a failure
+            stays in `out`; an error of another kind carries the point's name as a note.
 
-    Left out: `make` and `measure` are recognised by what they return and by their code. A measure that changes through
-    code it calls is not noticed: choose another folder after such a change.
+    Left out: `make` is recognised by what it returns, `measure` by its code, and both by all that they hold, in objects
+    of your own classes too. What changes in code that they call, or in the code of a class, is not noticed: choose
+    another folder after such a change.
 
     Example:
         >>> from bandit_rft import arms, learners
@@ -99,6 +101,10 @@ def sweep(
     axes, points = points_of(over)
     measures = measures_of(measure)
     plans = [plan_point(make, point, rounds, seeds, row_capacity) for point in points]
+    unknown: list[str] = []
+    recognised = {name: fingerprint(function, unknown) for name, function in measures.items()}
+    if out is not None:
+        _check_known(plans, unknown)
     config = {
         "command": "sweep",
         "axes": [[name, list(values)] for name, values in axes.items()],
@@ -107,11 +113,12 @@ def sweep(
         "seeds": seeds,
         "row_capacity": row_capacity,
         "key": keys.recorded(key),
-        "measures": {name: fingerprint(function) for name, function in measures.items()},
+        "measures": recognised,
         "made": [plan.fingerprint for plan in plans],
     }
     with _folder(out, config) as folder:
-        started = now()
+        if folder is not None:  # before there are points: of a sweep that is killed, it tells what made them
+            folder.write_manifest(started=now(), finished=None, key=config["key"])
         points_in = None if folder is None else folder.path.absolute() / POINTS
         if start is backends.serial:
             found = _run_all(make, plans, measures, key, points_in, progress)
@@ -120,8 +127,19 @@ def sweep(
         result = _result(axes, points, plans, found, config)
         if folder is not None:
             result.save(folder.path / RESULT)
-            folder.write_manifest(started=started, finished=now(), key=config["key"])
+            folder.amend_manifest(finished=now())
     return result
+
+
+def _check_known(plans: Sequence[Plan], in_measures: Sequence[str]) -> None:
+    """Raises InputError where something is swept that could change and be read as the same."""
+    places = [(f"At {plan.name}: what make returns", plan.unknown) for plan in plans]
+    for where, kinds in (*places, ("A measure", in_measures)):
+        if kinds:
+            raise InputError(
+                f"{where} holds a {kinds[0]}, and nothing tells whether it is the same when the sweep is run again: "
+                "hold numbers, texts, arrays, functions or objects of these instead, or leave out `out`."
+            )
 
 
 class _Found(NamedTuple):

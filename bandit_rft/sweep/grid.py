@@ -27,7 +27,9 @@ _RUN_NAMES = ("rounds", "seeds", "row_capacity")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One point: its parameters, what `make` gets of them, how long it runs, and what it made."""
+    """One point: its parameters, what `make` gets of them, how long it runs, what it made, and the types of what is in
+    that and cannot be told from others (`fingerprint`).
+    """
 
     point: Mapping[str, Any]
     arguments: Mapping[str, Any]
@@ -35,6 +37,7 @@ class Plan:
     seeds: int
     row_capacity: int | None
     fingerprint: str
+    unknown: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -125,12 +128,15 @@ def plan_point(
         if getattr(arms, "jittable", False):  # binding is cheap for a table; a model's may load its weights
             with jax.enable_x64(True):  # as in `run`
                 learner.bind(arms, rounds=int(counts["rounds"]), row_capacity=counts["row_capacity"])
+    unknown: list[str] = []
+    made_of = fingerprint((arms, learner), unknown)
     return dataclasses.replace(
         plan,
         rounds=int(counts["rounds"]),
         seeds=int(counts["seeds"]),
         row_capacity=counts["row_capacity"],
-        fingerprint=fingerprint((arms, learner)),
+        fingerprint=made_of,
+        unknown=tuple(unknown),
     )
 
 

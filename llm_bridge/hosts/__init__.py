@@ -10,7 +10,7 @@ Every process runs the same program on its part of the devices. What only one pr
 verdict of a verifier with a time limit) is told to all before it decides anything.
 """
 
-from llm_bridge.hosts.agreement import agreed, counted, first, gathered, over, shares, texts, together
+from llm_bridge.hosts.agreement import agreed, counted, first, gathered, over, shares, texts, together, until_seen
 from llm_bridge.hosts.joining import join
 from llm_bridge.hosts.roll_call import ProcessGone, count, index
 
@@ -27,4 +27,5 @@ __all__ = [
     "shares",
     "texts",
     "together",
+    "until_seen",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from bandit_rft.errors import InputError
 from llm_bridge.hosts import roll_call
 
 T = TypeVar("T")
+SEEN_SECONDS = 20.0
 
 
 def gathered(values: Any) -> np.ndarray:
@@ -75,6 +77,24 @@ def first(work: Callable[[], Any]) -> Any:
         over()
         raise kind or InputError(told[1])
     return told[0]
+
+
+def until_seen(look: Callable[[], str]) -> None:
+    """Wait until every process sees what it is to see, for a file system of a network may show a change late.
+
+    Args:
+        look: what this process lacks, as the end of a sentence that "Process 1" begins; "" once nothing is.
+
+    Raises:
+        InputError: in all processes, for the first that still lacks something after `SEEN_SECONDS`.
+    """
+    end = time.monotonic() + SEEN_SECONDS
+    while (lacking := look()) and time.monotonic() < end:
+        time.sleep(0.1)
+    for process, said in enumerate(texts(lacking)):
+        if said:
+            over()
+            raise InputError(f"Process {process} {said}")
 
 
 def _tried(work: Callable[[], Any]) -> tuple[Any, str | None, InputError | None]:

@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import json
 import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from bandit_rft.runs import Continues, RunFolder
 from llm_bridge import hosts
 
 Option = Callable[[str], str]  # name of a setting -> how the user writes it
-_SEEN_SECONDS = 20.0  # a file system of a network may show a new file late
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,19 +96,17 @@ def _check_seen(path: Path, option: Option) -> None:
 
     mark = path / hosts.first(put)
 
-    def look() -> None:
-        end = time.monotonic() + _SEEN_SECONDS
-        while not mark.exists():
-            if time.monotonic() > end:
-                raise InputError(
-                    f"it does not see the run folder {path} of process 0: put {option('out')} on a file system "
-                    "that all hosts share."
-                )
-            list(path.parent.glob("*"))  # asks a network's file system anew
-            time.sleep(0.1)
+    def look() -> str:
+        if mark.exists():
+            return ""
+        list(path.parent.glob("*"))  # asks a network's file system anew
+        return (
+            f"does not see the run folder {path} of process 0: put {option('out')} on a file system that all hosts "
+            "share."
+        )
 
     try:
-        hosts.agreed(look)
+        hosts.until_seen(look)
     finally:
         if hosts.index() == 0:
             mark.unlink(missing_ok=True)

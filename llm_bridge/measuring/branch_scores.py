@@ -89,6 +89,7 @@ def branch_scores(
             for k in some.rows:
                 store.add(k, found[k])
         done.update(some.rows)
+        del some, parts  # before there are other scores
         tell(len(done), len(branches))
     return found[:, :width], found[:, width:-1], found[:, -1]
 
@@ -157,6 +158,7 @@ def toward(
     parts = [Part(tokens, np.full(tokens.size, share)) for tokens, share in zip(correct, shares, strict=True)]
     for some in scores.gradients(params, parts):
         total = add(total, some.slopes, some.of_rows(np.ones(len(some.rows))))
+        del some
     within = [jnp.asarray(one) for one in chosen.within]
     at = placement.on_host(_picked(jax.tree.map(lambda leaf: leaf[None], total), within))[0]
     signs, size = _signs(total)

@@ -100,7 +100,7 @@ def measure_into(
                 model, asked, key=own_key, progress=line, standard_error=False, folder=folder.path, **own
             )
         else:
-            kept = kept_scores.path_of(folder.path)
+            kept = kept_scores.path_of(folder.path) if settings.get("tree") else None
             measurement = measure(model, *asked[0], key=own_key, progress=line, kept=kept, **settings)
             record, sample = measurement.to_json(), None if measurement.tree is None else measurement.tree.sample
 

@@ -106,6 +106,7 @@ class GapEstimate:
                     squares[kind] += float(np.dot(counts, norms[some.rows]))
                     total[kind] = add(total[kind], some.slopes, some.of_rows(counts))
             seen += sum(self.responses[row].count for row in some.rows)
+            del some  # before there are other scores
             tell(seen)
         square_g, square_b, cross = (
             _dot(total[True], total[True]),
@@ -129,6 +130,8 @@ class GapEstimate:
                 along = np.empty(len(chosen))
                 for some in self._whole(chosen):
                     along[some.rows] = _row_sums(_dots_with(some.slopes, direction), len(some.rows))
+                    del some
+                del direction
                 count = np.array([self.responses[i].count for i in chosen], np.float64)
                 own_norms = norms[chosen]
                 without = (square - squares[correct] + 2 * own_norms) / ((own - 1) * (own - 2)) + kernel

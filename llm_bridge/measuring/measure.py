@@ -164,18 +164,24 @@ def measure(
         confidence: of the interval for p0.
         remat: recompute activations in the backward passes, to bound memory.
         tree: also the tree of these responses' decisions, for `theory.tree_jump`; one backward pass for each branch.
-        coordinates, sketched: of the tree, as `measure_tree` takes them. turning, kept: as `tree_of` takes them.
+        coordinates, sketched: of the tree, as `measure_tree` takes them. turning, kept: as `tree_of` takes them. All
+            four are of the tree alone, and refused where it is not asked for.
         progress: called with (done, all, p̂0 so far, seconds) while sampling and while differentiating (each counts
             as one per rollout).
 
     Raises:
-        InputError: rollouts or batch below 1, or a prompt that does not fit the model's context.
+        InputError: rollouts or batch below 1, a prompt that does not fit the model's context, or arguments of the tree
+            without it.
     """
     # Whatever is wrong is said before anything is sampled.
     temperature = TEMPERATURE.checked("temperature", temperature)
     confidence, coordinates = arguments.fraction("confidence", confidence), WHOLE.checked("coordinates", coordinates)
     for name, value in (("standard_error", standard_error), ("remat", remat), ("tree", tree)):
         arguments.require(name, value, (bool, np.bool_), "True or False")
+    of_tree = {"coordinates": bool(coordinates), "sketched": sketched is not None, "turning": not turning}
+    for name, given in (of_tree | {"kept": kept is not None}).items():
+        if given and not tree:
+            raise InputError(f"{name} is of the tree, which is not measured: give tree=True, or leave {name} out.")
     sample = sampled(
         model,
         prompt,

@@ -87,19 +87,21 @@ class PromptScores:
 
         known: parts that are not needed. Those beside them come as they come without it, to the bit.
         """
-        together = _TOGETHER if self._small else 1
+        together = _together(self._small)
         order = sorted(range(len(parts)), key=lambda k: len(parts[k].tokens))
         for start in range(0, len(order), together):
             rows = order[start : start + together]
-            if all(row in known for row in rows):
-                continue
-            filled = [parts[k] for k in rows + [rows[0]] * (together - len(rows))]
-            tokens, lengths = self._padded([part.tokens for part in filled])
-            weights = np.zeros(tokens.shape, np.float32)
-            for row, part in enumerate(filled):
-                weights[row, : len(part.weights)] = part.weights
-            values, slopes = _gradients(params, *self._prompt, tokens, lengths, weights, remat=self.remat, **self._how)
-            yield Gradients(rows, slopes, np.asarray(placement.on_host(values)[: len(rows)], np.float64))
+            if not all(row in known for row in rows):
+                # Kept in no name here, so that they are gone once the caller has let them go.
+                yield self._gradients(params, rows, [parts[k] for k in rows + [rows[0]] * (together - len(rows))])
+
+    def _gradients(self, params: PyTree, rows: list[int], filled: Sequence[Part]) -> Gradients:
+        tokens, lengths = self._padded([part.tokens for part in filled])
+        weights = np.zeros(tokens.shape, np.float32)
+        for row, part in enumerate(filled):
+            weights[row, : len(part.weights)] = part.weights
+        values, slopes = _gradients(params, *self._prompt, tokens, lengths, weights, remat=self.remat, **self._how)
+        return Gradients(rows, slopes, np.asarray(placement.on_host(values)[: len(rows)], np.float64))
 
     def log_probs(self, params: PyTree, responses: Sequence[np.ndarray]) -> list[np.ndarray]:
         """ln π of each token of each response, float64, by the code that fine-tuning differentiates."""
@@ -114,7 +116,7 @@ class PromptScores:
 
     @property
     def _small(self) -> bool:
-        return sum(leaf.size for leaf in jax.tree.leaves(self.model.params)) <= _SMALL
+        return _is_small(self.model.params)
 
     @property
     def _how(self) -> dict[str, Any]:
@@ -124,22 +126,61 @@ class PromptScores:
     def _prompt(self) -> tuple[Array, Array]:
         """(tokens [P or more], their number)."""
         prompt = np.asarray(self.prompt, np.int32)
-        width = _power(prompt.size) if self._small else prompt.size
+        width = _prompt_width(prompt.size, self._small)
         return jnp.asarray(np.pad(prompt, (0, width - prompt.size))), jnp.int32(prompt.size)
 
     def _padded(self, responses: Sequence[np.ndarray]) -> tuple[Array, Array]:
         """(tokens int32 [B, T], lengths [B]), T a bucket."""
         longest = max(len(one) for one in responses)
-        width = _power(self.longest) if self._small else bucket(longest, smallest=_NARROWEST)
+        width = _row_width(self.longest if self._small else longest, self._small)
         tokens = np.zeros((len(responses), width), np.int32)
         for row, one in enumerate(responses):
             tokens[row, : len(one)] = one
         return jnp.asarray(tokens), jnp.asarray([len(one) for one in responses], jnp.int32)
 
 
+def _is_small(params: PyTree) -> bool:
+    return sum(leaf.size for leaf in jax.tree.leaves(params)) <= _SMALL
+
+
+def _together(small: bool) -> int:
+    return _TOGETHER if small else 1
+
+
+def _prompt_width(length: int, small: bool) -> int:
+    return _power(length) if small else length
+
+
+def _row_width(length: int, small: bool) -> int:
+    return _power(length) if small else bucket(length, smallest=_NARROWEST)
+
+
 def _power(length: int) -> int:
     """The power of two that holds it, 32 or more."""
     return max(32, 1 << (length - 1).bit_length())
+
+
+class Program(NamedTuple):
+    """What differentiates the widest rows, for an account of its memory before there is a model.
+
+    Attributes:
+        function: jitted; takes the weights, then `shapes`, then names.
+        shapes: of its arguments behind the weights.
+        rows: that are differentiated together.
+    """
+
+    function: Any
+    shapes: tuple[jax.ShapeDtypeStruct, ...]
+    rows: int
+
+
+def program(params: PyTree, prompt_tokens: int, longest: int) -> Program:
+    """Of weights, or of their shapes, for a prompt and responses of so many tokens."""
+    small = _is_small(params)
+    rows, prompt, width = _together(small), _prompt_width(prompt_tokens, small), _row_width(longest, small)
+    sizes = ((prompt,), jnp.int32), ((), jnp.int32), ((rows, width), jnp.int32), ((rows,), jnp.int32)
+    shapes = (*sizes, ((rows, width), jnp.float32))
+    return Program(_gradients, tuple(jax.ShapeDtypeStruct(*one) for one in shapes), rows)
 
 
 @partial(jax.jit, static_argnames=("graphdef", "temperature", "remat"))

@@ -75,6 +75,35 @@ def write(target: Path, header: dict[str, Any], arrays: Mapping[str, Any], befor
         raise
 
 
+def seen_by_all(folder: Path, rounds: Callable[[], list[int]]) -> None:
+    """Wait until every process sees the checkpoint of every round that one of them sees: a process that went on from an
+    older one than the others would compute another run with them.
+
+    Args:
+        folder: of the checkpoints.
+        rounds: those of which this process sees one now.
+
+    Raises:
+        InputError: in all processes, where one does not come to see it.
+    """
+    if hosts.count() == 1:
+        return
+    told = [json.loads(text) for text in hosts.texts(json.dumps(rounds()))]
+    holder = {round: process for process, seen in reversed(list(enumerate(told))) for round in seen}
+
+    def look() -> str:
+        lacking = sorted(holder.keys() - set(rounds()))
+        if not lacking:
+            return ""
+        newest = lacking[-1]
+        return (
+            f"does not see the checkpoint of round {newest} in {folder}, which process {holder[newest]} sees: put "
+            "the run folder on a file system that all hosts share, and start all processes again."
+        )
+
+    hosts.until_seen(look)
+
+
 def checksums(folder: Path) -> dict[str, list[int]]:
     """Path below the folder -> [bytes, CRC-32] of every file in it; each process reads its share."""
     names = hosts.first(lambda: sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))

@@ -122,8 +122,8 @@ def given_up(folder: str | Path, state: PyTree) -> PyTree:
     Returns:
         The same structure, with `jax.ShapeDtypeStruct`s of the same placement for the arrays that are gone.
     """
-    present = available(folder)
-    lacking = [str(header["dropped"]) for path in present if "dropped" in (header := _header(path) or {})]
+    present = _seen_by_all(Path(folder))
+    lacking = [str(header["dropped"]) for path in present if "dropped" in (header := _same_header(path) or {})]
 
     def gone(path: Any, leaf: Any) -> Any:
         name = jax.tree_util.keystr(path)
@@ -154,11 +154,11 @@ def load_latest(
 
     Raises:
         InputError: the checkpoint belongs to another state (leaves, shapes or dtypes differ), or is reduced and of
-            another round than `finished`, or checkpoints exist but every one is damaged (then nothing was loaded,
-            rather than silently starting over).
+            another round than `finished`, or checkpoints exist but every one is damaged (nothing is started over
+            silently); of several processes one does not see a checkpoint that another sees.
     """
     folder = Path(folder).absolute()
-    present = available(folder)
+    present = _seen_by_all(folder)
     for path in reversed(present):
         with checkpoint_files.quiet():
             try:
@@ -282,6 +282,12 @@ def available(folder: str | Path) -> list[Path]:
     return [by_round[round] for round in sorted(by_round)]
 
 
+def _seen_by_all(folder: Path) -> list[Path]:
+    """`available`, of the same rounds in all processes. Raises InputError where one lacks a round."""
+    checkpoint_hosts.seen_by_all(folder, lambda: list(map(round_of, available(folder))))
+    return available(folder)
+
+
 def require(folder: str | Path, round: int | None = None) -> list[Path]:
     """`available(folder)`, or the checkpoint of one round alone.
 
@@ -380,6 +386,11 @@ def _header(path: Path) -> dict[str, Any] | None:
         return None
 
 
+def _same_header(path: Path) -> dict[str, Any] | None:
+    """As `_header`; of several processes as the first one reads it, so that all pass over the same checkpoints."""
+    return hosts.first(lambda: _header(path))
+
+
 def _within(name: str, part: str) -> bool:
     """Whether a leaf's name is of this field of the state, or of a seed's state."""
     name = _SEED.sub("", name)
@@ -402,7 +413,8 @@ def _read(path: Path, like: dict[int, Any]) -> dict[int, Any]:
 
 
 def _load(path: Path, like: PyTree, finished: int | None) -> tuple[int, PyTree, dict[str, Any]]:
-    header = _checked(path)
+    if (header := _checked(path) if hosts.count() == 1 else _same_header(path)) is None:
+        raise OSError("meta.json differs from what was written")
     saved = header["leaves"]
     names, leaves, tree = checkpoint_files.flatten(like, shapes=True)
     if (held := [entry["name"] for entry in saved]) != names:

@@ -40,6 +40,7 @@ class Words:
             same.
         defaults: of fields that a folder of an older version may lack.
         revision: of the training data, where they are from the hub.
+        requested: settings that came from an earlier run's config.json, as that run was asked for them.
     """
 
     dashes: bool = False
@@ -49,6 +50,7 @@ class Words:
     paths: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     revision: str | None = None
+    requested: Mapping[str, Any] = field(default_factory=dict)
 
     def option(self, name: str) -> str:
         """An option as the user writes it."""

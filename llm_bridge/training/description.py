@@ -6,6 +6,7 @@ A run folder says what was done. Numbers and names are written as they are; a fu
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -19,6 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bandit_rft.fingerprint import held_by
 from llm_bridge import verifiers
 from llm_bridge.bandits.response_arms import LonePrompt, Prompt, ResponseArms
 from llm_bridge.bandits.text_rewards import VerifierFactory
@@ -126,20 +128,20 @@ def digest_of(thing: Any) -> str:
     their own.
     """
     digest = hashlib.sha256()
-    for piece in _pieces(thing, set()):
+    for piece in _pieces(thing, {}):
         digest.update(len(piece).to_bytes(8, "little") + piece)
     return digest.hexdigest()
 
 
-def _pieces(thing: Any, seen: set[int]) -> Iterator[bytes]:
-    """What a value is made of; each object once."""
+def _pieces(thing: Any, seen: dict[int, Any]) -> Iterator[bytes]:
+    """What a value is made of; each object once. `seen` has them by id, and keeps each, so that none gets another's."""
     if thing is None or isinstance(thing, bool | int | float | complex | str | bytes):
         yield f"{type(thing).__name__} {thing!r}".encode(errors="surrogatepass")
         return
     if id(thing) in seen:
         yield b"above"
         return
-    seen.add(id(thing))
+    seen[id(thing)] = thing
     held: list[Any] = []
     if isinstance(thing, np.ndarray | np.generic | jax.Array):
         yield f"array {thing.dtype} {thing.shape}".encode()
@@ -165,6 +167,9 @@ def _pieces(thing: Any, seen: set[int]) -> Iterator[bytes]:
         held += [_content(cell) for cell in function.__closure__ or ()]
     else:
         held = [type(thing), getattr(thing, "__dict__", None)]
+        if held[1] is None:  # its value is elsewhere: in slots, or in C, as a compiled pattern's
+            with contextlib.suppress(LookupError):
+                held.append(held_by(thing))
     for part in held:
         yield from _pieces(part, seen)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ def finetune(
     seeds: int = 1,
     log: Sequence[str] = (),
     model: LanguageModel | None = None,
+    requested: Mapping[str, Any] | None = None,
 ) -> Run:
     """Run or continue a configuration in a run folder, draw its figure, report it, and print the summary.
 
@@ -43,6 +44,7 @@ def finetune(
         seeds: S.
         log: names of `bandit_rft.runs.loggers` that receive the run's numbers; no part of the configuration.
         model: an already loaded model of `config.model`, where the caller has one.
+        requested: settings that an earlier run resolved, as it was asked for them (`saved_finetune.requested_of`).
 
     Raises:
         InputError: whatever is wrong with model, data, options or folder.
@@ -98,6 +100,7 @@ def finetune(
             paths=_PATHS,
             defaults={entry.name: entry.default for entry in dataclasses.fields(FineTuneConfig)},
             revision=revision,
+            requested=requested or {},
         ),
     )
     if hosts.index() != 0:

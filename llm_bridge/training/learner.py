@@ -407,6 +407,15 @@ class FineTune:
             )
         return fits
 
+    def kept_rows(self) -> tuple[learned_rows.Rows | None, learned_rows.Rows | None]:
+        """Empty memories of the rows that are replayed and of those that wait; None where there are none."""
+        assert self.max_tokens is not None
+        replayed = {"reference": self.needs_reference, "sampler": self.keeps_sampler}
+        return (
+            learned_rows.window(self.replay, self.prompts * self.rollouts, self.max_tokens, **replayed),
+            learned_rows.window(self.delay, self.prompts * self.group, self.max_tokens, reference=False),
+        )
+
     def _init(self, key: Array, rounds: int | None, questions: int) -> FineTuneState:
         """The model's weights, copied so that in-place updates leave the model alone; and a key of the run's own."""
         assert self.max_tokens is not None
@@ -415,6 +424,7 @@ class FineTune:
         else:
             params = self.model.hand_over()
         mesh, start = self.model.config.mesh, self.transformation(rounds).init
+        window, pending = self.kept_rows()
         state = FineTuneState(
             params=params,
             opt_state=_started(params, start=start, mesh=mesh),
@@ -422,15 +432,9 @@ class FineTune:
             updates=jnp.zeros((), jnp.int32),
             metrics={name: jnp.asarray(jnp.nan, jnp.float32) for name in METRICS},
             key_data=jax.random.bits(as_key(key), (2,), jnp.uint32),
-            window=learned_rows.window(
-                self.replay,
-                self.prompts * self.rollouts,
-                self.max_tokens,
-                reference=self.needs_reference,
-                sampler=self.keeps_sampler,
-            ),
+            window=window,
             scores=score_window.start(questions, self.window, self.rollouts),
-            pending=learned_rows.window(self.delay, self.prompts * self.group, self.max_tokens, reference=False),
+            pending=pending,
         )
         return placement.weights(mesh, state)
 

@@ -89,16 +89,17 @@ def resolved_by(
             "batch": measuring.batch,
             "temperature": learner.temperature,
             "remat": learner.remat,
-            "coordinates": ADAM_COORDINATES if learner.optimizer == "adamw" else 0,
         }
+        of_tree: dict[str, Any] = {"coordinates": ADAM_COORDINATES if learner.optimizer == "adamw" else 0}
         with ProgressLine("measuring p0 and kappa", unit="steps", quantity="p0", shown=shown) as line:
             how["progress"] = line
             if len(questions) > 1:
-                how |= {"standard_error": False, "folder": folder.path}
+                how |= of_tree | {"standard_error": False, "folder": folder.path}
                 record, sample = measure_several(learner.model, questions, **how)
             else:
-                tree, error = _with_tree(measuring, learner), measuring.standard_error
-                how |= {"tree": tree, "standard_error": error, "kept": kept_scores.path_of(folder.path)}
+                how["standard_error"] = measuring.standard_error
+                if _with_tree(measuring, learner):
+                    how |= of_tree | {"tree": True, "kept": kept_scores.path_of(folder.path)}
                 found = measure_kappa(learner.model, *questions[0], **how)
                 record, sample = found.to_json(), None if found.tree is None else found.tree.sample
         # Several hosts may round differently, and the step size is to be the same to the bit: the first one's word.

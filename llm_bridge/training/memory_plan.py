@@ -10,6 +10,8 @@ backend at hand. Of another device than a CPU a CPU can only estimate: in 16 bit
 weights that an accelerator multiplies as they are. `target="accelerator"` therefore takes temporaries from the float32
 program: an estimate on the safe side, for 16-bit activations take half.
 
+Where p0 and kappa are measured before the run, that is the first phase; the tree of its responses is left out.
+
 Left out: what the allocator loses to fragments, compiled code, workspace of the libraries (cuDNN, NCCL), and the host.
 """
 
@@ -33,6 +35,7 @@ from llm_bridge.language_model import LanguageModel
 from llm_bridge.models import lora, placement
 from llm_bridge.models.attention import chosen
 from llm_bridge.models.config import DecoderConfig
+from llm_bridge.training.measured_first import SMALL
 from llm_bridge.training.memory_programs import Compiled, Programs, abstract_params, bytes_of, in_float32
 
 Target = Literal["here", "accelerator"]
@@ -42,6 +45,8 @@ _ITEMS = (
     ("base", "frozen weights"),
     ("reference", "reference"),
     ("moments", "optimiser's state"),
+    ("rows", "responses kept of past rounds"),
+    ("scores", "sums of scores"),
     ("copy", "decoding's copy of the weights"),
     ("cache", "keys and values"),
     ("gradient", "gradient"),
@@ -233,6 +238,7 @@ def _planned(
             f"A prompt of {prompt_tokens} tokens and {tokens} response tokens exceed the {shape.max_positions} that "
             f"{config.model} takes: lower --prompt-tokens or --max-tokens."
         )
+    measures, several = config.measures, len(config.places) > 1
     settings: dict[str, Any] = {"max_tokens": tokens}
     if config.step_over_kappa is not None:
         settings |= {"step_over_kappa": None, "learning_rate": 1.0}
@@ -245,7 +251,7 @@ def _planned(
     weights, base, moments = bytes_of(exact.weights), bytes_of(exact.frozen), bytes_of(exact.moments)
     copy, _ = exact.decoding_copy()
     narrow = jnp.dtype(config.cache_dtype or config.dtype).itemsize / 4 if estimated else 1
-    resident = {"weights": weights, "base": base, "moments": moments}
+    resident = {"weights": weights, "base": base, "moments": moments, "rows": exact.kept_rows}
     if held.needs_reference and adapters is None:
         resident["reference"] = weights
     # Weights of 32 bits are cast for 16-bit products: of the largest, outside the layers, the float32 program has none.
@@ -273,8 +279,15 @@ def _planned(
         del needs["evaluation"]
     if not held.scores_policy:
         del needs["scoring"]
-    known = {} if near is None else {phase.name: phase.items for phase in near.phases if phase is not near.fullest}
     phases = []
+    if measures:  # before there is a state: of weights those of the model alone
+        at_once = min(config.evaluation_batch, config.measure_rollouts)
+        drawn = {"copy": copy, **_sampling(programs, (at_once, 1), narrow)}
+        scores = exact.measured_scores(config.measure_error and not several)
+        moments_of_it = (drawn, {"scores": scores, "temporaries": programs.measuring().temporaries + cast})
+        fuller = max(moments_of_it, key=lambda items: sum(items.values()))
+        phases.append(Phase(name="measuring", items={"weights": weights, **fuller}))
+    known = {} if near is None else {phase.name: phase.items for phase in near.phases if phase is not near.fullest}
     for name, needed in needs.items():
         items = resident | (before if name in ("gradient", "step") else {"copy": copy})
         if name in known:
@@ -291,6 +304,8 @@ def _planned(
         assumed[1] = "an accelerator; temporaries are those of the float32 program, on the safe side for 16 bits"
     elif jax.default_backend() == "cpu" and config.dtype != "float32":
         assumed.append("a CPU, which holds float32 copies for 16-bit products: --plan accelerator leaves them out")
+    if measures and (several or config.measure_tree or (config.measure_tree is None and _size(exact.weights) <= SMALL)):
+        assumed.append("the tree of the measurement is left out")
     plan = MemoryPlan(
         model=config.model,
         parameters=(_size(exact.frozen) or _size(exact.weights), _size(exact.weights)),
@@ -373,11 +388,16 @@ def _smaller(config: FineTuneConfig, settings: Any, fullest: str) -> list[tuple[
     micro = min(config.micro_batch or rows, rows)
     if micro > 1 and fullest in ("gradient", "scoring"):
         found.append((f"--micro-batch {micro // 2}", {"micro_batch": micro // 2}))
-    if not config.remat and fullest == "gradient":
+    if not config.remat and fullest in ("gradient", "measuring"):
         found.append(("--remat", {"remat": True}))
     sampled = _sampled(settings)[0]
     if sampled > 1 and fullest == "sampling":
         found.append((f"--generation-batch {sampled // 2}", {"generation_batch": sampled // 2}))
+    if config.evaluation_batch > 1 and fullest == "measuring":
+        half = config.evaluation_batch // 2
+        found.append((f"--evaluation-batch {half}", {"evaluation_batch": half}))
+    if config.measure_error and fullest == "measuring" and len(config.places) == 1:
+        found.append(("--no-measure-error", {"measure_error": False}))
     if config.evaluation_batch > sampled and fullest == "evaluation":
         found.append((f"--evaluation-batch {sampled}", {"evaluation_batch": sampled}))
     if config.lora_rank is None and config.optimizer != "muon" and not config.measures:

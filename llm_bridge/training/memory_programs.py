@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
+from llm_bridge.measuring import prompt_scores
 from llm_bridge.models import decoding_weights, lora, placement
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.weights import abstract_decoder
@@ -197,6 +198,29 @@ class Programs:
             first = jax.tree.map(lambda leaf: leaf[0], batch)
             return self._compiled(policy_gradient.loss_and_gradient, self.weights, **_shapes(first), **given)
         return self._compiled(policy_gradient.accumulated, self.weights, _shapes(batch), count, None, **given)
+
+    def measured_scores(self, standard_error: bool) -> int:
+        """Bytes per device of the sums of scores, and of the scores beside them, where kappa is measured before the run
+        (`measuring.gap_estimate`); with its standard error there is a sum more.
+        """
+        weights = self.model.params
+        sums = (2 + standard_error) * bytes_of(in_float32(weights))
+        return sums + self._scores().rows * bytes_of(weights)
+
+    def measuring(self) -> Compiled:
+        """Of the scores of a few responses, where kappa is measured before the run."""
+        settings, found = self.settings, self._scores()
+        how = {"graphdef": self.model.graphdef, "temperature": float(settings.temperature), "remat": settings.remat}
+        return self._compiled(found.function, self.model.params, *found.shapes, **how)
+
+    def _scores(self) -> prompt_scores.Program:
+        assert self.settings.max_tokens is not None
+        return prompt_scores.program(self.model.params, self.prompts[0].shape[-1], self.settings.max_tokens)
+
+    @property
+    def kept_rows(self) -> int:
+        """Bytes of the rows that are replayed and of those that wait to be learned from."""
+        return bytes_of(jax.eval_shape(self.settings.kept_rows))
 
     def step(self, donated: bool) -> Compiled:
         """Of the optimiser's step, in place or not."""

@@ -185,10 +185,8 @@ class RunRecorder:
         if found is not None:
             done, state, _ = found
         records = hosts.agreed(lambda: self._cut(done, damaged) if self._writes else None)
-        if not self._writes:  # now that the files are cut
-            path = self.folder.path / LINES
-            records = rounds_as_arrays(path, read_lines(path, _ROUND), self.seeds) if done else None
-            self.evaluations = read_lines(self.folder.path / EVALUATIONS, EVALUATION_FIELDS)
+        if hosts.count() > 1:
+            records = self._followed(done, records)
         self.folder.stands()  # nothing is left that could refuse to go on
         written = (LINES, RESPONSES, EVALUATIONS, TIMINGS)
         self._writers = {name: LineWriter(self.folder.path / name) for name in written} if self._writes else {}
@@ -227,6 +225,26 @@ class RunRecorder:
         timings = folder / TIMINGS
         rewrite_lines(timings, [record for record in read_lines(timings, {"to": int}) if record["to"] <= done])
         return records
+
+    def _followed(self, done: int, records: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """The records and the evaluations that process 0 has, now that it has cut the files, in every process: what is
+        due next follows from them.
+        """
+        path = self.folder.path / LINES
+        lines: list[dict[str, Any]] = []
+
+        def look() -> str:
+            lines[:] = [] if self._writes or not done else read_lines(path, _ROUND)
+            if self._writes or len(lines) == done:
+                return ""
+            return (
+                f"sees {len(lines)} rounds in {path}, where process 0 has {done}: put the run folder on a file system "
+                "that all hosts share, and start all processes again."
+            )
+
+        hosts.until_seen(look)
+        self.evaluations = hosts.first(lambda: self.evaluations)
+        return rounds_as_arrays(path, lines, self.seeds) if lines else records
 
     def _as_counted_here(self, records: Mapping[str, Any]) -> Mapping[str, Any]:
         """The records with the counts of what the verifier failed at, or without, as the loop's own are: where the

@@ -236,6 +236,7 @@ def finetune(
     settings = _config(config, arms, learner, rounds, key, evaluators, measuring)
     found = {"max_tokens": longest, "attention": model.config.attention}
     requested = {name: settings[name] for name, value in found.items() if name in settings and settings[name] != value}
+    requested = {**words.requested, **requested}
     settings |= {**found, "seeds": seeds}
     for name, value in (("checkpoint_every", checkpoint_every), ("keep_checkpoints", keep_checkpoints)):
         settings[name] = arguments.whole(name, value)
@@ -278,6 +279,7 @@ def finetune(
             model=source,
             **{DIGESTS: begun.digests},
         )
+        requested = {name: value for name, value in requested.items() if folder.config.get(name) != value}
         if requested and REQUESTED not in folder.resolved:
             folder.resolve(**{REQUESTED: requested})
         keep_prompts(folder, model, arms.question_tokens)

@@ -38,10 +38,11 @@ def audit(out: Path, *, only: Sequence[str] = (), progress: Progress | None = No
             raise InputError(f"The theory has no entry {name!r}: choose one of {', '.join(known)}.")
     chosen = [case for name in known for case in CASES if case.entry == name and (not only or name in only)]
     with RunFolder.claim(out, CONFIG) as folder:
+        folder.write_manifest(started=now(), finished=None)
         target = folder.path / RESULT
         found = {(r["entry"], r["instance"]): r for r in read_json(target)["cases"]} if target.exists() else {}
         found = {(c.entry, c.instance): found[c.entry, c.instance] for c in CASES if (c.entry, c.instance) in found}
-        records, started = [], now()
+        records = []
         for done, case in enumerate(chosen, 1):
             record = found.get((case.entry, case.instance))
             if record is None or record["x"] != list(map(float, case.x)):
@@ -53,7 +54,7 @@ def audit(out: Path, *, only: Sequence[str] = (), progress: Progress | None = No
             write_atomically(target, to_json({"cases": list(found.values())}))
             if progress is not None:
                 progress(done, len(chosen), case, record["verdict"])
-        folder.write_manifest(started=started, finished=now())
+        folder.amend_manifest(finished=now())
     return records
 
 

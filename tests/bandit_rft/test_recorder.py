@@ -1,6 +1,7 @@
 """Both loops in recorded chunks: the same numbers however a run is cut and resumed."""
 
 import dataclasses
+import gc
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from bandit_rft import InputError, arms, learners, run
+from bandit_rft.contract import Info, Learner
 from bandit_rft.history import History
 
 NEEDLE = arms.Needle(log10_arms=2, optimal=3, p0=0.1)
@@ -80,6 +82,67 @@ def test_cut_and_resumed_runs_are_the_one_that_was_not(groups: int) -> None:
     done = Kept([5], groups, (records_of(whole, ROUNDS), cut.kept[ROUNDS][1]))
     identical(run(NEEDLE, LEARNER, ROUNDS, seeds=SEEDS, key=3, recorder=done), whole)
     assert done.chunks == []
+
+
+class Coin:
+    """One arm, whose rounds are compiled."""
+
+    jittable, best_mean = True, 0.5
+
+    def pull(self, key, pulled):
+        return jax.random.bernoulli(key, 0.5, pulled.shape).astype(float)
+
+    def mean(self, pulled):
+        return jnp.full(pulled.shape, 0.5)
+
+
+class Roomy:
+    """A learner whose state is an array of a size that nothing else has."""
+
+    room = 12_345
+
+    def bind(self, arms, *, rounds, row_capacity=None):
+        def act(key, state):
+            return jnp.zeros(1, jnp.int32), Info(value=jnp.asarray(0.5))
+
+        def update(state, pulled, rewards):
+            return state + 1.0
+
+        return Learner(init=lambda key: jnp.zeros(self.room), act=act, update=update, rollouts=1)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("resumes", [False, True])
+def test_a_state_that_goes_on_is_held_once(groups: int, resumes: bool) -> None:
+    """Numbers of the state that are alive when another is read, and as rounds are run. Catches the groups' first
+    states, or the one that was read, that something still refers to: of weights, as many gigabytes again."""
+    records = records_of(run(Coin(), Roomy(), rounds=3, seeds=SEEDS), 3)
+
+    def alive() -> float:
+        """In states of one seed."""
+        gc.collect()
+        return sum(array.size for array in jax.live_arrays() if array.shape[-1:] == (Roomy.room,)) / Roomy.room
+
+    class Watching(Kept):
+        def resume(self, state):
+            self.seen = [alive()]
+            if not resumes:
+                return None
+            state.delete()
+            return dict(records), jnp.full((SEEDS, Roomy.room), 3.0)
+
+        def chunk_end(self, done):
+            self.seen.append(alive())
+            return super().chunk_end(done)
+
+        def record(self, history, state, kept) -> None:
+            pass
+
+    watching = Watching([2], groups)
+    history = run(Coin(), Roomy(), rounds=8, seeds=SEEDS, recorder=watching)
+    assert set(watching.seen) == {SEEDS}, watching.seen
+    assert len(watching.seen) == 1 + len(watching.chunks) > 2
+    np.testing.assert_array_equal(history.final_state, np.full((SEEDS, Roomy.room), 8.0))
 
 
 def test_a_chunk_is_no_longer_than_there_is_room_for() -> None:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit_rft import arms, learners, signals, verifiers
+from bandit_rft import arms, learners, run, signals, verifiers
 from bandit_rft.errors import InputError
 from bandit_rft.learners import token_policy_gradient
 
@@ -112,6 +112,34 @@ def test_a_function_that_gives_no_number_for_each_reward_is_refused() -> None:
             token_policy_gradient.bind(tokens, step_size=0.1, signal=own, rollouts=2, rounds=1)
     # For the host loop, where arm sets are Python, it may be NumPy's.
     assert learners.SoftmaxPolicyGradient(step_size=0.1, signal=lambda r: np.asarray(r) - 0.5, rollouts=2)
+
+
+def above_mean(rewards):
+    return np.asarray(rewards) - np.mean(rewards)
+
+
+@pytest.mark.parametrize("loop", ["scan", "host"])
+def test_a_signal_of_numpy_is_refused_by_name_where_rounds_are_compiled(loop: str) -> None:
+    """By both loops, for both compile the rounds of a table. Catches JAX's traceback about a tracer, which names
+    neither the signal nor what to do, and one that is blamed for what another part of the learner does."""
+    table, tokens = arms.Bernoulli([0.2, 0.8]), arms.TokenSequences(3, 2, verifiers.Needle((2, 1)))
+    for learner, on in (
+        (learners.SoftmaxPolicyGradient(step_size=0.1, signal=above_mean, rollouts=2), table),
+        (learners.NaturalPolicyGradient(step_size=0.1, signal=above_mean, rollouts=2), table),
+        (learners.SoftmaxPolicyGradient(step_size=0.1, signal=above_mean, rollouts=2), tokens),
+    ):
+        with pytest.raises(InputError, match=r"^The signal above_mean reads .* compiled .*: use jax.numpy in it"):
+            run(on, learner, rounds=2, loop=loop)
+
+    class Reading:
+        signal, rollouts = staticmethod(lambda rewards: rewards), 1
+
+        def bind(self, arms, *, rounds, row_capacity=None):
+            bound = learners.UCB1().bind(arms, rounds=rounds, row_capacity=row_capacity)
+            return bound._replace(act=lambda key, state: bound.act(key, state) if float(state.time) else None)
+
+    with pytest.raises(jax.errors.ConcretizationTypeError):
+        run(table, Reading(), rounds=2, loop=loop)
 
 
 def test_refusals() -> None:

@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+import threading
 
 import jax
 import numpy as np
@@ -125,6 +126,22 @@ def test_what_was_finished_is_kept_and_not_run_again(tmp_path, runs, error):
     assert manifest["versions"]["jax"] == jax.__version__
 
 
+def test_a_killed_sweep_says_what_made_its_points_and_goes_on(tmp_path, runs):
+    """Catches points that stand in a folder without the versions that made them, until the last one is there."""
+    runs.fail_at = (4, SystemExit(137))  # as a kill, nothing is done after it
+    with pytest.raises(SystemExit):
+        sweep(make, GRID, **SETTINGS, out=tmp_path / "s")
+    manifest = json.loads((tmp_path / "s" / "manifest.json").read_text())
+    assert manifest["versions"]["jax"] == jax.__version__
+    assert manifest["started"]
+    assert manifest["finished"] is None
+    runs.fail_at = None
+    sweep(make, GRID, **SETTINGS, out=tmp_path / "s")
+    again = json.loads((tmp_path / "s" / "manifest.json").read_text())
+    assert again["finished"]
+    assert [before["started"] for before in again["earlier"]] == [manifest["started"]]
+
+
 def test_a_sweep_that_could_not_begin_leaves_the_folder_free(tmp_path, runs):
     runs.fail_at = (1, InputError("no."))
     with pytest.raises(InputError):
@@ -139,6 +156,31 @@ def other_total(history):
 
 def other_make(chance=0.5, hope=0.0):
     return Coin(chance, best_mean=0.9), Patient(hope)
+
+
+class Scored:
+    """A measure of a plain class, whose setting is an attribute."""
+
+    def __init__(self, by):
+        self.by = by
+
+    def __call__(self, history):
+        return history.rewards.sum(axis=(1, 2)) * self.by
+
+
+def test_a_changed_setting_of_a_plain_class_is_another_sweep_and_what_cannot_be_known_is_refused(tmp_path, runs):
+    """Catches an object that counts by its type alone: the points of another setting would be given back as its own."""
+    grid = {"chance": [0.2]}
+    first = sweep(make, grid, **SETTINGS | {"measure": Scored(1.0)}, out=tmp_path / "s")
+    same(sweep(make, grid, **SETTINGS | {"measure": Scored(1.0)}, out=tmp_path / "s"), first)
+    with pytest.raises(InputError, match=r"holds a different run .*measures"):
+        sweep(make, grid, **SETTINGS | {"measure": Scored(2.0)}, out=tmp_path / "s")
+    asked = SETTINGS | {"measure": Scored(threading.Lock())}
+    with pytest.raises(InputError, match=r"^A measure holds a _thread\.lock, and nothing tells .* leave out `out`"):
+        sweep(make, grid, **asked, out=tmp_path / "t")
+    with pytest.raises(InputError, match=r"^At chance=0\.2: what make returns holds a _thread\.lock"):
+        sweep(lambda chance: (Coin(chance), Patient(threading.Lock())), grid, **SETTINGS, out=tmp_path / "t")
+    assert not (tmp_path / "t").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,10 @@
 """What a sweep gives back: bands, curves along an axis, tables, files; and fingerprints of what was swept."""
 
+import collections
+import fractions
 import functools
+import re
+import threading
 from pathlib import Path
 
 import jax
@@ -170,3 +174,58 @@ def test_fingerprints_see_what_matters_and_nothing_else():
         return recursive(n - 1) if n else 0
 
     assert fingerprint(recursive) == fingerprint(recursive)
+
+
+class Plain:
+    """What it holds is an attribute."""
+
+    def __init__(self, held):
+        self.held = held
+
+    @functools.cached_property
+    def later(self):
+        return 1
+
+
+class Slotted:
+    """What it holds is in a slot."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, held):
+        self.held = held
+
+
+def test_fingerprints_see_what_objects_of_any_class_hold():
+    """Pairs that differ in a setting alone. Catches an object that counts by its type, a value that is in no attribute,
+    and one that changes as a cached property is read; also a walk that takes 2^n steps through what is shared."""
+    jitted, remembered = jax.jit, functools.lru_cache
+    for of in (
+        Plain,
+        Slotted,
+        lambda by: Plain([Plain({"by": by})]),
+        lambda by: re.compile(str(by)),
+        lambda by: fractions.Fraction(by, 7),
+        lambda by: collections.deque([by]),
+        np.random.default_rng,
+        lambda by: jitted(lambda x: x * 1.0) if by == 1 else jitted(lambda x: x * 2.0),
+        lambda by: remembered(lambda x: x * 1.0) if by == 1 else remembered(lambda x: x * 2.0),
+        lambda by: Plain(by).__init__,
+        lambda by: [by].append,
+        lambda by: np.array([Plain(by)], dtype=object),
+    ):
+        unknown = []
+        assert fingerprint(of(1), unknown) == fingerprint(of(1)) != fingerprint(of(2))
+        assert unknown == []
+    thing = Plain(1)
+    before = fingerprint(thing)
+    assert thing.later == 1
+    assert fingerprint(thing) == before
+    for _ in range(60):
+        thing = Plain([thing, thing])
+    assert fingerprint(thing) == fingerprint(thing)
+    thing.held.append(thing)
+    assert fingerprint(thing) == fingerprint(thing)
+    unknown = []
+    assert fingerprint(Plain([threading.Lock()]), unknown) == fingerprint(Plain([threading.Lock()]))
+    assert unknown == ["_thread.lock"]

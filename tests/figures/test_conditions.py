@@ -89,13 +89,35 @@ def test_the_exact_curve_of_a_table_is_drawn_as_it_is_also_once_it_is_saturated(
     """Catches a curve that is smoothed and cut since it reaches 1, and rewards of a pool that pass for exact."""
     curve = np.tile((1 / (1 + np.exp((20 - np.arange(400)) / 2))).astype(np.float32), (4, 1))
     assert (curve == 1).any()
-    rounds, drawn = conditions._curve(an_outcome(curve, tested=False), "train")
+    rounds, drawn = conditions._curve(an_outcome(curve, tested=False), "train", exact=True)
     assert rounds[0] == 0
     np.testing.assert_array_equal(drawn, curve)
     pool = np.random.default_rng(0).integers(1, 32, (4, 400)) / 32
-    assert conditions._curve(an_outcome(pool, tested=True), "train")[1].shape == (4, 391)
-    both = [conditions._curve(an_outcome(one, tested=False), "train")[1] for one in (curve, np.minimum(curve, 0.99))]
+    for tested in (True, False):
+        assert conditions._curve(an_outcome(pool, tested), "train", exact=False)[1].shape == (4, 391)
+    both = [conditions._curve(an_outcome(one, False), "train", True)[1] for one in (curve, np.minimum(curve, 0.99))]
     assert conditions._interval(both)[0].shape == (400,)
+
+
+def test_rewards_of_a_model_without_test_questions_are_smoothed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches rewards of 0 and 1 that are drawn as an exact curve since nothing was tested, and an exact one that is
+    smoothed."""
+    asked: dict[str, bool] = {}
+    real = conditions._curve
+
+    def watched(outcome: Outcome, what: str, exact: bool) -> tuple[np.ndarray, np.ndarray]:
+        asked[what] = exact
+        return real(outcome, what, exact)
+
+    monkeypatch.setattr(conditions, "_curve", watched)
+    for task in ("tiny-addition", ""):
+        run = a_study(tmp_path / (task or "table"), settings_of("tiny-llama", task=task), questions=1)
+        for path in run.glob("runs/*/outcome.npz"):
+            an_outcome(Outcome.read(path).train, tested=False).write(path)
+        conditions.draw(run, tmp_path / "out")
+        assert asked == {"train": not task}
 
 
 def test_a_line_without_an_interval_says_so() -> None:
@@ -106,7 +128,7 @@ def test_a_line_without_an_interval_says_so() -> None:
     figure = Figure()
     axes = figure.subplots()
     lone, three = (an_outcome(np.full((seeds, 5), 0.5), tested=False) for seeds in (1, 3))
-    conditions._panel(axes, {"lone": [lone], "three": [three]}, "train")
+    conditions._panel(axes, {"lone": [lone], "three": [three]}, "train", exact=True)
     assert [line.get_label() for line in axes.lines] == ["lone (no interval)", "three"]
 
 

@@ -157,11 +157,60 @@ def measured(out: str) -> dict:
     return {"right": right.per_question.tolist(), "first": found[:2], "again": found[2:]}
 
 
+def late(out: str) -> dict:
+    """Which checkpoint is read where one process sees the newest late, cannot read its meta.json, or never sees it."""
+    import numpy as np
+
+    from bandit_rft.errors import InputError
+    from llm_bridge import hosts
+    from llm_bridge.hosts import agreement
+    from llm_bridge.training import checkpoints
+
+    agreement.SEEN_SECONDS = 2.0
+    folder, like = Path(f"{out}-late"), {"weights": np.zeros(3, np.float32)}
+    for done in (1, 2):
+        checkpoints.save(folder, done, {"weights": np.full(3, done, np.float32)})
+    available, checked, told = checkpoints.available, checkpoints._checked, {}
+
+    def hidden(times: float):
+        """`available` without the newest, so many times."""
+        left = [times]
+
+        def seen(place):
+            left[0] -= 1
+            return available(place)[:-1] if left[0] >= 0 else available(place)
+
+        return seen
+
+    def read() -> list:
+        with hosts.together():  # a run of its own: what one refuses ends it for all
+            try:
+                found = checkpoints.load_latest(folder, checkpoints.given_up(folder, like), tell=lambda said: None)
+            except InputError as error:
+                return [str(error).replace(str(folder.absolute()), "FOLDER")]
+        return [found[0], found[1]["weights"].tolist()]
+
+    def unreadable(path):
+        raise OSError("not here")
+
+    for name, process, attribute, fault in (
+        ("late", 1, "available", hidden(5)),
+        ("header", 1, "_checked", unreadable),
+        ("never", 1, "available", hidden(float("inf"))),
+        ("first", 0, "available", hidden(float("inf"))),
+    ):
+        if hosts.index() == process:
+            setattr(checkpoints, attribute, fault)
+        told[name] = read()
+        checkpoints.available, checkpoints._checked = available, checked
+    return told
+
+
 def main(names: str, out: str, process: str, count: str, port: str) -> None:
     from llm_bridge import join_hosts
 
     join_hosts(f"localhost:{port}", int(count), int(process))
-    runs = {"history": history, "resumed": resumed, "verdicts": verdicts, "measured": measured}
+    runs = {"history": history, "resumed": resumed, "verdicts": verdicts, "measured": measured, "late": late}
     print(json.dumps({name: runs[name](out) for name in names.split(",")}))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from bandit_rft.cli import main
 from bandit_rft.runs import read_history, read_lines
-from bandit_rft.settings.saved_finetune import config_of
+from bandit_rft.settings.saved_finetune import config_of, requested_of
 from llm_bridge.training import checkpoints, kept_checkpoints
 from tests.bandit_rft import tiny_folder
 from tests.llm_bridge.survival import outcome
@@ -139,6 +139,25 @@ def test_a_folder_goes_on_by_its_own_config_and_its_questions_may_be_replaced(
     assert (asked.data, asked.places, asked.prompt) == (None, (0,), "1+1=")
     Path("prompt.json").write_text(json.dumps(asked.to_json()))
     assert config_of("prompt.json", {"data": "sums.parquet", "index": 3}).places == (3,)
+
+
+def test_what_a_run_left_open_is_open_again_however_many_runs_hand_it_on() -> None:
+    """Runs that each begin from the config.json of the one before. Catches a rate, a length and an attention that the
+    second run writes as if they had been typed, so that the third keeps them for adapters or for another model."""
+    left_out = ("learning_rate", "max_tokens")
+    options = {name: value for name, value in OPTIONS.items() if name not in left_out} | {"attention": "auto"}
+    given = {"model": "tiny", "data": "sums.parquet", **options, "rounds": 1, "train_samples": 0, "test_questions": 0}
+    assert finetune("first", given) == 0
+    assert main(["finetune", "--config", "first", "--out", "second", "--key", "1"]) == 0
+    first, second = read("first/config.json"), read("second/config.json")
+    assert second["learning_rate"] == first["resolved"]["learning_rate"]  # what was resolved stays
+    assert second["resolved"]["requested"] == {"learning_rate": None, "max_tokens": None, "attention": "auto"}
+    assert config_of("second", {"lora_rank": 2}).learning_rate is None
+    assert config_of("second", {"optimizer": "sgd", "step_over_kappa": 0.5, "index": 3}).learning_rate is None
+    other = config_of("second", {"model": "tiny-llama"})
+    assert (other.learning_rate, other.max_tokens, other.attention) == (None, None, "auto")
+    # What is typed, or follows from what is typed, is no longer handed on: the new run says itself what it made of it.
+    assert requested_of("second", {"max_tokens": 9, "lora_rank": 2}) == {"attention": "auto"}
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 import functools
 import json
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -276,11 +278,25 @@ def test_an_object_that_holds_something_else_is_refused(
         once(2, **after)
 
 
+@dataclass(frozen=True)
+class Pattern:
+    compiled: re.Pattern[str]
+
+
+class Slotted:
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
 def test_the_same_made_anew_has_the_same_digest() -> None:
     assert digest_of(has("7")) == digest_of(has("7")) != digest_of(has("5"))
     assert digest_of(optax.adam(0.01)) == digest_of(optax.adam(0.01)) != digest_of(optax.sgd(0.01))
     assert digest_of(Counted("7", np.ones(1))) == digest_of(Counted("7", ONE)) != digest_of(Counted("7", TWO))
     assert digest_of({"a": {1, 2}}) == digest_of({"a": {2, 1}}) != digest_of({"a": {1, 3}})
+    for kind in (lambda text: Pattern(re.compile(text)), Slotted):  # what they hold is in no attribute
+        assert digest_of(kind("7")) == digest_of(kind("7")) != digest_of(kind("5"))
     circle: list[Any] = []
     circle.append(circle)
     assert digest_of(circle)

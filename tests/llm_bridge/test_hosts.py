@@ -64,6 +64,21 @@ def test_two_processes_are_one_run_and_its_history_is_that_of_one_process(tmp_pa
     assert parts, "process 1 wrote no part of the checkpoint"
 
 
+def test_processes_go_on_from_the_same_checkpoint_or_say_who_lacks_it(tmp_path) -> None:
+    """A process whose file system shows the newest checkpoint late, or not at all, or whose meta.json it cannot read.
+    Catches a run that goes on from two rounds, and processes that wait for each other in different checkpoints."""
+    port = free_port()
+    processes = [start("-m", RUNS, "late", "run", str(i), "2", str(port), folder=tmp_path) for i in range(2)]
+    done = finished(*processes, seconds=120.0)
+    assert [code for code, *_ in done] == [0, 0], done
+    for told in (json.loads(out.splitlines()[-1])["late"] for _, out, _ in done):
+        assert told["late"] == told["header"] == [2, [2.0] * 3]
+        for name, lacks, sees in (("never", 1, 0), ("first", 0, 1)):
+            [sentence] = told[name]
+            assert sentence.startswith(f"Process {lacks} does not see the checkpoint of round 2 in "), sentence
+            assert f", which process {sees} sees: put the run folder on a file system that all hosts share" in sentence
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -152,6 +152,14 @@ def test_bad_arguments_are_refused(exact):
         measure(exact.model, PROMPT, correct, key=jax.random.key(0), max_tokens=63)
 
 
+def test_what_is_of_the_tree_alone_is_refused_without_it(exact, tmp_path) -> None:
+    """Catches an argument that is taken and does nothing, found out only when there is no tree to look at."""
+    given = {"coordinates": 64, "sketched": False, "turning": False, "kept": tmp_path / "scores"}
+    for name, value in given.items():
+        with pytest.raises(InputError, match=f"^{name} is of the tree, which is not measured: give tree=True"):
+            measure(exact.model, PROMPT, correct, key=0, max_tokens=2, rollouts=2, **{name: value})
+
+
 def test_a_measurement_is_a_summary_for_the_theory() -> None:
     """What `theory.predict` sees of a model: p0, κ and κ's error, and nothing else."""
     found = measure(toy.model(1, spread=5.0, vocabulary=6), PROMPT, correct, key=jax.random.key(0), max_tokens=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from bandit_rft.cli import main
 from bandit_rft.errors import InputError
 from bandit_rft.settings.finetune import FineTuneConfig
 from llm_bridge import FineTune, LanguageModel, PromptArms, plan_memory
+from llm_bridge.measuring import prompt_scores
+from llm_bridge.measuring.measure import measure
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.sampling import generate
 from llm_bridge.training import memory_plan, policy_gradient
@@ -242,6 +245,64 @@ def test_the_command_plans_from_config_json_alone(tmp_path: Path, capsys: pytest
     assert "--seeds" in capsys.readouterr().err
     with pytest.raises(InputError, match="--prompt-tokens"):
         plan_memory(FineTuneConfig(model=str(tmp_path), data="gsm8k"), prompt_tokens=10**6)
+
+
+@pytest.mark.usefixtures("compiled_quickly")
+def test_a_measurement_and_the_responses_that_a_run_keeps_take_what_is_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What XLA says of the programs of a real measurement, and the rows that a real state has. Catches another shape
+    than the run's, and sums of scores that are left out."""
+    model = toy.model(spread=3.0, layers=1, eos_ids=())
+    found: list[Any] = []
+    function: Any = prompt_scores._gradients
+
+    def called(*given: Any, **named: Any) -> Any:
+        found.append(function.lower(*given, **named).compile().memory_analysis())
+        return function(*given, **named)
+
+    monkeypatch.setattr(prompt_scores, "_gradients", called)
+    measured = measure(model, "hello", early_letter, key=0, max_tokens=12, rollouts=24, batch=6)
+    assert np.isfinite(measured.kappa_standard_error)
+    monkeypatch.undo()
+    graphdef, params = abstract_params(model.config, dtype="float32", param_dtype="float32")
+    shapes = LanguageModel(name="toy", config=model.config, graphdef=graphdef, params=params, tokenizer=None)
+    given: dict[str, Any] = {"rollouts": 4, "max_tokens": 12, "learning_rate": 1e-3}
+    programs = Programs(FineTune(shapes, **given), 1, 5, 3, {})
+    assert abs(programs.measuring().temporaries / max(one.temp_size_in_bytes for one in found) - 1) < 0.15
+    together = max(one.output_size_in_bytes for one in found) // bytes_of(model.params)
+    for error in (True, False):
+        assert programs.measured_scores(error) == (2 + error + together) * bytes_of(model.params)
+
+    late = FineTune(model, replay=2, clip=0.2, **given), FineTune(model, delay=3, clip=None, **given)
+    for learner in late:
+        state = learner.bind(PromptArms(model, "hello", early_letter), rounds=9).init(jax.random.key(0))
+        kept = bytes_of((state.window, state.pending))
+        assert Programs(dataclasses.replace(learner, model=shapes), 1, 5, 9, {}).kept_rows == kept > 0
+
+
+@pytest.mark.usefixtures("compiled_quickly")
+def test_a_plan_has_the_measurement_as_a_phase_and_says_what_it_leaves_aside(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches a peak before the first round that no phase shows, a measurement that --step-over-kappa makes and the
+    plan forgets, responses kept for replay that are left out, and options that a plan takes silently."""
+    values = json.loads((CONFIGS / "Qwen2.5-0.5B-Instruct.json").read_text())
+    tiny = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "vocab_size": 64}
+    tiny |= {"num_attention_heads": 2, "num_key_value_heads": 1, "eos_token_id": 3, "bos_token_id": 1}
+    (tmp_path / "config.json").write_text(json.dumps(values | tiny))
+    given = {"model": str(tmp_path), "prompt": "1+1=", "answer": "2", "max_tokens": 16, "rounds": 9, "replay": 2}
+    given |= {"optimizer": "sgd", "kl_coefficient": 0.0, "train_samples": 0, "step_over_kappa": 0.5}
+    config = FineTuneConfig(measure_tree=False, evaluation_batch=4, **given)
+    plan = plan_memory(config, prompt_tokens=8, alternatives=False)
+    phases = plan.to_json()["phases"]
+    assert next(iter(phases)) == "measuring"
+    assert phases["measuring"]["scores"] == 3 * phases["measuring"]["weights"]
+    assert phases["measuring"].keys().isdisjoint({"rows", "moments", "gradient"})
+    assert phases["step"]["rows"] == 2 * (3 * 4 + 2 * 4 * 16)  # replayed, each of one response
+    assert "responses kept of past rounds" in plan.report()
+    monkeypatch.setattr(memory_plan, "plan_memory", lambda *given, **named: plan)
+    command = ["finetune", "--model", str(tmp_path), "--prompt", "1+1=", "--answer", "2", "--plan"]
+    assert main([*command, "--out", str(tmp_path / "run"), "--log", "wandb", "--process", "0"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "--out, --log, --process do not change the plan."
 
 
 def test_an_evaluation_is_planned_by_its_own_questions() -> None:

@@ -295,7 +295,7 @@ def test_a_plan_has_the_measurement_as_a_phase_and_says_what_it_leaves_aside(
     plan = plan_memory(config, prompt_tokens=8, alternatives=False)
     phases = plan.to_json()["phases"]
     assert next(iter(phases)) == "measuring"
-    assert phases["measuring"]["scores"] == 3 * phases["measuring"]["weights"]
+    assert phases["measuring"]["scores"] == (3 + 8) * phases["measuring"]["weights"]  # sums, and the scores beside
     assert phases["measuring"].keys().isdisjoint({"rows", "moments", "gradient"})
     assert phases["step"]["rows"] == 2 * (3 * 4 + 2 * 4 * 16)  # replayed, each of one response
     assert "responses kept of past rounds" in plan.report()

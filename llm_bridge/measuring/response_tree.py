@@ -207,9 +207,14 @@ def tree_of(
     return MeasuredTree(sample, features)
 
 
-def _products(a: np.ndarray, b: np.ndarray, block: int = 1 << 16) -> np.ndarray:
-    """a @ b.T in float64, a block of columns at a time: long float32 sums lose digits."""
+def _products(a: np.ndarray, b: np.ndarray, block: int = 1 << 14) -> np.ndarray:
+    """a @ b.T in float64, a block of columns at a time.
+
+    Of a decision that is all but certain the score of what is left is a sum of others', a thousand times as large,
+    which nearly cancel: products of single precision gave such sums a squared norm below 0.
+    """
     found = np.zeros((a.shape[0], b.shape[0]))
     for start in range(0, a.shape[1], block):
-        found += a[:, start : start + block] @ b[:, start : start + block].T
+        one, other = (part[:, start : start + block].astype(np.float64) for part in (a, b))
+        found += one @ other.T
     return found

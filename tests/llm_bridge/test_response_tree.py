@@ -17,7 +17,7 @@ from bandit_rft.theory.compared import LAWS
 from bandit_rft.theory.sampled_tree import TreeSample
 from llm_bridge.measuring import branch_scores
 from llm_bridge.measuring.measure import measure
-from llm_bridge.measuring.response_tree import measure_tree, tree_of
+from llm_bridge.measuring.response_tree import _products, measure_tree, tree_of
 from llm_bridge.measuring.sampled import Response
 from llm_bridge.sampling import scoring
 from tests.llm_bridge.test_measure import PROMPT, Exact, correct
@@ -63,6 +63,17 @@ def test_the_kernel_is_that_of_plain_gradients(exact: Exact) -> None:
     branches = found.sample.branches[:6]
     scores = np.array([score(branch) for branch in branches])
     np.testing.assert_allclose(found.sample.kernel[:6, :6], scores @ scores.T, rtol=1e-3, atol=1e-4)
+
+
+def test_sums_of_scores_that_nearly_cancel_have_their_norm() -> None:
+    """As the rest of a decision that is all but certain, whose score is thousands of times others'. Catches products of
+    single precision, whose error is that of the scores, times the square of a thousand: trees were refused for it."""
+    draw = np.random.default_rng(0)
+    one, noise = draw.normal(size=(2, 200_000))
+    features = np.stack([one, -3 * one + 1e-3 * noise]).astype(np.float32)
+    rest = np.array([-3000.0, -1000.0])  # the norm of -noise, nearly
+    wanted = np.sum((rest @ features.astype(np.float64)) ** 2)
+    assert rest @ _products(features, features) @ rest == pytest.approx(wanted, rel=1e-4)
 
 
 def test_sketched_scores_keep_inner_products(exact: Exact) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -114,7 +114,7 @@ class PromptScores:
             found += [np.asarray(row[: len(one)], np.float64) for row, one in zip(scored, some, strict=False)]
         return found
 
-    @property
+    @cached_property
     def _small(self) -> bool:
         return _is_small(self.model.params)
 
@@ -122,7 +122,7 @@ class PromptScores:
     def _how(self) -> dict[str, Any]:
         return {"graphdef": self.model.graphdef, "temperature": self.temperature}
 
-    @property
+    @cached_property
     def _prompt(self) -> tuple[Array, Array]:
         """(tokens [P or more], their number)."""
         prompt = np.asarray(self.prompt, np.int32)

@@ -42,8 +42,8 @@ clean clone, with the code as it was by then. It ended once, after 33 rows, for 
 compiled pieces; that was mended, and it went on where it was. All half-times that had been measured before came out the
 same; three predictions moved by a round or two, the intervals under AdamW by a few; and the question with one right
 response of 256, which had been refused, has two rows. (10) It was run anew once more when one program measured a
-question in a fifth of the time. Two questions, with eleven rows, were refused, because products of scores in single
-precision gave a squared norm below 0; the products are of double precision now. Those rows were run after that, the
-paths and test curves too, and all rows were predicted anew (`audit.predict_again`); all half-times that had been
-measured before came out the same.
+question in a fifth to a quarter of the time. Two questions, with eleven rows, were refused, because products of scores
+in single precision gave a squared norm below 0; the products are of double precision now. Those rows were run after
+that, the paths and test curves too, and all rows were predicted anew (`audit.predict_again`); all half-times that had
+been measured before came out the same.
 """

@@ -66,12 +66,26 @@ class Killed(BaseException):
     pass
 
 
+def test_what_is_known_changes_no_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches rows that are differentiated with others than before, whose bits may then be others."""
+    model = load_model(str(tiny_folder.write(tmp_path / "tiny")))
+    monkeypatch.setattr(prompt_scores, "_TOGETHER", 3)
+    tokens = [np.arange(1, 1 + length, dtype=np.int32) for length in (4, 2, 3, 2, 4, 1, 3)]
+    parts = [prompt_scores.Part(one, np.ones(one.size, np.float32)) for one in tokens]
+    scores = prompt_scores.PromptScores(model=model, prompt=np.array([1, 2], np.int32), longest=4)
+    whole = [some.rows for some in scores.gradients(model.params, parts)]
+    assert whole == [[5, 1, 3], [2, 6, 0], [4]]
+    for known in ({1, 2}, {5, 1, 3}, {4, 0}, set(range(7))):
+        found = [some.rows for some in scores.gradients(model.params, parts, known=known)]
+        assert found == [rows for rows in whole if not known >= set(rows)]
+
+
 @pytest.mark.parametrize("together", [1, 3])
 def test_a_killed_measurement_goes_on_from_the_scores_that_it_has(
     together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sketched, with Adam's coordinates. Catches scores that are computed again, that stand in other rows, that are
-    taken for other weights' or another question's, and rows that are differentiated with others than before."""
+    """Sketched, with Adam's coordinates. Catches scores that are computed again, that stand in other rows, or that are
+    taken for other weights' or another question's."""
     model = load_model(str(tiny_folder.write(tmp_path / "tiny")))
     monkeypatch.setattr(branch_scores, "SKETCH", 64)
     monkeypatch.setattr(prompt_scores, "_TOGETHER", together)

@@ -151,7 +151,7 @@ def tree_of(
         after it was killed; None: none. Scores that are not sketched are those of small models, and quickly made again.
     """
     prompt = np.asarray(prompt, np.int32)
-    longest = max(one.tokens.size for one in responses)
+    longest = max((one.tokens.size for one in responses), default=1)
     scores = PromptScores(
         model=model, prompt=prompt, longest=longest, temperature=temperature, remat=remat, batch=batch
     )

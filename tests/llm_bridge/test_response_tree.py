@@ -223,3 +223,9 @@ def test_measure_tree_says_what_the_tree_holds(index, rollouts, said, tmp_path, 
     assert said in first
     assert main(command) == 0
     assert said in capsys.readouterr().out
+
+
+def test_a_tree_of_no_responses_is_a_sentence(exact: Exact) -> None:
+    """Catches Python's own error about an empty sequence."""
+    with pytest.raises(InputError, match="at least one response"):
+        tree_of(exact.model, np.array([1, 2]), [], params=exact.model.params)

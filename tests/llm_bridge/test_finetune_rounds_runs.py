@@ -79,20 +79,28 @@ def test_traces_stay_few_over_rounds_of_unequal_questions(arms):
     assert policy_gradient.token_log_probs._cache_size() == 1
 
 
-def test_prompts_of_thirty_lengths_need_no_program_after_the_third_round(model):
+@pytest.mark.parametrize(
+    ("micro_batch", "kl_coefficient", "programs"),
+    [(None, 0.01, [1, 1, 1, 0, 1]), (2, 0.01, [1, 1, 0, 1, 1]), (2, 0.0, [1, 1, 0, 1, 0])],
+    ids=["whole", "micro-batches", "micro-batches of rows with a signal"],
+)
+def test_prompts_of_thirty_lengths_need_no_program_after_the_first_round(model, micro_batch, kl_coefficient, programs):
     """Lengths 2 to 57, in buckets of 32, 48 and 64 by themselves. Catches a width chosen by the prompts that meet in a
-    round; and responses that depend on it, which are those of each prompt in its own bucket."""
+    round, or a number of micro-batches by the rows that have a signal; and responses that depend on it, which are those
+    of each prompt in its own bucket."""
     examples = [SimpleNamespace(prompt="ab"[place % 2] * (2 + 57 * place // 30), answer="abc") for place in range(30)]
     arms = QuestionArms(model, examples, starts_in)
     assert arms.prompt_widths == (64,)
-    bound, state = start(arms, prompts=2, rollouts=2, learning_rate=1e-3, kl_coefficient=0.01, signal="mean_baseline")
-    jitted = (prefill, decode, policy_gradient.loss_and_gradient, policy_gradient.token_log_probs)
+    settings = {"prompts": 2, "rollouts": 4, "learning_rate": 1e-3, "signal": "mean_baseline"}
+    bound, state = start(arms, **settings, micro_batch=micro_batch, kl_coefficient=kl_coefficient)
+    gradients = (policy_gradient.loss_and_gradient, policy_gradient.accumulated)  # of one micro-batch, and of several
+    jitted = (prefill, decode, *gradients, policy_gradient.token_log_probs)
     for function in jitted:
         function.clear_cache()
-    state = _rounds(bound, arms, state, range(3))
-    early = [function._cache_size() for function in jitted]
-    state = _rounds(bound, arms, state, range(3, 12))
-    assert [function._cache_size() for function in jitted] == early == [1, 1, 1, 1]
+    state = _rounds(bound, arms, state, range(1))
+    assert [function._cache_size() for function in jitted] == programs
+    state = _rounds(bound, arms, state, range(1, 16))
+    assert [function._cache_size() for function in jitted] == programs
     asked = np.asarray([0, 29, 12], np.int32)
     together = arms.generate(asked, max_tokens=MAX_TOKENS, key=jax.random.key(4), temperature=1.0)
     keys = row_keys(jax.random.key(4), np.arange(3))

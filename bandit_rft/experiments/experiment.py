@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from bandit_rft import arguments
 from bandit_rft.errors import InputError
 
 
@@ -28,6 +30,8 @@ class Setting:
         p0: bin of the training question's Pass@1 before training, by the tier's name for it.
         model: the base model, or on a table the kind of policy.
         task: where the questions come from.
+        learner: further settings of the tier's learner, by the learner's own names, such as {"temperature": 0.7}: any
+            design choice that has no field here. Plain values.
     """
 
     signal: str = "raw"
@@ -42,6 +46,7 @@ class Setting:
     p0: str = "0.25"
     model: str = ""
     task: str = ""
+    learner: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def pulls(self) -> int:
@@ -49,8 +54,33 @@ class Setting:
         return self.questions * (self.rollouts + self.extra_rollouts)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return dataclasses.asdict(self)
+        """Plain values. Without `learner` where it is empty: what names a run is as it was before there was one."""
+        found = dataclasses.asdict(self)
+        return found if self.learner else {name: value for name, value in found.items() if name != "learner"}
+
+    def learner_of(self, kind: type, decided: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """All that a tier's learner is made with.
+
+        Args:
+            kind: the learner's class, a dataclass.
+            decided: by its names, what the other fields of the setting say.
+            defaults: what the tier sets where `learner` does not.
+
+        Raises:
+            InputError: `learner` has a name that the class lacks, or that another field of the setting decides.
+        """
+        known = [entry.name for entry in dataclasses.fields(kind) if entry.init]
+        for name in self.learner:
+            if name not in known:
+                raise InputError(
+                    f"An experiment gives the learner {name!r}{arguments.nearest(name, known)}, which {kind.__name__} "
+                    f"has not: choose one of {', '.join(one for one in known if one not in decided)}."
+                )
+            if name in decided:
+                raise InputError(
+                    f"An experiment gives the learner {name!r}, which other fields of the setting decide: use those."
+                )
+        return {**defaults, **self.learner, **decided}
 
 
 # By factor, its levels at a tier; each changes fields of `Setting` that go together.
@@ -72,7 +102,7 @@ class Experiment:
     What levels a factor has is the tier's to say; one that it does not know has a single level that changes nothing.
 
     Raises:
-        InputError: no condition, or a field that `Setting` lacks.
+        InputError: no condition, a field that `Setting` lacks, or settings of the learner that are no plain values.
     """
 
     name: str
@@ -92,6 +122,15 @@ class Experiment:
                 f"Experiment {self.name} changes {strange[0]!r}, which no setting has: choose one of "
                 f"{', '.join(sorted(known))}."
             )
+        for name in self.conditions:
+            learner = self.setting(name).learner
+            try:
+                json.dumps(dict(learner))
+            except (TypeError, ValueError):
+                raise InputError(
+                    f"Experiment {self.name} gives the learner of {name!r} {arguments.shown(learner)}: give numbers, "
+                    "texts or lists of them, by name."
+                ) from None
 
     def setting(self, condition: str, level: Mapping[str, Any] | None = None) -> Setting:
         """The setting of a condition at a level of the factors; what it changes itself goes before.

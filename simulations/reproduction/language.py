@@ -124,7 +124,12 @@ class LanguageTier:
         return dataclasses.replace(self, seeds=seeds, hard_seeds=seeds)
 
     def planned(self, setting: Setting) -> int:
-        """How many units a setting has, where every bin is filled."""
+        """How many units a setting has, where every bin is filled.
+
+        Raises:
+            InputError: settings of the learner that it lacks.
+        """
+        self._learner(setting, None, setting.step)
         if setting.pool > 1:
             return int(setting.optimizer != "sgd")
         return self.per_bin if setting.p0 in self.bins else 0
@@ -232,25 +237,7 @@ class LanguageTier:
         chosen = {} if several else self.chosen(setting.model, setting.task, folder.parents[1])
         step = setting.step / chosen["kappa"] if setting.optimizer == "sgd" else setting.step
         tests = [test.example(place) for place in range(min(self.test_questions, len(test)))]
-        given: dict[str, Any] = {
-            "optimizer": setting.optimizer,
-            "kl_coefficient": 0.0,
-            "gradient_clip": None,
-            "weight_decay": 0.0,
-            "max_tokens": self.max_tokens,
-            **self.learn,
-        }
-        learner = FineTune(
-            model,
-            signal=setting.signal,
-            prompts=setting.questions,
-            rollouts=setting.rollouts,
-            baseline_rollouts=setting.extra_rollouts,
-            reward_wrong=setting.reward_wrong,
-            learning_rate=step,
-            window=setting.score_window,
-            **given,
-        )
+        learner = FineTune(**self._learner(setting, model, step))
         once: dict[str, Any] = {"every": self.evaluate_every, "samples": 1, "batch": self.batch}
         evaluators = [Evaluator("test", tests, **once)] if tests else []
         if self.train_once:
@@ -279,6 +266,22 @@ class LanguageTier:
         )
         shutil.rmtree(folder / "run" / "checkpoints", ignore_errors=True)
         return outcome
+
+    def _learner(self, setting: Setting, model: LanguageModel | None, step: float) -> dict[str, Any]:
+        """What the run's `FineTune` is made with. Raises InputError for what `setting.learner` must not say."""
+        decided = {
+            "model": model,
+            "signal": setting.signal,
+            "prompts": setting.questions,
+            "rollouts": setting.rollouts,
+            "baseline_rollouts": setting.extra_rollouts,
+            "reward_wrong": setting.reward_wrong,
+            "learning_rate": step,
+            "optimizer": setting.optimizer,
+            "window": setting.score_window,
+        }
+        plain = {"kl_coefficient": 0.0, "gradient_clip": None, "weight_decay": 0.0, "max_tokens": self.max_tokens}
+        return setting.learner_of(FineTune, decided, {**plain, **self.learn})
 
     def seeds_of(self, setting: Setting) -> int:
         """More of them on hard questions."""

@@ -57,7 +57,12 @@ class SimulationTier:
         return self.seeds
 
     def planned(self, setting: Setting) -> int:
-        """How many units a setting has: one, or none where the learner of its world lacks what it asks for."""
+        """How many units a setting has: one, or none where the learner of its world lacks what it asks for.
+
+        Raises:
+            InputError: settings of the learner that no world's has.
+        """
+        _learner(setting, setting.step)
         plain = setting.score_window is None and not setting.extra_rollouts
         return int(setting.optimizer == "sgd" and setting.pool == 1 and (plain or setting.model != TOKENS))
 
@@ -79,13 +84,7 @@ class SimulationTier:
         else:
             made = arms.Needle(log10_arms=100, p0=p0)
         summary = summarize(made)
-        learner = learners.SoftmaxPolicyGradient(
-            step_size=setting.step / summary.kappa,
-            signal=_signal(setting),
-            rollouts=setting.rollouts,
-            extra_rollouts=setting.extra_rollouts,
-            window=setting.score_window,
-        )
+        learner = learners.SoftmaxPolicyGradient(**_learner(setting, setting.step / summary.kappa))
         history = run(made, learner, self.rounds_of(setting), seeds=self.seeds, key=KEY)
         empty = np.zeros(0, np.int64)
         return Outcome(
@@ -129,6 +128,18 @@ def effective_correct(state: Any) -> np.ndarray:
     total = np.asarray(logsumexp(log_arms + above, axis=-1))
     squares = np.asarray(logsumexp(log_arms + 2 * above, axis=-1))
     return np.exp(2 * total - squares)
+
+
+def _learner(setting: Setting, step: float) -> dict[str, Any]:
+    """What the run's learner is made with. Raises InputError for what `setting.learner` must not say."""
+    decided = {
+        "step_size": step,
+        "signal": _signal(setting),
+        "rollouts": setting.rollouts,
+        "extra_rollouts": setting.extra_rollouts,
+        "window": setting.score_window,
+    }
+    return setting.learner_of(learners.SoftmaxPolicyGradient, decided, {})
 
 
 def _signal(setting: Setting) -> str:

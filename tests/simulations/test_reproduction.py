@@ -1,6 +1,8 @@
 """The papers' claims: every file can be judged somewhere, the plan counts what is run, and results know their claim."""
 
 import dataclasses
+import re
+import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,7 +10,18 @@ import numpy as np
 import pytest
 
 from bandit_rft.errors import InputError
-from bandit_rft.experiments import Outcome, Results, Setting, Unit, digest_of, judge, mean_effect, plan
+from bandit_rft.experiments import (
+    Experiment,
+    Outcome,
+    Results,
+    Setting,
+    Unit,
+    digest_of,
+    execute,
+    judge,
+    mean_effect,
+    plan,
+)
 from bandit_rft.experiments.tier import digest
 from bandit_rft.runs import read_json, to_json
 from simulations.reproduction import claims as claims_module
@@ -44,6 +57,50 @@ def test_a_claim_of_no_gain_is_borne_out_by_a_loss(words: tuple[str, ...], loss:
             effect = mean_effect([value - 0.002, value, value + 0.001, value + 0.002])
             made = dataclasses.replace(claim, measure=lambda _, effect=effect: {"all": effect}, shares=None)
             assert judge(made, Results({}, {})).verdict == verdict, (claim.id, value)
+
+
+def test_the_worked_examples_are_claims_that_can_be_judged(tmp_path: Path) -> None:
+    """Both files of CONTRIBUTING.md, as they stand there: planned at their tiers, and the second one run and judged.
+    Catches an example that names what is gone, and settings of a learner that are left out of its run or its digest."""
+    text = (DOCS.parent / "CONTRIBUTING.md").read_text()
+    blocks = [textwrap.dedent(block) for block in re.findall(r"(?:^(?: {4}.*)?\n)+", text, re.MULTILINE)]
+    files = [block for block in blocks if "CLAIM = Claim(" in block]
+    found = []
+    for file in files:
+        names: dict = {}
+        exec(file, names)
+        found.append(names["CLAIM"])
+    assert [claim.id for claim in found] == ["C1", "C2"]
+    for claim in found:
+        for tier in claim.tiers:
+            work = reproduce.Plan(tiers.TIERS[tier], [claim], claim.experiments, whole=False)
+            assert " 0 runs" not in work.text()
+    claim = found[1]
+    tier = dataclasses.replace(tiers.SIMULATION, seeds=8, rounds=40)
+    jobs = plan(tier, claim.experiments, tmp_path)
+    assert len({job.digest for job in jobs}) == len(jobs) == 4
+    results = execute(tier, jobs, tmp_path)
+    effects = claim.measure(results)
+    assert len(effects) == 2
+    assert all(effect.value < 0 for effect in effects.values())
+    assert judge(claim, results).strata
+
+
+def test_a_setting_that_a_learner_has_not_is_refused_before_any_run() -> None:
+    """Catches names that are found wanting in the first run, hours later; one that another field decides; and a digest
+    of the runs that are done which a new field changes."""
+    for tier in (tiers.SIMULATION, tiers.TINY):
+        with pytest.raises(InputError, match=r"gives the learner 'epoch' \(did you mean epochs\?\), which"):
+            tier.planned(Setting(learner={"epoch": 2}))
+        with pytest.raises(InputError, match="gives the learner 'rollouts', which other fields of the setting decide"):
+            tier.planned(Setting(learner={"rollouts": 2}))
+        assert tier.planned(Setting(learner={"epochs": 2}))
+        here = [digest(tier, Setting(learner=learner), Unit("one")) for learner in ({}, {"epochs": 2}, {"epochs": 3})]
+        assert len(set(here)) == 3
+    assert "learner" not in Setting().to_json()
+    assert Setting(**Setting(learner={"epochs": 2}).to_json()) == Setting(learner={"epochs": 2})
+    with pytest.raises(InputError, match=r"gives the learner of 'own' .*: give numbers, texts or lists"):
+        Experiment(name="own", question="?", conditions={"own": {"learner": {"signal": len}}})
 
 
 @pytest.mark.parametrize("tier", tiers.TIERS)

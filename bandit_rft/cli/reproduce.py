@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bandit_rft.settings.options import count
+from bandit_rft.settings.options import count, seed, whole
 
 HELP = "judge the papers' claims by runs, from tables to large models"
 DESCRIPTION = (
@@ -50,6 +50,20 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="measure Pass@1 as the papers do: one response to every question of the training and of the test file, "
         "every 100 rounds (default: off, a fixed number of test questions, more often)",
     )
+    parser.add_argument(
+        "--key",
+        type=seed,
+        metavar="N",
+        help="seed of the runs' random draws: with another one than the tier's, a verdict is tried on new seeds "
+        "(default: the tier's)",
+    )
+    parser.add_argument(
+        "--first",
+        type=whole,
+        metavar="N",
+        help="training question at which the choice of questions begins, counted from 0: with another one than the "
+        "tier's, a verdict is tried on new questions (default: the tier's)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and run nothing (default: off)")
     parser.add_argument("--out", metavar="RUN", help="run folder (default: runs/reproduce-TIER)")
 
@@ -67,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
         seeds=arguments.seeds,
         quick=arguments.quick,
         one_sample=arguments.one_sample,
+        key=arguments.key,
+        first=arguments.first,
     )
     if arguments.dry_run:
         print(work.text(processes=arguments.jobs))

@@ -84,6 +84,7 @@ class LanguageTier:
         batch: responses sampled together in scans and evaluations.
         load, learn: more for `load_model` and for `FineTune`.
         cost: what is counted for a plan.
+        key: of all random numbers of the runs, those of choosing and measuring questions apart.
     """
 
     name: str
@@ -107,6 +108,7 @@ class LanguageTier:
     train_once: bool = False
     load: Mapping[str, Any] = field(default_factory=dict)
     learn: Mapping[str, Any] = field(default_factory=dict)
+    key: int = RUN_KEY
     version: int = 1
 
     @property
@@ -122,6 +124,14 @@ class LanguageTier:
     def with_seeds(self, seeds: int) -> LanguageTier:
         """The same with so many seeds in each run, those on hard questions among them."""
         return dataclasses.replace(self, seeds=seeds, hard_seeds=seeds)
+
+    def held_out(self, *, key: int | None = None, first: int | None = None) -> LanguageTier:
+        """The same with another key, or with questions from another one on; its name says so, and with it the digest of
+        every run."""
+        name = self.name + ("" if key is None else f"-key-{key}") + ("" if first is None else f"-from-{first}")
+        return dataclasses.replace(
+            self, name=name, key=self.key if key is None else key, first=self.first if first is None else first
+        )
 
     def planned(self, setting: Setting) -> int:
         """How many units a setting has, where every bin is filled.
@@ -158,6 +168,8 @@ class LanguageTier:
             return self._of_this_design(read_json(path), path)
         model = _loaded(name, tuple(sorted(self.load.items())))
         data = datasets.load(task, "train")
+        if self.first >= len(data):
+            raise InputError(f"--first is {self.first:,}: {task} has {len(data):,} training questions, counted from 0.")
         sampled: dict[str, Any] = {"max_tokens": self.max_tokens, "batch": self.batch}
         looked_at = range(self.first, min(self.first + self.scanned, len(data)))
         examples = {place: data.example(place) for place in looked_at}
@@ -247,7 +259,7 @@ class LanguageTier:
             learner,
             self.rounds,
             seeds=self.seeds_of(setting),
-            key=RUN_KEY,
+            key=self.key,
             out=folder / "run",
             evaluate=evaluators,
             checkpoint_every=self.evaluate_every,

@@ -110,9 +110,24 @@ def sizes(tier: Any, counts: Mapping[Setting, int], between: str) -> str:
 
 
 def planned(
-    tier: str, *, only: Sequence[str] = (), seeds: int | None = None, quick: bool = False, one_sample: bool = False
+    tier: str,
+    *,
+    only: Sequence[str] = (),
+    seeds: int | None = None,
+    quick: bool = False,
+    one_sample: bool = False,
+    key: int | None = None,
+    first: int | None = None,
 ) -> Plan:
-    """The claims of a tier, and the experiments that they need; with `one_sample` measured as the papers do.
+    """The claims of a tier, and the experiments that they need.
+
+    Args:
+        tier: of `TIERS`. quick: its smaller size.
+        only: claims, each by its id or the first word of it; all where there is none.
+        seeds: of each run, in place of the tier's.
+        one_sample: Pass@1 is measured as the papers do.
+        key: of the runs' random numbers, in place of the tier's. first: training question at which the scan begins, in
+            place of the tier's. With either the runs are held out: other ones than those behind the committed table.
 
     Raises:
         InputError: no such tier or claim, a claim that the tier cannot decide, or seeds below 2.
@@ -130,6 +145,7 @@ def planned(
         if tier == "simulation":
             raise InputError("--one-sample is of test questions, which --tier simulation has not: leave it out.")
         chosen = chosen.one_sample()
+    chosen = chosen.held_out(key=key, first=first)
     kept, left_out = _chosen(tier, only, quick)
     experiments = {id(one): one for claim in kept for one in claim.experiments}
     return Plan(chosen, kept, list(experiments.values()), whole=not only, left_out=left_out)

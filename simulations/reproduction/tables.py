@@ -36,6 +36,7 @@ class SimulationTier:
     seeds: int = 256
     rounds: int = 400
     name: str = "simulation"
+    key: int = KEY
     version: int = 1
 
     @property
@@ -50,6 +51,13 @@ class SimulationTier:
     def with_seeds(self, seeds: int) -> SimulationTier:
         """The same with so many seeds in each run."""
         return dataclasses.replace(self, seeds=seeds)
+
+    def held_out(self, *, key: int | None = None, first: int | None = None) -> SimulationTier:
+        """The same with another key; its name says so, and with it the digest of every run. Raises InputError for
+        questions, which it has not."""
+        if first is not None:
+            raise InputError("--first is of training questions, which --tier simulation has not: leave it out.")
+        return self if key is None else dataclasses.replace(self, name=f"{self.name}-key-{key}", key=key)
 
     def seeds_of(self, setting: Setting) -> int:
         """As many everywhere."""
@@ -85,7 +93,7 @@ class SimulationTier:
             made = arms.Needle(log10_arms=100, p0=p0)
         summary = summarize(made)
         learner = learners.SoftmaxPolicyGradient(**_learner(setting, setting.step / summary.kappa))
-        history = run(made, learner, self.rounds_of(setting), seeds=self.seeds, key=KEY)
+        history = run(made, learner, self.rounds_of(setting), seeds=self.seeds, key=self.key)
         empty = np.zeros(0, np.int64)
         return Outcome(
             train=history.value,

@@ -131,6 +131,7 @@ def test_what_is_counted_before_is_what_is_planned(tmp_path: Path) -> None:
         ),
         ({"tier": "tiny", "quick": True, "only": ["A3", "A7"]}, "--only is 'A7', and --quick judges A1 test"),
         ({"tier": "tiny", "seeds": 1}, "--seeds is 1: give at least 2"),
+        ({"tier": "simulation", "first": 3}, "--first is of training questions, which --tier simulation has not"),
     ],
 )
 def test_what_cannot_be_planned_is_refused_in_a_sentence(given: dict, message: str) -> None:
@@ -166,6 +167,30 @@ def test_hard_questions_have_more_seeds_and_only_their_runs_are_other_ones(tmp_p
         setting = Setting(p0=p0)
         assert many.seeds_of(setting) == seeds
         assert (digest(few, setting, unit) == digest(many, setting, unit)) == (p0 == "0.25")
+
+
+def test_held_out_runs_are_other_ones_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    """Catches a key that no random number depends on, and runs of two keys, or of two sets of questions, that share a
+    folder."""
+    setting, unit = Setting(model="table"), Unit("table")
+    given: list[dict] = [{}, {"key": 5}, {"key": 6}, {"first": 512}, {"key": 5, "first": 512}]
+    held = [reproduce.planned("tiny", **one).tier for one in given]
+    assert len({tier.name for tier in held}) == len({digest(tier, setting, unit) for tier in held}) == len(given)
+    assert [(tier.key, tier.first) for tier in held[3:]] == [(held[0].key, 512), (5, 512)]
+    assert held[0] == tiers.TINY
+    few = dataclasses.replace(tiers.SIMULATION, seeds=4, rounds=20)
+    same = few.held_out(key=few.key)
+    train = [tier.run(setting, unit, tmp_path).train for tier in (few, same, few.held_out(key=5))]
+    np.testing.assert_array_equal(train[0], train[1])
+    assert not np.array_equal(train[0], train[2])
+
+
+def test_questions_beyond_the_last_one_are_refused(tmp_path: Path) -> None:
+    tier = tiers.QUICK.held_out(first=708_222)
+    with pytest.raises(
+        InputError, match="--first is 708,222: tiny-addition has 708,222 training questions, counted from 0"
+    ):
+        tier.chosen("tiny-llama", "tiny-addition", tmp_path)
 
 
 def test_the_effective_number_of_correct_arms_is_that_of_every_arm_written_out() -> None:

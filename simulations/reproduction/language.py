@@ -26,6 +26,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.experiments import Outcome, Setting, Unit
 from bandit_rft.keys import as_key
 from bandit_rft.runs import read_json, to_json, write_atomically
+from bandit_rft.runs.progress import ProgressLine
 from llm_bridge import FineTune, LanguageModel, QuestionArms, finetune, load_model, measure
 from llm_bridge.bandits.question_arms import verifier_of
 from llm_bridge.bandits.token_arms import TokenQuestionArms, speaks_tiny
@@ -173,7 +174,10 @@ class LanguageTier:
         sampled: dict[str, Any] = {"max_tokens": self.max_tokens, "batch": self.batch}
         looked_at = range(self.first, min(self.first + self.scanned, len(data)))
         examples = {place: data.example(place) for place in looked_at}
-        scan = evaluate(model, list(examples.values()), key=SCAN_KEY, samples=self.scan_samples, **sampled)
+        with ProgressLine(f"choosing questions of {name}, {task}", unit="responses", quantity="Pass@1") as line:
+            scan = evaluate(
+                model, list(examples.values()), key=SCAN_KEY, samples=self.scan_samples, progress=line, **sampled
+            )
         shares = np.asarray(scan.per_question) / self.scan_samples
         places = {
             name: [place for place, share in zip(examples, shares, strict=True) if low <= share < high][: self.per_bin]

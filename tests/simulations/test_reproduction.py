@@ -1,5 +1,6 @@
 """The papers' claims: every file can be judged somewhere, the plan counts what is run, and results know their claim."""
 
+import contextlib
 import dataclasses
 import re
 import textwrap
@@ -23,7 +24,7 @@ from bandit_rft.experiments import (
     plan,
 )
 from bandit_rft.experiments.tier import digest
-from bandit_rft.runs import read_json, to_json
+from bandit_rft.runs import progress, read_json, to_json
 from simulations.reproduction import claims as claims_module
 from simulations.reproduction import findings, reproduce, table, tiers
 from simulations.reproduction.claims import claims, digests
@@ -191,6 +192,17 @@ def test_questions_beyond_the_last_one_are_refused(tmp_path: Path) -> None:
         InputError, match="--first is 708,222: tiny-addition has 708,222 training questions, counted from 0"
     ):
         tier.chosen("tiny-llama", "tiny-addition", tmp_path)
+
+
+def test_the_choice_of_questions_shows_how_far_it_is(tmp_path: Path, monkeypatch, capsys) -> None:
+    """Catches minutes of scanning, before the first run, in which nothing is said."""
+    monkeypatch.setattr(progress, "_LOG_SECONDS", 0.0)
+    tier = dataclasses.replace(tiers.QUICK, scanned=2, scan_samples=2, batch=2, bins=("0.25",))
+    with contextlib.suppress(InputError):  # so few questions may have none of the bin
+        tier.chosen("tiny-llama", "tiny-addition", tmp_path)
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert told[-1].startswith("choosing questions of tiny-llama, tiny-addition: 4/4 responses, Pass@1 ")
 
 
 def test_the_effective_number_of_correct_arms_is_that_of_every_arm_written_out() -> None:

@@ -116,6 +116,9 @@ class ArmSet(Protocol):
                                       recorder, beside the history;
         pull_seeds(keys, arms)        rewards [S, G] of the arms of S seeds at once, a sequence of each seed's arms or
                                       one pytree of leaves [S, ...] (host loop);
+        tables, holding(tables)       a pytree of arrays, and the same arm set with others in their place, which may be
+                                      traced: the scan loop passes them as arguments, so that arm sets which differ in
+                                      nothing else are one compiled function;
         counts() -> numbers by name   running totals of what went wrong in pulls, such as answers that a verifier had no
                                       time for: a round's increase stands among its metrics, of all seeds together.
 

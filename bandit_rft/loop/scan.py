@@ -34,32 +34,37 @@ from bandit_rft.loop.store import Store
 from bandit_rft.random_bits import quick
 
 _PLAIN = {bool, int, float, str, type(None)}
+# What a compiled loop is given beside keys and state: the learner's traced fields by name, and the arm set's tables.
+Values = tuple[Mapping[str, jax.Array], Any]
 CHUNK_NUMBERS = 2**23  # numbers that one chunk of rounds may hand back (64 MiB of float64)
 
 
 class _Compiled:
     """(init, chunk) of one arm set and learner, vmapped over seeds, compiled once for each shape.
 
-    The learner's `traced` fields are arguments of both, so that a sweep over them compiles nothing anew.
+    The learner's `traced` fields and the arm set's `tables` are arguments of both, so that a sweep over the former
+    compiles nothing anew, and arm sets whose tables have the same shapes are one program.
     """
 
     def __init__(self, arms: ArmSet, learner: LearnerFactory, rounds: int, row_capacity: int | None) -> None:
         whole = bound_of(learner, arms, rounds, row_capacity)
         self.notes, self.rollouts, self.check = whole.notes, whole.rollouts, whole.check
 
-        def bind(values: Mapping[str, jax.Array]) -> Learner:
-            return _with(learner, values).bind(arms, rounds=rounds, row_capacity=row_capacity)
+        def bind(values: Values) -> tuple[ArmSet, Learner]:
+            traced, tables = values
+            held = arms if tables is None else arms.holding(tables)  # type: ignore[attr-defined]
+            return held, _with(learner, traced).bind(held, rounds=rounds, row_capacity=row_capacity)
 
-        def init(values: Mapping[str, jax.Array], seed_key: jax.Array) -> Any:
-            return bind(values).init(jax.random.fold_in(seed_key, INIT_FOLD))
+        def init(values: Values, seed_key: jax.Array) -> Any:
+            return bind(values)[1].init(jax.random.fold_in(seed_key, INIT_FOLD))
 
         def chunk(
-            values: Mapping[str, jax.Array], seed_key: jax.Array, state: Any, start: jax.Array, length: int
+            values: Values, seed_key: jax.Array, state: Any, start: jax.Array, length: int
         ) -> tuple[Any, dict[str, Any]]:
-            bound = bind(values)
+            held, bound = bind(values)
 
             def step(state: Any, round_index: jax.Array) -> tuple[Any, Any]:
-                state, record, _ = one_round(arms, bound, seed_key, round_index, state)
+                state, record, _ = one_round(held, bound, seed_key, round_index, state)
                 overflowed = bound.overflowed(state) if bound.overflowed else False
                 return state, record | {"overflowed": jnp.asarray(overflowed)}
 
@@ -68,13 +73,13 @@ class _Compiled:
         keep = getattr(arms, "kept", None)
 
         def part(
-            values: Mapping[str, jax.Array], seed_key: jax.Array, state: Any, start: jax.Array, length: jax.Array
+            values: Values, seed_key: jax.Array, state: Any, start: jax.Array, length: jax.Array
         ) -> tuple[Any, dict[str, Any]]:
-            bound = bind(values)
+            held, bound = bind(values)
 
             @jax.jit  # so that the shapes and the loop share one trace
             def step(state: Any, round_index: jax.Array) -> tuple[Any, Any]:
-                state, record, pulled = one_round(arms, bound, seed_key, round_index, state)
+                state, record, pulled = one_round(held, bound, seed_key, round_index, state)
                 overflowed = bound.overflowed(state) if bound.overflowed else False
                 read_later = {} if keep is None else {"kept": keep(pulled)}
                 return state, record | read_later | {"overflowed": jnp.asarray(overflowed)}
@@ -126,8 +131,9 @@ class _Structure:
         return isinstance(other, _Structure) and self.key == other.key
 
 
-def _values(learner: Any) -> dict[str, jax.Array]:
-    return {name: jnp.asarray(getattr(learner, name), dtype=float) for name in getattr(learner, "traced", ())}
+def _values(arms: Any, learner: Any) -> Values:
+    traced = {name: jnp.asarray(getattr(learner, name), dtype=float) for name in getattr(learner, "traced", ())}
+    return traced, jax.tree.map(jnp.asarray, arms.tables) if hasattr(arms, "holding") else None
 
 
 def _with(learner: Any, values: Mapping[str, Any]) -> Any:
@@ -203,7 +209,7 @@ def scan_loop(
         number = recorder.groups(number)
     own = seeds // number  # of a group; on several devices it may be filled up with copies of a seed
     groups = [shard(keys) for keys in jnp.split(quick(seed_keys), number)]
-    values = _values(learner)
+    values = _values(arms, learner)
     states = [compiled.init(values, keys) for keys in groups]
     start_time = time.monotonic()
     store = Store(seeds, rounds)
@@ -256,7 +262,7 @@ def scan_loop(
 
 def _run_chunk(
     compiled: _Compiled,
-    values: Mapping[str, jax.Array],
+    values: Values,
     threads: ThreadPoolExecutor,
     groups: list[jax.Array],
     states: list[Any],

@@ -18,6 +18,7 @@ import numpy as np
 from bandit_rft.errors import InputError
 from bandit_rft.settings.ranges import COUNT
 from llm_bridge.sampling import buckets
+from llm_bridge.sampling.generate import pad_prompts
 
 if TYPE_CHECKING:
     from llm_bridge.language_model import LanguageModel
@@ -71,6 +72,11 @@ class ResponseArms(abc.ABC):
     def question_tokens(self) -> tuple[np.ndarray, ...]:
         """The questions as the model reads them, int32 [P] each."""
         return tuple(np.asarray(self.model.encode(example.prompt), np.int32) for example in self.examples)
+
+    @cached_property
+    def prompt_table(self) -> tuple[Any, Any]:
+        """The questions in rows of one width: tokens int32 [n, P], padded, and lengths [n]."""
+        return pad_prompts(self.question_tokens, len(self.question_tokens), self.model.config.pad_id)
 
     @cached_property
     def prompt_widths(self) -> tuple[int, ...]:

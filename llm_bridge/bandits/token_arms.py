@@ -7,8 +7,11 @@ the verifier is the reward), but `pull` reads token ids, so that a whole run com
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,8 +54,26 @@ class TokenQuestionArms(ResponseArms):
                 f"{self.model.name} does not use the embedded models' 64 tokens: use PromptArms or QuestionArms, which "
                 "take any model."
             )
-        answer_table([example.answer for example in self.examples])
+        answer_table([example.answer for example in self.examples])  # refuses answers of another form
         self.check_fits(1)
+
+    @cached_property
+    def answer_table(self) -> tuple[Any, Any]:
+        """The answers' digits int32 [n, A] and sizes [n], as `verifier.answer_table` gives them."""
+        return answer_table([example.answer for example in self.examples])
+
+    @property
+    def tables(self) -> tuple[Any, Any]:
+        """All that a compiled run knows of the questions, as arrays that it is given: `prompt_table` and
+        `answer_table`. Runs on other questions, whose tables have the same shapes, are then the same program.
+        """
+        return self.prompt_table, self.answer_table
+
+    def holding(self, tables: tuple[Any, Any]) -> TokenQuestionArms:
+        """The same with these tables, which may be traced."""
+        held = copy.copy(self)
+        held.__dict__.update(zip(("prompt_table", "answer_table"), tables, strict=True))
+        return held
 
     def pull(self, key: Key, arms: Responses) -> Array:
         """Rewards [R] float32, 0 or 1, of each response by its own question's answer; `key` is not used. NaN, which
@@ -60,7 +81,7 @@ class TokenQuestionArms(ResponseArms):
         policy any more.
         """
         as_key(key)
-        digits, sizes = (jnp.asarray(part) for part in answer_table([example.answer for example in self.examples]))
+        digits, sizes = map(jnp.asarray, self.answer_table)
         which = jnp.zeros_like(arms.lengths) if arms.questions is None else arms.questions
         rewards = matches(arms.tokens, arms.lengths, digits[which], sizes[which])
         return jnp.where(jnp.all(jnp.isfinite(arms.log_probs), axis=-1), rewards, jnp.nan)

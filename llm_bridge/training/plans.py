@@ -24,7 +24,6 @@ from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose
 from llm_bridge.models import placement
 from llm_bridge.sampling import buckets
-from llm_bridge.sampling.generate import pad_prompts
 from llm_bridge.training import late_rounds, learned_rows, policy_gradient, seed_axis
 from llm_bridge.training.finite import NotFiniteError, opening, unsound
 from llm_bridge.training.learned_rows import Rows
@@ -261,11 +260,9 @@ class Traced:
         """
         rows, settings = questions.shape[1], self.settings
         held = min(rows, len(self.prompts), settings.prompts * (1 + settings.replay), -(-(rows - 1) // group) + 1)
+        table, lengths = (jnp.asarray(part, jnp.int32) for part in self.arms.prompt_table)
         if len(self.prompts) == 1:
-            table, lengths = self.prompts[0][None], np.array([len(self.prompts[0])])
-        else:
-            table, lengths = pad_prompts(self.prompts, len(self.prompts), 0)
-        table, lengths = jnp.asarray(table, jnp.int32), jnp.asarray(lengths, jnp.int32)
+            table = table[:, : len(self.prompts[0])]
 
         def of_one(asked: Array) -> Batch:
             owners = None

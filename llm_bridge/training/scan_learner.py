@@ -25,7 +25,7 @@ from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose, as_key
 from llm_bridge.bandits.question_arms import drawn
 from llm_bridge.bandits.token_arms import TokenQuestionArms
-from llm_bridge.sampling.generate import pad_prompts, sample_traced
+from llm_bridge.sampling.generate import sample_traced
 from llm_bridge.sampling.rollouts import Responses
 from llm_bridge.training import dynamic_sampling, seed_axis
 from llm_bridge.training.finite import check_records
@@ -59,10 +59,15 @@ def bind(settings: FineTune, arms: AnyArms, rounds: int | None = None) -> Learne
     max_tokens = settings.max_tokens
     assert max_tokens is not None  # `FineTune.bind` has resolved it
     model, questions = settings.model, len(arms.question_tokens)
-    prompts, prompt_lengths = pad_prompts(arms.question_tokens, questions, model.config.pad_id)
     owners = np.repeat(np.arange(settings.prompts, dtype=np.int32), group)
+    # What is known of the questions is an argument of what follows, and not closed over: it may be traced.
+    tables = arms.tables if isinstance(arms, TokenQuestionArms) else None
 
-    def act(key: Array, state: FineTuneState) -> tuple[Responses, Info]:
+    def asked(tables: Any) -> AnyArms:
+        return arms if tables is None else arms.holding(tables)  # type: ignore[union-attr]
+
+    def act(key: Array, state: FineTuneState, tables: Any) -> tuple[Responses, Info]:
+        prompts, prompt_lengths = asked(tables).prompt_table
         chosen = jnp.zeros(1, jnp.int32)
         if questions > 1:
             chosen = drawn(state.key(Purpose.QUESTION_ORDER), state.round, questions, settings.prompts)
@@ -79,14 +84,21 @@ def bind(settings: FineTune, arms: AnyArms, rounds: int | None = None) -> Learne
         )
         return Responses(*sampled, questions=chosen[owners] if questions > 1 else None), Info(value=None)
 
-    act = seed_axis.each_seed(_single_precision(act))
+    def update(state: FineTuneState, responses: Responses, rewards: Array, tables: Any) -> FineTuneState:
+        return Update(settings, asked(tables), rounds)(state, responses, rewards)
+
+    act_of_seeds, update_of_seeds = (seed_axis.each_seed(_single_precision(one)) for one in (act, update))
+
+    def act_on_them(key: Array, state: FineTuneState) -> tuple[Responses, Info]:
+        return act_of_seeds(key, state, tables)
+
     return Learner(
         init=_single_precision(lambda key: settings._init(key, rounds, questions)),
-        act=act,
-        update=seed_axis.each_seed(_single_precision(Update(settings, arms, rounds))),
+        act=act_on_them,
+        update=lambda state, responses, rewards: update_of_seeds(state, responses, rewards, tables),
         rollouts=settings.prompts * group,
         metrics=lambda state: state.metrics,
-        redraws=dynamic_sampling.traced(settings, act),
+        redraws=dynamic_sampling.traced(settings, act_on_them),
         check=partial(check_records, arms),
     )
 

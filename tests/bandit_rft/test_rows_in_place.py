@@ -33,7 +33,7 @@ def test_no_row_array_is_copied_in_a_round() -> None:
     with jax.enable_x64(True):
         compiled = scan._Compiled(LISTED, learner, ROUNDS, None)
         keys = quick(jax.random.split(jax.random.key(0), SEEDS))
-        values = scan._values(learner)
+        values = scan._values(LISTED, learner)
         state = compiled.init(values, keys)
         text = compiled.chunk.lower(values, keys, state, jnp.int32(0), ROUNDS).compile().as_text()
     rows = state.rows.count.shape[1]

@@ -10,8 +10,10 @@ import pytest
 
 from bandit_rft import run
 from bandit_rft.errors import InputError
+from bandit_rft.loop import scan
 from llm_bridge.bandits.question_arms import PromptArms
-from llm_bridge.bandits.token_arms import Responses, TokenPromptArms
+from llm_bridge.bandits.response_arms import LonePrompt
+from llm_bridge.bandits.token_arms import Responses, TokenPromptArms, TokenQuestionArms
 from llm_bridge.language_model import LanguageModel, load_model
 from llm_bridge.models.decoder import Decoder, rms_norm
 from llm_bridge.sampling.generate import Rollouts
@@ -52,6 +54,23 @@ def close(a, b, start, atol=5e-6):
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=atol)
         moved = max(moved, float(jnp.max(jnp.abs(x - z))))
     assert moved > 20 * atol
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_runs_on_other_questions_are_the_same_program(model, several) -> None:
+    """Catches a prompt or an answer that is written in the program, which is then compiled for each question: six times
+    the processor time of a short run."""
+    texts = set()
+    for prompt, answer in ((PROMPT, ANSWER), ("305+217=?\n", "522")):
+        questions = [(prompt, answer), ("4+4=?\n", "8")] if several else [(prompt, answer)]
+        arms = TokenQuestionArms(model, [LonePrompt(*question) for question in questions])
+        learner = FineTune(model, **PLAIN, rollouts=2, prompts=len(questions))
+        with jax.enable_x64(True):
+            compiled, values = scan._Compiled(arms, learner, 4, None), scan._values(arms, learner)
+            keys = jax.random.split(jax.random.key(0), 2)
+            state, start, length = jax.eval_shape(compiled.init, values, keys), jnp.int32(0), jnp.int32(4)
+            texts.add(compiled.part.lower(values, keys, state, start, length).as_text())
+    assert len(texts) == 1
 
 
 SETTINGS = [

@@ -36,6 +36,7 @@ def processes(make: Callable[[Job], Given], jobs: Sequence[Job], workers: int) -
     Raises:
         InputError: a process was ended from outside, or a run's own.
     """
+    others = set(multiprocessing.active_children())
     # Spawned, not forked: JAX holds threads, which a fork would lose.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
         try:
@@ -48,8 +49,11 @@ def processes(make: Callable[[Job], Given], jobs: Sequence[Job], workers: int) -
                 'processes; a script needs `if __name__ == "__main__":` around what it does; and the same call again '
                 "goes on with what its folder has."
             ) from None
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if not isinstance(error, Exception):  # Ctrl-C in a notebook, say, of which they hear nothing
+                for worker in set(multiprocessing.active_children()) - others:
+                    worker.terminate()  # a fine-tuning run saves the round in hand
             raise
 
 

@@ -67,8 +67,10 @@ if __name__ == "__main__":
 """
 
 
-def test_processes_end_with_the_command_that_is_killed(tmp_path: Path) -> None:
-    """Catches workers that go on with their runs, and then wait for ever, once the command is gone."""
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_processes_end_with_the_command_that_is_killed_or_interrupted(tmp_path: Path, ending: signal.Signals) -> None:
+    """Catches workers that go on with their runs, and then wait for ever, once the command is gone; and an interrupted
+    command that waits for their runs, where the signal was its own alone (a notebook, `kill -INT`)."""
     script = tmp_path / "script.py"
     script.write_text(SIDE_BY_SIDE)
     command = subprocess.Popen([sys.executable, str(script)])
@@ -78,8 +80,8 @@ def test_processes_end_with_the_command_that_is_killed(tmp_path: Path) -> None:
 
     try:
         waited(lambda: len(workers()) == 2, 60)
-        command.kill()
-        command.wait()
+        command.send_signal(ending)
+        command.wait(timeout=60)
         waited(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers()), 20)
     finally:
         command.kill()

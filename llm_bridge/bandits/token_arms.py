@@ -72,7 +72,8 @@ class TokenQuestionArms(ResponseArms):
     def holding(self, tables: tuple[Any, Any]) -> TokenQuestionArms:
         """The same with these tables, which may be traced."""
         held = copy.copy(self)
-        held.__dict__.update(zip(("prompt_table", "answer_table"), tables, strict=True))
+        for name, table in zip(("prompt_table", "answer_table"), tables, strict=True):
+            object.__setattr__(held, name, table)
         return held
 
     def pull(self, key: Key, arms: Responses) -> Array:

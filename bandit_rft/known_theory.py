@@ -117,6 +117,8 @@ def bounds_of(arms: Any, learner: LearnerFactory, rounds: int) -> tuple[Bound, .
     table: Instance = {"means": means.tolist(), "counts": np.maximum(np.rint(counts), 1.0).tolist()}
     if type(learner) is TsallisINF and table["counts"][-1] > 1:
         return ()  # its theorem is for one best arm
+    if type(learner) is ThompsonBeta and arms.sigma is not None:
+        return ()  # and this one for rewards of 0 and 1 by chance
     found = _UPPER[type(learner)](learner, table, rounds)
     if arms.sigma is None and isinstance(learner, _CONSISTENT) and getattr(learner, "alpha", 4) > 2:
         found.append(theory.lai_robbins(rounds=rounds, **table))

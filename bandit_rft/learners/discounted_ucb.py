@@ -34,7 +34,8 @@ class DiscountedUCB(IndexLearner):
         reward_range: B, largest minus smallest possible reward.
 
     Raises:
-        InputError: discount outside (0, 1], xi or reward_range not positive and finite.
+        InputError: discount outside (0, 1], xi or reward_range not positive and finite, or reward_range * sqrt(xi)
+            above 1e300.
 
     Example:
         >>> from bandit_rft import arms, learners, run
@@ -51,6 +52,7 @@ class DiscountedUCB(IndexLearner):
     def __post_init__(self) -> None:
         for name in ("discount", "xi", "reward_range"):
             arguments.positive(name, getattr(self, name))
+        arguments.between("reward_range * sqrt(xi)", self.reward_range * math.sqrt(self.xi), 0.0, 1e300)
         if self.discount > 1:
             raise InputError(f"discount is {self.discount}: give a number above 0, and at most 1.")
 

@@ -116,7 +116,7 @@ class LinUCB(_Linear):
     Args:
         delta: δ in (0, 1), the probability that the ellipsoid misses θ in some round.
         ridge: λ ≥ 1e-10.
-        width: a constant β ≥ 0 in place of theorem 2's; None takes the theorem's.
+        width: a constant β from 0 to 1e100 in place of theorem 2's; None takes the theorem's.
 
     Raises:
         InputError: an argument outside its range; or, on binding, arms without features.
@@ -138,7 +138,7 @@ class LinUCB(_Linear):
         arguments.fraction("delta", self.delta)
         arguments.at_least("ridge", self.ridge, LEAST_RIDGE)
         if self.width is not None:
-            arguments.at_least("width", self.width, 0.0)
+            arguments.between("width", self.width, 0.0, 1e100)
 
     @property
     def _ridge(self) -> float:
@@ -155,8 +155,8 @@ class LinTS(_Linear):
     """Linear Thompson sampling on `LinearContexts`. One pull per round.
 
     Args:
-        scale: v > 0 in units of the arm set's noise σ. At 1 the draw is the posterior's where λ = σ²; the theorem takes
-            sqrt(9 d ln(t/δ)), which explores far more.
+        scale: v, above 0 to 1e100, in units of the arm set's noise σ. At 1 the draw is the posterior's where λ = σ²;
+            the theorem takes sqrt(9 d ln(t/δ)), which explores far more.
         ridge: λ ≥ 1e-10.
 
     Raises:
@@ -173,7 +173,7 @@ class LinTS(_Linear):
     ridge: float = 1.0
 
     def __post_init__(self) -> None:
-        arguments.positive("scale", self.scale)
+        arguments.between("scale", arguments.positive("scale", self.scale), 0.0, 1e100)
         arguments.at_least("ridge", self.ridge, LEAST_RIDGE)
 
     @property

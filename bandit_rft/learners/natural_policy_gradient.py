@@ -25,7 +25,7 @@ class NaturalPolicyGradient:
     """Natural policy gradient on a table, from the base policy of the arm set.
 
     Args:
-        step_size: η > 0.
+        step_size: η, above 0 to 1e40.
         signal: as in `SoftmaxPolicyGradient`.
         rollouts: G, pulls per round.
         ddof: GRPO's degrees of freedom, 1 (sample) or 0 (population).
@@ -33,7 +33,7 @@ class NaturalPolicyGradient:
         k: of "pass_at_k", from 1 to rollouts; None: all rollouts.
 
     Raises:
-        InputError: step_size not positive and finite, a signal that is unknown or of another shape, rollouts below 1,
+        InputError: step_size outside its range, a signal that is unknown or of another shape, rollouts below 1,
             ddof not 0 or 1, eps negative, a k of another signal.
 
     A logit moves by at most e^600 a round, beyond which no float tells the policy from a certain one.
@@ -55,7 +55,8 @@ class NaturalPolicyGradient:
     traced: ClassVar[tuple[str, ...]] = ("step_size",)
 
     def __post_init__(self) -> None:
-        arguments.positive("step_size", self.step_size)
+        # Beside e^600 a larger one would be no float, and logits NaN.
+        arguments.between("step_size", arguments.positive("step_size", self.step_size), 0.0, 1e40)
         object.__setattr__(self, "rollouts", arguments.whole("rollouts", self.rollouts))
         signals.make(self.signal, ddof=self.ddof, eps=self.eps, k=self.k)
         signal_checks.check_function(self.signal, self.rollouts)

@@ -10,6 +10,7 @@ window has forgotten keeps a row of its own: it ties with the untouched ones, ar
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import jax
@@ -33,7 +34,7 @@ class SlidingWindowUCB(IndexLearner):
         reward_range: B, largest minus smallest possible reward.
 
     Raises:
-        InputError: window below 1, xi or reward_range not positive and finite.
+        InputError: window below 1, xi or reward_range not positive and finite, or reward_range * sqrt(xi) above 1e300.
 
     Memory and a round's time are of the order of the window beside the arms touched: it names the last τ pulls.
 
@@ -52,6 +53,7 @@ class SlidingWindowUCB(IndexLearner):
         object.__setattr__(self, "window", arguments.whole("window", self.window))
         for name in ("xi", "reward_range"):
             arguments.positive(name, getattr(self, name))
+        arguments.between("reward_range * sqrt(xi)", self.reward_range * math.sqrt(self.xi), 0.0, 1e300)
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
         level = self.xi * jnp.log(jnp.minimum(time, float(self.window)))

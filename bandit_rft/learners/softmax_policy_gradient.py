@@ -29,6 +29,7 @@ from bandit_rft.learners.softmax_surrogate import Surrogate
 from bandit_rft.learners.tabular_update import Lesson, State, Statistic, TabularUpdate
 from bandit_rft.rows import Pulls, relative_weight
 
+_LARGEST = 1e300  # of what a logit moves by: beyond, it would be infinite, and the policy NaN
 _OF_OTHERS = ("mean_baseline", "rloo", "grpo", "maxrl", "maxrl_centred")  # signals that extra pulls may enter
 
 
@@ -37,7 +38,7 @@ class SoftmaxPolicyGradient:
     """Softmax policy gradient on a table or on token sequences, from the base policy of the arm set.
 
     Args:
-        step_size: η > 0, per round (the round's G rollouts are averaged).
+        step_size: η, above 0 to 1e300, per round (the round's G rollouts are averaged).
         signal: a name of `bandit_rft.signals` ("mean_baseline" is Dr.GRPO's), "running_baseline" (r − the mean of all
             rewards of earlier rounds, 0 before the first), or a function [G] -> [G].
         rollouts: G, pulls per round.
@@ -90,13 +91,14 @@ class SoftmaxPolicyGradient:
     traced: ClassVar[tuple[str, ...]] = ("step_size",)
 
     def __post_init__(self) -> None:
-        arguments.positive("step_size", self.step_size)
+        arguments.between("step_size", arguments.positive("step_size", self.step_size), 0.0, _LARGEST)
         for name, least in (("rollouts", 1), ("epochs", 1), ("extra_rollouts", 0), ("replay", 0)):
             object.__setattr__(self, name, arguments.whole(name, getattr(self, name), least))
         if self.clip is not None:
             arguments.positive("clip", self.clip)
         for name in ("entropy_coefficient", "kl_coefficient"):
-            arguments.between(name, getattr(self, name), 0.0, 1e300)
+            weight = arguments.between(name, getattr(self, name), 0.0, _LARGEST)
+            arguments.between(f"step_size * {name}", self.step_size * weight, 0.0, _LARGEST)
         if self.extra_rollouts and self.signal not in _OF_OTHERS:
             raise InputError(
                 f"extra_rollouts feed a baseline, which signal {arguments.shown(self.signal)} has not: use "

@@ -26,12 +26,12 @@ class ThompsonGaussian(IndexLearner):
     """Gaussian Thompson sampling on a table; starts from ignorance and ignores the base policy. One pull per round.
 
     Args:
-        sigma: σ > 0, the standard deviation that the learner believes rewards to have.
-        prior_mean: m_0.
-        prior_variance: v_0 > 0.
+        sigma: σ, the standard deviation that the learner believes rewards to have, from 1e-100 to 1e100.
+        prior_mean: m_0, from -1e100 to 1e100.
+        prior_variance: v_0, from 1e-200 to 1e200.
 
     Raises:
-        InputError: sigma or prior_variance not positive and finite, prior_mean not finite.
+        InputError: an argument outside its range, beyond which no float holds 1/v_0, n/σ² and their products.
 
     The probability of each arm has no closed form: the pulled arm's true mean stands in for the policy's value.
 
@@ -50,9 +50,10 @@ class ThompsonGaussian(IndexLearner):
     random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        arguments.positive("sigma", self.sigma)
-        arguments.positive("prior_variance", self.prior_variance)
-        arguments.finite("prior_mean", self.prior_mean)
+        arguments.between("sigma", arguments.positive("sigma", self.sigma), 1e-100, 1e100)
+        variance = arguments.positive("prior_variance", self.prior_variance)
+        arguments.between("prior_variance", variance, 1e-200, 1e200)
+        arguments.between("prior_mean", self.prior_mean, -1e100, 1e100)
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
         variance = 1 / (1 / self.prior_variance + arm.pulls / self.sigma**2)

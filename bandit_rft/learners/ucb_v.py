@@ -28,7 +28,7 @@ class UCBV(IndexLearner):
         reward_range: b, largest minus smallest possible reward.
 
     Raises:
-        InputError: an argument that is not positive and finite.
+        InputError: an argument that is not positive and finite, or a product of all three above 1e300.
 
     Example:
         >>> from bandit_rft import arms, learners, run
@@ -45,6 +45,7 @@ class UCBV(IndexLearner):
     def __post_init__(self) -> None:
         for name in ("zeta", "c", "reward_range"):
             arguments.positive(name, getattr(self, name))
+        arguments.between("zeta * c * reward_range", self.zeta * self.c * self.reward_range, 0.0, 1e300)
 
     def index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
         return variance_bound(arm, self.zeta * jnp.log(time), self.c * self.reward_range)

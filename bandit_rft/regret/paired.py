@@ -19,6 +19,8 @@ from bandit_rft.errors import InputError
 from bandit_rft.history import History
 from bandit_rft.regret.bands import band
 
+_NAMED = 3  # differences that a line shows
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LearnerDifference:
@@ -74,7 +76,14 @@ class LearnerComparison:
         )
 
     def __repr__(self) -> str:
-        return notebook.line("LearnerComparison", [line.strip() for line in self.report().splitlines()[:2]])
+        shown = [
+            f"{one.name} - {one.baseline} {one.mean[-1]:.4g} in [{one.low[-1]:.4g}, {one.high[-1]:.4g}]"
+            for one in self.differences[:_NAMED]
+        ]
+        more = len(self.differences) - len(shown)
+        said = f"{self.confidence:.0%} sure: " + "; ".join(shown) + (f"; and {more} more" if more else "")
+        about = f"regret after {self.rounds} rounds, {self.seeds} seeds each on the same random numbers"
+        return notebook.line("LearnerComparison", [about, said])
 
     def _repr_html_(self) -> str:
         title, *rest = self.report().splitlines()
@@ -96,15 +105,16 @@ class LearnerComparison:
             said = f"differs, first at round {beyond[0] + 1}" if beyond.size else "no difference shown"
             seeds = self.independent_seeds(one.name)
             saved = (
-                "no variance to compare"
+                "neither regret differs between seeds"
                 if math.isnan(seeds)
-                else f"independent runs would need {seeds:.0f} seeds each"
+                else f"its variance over seeds is {one.variance_ratio:.2g} times that of learners on random numbers of "
+                f"their own, so that independent runs would need {seeds:.0f} seeds each"
                 if math.isfinite(seeds)
                 else "every seed gave the same difference"
             )
             lines.append(
                 f"  {one.name} - {one.baseline}: {one.mean[-1]:.4g} [{one.low[-1]:.4g}, {one.high[-1]:.4g}], {said}; "
-                f"variance ratio {one.variance_ratio:.2g}, {saved}"
+                f"{saved}"
             )
         return "\n".join(lines)
 

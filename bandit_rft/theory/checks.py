@@ -13,19 +13,21 @@ from bandit_rft.errors import InputError
 __all__ = ["check_log_arms", "check_probabilities", "check_rate", "check_start", "log_count"]
 
 _LEAST_P0 = 1e-300  # below it 1/p0 overflows
+_ROUNDED = 1e-3  # by which ln 2 may have been rounded
 _RATES = (1e-100, 1e100)  # of the step size times kappa
 
 
 def check_log_arms(log_arms: float | None, optimal: int = 1) -> float:
-    """ln K as a float, infinity for None; there must be at least one arm that is not optimal."""
+    """ln K as a float, infinity for None; there must be at least one arm that is not optimal, two arms in all."""
     if log_arms is None:
         return math.inf
     number = arguments.number("log_arms", log_arms)
-    if not number > 0.0:
-        raise InputError(f"log_arms is ln K and must be above 0 (two arms or more), but is {log_arms!r}.")
+    if not number > math.log(2) - _ROUNDED:
+        raise InputError(f"log_arms is ln K and must be at least ln 2 = .693 (two arms or more), but is {log_arms!r}.")
     if number - log_count(optimal) <= 0.0:
         raise InputError(
-            f"optimal = {optimal} leaves no suboptimal arm among K = exp({number:.6g}): give fewer optimal arms."
+            f"optimal = {arguments.shown(optimal)} leaves no suboptimal arm among K = exp({number:.6g}): give fewer "
+            "optimal arms."
         )
     return number
 
@@ -42,13 +44,13 @@ def check_start(p0: float) -> float:
     return float(p0)
 
 
-def check_rate(step_size: float, kappa: float, name: str = "kappa") -> float:
+def check_rate(step_size: float, kappa: float, name: str = "kappa", step: str = "step_size") -> float:
     """Their product. Raises InputError for one that is not positive, and for a product that no float follows."""
-    step_size, kappa = arguments.positive("step_size", step_size), arguments.positive(name, kappa)
+    step_size, kappa = arguments.positive(step, step_size), arguments.positive(name, kappa)
     rate = step_size * kappa
     if not _RATES[0] <= rate <= _RATES[1]:
         raise InputError(
-            f"step_size is {step_size:g} and {name} is {kappa:g}: their product is outside the range of "
+            f"{step} is {step_size:g} and {name} is {kappa:g}: their product is outside the range of "
             f"{_RATES[0]:g} to {_RATES[1]:g} that a float follows."
         )
     return rate

@@ -19,6 +19,7 @@ _QUANTILE_RESERVE = 0.9  # a tenth of the false-alarm rate pays for finitely man
 _POOL, _POOL_PULLS = 4096, 40_000_000
 _GRID = 96  # rounds looked at when there are more: dense at the start, geometric and even after it
 _EXACT_RESAMPLING = 64  # up to so many seeds, runs are resampled one by one instead of by Poisson weights
+_FEW = 32  # seeds below which multipliers of them span too few directions to tell how many columns are independent
 _SEED = 20260114
 
 
@@ -145,16 +146,22 @@ def _normalise(runs: np.ndarray, error: np.ndarray, seeds: int) -> np.ndarray:
     return (np.where(error > 0.0, centred / np.where(error > 0.0, error, 1.0), 0.0) / seeds).astype(np.float32)
 
 
-def null_of_sample(runs: np.ndarray, reach: np.ndarray, false_alarm: float, off: np.ndarray) -> Null:
+def null_of_sample(
+    runs: np.ndarray, reach: np.ndarray, false_alarm: float, off: np.ndarray, *, drawn: bool = False
+) -> Null:
     """The same from the history's own seeds: Gaussian multipliers, widened by Student's t over the normal quantile.
+
+    S multipliers move C columns in S - 1 directions only, as if no more of them were independent. Of few seeds the
+    threshold is therefore at least that of C columns of Student's t by Bonferroni's inequality.
 
     Args:
         runs: [S, C]. reach: [C], the largest that a run can move. false_alarm: probability.
         off: [M, C], what M other measurements would have predicted, less the prediction; M = 0: nothing was measured.
+        drawn: whether runs are of random draws, though these may show no spread: no seed may have had a success yet.
     """
     seeds = runs.shape[0]
     # Without any spread the history is deterministic, and any difference beyond rounding refuses.
-    random = np.any(np.ptp(runs, axis=0) > 0.0)
+    random = drawn or np.any(np.ptp(runs, axis=0) > 0.0)
     known_sd = np.full(runs.shape[1], np.nan if random else 0.0)
     sd, jump, error = _spread(runs, seeds, known_sd, np.full(runs.shape[1], np.nan), reach)
     measured = _Measured(off)
@@ -175,4 +182,6 @@ def null_of_sample(runs: np.ndarray, reach: np.ndarray, false_alarm: float, off:
         float(np.quantile(largest, 1.0 - _QUANTILE_RESERVE * false_alarm)), float(stats.norm.isf(false_alarm / 2))
     )
     threshold = float(stats.t.isf(stats.norm.sf(normal), seeds - 1))
+    if seeds < _FEW:
+        threshold = max(threshold, float(stats.t.isf(false_alarm / (2 * runs.shape[1]), seeds - 1)))
     return Null(sd=sd, jump=jump, measured=measured.error, threshold=threshold)

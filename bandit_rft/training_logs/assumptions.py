@@ -178,16 +178,21 @@ def _binomial(log: TrainingLog, followed: Followed) -> Assumption:
 
 
 def _rises(log: TrainingLog) -> Assumption:
-    """The largest fall between two of eight blocks, corrected for the number of pairs."""
+    """The largest fall between two of eight blocks, corrected for the number of pairs.
+
+    Two blocks have the variance of both together: of few responses that of each alone is smallest where chance has
+    parted them most.
+    """
     parts = blocks(log.rows)
     right = np.array([log.successes[part].sum() for part in parts])
     number = np.array([log.responses[part].sum() for part in parts])
-    mean = (right + 0.5) / (number + 1)
-    variance = mean * (1 - mean) / number
+    mean = right / number
     worst, fall = 0.0, 0.0
     for late in range(1, len(parts)):
         for early in range(late):
-            z = (mean[early] - mean[late]) / math.sqrt(variance[early] + variance[late])
+            both = (right[early] + right[late]) / (number[early] + number[late])
+            variance = both * (1 - both) * (1 / number[early] + 1 / number[late])
+            z = (mean[early] - mean[late]) / math.sqrt(variance) if variance > 0 else 0.0
             if z > worst:
                 worst, fall = float(z), float(mean[early] - mean[late])
     pairs = len(parts) * (len(parts) - 1) // 2
@@ -203,7 +208,9 @@ def _rises(log: TrainingLog) -> Assumption:
 
 
 def _dead(log: TrainingLog) -> Assumption | None:
-    """More groups of equal rewards than a random division of the row's rewards into groups has."""
+    """More groups of equal rewards than a random division of the row's rewards into groups has, against numbers of them
+    drawn at the expected shares: where few are expected, one or two are far from normal.
+    """
     if log.dead is None:
         return None
     groups = log.responses // log.group
@@ -216,11 +223,15 @@ def _dead(log: TrainingLog) -> Assumption | None:
     spread = math.sqrt(float(np.sum(groups[rows] * expected * (1 - expected))))
     excess = float(np.sum(groups[rows] * (log.dead[rows] - expected)))
     z = excess / spread if spread > 0 else 0.0
+    generator, drawn = np.random.default_rng(_DRAWN), np.zeros(_TOSSED)
+    for number, chance in zip(groups[rows], np.minimum(expected, 1.0), strict=True):
+        drawn += generator.binomial(number, chance, _TOSSED)
+    observed = float(np.sum(groups[rows] * log.dead[rows])) - 0.5  # whole, but for the digits of the log
     return Assumption(
         name="groups_alike",
         holds="groups of a round are of one probability",
         otherwise="more groups have equal rewards than prompts that are alike would have: prompts differ",
-        p=float(stats.norm.sf(z)),
+        p=float((1 + np.sum(drawn >= observed)) / (1 + _TOSSED)),
         evidence=max(z, 0.0) ** 2 / 2,
         estimate=excess / float(groups[rows].sum()),
         quantity="share of groups that teach nothing, above the expected",

@@ -11,7 +11,7 @@ from scipy import stats
 
 from bandit_rft.errors import InputError
 from bandit_rft.theory.bound import Bound
-from bandit_rft.verdict.verdict import Band, HistoryLike, Verdict
+from bandit_rft.verdict.verdict import Band, HistoryLike, Verdict, require_finite
 
 __all__ = ["against_bound"]
 
@@ -25,6 +25,7 @@ def against_bound(history: HistoryLike, bound: Bound) -> Verdict:
             f"{bound.name} bounds the {bound.quantity}, which a history does not hold: compare a bound on regret."
         )
     regret = np.asarray(history.regret(), dtype=np.float64)
+    require_finite("regret", regret)
     seeds, rounds = regret.shape
     _require_one_setting(history, bound, rounds)
     bound = bound.of_one_run

@@ -7,7 +7,7 @@ The statistic is the largest |z| over rounds and over value and regret (rewards,
 whose second term is Bernstein's: where only few seeds have moved, the mean is a rare count and normal tails would lie.
 The threshold is the statistic's own quantile under the prediction, found by resampling runs drawn from the prediction's
 law; where no law is known, by the Gaussian multiplier bootstrap over the history's seeds (Chernozhukov, Chetverikov,
-Kato 2013).
+Kato 2013), of fewer than 32 seeds no lower than by Bonferroni's inequality over all that is looked at.
 
 A prediction that was made of measurements is off by their error, in all seeds alike. Where it can say what others of
 the same size would have predicted, what those differ by counts as chance, beside the luck of the seeds.
@@ -27,7 +27,7 @@ from bandit_rft.errors import InputError, UnknownOptimumError
 from bandit_rft.regret import growth_exponent, log_constant
 from bandit_rft.theory.null import Null, grid, null_of_law, null_of_sample, per_round, standard_error
 from bandit_rft.theory.prediction import Law, Means, Prediction
-from bandit_rft.verdict.verdict import Band, Fit, HistoryLike, Verdict
+from bandit_rft.verdict.verdict import Band, Fit, HistoryLike, Verdict, require_finite
 
 __all__ = ["against_prediction"]
 
@@ -94,8 +94,9 @@ def against_prediction(
     else:
         spread = "sample"
         tested = seeds > 1
+        same = bool(np.all(rewards == rewards[:1]))
         null = (
-            null_of_sample(runs, reach, false_alarm, off)
+            null_of_sample(runs, reach, false_alarm, off, drawn=same or not known)
             if tested
             else Null(sd=reach, jump=reach, measured=np.zeros(reach.size), threshold=math.inf)
         )
@@ -105,7 +106,11 @@ def against_prediction(
             else "one seed, and the law of a run is unknown: nothing could be tested; run more seeds"
         )
         if 1 < seeds < 8:
-            notes.append(f"{seeds} seeds say little about their own spread: the threshold is widened by Student's t")
+            notes.append(
+                f"{seeds} seeds say little about their own spread: the threshold is Student's t for all rounds at once"
+            )
+        if tested and same:
+            notes.append("all seeds had the same rewards, which do not tell how far runs differ")
 
     threshold = null.threshold
     error = np.hypot(standard_error(null.sd, null.jump, seeds), null.measured)
@@ -169,6 +174,9 @@ def _check(
         )
     if np.isnan(value).any() and not np.isnan(value).all():
         raise InputError("Some but not all of the history's values are NaN: leave out the broken rounds or seeds.")
+    require_finite("rewards", rewards)
+    if not np.isnan(value).all():
+        require_finite("value", value)
 
 
 def _quantities(
@@ -198,14 +206,15 @@ def _quantities(
     value_jump = None if prediction.value_jump is None else prediction.value_jump[shown]
     found = [_Quantity("value", value[:, at], expected("value"), value_sd, value_jump, np.ones(at.size))]
     try:
-        regret = np.asarray(history.regret(), dtype=np.float64)[:, at]
+        regret = np.asarray(history.regret(), dtype=np.float64)
     except UnknownOptimumError:
         notes.append("the optimum is unknown, so regret was left out")
         return found
+    require_finite("regret", regret)
     regret_sd = None if prediction.regret_sd is None else prediction.regret_sd[shown]
     return [
         *found,
-        _Quantity("regret", regret, expected("regret"), regret_sd, None, prediction.rollouts * rounds_so_far),
+        _Quantity("regret", regret[:, at], expected("regret"), regret_sd, None, prediction.rollouts * rounds_so_far),
     ]
 
 

@@ -8,8 +8,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from bandit_rft import notebook
+from bandit_rft.errors import InputError
 
-__all__ = ["Band", "Fit", "HistoryLike", "Verdict"]
+__all__ = ["Band", "Fit", "HistoryLike", "Verdict", "require_finite"]
 
 
 class HistoryLike(Protocol):
@@ -25,6 +26,19 @@ class HistoryLike(Protocol):
     def best_mean(self) -> float | np.ndarray | None: ...
 
     def regret(self) -> np.ndarray: ...
+
+
+def require_finite(what: str, values: np.ndarray) -> None:
+    """Raises InputError for a NaN or an infinity, which no comparison of means would notice: neither is beyond a
+    threshold. values [seeds, rounds, ...].
+    """
+    broken = np.argwhere(~np.isfinite(values))
+    if broken.size:
+        seed, round_ = broken[0][:2]
+        raise InputError(
+            f"The history's {what} of seed {seed} in round {round_} is {values[tuple(broken[0])]:g}: leave out the "
+            "broken rounds or seeds."
+        )
 
 
 class Band(NamedTuple):

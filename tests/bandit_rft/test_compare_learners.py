@@ -76,7 +76,11 @@ def test_seeds_saved_are_the_ratio_of_variances() -> None:
     [one] = found.differences
     assert one.variance_ratio == pytest.approx(0.2, rel=0.1)
     assert found.independent_seeds(one.name) == pytest.approx(4000 / one.variance_ratio)
+    assert "times that of learners on random numbers of their own" in found.report()
     assert "independent runs would need" in found.report()
+    line = repr(found)  # what it is of, and every number with a name
+    assert f"regret after {found.rounds} rounds, 4000 seeds each on the same random numbers" in line
+    assert f"{one.name} - {one.baseline} {one.mean[-1]:.4g} in [{one.low[-1]:.4g}, {one.high[-1]:.4g}]" in line
 
 
 def test_common_random_numbers_save_seeds_on_a_table() -> None:

@@ -36,6 +36,12 @@ def test_each_learner_has_its_own_bounds(learner, want) -> None:
     assert names(theory_for(TABLE, learner, 500)) == want
 
 
+def test_thompson_s_limit_is_of_bernoulli_rewards_alone() -> None:
+    """Arms that always pay .2 and .8 count as that much of a success each time, which is no draw of 0 or 1."""
+    assert theory_for(arms.Deterministic([0.2, 0.8]), learners.ThompsonBeta(), 500) == ()
+    assert names(theory_for(arms.Deterministic([0.2, 0.8]), learners.UCB1(), 500)) == ["ucb1_bound"]
+
+
 def test_where_a_theorem_s_assumptions_fail_it_is_not_given() -> None:
     """Rewards outside [0, 1], means that move, late rewards, infinitely many arms, a subclass with another index."""
 

@@ -112,6 +112,35 @@ def test_divergence_at_the_ends() -> None:
     assert bernoulli_divergence(1.0, 0.0) == bernoulli_divergence(0.0, 0.0) == bernoulli_divergence(0.4, 0.0) == 0
 
 
+@pytest.mark.parametrize(("worse", "best"), [(0.3, 1 - 2**-53), (0.3, 1 - 1e-12)])
+def test_a_best_arm_that_nearly_always_pays_is_not_one_that_always_does(worse: float, best: float) -> None:
+    """1 - low - gap has no digit left there: the divergence was infinite, and the constant 0."""
+    with localcontext() as context:
+        context.prec = 60
+        p, q = Decimal(worse), Decimal(best)
+        exact = (q - p) / (p * (p / q).ln() + (1 - p) * ((1 - p) / (1 - q)).ln())
+    assert theory.lai_robbins_constant([worse, best]) == pytest.approx(float(exact), rel=1e-13)
+
+
+@pytest.mark.parametrize("delta", [5e-324, 1e-300, 1e-17, 1e-4, 0.3, 0.5 - 2**-54])
+def test_a_confidence_beyond_the_digits_of_a_float_is_finite(delta: float) -> None:
+    """kl(d, 1 - d) = (1 - 2d) ln((1 - d)/d); below 1e-16 it was infinite."""
+    with localcontext() as context:
+        context.prec = 400
+        d = Decimal(delta)
+        exact = float((1 - 2 * d) * ((1 - d) / d).ln())
+    means = [0.9, 0.5]
+    found = theory.identification_lower(means, delta) / theory.best_arm_complexity(means)
+    assert found == pytest.approx(exact, rel=1e-13)
+
+
+def test_a_gap_below_the_normal_floats_makes_no_nan() -> None:
+    """1/d overflowed, and an infinity times ln 1 is NaN."""
+    bound = theory.kl_ucb_bound([1e-310, 0.0], rounds=3)
+    assert np.isfinite(bound.value).all()
+    assert np.all(bound.value <= bound.trivial)
+
+
 def test_deterministic_rewards_have_no_logarithm() -> None:
     """docs/theory.md, D: KL is infinite at 0/1 rewards, and wherever the best arm pays always."""
     assert theory.lai_robbins_constant([1.0, 0.0, 0.0]) == theory.lai_robbins_constant([1.0, 0.7]) == 0.0

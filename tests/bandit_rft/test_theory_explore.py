@@ -97,6 +97,8 @@ def test_any_number_of_arms():
         {"optimal": 8, "log_arms": math.log(8)},
         {"p0": 0.2, "optimal": 1, "log_arms": math.log(10)},
         {"optimal": 1, "log_arms": 1e6},
+        {"p0": 0.05, "replacement": False, "log_arms": math.log(3)},  # no arm of three is optimal
+        {"p0": 0.25, "replacement": False, "log_arms": math.log(10)},  # two and a half of ten
     ],
 )
 def test_bad_input(arguments):

@@ -22,6 +22,26 @@ CHAIN = chain_of_decisions(0.1, 40.0, 3)
         (lambda: theory.rft_predict(1e-310, 1.0, 1.0, 31), "below 1e-300"),
         (lambda: theory.prefix_tree_jump(10, 3, 1.0, 31, p0=1e-310), "below 1e-300"),
         (lambda: theory.prefix_tree_flow(10, 3, 1.0, 31, p0=1e-310), "below 1e-300"),
+        (lambda: theory.pg_jump_single(1e-310, 1.0, 31), "below 1e-300"),
+        (lambda: theory.ppo_jump_single(1e-310, 1.0, 31), "below 1e-300"),
+        (lambda: theory.pg_delayed(1e-310, 1.0, 31, 2), "below 1e-300"),
+        (lambda: theory.cold_start_floor(1e-310), "below 1e-300"),
+        (lambda: theory.ppo_clip_floor(1e-300, 0.0, clip=1e-17), "more rounds than a float holds"),
+        (lambda: theory.pg_jump_single(0.1, 1e200, 31, kappa=1e200), "step_size is 1e.200 and kappa is 1e.200"),
+        (lambda: theory.pg_ode(0.1, 1e200, 31, kappa=1e200), "step_size is 1e.200 and kappa is 1e.200"),
+        (lambda: theory.grpo_flow(0.1, 1e200, 31, kappa=1e200), "step_size is 1e.200 and kappa is 1e.200"),
+        (lambda: theory.pg_window(0.1, 1e200, 31, 2, 4, kappa=1e200), "step_size is 1e.200 and kappa is 1e.200"),
+        (lambda: theory.pg_cold_start(0.1, 1e-200, kappa=1e-200), "step_size is 1e-200 and kappa is 1e-200"),
+        (lambda: theory.log_likelihood_time(0.1, 1e-200, kappa=1e-200), "step_size is 1e-200 and kappa is 1e-200"),
+        (lambda: theory.adam_flow(0.1, 1e200, 1e200, 31), "learning_rate is 1e.200 and kappa_adam is 1e.200"),
+        (lambda: theory.prefix_tree_flow(10, 3, 1e300, 31, p0=0.5), "step_size is 1e.300"),
+        (lambda: theory.pg_ode_general([0.5, 0.5], [0, 0], [True, False], 1e300, 31), "step_size is 1e.300"),
+        (lambda: theory.contexts_flow([0.1, 0.5], np.eye(2), 1e300, 31), "step_size is 1e.300"),  # it never ended
+        (lambda: theory.pg_ode(0.1, 1.0, 31, log_arms=0.1), "two arms or more"),
+        (lambda: theory.symmetric_entropy(0.5, 1, 0.1), "two arms or more"),  # it was below 0
+        (lambda: theory.pg_ode(0.1, 1.0, 31, optimal=10**5000, log_arms=5.0), "leaves no suboptimal arm"),
+        (lambda: theory.batched_minimax(10, 10**5000, 2), "as many rounds as arms"),
+        (lambda: theory.thompson_bayes_bound(10**5000, 10, entropy=1e6), "at most ln K"),
         (lambda: plan(p0=1e-310, kappa=40.0, step_size=0.005), "below 1e-300"),
         (lambda: theory.tree_jump(CHAIN, 1e307, 31), "step_size is 1e.307 and the largest entry of gram"),
         (lambda: theory.tree_rounds(CHAIN, 1e307, 31), "step_size is 1e.307 and the largest entry of gram"),
@@ -38,6 +58,21 @@ CHAIN = chain_of_decisions(0.1, 40.0, 3)
 def test_what_no_float_follows_is_a_sentence(call, words: str) -> None:
     with pytest.raises(InputError, match=words):
         call()
+
+
+@pytest.mark.parametrize("step_size", [1e-8, 0.5, 50.0])
+def test_a_start_that_is_1_but_for_rounding_has_curves(step_size: float) -> None:
+    """Both ends of a search were the root itself, on one side of it by rounding, and the curves were NaN."""
+    p0 = 1 - 2**-53
+    curves = [theory.adam_flow(p0, step_size, 5.0, 20, spread=spread) for spread in ("response", "class")]
+    curves.append(theory.prefix_tree_flow(10, 3, step_size, 20, p0=p0))
+    for curve in curves:
+        assert np.all((curve.value > 1 - 1e-15) & (curve.value <= 1))
+        assert np.all((curve.regret > 0) & (curve.regret <= 1.001 * (1 - p0) * np.arange(1, 21)))
+
+
+def test_a_floor_of_huge_steps_is_the_wait_for_one_success() -> None:
+    assert theory.ppo_clip_floor(0.1, 1e308, clip=10.0) == pytest.approx(10.0)
 
 
 def test_just_inside_there_are_numbers() -> None:

@@ -233,6 +233,7 @@ def test_gradient_norm_vanishes_with_the_spread():
         (lambda: theory.update_second_moment("raw", 1.0), "p is"),
         (lambda: theory.snr2(0.1, 0.0), "kappa"),
         (lambda: theory.snr2(0.1, 2.0, signal="grpo", rollouts=4), "norm 1"),
+        (lambda: theory.snr2([0.001, 0.5], 40.0), "norm 1"),  # a share of 5
         (lambda: theory.snr2(0.1, 1.0, 0.5, signal="raw"), "one of them"),
         (lambda: theory.snr2(0.1, 1.0, rollouts=4), "give a signal"),
         (lambda: theory.snr2([0.1, 0.2], 1.0, [0.1, 0.2, 0.3]), "baseline"),

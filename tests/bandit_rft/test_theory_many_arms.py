@@ -63,6 +63,9 @@ def test_no_exploration_is_explore_until_success():
 
 def test_full_exploration_is_uniform_play():
     np.testing.assert_allclose(theory.epsilon_greedy_regret(0.2, 50, 1.0).value, 0.2)
+    always = theory.epsilon_greedy_regret(0.1, 50, 1.0)  # 1 - .9 is below .1, and the spread was below 0
+    assert always.value_sd is not None
+    assert not np.any(np.signbit(always.value_sd))
 
 
 @pytest.mark.parametrize(

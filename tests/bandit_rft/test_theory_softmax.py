@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -95,6 +96,33 @@ def test_trimming_of_negligible_states_changes_nothing():
         state = state - moving
         state[1:] += moving[:-1]
     np.testing.assert_allclose(theory.pg_jump_single(p0, gain, rounds).value, value, rtol=1e-12)
+
+
+@pytest.mark.parametrize("p0", [1e-15, 1e-12, 1e-9])
+def test_the_spread_of_a_rare_start_is_no_rounding(p0: float) -> None:
+    """Against all paths of four rounds in exact fractions: by differences of 1 - p the spread was 2e-16, at p0 = 1e-12
+    three hundred times too large.
+    """
+    found = theory.pg_jump_single(p0, 0.5, 4)
+    success = [Fraction(float(value)) for value in expit(JumpLaw(p0=p0, gain=0.5).logits(5))]
+    paths = [(Fraction(1), 0, Fraction(0))]  # probability, successes, regret
+    for t in range(4):
+        paths = [(weight, n, regret + 1 - success[n]) for weight, n, regret in paths]
+        for spread, of in ((found.value_sd, lambda n, regret: success[n]), (found.regret_sd, lambda n, regret: regret)):
+            mean = sum(weight * of(n, regret) for weight, n, regret in paths)
+            variance = sum(weight * (of(n, regret) - mean) ** 2 for weight, n, regret in paths)
+            assert spread[t] == pytest.approx(math.sqrt(variance), rel=1e-9, abs=0.0)
+        paths = [
+            after
+            for weight, n, regret in paths
+            for after in ((weight * success[n], n + 1, regret), (weight * (1 - success[n]), n, regret))
+        ]
+
+
+def test_the_spread_of_a_wait_of_1e300_rounds_is_finite() -> None:
+    """Its square has no float."""
+    spread = JumpLaw(p0=1e-300, gain=0.5).sd_hitting_time(0.5)
+    assert spread == pytest.approx(theory.pg_cold_start(1e-300, 0.5).sd, rel=1e-9)
 
 
 def test_hitting_times_against_simulated_chains():

@@ -121,7 +121,8 @@ def test_the_ode_is_refused_on_a_seed_mean_and_accepted_on_exact_gradients():
     for _ in range(400):
         value.append(expit(z))
         z += 1e-3 * expit(z) * expit(-z)
-    exact = Record(value=np.tile(value, (3, 1)), rewards=np.ones((3, 400, 1)))
+    drawn = np.random.default_rng(9).random((3, 400, 1)) < np.array(value)[None, :, None]
+    exact = Record(value=np.tile(value, (3, 1)), rewards=drawn.astype(float))
     assert compare(exact, theory.pg_ode(0.2, 1e-3, 400), tolerance=1e-3).agrees
     assert compare(exact, theory.pg_ode(0.2, 1.2e-3, 400), tolerance=1e-3).max_z == math.inf
 
@@ -203,6 +204,57 @@ def test_false_alarm_rate_and_power(p0, step, rounds):
         if repeat < 20:
             assert not any(compare(record, other).agrees for other in wrong)
     assert refused <= 9
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_few_seeds_without_a_law_keep_the_false_alarm_rate(seeds, hidden):
+    """100 null experiments at a stated 5%, the spread the seeds' own: over 13 refusals (mean at most 5, sd 2.2) have
+    probability .0005 a case. By multipliers of so few seeds alone, 24 to 58 of 100 were refused.
+    """
+    generator = np.random.default_rng(31)
+    prediction = theory.pg_group("grpo", 0.3, 0.05, 40, 4)
+    refused = 0
+    for _ in range(100):
+        noise = np.empty((seeds, 40))
+        noise[:, 0] = generator.standard_normal(seeds)
+        for t in range(1, 40):
+            noise[:, t] = 0.9 * noise[:, t - 1] + math.sqrt(0.19) * generator.standard_normal(seeds)
+        rewards = (generator.random((seeds, 40, 4)) < prediction.value[:, None]).astype(float)
+        value = np.full((seeds, 40), np.nan) if hidden else prediction.value + 0.02 * noise
+        refused += not compare(
+            Record(value=value, rewards=rewards, best_mean=None), prediction, false_alarm=0.05
+        ).agrees
+    assert refused <= 13
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_runs_in_which_nothing_has_happened_yet_refuse_nothing(hidden):
+    """No seed has had a success, as 97% of such histories have none: that they are alike is no proof of a curve without
+    chance. The value then still is that of the start, where the predicted mean has risen.
+    """
+    prediction = theory.pg_group("grpo", 1e-4, 0.05, 10, 8)
+    value = np.full((4, 10), np.nan if hidden else 1e-4)
+    verdict = compare(Record(value=value, rewards=np.zeros((4, 10, 8)), best_mean=None if hidden else 1.0), prediction)
+    assert verdict.agrees, verdict.report()
+    assert "the same rewards" in verdict.report()
+    many = np.zeros((400, 10, 8))
+    far = compare(
+        Record(value=np.repeat(value, 100, axis=0), rewards=many, best_mean=None),
+        theory.pg_ode(0.1, 0.1, 10, rollouts=8),
+    )
+    assert not far.agrees  # four hundred seeds without a success tell .1 from the truth all the same
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+@pytest.mark.parametrize("part", ["rewards", "value"])
+def test_a_number_that_is_none_is_no_agreement(broken, part):
+    """NaN is beyond no threshold, so that a history of NaN agreed with every prediction."""
+    arrays = {"value": np.full((3, 10), 0.1), "rewards": np.zeros((3, 10, 1))}
+    arrays[part][1, 4] = broken
+    for law in (theory.pg_jump_single(0.1, 0.5, 10), theory.pg_ode(0.1, 0.5, 10)):
+        with pytest.raises(InputError, match="NaN" if part == "value" and np.isnan(broken) else "seed 1 in round 4"):
+            compare(Record(**arrays), law)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,14 @@ def test_what_cannot_be_tested_says_so() -> None:
     assert "vacuous" in compare(record, bound(np.full(50, 1e3))).report()
 
 
+def test_a_regret_that_is_no_number_is_refused() -> None:
+    """NaN is beyond no bound, so that a history of NaN kept every one."""
+    broken = Record(slope=0.5, sd=0.1)
+    broken.curves[2, 7] = np.nan
+    with pytest.raises(InputError, match="regret of seed 2 in round 7 is nan"):
+        compare(broken, bound(0.9 * np.arange(1, 51)))
+
+
 def test_a_vacuous_bound_is_never_kept() -> None:
     """Catches "AGREES" for T times the gap and more above, for a lower bound of 0 or beyond what can be, and for a
     bound outside its assumptions: each is a number that every learner keeps."""

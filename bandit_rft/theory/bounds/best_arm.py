@@ -51,7 +51,9 @@ def best_arm_complexity(means: Sequence[float], counts: Sequence[float] | None =
     def costs(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """d(best, m) and d(rival, m) of each rival at w_a / w_1 = share."""
         gap = found.gap / (1 + share)
-        return bernoulli_divergence(rest, share * gap, found.best), bernoulli_divergence(found.worse, gap)
+        risen = share * gap
+        top = bernoulli_divergence(rest, risen, found.best, found.worse + gap)
+        return top, bernoulli_divergence(found.worse, gap, 1 - found.worse, rest + risen)
 
     def evidence(share: np.ndarray) -> np.ndarray:
         top, rival = costs(share)
@@ -119,7 +121,9 @@ def identification_lower(means: Sequence[float], delta: float, counts: Sequence[
     delta = arguments.fraction("delta", delta)
     if delta >= 0.5:
         raise InputError(f"delta is {delta:g}: give a probability of error strictly between 0 and 1/2.")
-    return best_arm_complexity(means, counts) * float(bernoulli_divergence(delta, 1 - delta - delta, 1 - delta))
+    # kl(delta, 1 - delta); of 1 - delta - delta = 1 a divergence from certainty would be infinite.
+    odds = math.log1p((1 - 2 * delta) / delta) if delta > 1e-3 else math.log1p(-delta) - math.log(delta)
+    return best_arm_complexity(means, counts) * (1 - 2 * delta) * odds
 
 
 @entry(

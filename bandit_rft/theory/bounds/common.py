@@ -74,16 +74,24 @@ def instance_of(means: Any, counts: Any = None, *, unit: bool = True) -> Instanc
     return Instance(best, mean[is_worse], gap, count[is_worse], float(count.sum()), float(gap.max(initial=0.0)))
 
 
-def bernoulli_divergence(low: Any, gap: Any, rest: Any = None) -> np.ndarray:
+def bernoulli_divergence(low: Any, gap: Any, rest: Any = None, short: Any = None) -> np.ndarray:
     """KL(Bernoulli(low), Bernoulli(low + gap)), float64, for gap >= 0; infinite where low + gap is 1 and low is not.
 
     Small gaps have their own form: the logarithms cancel to gap^2, which the integral of gap^2 s / (t(1 - t)) over
-    s in (0, 1), t = low + gap s, gives without cancellation. `rest` is 1 - low, where it is known with more digits.
+    s in (0, 1), t = low + gap s, gives without cancellation.
+
+    Args:
+        low, gap: as above.
+        rest, short: 1 - low and 1 - low - gap, where they are known with more digits: a difference of floats near 1 has
+            few, or is 0 where the divergence is finite.
     """
     rest = 1 - np.asarray(low) if rest is None else rest
-    low, gap, rest = np.broadcast_arrays(*(np.asarray(part, np.float64) for part in (low, gap, rest)))
+    short = rest - np.asarray(gap) if short is None else short
+    parts = (np.asarray(part, np.float64) for part in (low, gap, rest, short))
+    low, gap, rest, short = np.broadcast_arrays(*parts)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        direct = -rest * np.log1p(-gap / rest) - np.where(low > 0, low * np.log1p(gap / low), 0.0)
+        fallen = np.where(gap < rest / 2, np.log1p(-gap / rest), np.log(short) - np.log(rest))
+        direct = -rest * fallen - np.where(low > 0, low * np.log1p(gap / low), 0.0)
         node, weight = np.polynomial.legendre.leggauss(20)
         step = gap[..., None] * (node + 1) / 2
         near = (
@@ -91,7 +99,7 @@ def bernoulli_divergence(low: Any, gap: Any, rest: Any = None) -> np.ndarray:
             / 4
             * np.sum(weight * (node + 1) * gap[..., None] / (low[..., None] + step) / (rest[..., None] - step), axis=-1)
         )
-    return np.where(gap < 0.1 * np.minimum(low, rest - gap), near, np.where(gap > 0, direct, 0.0))
+    return np.where(gap < 0.1 * np.minimum(low, short), near, np.where(gap > 0, direct, 0.0))
 
 
 def arms_of(arms: Any, least: int = 2) -> tuple[float, float]:

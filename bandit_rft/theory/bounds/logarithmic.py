@@ -61,7 +61,8 @@ def lai_robbins_constant(
 
 
 def _bernoulli_constant(found: Instance) -> float:
-    return found.total(found.gap / bernoulli_divergence(found.worse, found.gap))
+    rest = 1 - found.best
+    return found.total(found.gap / bernoulli_divergence(found.worse, found.gap, 1 - found.worse, rest))
 
 
 @entry(

@@ -137,7 +137,9 @@ def thompson_bayes_bound(arms: int, rounds: int, entropy: float | None = None) -
     (number, log_number), at = arms_of(arms), horizons(rounds)
     unknown = log_number if entropy is None else arguments.at_least("entropy", entropy, 0.0)
     if unknown > log_number * (1 + 1e-12):
-        raise InputError(f"entropy is {unknown:g}: with {arms} arms it is at most ln K = {log_number:g}.")
+        raise InputError(
+            f"entropy is {unknown:g}: with {arguments.shown(arms)} arms it is at most ln K = {log_number:g}."
+        )
     return bounded(
         "thompson_bayes_bound",
         at,

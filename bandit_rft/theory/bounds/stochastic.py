@@ -29,6 +29,7 @@ _UNITS = {"means": MEANS, "rounds": ROUNDS, "counts": COUNTS}
 _IID = "Rewards of an arm are independent and identically distributed in [0, 1]."
 # Any point is a bound: the search only looks for a good one.
 _SEARCH = {"xatol": 1e-7, "fatol": 1e-12, "maxiter": 4000}
+_LARGEST = 1e300
 
 
 @entry(
@@ -171,10 +172,16 @@ def _pull_terms(found: Instance, index: int, level: float, failures: float) -> t
         low, high, between = gap * share[0], gap * share[1], gap * share[2]
         with np.errstate(over="ignore", divide="ignore"):
             overshoot = np.expm1(
-                bernoulli_divergence(1 - worse - low, low, worse + low)
+                bernoulli_divergence(1 - worse - low, low, worse + low, worse)
             )  # d(x, mean), failures counted
-            shortfall = np.expm1(bernoulli_divergence(best - high, high, 1 - best + high))
-            return float(1 / overshoot), float(1 / bernoulli_divergence(worse + low, between)), float(1 / shortfall)
+            shortfall = np.expm1(bernoulli_divergence(best - high, high, 1 - best + high, 1 - best))
+            middle = bernoulli_divergence(worse + low, between, 1 - best + high + between, 1 - best + high)
+            # Kept finite, so that no infinite one meets a level of 0.
+            return (
+                min(float(1 / overshoot), _LARGEST),
+                min(float(1 / middle), _LARGEST),
+                min(float(1 / shortfall), _LARGEST),
+            )
 
     def total(logits: np.ndarray) -> float:
         first, slope, second = terms(logits)

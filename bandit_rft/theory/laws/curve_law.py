@@ -16,6 +16,8 @@ from bandit_rft.theory.prediction import Curves, Prediction, rounds_shown
 
 __all__ = ["CurveLaw", "GroupCurve", "curve_prediction", "growth", "solve_rise"]
 
+_BEYOND = 1e-3  # of the logarithm of a rise
+
 
 class CurveLaw(abc.ABC):
     """A deterministic curve from three closed forms; the rest of a `Law` follows from them."""
@@ -104,9 +106,10 @@ def solve_rise(
     """The rise > 0 at which an increasing `progress(rise)` equals `elapsed` > 0; float64 [N].
 
     Solved for ln(rise) in ln(progress), where such equations are nearly straight over hundreds of orders of magnitude.
+    The bounds may be the root itself, as they are where p starts at 1 but for rounding: a little is left beyond them.
     """
 
     def excess(log_rise: np.ndarray, goal: np.ndarray) -> np.ndarray:
         return np.log(progress(np.exp(log_rise))) - goal
 
-    return np.exp(elementwise.find_root(excess, (log_low, log_high), args=(np.log(elapsed),)).x)
+    return np.exp(elementwise.find_root(excess, (log_low - _BEYOND, log_high + _BEYOND), args=(np.log(elapsed),)).x)

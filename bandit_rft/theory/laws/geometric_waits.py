@@ -19,7 +19,10 @@ def mean(p: np.ndarray) -> float:
 
 def standard_deviation(p: np.ndarray) -> float:
     """Of the same."""
-    return float(np.sqrt(np.sum((1.0 - p) / p**2)))
+    if p.size == 0:
+        return 0.0
+    rarest = p.min()  # in whose units no square overflows
+    return float(np.sqrt(np.sum((1.0 - p) * (rarest / p) ** 2)) / rarest)
 
 
 def distribution(p: np.ndarray, rounds: int) -> np.ndarray:

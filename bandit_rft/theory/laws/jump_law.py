@@ -76,7 +76,8 @@ def chain_moments(success: np.ndarray, failure: np.ndarray, rounds: int, trim_hi
         live = state[:, :, low:high]
         mass, first, second = live
         value[t], gap[t] = np.vdot(mass, p), np.vdot(mass, q)
-        deviation = q - gap[t]
+        # Of p and 1 - p the smaller has the digits: of p = 1e-12 the other one's rounding would be all of the spread.
+        deviation = q - gap[t] if gap[t] < 0.5 else value[t] - p
         weighted = deviation * mass
         value_var[t] = np.vdot(deviation, weighted)
         value_third[t] = np.vdot(deviation**2, np.abs(weighted))

@@ -175,7 +175,10 @@ def explore_until_success(
     if not replacement and log_arms is None:
         raise InputError("explore_until_success without replacement needs log_arms (ln K).")
     share = _share(p0, log_arms, optimal)
-    inverse_arms = 0.0 if replacement or log_arms is None else 1.0 / _arms(log_arms)
+    inverse_arms = 0.0
+    if not replacement and log_arms is not None:
+        _check_number(share, _arms(log_arms))
+        inverse_arms = 1.0 / _arms(log_arms)
     law = ExploreLaw(p0=share, inverse_arms=inverse_arms, rollouts=rollouts)
     parameters = {
         "p0": share,
@@ -224,6 +227,17 @@ def _long(law: ExploreLaw, rounds: int, parameters: dict[str, Any]) -> Predictio
         parameters=parameters,
         law=law,
     )
+
+
+def _check_number(share: float, arms: float) -> None:
+    """Raises InputError for a share of the arms that is no whole number of them, where floats can tell: with 3 arms p0
+    = .05 is none.
+    """
+    optimal = share * arms
+    if arms < 1e12 and abs(optimal - round(optimal)) > 1e-6 * optimal:
+        raise InputError(
+            f"p0 = {share:g} of {arms:.0f} arms are {optimal:.6g} optimal ones: give a whole number, as optimal."
+        )
 
 
 def _arms(log_arms: float) -> float:

@@ -152,7 +152,7 @@ def epsilon_greedy_regret(p0: float, rounds: int, epsilon: float) -> Prediction:
     """
     p0, rounds = arguments.fraction("p0", p0), arguments.whole("rounds", rounds)
     epsilon = arguments.between("epsilon", epsilon, 0.0, 1.0)
-    law = TwoLevelLaw(p0=p0, after=1.0 - epsilon * (1.0 - p0))
+    law = TwoLevelLaw(p0=p0, after=max(p0, 1.0 - epsilon * (1.0 - p0)))  # by rounding it could be below
     found = law.prediction("epsilon_greedy_regret", rounds, {"p0": p0, "rounds": rounds, "epsilon": epsilon})
     return replace(found, regret=found.regret + epsilon * (1.0 - p0) * (rounds_shown(rounds) + 1.0))
 

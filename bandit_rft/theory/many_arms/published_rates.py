@@ -247,7 +247,9 @@ def batched_minimax(rounds: float, arms: int, batches: int) -> float:
     rounds, arms = arguments.at_least("rounds", rounds, 1.0), arguments.whole("arms", arms, 2, most=None)
     batches = arguments.whole("batches", batches)
     if rounds < arms:
-        raise InputError(f"rounds is {rounds:g} and arms {arms}: give as many rounds as arms at least.")
+        raise InputError(
+            f"rounds is {rounds:g} and arms {arguments.shown(arms)}: give as many rounds as arms at least."
+        )
     return math.exp(math.log(arms) / 2.0) * rounds ** (1.0 / (2.0 - math.ldexp(2.0, -batches)))
 
 

@@ -11,7 +11,7 @@ from scipy.special import expit, log_expit
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
-from bandit_rft.theory.checks import check_start
+from bandit_rft.theory.checks import check_rate, check_start
 from bandit_rft.theory.laws.curve_law import CurveLaw, curve_prediction, growth, solve_rise
 from bandit_rft.theory.prediction import Prediction
 
@@ -196,7 +196,7 @@ def adam_flow(
     rounds, p0 = arguments.whole("rounds", rounds), check_start(p0)
     if spread not in SPREADS:
         raise InputError(f"spread is {spread!r}: choose one of {', '.join(SPREADS)}.")
-    rate = arguments.positive("learning_rate", learning_rate) * arguments.positive("kappa_adam", kappa_adam)
+    rate = check_rate(learning_rate, kappa_adam, "kappa_adam", "learning_rate")
     rare = p0 < 10.0 * (1.0 - arguments.fraction("beta2", beta2))
     law = AdamFlow(p0=p0, rate=rate, spread=spread)
     parameters = {

@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 
 from bandit_rft import arguments
+from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
+from bandit_rft.theory.checks import check_rate, check_start
 from bandit_rft.theory.laws.chain import chain_prediction
 from bandit_rft.theory.laws.jump_law import JumpLaw
 from bandit_rft.theory.policy_gradient.softmax import table_kappa
@@ -14,7 +16,7 @@ from bandit_rft.theory.prediction import Prediction
 
 __all__ = ["ClippedJumpLaw", "ppo_clip_floor", "ppo_jump_single"]
 
-_LARGEST_LOG = 700.0
+_LARGEST_LOG, _LARGEST_GROWTH = 700.0, 1e300
 
 _MOST_EPOCHS = 10_000  # that are followed one by one for every success
 _UNITS = {
@@ -89,8 +91,8 @@ def ppo_jump_single(
     """
     rounds, epochs = arguments.whole("rounds", rounds), arguments.whole("epochs", epochs, most=_MOST_EPOCHS)
     limit = math.inf if clip is None else arguments.positive("clip", clip)
-    gain = arguments.positive("step_size", step_size) * table_kappa(1, log_arms)
-    law = ClippedJumpLaw(p0=arguments.fraction("p0", p0), gain=gain, clip=limit, epochs=epochs)
+    gain = check_rate(step_size, table_kappa(1, log_arms))
+    law = ClippedJumpLaw(p0=check_start(p0), gain=gain, clip=limit, epochs=epochs)
     parameters = {
         "p0": p0,
         "step_size": step_size,
@@ -134,11 +136,14 @@ def ppo_clip_floor(
         >>> round(float(theory.ppo_clip_floor(p0=0.02, step_size=2.0)), 4)
         53.7799
     """
-    p0, level = arguments.fraction("p0", p0), arguments.fraction("level", level)
+    p0, level = check_start(p0), arguments.fraction("level", level)
     clip = arguments.positive("clip", clip)
     step_size = arguments.at_least("step_size", step_size, 0.0)
-    log_growth = math.log1p(clip) + step_size * (1.0 + clip) * table_kappa(1, log_arms)
+    log_growth = min(math.log1p(clip) + step_size * (1.0 + clip) * table_kappa(1, log_arms), _LARGEST_GROWTH)
     if level <= p0:
         return 0.0
     successes = math.ceil((math.log(level) - math.log(p0)) / log_growth)
-    return math.expm1(-successes * log_growth) / math.expm1(-log_growth) / p0
+    found = math.expm1(-successes * log_growth) / math.expm1(-log_growth) / p0
+    if math.isinf(found):
+        raise InputError(f"clip is {clip:g} and p0 is {p0:g}: the wait is more rounds than a float holds.")
+    return found

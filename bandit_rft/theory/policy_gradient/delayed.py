@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from bandit_rft import arguments
 from bandit_rft.theory.catalogue import about, entry
+from bandit_rft.theory.checks import check_rate, check_start
 from bandit_rft.theory.policy_gradient.softmax import table_kappa
 from bandit_rft.theory.prediction import Prediction, rounds_shown
 
@@ -58,9 +59,9 @@ def pg_delayed(
         >>> round(float(theory.pg_delayed(p0=0.05, step_size=0.5, rounds=100, delay=4).value[-1]), 4)
         0.9248
     """
-    p0, rounds = arguments.fraction("p0", p0), arguments.whole("rounds", rounds)
+    p0, rounds = check_start(p0), arguments.whole("rounds", rounds)
     delay, rollouts = arguments.whole("delay", delay, 0), arguments.whole("rollouts", rollouts)
-    gain = arguments.positive("step_size", step_size) * table_kappa(1, log_arms)
+    gain = check_rate(step_size, table_kappa(1, log_arms))
     if rounds <= _STEPPED:
         at, logit = None, _stepped(p0, gain, delay, rounds)
         regret = np.cumsum(expit(-logit))

@@ -250,7 +250,7 @@ def snr2(
         A float for scalar p and baseline, otherwise float64 of their common shape.
 
     Raises:
-        InputError: p outside (0, 1), kappa not positive or, with a signal, above what scores of norm 1 can have; a
+        InputError: p outside (0, 1), kappa not positive or above what scores of norm 1 can have; a
             baseline that is not finite or does not fit, or beside a signal; what `update_second_moment` refuses.
 
     Example:
@@ -279,4 +279,9 @@ def snr2(
     wrong = 1.0 - probability
     # p^2 (1-p)^2 over both terms, each divided by p first: p^2 alone would underflow.
     result = constant * probability * wrong**2 / (np.square(1.0 - shift) + wrong * (shift / probability) * shift)
+    if np.any(result > 1.0 + 1e-9):
+        raise InputError(
+            f"kappa is {constant:g}, and progress would be more than all of the update: give it in the units in which "
+            "scores have norm 1."
+        )
     return float(result) if result.ndim == 0 else result

@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from bandit_rft import arguments
 from bandit_rft.theory.catalogue import about, entry
-from bandit_rft.theory.checks import check_start
+from bandit_rft.theory.checks import check_rate, check_start
 from bandit_rft.theory.laws.curve_law import GroupCurve
 from bandit_rft.theory.policy_gradient.group_flow import ASSUMPTIONS, UNITS, large_step, logit_of
 from bandit_rft.theory.policy_gradient.softmax import table_kappa
@@ -93,7 +93,7 @@ def grpo_flow(
     """
     rounds, rollouts = arguments.whole("rounds", rounds), arguments.whole("rollouts", rollouts)
     constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)
-    rate = arguments.positive("step_size", step_size) * constant
+    rate = check_rate(step_size, constant)
     law = LargeGroupLaw(p0=check_start(p0), rate=rate, rollouts=rollouts)
     at = rounds_shown(rounds)
     value = law.value(at.astype(np.float64))

@@ -10,7 +10,7 @@ from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.bound import Bound
 from bandit_rft.theory.catalogue import about, entry
-from bandit_rft.theory.checks import check_log_arms
+from bandit_rft.theory.checks import check_log_arms, check_rate, check_start
 from bandit_rft.theory.prediction import rounds_shown
 
 __all__ = [
@@ -159,7 +159,7 @@ def cold_start_floor(p0: float, rollouts: int = 1) -> float:
         >>> round(float(theory.cold_start_floor(p0=0.01)), 4)
         100.0
     """
-    p0, rollouts = arguments.fraction("p0", p0), arguments.whole("rollouts", rollouts)
+    p0, rollouts = check_start(p0), arguments.whole("rollouts", rollouts)
     return 1.0 / -math.expm1(rollouts * math.log1p(-p0))
 
 
@@ -192,7 +192,7 @@ def log_likelihood_time(p0: float, step_size: float, level: float = 0.5, *, kapp
         11.17
     """
     p0, level = arguments.fraction("p0", p0), arguments.fraction("level", level)
-    rate = arguments.positive("step_size", step_size) * arguments.positive("kappa", kappa)
+    rate = check_rate(step_size, kappa)
     if level <= p0:
         return 0.0
     start, goal = (math.log(p) - math.log1p(-p) for p in (p0, level))
@@ -234,7 +234,7 @@ def lattimore_step_size(smallest_gap: float, largest_gap: float, rounds: int, lo
     largest = arguments.between("largest_gap", largest_gap, smallest, 1.0)
     if math.log(rounds) < log_arms - 1e-9:
         raise InputError(f"rounds = {rounds} is below the number of arms, exp({log_arms:g}): the theorem needs n >= k.")
-    return smallest**2 / (120.0 * largest * (math.log(rounds) + log_arms))
+    return smallest * (smallest / largest) / (120.0 * (math.log(rounds) + log_arms))
 
 
 def _log_least(smallest_probability: float | None, log_arms: float | None) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
+from bandit_rft.theory.checks import check_rate
 from bandit_rft.theory.policy_gradient.explosion import Explosion
 
 __all__ = ["ColdStart", "Takeover", "pg_cold_start", "pg_monopoly"]
@@ -107,7 +108,7 @@ def pg_cold_start(p0: float, step_size: float, *, kappa: float = 1.0) -> ColdSta
         (254.1, 100.0)
     """
     p0 = arguments.fraction("p0", p0)
-    gain = arguments.positive("step_size", step_size) * arguments.positive("kappa", kappa)
+    gain = check_rate(step_size, kappa)
     floor = _finite_wait(1, p0)  # Geometric
     mean = floor / -math.expm1(-gain)
     variation = math.sqrt(math.tanh(gain / 2.0))

@@ -26,6 +26,7 @@ from scipy.special import expit, logsumexp
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import about, entry
+from bandit_rft.theory.checks import check_rate
 from bandit_rft.theory.laws.curve_law import GroupCurve
 from bandit_rft.theory.prediction import Prediction, rounds_shown
 
@@ -213,7 +214,7 @@ def pg_ode_general(
         log_mass=tuple(np.log(mass).tolist()),
         log_counts=tuple(counts.tolist()),
         correct=tuple(right.tolist()),
-        step_size=arguments.positive("step_size", step_size),
+        step_size=check_rate(step_size, 1.0),
         rollouts=rollouts,
     )
     at = rounds_shown(rounds)

@@ -11,7 +11,7 @@ from scipy.special import expit
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
-from bandit_rft.theory.checks import check_log_arms, check_start, log_count
+from bandit_rft.theory.checks import check_log_arms, check_rate, check_start, log_count
 from bandit_rft.theory.laws.chain import chain_prediction
 from bandit_rft.theory.laws.curve_law import GroupCurve, curve_prediction
 from bandit_rft.theory.laws.jump_law import JumpLaw
@@ -88,8 +88,8 @@ def pg_jump_single(
     """
     rounds = arguments.whole("rounds", rounds)
     constant = table_kappa(1, log_arms) if kappa is None else arguments.positive("kappa", kappa)
-    gain = arguments.positive("step_size", step_size) * arguments.positive("signal_scale", signal_scale) * constant
-    law = JumpLaw(p0=arguments.fraction("p0", p0), gain=gain, exact=kappa is None)
+    scale = arguments.positive("step_size", step_size) * arguments.positive("signal_scale", signal_scale)
+    law = JumpLaw(p0=check_start(p0), gain=check_rate(scale, constant), exact=kappa is None)
     parameters = {
         "p0": p0,
         "step_size": step_size,
@@ -190,7 +190,7 @@ def pg_ode(
     """
     rounds, rollouts = arguments.whole("rounds", rounds), arguments.whole("rollouts", rollouts)
     constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)
-    rate = arguments.positive("step_size", step_size) * constant
+    rate = check_rate(step_size, constant)
     law = FlowLaw(p0=check_start(p0), rate=rate, rollouts=rollouts)
     parameters = {
         "p0": p0,

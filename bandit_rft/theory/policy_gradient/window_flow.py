@@ -10,7 +10,7 @@ import numpy as np
 
 from bandit_rft import arguments, signal_checks
 from bandit_rft.theory.catalogue import about, entry
-from bandit_rft.theory.checks import check_start
+from bandit_rft.theory.checks import check_rate, check_start
 from bandit_rft.theory.laws.curve_law import GroupCurve
 from bandit_rft.theory.policy_gradient.group_flow import ASSUMPTIONS, UNITS, large_step, logit_of
 from bandit_rft.theory.policy_gradient.groups import check_group
@@ -162,7 +162,7 @@ def pg_window(
     window = arguments.whole("window", window, max(rollouts, 2), LONGEST_WINDOW)
     signal_checks.check_window(window, signal, rollouts, extra=0)
     constant = table_kappa(optimal, log_arms) if kappa is None else arguments.positive("kappa", kappa)
-    rate = arguments.positive("step_size", step_size) * constant
+    rate = check_rate(step_size, constant)
     law = WindowLaw(
         p0=check_start(p0),
         rate=rate,

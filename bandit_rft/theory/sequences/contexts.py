@@ -12,6 +12,7 @@ from scipy.special import expit, logit
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import about, entry
+from bandit_rft.theory.checks import check_rate
 from bandit_rft.theory.prediction import Prediction, rounds_shown
 from bandit_rft.theory.sequences.kernel import check_gram
 
@@ -72,6 +73,8 @@ def contexts_flow(p0: Any, gram: Any, step_size: float, rounds: int) -> Contexts
     matrix, rounds = check_gram(gram, start.size), arguments.whole("rounds", rounds)
     if np.linalg.eigvalsh(matrix)[0] < -1e-9 * np.abs(matrix).max():
         raise InputError("gram is not positive semi-definite: give inner products of gradients.")
+    if largest := float(np.abs(matrix).max()):
+        check_rate(step_size, largest, "the largest entry of gram")
     speed = arguments.positive("step_size", step_size) / start.size * matrix
     at = rounds_shown(rounds)
 

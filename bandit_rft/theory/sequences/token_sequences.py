@@ -11,7 +11,7 @@ from scipy.special import log_expit
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 from bandit_rft.theory.catalogue import entry
-from bandit_rft.theory.checks import check_start
+from bandit_rft.theory.checks import check_rate, check_start
 from bandit_rft.theory.laws.chain import chain_prediction
 from bandit_rft.theory.laws.curve_law import CurveLaw, curve_prediction, growth, solve_rise
 from bandit_rft.theory.laws.jump_law import JumpLaw
@@ -147,7 +147,7 @@ def _checked(
     length = arguments.whole("length", length)
     if length > _LONGEST:
         raise InputError(f"length is {length}: sequences of up to {_LONGEST} tokens are summed term by term.")
-    gain = arguments.positive("step_size", step_size) * table_kappa(1, math.log(vocabulary))
+    gain = check_rate(step_size, table_kappa(1, math.log(vocabulary)))
     if position_shared:
         gain *= length
     if p0 is not None:

@@ -14,7 +14,7 @@ from bandit_rft import InputError, theory, verdict_on_log
 from bandit_rft.cli import main
 from bandit_rft.theory.compared import chain_of_decisions
 from bandit_rft.training_logs import TrainingLog, judge, read_log
-from bandit_rft.training_logs.assumptions import holm
+from bandit_rft.training_logs.assumptions import _dead, _rises, holm
 from bandit_rft.training_logs.assumptions import tested as assumptions_of
 from bandit_rft.training_logs.fitting import fit
 from bandit_rft.training_logs.following import Follower, Parameters, Signal
@@ -76,6 +76,27 @@ def test_holm_multiplies_the_smallest_p_by_the_number_of_tests_and_never_falls()
     _, found = assumptions_of(log, Follower(log, Signal("grpo")))
     given = [replace(one, p=p) for one, p in zip(found, (0.01, 0.04, 0.03, 0.5, 0.02), strict=True)]
     assert [one.p_holm for one in holm(given)] == pytest.approx([0.05, 0.09, 0.09, 0.5, 0.08])
+
+
+def test_dead_groups_where_few_are_expected_are_as_rare_an_alarm_as_stated() -> None:
+    """400 logs of prompts alike, .08 dead groups expected in each: at a p of .05/7 over 10 alarms (mean 2.9) have
+    probability 2e-4. By a normal law of their number one dead group was an alarm: 26 of the logs.
+    """
+    generator, alarms = np.random.default_rng(5), 0
+    for _ in range(400):
+        rewards = (generator.random((40, 48)) < 0.5).astype(float)
+        found = _dead(replace(log_of(rewards, 4), dead=simulated.dead_share(rewards, 4)))
+        alarms += found is not None and found.p < 0.05 / 7
+    assert alarms <= 10
+
+
+def test_a_reward_that_stays_falls_as_rarely_as_stated() -> None:
+    """3,000 logs of 96 responses at p = 1/2: at a p of .05/7 over 40 alarms (mean at most 21) have probability 1e-4. By
+    the variance of each block alone there were 56.
+    """
+    generator = np.random.default_rng(6)
+    logs = (log_of((generator.random((32, 3)) < 0.5).astype(float)) for _ in range(3000))
+    assert sum(_rises(log).p < 0.05 / 7 for log in logs) <= 40
 
 
 def test_runs_of_one_arm_among_very_many_are_inside() -> None:

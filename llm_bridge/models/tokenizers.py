@@ -79,10 +79,12 @@ def encoded(tokenizer: Any, text: str, *, templated: bool, ends: tuple[int, ...]
         templated: whether a chat template made it, which writes its own special tokens.
         ends: ids that end a response.
     """
-    plain = list(tokenizer.encode(text, add_special_tokens=False))
     if templated:
-        return plain
+        return list(tokenizer.encode(text, add_special_tokens=False))
     ids = list(tokenizer.encode(text))
+    if not ids or ids[-1] not in ends:
+        return ids
+    plain = list(tokenizer.encode(text, add_special_tokens=False))
     while len(ids) > len(plain) and ids[-1] in ends and ids[len(ids) - len(plain) :] != plain:
         ids.pop()
     return ids

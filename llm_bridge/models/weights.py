@@ -203,7 +203,8 @@ def adapter_tensors(
         module = _LAYER_NAMES[weight][0].removesuffix(".weight")
         for layer, part in enumerate(np.asarray(leaf[...])):
             name = f"base_model.model.{decoder}.layers.{layer}.{module}.lora_{half.upper()}.weight"
-            found[name] = np.ascontiguousarray(part.T.astype(jnp.dtype(dtype or part.dtype)))
+            with np.errstate(over="ignore"):  # an infinity is the caller's to refuse
+                found[name] = np.ascontiguousarray(part.T.astype(jnp.dtype(dtype or part.dtype)))
     return found
 
 

@@ -199,6 +199,8 @@ def save_adapter(model: LanguageModel, folder: str | Path, params: Any = None, *
     source, beside = model.source, _reads_images(model)
     decoder = "model.language_model" if beside else "model"
     held = adapter_tensors(model.config, model.whole(params), dtype, decoder=decoder)
+    for name, array in held.items():
+        _check_range(name, array, dtype)
     modules = sorted({name.rsplit(".", 3)[-3] for name in held})
     base = None if source is None else str(source.folder) if source.kind != "hub" else source.name.partition("@")[0]
     config = {
@@ -263,8 +265,7 @@ def _write_weights(pairs: Iterator[tuple[str, np.ndarray]], folder: Path, shard_
         parts.append((path, list(held)))
 
     for name, array in pairs:
-        if dtype == "float16" and not np.isfinite(array).all():
-            raise InputError(f"Tensor '{name}' has numbers that are not finite in float16: export as bfloat16.")
+        _check_range(name, array, dtype)
         if held and size + array.nbytes > shard_bytes:
             write()
             held, size = {}, 0
@@ -280,6 +281,12 @@ def _write_weights(pairs: Iterator[tuple[str, np.ndarray]], folder: Path, shard_
         renamed = path.rename(folder / f"model-{place:05d}-of-{len(parts):05d}.safetensors")
         listed |= dict.fromkeys(names, renamed.name)
     write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": listed})
+
+
+def _check_range(name: str, array: np.ndarray, dtype: str | None) -> None:
+    """Raises InputError for numbers beyond float16's largest, which were made infinite."""
+    if dtype == "float16" and not np.isfinite(array).all():
+        raise InputError(f"Tensor '{name}' has numbers that are not finite in float16: export as bfloat16.")
 
 
 def _write_tokenizer(model: LanguageModel, folder: Path) -> None:

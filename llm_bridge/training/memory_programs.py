@@ -323,7 +323,7 @@ def _key(tree: PyTree) -> Any:
     def one(leaf: Any) -> Any:
         return (
             (tuple(leaf.shape), str(leaf.dtype), str(getattr(leaf, "sharding", None)))
-            if hasattr(leaf, "shape")
+            if hasattr(leaf, "dtype")  # a mesh has a shape too
             else leaf
         )
 

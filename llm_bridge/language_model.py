@@ -97,7 +97,8 @@ class LanguageModel:
         """Token ids int32 [P] of a prompt.
 
         With a chat template, a string is one user message and the generation prompt is added; without one, a string is
-        encoded as the tokenizer encodes plain text, and messages are joined by newlines.
+        encoded as the tokenizer encodes plain text, but that no end-of-text token is put behind it, and messages are
+        joined by newlines.
 
         Raises:
             InputError: an empty prompt or malformed messages, a chat template that refuses them or is none, a token
@@ -116,8 +117,7 @@ class LanguageModel:
         else:
             text = "\n".join(message["content"] for message in messages)
         try:
-            # A template writes its own special tokens.
-            ids = self.tokenizer.encode(text, add_special_tokens=False) if template else self.tokenizer.encode(text)
+            ids = tokenizers.encoded(self.tokenizer, text, templated=bool(template), ends=self.config.eos_ids)
         except Exception as error:  # half of a surrogate pair, say; tokenizers raise bare exceptions
             raise InputError(
                 f"The tokenizer of {self.name} refuses the prompt ({reason(error)}): give it as plain Unicode text."

@@ -122,18 +122,21 @@ def run(arguments: argparse.Namespace) -> int:
 def _plan(arguments: argparse.Namespace, config: FineTuneConfig) -> int:
     """Print what the run would hold."""
     from bandit_rft.runs import dumps
+    from bandit_rft.runs.progress import ProgressLine
     from llm_bridge.training.memory_plan import plan_memory
 
     if arguments.seeds > 1:
         raise InputError("--plan is of a run of one seed: leave out --seeds.")
-    found = plan_memory(
-        config,
-        prompt_tokens=arguments.prompt_tokens,
-        target=arguments.plan,
-        limit_gb=arguments.device_memory,
-        gb_per_second=arguments.device_bandwidth,
-        tflops=arguments.device_tflops,
-    )
+    with ProgressLine("planning memory") as line:
+        found = plan_memory(
+            config,
+            prompt_tokens=arguments.prompt_tokens,
+            target=arguments.plan,
+            limit_gb=arguments.device_memory,
+            gb_per_second=arguments.device_bandwidth,
+            tflops=arguments.device_tflops,
+            progress=line.doing,
+        )
     print(dumps(found.to_json(), indent=1) if arguments.json else found.report())
     if aside := [f"--{name.replace('_', '-')}" for name in UNPLANNED if getattr(arguments, name) not in (None, [])]:
         does = "does" if len(aside) == 1 else "do"

@@ -85,6 +85,15 @@ class ProgressLine:
         self._drawn = now
         self._draw(self.text(done, total, mean))
 
+    def doing(self, what: str) -> None:
+        """Show what is going on where nothing is counted, such as "compiling the gradient"."""
+        text = f"{self.label}: {what}"
+        if self.active:
+            self._draw(text)
+        elif self._logged is not None and self.clock() - self._logged >= _LOG_SECONDS:
+            self._logged = self.clock()
+            print(text, file=self.stream, flush=True)
+
     def text(self, done: int, total: int, mean: float) -> str:
         """The line for this state, without control characters."""
         parts = [f"{self.label}: {done}/{total} {self.unit}", f"{self.quantity} {mean:z.3f}"]

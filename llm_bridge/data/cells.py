@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
 
@@ -32,8 +34,13 @@ class RowError(InputError):
 
 def read(value: Any) -> Any:
     """A text that is a chat or an object with a ground truth, as a CSV file must hold them in JSON, or as pandas writes
-    them there, in Python's spelling: what it says, None where that is malformed. Any other value as it is.
+    them there, in Python's spelling: what it says, None where that is malformed. Of NumPy, as rows of a data frame have
+    it: an array as a list, a number as the decimal that it was written from. Any other value as it is.
     """
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.floating):
+        return float(str(value))
     begins = _WRITTEN.match(value) if isinstance(value, str) else None
     if begins is None:
         return value

@@ -80,6 +80,7 @@ class _Parquet:
     def row(self, index: int, columns: Sequence[str]) -> dict[str, Any]:
         group = next(place for place, end in enumerate(self._ends) if index < end)
         start = self._ends[group - 1] if group else 0
+        _refuse_twice(self.columns, columns, self.path)
         wanted = [column for column in columns if column in self.columns]
         try:
             if self._held is None or self._held[0] != group:
@@ -143,7 +144,7 @@ class _JsonLines:
 class _JsonArray:
     def __init__(self, path: Path) -> None:
         try:
-            found = json.loads(_whole(path), parse_constant=float)
+            found = json.loads(_whole(path), parse_constant=float, object_pairs_hook=_each_key_once)
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path} is not readable JSON ({reason(error)}): give a list of rows.") from None
         if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
@@ -183,16 +184,14 @@ class _Csv:
         self.path, self.length = path, len(self._rows)
 
     def row(self, index: int, columns: Sequence[str]) -> dict[str, Any]:
-        for column in columns:
-            if self.columns.count(column) > 1:
-                raise InputError(f"{self.path} has two columns {column!r}: give each a name of its own.")
+        _refuse_twice(self.columns, columns, self.path)
         found = dict(zip(self.columns, self._rows[index], strict=True))
         return {column: found[column] or None for column in columns if column in found}
 
 
 def _object(line: bytes, where: str) -> dict[str, Any]:
     try:
-        found = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
+        found = json.loads(line.removeprefix(b"\xef\xbb\xbf"), object_pairs_hook=_each_key_once)
     except (ValueError, RecursionError) as error:
         if line.strip() == b"{":
             raise InputError(
@@ -203,6 +202,22 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"{where} holds a {type(found).__name__}: give an object with named columns per line.")
     return found
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Raises ValueError for a key that is there twice, of which the later would win unsaid."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"an object has the key {next(key for key in keys if keys.count(key) > 1)!r} twice")
+    return found
+
+
+def _refuse_twice(held: Sequence[str], wanted: Sequence[str], path: Path) -> None:
+    """Raises InputError where a column that is wanted stands in a file twice."""
+    for column in wanted:
+        if held.count(column) > 1:
+            raise InputError(f"{path} has two columns {column!r}: give each a name of its own.")
 
 
 def _whole(path: Path) -> bytes:

@@ -77,6 +77,13 @@ def rope_of(values: Mapping[str, Any], source: str) -> tuple[float, RopeScaling 
     given = Given({"rope_theta": values.get("rope_theta")} | {k: v for k, v in rope.items() if v is not None}, source)
     theta = given.positive("rope_theta", 10000.0)
     kind = rope.get("rope_type", rope.get("type", "default"))
+    without = [name for name in rope if name not in ("rope_type", "type", "rope_theta", "partial_rotary_factor")]
+    if without and not {"rope_type", "type"} & rope.keys():
+        # A factor, or settings of each kind of layers: readers differ in what they make of it, and some leave it out.
+        raise InputError(
+            f"config.json of {source} has the rotary setting {str(without[0])[:40]!r} without a rope_type: complete "
+            "the file."
+        )
     partials = (rope.get("partial_rotary_factor"), values.get("partial_rotary_factor"))
     partial = next((share for share in partials if share is not None), 1.0)
     if kind not in ("default", "linear", "llama3") or partial != 1.0:
@@ -94,6 +101,9 @@ def rope_of(values: Mapping[str, Any], source: str) -> tuple[float, RopeScaling 
         raise InputError(
             f"config.json of {source} has llama3 rotary scaling without '{missing[0]}': complete the file."
         )
+    outer = values.get(_LLAMA3[3])
+    if outer is not None and outer != given.values[_LLAMA3[3]]:  # transformers 5 takes it, and 4 the inner one
+        raise InputError(f"config.json of {source} has two {_LLAMA3[3]}, which differ: leave one of them in it.")
     factor, low, high = (given.positive(name) for name in _LLAMA3[:3])
     if not low < high:
         raise given.wrong("high_freq_factor", f"not above its low_freq_factor, {low:g}")

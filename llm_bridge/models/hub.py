@@ -27,7 +27,7 @@ from bandit_rft.arguments import nearest, shown
 from bandit_rft.errors import InputError
 from llm_bridge.models import cache, gguf_folder, hub_snapshot, wheels
 from llm_bridge.models.cache import cache_folder
-from llm_bridge.models.tensor_files import refuse_adapter
+from llm_bridge.models.tensor_files import INDEX, SINGLE, refuse_adapter
 from llm_bridge.models.wheels import Wheel
 
 __all__ = ["Model", "Source", "Wheel", "cache_folder", "catalogue", "locate", "resolve"]
@@ -250,9 +250,10 @@ def check_folder(folder: Path) -> Path:
         raise InputError(
             f"The folder {folder} holds no tokenizer (tokenizer.json): copy the tokenizer's files there as well."
         )
-    index = folder / "model.safetensors.index.json"
+    index = folder / INDEX
+    listed = index.is_file() and not (folder / SINGLE).is_file()  # which is read alone, as in transformers
     try:
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if listed else set()
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(f"{index} is not a list of weights: fetch the model again.") from error
     stray = sorted(str(shard) for shard in shards if Path(str(shard)).name != shard)

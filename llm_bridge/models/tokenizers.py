@@ -67,6 +67,29 @@ def ended_by(tokenizer: Any, config: DecoderConfig, name: str) -> DecoderConfig:
     return config
 
 
+def encoded(tokenizer: Any, text: str, *, templated: bool, ends: tuple[int, ...]) -> list[int]:
+    """The tokens of a prompt's text, with what the tokenizer puts before texts (a begin-of-text token).
+
+    An end-of-text token that it puts behind them is left off, as tokenizers have it that were saved in training
+    (`add_eos_token`): to the model the prompt would have ended, and what follows would be another text.
+
+    Args:
+        tokenizer: of transformers.
+        text: of the prompt.
+        templated: whether a chat template made it, which writes its own special tokens.
+        ends: ids that end a response.
+    """
+    if templated:
+        return list(tokenizer.encode(text, add_special_tokens=False))
+    ids = list(tokenizer.encode(text))
+    if not ids or ids[-1] not in ends:
+        return ids
+    plain = list(tokenizer.encode(text, add_special_tokens=False))
+    while len(ids) > len(plain) and ids[-1] in ends and ids[len(ids) - len(plain) :] != plain:
+        ids.pop()
+    return ids
+
+
 def _declared(folder: Path) -> dict[str, Any]:
     """The values of tokenizer_config.json, where there is one."""
     path = folder / "tokenizer_config.json"

@@ -186,21 +186,25 @@ def tensors(config: DecoderConfig, params: Any, dtype: Any = None) -> Iterator[t
             yield name, np.ascontiguousarray(part.T if transposed else part)
 
 
-def adapter_tensors(config: DecoderConfig, params: Any, dtype: Any = None) -> dict[str, np.ndarray]:
+def adapter_tensors(
+    config: DecoderConfig, params: Any, dtype: Any = None, *, decoder: str = "model"
+) -> dict[str, np.ndarray]:
     """The adapters under the names of `peft`, A [rank, in] and B [out, rank] a layer, contiguous on the host.
 
     Args:
         config: of a decoder with adapters.
         params: its parameters.
         dtype: to store; None: float32.
+        decoder: where the decoder stands in the model that `peft` will hold.
     """
     found: dict[str, np.ndarray] = {}
     for path, leaf in nnx.to_flat_state(lora.trained(params)):
         weight, _, half = str(path[-1]).rpartition("_")
         module = _LAYER_NAMES[weight][0].removesuffix(".weight")
         for layer, part in enumerate(np.asarray(leaf[...])):
-            name = f"base_model.model.model.layers.{layer}.{module}.lora_{half.upper()}.weight"
-            found[name] = np.ascontiguousarray(part.T.astype(jnp.dtype(dtype or part.dtype)))
+            name = f"base_model.model.{decoder}.layers.{layer}.{module}.lora_{half.upper()}.weight"
+            with np.errstate(over="ignore"):  # an infinity is the caller's to refuse
+                found[name] = np.ascontiguousarray(part.T.astype(jnp.dtype(dtype or part.dtype)))
     return found
 
 

@@ -26,7 +26,9 @@ from bandit_rft.runs import CONFIG, read_json, seeds_of
 from bandit_rft.settings.saved_finetune import config_of
 from llm_bridge import hosts
 from llm_bridge.language_model import DTYPES, LanguageModel
+from llm_bridge.models import config_values
 from llm_bridge.models.config_values import write_json
+from llm_bridge.models.families import TEXT_PARTS
 from llm_bridge.models.weights import adapter_tensors, tensors
 from llm_bridge.training import checkpoints
 from llm_bridge.training.checkpoint_files import sync
@@ -172,6 +174,9 @@ def save_adapter(model: LanguageModel, folder: str | Path, params: Any = None, *
 
         PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(BASE), folder)
 
+    Of a base that reads images as well, that class keeps the vision tower, and the adapters are those of its text part
+    alone (`language_model`, as transformers names it from 4.52 on).
+
     Args:
         model: with adapters (`LanguageModel.with_lora`).
         folder: made; it may exist if it is empty.
@@ -191,8 +196,12 @@ def save_adapter(model: LanguageModel, folder: str | Path, params: Any = None, *
         raise InputError(f"{model.name} has no adapters: export it whole.")
     if dtype is not None and dtype not in DTYPES:
         raise InputError(f"dtype '{dtype}' is not known: use one of {', '.join(DTYPES)}.")
-    held = adapter_tensors(model.config, model.whole(params), dtype)
-    source = model.source
+    source, beside = model.source, _reads_images(model)
+    decoder = "model.language_model" if beside else "model"
+    held = adapter_tensors(model.config, model.whole(params), dtype, decoder=decoder)
+    for name, array in held.items():
+        _check_range(name, array, dtype)
+    modules = sorted({name.rsplit(".", 3)[-3] for name in held})
     base = None if source is None else str(source.folder) if source.kind != "hub" else source.name.partition("@")[0]
     config = {
         "peft_type": "LORA",
@@ -201,7 +210,8 @@ def save_adapter(model: LanguageModel, folder: str | Path, params: Any = None, *
         "revision": source.revision if source is not None and source.kind == "hub" else None,
         "r": lora.rank,
         "lora_alpha": lora.alpha,
-        "target_modules": sorted({name.rsplit(".", 3)[-3] for name in held}),
+        # A vision tower has projections of the same names: a pattern of whole names leaves them alone.
+        "target_modules": rf"model\.language_model\.layers\.\d+\.\w+\.({'|'.join(modules)})" if beside else modules,
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": False,
@@ -211,6 +221,13 @@ def save_adapter(model: LanguageModel, folder: str | Path, params: Any = None, *
         write_json(temporary / "adapter_config.json", config)
         save_file(held, temporary / "adapter_model.safetensors", metadata={"format": "pt"})
     return folder
+
+
+def _reads_images(model: LanguageModel) -> bool:
+    """Whether the model is the text part of a checkpoint that reads images as well."""
+    if model.source is None:
+        return False
+    return config_values.read_json(model.source.folder / "config.json").get("model_type") in TEXT_PARTS
 
 
 def _config_of(folder: Path) -> Mapping[str, Any]:
@@ -248,8 +265,7 @@ def _write_weights(pairs: Iterator[tuple[str, np.ndarray]], folder: Path, shard_
         parts.append((path, list(held)))
 
     for name, array in pairs:
-        if dtype == "float16" and not np.isfinite(array).all():
-            raise InputError(f"Tensor '{name}' has numbers that are not finite in float16: export as bfloat16.")
+        _check_range(name, array, dtype)
         if held and size + array.nbytes > shard_bytes:
             write()
             held, size = {}, 0
@@ -265,6 +281,12 @@ def _write_weights(pairs: Iterator[tuple[str, np.ndarray]], folder: Path, shard_
         renamed = path.rename(folder / f"model-{place:05d}-of-{len(parts):05d}.safetensors")
         listed |= dict.fromkeys(names, renamed.name)
     write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": listed})
+
+
+def _check_range(name: str, array: np.ndarray, dtype: str | None) -> None:
+    """Raises InputError for numbers beyond float16's largest, which were made infinite."""
+    if dtype == "float16" and not np.isfinite(array).all():
+        raise InputError(f"Tensor '{name}' has numbers that are not finite in float16: export as bfloat16.")
 
 
 def _write_tokenizer(model: LanguageModel, folder: Path) -> None:

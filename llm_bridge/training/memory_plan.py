@@ -10,7 +10,7 @@ backend at hand. Of another device than a CPU a CPU can only estimate: in 16 bit
 weights that an accelerator multiplies as they are. `target="accelerator"` therefore takes temporaries from the float32
 program: an estimate on the safe side, for 16-bit activations take half.
 
-Where p0 and kappa are measured before the run, that is the first phase; the tree of its responses is left out.
+Where p0 and kappa are measured before the run, that is the first phase, with the tree of its responses.
 
 Left out: what the allocator loses to fragments, compiled code, workspace of the libraries (cuDNN, NCCL), and the host.
 """
@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, get_args
 
 import jax
@@ -140,6 +141,7 @@ def plan_memory(
     gb_per_second: float | None = None,
     tflops: float | None = None,
     alternatives: bool = True,
+    progress: Callable[[str], None] | None = None,
 ) -> MemoryPlan:
     """The memory of one run of one seed, from its settings and the model's config.json.
 
@@ -152,6 +154,7 @@ def plan_memory(
         gb_per_second, tflops: a device's measured or stated memory bandwidth (10^9 bytes per second) and rate of matrix
             products (10^12 operations per second), for upper bounds on tokens per second; None: no bound is given.
         alternatives: plan the options as well that would make the peak smaller; False: for less time.
+        progress: called with what is compiled, before each program is; a large model's take minutes.
 
     Raises:
         InputError: an unknown model, a config.json that the decoder cannot run, settings that do not go together, more
@@ -185,11 +188,17 @@ def plan_memory(
         prompt_tokens = usual_prompt(config.max_tokens, shape.max_positions)
     kept: dict[Any, Compiled] = {}
     limit = None if limit_gb is None else round(limit_gb * GB)
-    plan, programs = _planned(config, shape, prompt_tokens, target, kept)
+
+    def tell(what: str, changed: str = "") -> None:
+        if progress is not None:
+            progress(f"compiling {what}{changed and ', with '}{changed}")
+
+    plan, programs = _planned(config, shape, prompt_tokens, target, kept, tell=tell)
     found = []
     for text, changed in _smaller(config, programs.settings, plan.fullest.name) if alternatives else []:
+        other, how = dataclasses.replace(config, **changed), {"near": plan, "tell": partial(tell, changed=text)}
         try:
-            peak = _planned(dataclasses.replace(config, **changed), shape, prompt_tokens, target, kept, plan)[0].peak
+            peak = _planned(other, shape, prompt_tokens, target, kept, **how)[0].peak
         except InputError:  # the options do not go together
             continue
         if peak < plan.peak:
@@ -211,8 +220,9 @@ def _planned(
     target: Target,
     kept: dict[Any, Compiled],
     near: MemoryPlan | None = None,
+    tell: Callable[[str], None] = lambda what: None,
 ) -> tuple[MemoryPlan, Programs]:
-    """The plan without alternatives, and the programs behind it.
+    """The plan without alternatives, and the programs behind it; `tell` is called with what is compiled.
 
     Where a plan of nearly the same settings is given, only the program of its fullest phase is compiled anew; the
     others keep their caches and temporaries.
@@ -243,10 +253,10 @@ def _planned(
     if config.step_over_kappa is not None:
         settings |= {"step_over_kappa": None, "learning_rate": 1.0}
     config = dataclasses.replace(config, **settings)
-    exact = programs = _programs(config, shape, config.dtype, config.param_dtype, prompt_tokens, kept)
+    exact = programs = _programs(config, shape, config.dtype, config.param_dtype, prompt_tokens, kept, tell)
     estimated = target == "accelerator" and jax.default_backend() == "cpu" and config.dtype != "float32"
     if estimated:
-        programs = _programs(config, shape, "float32", "float32", prompt_tokens, kept)
+        programs = _programs(config, shape, "float32", "float32", prompt_tokens, kept, tell)
     held = exact.settings
     weights, base, moments = bytes_of(exact.weights), bytes_of(exact.frozen), bytes_of(exact.moments)
     copy, _ = exact.decoding_copy()
@@ -284,7 +294,10 @@ def _planned(
         at_once = min(config.evaluation_batch, config.measure_rollouts)
         drawn = {"copy": copy, **_sampling(programs, (at_once, 1), narrow)}
         scores = exact.measured_scores(config.measure_error and not several)
-        moments_of_it = (drawn, {"scores": scores, "temporaries": programs.measuring().temporaries + cast})
+        moments_of_it = [drawn, {"scores": scores, "temporaries": programs.measuring().temporaries + cast}]
+        if several or config.measure_tree or (config.measure_tree is None and _size(exact.weights) <= SMALL):
+            responses = config.measure_rollouts * len(config.places)
+            moments_of_it.append(dict(zip(("scores", "temporaries"), exact.measured_tree(responses), strict=True)))
         fuller = max(moments_of_it, key=lambda items: sum(items.values()))
         phases.append(Phase(name="measuring", items={"weights": weights, **fuller}))
     known = {} if near is None else {phase.name: phase.items for phase in near.phases if phase is not near.fullest}
@@ -304,8 +317,6 @@ def _planned(
         assumed[1] = "an accelerator; temporaries are those of the float32 program, on the safe side for 16 bits"
     elif jax.default_backend() == "cpu" and config.dtype != "float32":
         assumed.append("a CPU, which holds float32 copies for 16-bit products: --plan accelerator leaves them out")
-    if measures and (several or config.measure_tree or (config.measure_tree is None and _size(exact.weights) <= SMALL)):
-        assumed.append("the tree of the measurement is left out")
     plan = MemoryPlan(
         model=config.model,
         parameters=(_size(exact.frozen) or _size(exact.weights), _size(exact.weights)),
@@ -317,7 +328,13 @@ def _planned(
 
 
 def _programs(
-    config: FineTuneConfig, shape: DecoderConfig, dtype: str, param_dtype: str, tokens: int, kept: dict[Any, Compiled]
+    config: FineTuneConfig,
+    shape: DecoderConfig,
+    dtype: str,
+    param_dtype: str,
+    tokens: int,
+    kept: dict[Any, Compiled],
+    tell: Callable[[str], None],
 ) -> Programs:
     from llm_bridge.training.from_settings import learner  # which draws figures: only where a plan is made
 
@@ -330,7 +347,7 @@ def _programs(
     rows = settings.prompts * settings.group
     options = (settings.micro_batch, settings.generation_batch, lambda name: f"--{name.replace('_', '-')}")
     placement.check_rows(shape.mesh, rows, *options)
-    return Programs(settings, len(config.places), tokens, config.rounds, kept)
+    return Programs(settings, len(config.places), tokens, config.rounds, kept, tell)
 
 
 def _sampled(settings: Any) -> tuple[int, int]:

@@ -16,9 +16,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from llm_bridge.measuring import prompt_scores
+from llm_bridge.measuring import branch_scores, prompt_scores, response_tree
 from llm_bridge.models import decoding_weights, lora, placement
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.weights import abstract_decoder
@@ -99,12 +99,19 @@ class Programs:
         prompt_tokens: tokens of each prompt, all of one length.
         rounds: of the run.
         kept: what was compiled before, by function, shapes and constants; shared between plans.
+        tell: called with what is compiled, before it is.
     """
 
     def __init__(
-        self, settings: FineTune, questions: int, prompt_tokens: int, rounds: int, kept: dict[Any, Compiled]
+        self,
+        settings: FineTune,
+        questions: int,
+        prompt_tokens: int,
+        rounds: int,
+        kept: dict[Any, Compiled],
+        tell: Callable[[str], None] = lambda what: None,
     ) -> None:
-        self.settings, self.model, self.kept = settings, settings.model, kept
+        self.settings, self.model, self.kept, self.tell = settings, settings.model, kept, tell
         self.prompts = [np.full(prompt_tokens, place % 7, np.int32) for place in range(questions)]
         widths = prompt_widths([prompt_tokens] * questions)
         arms: Any = SimpleNamespace(question_tokens=self.prompts, prompt_widths=widths, model=self.model)
@@ -115,10 +122,11 @@ class Programs:
 
     def decoding_copy(self) -> tuple[int, PyTree]:
         """Bytes per device of decoding's copy of the weights, and its shapes."""
-        model, layers = self.model, []
+        model, layers, what = self.model, [], "decoding's copy of the weights"
         for _ in range(model.config.layers):
-            layers.append(self._compiled(decoding_weights._layer, model.graphdef, model.params, jnp.int32(0)).result)
-        ends = self._compiled(decoding_weights._ends, model.graphdef, model.params).result
+            layer = self._compiled(what, decoding_weights._layer, model.graphdef, model.params, jnp.int32(0))
+            layers.append(layer.result)
+        ends = self._compiled(what, decoding_weights._ends, model.graphdef, model.params).result
         embedding, final_norm, head = ends
         copy = decoding_weights.DecodingWeights(
             layers=tuple(layers), embedding=embedding, final_norm=final_norm, head=head
@@ -142,6 +150,7 @@ class Programs:
         asked = (Shape(tokens.shape, tokens.dtype), Shape(lengths.shape, lengths.dtype), owners, done)
         found = {
             "prefill": self._compiled(
+                "the reading of prompts",
                 decoding.prefill,
                 model.graphdef,
                 model.params,
@@ -156,12 +165,12 @@ class Programs:
         prefix, state = found["prefill"].result
         while capacity < final:
             capacity = min(final, capacity * generate.GROWTH)
-            found["grow"] = self._compiled(decoding.grow, state, config=config, capacity=capacity)
+            found["grow"] = self._compiled("the cache", decoding.grow, state, config=config, capacity=capacity)
             state = found["grow"].result
         _, copy = self.decoding_copy()
         limit = jnp.int32(1)
         found["decode"] = self._compiled(
-            decoding.decode, copy, prefix, state, limit, keys, heat, ends, config=config, greedy=False
+            "decoding", decoding.decode, copy, prefix, state, limit, keys, heat, ends, config=config, greedy=False
         )
         return found
 
@@ -173,6 +182,7 @@ class Programs:
         batches = [batch for _, _, batch in self.plan._padded(rows, np.arange(len(rows)))]
         largest = max(batches, key=lambda batch: batch["tokens"].size)
         return self._compiled(
+            "scoring",
             policy_gradient.token_log_probs,
             self.model.params,
             **_shapes(largest),
@@ -196,22 +206,50 @@ class Programs:
         }
         if len(batch["tokens"]) == 1:
             first = jax.tree.map(lambda leaf: leaf[0], batch)
-            return self._compiled(policy_gradient.loss_and_gradient, self.weights, **_shapes(first), **given)
-        return self._compiled(policy_gradient.accumulated, self.weights, _shapes(batch), count, None, **given)
+            function = policy_gradient.loss_and_gradient
+            return self._compiled("the gradient", function, self.weights, **_shapes(first), **given)
+        function = policy_gradient.accumulated
+        return self._compiled("the gradient", function, self.weights, _shapes(batch), count, None, **given)
 
     def measured_scores(self, standard_error: bool) -> int:
         """Bytes per device of the sums of scores, and of the scores beside them, where kappa is measured before the run
         (`measuring.gap_estimate`); with its standard error there is a sum more.
         """
-        weights = self.model.params
-        sums = (2 + standard_error) * bytes_of(in_float32(weights))
-        return sums + self._scores().rows * bytes_of(weights)
+        sums = (2 + standard_error) * bytes_of(in_float32(self.model.params))
+        return sums + bytes_of(self._slopes())
 
     def measuring(self) -> Compiled:
         """Of the scores of a few responses, where kappa is measured before the run."""
         settings, found = self.settings, self._scores()
         how = {"graphdef": self.model.graphdef, "temperature": float(settings.temperature), "remat": settings.remat}
-        return self._compiled(found.function, self.model.params, *found.shapes, **how)
+        return self._compiled("the measurement", found.function, self.model.params, *found.shapes, **how)
+
+    def measured_tree(self, responses: int) -> tuple[int, int]:
+        """Bytes per device of the scores of a few branches, and of what is made of them before it leaves the device
+        (`measuring.branch_scores`): where so many responses are too much to keep whole, their sketch.
+
+        Whatever else the tree holds is less than kappa's sums: the way that Adam goes is one sum, its signs, or weights
+        that have gone there, each beside the scores.
+        """
+        slopes, weights = self._slopes(), jax.tree.leaves(self.model.params)
+        numbers, what = sum(leaf.size for leaf in weights), "the measurement's tree"
+        if 4 * numbers * responses <= response_tree.MEMORY:
+            made = self._compiled(what, branch_scores._flat, slopes)
+        else:
+            signs = [Shape((leaf.size,), jnp.int8) for leaf in weights]
+            made = self._compiled(what, branch_scores._folded, slopes, signs)
+        scores = bytes_of(slopes)
+        return scores, max(made.arguments - scores, 0) + made.made
+
+    def _slopes(self) -> PyTree:
+        """Shapes of the scores that are made together."""
+        rows, mesh = self._scores().rows, self.model.config.mesh
+
+        def of_rows(leaf: Any) -> Shape:
+            place = None if mesh is None else NamedSharding(mesh, PartitionSpec(None, *leaf.sharding.spec))
+            return Shape((rows, *leaf.shape), leaf.dtype, sharding=place)
+
+        return jax.tree.map(of_rows, self.model.params)
 
     def _scores(self) -> prompt_scores.Program:
         assert self.settings.max_tokens is not None
@@ -226,9 +264,8 @@ class Programs:
         """Of the optimiser's step, in place or not."""
         move = policy_gradient.step_donated if donated else policy_gradient.step_kept
         mesh = self.model.config.mesh
-        return self._compiled(
-            move, self.weights, self.moments, self.weights, optimizer=self.update.optimizer, mesh=mesh
-        )
+        how = {"optimizer": self.update.optimizer, "mesh": mesh}
+        return self._compiled("the optimiser's step", move, self.weights, self.moments, self.weights, **how)
 
     @cached_property
     def batch_bytes(self) -> int:
@@ -252,9 +289,10 @@ class Programs:
             signal=np.ones(count, np.float32),
         )
 
-    def _compiled(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Compiled:
+    def _compiled(self, what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Compiled:
         key = (id(function), _key(arguments), _key(named))
         if key not in self.kept:
+            self.tell(what)
             lowered: Any = function.lower(*arguments, **named)  # pyright: ignore[reportFunctionMemberAccess]
             program = lowered.compile()
             held = program.memory_analysis()
@@ -285,7 +323,7 @@ def _key(tree: PyTree) -> Any:
     def one(leaf: Any) -> Any:
         return (
             (tuple(leaf.shape), str(leaf.dtype), str(getattr(leaf, "sharding", None)))
-            if hasattr(leaf, "shape")
+            if hasattr(leaf, "dtype")  # a mesh has a shape too
             else leaf
         )
 

@@ -45,6 +45,22 @@ def test_is_silent_where_the_stream_is_no_terminal() -> None:
     assert stream.getvalue() == ""
 
 
+def test_what_is_not_counted_is_said_as_well() -> None:
+    """Catches a long job of unlike parts that is silent: redrawn on a terminal, a line each half minute in a log."""
+    clock, terminal, stream = Clock(), Terminal(), io.StringIO()
+    lines = [ProgressLine("planning", stream=where, clock=clock) for where in (terminal, stream)]
+    for what in ("compiling decoding", "compiling a step"):
+        clock.time += 20.0
+        for line in lines:
+            line.doing(what)
+    assert [part.strip() for part in terminal.getvalue().split("\r")] == [
+        *("", "planning: compiling decoding", "planning: compiling a step")
+    ]
+    assert stream.getvalue() == "planning: compiling a step\n"
+    lines[0].clear()
+    assert terminal.getvalue().endswith("\r")
+
+
 def test_a_log_file_gets_a_line_every_half_minute() -> None:
     """Catches a job of days that says nothing for days, and a log that fills with lines."""
     clock, stream = Clock(), io.StringIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,20 @@ def write(folder: Path, model: Any, *, dtype: str = "float32", seed: int = 0, sh
             else:
                 parameter.copy_(noise * (0.3 if "embed" in name else 1.5 * parameter.shape[1] ** -0.5))
     model.to(getattr(torch, dtype)).save_pretrained(folder, max_shard_size=shard)
+    byte_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def beside_a_vision_tower(text: Path, folder: Path) -> Path:
+    """The Gemma 3 of the folder `text` as the text part of a checkpoint that reads images, saved in `folder`."""
+    vision = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision |= {"image_size": 28, "patch_size": 14}
+    inner = json.loads((text / "config.json").read_text())
+    both = transformers.Gemma3ForConditionalGeneration(
+        transformers.Gemma3Config(text_config=inner, vision_config=vision, image_token_index=3, mm_tokens_per_image=4)
+    )
+    both.model.language_model.load_state_dict(torch_model(text).model.state_dict())
+    both.save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
     return folder
 

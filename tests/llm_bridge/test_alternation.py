@@ -5,7 +5,6 @@ The window is 7 tokens, shorter than every prompt and response here; of three la
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-import transformers
 from safetensors.numpy import load_file, save_file
 
 from llm_bridge import LanguageModel, load_model
@@ -23,7 +21,7 @@ from llm_bridge.models.config import DecoderConfig
 from llm_bridge.models.rotary import rope_frequencies
 from llm_bridge.models.weights import load_params, tensors
 from llm_bridge.sampling.scoring import token_log_probs
-from tests.llm_bridge.checkpoints import GEMMA3_ROPE, save, torch_greedy, torch_model
+from tests.llm_bridge.checkpoints import GEMMA3_ROPE, beside_a_vision_tower, save, torch_greedy, torch_model
 
 PROMPTS = ("What is 2 + 3?", "A prompt of more than thirty tokens.")
 T = 12  # response tokens
@@ -162,14 +160,7 @@ def test_frequencies_of_both_kinds_of_layers_are_those_of_transformers(folder: P
 def test_the_text_part_of_a_checkpoint_that_reads_images(folder: Path, tmp_path: Path) -> None:
     """As transformers writes it and as published files name their tensors, config.json with the text part within:
     catches a prefix that is not taken off, and a tensor of the vision tower that is refused."""
-    text = json.loads((folder / "config.json").read_text())
-    vision = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-    vision |= {"image_size": 28, "patch_size": 14}
-    both = transformers.Gemma3ForConditionalGeneration(
-        transformers.Gemma3Config(text_config=text, vision_config=vision, image_token_index=3, mm_tokens_per_image=4)
-    )
-    both.model.language_model.load_state_dict(torch_model(folder).model.state_dict())
-    both.save_pretrained(tmp_path / "written")
+    beside_a_vision_tower(folder, tmp_path / "written")
     config = DecoderConfig.from_folder(tmp_path / "written")
     assert config == DecoderConfig.from_folder(folder)
     wanted = jax.tree.leaves(load_params(folder, config))

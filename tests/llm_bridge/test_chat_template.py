@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import transformers.utils.chat_template_utils as transformers_templates
+from tokenizers import Tokenizer, processors
 
 from bandit_rft.errors import InputError, ModelWarning
 from llm_bridge import LanguageModel, load_model
@@ -257,3 +258,18 @@ def test_a_response_ends_at_the_tokenizers_end_too(tmp_path: Path) -> None:
     (bare / "tokenizer_config.json").write_text(config.read_text())
     with pytest.warns(ModelWarning, match="names no end-of-text token"):
         assert load_model(str(bare)).config.eos_ids == ()
+
+
+def test_a_tokenizer_that_ends_texts_does_not_end_a_prompt(tmp_path: Path) -> None:
+    """A tokenizer saved in training, which puts the end-of-text token behind every text: the model was asked to go on
+    after the end. Catches a begin-of-text token, here the same one as with OLMo, that goes with it."""
+    folder = save(tmp_path, "llama")
+    plain = load_model(str(folder)).encode("5+5=").tolist()
+    for around, before in (("$A <end>", []), ("<end> $A", [EOS]), ("<end> $A <end>", [EOS])):
+        backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        backend.post_processor = processors.TemplateProcessing(single=around, special_tokens=[("<end>", EOS)])
+        backend.save(str(folder / "tokenizer.json"))
+        model = load_model(str(folder))
+        assert len(model.tokenizer.encode("5+5=")) == len(plain) + around.count("<")
+        assert model.encode("5+5=").tolist() == [*before, *plain]
+        assert model.encode("5+5=<end>").tolist() == [*before, *plain, EOS]  # the user's own

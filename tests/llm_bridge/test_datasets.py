@@ -310,6 +310,8 @@ def test_json_lines_json_arrays_and_csv_read_as_parquet_does(tmp_path):
         ("a.csv", "question,answer\nq,1\nq,1,2\n", "Line 3 of .* has 3 cells"),
         ("a.csv", 'question,answer\n"q,1\n', "not readable CSV .*: mend its quotes"),
         ("a.csv", "question,answer,answer\nq,1,2\n", "has two columns 'answer': give each a name of its own"),
+        ("a.jsonl", '{"question": "q", "answer": "1", "answer": "2"}\n', "line 1 of .* has the key 'answer' twice"),
+        ("a.json", '[{"question": "q", "answer": "1", "answer": "2"}]', "has the key 'answer' twice"),
         ("a.csv", "question,right\nq,1\n", "no column 'answer' .*it has question, right.*--answer-column"),
     ],
 )
@@ -318,6 +320,16 @@ def test_a_malformed_file_is_named_with_its_line(tmp_path, name, text, words):
     with pytest.raises(InputError, match=words) as caught:
         said(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+def test_two_columns_of_one_name_in_parquet_are_refused_where_one_is_read(tmp_path):
+    """It was a KeyError of pyarrow's, in a traceback; of columns that nobody reads two may have one name."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table([["q"], ["1"], ["2"]], names=["question", "answer", "answer"]), path)
+    with pytest.raises(InputError, match="has two columns 'answer': give each a name of its own"):
+        said(path)
+    pq.write_table(pa.table([["q"], ["1"], ["a"], ["b"]], names=["question", "answer", "x", "x"]), path)
+    assert said(path)[0][0].answer == "1"
 
 
 @pytest.mark.parametrize(

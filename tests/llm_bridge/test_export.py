@@ -24,7 +24,7 @@ from llm_bridge.bandits.token_arms import TokenPromptArms
 from llm_bridge.models import cache
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.training import checkpoints
-from llm_bridge.training.export import export_run, save_pretrained
+from llm_bridge.training.export import export_run, save_adapter, save_pretrained
 from llm_bridge.training.learner import FineTune
 from llm_bridge.training.state import weights_of_seed
 from tests.bandit_rft import tiny_folder
@@ -156,6 +156,10 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     large = jax.tree.map(lambda leaf: leaf * jnp.float32(1e6), model.params)
     with pytest.raises(InputError, match=r"not finite in float16: export as bfloat16"):
         save_pretrained(model, tmp_path / "out", large, dtype="float16")
+    adapted = model.with_lora(2)
+    wide = jax.tree.map(lambda leaf: leaf + jnp.float32(1e6), adapted.trained)
+    with pytest.raises(InputError, match=r"lora_.*not finite in float16"):
+        save_adapter(adapted, tmp_path / "out", wide, dtype="float16")
     with pytest.raises(InputError, match="tokenizer of toy cannot be saved"):
         save_pretrained(toy.model(), tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["source"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bandit_rft.errors import InputError
@@ -26,6 +27,9 @@ def test_rows_are_read_as_those_of_a_data_file_are(tmp_path) -> None:
     assert (found.prompt, found.answer, found.verifier) == (wanted.prompt, wanted.answer, wanted.verifier)
     [found] = given([{"prompt": [{"role": "user", "content": "x?"}], "reward_model": {"ground_truth": "3"}}], "rows")
     assert (found.prompt, found.answer) == (({"role": "user", "content": "x?"},), "3")
+    frame = {"prompt": np.array([{"role": "user", "content": "x?"}], object), "answer": np.float32(0.1)}
+    [found] = given([frame], "rows of a data frame")
+    assert (found.prompt, found.answer) == (({"role": "user", "content": "x?"},), "0.1")
     chat = [{"role": "user", "content": "x?"}, {"role": "assistant", "content": "The answer is 3."}]
     [found] = given([{"messages": chat, "answer": float("nan"), "ground_truth": "3"}], "rows")
     assert (found.prompt, found.answer) == (({"role": "user", "content": "x?"},), "3")

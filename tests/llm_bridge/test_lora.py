@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ from llm_bridge.models.layer import layer_shapes
 from llm_bridge.sampling.scoring import token_log_probs
 from llm_bridge.training.export import export_run, save_adapter, save_pretrained
 from tests.llm_bridge import toy
-from tests.llm_bridge.checkpoints import FAMILIES, VOCABULARY, save, torch_logits, torch_model
+from tests.llm_bridge.checkpoints import FAMILIES, VOCABULARY, beside_a_vision_tower, save, torch_logits, torch_model
 from tests.llm_bridge.updates import early_letter
 
 TOKENS = np.random.default_rng(0).integers(0, VOCABULARY, (2, 12)).astype(np.int32)
@@ -156,15 +157,36 @@ with torch.no_grad():
 """
 
 
+def test_adapters_of_a_text_part_are_named_as_in_the_model_that_reads_images(tmp_path: Path) -> None:
+    """AutoModelForCausalLM of such a checkpoint keeps the vision tower. Under the names of a decoder alone `peft` found
+    none of the adapters, warned, and gave the untrained model's logits; a list of modules takes in the tower's too."""
+    text = save(tmp_path / "text", "gemma3_text", tie_word_embeddings=True)
+    model = load_model(str(beside_a_vision_tower(text, tmp_path / "both"))).with_lora(3, weights="q,v,down")
+    folder = save_adapter(model, tmp_path / "adapter", moved(model))
+    named = {
+        name.removeprefix("base_model.model.").rpartition(".lora_")[0]
+        for name in load_file(folder / "adapter_model.safetensors")
+    }
+    pattern = json.loads((folder / "adapter_config.json").read_text())["target_modules"]
+    theirs = [name for name, _ in torch_model(tmp_path / "both").named_modules()]
+    assert any("vision_tower" in name and name.endswith("q_proj") for name in theirs)
+    assert named == {name for name in theirs if re.fullmatch(pattern, name)}
+    assert len(named) == 3 * model.config.layers
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "gemma3"])
 def test_peft_loads_the_adapters_and_gives_the_same_logits(tmp_path: Path, family: str) -> None:
     """`peft` is the independent implementation; PEFT_PYTHON names a Python that has it, where this one does not.
     Catches a tensor's name or orientation that `peft` does not know, and a scale that it computes otherwise."""
     python = os.environ.get("PEFT_PYTHON") or (sys.executable if importlib.util.find_spec("peft") else None)
     if python is None:
         pytest.skip("peft is not installed: pip install peft, or name a Python that has it in PEFT_PYTHON")
-    model = load_model(str(save(tmp_path / "source", family))).with_lora(3, alpha=4.0)
+    if family == "gemma3":
+        beside_a_vision_tower(save(tmp_path / "text", "gemma3_text", tie_word_embeddings=True), tmp_path / "source")
+    else:
+        save(tmp_path / "source", family)
+    model = load_model(str(tmp_path / "source")).with_lora(3, alpha=4.0)
     adapters = moved(model)
     folder = save_adapter(model, tmp_path / "adapter", adapters)
     np.save(tmp_path / "tokens.npy", TOKENS)

@@ -20,7 +20,7 @@ from bandit_rft.cli import main
 from bandit_rft.errors import InputError
 from bandit_rft.settings.finetune import FineTuneConfig
 from llm_bridge import FineTune, LanguageModel, PromptArms, plan_memory
-from llm_bridge.measuring import prompt_scores
+from llm_bridge.measuring import branch_scores, prompt_scores
 from llm_bridge.measuring.measure import measure
 from llm_bridge.models.config import DecoderConfig
 from llm_bridge.sampling import generate
@@ -250,18 +250,28 @@ def test_the_command_plans_from_config_json_alone(tmp_path: Path, capsys: pytest
 @pytest.mark.usefixtures("compiled_quickly")
 def test_a_measurement_and_the_responses_that_a_run_keeps_take_what_is_planned(monkeypatch: pytest.MonkeyPatch) -> None:
     """What XLA says of the programs of a real measurement, and the rows that a real state has. Catches another shape
-    than the run's, and sums of scores that are left out."""
+    than the run's, and sums of scores or what the tree makes of them that are left out."""
     model = toy.model(spread=3.0, layers=1, eos_ids=())
     found: list[Any] = []
-    function: Any = prompt_scores._gradients
+    trees: list[Any] = []
 
-    def called(*given: Any, **named: Any) -> Any:
-        found.append(function.lower(*given, **named).compile().memory_analysis())
-        return function(*given, **named)
+    def watch(module: Any, name: str, seen: list[Any]) -> None:
+        function: Any = getattr(module, name)
 
-    monkeypatch.setattr(prompt_scores, "_gradients", called)
-    measured = measure(model, "hello", early_letter, key=0, max_tokens=12, rollouts=24, batch=6)
+        def called(*given: Any, **named: Any) -> Any:
+            seen.append(function.lower(*given, **named).compile().memory_analysis())
+            return function(*given, **named)
+
+        monkeypatch.setattr(module, name, called)
+
+    watch(prompt_scores, "_gradients", found)
+    for name in ("_flat", "_folded"):
+        watch(branch_scores, name, trees)
+    how: dict[str, Any] = {"key": 0, "max_tokens": 12}
+    measured = measure(model, "hello", early_letter, rollouts=24, batch=6, **how)
     assert np.isfinite(measured.kappa_standard_error)
+    for sketched in (False, True):
+        measure(model, "hello", early_letter, rollouts=3, tree=True, sketched=sketched, **how)
     monkeypatch.undo()
     graphdef, params = abstract_params(model.config, dtype="float32", param_dtype="float32")
     shapes = LanguageModel(name="toy", config=model.config, graphdef=graphdef, params=params, tokenizer=None)
@@ -271,6 +281,14 @@ def test_a_measurement_and_the_responses_that_a_run_keeps_take_what_is_planned(m
     together = max(one.output_size_in_bytes for one in found) // bytes_of(model.params)
     for error in (True, False):
         assert programs.measured_scores(error) == (2 + error + together) * bytes_of(model.params)
+
+    whole, folded = trees[0], trees[-1]
+    for real, responses in ((whole, 24), (folded, 10**9)):
+        scores, beside = programs.measured_tree(responses)
+        assert scores == together * bytes_of(model.params)
+        held = real.argument_size_in_bytes + real.output_size_in_bytes + real.temp_size_in_bytes
+        assert abs((scores + beside) / held - 1) < 0.05
+    assert whole.output_size_in_bytes >= together * bytes_of(model.params)
 
     late = FineTune(model, replay=2, clip=0.2, **given), FineTune(model, delay=3, clip=None, **given)
     for learner in late:
@@ -291,8 +309,15 @@ def test_a_plan_has_the_measurement_as_a_phase_and_says_what_it_leaves_aside(
     (tmp_path / "config.json").write_text(json.dumps(values | tiny))
     given = {"model": str(tmp_path), "prompt": "1+1=", "answer": "2", "max_tokens": 16, "rounds": 9, "replay": 2}
     given |= {"optimizer": "sgd", "kl_coefficient": 0.0, "train_samples": 0, "step_over_kappa": 0.5}
-    config = FineTuneConfig(measure_tree=False, evaluation_batch=4, **given)
-    plan = plan_memory(config, prompt_tokens=8, alternatives=False)
+    config, told, kept = FineTuneConfig(measure_tree=False, evaluation_batch=4, **given), [], {}
+    shape = DecoderConfig.from_folder(tmp_path)
+    plan, _ = memory_plan._planned(config, shape, 8, "here", kept, tell=told.append)
+    assert {"the gradient", "decoding", "the measurement"} <= {*told}
+    assert len(told) == len(kept)
+    with_tree, _ = memory_plan._planned(dataclasses.replace(config, measure_tree=True), shape, 8, "here", kept)
+    measuring = with_tree.to_json()["phases"]["measuring"]
+    assert measuring["scores"] + measuring["temporaries"] >= 2 * 8 * measuring["weights"]  # scores, and whole once more
+    assert "tree" not in with_tree.report()
     phases = plan.to_json()["phases"]
     assert next(iter(phases)) == "measuring"
     assert phases["measuring"]["scores"] == (3 + 8) * phases["measuring"]["weights"]  # sums, and the scores beside

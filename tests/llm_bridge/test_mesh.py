@@ -145,6 +145,30 @@ for mesh in sys.argv[1:]:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_plan_on_a_mesh_is_of_each_device(tmp_path) -> None:
+    """With the measurement and its tree, of shapes. It ended in a traceback: a mesh has a shape, and was taken for an
+    array. Catches weights and sums of scores that are counted whole on each device."""
+    values = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1}
+    values |= {"num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": 256, "rms_norm_eps": 1e-5}
+    (tmp_path / "config.json").write_text(json.dumps(values | {"max_position_embeddings": 64, "eos_token_id": 3}))
+    script = """
+import json, sys, jax
+jax.config.update("jax_disable_most_optimizations", True)
+from bandit_rft.settings.finetune import FineTuneConfig
+from llm_bridge import plan_memory
+given = {"prompt": "1+1=", "answer": "2", "rollouts": 2, "max_tokens": 8, "train_samples": 0, "kl_coefficient": 0.0}
+config = FineTuneConfig(model=sys.argv[1], mesh="fsdp=2", measure=True, measure_tree=True, **given)
+print(json.dumps(plan_memory(config, prompt_tokens=4, alternatives=False).to_json()))
+"""
+    said = on_eight_devices("-c", script, str(tmp_path), folder=tmp_path, devices=2)
+    plan = json.loads(said[said.index("{") :])
+    phases, every = plan["phases"], 4 * plan["parameters"]
+    assert plan["devices"] == 2
+    for name, phase in phases.items():
+        assert 0.5 * every <= phase["weights"] < 0.55 * every, name
+    assert 0.5 * 8 * every <= phases["measuring"]["scores"] < 0.55 * (3 + 8) * every
+
+
 @pytest.mark.slow
 def test_three_seeds_of_a_compiled_run_take_several_devices_and_continue(tmp_path) -> None:
     """Seeds that the devices do not divide, stopped after two rounds and continued, against the same run on one device:

@@ -151,6 +151,15 @@ BASE: dict[str, Any] = {
             {"rope_parameters": {"rope_theta": 5e5}, "rope_scaling": {"rope_type": "linear", "factor": 2.0}},
             "rope_parameters and rope_scaling, which differ",
         ),
+        ({"rope_scaling": {"factor": 4.0}}, "rotary setting 'factor' without a rope_type"),
+        (
+            {"model_type": "qwen3", "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e6}}},
+            "rotary setting 'full_attention' without a rope_type",
+        ),
+        (
+            {"rope_parameters": LLAMA32_ROPE, "original_max_position_embeddings": 4096},
+            "two original_max_position_embeddings, which differ",
+        ),
         ({"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 4096}, "sliding-window"),
         ({"layer_types": ["full_attention", "sliding_attention"]}, "sliding-window"),
         ({"hidden_act": "gelu"}, "activation 'gelu'"),

@@ -13,7 +13,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from bandit_rft import own_code
 from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.choice import at_the_top
 from bandit_rft.contract import Learner
@@ -102,6 +104,9 @@ class IndexLearner(ABC):
         """The learner on a table of arms. Raises InputError where `arms` is not one, or does not suit the learner."""
         name = type(self).__name__
         table = require_table(arms, name)
+        if own_code.is_own(self):
+            own_code.require_arguments(self.index, f"{name}.index", "key", "arm", "time", "rows", "setting")
+            own_code.require_arguments(self.observe_extra, f"{name}.observe_extra", "before", "rewards")
         self.check(table)
         return bind(arms, self.rule(table, rounds), name=name, rounds=rounds, row_capacity=row_capacity)
 
@@ -110,16 +115,22 @@ class IndexLearner(ABC):
         log_arms = table.log_arms if arms is None else math.log(arms)
         setting = Setting(arms=math.exp(log_arms) if log_arms < 709 else math.inf, log_arms=log_arms, rounds=rounds)
 
+        own = own_code.is_own(self)
+        index_of = self._own_index if own else self.index
+
         def weight(key: jax.Array, state: State) -> jax.Array:
             log_multiplicity = state.rows.log_multiplicity
             arm = _arm(state.statistic)
             time = jnp.maximum(state.time, 1).astype(arm.total.dtype)
-            index = self.index(key, arm, time, state.rows, setting)
+            index = index_of(key, arm, time, state.rows, setting)
             if self.untouched_first:
                 index = jnp.where(arm.pulls > 0, index, jnp.inf)
             if not state.rows.full:
                 index = jnp.where(log_multiplicity > -jnp.inf, index, -jnp.inf)
-            return state.rows.multiplicity_among(at_the_top(index))
+            among = state.rows.multiplicity_among(at_the_top(index))
+            # A NaN chooses no arm: weights of NaN are refused where the rounds are looked at. The package's own indices
+            # have none, and are spared the look at every row.
+            return jnp.where(jnp.any(jnp.isnan(index)), jnp.nan, among) if own else among
 
         def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
             del state, pulls
@@ -127,7 +138,7 @@ class IndexLearner(ABC):
             def observe(before: Statistic) -> Statistic:
                 arm = _arm(before)
                 after = {"pulls": arm.pulls + 1, "total": arm.total + rewards}
-                return after | self.observe_extra(arm, rewards)
+                return after | (self._own_extra(arm, rewards) if own else self.observe_extra(arm, rewards))
 
             return Lesson(observe=observe)
 
@@ -141,6 +152,34 @@ class IndexLearner(ABC):
             sweeps=self.sweeps,
             delayable=self.delayable,
         )
+
+    def _own_index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
+        """`index` of a user's own class. Raises InputError where it is not a number for each row."""
+        name, wanted = f"{type(self).__name__}.index", arm.pulls.shape
+        with own_code.same_each_round(name, self):
+            given = self.index(key, arm, time, rows, setting)
+        return own_code.real_array(name, given, wanted, "the index of an arm of each row, as arm.mean has its mean")
+
+    def _own_extra(self, before: Arm, rewards: jax.Array) -> Statistic:
+        """`observe_extra` of a user's own class. Raises InputError for other names than `extra_statistic` has, or other
+        shapes than the rewards'.
+        """
+        name = f"{type(self).__name__}.observe_extra"
+        with own_code.same_each_round(name, self):
+            given = self.observe_extra(before, rewards)
+        if not isinstance(given, dict) or set(given) - set(self.extra_statistic):
+            said = ", ".join(map(str, given)) if isinstance(given, dict) else type(given).__name__
+            known = ", ".join(self.extra_statistic) or "none"
+            raise InputError(
+                f"{name} returned {said or 'nothing'}: return a dict of what extra_statistic names ({known})."
+            )
+        each = "a number for each reward"
+        return {
+            label: jnp.broadcast_to(value, rewards.shape)
+            if np.shape(value) == ()
+            else own_code.real_array(f"{name}, {label},", value, rewards.shape, each)
+            for label, value in given.items()
+        }
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ from bandit_rft.contract import ArmSet, Learner, LearnerFactory
 from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
 from bandit_rft.loop import executables
+from bandit_rft.loop.checks import check_records
 from bandit_rft.loop.groups import handed_over, number_of_groups, shard, split, whole
-from bandit_rft.loop.one_round import INIT_FOLD, Progress, bound_of, check_rewards, one_round
+from bandit_rft.loop.one_round import INIT_FOLD, Progress, bound_of, one_round
 from bandit_rft.loop.recorder import MOST_ROUNDS, Recorder, recorded_chunks
 from bandit_rft.loop.store import Store
 from bandit_rft.random_bits import quick
@@ -243,7 +244,7 @@ def scan_loop(
                 recorder.check(start, records, kept)
             if compiled.check is not None:
                 compiled.check(start, records, functools.partial(dict, kept or {}))
-            check_rewards(records["rewards"], arms, start)
+            check_records(records, arms, start)
             store.add(start, records)
             if recorder is not None:
                 so_far = store.history(arms.best_mean, config, compiled.notes, None, start + length)

@@ -64,7 +64,8 @@ class IndexLearner(ABC):
     Class attributes:
         extra_statistic: name -> value of an untouched arm, kept beside the counts.
         untouched_first: whether an arm never pulled is put before all others here (its index is then +∞).
-        sweeps: whether an arm never pulled comes before all others, put there or by the index itself.
+        sweeps: whether an arm never pulled comes before all others, put there or by the index itself; of an index that
+            is not put there it counts where the class that gives the index says it too.
         random: whether the index draws random numbers.
         delayable: as in `TabularUpdate`.
     """
@@ -107,6 +108,8 @@ class IndexLearner(ABC):
         if own_code.is_own(self):
             own_code.require_arguments(self.index, f"{name}.index", "key", "arm", "time", "rows", "setting")
             own_code.require_arguments(self.observe_extra, f"{name}.observe_extra", "before", "rewards")
+            if kept := {"pulls", "total"} & set(self.extra_statistic):
+                raise InputError(f"{name}.extra_statistic has {min(kept)}, which is kept anyway: give it another name.")
         self.check(table)
         return bind(arms, self.rule(table, rounds), name=name, rounds=rounds, row_capacity=row_capacity)
 
@@ -149,9 +152,17 @@ class IndexLearner(ABC):
             random=self.random,
             value_known=not self.random,
             subsample=self.subsample_size(setting),
-            sweeps=self.sweeps,
+            sweeps=self._sweeps(),
             delayable=self.delayable,
         )
+
+    def _sweeps(self) -> bool:
+        """Whether an arm never pulled comes before all others, as said of the index that is used, not one inherited."""
+        places = {
+            name: next(place for place, kind in enumerate(type(self).__mro__) if name in vars(kind))
+            for name in ("index", "sweeps")
+        }
+        return self.sweeps and (self.untouched_first or places["sweeps"] <= places["index"])
 
     def _own_index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
         """`index` of a user's own class. Raises InputError where it is not a number for each row."""
@@ -190,6 +201,7 @@ class RootIndexLearner(IndexLearner):
 
     extra_statistic: ClassVar[dict[str, float]] = {"average": math.inf, "width": 0.0}
     untouched_first: ClassVar[bool] = False
+    sweeps: ClassVar[bool] = True
 
     @abstractmethod
     def scale(self, time: jax.Array) -> jax.Array:

@@ -172,7 +172,8 @@ def compare_learners(
             axes.fill_between(rounds, one.low, one.high, color=colour, alpha=0.2, linewidth=0)
             axes.plot(rounds, one.mean, color=colour, linewidth=width, **look)
 
-    return _drawn(ax, draw, xscale, yscale, xlabel="round", ylabel=f"difference in regret, {found.confidence:.3g} band")
+    said = f"{100 * found.confidence:.3g}%"
+    return _drawn(ax, draw, xscale, yscale, xlabel="round", ylabel=f"difference in regret (rewards), {said} band")
 
 
 def hitting_times(

@@ -196,6 +196,38 @@ def test_a_statistic_by_a_name_that_is_none_is_refused(extra, said: str) -> None
     refused(TABLE, learner, said)
 
 
+@dataclass(frozen=True)
+class Greedy0(IndexLearner):
+    untouched_first = False
+
+    def index(self, key, arm, time, rows, setting):
+        return jnp.where(arm.pulls > 0, arm.mean, 0.0)
+
+
+@dataclass(frozen=True)
+class PessimisticUCB1(learners.UCB1):
+    """The index of UCB1 but that an arm never pulled has 0.5."""
+
+    def index(self, key, arm, time, rows, setting):
+        return jnp.where(arm.pulls > 0, super().index(key, arm, time, rows, setting), 0.5)
+
+
+def test_an_own_index_that_leaves_fresh_arms_behind_is_not_taken_for_one_that_tries_them_all() -> None:
+    """On as many arms as rounds it pulled each of them once, whatever its index said, and a note called that exact."""
+    table = arms.Bernoulli(np.linspace(0.3, 0.9, 40))
+    mine = run(table, Greedy0(), rounds=30, seeds=8)
+    assert mine.notes == ()
+    np.testing.assert_array_equal(mine.rewards, run(table, learners.Greedy(0.0), rounds=30, seeds=8).rewards)
+    assert not PessimisticUCB1().bind(table, rounds=30).notes
+    for learner in (learners.UCB1(), learners.MOSS(), with_index(lambda key, arm, time: arm.mean)):
+        assert learner.bind(table, rounds=30).notes  # these do try them all
+
+
+def test_a_statistic_by_the_name_of_a_count_is_refused() -> None:
+    learner = with_index(lambda key, arm, time: arm.mean, extra_statistic={"total": 0.0})
+    refused(TABLE, learner, "extra_statistic has total, which is kept anyway")
+
+
 @pytest.mark.parametrize("jittable", [True, False])
 @pytest.mark.parametrize(
     ("table", "said"),

@@ -11,7 +11,7 @@ import functools
 import inspect
 import random
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -85,6 +85,15 @@ def require_arguments(function: Any, name: str, *wanted: str, by_keyword: tuple[
         signature.bind(*wanted, **dict.fromkeys(by_keyword))
     except TypeError as error:
         raise InputError(f"{name} takes {signature} and not what it is given ({error}): write it as {said}.") from None
+
+
+def uses(function: Callable[[jax.Array], Any], argument: jax.Array) -> bool:
+    """Whether what the function returns, or computes on the way, is made of its argument."""
+    traced = jax.make_jaxpr(function)(argument).jaxpr
+    [given] = traced.invars
+    return any(given is read for step in traced.eqns for read in step.invars) or any(
+        given is result for result in traced.outvars
+    )
 
 
 def real_array(name: str, given: Any, shape: tuple[int, ...], what: str) -> jax.Array:

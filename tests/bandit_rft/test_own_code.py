@@ -223,6 +223,17 @@ def test_an_own_index_that_leaves_fresh_arms_behind_is_not_taken_for_one_that_tr
         assert learner.bind(table, rounds=30).notes  # these do try them all
 
 
+def test_an_index_that_draws_says_that_it_is_random() -> None:
+    """Its numbers came from the key of the draw among ties, and a random choice was told as the policy's own value."""
+
+    def noisy(key, arm, time):
+        return arm.mean + jax.random.uniform(key, arm.mean.shape)
+
+    refused(TABLE, with_index(noisy), r"^Mine\.index uses its key, .*: say random = True")
+    history = run(TABLE, with_index(noisy, random=True), rounds=8)
+    np.testing.assert_array_equal(history.value, history.pulled_mean[:, :, 0])
+
+
 def test_a_statistic_by_the_name_of_a_count_is_refused() -> None:
     learner = with_index(lambda key, arm, time: arm.mean, extra_statistic={"total": 0.0})
     refused(TABLE, learner, "extra_statistic has total, which is kept anyway")

@@ -97,7 +97,7 @@ def check_records(records: Mapping[str, Any], arms: ArmSet, start: int) -> None:
     if means is not None and lost is not None and (unpaid is None or lost <= unpaid):
         raise InputError(
             f"The arm pulled in {_said(lost, start)} has the mean {means[lost]}: a learner must pull an arm that there "
-            f"is, by an index or weights that are numbers, and {name} must give finite means, or None."
+            f"is, its index, weights or signal must be numbers, and {name} must give finite means, or None."
         )
     if unpaid is not None:
         raise InputError(
@@ -106,10 +106,10 @@ def check_records(records: Mapping[str, Any], arms: ArmSet, start: int) -> None:
         )
     endless = getattr(arms, "reservoir", False)  # its means may average to no number
     of_policy = None if value_of_policy is None or endless else _bad(value_of_policy[..., None])
-    if of_policy is not None:
-        given = value_of_policy[of_policy[:2]]
+    if value_of_policy is not None and of_policy is not None:
         raise InputError(
-            f"The learner's act gave Info(value={given}) in {_said(of_policy, start)}: give a number or None."
+            f"The policy's value is {value_of_policy[of_policy[:2]]} in {_said(of_policy, start)}: what a learner goes "
+            "by, a signal or Info(value=...) of your own, must be a number."
         )
     if means is None or not own_code.is_own(table):
         return

@@ -27,7 +27,7 @@ from bandit_rft.contract import ArmSet, Learner, LearnerFactory
 from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
 from bandit_rft.loop import executables
-from bandit_rft.loop.checks import check_records
+from bandit_rft.loop.checks import RECORDED, check_records
 from bandit_rft.loop.groups import handed_over, number_of_groups, shard, split, whole
 from bandit_rft.loop.one_round import INIT_FOLD, Progress, bound_of, one_round
 from bandit_rft.loop.recorder import MOST_ROUNDS, Recorder, recorded_chunks
@@ -234,6 +234,9 @@ def scan_loop(
             overflowed, kept = records.pop("overflowed"), records.pop("kept", None)
             if overflowed.any():
                 good = int(np.argmax(overflowed.any(axis=0)))
+                # A policy that is no number touches every row: that is what is to be told of it.
+                seen = {name: records[name] for name in RECORDED}
+                check_records(jax.tree.map(lambda values, end=good + 1: values[:, :end], seen), arms, start)
                 store.add(start, jax.tree.map(lambda values, good=good: values[:, :good], records))
                 raise RowCapacityError(
                     f"Row capacity {row_capacity} was exceeded in round {start + good}: raise row_capacity (None takes "

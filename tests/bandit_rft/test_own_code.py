@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit_rft import arms, learners, run, sweep
+from bandit_rft import arms, learners, run, sweep, verifiers
 from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
@@ -163,9 +163,26 @@ def test_an_index_of_another_shape_is_refused(function, said: str) -> None:
 def test_an_index_that_is_no_number_pulls_no_arm() -> None:
     """It pulled the first row: among 10^100 arms the one that pays, in every round, at a regret of NaN."""
     never = with_index(lambda key, arm, time: jnp.nan * arm.mean, untouched_first=False)
-    refused(arms.Needle(log10_arms=100, p0=0.05), never, "index or weights that are numbers")
+    refused(arms.Needle(log10_arms=100, p0=0.05), never, "its index, weights or signal must be numbers")
     later = with_index(lambda key, arm, time: jnp.log(3.5 - time) + arm.mean)
     refused(TABLE, later, "pulled in round 4", rounds=6)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (arms.Needle(log10_arms=100, p0=0.05), "its index, weights or signal must be numbers"),
+        (arms.TokenSequences(5, 2, verifiers.Needle((1, 2)), p0=0.1), "a signal or Info"),
+    ],
+)
+def test_an_own_signal_that_is_no_number_is_refused(table, said: str) -> None:
+    """A group of equal rewards over its spread of 0: every round then pulled the right one of 10^100 arms, and of token
+    sequences the row capacity was said to be exceeded.
+    """
+    learner = learners.SoftmaxPolicyGradient(
+        step_size=0.5, signal=lambda rewards: (rewards - rewards.mean()) / rewards.std(), rollouts=4
+    )
+    refused(table, learner, said, rounds=12)
 
 
 def test_an_arm_that_there_is_not_is_refused_on_a_noisy_verifier_too() -> None:
@@ -262,7 +279,7 @@ def test_what_a_learner_of_the_contract_says_of_itself_is_one_number() -> None:
         return Own(act=lambda key, state: (jnp.zeros(1, int), Info(value=value)))
 
     refused(Bank(), valued(jnp.ones(1)), r"Info\(value=\.\.\.\) of shape \[1\]")
-    refused(Bank(), valued(jnp.nan), r"Info\(value=nan\) in round 0")
+    refused(Bank(), valued(jnp.nan), r"value is nan in round 0 .*Info\(value=\.\.\.\)")
 
 
 @pytest.mark.parametrize(

@@ -319,6 +319,19 @@ def _check_own_table(table: LumpedArms) -> None:
 
     with own_code.same_each_round(f"{name}.class_means", table):
         jax.eval_shape(means)
+    if not table.moving and _changes(table.advance, jax.eval_shape(lambda: table.start(as_key(0)))):
+        raise InputError(
+            f"{name}.advance changes the world, and moving is False, so that every mean would stay as it starts: say "
+            "moving = True."
+        )
+
+
+def _changes(advance: Callable[[Any], Any], world: Any) -> bool:
+    """Whether a world of these shapes is another one after a round."""
+    traced = jax.make_jaxpr(advance)(world).jaxpr
+    return len(traced.invars) != len(traced.outvars) or any(
+        before is not after for before, after in zip(traced.invars, traced.outvars, strict=True)
+    )
 
 
 def require_room(capacity: int, statistics: int, name: str) -> None:

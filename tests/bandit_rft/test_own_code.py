@@ -353,6 +353,36 @@ def test_the_classes_of_an_own_table_are_as_many_everywhere() -> None:
     refused(Ladder(means=(0.2, 0.5, 1.5, 1.0)), learners.UCB1(), r"mean 1\.5 .*, and its rewards are 0 and 1")
 
 
+@dataclass(frozen=True)
+class Sinking(Ladder):
+    """Every mean falls by a tenth in each round."""
+
+    moving: bool = True
+
+    @property
+    def best_mean(self):
+        return None
+
+    def start(self, key):
+        return jnp.ones(())
+
+    def advance(self, world):
+        return 0.9 * world
+
+    def class_means(self, world):
+        return world * jnp.asarray(self.means)
+
+    def best(self, world):
+        return jnp.max(self.class_means(world))
+
+
+def test_a_world_that_changes_says_that_it_moves() -> None:
+    """Without `moving` the means stayed as they started, in the rewards and in the regret."""
+    refused(Sinking(moving=False), learners.UCB1(), r"^Sinking\.advance changes the world, and moving is False")
+    history = run(Sinking(), learners.UCB1(), rounds=3)
+    np.testing.assert_allclose(history.best_mean, [[1.0, 0.9, 0.81]])
+
+
 def test_means_of_numpy_serve_every_learner() -> None:
     """A learner of one's own on means that are NumPy's ended in JAX's traceback."""
 

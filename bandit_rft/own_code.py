@@ -7,10 +7,12 @@ made of them is run in every round. So they may not read a number, nor keep or d
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 import random
 import traceback
+import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ from jax.core import Tracer
 
 from bandit_rft import arguments, by_name
 from bandit_rft.errors import InputError
+from bandit_rft.fingerprint import fingerprint
 
 _PACKAGES = ("bandit_rft", "llm_bridge")
 
@@ -94,6 +97,76 @@ def uses(function: Callable[[jax.Array], Any], argument: jax.Array) -> bool:
     return any(given is read for step in traced.eqns for read in step.invars) or any(
         given is result for result in traced.outvars
     )
+
+
+def read_by(thing: Any) -> tuple[Any, ...]:
+    """What the user's own code in an arm set or a learner reads from around it, as values to compare: the globals of
+    its functions, those of the functions that they call, and the attributes of its classes.
+
+    Arrays count by their bytes, lists and tables by all that they hold, and other objects, and arrays above 64 MiB, by
+    their identity.
+    """
+    found: dict[tuple[int, str], Any] = {}
+    seen: set[int] = set()
+
+    def function(code: Any) -> None:
+        code = inspect.unwrap(code)
+        if (
+            not isinstance(code, types.FunctionType)
+            or id(code) in seen
+            or not by_name.is_users(code.__code__.co_filename)
+        ):
+            return
+        seen.add(id(code))
+        for name in _names(code.__code__):
+            if name in code.__globals__:
+                value(id(code.__globals__), name, code.__globals__[name])
+
+    def value(place: int, name: str, held: Any) -> None:
+        if isinstance(held, types.FunctionType):
+            function(held)
+            held = held.__code__
+        elif isinstance(held, (bool, int, float, str, type(None))):
+            pass
+        elif isinstance(held, list | tuple | dict | set | frozenset | np.ndarray | np.generic | jax.Array):
+            small = getattr(held, "nbytes", 0) <= 2**26
+            with contextlib.suppress(Exception):  # of a list that holds what nothing describes
+                held = fingerprint(held) if small else id(held)
+            held = held if isinstance(held, str | int) else id(held)
+        else:
+            held = id(held)
+        found[place, name] = type(held), held
+
+    def walk(part: Any) -> None:
+        if isinstance(part, functools.partial):
+            walk((part.func, *part.args, *part.keywords.values()))
+        elif isinstance(part, tuple) and len(part) <= 64:
+            for one in part:
+                walk(one)
+        elif isinstance(part, types.MethodType):
+            walk(part.__self__)
+        elif isinstance(part, types.FunctionType) or callable(getattr(part, "__wrapped__", None)):
+            function(part)
+        elif dataclasses.is_dataclass(part) and not isinstance(part, type) and id(part) not in seen:
+            seen.add(id(part))
+            for kind in type(part).__mro__:
+                if kind.__module__.partition(".")[0] in (*_PACKAGES, "builtins", "abc"):
+                    continue
+                for name, held in vars(kind).items():
+                    for inner in (held, *(getattr(held, one, None) for one in ("__func__", "fget", "func"))):
+                        function(inner)
+                    if not (name.startswith("__") or callable(held) or hasattr(held, "__get__")):
+                        value(id(kind), name, held)
+            for field in dataclasses.fields(part):
+                walk(getattr(part, field.name))
+
+    walk(thing)
+    return tuple(found.items())
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """The names that a function's code and the functions inside it may look up in their module."""
+    return set(code.co_names).union(*(_names(inner) for inner in code.co_consts if isinstance(inner, types.CodeType)))
 
 
 def real_array(name: str, given: Any, shape: tuple[int, ...], what: str) -> jax.Array:

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bandit_rft import own_code
 from bandit_rft.contract import ArmSet, Learner, LearnerFactory
 from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
@@ -155,7 +156,7 @@ def _is_by_value(thing: Any) -> bool:
     if isinstance(thing, types.MethodType):
         return _is_by_value(thing.__self__)
     if isinstance(thing, type) or callable(getattr(thing, "__wrapped__", None)) or inspect.isroutine(thing):
-        return True  # code; what it reads from elsewhere is not followed
+        return True  # code; what it reads from elsewhere is `own_code.read_by`
     if not dataclasses.is_dataclass(thing):
         return kind.__hash__ not in (None, object.__hash__)
     names = {field.name for field in dataclasses.fields(thing)}
@@ -170,7 +171,8 @@ def _is_by_value(thing: Any) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _cached(arms: Any, structure: _Structure, rounds: int, row_capacity: int | None) -> _Compiled:
+def _cached(arms: Any, structure: _Structure, rounds: int, row_capacity: int | None, read: Any) -> _Compiled:
+    del read  # what own code reads from around it: another value of a global is another program
     return _Compiled(arms, structure.learner, rounds, row_capacity)
 
 
@@ -195,7 +197,8 @@ def scan_loop(
     compiled = None
     if _is_by_value(arms) and _is_by_value(learner):
         with contextlib.suppress(TypeError):  # of a field that cannot be hashed
-            compiled = _cached(arms, _Structure(learner), rounds, row_capacity)
+            read = own_code.read_by(arms), own_code.read_by(learner)
+            compiled = _cached(arms, _Structure(learner), rounds, row_capacity, read)
     if compiled is None:  # an arm set or learner of the user's own that may have changed is compiled each time
         compiled = _Compiled(arms, learner, rounds, row_capacity)
     seed_keys = jax.vmap(functools.partial(jax.random.fold_in, base_key))(jnp.arange(seeds, dtype=jnp.uint32))

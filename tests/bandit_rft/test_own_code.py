@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit_rft import arms, learners, run, sweep, verifiers
+from bandit_rft import arms, learners, own_code, run, sweep, verifiers
 from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
@@ -141,6 +141,43 @@ def test_what_changes_by_itself_is_refused_where_rounds_are_compiled() -> None:
     # Where Python computes the rewards of every round, it may draw them.
     host = run(Bank(lambda key, arms: np.random.rand(1), jittable=False), Own(), rounds=4)  # noqa: NPY002
     assert np.unique(host.rewards).size == 4
+
+
+ARM, TURN = 0, {"sign": 1.0}
+
+
+@dataclass(frozen=True)
+class ByGlobal(learners.DenseLearner):
+    other = 0
+
+    def choose(self, key, counts, sums, time):
+        return chosen() + self.other
+
+
+def chosen():
+    return ARM
+
+
+def turned(rewards):
+    return TURN["sign"] * rewards
+
+
+def test_a_global_that_changed_between_two_runs_is_read_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a notebook a constant is changed and the run is made again: the compiled run of an equal learner was taken,
+    with the constant of before.
+    """
+    table = arms.Deterministic([0.0, 1.0])
+    assert run(table, ByGlobal(), rounds=2).rewards.sum() == 0.0
+    monkeypatch.setitem(globals(), "ARM", 1)
+    assert run(table, ByGlobal(), rounds=2).rewards.sum() == 2.0
+    monkeypatch.setitem(globals(), "ARM", 0)
+    monkeypatch.setattr(ByGlobal, "other", 1)
+    assert run(table, ByGlobal(), rounds=2).rewards.sum() == 2.0
+    learner = learners.SoftmaxPolicyGradient(step_size=1.0, signal=turned)
+    up = run(table, learner, rounds=8).value[0, -1]
+    monkeypatch.setitem(TURN, "sign", -1.0)
+    assert run(table, learner, rounds=8).value[0, -1] < up
+    assert own_code.read_by(learners.UCB1()) == own_code.read_by(TABLE) == ()
 
 
 # -------------------------------------------------------------------------------- shapes and no numbers

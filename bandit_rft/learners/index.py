@@ -169,12 +169,13 @@ class IndexLearner(ABC):
         name, wanted = f"{type(self).__name__}.index", arm.pulls.shape
         with own_code.same_each_round(name, self):
             given = self.index(key, arm, time, rows, setting)
+        found = own_code.real_array(name, given, wanted, "the index of an arm of each row, as arm.mean has its mean")
         if not self.random and own_code.uses(lambda key: self.index(key, arm, time, rows, setting), key):
             raise InputError(
                 f"{name} uses its key, which the draw among ties uses too: say random = True in the class, so that it "
                 "is given a key of its own."
             )
-        return own_code.real_array(name, given, wanted, "the index of an arm of each row, as arm.mean has its mean")
+        return found
 
     def _own_extra(self, before: Arm, rewards: jax.Array) -> Statistic:
         """`observe_extra` of a user's own class. Raises InputError for other names than `extra_statistic` has, or other

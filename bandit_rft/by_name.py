@@ -122,8 +122,13 @@ def line(error: BaseException) -> str:
     """Where the user's own code raised an exception, for the middle of a sentence: " in mine.py, line 3"; "" where no
     file of the user's is in its trace.
     """
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _installed(Path(frame.filename))]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users(frame.filename)]
     return f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+
+
+def is_users(filename: str) -> bool:
+    """Whether a line's file is the user's own: not Python's, an installed package's, or this one's."""
+    return not filename.startswith(("<frozen", "<__array_function__")) and not _installed(Path(filename))
 
 
 @functools.lru_cache(maxsize=64)

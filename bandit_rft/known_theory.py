@@ -23,6 +23,7 @@ from bandit_rft.learners import (
     ThompsonBeta,
     TsallisINF,
 )
+from bandit_rft.loop.checks import require_arms, require_learner
 from bandit_rft.theory import Bound, Prediction
 
 Instance = dict[str, Any]  # means and counts, as the bounds take them
@@ -63,6 +64,9 @@ def theory_for(arms: Any, learner: Any, rounds: int) -> tuple[Prediction | Bound
     if isinstance(learner, Mapping):
         learner = list(learner.values())
     several: list[Any] = [learner] if hasattr(learner, "bind") or not isinstance(learner, Iterable) else list(learner)
+    require_arms(arms)
+    for one in several:
+        require_learner(one)
     found: dict[tuple[str, bytes], Prediction | Bound] = {}
     for one in several:
         for law in (*exact_laws(arms, one, rounds)[0], *bounds_of(arms, one, rounds)):

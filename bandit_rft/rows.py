@@ -194,11 +194,13 @@ def draw(
     """
     row_key, arm_key = jax.random.split(as_key(key))
     uniform = jax.random.uniform(row_key, (rollouts,), dtype=weight.dtype)
-    row, _, value = choose(uniform, weight, rows.mean if mean is None else mean)
+    row, total, value = choose(uniform, weight, rows.mean if mean is None else mean)
     assert value is not None
     if rows.splits(pool):
         row = once_read(row, value)
-    return _pulls_of(arm_key, rows, row, pool), value
+    pulls = _pulls_of(arm_key, rows, row, pool)
+    # Weights that are no numbers, or all 0, choose no arm: its mean is none either, which is refused on the host.
+    return dataclasses.replace(pulls, mean=jnp.where(total > 0, pulls.mean, jnp.nan)), value
 
 
 def relative_weight(log_weight: jax.Array) -> jax.Array:

@@ -13,6 +13,7 @@ import numpy as np
 
 from bandit_rft import arguments
 from bandit_rft.errors import InputError
+from bandit_rft.own_code import UNTRACEABLE
 from bandit_rft.signals import CENTRED, NORMALISATIONS, Signal
 
 
@@ -20,13 +21,7 @@ def _shown(signal: str | Signal) -> str:
     return arguments.shown(signal) if isinstance(signal, str) else "a function"
 
 
-# What JAX raises where a function wants the numbers of an array that is being traced, which has none yet.
-UNTRACEABLE = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerIntegerConversionError,
-)
-_TRACEABLE = "use jax.numpy in it, and no numpy, float() or if on rewards"
+_TRACEABLE = "use jax.numpy in it, such as jnp.where, and no numpy, float(), if or mask on rewards"
 
 
 def check_function(signal: str | Signal, group: int, *, traced: bool = False) -> None:

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # Left to right. `history` stands left of `loop`: the record type must exist before the loop can fill it.
 LAYERS = {
     "bandit_rft": [
-        {"errors"}, {"arguments", "by_name", "fingerprint", "notebook"}, {"random_bits"}, {"keys"}, {"contract"},
+        {"errors"}, {"arguments", "by_name", "fingerprint", "notebook"}, {"own_code"}, {"random_bits"}, {"keys"},
+        {"contract"},
         {"choice", "sampling", "sampling_normal"}, {"pools"}, {"rows"}, {"fresh_rows"},
         {"signals", "objectives", "verifiers"}, {"ratios", "signal_checks"}, {"policies"}, {"arms"},
         {"learners", "best_arm"},

@@ -128,9 +128,6 @@ class Classes(LumpedArms):
     def fixed_means(self) -> np.ndarray:
         return self.mean_of_class
 
-    def means_within(self, low: float, high: float) -> bool:
-        return bool(np.all((self.mean_of_class >= low) & (self.mean_of_class <= high)))
-
     def class_means(self, world: object) -> jax.Array:
         del world
         return constant(self.mean_of_class)

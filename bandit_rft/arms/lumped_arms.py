@@ -85,8 +85,10 @@ class LumpedArms(ABC):
 
     def means_within(self, low: float, high: float) -> bool:
         """Whether every arm's mean lies in [low, high], for certain."""
-        del low, high
-        return False
+        means = self.fixed_means
+        if means is not None:
+            return bool(np.all((means >= low) & (means <= high)))
+        return self.sigma is None and low <= 0 and high >= 1  # the means of rewards 0 and 1 are probabilities
 
     def start(self, key: jax.Array) -> Any:
         """The world of one seed before its first round; the key is consumed."""
@@ -126,6 +128,13 @@ class LumpedArms(ABC):
     def mean(self, arms: Pulls) -> jax.Array:
         """True means [G] float of the arms pulled."""
         return arms.mean
+
+
+def innermost(arms: Any) -> Any:
+    """The table that delays, noise and drift are wrapped around; of anything else itself."""
+    while isinstance(getattr(arms, "arms", None), LumpedArms):
+        arms = arms.arms
+    return arms
 
 
 def check_means(means: Any, sigma: float | None) -> np.ndarray:

@@ -262,7 +262,7 @@ class Drifting(_Wrapped):
     def start(self, key: jax.Array) -> DriftState:
         inner_key, walk_key = jax.random.split(as_key(key))
         inner = self.arms.start(inner_key)
-        mean = self.arms.class_means(inner)
+        mean = jnp.asarray(self.arms.class_means(inner), float)
         return DriftState(mean=mean, key=walk_key, inner=inner, time=jnp.zeros((), jnp.int32))
 
     def class_means(self, world: DriftState) -> jax.Array:

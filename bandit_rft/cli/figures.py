@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bandit_rft.settings.options import path
+
 HELP = "regenerate figures from saved runs, in a checkout of the repository"
 DESCRIPTION = (
     "Regenerate figures from saved results only. The figures' code is in figures/ of the repository: the command needs "
@@ -18,12 +20,16 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run",
         dest="runs",
+        type=path,
         metavar="RUN",
         action="append",
         help="run folder, or a folder of them; repeatable (default: runs/demo)",
     )
     parser.add_argument(
-        "--out", metavar="FOLDER", help="where the PNGs go (default: figures/ of the run, or beside the runs)"
+        "--out",
+        type=path,
+        metavar="FOLDER",
+        help="where the PNGs go (default: figures/ of the run, or beside the runs)",
     )
 
 
@@ -33,6 +39,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     registry = checkout.load("figures.registry", "bandit-rft figures")
     out = Path(arguments.out) if arguments.out else None
-    for path in registry.draw(arguments.names, arguments.runs or ["runs/demo"], out):
-        print(path)
+    for written in registry.draw(arguments.names, arguments.runs or ["runs/demo"], out):
+        print(written)
     return 0

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bandit_rft.settings.options import count, seed, whole
+from bandit_rft.settings.options import count, path, seed, whole
 
 HELP = "judge the papers' claims by runs, from tables to large models"
 DESCRIPTION = (
@@ -65,7 +65,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         "tier's, a verdict is tried on new questions (default: the tier's)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and run nothing (default: off)")
-    parser.add_argument("--out", metavar="RUN", help="run folder (default: runs/reproduce-TIER)")
+    parser.add_argument("--out", type=path, metavar="RUN", help="run folder (default: runs/reproduce-TIER)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bandit_rft.settings.options import count, whole
+from bandit_rft.settings.options import count, path, whole
 
 HELP = "read a fine-tuning run's responses and their rewards"
 DESCRIPTION = (
@@ -15,7 +15,9 @@ DESCRIPTION = (
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("run_folder", metavar="RUN", help="run folder of bandit-rft finetune, finished or not")
+    parser.add_argument(
+        "run_folder", type=path, metavar="RUN", help="run folder of bandit-rft finetune, finished or not"
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--round", type=whole, metavar="R", help="this round only, from 0 (default: the last ones)")
     which.add_argument(

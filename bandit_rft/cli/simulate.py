@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bandit_rft.errors import InputError
+from bandit_rft.settings.options import path
 
 AUDIT, PREDICTIONS = "theory-audit", "prediction-audit"
 
@@ -53,19 +54,26 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tier",
-        default="tiny",
+        metavar="NAME",
         help=f"of {PREDICTIONS}: tiny, the embedded models, or small, SmolLM2-135M-Instruct (default: tiny)",
     )
     parser.add_argument(
-        "--out", metavar="RUN", help="run folder (default: runs/NAME, with a hash where --set is given)"
+        "--out", type=path, metavar="RUN", help="run folder (default: runs/NAME, with a hash where --set is given)"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate and print the summary, or list the presets."""
     sources = arguments.sources
-    if len(sources) == 1 and sources[0] in _STUDIES:
-        return _STUDIES[sources[0]](arguments)
+    study = sources[0] if len(sources) == 1 and sources[0] in _STUDIES else ""
+    if arguments.tier is not None and study != PREDICTIONS:
+        raise InputError(f"--tier is of {PREDICTIONS}: leave it out, or run that study alone.")
+    if study and arguments.arms is not None:
+        raise InputError(f"--arms is of learners, and {study} has arms of its own: leave it out.")
+    if study == PREDICTIONS and arguments.settings:
+        raise InputError(f"--set {arguments.settings[0]!r}: {PREDICTIONS} has no settings, so leave it out.")
+    if study:
+        return _STUDIES[study](arguments)
     from bandit_rft.presets.named import PRESETS, configuration, default_folder
     from bandit_rft.presets.simulate import simulate
     from bandit_rft.runs.progress import ProgressLine
@@ -119,8 +127,8 @@ def _several(arguments: argparse.Namespace) -> int:
     print(found.summary())
     known = [out / name for name, one in found.outcomes.items() if one.regret_known]
     if known:
-        for path in learner_regret.draw(known, out / "figures"):
-            print(f"Figure: {path}")
+        for drawn in learner_regret.draw(known, out / "figures"):
+            print(f"Figure: {drawn}")
     if len(known) == len(configs):
         print(f"Report: {reports.write(out)}")
     print(f"Run folders: {out}")
@@ -160,12 +168,13 @@ def _predictions(arguments: argparse.Namespace) -> int:
     what = f"bandit-rft simulate {PREDICTIONS}"
     study = checkout.load("simulations.prediction_audit.audit", what)
     page = checkout.load("simulations.prediction_audit.page", what)
-    out = Path(arguments.out or f"runs/{PREDICTIONS}" + ("" if arguments.tier == "tiny" else f"-{arguments.tier}"))
+    tier = arguments.tier or "tiny"
+    out = Path(arguments.out or f"runs/{PREDICTIONS}" + ("" if tier == "tiny" else f"-{tier}"))
 
     def tell(done: int, total: int, row: dict[str, Any]) -> None:
         print(f"{done}/{total} {row['model']}, {row['task']}, question {row['question']}", flush=True)
 
-    print(page.table(study.audit(out, tier=arguments.tier, progress=tell, line=ProgressLine)))
+    print(page.table(study.audit(out, tier=tier, progress=tell, line=ProgressLine)))
     print(f"Run folder: {out}")
     return 0
 

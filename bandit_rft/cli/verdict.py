@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bandit_rft.settings.options import count, number, picture, whole
+from bandit_rft.settings.options import count, number, path, picture, whole
 
 HELP = "is a trainer's log (TRL, verl, Tunix, CSV) inside the law, or which assumption fell"
 DESCRIPTION = (
@@ -26,7 +26,7 @@ formats:
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "--log", metavar="FILE", required=True, help="what the trainer wrote; a folder with --format run"
+        "--log", type=path, metavar="FILE", required=True, help="what the trainer wrote; a folder with --format run"
     )
     parser.add_argument(
         "--format", choices=("trl", "verl", "tunix", "csv", "run"), default="trl", help="who wrote it (default: trl)"

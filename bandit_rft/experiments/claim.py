@@ -68,7 +68,7 @@ def digest_of(paths: Sequence[Path], experiments: Sequence[Experiment]) -> str:
     A result of other text, or of other conditions, is void. The statistics and tests that claims share, and the
     tier, are not in it.
     """
-    texts = [path.read_text() for path in paths]
+    texts = [path.read_text(encoding="utf-8") for path in paths]
     whole = {"files": texts, "experiments": [one.to_json() for one in experiments]}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 

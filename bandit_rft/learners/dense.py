@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft import arguments
+from bandit_rft import arguments, own_code
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
@@ -62,6 +62,7 @@ class DenseLearner(ABC):
         name = type(self).__name__
         table = require_table(arms, name)
         arguments.whole("rounds", rounds)
+        own_code.require_arguments(self.choose, f"{name}.choose", "key", "counts", "sums", "time")
         if table.reservoir or table.log_arms > np.log(MOST_ARMS) + 1e-9:
             raise InputError(
                 f"{name} keeps a number for each arm, at most {MOST_ARMS:,} of them: write it as an IndexLearner "
@@ -80,7 +81,7 @@ class DenseLearner(ABC):
         def act(key: jax.Array, state: DenseState) -> tuple[Pulls, Info]:
             time = jnp.maximum(jnp.sum(state.counts), 1.0)
             arm = self._arm(as_key(key), state, time, number)
-            mean = table.class_means(state.world)[class_of[arm]]
+            mean = jnp.asarray(table.class_means(state.world))[class_of[arm]]
             # JAX would take the last arm for one past the end: NaN is refused where rewards are checked.
             mean = jnp.where(arm >= 0, mean, jnp.nan)
             pulls = Pulls(
@@ -100,13 +101,8 @@ class DenseLearner(ABC):
     def _arm(self, key: jax.Array, state: DenseState, time: jax.Array, number: int) -> jax.Array:
         """int32 scalar, −1 for an arm that there is not. Raises InputError where `choose` gives no one whole number."""
         name = f"{type(self).__name__}.choose"
-        try:
+        with own_code.same_each_round(name, self):
             given = self.choose(key, state.counts, state.sums, time)
-        except jax.errors.JAXTypeError:
-            raise InputError(
-                f"{name} uses numpy, or an if, on a number that is known in the run only: use jax.numpy, such as "
-                "jnp.argmax and jnp.where."
-            ) from None
         try:
             arm = jnp.asarray(given)
         except (TypeError, ValueError, OverflowError):

@@ -13,7 +13,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from bandit_rft import own_code
 from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.choice import at_the_top
 from bandit_rft.contract import Learner
@@ -62,7 +64,8 @@ class IndexLearner(ABC):
     Class attributes:
         extra_statistic: name -> value of an untouched arm, kept beside the counts.
         untouched_first: whether an arm never pulled is put before all others here (its index is then +∞).
-        sweeps: whether an arm never pulled comes before all others, put there or by the index itself.
+        sweeps: whether an arm never pulled comes before all others, put there or by the index itself; of an index that
+            is not put there it counts where the class that gives the index says it too.
         random: whether the index draws random numbers.
         delayable: as in `TabularUpdate`.
     """
@@ -102,6 +105,11 @@ class IndexLearner(ABC):
         """The learner on a table of arms. Raises InputError where `arms` is not one, or does not suit the learner."""
         name = type(self).__name__
         table = require_table(arms, name)
+        if own_code.is_own(self):
+            own_code.require_arguments(self.index, f"{name}.index", "key", "arm", "time", "rows", "setting")
+            own_code.require_arguments(self.observe_extra, f"{name}.observe_extra", "before", "rewards")
+            if kept := {"pulls", "total"} & set(self.extra_statistic):
+                raise InputError(f"{name}.extra_statistic has {min(kept)}, which is kept anyway: give it another name.")
         self.check(table)
         return bind(arms, self.rule(table, rounds), name=name, rounds=rounds, row_capacity=row_capacity)
 
@@ -110,16 +118,22 @@ class IndexLearner(ABC):
         log_arms = table.log_arms if arms is None else math.log(arms)
         setting = Setting(arms=math.exp(log_arms) if log_arms < 709 else math.inf, log_arms=log_arms, rounds=rounds)
 
+        own = own_code.is_own(self)
+        index_of = self._own_index if own else self.index
+
         def weight(key: jax.Array, state: State) -> jax.Array:
             log_multiplicity = state.rows.log_multiplicity
             arm = _arm(state.statistic)
             time = jnp.maximum(state.time, 1).astype(arm.total.dtype)
-            index = self.index(key, arm, time, state.rows, setting)
+            index = index_of(key, arm, time, state.rows, setting)
             if self.untouched_first:
                 index = jnp.where(arm.pulls > 0, index, jnp.inf)
             if not state.rows.full:
                 index = jnp.where(log_multiplicity > -jnp.inf, index, -jnp.inf)
-            return state.rows.multiplicity_among(at_the_top(index))
+            among = state.rows.multiplicity_among(at_the_top(index))
+            # A NaN chooses no arm: weights of NaN are refused where the rounds are looked at. The package's own indices
+            # have none, and are spared the look at every row.
+            return jnp.where(jnp.any(jnp.isnan(index)), jnp.nan, among) if own else among
 
         def learn(state: State, pulls: Pulls, rewards: jax.Array) -> Lesson:
             del state, pulls
@@ -127,7 +141,7 @@ class IndexLearner(ABC):
             def observe(before: Statistic) -> Statistic:
                 arm = _arm(before)
                 after = {"pulls": arm.pulls + 1, "total": arm.total + rewards}
-                return after | self.observe_extra(arm, rewards)
+                return after | (self._own_extra(arm, rewards) if own else self.observe_extra(arm, rewards))
 
             return Lesson(observe=observe)
 
@@ -138,9 +152,51 @@ class IndexLearner(ABC):
             random=self.random,
             value_known=not self.random,
             subsample=self.subsample_size(setting),
-            sweeps=self.sweeps,
+            sweeps=self._sweeps(),
             delayable=self.delayable,
         )
+
+    def _sweeps(self) -> bool:
+        """Whether an arm never pulled comes before all others, as said of the index that is used, not one inherited."""
+        places = {
+            name: next(place for place, kind in enumerate(type(self).__mro__) if name in vars(kind))
+            for name in ("index", "sweeps")
+        }
+        return self.sweeps and (self.untouched_first or places["sweeps"] <= places["index"])
+
+    def _own_index(self, key: jax.Array, arm: Arm, time: jax.Array, rows: Rows, setting: Setting) -> jax.Array:
+        """`index` of a user's own class. Raises InputError where it is not a number for each row."""
+        name, wanted = f"{type(self).__name__}.index", arm.pulls.shape
+        with own_code.same_each_round(name, self):
+            given = self.index(key, arm, time, rows, setting)
+        found = own_code.real_array(name, given, wanted, "the index of an arm of each row, as arm.mean has its mean")
+        if not self.random and own_code.uses(lambda key: self.index(key, arm, time, rows, setting), key):
+            raise InputError(
+                f"{name} uses its key, which the draw among ties uses too: say random = True in the class, so that it "
+                "is given a key of its own."
+            )
+        return found
+
+    def _own_extra(self, before: Arm, rewards: jax.Array) -> Statistic:
+        """`observe_extra` of a user's own class. Raises InputError for other names than `extra_statistic` has, or other
+        shapes than the rewards'.
+        """
+        name = f"{type(self).__name__}.observe_extra"
+        with own_code.same_each_round(name, self):
+            given = self.observe_extra(before, rewards)
+        if not isinstance(given, dict) or set(given) - set(self.extra_statistic):
+            said = ", ".join(map(str, given)) if isinstance(given, dict) else type(given).__name__
+            known = ", ".join(self.extra_statistic) or "none"
+            raise InputError(
+                f"{name} returned {said or 'nothing'}: return a dict of what extra_statistic names ({known})."
+            )
+        each = "a number for each reward"
+        return {
+            label: jnp.broadcast_to(value, rewards.shape)
+            if np.shape(value) == ()
+            else own_code.real_array(f"{name}, {label},", value, rewards.shape, each)
+            for label, value in given.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -151,6 +207,7 @@ class RootIndexLearner(IndexLearner):
 
     extra_statistic: ClassVar[dict[str, float]] = {"average": math.inf, "width": 0.0}
     untouched_first: ClassVar[bool] = False
+    sweeps: ClassVar[bool] = True
 
     @abstractmethod
     def scale(self, time: jax.Array) -> jax.Array:

@@ -7,7 +7,7 @@
     LinTS    θ̃ ~ N(θ̂, v² V⁻¹), pull the arm of the largest ⟨θ̃, x⟩          (Agrawal & Goyal 2013, algorithm 1)
 
 Theorem 2 says that with probability 1 − δ, θ lies within ‖θ̂ − θ‖_V ≤ β in every round. The metric "covered" is 1 in a
-round where it does.
+round where it does; LinTS, which has no δ of its own, logs it at δ = .05.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
 
+DELTA = 0.05
 LEAST_RIDGE = 1e-10  # V⁻¹ begins at 1/λ, and by updates of rank one it loses a share of 2e-16/λ of its accuracy
 
 
@@ -73,7 +74,7 @@ class _Linear(ABC):
                 f"{type(self).__name__} learns from features (LinearContexts), not on {type(arms).__name__}: choose "
                 "another learner."
             )
-        delta = getattr(self, "delta", 0.05)
+        delta = getattr(self, "delta", DELTA)
 
         def init(key: jax.Array) -> Regression:
             return Regression(
@@ -130,7 +131,7 @@ class LinUCB(_Linear):
         (4, 50, 1)
     """
 
-    delta: float = 0.05
+    delta: float = DELTA
     ridge: float = 1.0
     width: float | None = None
 

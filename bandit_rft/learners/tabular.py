@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft import arguments, fresh_rows, signals
+from bandit_rft import arguments, fresh_rows, own_code, signals
 from bandit_rft import rows as row_table
-from bandit_rft.arms.lumped_arms import LumpedArms
+from bandit_rft.arms.lumped_arms import LumpedArms, innermost
 from bandit_rft.contract import Info, Learner, Redraws
 from bandit_rft.errors import InputError
 from bandit_rft.keys import as_key
@@ -78,6 +78,9 @@ def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity
             pulls, value = fresh_rows.draw_fresh(draw_key, state.rows, swept)
             return pulls, Info(value=value if rule.value_known else None, best_mean=table.best(state.world))
         weight = rule.weight(rule_key, state)
+        if getattr(weight, "shape", None) != (capacity,):
+            said = f"the shape {list(np.shape(weight))}" if hasattr(weight, "shape") else type(weight).__name__
+            raise InputError(f"{name}'s weight has {said}: return a weight for each of the {capacity} rows.")
         mean = None if fixed is None else jnp.asarray(fixed, dtype=float)
         pulls, value = row_table.draw(draw_key, state.rows, weight, rollouts, pool, mean)
         return pulls, Info(value=value if rule.value_known else None, best_mean=table.best(state.world))
@@ -127,7 +130,7 @@ def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity
         world = table.advance(state.world)
         rows = state.rows
         if table.moving:
-            rows = dataclasses.replace(rows, mean=table.class_means(world)[rows.class_index])
+            rows = dataclasses.replace(rows, mean=jnp.asarray(table.class_means(world))[rows.class_index])
         return dataclasses.replace(state, rows=rows, world=world, time=state.time + 1)
 
     return Learner(
@@ -287,7 +290,48 @@ def require_table(arms: Any, learner: str) -> LumpedArms:
             f"{learner} learns on tables of arms (Bernoulli, Classes, Needle and their like), not on "
             f"{type(arms).__name__}: choose another learner."
         )
+    if own_code.is_own(innermost(arms)):
+        _check_own_table(innermost(arms))
     return arms
+
+
+def _check_own_table(table: LumpedArms) -> None:
+    """Raises InputError where a user's own table has not C numbers everywhere: a single mean would be that of all."""
+    name = type(table).__name__
+    log_counts = arguments.numbers(f"{name}.log_counts", table.log_counts)
+    if not np.all(np.isfinite(log_counts)) or np.any(log_counts < -1e-12):
+        raise InputError(
+            f"{name}.log_counts holds {log_counts.min():g}: give the natural logarithm of each class's number of arms, "
+            "0 for one arm."
+        )
+    mass = arguments.numbers(f"{name}.base_log_mass", table.base_log_mass)
+    if mass.shape != log_counts.shape:
+        raise InputError(
+            f"{name}.base_log_mass has {mass.size} entries, and log_counts has {log_counts.size}: give one for each "
+            "class."
+        )
+
+    def means() -> jax.Array:
+        found = table.class_means(table.start(as_key(0)))
+        return own_code.real_array(
+            f"{name}.class_means", found, log_counts.shape, "the mean of each class of log_counts"
+        )
+
+    with own_code.same_each_round(f"{name}.class_means", table):
+        jax.eval_shape(means)
+    if not table.moving and _changes(table.advance, jax.eval_shape(lambda: table.start(as_key(0)))):
+        raise InputError(
+            f"{name}.advance changes the world, and moving is False, so that every mean would stay as it starts: say "
+            "moving = True."
+        )
+
+
+def _changes(advance: Callable[[Any], Any], world: Any) -> bool:
+    """Whether a world of these shapes is another one after a round."""
+    traced = jax.make_jaxpr(advance)(world).jaxpr
+    return len(traced.invars) != len(traced.outvars) or any(
+        before is not after for before, after in zip(traced.invars, traced.outvars, strict=True)
+    )
 
 
 def require_room(capacity: int, statistics: int, name: str) -> None:

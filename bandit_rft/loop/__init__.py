@@ -20,10 +20,11 @@ from typing import Any
 
 import jax
 
-from bandit_rft import arguments, keys, signal_checks
+from bandit_rft import arguments, keys, own_code, signal_checks
 from bandit_rft.contract import ArmSet, LearnerFactory
 from bandit_rft.errors import InputError, SweepWarning
 from bandit_rft.history import History
+from bandit_rft.loop.checks import require_arms, require_learner
 from bandit_rft.loop.description import describe
 from bandit_rft.loop.host import Each, Seeds, Together, host_loop
 from bandit_rft.loop.one_round import Progress, bound_of
@@ -64,7 +65,8 @@ def run(
 
     Raises:
         InputError: rounds or seeds below one, arms and learner that do not fit, a bad key, a reward that is NaN or
-            infinite, a signal of NumPy on arms whose rounds are compiled.
+            infinite; of the user's own learner, arm set or signal what is told in `bandit_rft.own_code`, or numbers of
+            another shape than the contract's.
         RowCapacityError: the row capacity was exceeded; its message names the round.
 
     Warns:
@@ -79,11 +81,8 @@ def run(
         ((4, 50, 1), 0.05)
     """
     rounds, seeds = arguments.whole("rounds", rounds), arguments.whole("seeds", seeds)
-    if not hasattr(arms, "jittable"):
-        raise InputError(f"arms is {type(arms).__name__}, no arm set: give one of bandit_rft.arms.")
-    if isinstance(learner, type) or not hasattr(learner, "bind"):
-        given = learner.__name__ if isinstance(learner, type) else type(learner).__name__
-        raise InputError(f"learner is {given}, no learner: make one, such as learners.UCB1().")
+    require_arms(arms)
+    require_learner(learner)
     base_key = keys.as_key(key)
     if rounds >= 2**31:
         raise InputError(f"rounds is {rounds}: a run holds fewer than 2^31 rounds.")
@@ -107,8 +106,9 @@ def run(
                 history = host_loop(arms, of_run, rounds, seeds, base_key, config, recorder, progress)
             else:
                 history = scan_loop(arms, learner, rounds, seeds, base_key, config, row_capacity, progress, recorder)
-        except signal_checks.UNTRACEABLE:
+        except own_code.UNTRACEABLE as error:
             signal_checks.refuse_untraceable(getattr(learner, "signal", None), getattr(learner, "rollouts", 1))
+            own_code.refuse_untraceable(error)
             raise
     for note in history.notes:
         warnings.warn(note, SweepWarning, stacklevel=2)

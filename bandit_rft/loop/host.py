@@ -21,7 +21,8 @@ import numpy as np
 from bandit_rft.contract import ArmSet, Learner
 from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
-from bandit_rft.loop.one_round import INIT_FOLD, Progress, acted, after_pull, check_rewards, one_round, round_keys
+from bandit_rft.loop.checks import RECORDED, check_records
+from bandit_rft.loop.one_round import INIT_FOLD, Progress, acted, after_pull, one_round, round_keys
 from bandit_rft.loop.recorder import Recorder, recorded_chunks
 from bandit_rft.loop.store import Store
 
@@ -155,7 +156,8 @@ def host_loop(
             if seeds_of_run.bound.check is not None:
                 kept_of_round = functools.partial(_kept, seeds_of_run, pulled)
                 seeds_of_run.bound.check(round_index, _stacked([record]), kept_of_round)
-            check_rewards(record["rewards"][:, None], arms, round_index)
+            of_round = {name: record[name] for name in RECORDED}
+            check_records(_stacked([of_round]), arms, round_index)
             if overflowed:
                 for place, past in enumerate(found):
                     store.add(start + place, _stacked([past]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bandit_rft import own_code
 from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.contract import ArmSet, Info, Learner
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Purpose
-from bandit_rft.loop import redraws
+from bandit_rft.loop import checks, redraws
 from bandit_rft.rows import Pulls
 
 INIT_FOLD = Purpose.INITIAL_STATE
@@ -35,23 +37,47 @@ def one_round(
     """One round of the contract: (state after, what happened, arms pulled). Both loops run exactly this."""
     act_key, pull_key, round_key = round_keys(seed_key, round_index)
     pulled, info = acted(arms, bound, act_key, state)
-    return after_pull(arms, bound, round_key, state, pulled, info, arms.pull(pull_key, pulled))
+    with _compiled_once(arms, f"{type(arms).__name__}.pull"):
+        rewards = arms.pull(pull_key, pulled)
+    return after_pull(arms, bound, round_key, state, pulled, info, rewards)
+
+
+def _compiled_once(arms: ArmSet, name: str) -> contextlib.AbstractContextManager[None]:
+    """Refuses what the user's own lines do once where rounds are compiled (`own_code.same_each_round`)."""
+    if not arms.jittable:
+        return contextlib.nullcontext()
+    return own_code.same_each_round(name, *([arms] if own_code.is_own(arms) else []))
 
 
 def bound_of(learner: Any, arms: ArmSet, rounds: int, row_capacity: int | None) -> Learner:
     """The learner bound to the arms. Raises InputError where one of the user's own gives something else."""
-    bound = learner.bind(arms, rounds=rounds, row_capacity=row_capacity)
+    if own_code.is_own(learner):
+        name = f"{type(learner).__name__}.bind"
+        own_code.require_arguments(learner.bind, name, "arms", by_keyword=("rounds", "row_capacity"))
+    try:
+        bound = learner.bind(arms, rounds=rounds, row_capacity=row_capacity)
+    except own_code.UNTRACEABLE as error:
+        own_code.refuse_untraceable(error)
+        raise
     if not isinstance(bound, Learner):
         raise InputError(
             f"{type(learner).__name__}.bind returned {type(bound).__name__}: return a bandit_rft.contract.Learner, or "
             "subclass learners.DenseLearner."
         )
+    if own_code.is_own(learner):
+        for function, wanted in (
+            ("init", ("key",)),
+            ("act", ("key", "state")),
+            ("update", ("state", "arms", "rewards")),
+        ):
+            own_code.require_arguments(getattr(bound, function), f"The learner's {function}", *wanted)
     return bound
 
 
 def acted(arms: ArmSet, bound: Learner, key: jax.Array, state: Any) -> tuple[Any, Info]:
     """What the learner pulls, and what it says of it. Raises InputError where one of the user's own gives neither."""
-    given = bound.act(key, state)
+    with _compiled_once(arms, "The learner's act"):
+        given = bound.act(key, state)
     if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Info)):
         raise InputError(
             f"The learner's act returned {_kind(given)}: return (pulls, Info(value=None)) of bandit_rft.contract, or "
@@ -74,13 +100,24 @@ def after_pull(
     arms: ArmSet, bound: Learner, round_key: jax.Array, state: Any, pulled: Any, info: Info, rewards: Any
 ) -> tuple[Any, dict[str, Any], Any]:
     """The rest of a round, whose rewards are there: (state after, what happened, arms pulled)."""
-    first = arms.mean(pulled)
+    name = type(arms).__name__
+    rewards = checks.numbers_of_pulls(f"{name}.pull", rewards, bound.rollouts, "reward", traced=arms.jittable)
+    first = _means(arms, name, pulled, bound.rollouts)
     value = info.value if info.value is not None else (None if first is None else jnp.mean(first))
+    for said, number in (("value", info.value), ("best_mean", info.best_mean)):
+        if number is not None and np.shape(number) != ():
+            raise InputError(
+                f"The learner's act returned Info({said}=...) of shape {list(np.shape(number))}: give a number or None."
+            )
     pulled, rewards, drawn = redraws.settled(arms, bound, round_key, state, pulled, rewards)
-    mean = first if bound.redraws is None else arms.mean(pulled)
-    before, state = state, bound.update(state, pulled, jnp.asarray(rewards))
+    mean = first if bound.redraws is None else _means(arms, name, pulled, bound.rollouts)
+    before = state
+    with _compiled_once(arms, "The learner's update"):
+        state = bound.update(state, pulled, jnp.asarray(rewards))
     if state is None and before is not None:
         raise InputError("The learner's update returned nothing: return the state after the round.")
+    if arms.jittable:
+        checks.require_alike(before, state)
     record = {
         "rewards": rewards,
         "pulled_mean": mean,
@@ -91,13 +128,6 @@ def after_pull(
     return state, record, pulled
 
 
-def check_rewards(rewards: np.ndarray, arms: ArmSet, start: int) -> None:
-    """Refuse a reward that is not a finite number: one NaN would silently void everything after it."""
-    if np.all(np.isfinite(rewards)):
-        return
-    seed, offset, rollout = np.argwhere(~np.isfinite(rewards))[0]
-    raise InputError(
-        f"{type(arms).__name__} gave the reward {rewards[seed, offset, rollout]} in round {start + offset} "
-        f"(seed {seed}, rollout {rollout}): rewards must be finite numbers, and a "
-        "learner must pull an arm that there is."
-    )
+def _means(arms: ArmSet, name: str, pulled: Any, pulls: int) -> Any:
+    mean = arms.mean(pulled)
+    return None if mean is None else checks.numbers_of_pulls(f"{name}.mean", mean, pulls, "mean", traced=arms.jittable)

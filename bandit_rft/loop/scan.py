@@ -23,12 +23,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bandit_rft import own_code
 from bandit_rft.contract import ArmSet, Learner, LearnerFactory
 from bandit_rft.errors import RowCapacityError
 from bandit_rft.history import History
 from bandit_rft.loop import executables
+from bandit_rft.loop.checks import RECORDED, check_records
 from bandit_rft.loop.groups import handed_over, number_of_groups, shard, split, whole
-from bandit_rft.loop.one_round import INIT_FOLD, Progress, bound_of, check_rewards, one_round
+from bandit_rft.loop.one_round import INIT_FOLD, Progress, bound_of, one_round
 from bandit_rft.loop.recorder import MOST_ROUNDS, Recorder, recorded_chunks
 from bandit_rft.loop.store import Store
 from bandit_rft.random_bits import quick
@@ -160,7 +162,7 @@ def _is_by_value(thing: Any) -> bool:
     if isinstance(thing, types.MethodType):
         return _is_by_value(thing.__self__)
     if isinstance(thing, type) or callable(getattr(thing, "__wrapped__", None)) or inspect.isroutine(thing):
-        return True  # code; what it reads from elsewhere is not followed
+        return True  # code; what it reads from elsewhere is `own_code.read_by`
     if not dataclasses.is_dataclass(thing):
         return kind.__hash__ not in (None, object.__hash__)
     names = {field.name for field in dataclasses.fields(thing)}
@@ -175,7 +177,8 @@ def _is_by_value(thing: Any) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _cached(arms: Any, structure: _Structure, rounds: int, row_capacity: int | None) -> _Compiled:
+def _cached(arms: Any, structure: _Structure, rounds: int, row_capacity: int | None, read: Any) -> _Compiled:
+    del read  # what own code reads from around it: another value of a global is another program
     return _Compiled(arms, structure.learner, rounds, row_capacity)
 
 
@@ -200,7 +203,8 @@ def scan_loop(
     compiled = None
     if _is_by_value(arms) and _is_by_value(learner):
         with contextlib.suppress(TypeError):  # of a field that cannot be hashed
-            compiled = _cached(arms, _Structure(learner), rounds, row_capacity)
+            read = own_code.read_by(arms), own_code.read_by(learner)
+            compiled = _cached(arms, _Structure(learner), rounds, row_capacity, read)
     if compiled is None:  # an arm set or learner of the user's own that may have changed is compiled each time
         compiled = _Compiled(arms, learner, rounds, row_capacity)
     seed_keys = jax.vmap(functools.partial(jax.random.fold_in, base_key))(jnp.arange(seeds, dtype=jnp.uint32))
@@ -239,6 +243,9 @@ def scan_loop(
             overflowed, kept = records.pop("overflowed"), records.pop("kept", None)
             if overflowed.any():
                 good = int(np.argmax(overflowed.any(axis=0)))
+                # A policy that is no number touches every row: that is what is to be told of it.
+                seen = {name: records[name] for name in RECORDED}
+                check_records(jax.tree.map(lambda values, end=good + 1: values[:, :end], seen), arms, start)
                 store.add(start, jax.tree.map(lambda values, good=good: values[:, :good], records))
                 raise RowCapacityError(
                     f"Row capacity {row_capacity} was exceeded in round {start + good}: raise row_capacity (None takes "
@@ -249,7 +256,7 @@ def scan_loop(
                 recorder.check(start, records, kept)
             if compiled.check is not None:
                 compiled.check(start, records, functools.partial(dict, kept or {}))
-            check_rewards(records["rewards"], arms, start)
+            check_records(records, arms, start)
             store.add(start, records)
             if recorder is not None:
                 so_far = store.history(arms.best_mean, config, compiled.notes, None, start + length)

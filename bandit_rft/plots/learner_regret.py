@@ -85,7 +85,7 @@ def _draw(group: Sequence[tuple[Path, Simulation, History]], path: Path) -> Path
         largest = max(float(history.regret().mean(axis=0).max()) for history in histories.values())
         axes.set_ylim(bottom=max(largest, 1e-6) / 1e3)
         axes.set_xlim(1, next(iter(histories.values())).rounds)
-        axes.legend(loc="lower right")
+        several.legend(axes, "lower right", ours=True)
         style.title(axes, title_of([config for _, config, _ in group]))
         return style.save(figure, path, runs={folder.name: folder for folder, _, _ in group})
 

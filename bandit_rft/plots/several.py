@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -35,6 +35,7 @@ LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (2, 1))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 THEORY_LINES: tuple[Any, ...] = (curves.DOTTED, curves.DASHED, (0, (4, 1.5, 1, 1.5)), (0, (1, 1)), (0, (8, 3)))
 MARKS = 8  # markers on a line
+MOST_INSIDE, IN_A_COLUMN = 10, 28  # labels of a legend that the axes hold; of one beside them, those of a column
 _MOST_SOUGHT = 20_000  # points that a legend's place is looked for among
 SCREEN_DPI = 160  # of a figure that a notebook shows, or that the caller saves: small type is readable from there on
 
@@ -172,7 +173,8 @@ def compare_learners(
             axes.fill_between(rounds, one.low, one.high, color=colour, alpha=0.2, linewidth=0)
             axes.plot(rounds, one.mean, color=colour, linewidth=width, **look)
 
-    return _drawn(ax, draw, xscale, yscale, xlabel="round", ylabel=f"difference in regret, {found.confidence:.3g} band")
+    said = f"{100 * found.confidence:.3g}%"
+    return _drawn(ax, draw, xscale, yscale, xlabel="round", ylabel=f"difference in regret (rewards), {said} band")
 
 
 def hitting_times(
@@ -240,8 +242,31 @@ def _drawn(
         if axes.get_legend_handles_labels()[0]:
             # Of very many points matplotlib looks for the best place for seconds, and warns of it.
             points = sum(np.size(line.get_xdata()) for line in axes.lines)
-            axes.legend(loc="best" if points <= _MOST_SOUGHT else "upper left")
+            legend(axes, "best" if points <= _MOST_SOUGHT else "upper left", ours=ax is None)
         return axes
+
+
+def legend(axes: Axes, place: Literal["best", "upper left", "lower right"], *, ours: bool) -> None:
+    """The legend of what is drawn: at a place inside the axes, or beside them where they cannot hold so many labels.
+
+    Args:
+        axes: what it is of.
+        place: as matplotlib names it.
+        ours: whether the figure may be made larger for it.
+    """
+    labels = axes.get_legend_handles_labels()[1]
+    if len(labels) <= MOST_INSIDE:
+        axes.legend(loc=place)
+        return
+    columns = math.ceil(len(labels) / IN_A_COLUMN)
+    # The size of the type is in points, and so is what a label takes of it.
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, ncols=columns, fontsize=5.5)
+    if ours:
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        width, height = figure.get_size_inches()
+        width += columns * (0.45 + 0.045 * max(map(len, labels)))
+        figure.set_size_inches(width, max(height, 0.6 + 0.11 * math.ceil(len(labels) / columns)))
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from bandit_rft import by_name
 from bandit_rft.arguments import nearest
 from bandit_rft.errors import InputError, UnknownOptimumError
 from bandit_rft.loop import Progress
+from bandit_rft.loop.one_round import bound_of
 from bandit_rft.presets.config import LEARNERS, Simulation, from_values, read
 from bandit_rft.presets.named import PRESETS
 from bandit_rft.presets.simulate import Outcome, simulate
@@ -104,7 +105,7 @@ def simulate_all(
     if (folder / CONFIG).exists():
         raise InputError(f"{folder} holds one run, and several are to be written into it: choose another --out.")
     for config in configs.values():
-        config.make_learner().bind(config.make_arms(), rounds=config.rounds, row_capacity=config.row_capacity)
+        bound_of(config.make_learner(), config.make_arms(), config.rounds, config.row_capacity)
     outcomes = {name: simulate(config, folder / name, progress=progress(name)) for name, config in configs.items()}
     return Outcomes(folder=folder, outcomes=outcomes)
 

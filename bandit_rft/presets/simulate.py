@@ -13,6 +13,7 @@ from bandit_rft.history import History
 from bandit_rft.known_theory import bounds_of, exact_laws
 from bandit_rft.loop import Progress
 from bandit_rft.loop import run as run_loop
+from bandit_rft.loop.one_round import bound_of
 from bandit_rft.presets.config import Simulation
 from bandit_rft.regret import band
 from bandit_rft.runs import HISTORY, RunFolder, now
@@ -86,7 +87,7 @@ def simulate(config: Simulation, out: str | Path, *, progress: Progress | None =
     """
     arms, learner = config.make_arms(), config.make_learner()
     # What can be refused at once is refused before a folder is made.
-    learner.bind(arms, rounds=config.rounds, row_capacity=config.row_capacity)
+    bound_of(learner, arms, config.rounds, config.row_capacity)
     prediction, why_not = predict(config)
     limits = bounds(config)
     overflow = None

@@ -126,6 +126,10 @@ def svg(chart: Chart) -> Markup:
         matplotlib.rc_context(options),
     ):
         draw(axes)
+        if (inside := axes.get_legend()) is not None:
+            inside.remove()  # the page's is below the curves
+        rows = -(-len(axes.get_legend_handles_labels()[1]) // 2)
+        figure.set_size_inches(3.8, 2.3 + 0.13 * max(rows - 4, 0))
         figure.legend(loc="outside lower center", ncols=2, columnspacing=1.0, handlelength=1.5)
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     source = buffer.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,8 +35,6 @@ def show(
         InputError: no fine-tuning run, no such seed, round or question, or no response that is selected.
     """
     out = sys.stdout
-    if isinstance(out, io.TextIOWrapper):  # a terminal of another encoding must not end the command over an é
-        out.reconfigure(errors="backslashreplace")
     width = width or (None if out.isatty() else PIPE_WIDTH)
     console = Console(file=out, width=None if width is None else max(width, 20), highlight=False)
     questions, last_question = read_questions(run), None

@@ -199,17 +199,19 @@ def number(text: str) -> float:
 
 
 def path(text: str) -> str:
-    """The name of a file or folder; an empty one, as of a shell's variable that is not set, is none."""
+    """The name of a file or folder; an empty one, as of a shell's variable that is not set, is none. A leading ~ is the
+    home folder, also where the shell leaves it, as in --out=~/runs.
+    """
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError(f"give the name of a file or folder, not {shown(text)}")
-    return text
+    return os.path.expanduser(text)
 
 
 def picture(text: str) -> str:
     """The name of a PNG file."""
     if Path(text).suffix.lower() != ".png":
         raise argparse.ArgumentTypeError(f"give the name of a file that ends in .png, not {shown(text)}")
-    return text
+    return os.path.expanduser(text)
 
 
 def moment(text: str) -> str:

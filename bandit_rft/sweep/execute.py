@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from bandit_rft import keys
-from bandit_rft.arguments import whole
+from bandit_rft.arguments import shown, whole
 from bandit_rft.errors import InputError, reason
 from bandit_rft.fingerprint import fingerprint
 from bandit_rft.loop import Progress, run
@@ -97,6 +97,10 @@ def sweep(
         ((2, 1), (2, 1, 3))
     """
     keys.as_key(key)
+    if not callable(make):
+        raise InputError(
+            f"make is {shown(make)}: give a function of a point's parameters that returns (arms, learner)."
+        )
     start = backends.chosen(backend, whole("processes", processes))
     axes, points = points_of(over)
     measures = measures_of(measure)

@@ -18,6 +18,8 @@ from bandit_rft.arguments import whole
 from bandit_rft.contract import ArmSet, LearnerFactory
 from bandit_rft.errors import InputError
 from bandit_rft.fingerprint import digest, fingerprint
+from bandit_rft.loop.checks import require_arms, require_learner
+from bandit_rft.loop.one_round import bound_of
 
 Make = Callable[..., tuple[ArmSet, LearnerFactory]]
 
@@ -125,9 +127,11 @@ def plan_point(
         if not isinstance(made, tuple) or len(made) != 2:
             raise InputError("make must return (arms, learner).")
         arms, learner = made
+        require_arms(arms)
+        require_learner(learner)
         if getattr(arms, "jittable", False):  # binding is cheap for a table; a model's may load its weights
             with jax.enable_x64(True):  # as in `run`
-                learner.bind(arms, rounds=int(counts["rounds"]), row_capacity=counts["row_capacity"])
+                bound_of(learner, arms, int(counts["rounds"]), counts["row_capacity"])
     unknown: list[str] = []
     made_of = fingerprint((arms, learner), unknown)
     return dataclasses.replace(

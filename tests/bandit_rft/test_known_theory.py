@@ -95,5 +95,7 @@ def test_many_learners_share_what_they_share() -> None:
     found = theory_for(needle, [learners.UCB1(), learners.SoftmaxPolicyGradient(step_size=0.5)], 100)
     assert names(found)[:2] == ["fresh_arm_sweep", "pg_jump_single"]
     assert "lai_robbins" not in names(theory_for(arms.Needle(log10_arms=1), learners.UCB1(), 100))  # it is 0 there
+    with pytest.raises(InputError, match="learner is UCB1, no learner: make one"):  # its class, a TypeError of Python's
+        theory_for(arms.Bernoulli([0.2, 0.8]), {"UCB1": learners.UCB1}, rounds=10)
     with pytest.raises(InputError, match="rounds is 0"):
         theory_for(TABLE, several, 0)

@@ -47,6 +47,22 @@ def test_one_history_a_list_and_a_dict_are_drawn_in_one_line(histories) -> None:
     assert len(axes.collections) == 2
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_legend_of_fifty_learners_is_read_whole_and_hides_no_curve() -> None:
+    """Catches entries beyond the picture's edge: of fifty, 29 were cut off, and the others lay on the curves."""
+    many = {f"learner number {place} (alpha={place / 10})": make_history(seed=place) for place in range(50)}
+    axes = plots.regret(many)
+    axes.figure.canvas.draw()
+    shown, picture = axes.get_legend().get_window_extent(), axes.figure.bbox
+    assert len(labels(axes)) == 50
+    assert picture.x0 <= shown.x0 < shown.x1 <= picture.x1
+    assert picture.y0 <= shown.y0 < shown.y1 <= picture.y1
+    assert shown.x0 >= axes.get_window_extent().x1
+    assert axes.get_window_extent().width > 0.25 * picture.width
+    few = plots.regret(dict(itertools.islice(many.items(), 10)))
+    assert tuple(few.figure.get_size_inches()) == (4.8, 3.2)
+
+
 def test_round_0_has_a_place_on_a_logarithmic_axis(histories) -> None:
     """Where a policy starts, at round 0, fell off the axis without a word."""
     for axes in (

@@ -19,11 +19,12 @@ from PIL import Image
 
 from bandit_rft.cli import main
 from bandit_rft.errors import InputError
-from bandit_rft.plots import curves, finetune, style
+from bandit_rft.plots import curves, finetune, several, style
 from bandit_rft.reports import charts, report
 from bandit_rft.reports.page import LONGEST
 from bandit_rft.run_law import law_of
 from bandit_rft.runs import LINES, RESPONSES, read_lines, rewrite_lines
+from tests.bandit_rft.histories import make_history
 from tests.bandit_rft.run_folders import fine_tuned, simulated, write_rounds
 
 ACT = "document.title='owned'"
@@ -163,6 +164,15 @@ def test_a_chart_in_the_page_is_the_figure_and_takes_the_page_s_colours():
     assert "a &amp; &lt;b&gt;" in source
     assert not re.findall("#[0-9a-f]{6}(?![0-9a-f])", source)
     assert source == charts.svg(("t", line))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_chart_has_one_legend_and_room_for_it():
+    """That of several learners had theirs twice, on the curves and below; of thirty the curves had no room left."""
+    for number in (2, 30):
+        many = {f"learner {place}": make_history(seed=place) for place in range(number)}
+        source = charts.svg(("t", lambda axes, many=many: several.regret(many, None, axes)))
+        assert source.count(">learner 1<") == 1
 
 
 def test_a_run_outside_every_law_says_why(tmp_path):

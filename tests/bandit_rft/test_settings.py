@@ -12,7 +12,7 @@ import pytest
 from bandit_rft.cli.options import add_options, given
 from bandit_rft.errors import InputError
 from bandit_rft.settings.finetune import FineTuneConfig
-from bandit_rft.settings.options import places_of
+from bandit_rft.settings.options import path, picture, places_of
 from bandit_rft.settings.questions import EvaluateConfig, MeasureConfig
 from bandit_rft.settings.saved_finetune import config_of
 from tests.bandit_rft.command_line import refused
@@ -164,3 +164,11 @@ def test_none_is_an_answer() -> None:
     add_options(parser, FineTuneConfig)
     typed = parser.parse_args(["--prompt", "none", "--answer", "None", "--verifier", "none"])
     assert given(typed, FineTuneConfig) == {"prompt": "none", "answer": "None", "verifier": None}
+
+
+def test_a_leading_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell leaves it in --out=~/runs, and a folder of the name ~ was made in the working folder."""
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert path("~/runs") == "/home/somebody/runs"
+    assert picture("~/curve.png") == "/home/somebody/curve.png"
+    assert path("runs/~") == "runs/~"

@@ -212,6 +212,8 @@ def test_a_terminal_of_another_encoding_gets_escapes(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
     assert main(["show", str(run)]) == 0
     assert b"\\xe9 \\u6f22" in raw.getvalue()
+    assert main(["theory", "pg_jump_single"]) == 0  # every command: it was a traceback over the η of a formula
+    assert b"\\u03b7" in raw.getvalue()
 
 
 def test_colour_on_a_terminal_only_and_not_where_no_color_is_set(run, monkeypatch):

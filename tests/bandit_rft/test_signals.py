@@ -138,8 +138,9 @@ def test_a_signal_of_numpy_is_refused_by_name_where_rounds_are_compiled(loop: st
             bound = learners.UCB1().bind(arms, rounds=rounds, row_capacity=row_capacity)
             return bound._replace(act=lambda key, state: bound.act(key, state) if float(state.time) else None)
 
-    with pytest.raises(jax.errors.ConcretizationTypeError):
+    with pytest.raises(InputError, match=r"^<lambda> of Reading\.bind reads the numbers") as error:
         run(table, Reading(), rounds=2, loop=loop)
+    assert isinstance(error.value.__cause__, jax.errors.ConcretizationTypeError)
 
 
 def test_refusals() -> None:

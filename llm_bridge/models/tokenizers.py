@@ -82,7 +82,8 @@ def encoded(tokenizer: Any, text: str, *, templated: bool, ends: tuple[int, ...]
     if templated:
         return list(tokenizer.encode(text, add_special_tokens=False))
     ids = list(tokenizer.encode(text))
-    if not ids or ids[-1] not in ends:
+    puts_more = hasattr(tokenizer, "num_special_tokens_to_add")  # one made in memory gives the text's tokens alone
+    if not ids or ids[-1] not in ends or not puts_more:
         return ids
     plain = list(tokenizer.encode(text, add_special_tokens=False))
     while len(ids) > len(plain) and ids[-1] in ends and ids[len(ids) - len(plain) :] != plain:

@@ -74,7 +74,7 @@ def instance_of(means: Any, counts: Any = None, *, unit: bool = True) -> Instanc
     return Instance(best, mean[is_worse], gap, count[is_worse], float(count.sum()), float(gap.max(initial=0.0)))
 
 
-def bernoulli_divergence(low: Any, gap: Any, rest: Any = None, short: Any = None) -> np.ndarray:
+def bernoulli_divergence(low: Any, gap: Any, rest: Any, short: Any) -> np.ndarray:
     """KL(Bernoulli(low), Bernoulli(low + gap)), float64, for gap >= 0; infinite where low + gap is 1 and low is not.
 
     Small gaps have their own form: the logarithms cancel to gap^2, which the integral of gap^2 s / (t(1 - t)) over
@@ -82,11 +82,9 @@ def bernoulli_divergence(low: Any, gap: Any, rest: Any = None, short: Any = None
 
     Args:
         low, gap: as above.
-        rest, short: 1 - low and 1 - low - gap, where they are known with more digits: a difference of floats near 1 has
-            few, or is 0 where the divergence is finite.
+        rest, short: 1 - low and 1 - low - gap, with the digits that are known of them: a difference of floats near 1
+            has few, or is 0 where the divergence is finite.
     """
-    rest = 1 - np.asarray(low) if rest is None else rest
-    short = rest - np.asarray(gap) if short is None else short
     parts = (np.asarray(part, np.float64) for part in (low, gap, rest, short))
     low, gap, rest, short = np.broadcast_arrays(*parts)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import inspect
 import random
+import sys
 import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +40,49 @@ UNTRACEABLE = (
 def is_own(thing: Any) -> bool:
     """Whether an object is of a class from outside these packages."""
     return type(thing).__module__.partition(".")[0] not in _PACKAGES
+
+
+def holds_own(thing: Any) -> bool:
+    """Whether a learner, an arm set or a function is the user's own, or is made of something that is: a signal in a
+    learner of the package, an arm set within another.
+    """
+    if isinstance(thing, functools.partial):
+        return any(map(holds_own, (thing.func, *thing.args, *thing.keywords.values())))
+    if isinstance(thing, types.MethodType):
+        return holds_own(thing.__self__)
+    if isinstance(thing, types.FunctionType) or callable(getattr(thing, "__wrapped__", None)):
+        return by_name.is_users(getattr(getattr(inspect.unwrap(thing), "__code__", None), "co_filename", "<frozen"))
+    if isinstance(thing, tuple) and len(thing) <= 64:
+        return any(map(holds_own, thing))
+    if any(map(_is_users_class, type(thing).__mro__)):
+        return True
+    if not dataclasses.is_dataclass(thing) or isinstance(thing, type):
+        return False
+    return any(holds_own(getattr(thing, field.name)) for field in dataclasses.fields(thing))
+
+
+def _is_users_class(kind: type) -> bool:
+    if kind.__module__.partition(".")[0] in _PACKAGES:
+        return False
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if by_name.is_users(file) if file else kind.__module__ == "__main__":  # a notebook has no file
+        return True
+    # One that was made by a call of type() has the module of whoever made it.
+    return any(isinstance(held, types.FunctionType) and holds_own(held) for held in vars(kind).values())
+
+
+def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which refuses what `same_each_round` refuses while it is traced; called with numbers it draws anew
+    in every call, and may."""
+
+    @functools.wraps(function)
+    def inner(*given: Any, **named: Any) -> Any:
+        if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((given, named))):
+            return function(*given, **named)
+        with same_each_round(name):
+            return function(*given, **named)
+
+    return inner
 
 
 def refuse_untraceable(error: BaseException) -> None:
@@ -191,6 +235,9 @@ def real_array(name: str, given: Any, shape: tuple[int, ...], what: str) -> jax.
 def same_each_round(name: str, *things: Any) -> Iterator[None]:
     """Raises InputError where the lines within, which are run once for all rounds, draw random numbers of NumPy's or
     Python's, or change an attribute of one of the things.
+
+    Those numbers belong to all threads, so that this is for lines of the user's own: what another thread draws beside
+    lines of the package is nobody's fault.
 
     Args:
         name: of the user's own function that is called within, for messages.

@@ -32,7 +32,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bandit_rft import arguments
+from bandit_rft import arguments, own_code
 from bandit_rft.errors import InputError
 
 Signal = Callable[[jax.Array], jax.Array]
@@ -351,7 +351,9 @@ def make(name: str | Signal, *, ddof: int = 1, eps: float = 1e-6, k: int | None 
     check_spread(ddof, eps)
     k = None if k is None else arguments.whole("k", k)
     if callable(name):
-        return name
+        if not own_code.holds_own(name):
+            return name
+        return own_code.watched(f"The signal {getattr(name, '__name__', type(name).__name__)}", name)
     table: dict[str, Signal] = {
         "raw": raw,
         "signed": signed,

@@ -37,16 +37,16 @@ def one_round(
     """One round of the contract: (state after, what happened, arms pulled). Both loops run exactly this."""
     act_key, pull_key, round_key = round_keys(seed_key, round_index)
     pulled, info = acted(arms, bound, act_key, state)
-    with _compiled_once(arms, f"{type(arms).__name__}.pull"):
+    with _compiled_once(arms):
         rewards = arms.pull(pull_key, pulled)
     return after_pull(arms, bound, round_key, state, pulled, info, rewards)
 
 
-def _compiled_once(arms: ArmSet, name: str) -> contextlib.AbstractContextManager[None]:
-    """Refuses what the user's own lines do once where rounds are compiled (`own_code.same_each_round`)."""
-    if not arms.jittable:
+def _compiled_once(arms: ArmSet) -> contextlib.AbstractContextManager[None]:
+    """Refuses what the user's own `pull` does once where rounds are compiled (`own_code.same_each_round`)."""
+    if not (arms.jittable and own_code.holds_own(arms)):
         return contextlib.nullcontext()
-    return own_code.same_each_round(name, *([arms] if own_code.is_own(arms) else []))
+    return own_code.same_each_round(f"{type(arms).__name__}.pull", *([arms] if own_code.is_own(arms) else []))
 
 
 def bound_of(learner: Any, arms: ArmSet, rounds: int, row_capacity: int | None) -> Learner:
@@ -71,13 +71,15 @@ def bound_of(learner: Any, arms: ArmSet, rounds: int, row_capacity: int | None) 
             ("update", ("state", "arms", "rewards")),
         ):
             own_code.require_arguments(getattr(bound, function), f"The learner's {function}", *wanted)
+    if arms.jittable and (own_code.holds_own(learner) or own_code.holds_own(arms)):
+        act, update = (own_code.watched(f"The learner's {name}", getattr(bound, name)) for name in ("act", "update"))
+        bound = bound._replace(act=act, update=update)
     return bound
 
 
 def acted(arms: ArmSet, bound: Learner, key: jax.Array, state: Any) -> tuple[Any, Info]:
     """What the learner pulls, and what it says of it. Raises InputError where one of the user's own gives neither."""
-    with _compiled_once(arms, "The learner's act"):
-        given = bound.act(key, state)
+    given = bound.act(key, state)
     if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Info)):
         raise InputError(
             f"The learner's act returned {_kind(given)}: return (pulls, Info(value=None)) of bandit_rft.contract, or "
@@ -112,8 +114,7 @@ def after_pull(
     pulled, rewards, drawn = redraws.settled(arms, bound, round_key, state, pulled, rewards)
     mean = first if bound.redraws is None else _means(arms, name, pulled, bound.rollouts)
     before = state
-    with _compiled_once(arms, "The learner's update"):
-        state = bound.update(state, pulled, jnp.asarray(rewards))
+    state = bound.update(state, pulled, jnp.asarray(rewards))
     if state is None and before is not None:
         raise InputError("The learner's update returned nothing: return the state after the round.")
     if arms.jittable:

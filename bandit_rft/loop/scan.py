@@ -135,7 +135,8 @@ class _Structure:
 
 def _values(arms: Any, learner: Any) -> Values:
     traced = {name: jnp.asarray(getattr(learner, name), dtype=float) for name in getattr(learner, "traced", ())}
-    return traced, jax.tree.map(jnp.asarray, arms.tables) if hasattr(arms, "holding") else None
+    exchangeable = hasattr(arms, "tables") and hasattr(arms, "holding")  # one of them alone is a name of the user's own
+    return traced, jax.tree.map(jnp.asarray, arms.tables) if exchangeable else None
 
 
 def _with(learner: Any, values: Mapping[str, Any]) -> Any:

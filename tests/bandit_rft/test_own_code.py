@@ -1,5 +1,7 @@
 """The user's own learner or arm set: what it does wrong is one sentence that names it, and never a wrong number."""
 
+import functools
+import math
 import random
 from dataclasses import dataclass
 
@@ -8,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit_rft import arms, learners, own_code, run, sweep, verifiers
+from bandit_rft import arms, learners, loop, own_code, run, sweep, verifiers
 from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
@@ -138,6 +140,8 @@ def test_what_changes_by_itself_is_refused_where_rounds_are_compiled() -> None:
     refused(TABLE, Drawn(), r"^Drawn\.choose draws random numbers by NumPy or Python")
     refused(TABLE, with_index(lambda key, arm, time: arm.mean + random.random()), r"^Mine\.index draws random")
     refused(Bank(lambda key, arms: np.random.rand(1)), Own(), r"^Bank\.pull draws random")  # noqa: NPY002
+    own_signal = learners.SoftmaxPolicyGradient(0.1, signal=lambda rewards: rewards + random.random())
+    refused(TABLE, own_signal, r"^The signal <lambda> draws random")
     # Where Python computes the rewards of every round, it may draw them.
     host = run(Bank(lambda key, arms: np.random.rand(1), jittable=False), Own(), rounds=4)  # noqa: NPY002
     assert np.unique(host.rewards).size == 4
@@ -431,3 +435,52 @@ def test_means_of_numpy_serve_every_learner() -> None:
     history = run(arms.Drifting(Ladder(), 0.1), First(), rounds=3)
     assert history.pulled_mean[0, 0, 0] == 0.5
     assert np.all(history.pulled_mean[0, 1:] != 0.5)
+
+
+def test_what_another_thread_draws_is_no_fault_of_the_packages_own_learner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's generator belongs to all threads: a data loader that shuffles beside a run ended it, one time in many,
+    in a sentence about the learner.
+    """
+    act = loop.one_round.acted
+
+    def meanwhile(*given):
+        random.random()
+        return act(*given)
+
+    monkeypatch.setattr(loop.one_round, "acted", meanwhile)
+    pull = arms.Bernoulli.pull
+
+    def pull_meanwhile(*given):
+        random.random()
+        return pull(*given)
+
+    monkeypatch.setattr(arms.Bernoulli, "pull", pull_meanwhile)
+    run(arms.Bernoulli([0.2, 0.4]), learners.UCB1(), rounds=4)
+    run(arms.Bernoulli([0.2, 0.4]), learners.SoftmaxPolicyGradient(0.1), rounds=4)
+
+
+def test_holds_own_finds_what_is_within() -> None:
+    """A learner of the package with a user's signal, an arm set within another, a partial: all are told."""
+    plain = learners.SoftmaxPolicyGradient(0.1)
+    assert not any(map(own_code.holds_own, (plain, TABLE, learners.UCB1(), arms.Needle(10**9), np.zeros(3), 3, "a")))
+    mine = with_index(lambda key, arm, time: arm.mean)
+    for thing in (
+        mine,
+        Bank(),
+        Own(),
+        learners.SoftmaxPolicyGradient(0.1, signal=lambda rewards: rewards),
+        functools.partial(math.hypot, mine),
+        (1, mine),
+        mine.index,
+        jax.jit(refused),
+    ):
+        assert own_code.holds_own(thing), thing
+
+
+def test_an_attribute_named_holding_is_the_users_own() -> None:
+    """An arm set that has `holding` and no `tables` was asked for them: an AttributeError."""
+
+    class Held(Bank):
+        holding = 3
+
+    run(Held(lambda key, arms: jnp.ones(1)), Own(), rounds=4)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-
-import jax
+from typing import Any
 
 from bandit_rft.experiments.outcomes import Outcome, Results
 from bandit_rft.experiments.tier import Job, Tier
 from bandit_rft.runs import backends, to_json, write_atomically
 
 OUTCOME = "outcome.npz"
-# Runs of a process between clearings of its compiled programs: a process may map some 65,000 pieces of memory, and a
-# hundred runs of different shapes use them up.
-_KEPT = 8
-_since_cleared = 0
-
 # (runs done, runs in all, the newest, its seconds)
 Progress = Callable[[int, int, Job, float], None]
 
@@ -56,7 +51,7 @@ def execute(
         InputError: of a run that cannot be made, or an unknown backend; the runs that were done stay.
     """
     start = backends.chosen(backend, processes)
-    todo = missing(out, jobs)
+    todo = _compiled_together(tier, missing(out, jobs))
     if todo:
         ended = start(partial(_one, tier, out=out.absolute()), todo, processes)
         for done, (job, seconds) in enumerate(ended, start=1):
@@ -64,6 +59,16 @@ def execute(
                 progress(done, len(todo), job, seconds)
     found = {(job.setting, job.unit.name): Outcome.read(folder_of(out, job) / OUTCOME) for job in jobs}
     return Results(found, tier.levels)
+
+
+def _compiled_together(tier: Tier, jobs: Sequence[Job]) -> list[Job]:
+    """The same jobs, those that differ in nothing but their questions one after another: they are one compiled program,
+    which a process then makes once."""
+    groups: dict[Any, dict[str, list[Job]]] = {}
+    for job in jobs:
+        alike = dataclasses.replace(job.setting, p0="", task=""), tier.seeds_of(job.setting)
+        groups.setdefault(alike, {}).setdefault(job.setting.task, []).append(job)
+    return [job for tasks in groups.values() for group in tasks.values() for job in group]
 
 
 def _one(tier: Tier, job: Job, out: Path) -> float:
@@ -75,9 +80,4 @@ def _one(tier: Tier, job: Job, out: Path) -> float:
     described |= {"seeds": tier.seeds_of(job.setting), "rounds": tier.rounds_of(job.setting)}
     write_atomically(folder / "setting.json", to_json(described))
     tier.run(job.setting, job.unit, folder).write(folder / OUTCOME)
-    global _since_cleared
-    _since_cleared += 1
-    if _since_cleared == _KEPT:
-        jax.clear_caches()
-        _since_cleared = 0
     return time.monotonic() - start

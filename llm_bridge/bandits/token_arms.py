@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bandit_rft.errors import InputError
 from bandit_rft.keys import Key, as_key
@@ -26,6 +27,7 @@ from llm_bridge.tiny import vocabulary
 from llm_bridge.tiny.verifier import answer_table, matches
 
 Array = jax.Array
+ANSWER_STEP = 8  # widths of the table of answers
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,10 @@ class TokenQuestionArms(ResponseArms):
 
     @cached_property
     def answer_table(self) -> tuple[Any, Any]:
-        """The answers' digits int32 [n, A] and sizes [n], as `verifier.answer_table` gives them."""
-        return answer_table([example.answer for example in self.examples])
+        """The answers' digits int32 [n, A] and sizes [n], as `verifier.answer_table` gives them, A rounded up so that
+        questions with answers of one digit and of four are one program."""
+        digits, sizes = answer_table([example.answer for example in self.examples])
+        return np.pad(digits, ((0, 0), (0, -digits.shape[1] % ANSWER_STEP))), sizes
 
     @property
     def tables(self) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -51,7 +52,7 @@ def execute(
         InputError: of a run that cannot be made, or an unknown backend; the runs that were done stay.
     """
     start = backends.chosen(backend, processes)
-    todo = _compiled_together(tier, missing(out, jobs))
+    todo = _compiled_together(tier, missing(out, jobs), processes)
     if todo:
         ended = start(partial(_one, tier, out=out.absolute()), todo, processes)
         for done, (job, seconds) in enumerate(ended, start=1):
@@ -61,14 +62,21 @@ def execute(
     return Results(found, tier.levels)
 
 
-def _compiled_together(tier: Tier, jobs: Sequence[Job]) -> list[Job]:
-    """The same jobs, those that differ in nothing but their questions one after another: they are one compiled program,
-    which a process then makes once."""
-    groups: dict[Any, dict[str, list[Job]]] = {}
-    for job in jobs:
-        alike = dataclasses.replace(job.setting, p0="", task=""), tier.seeds_of(job.setting)
-        groups.setdefault(alike, {}).setdefault(job.setting.task, []).append(job)
-    return [job for tasks in groups.values() for group in tasks.values() for job in group]
+def _compiled_together(tier: Tier, jobs: Sequence[Job], processes: int) -> list[Job]:
+    """The same jobs in the order in which `processes` that take one after another compile least.
+
+    Jobs that differ in nothing but their question, and have prompts of one width, are one program: they follow one
+    another. The processes are at different programs: each then makes its own, and not all the same one at once.
+    """
+    groups: dict[Any, list[Job]] = {}
+    for job in sorted(jobs, key=lambda job: (job.setting.task, job.unit.width)):
+        alike = dataclasses.replace(job.setting, p0=""), tier.seeds_of(job.setting), job.unit.width
+        groups.setdefault(alike, []).append(job)
+    first = {job.digest: place for place, job in enumerate(jobs)}
+    lanes: list[list[Job]] = [[] for _ in range(processes)]
+    for group in sorted(groups.values(), key=lambda group: min(first[job.digest] for job in group)):
+        min(lanes, key=len).extend(group)
+    return [job for step in itertools.zip_longest(*lanes) for job in step if job is not None]
 
 
 def _one(tier: Tier, job: Job, out: Path) -> float:

@@ -20,10 +20,13 @@ class Unit:
     Attributes:
         name: by which outcomes are found; unique in its tier.
         place: the question's place in its task's training split, or 0.
+        width: of its prompt in tokens, or 0: runs of one setting that have the same are one compiled program. It says
+            in which order runs are made, and is in no digest.
     """
 
     name: str
     place: int = 0
+    width: int = 0
 
 
 class Tier(Protocol):

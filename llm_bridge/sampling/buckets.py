@@ -50,6 +50,16 @@ def prompt_widths(lengths: Sequence[int], *, smallest: int = 32) -> tuple[int, .
     return (usual, most) if 2 * usual <= most else (most,)
 
 
+def lone_width(length: int) -> int:
+    """The width of the prompt of a run that has no other: the next multiple of eight, so that runs on questions of
+    about one length are one compiled program.
+
+    >>> lone_width(1), lone_width(16), lone_width(17)
+    (8, 16, 24)
+    """
+    return -(-max(length, 1) // 8) * 8
+
+
 def narrowest(widths: Sequence[int], length: int) -> int:
     """The first of these rising widths that holds `length`.
 

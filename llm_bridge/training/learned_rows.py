@@ -153,8 +153,8 @@ def prompt_batch(
 
     Returns:
         prompt: int32 [P], its length a scalar, where all rows have one question; else [H, P] and lengths [H]. H is a
-            power of two, or R; P is one of `widths` (None: of `buckets.prompt_widths` of all prompts), except that a
-            lone question's prompt has its own length. Prompts that only fill H have one token and no row.
+            power of two, or R; P is one of `widths` (None: of `buckets.prompt_widths` of all prompts), and of a
+            lone question `buckets.lone_width`. Prompts that only fill H have one token and no row.
         owners: int32 [R], or None for the one prompt, and for one per row (H = R).
     """
     distinct, owners = np.unique(questions, return_inverse=True)
@@ -175,7 +175,7 @@ def _prompt_shape(
 ) -> tuple[int, int]:
     """(H, P) of `prompt_batch`."""
     if len(prompts) == 1:
-        return 1, len(prompts[0])
+        return 1, buckets.lone_width(len(prompts[0]))
     distinct = set(questions.tolist())
     longest = max(len(prompts[question]) for question in distinct)
     held = bucket_rows(len(distinct), len(questions)) if shards == 1 or len(distinct) == 1 else len(questions)

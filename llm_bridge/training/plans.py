@@ -255,14 +255,14 @@ class Traced:
 
     def _asked(self, questions: Array, group: int) -> Batch:
         """The prompts of micro-batches with these questions [K, m], as `policy_gradient` takes them, each once; rows
-        that follow one another have one question in groups of `group`. A lone question's prompt has its own length, as
-        on the host.
+        that follow one another have one question in groups of `group`. A lone question's prompt has
+        `buckets.lone_width`, as on the host.
         """
         rows, settings = questions.shape[1], self.settings
         held = min(rows, len(self.prompts), settings.prompts * (1 + settings.replay), -(-(rows - 1) // group) + 1)
         table, lengths = (jnp.asarray(part, jnp.int32) for part in self.arms.prompt_table)
         if len(self.prompts) == 1:
-            table = table[:, : len(self.prompts[0])]
+            table = table[:, : buckets.lone_width(len(self.prompts[0]))]
 
         def of_one(asked: Array) -> Batch:
             owners = None

@@ -32,6 +32,7 @@ from llm_bridge.bandits.question_arms import verifier_of
 from llm_bridge.bandits.token_arms import TokenQuestionArms, speaks_tiny
 from llm_bridge.data import datasets
 from llm_bridge.measuring.evaluate import evaluate
+from llm_bridge.sampling.buckets import lone_width
 from llm_bridge.training.evaluators import Evaluator
 
 # [low, high) of the share of right responses in the scan, by a bin's name.
@@ -153,12 +154,16 @@ class LanguageTier:
         named = f"{setting.model}, {setting.task}"
         if setting.pool > 1:
             return (Unit(f"{named}, questions 0 to {setting.pool - 1}"),)
-        found = self.chosen(setting.model, setting.task, folder)["bins"].get(setting.p0, {})
-        return [Unit(f"{named}, question {place}", int(place)) for place in found]
+        chosen = self.chosen(setting.model, setting.task, folder)
+        widths = chosen.get("widths", {})  # a scan of an earlier version has none: runs then are in another order
+        return [
+            Unit(f"{named}, question {place}", int(place), widths.get(place, 0))
+            for place in chosen["bins"].get(setting.p0, {})
+        ]
 
     def chosen(self, name: str, task: str, folder: Path) -> dict[str, Any]:
-        """{"design": of the scan, "bins": bin -> {question: p0}, "kappa": of the bin at a quarter}; from the scan,
-        which `folder` keeps.
+        """{"design": of the scan, "bins": bin -> {question: p0}, "widths": question -> that its run is compiled for,
+        "kappa": of the bin at a quarter}; from the scan, which `folder` keeps.
 
         Raises:
             InputError: no question of the bin at a quarter, so that there is no step for "sgd"; or the folder keeps the
@@ -198,6 +203,7 @@ class LanguageTier:
         found = {
             "design": self.scan_design(),
             "bins": {name: {str(place): p0[place] for place in some} for name, some in places.items()},
+            "widths": {str(place): _width(model, examples[place]) for place in wanted},
             "kappa": float(np.median(kappas)),
         }
         folder.mkdir(parents=True, exist_ok=True)
@@ -349,6 +355,11 @@ def _last_answers(records: Sequence[Mapping[str, Any]], seeds: int) -> np.ndarra
         if record["round"] == last
     }
     return np.stack([found[seed] if seed in found else found[None] for seed in range(seeds)])
+
+
+def _width(model: LanguageModel, example: Any) -> int:
+    """Of the prompt in a run on this question alone."""
+    return lone_width(len(QuestionArms(model, [example]).question_tokens[0]))
 
 
 @functools.lru_cache(maxsize=2)

@@ -64,6 +64,13 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="training question at which the choice of questions begins, counted from 0: with another one than the "
         "tier's, a verdict is tried on new questions (default: the tier's)",
     )
+    parser.add_argument(
+        "--outcomes",
+        type=path,
+        metavar="FILE",
+        help="take the outcomes of runs from this file, such as docs/outcomes/tiny.tar.xz, and make only the runs that "
+        "it has not: claims are then judged in seconds (default: make all runs)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and run nothing (default: off)")
     parser.add_argument("--out", type=path, metavar="RUN", help="run folder (default: runs/reproduce-TIER)")
 
@@ -87,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(work.text(processes=arguments.jobs))
         return 0
+    saved = None if arguments.outcomes is None else Path(arguments.outcomes)
     out = Path(arguments.out or f"runs/reproduce-{work.tier.name}")
     start = time.monotonic()
     with ProgressLine(f"reproducing {work.tier.name}", unit="runs", quantity="seconds of the newest") as line:
@@ -94,7 +102,9 @@ def run(arguments: argparse.Namespace) -> int:
         def tell(done: int, total: int, job: Any, seconds: float) -> None:
             line(done, total, seconds, time.monotonic() - start)
 
-        record = study.reproduce(work, out, processes=arguments.jobs, backend=arguments.backend, tell=tell)
+        record = study.reproduce(
+            work, out, processes=arguments.jobs, backend=arguments.backend, outcomes=saved, tell=tell
+        )
     print(table.terminal(record))
     if work.whole:
         print(f"Table: {out / 'claims.md'}")

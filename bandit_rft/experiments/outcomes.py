@@ -65,11 +65,16 @@ class Outcome:
 
     def write(self, path: Path) -> None:
         """As an .npz file, whole or not at all."""
+        write_atomically(path, self.to_bytes())
+
+    def to_bytes(self, *, compressed: bool = True) -> bytes:
+        """What `write` writes."""
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {name: value for name in _OPTIONAL if (value := getattr(self, name)) is not None}
-        np.savez_compressed(buffer, p0=self.p0, pulls=self.pulls, noise=self.noise, **arrays)
-        write_atomically(path, buffer.getvalue())
+        save = np.savez_compressed if compressed else np.savez
+        save(buffer, p0=self.p0, pulls=self.pulls, noise=self.noise, **arrays)
+        return buffer.getvalue()
 
     @classmethod
     def read(cls, path: Path) -> Outcome:

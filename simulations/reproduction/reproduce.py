@@ -23,6 +23,8 @@ from bandit_rft.experiments import (
     execute,
     judge_all,
     plan,
+    restore,
+    save,
     wilson,
 )
 from bandit_rft.experiments.execute import missing
@@ -31,9 +33,10 @@ from bandit_rft.experiments.variance import components
 from bandit_rft.runs import RunFolder, now, to_json, write_atomically
 from simulations.reproduction import table
 from simulations.reproduction.claims import claims, digests
-from simulations.reproduction.tiers import QUICK_CLAIMS, QUICKER, TIERS
+from simulations.reproduction.tiers import QUICK_CLAIMS, QUICKER, SIMULATION, TIERS
 
 RESULT = "claims.json"
+SAVED = "outcomes.tar.xz"
 SPLIT = ("advantage", "difficulty")  # experiments whose conditions' variances are split
 MEGABYTES = 3.0  # that a run of an embedded model leaves: history and responses, compressed not at all
 
@@ -186,15 +189,17 @@ def reproduce(
     *,
     processes: int = 1,
     backend: str = "processes",
+    outcomes: Path | None = None,
     tell: Callable[[int, int, Job, float], None] | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Run what is missing and judge; returns the record that is written to claims.json.
+    """Run what is missing and judge; returns the record of claims.json, beside which all outcomes are put in one file.
 
     Args:
         work: of `planned`.
         out: run folder of the whole.
         processes: runs side by side. backend: who makes them, as `execute` takes it.
+        outcomes: a file of `save`, whose runs are taken and not made again; manifest.json says so.
         tell: progress over runs.
         say: given the plan before it is run.
 
@@ -204,6 +209,10 @@ def reproduce(
     config = {"command": "reproduce", "tier": work.tier.name, "seeds": work.tier.seeds, "key": "by tier"}
     with RunFolder.claim(out, config) as folder:
         folder.write_manifest(started=now(), key="by tier", finished=None)
+        if outcomes is not None:
+            taken = restore(outcomes, folder.path)
+            folder.amend_manifest(outcomes={"file": str(outcomes), "runs": taken})
+            say(f"{outcomes} has the outcomes of {taken} runs: those are not made again")
         jobs = plan(work.tier, work.experiments, folder.path)
         todo = missing(folder.path, jobs)
         say(work.text(len(jobs) - len(todo), jobs, processes))
@@ -213,6 +222,7 @@ def reproduce(
         if work.whole:  # some claims alone share no correction with the others, and are no table of the tier
             write_atomically(folder.path / RESULT, to_json(record))
             write_atomically(folder.path / "claims.md", table.markdown([record]))
+            save(folder.path, folder.path / SAVED)
         folder.amend_manifest(finished=now())
     return record
 
@@ -289,7 +299,7 @@ def void(record: Mapping[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """docs/claims.md and .json from the run folders of one or more tiers.
+    """docs/claims.md and .json from the run folders of one or more tiers, and docs/outcomes of those that take long.
 
     python -m simulations.reproduction.reproduce runs/reproduce-simulation runs/reproduce-tiny
     """
@@ -297,6 +307,9 @@ def main() -> None:
 
     records = [read_json(Path(name) / RESULT) for name in sys.argv[1:]]
     docs = Path(__file__).resolve().parents[2] / "docs"
+    for record, name in zip(records, sys.argv[1:], strict=True):
+        if record["tier"] != SIMULATION.name:  # whose runs take a minute
+            save(Path(name), docs / "outcomes" / f"{record['tier']}.tar.xz")
     write_atomically(docs / "claims.json", to_json({"tiers": records}))
     write_atomically(docs / "claims.md", table.markdown(records))
 

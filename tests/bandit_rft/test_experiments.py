@@ -1,9 +1,12 @@
 """Experiments and claims: their statistics against SciPy, verdicts on made-up outcomes, and runs that are kept."""
 
 import dataclasses
+import importlib
+import io
 import math
 import os
 import signal
+import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from bandit_rft.experiments import (
     Claim,
     Effect,
     Experiment,
+    Job,
     Outcome,
     Results,
     Setting,
@@ -28,8 +32,12 @@ from bandit_rft.experiments import (
     judge_all,
     mean_effect,
     plan,
+    restore,
+    save,
     wilson,
 )
+
+execute_module = importlib.import_module("bandit_rft.experiments.execute")  # the package has a function of that name
 
 advantage = Experiment(
     name="advantage",
@@ -372,3 +380,69 @@ def test_an_outcome_is_read_as_it_was_written_and_a_broken_one_is_refused(tmp_pa
     (tmp_path / "outcome.npz").write_bytes(b"PK half of it")
     with pytest.raises(InputError, match="is no outcome of a run"):
         Outcome.read(tmp_path / "outcome.npz")
+
+
+# ------------------------------------------------------------------------------------- outcomes in one file
+
+
+def test_outcomes_in_one_file_are_judged_without_a_run(tmp_path: Path) -> None:
+    """Catches a run that is made again though its outcome was given, and arrays that the file changes."""
+    tier = MadeUp()
+    jobs = plan(tier, [advantage], tmp_path)
+    made = execute(tier, jobs, tmp_path / "one")
+    (tmp_path / "one" / "questions-a-b.json").write_text("{}")
+    assert save(tmp_path / "one", tmp_path / "kept" / "outcomes.tar.xz") == len(jobs)
+    assert restore(tmp_path / "kept" / "outcomes.tar.xz", tmp_path / "two") == len(jobs)
+    found = execute(tier, jobs, tmp_path / "two")
+    assert not list((tmp_path / "two").rglob("ran"))
+    assert (tmp_path / "two" / "questions-a-b.json").read_text() == "{}"
+    for job in jobs:
+        key = job.setting, job.unit.name
+        np.testing.assert_array_equal(found._found[key].test, made._found[key].test)
+        np.testing.assert_array_equal(found._found[key].train, made._found[key].train)
+
+
+@pytest.mark.parametrize("name", ["../escaped.npz", "/tmp/escaped.npz", "questions-../../escaped.json", "0" * 16])
+def test_a_file_of_outcomes_writes_nothing_but_outcomes(tmp_path: Path, name: str) -> None:
+    """It may be somebody else's: a name that leads out of the folder writes nothing."""
+    with tarfile.open(tmp_path / "file", "w:xz") as file:
+        entry = tarfile.TarInfo(name)
+        entry.size = 3
+        file.addfile(entry, io.BytesIO(b"abc"))
+    with pytest.raises(InputError, match="holds more than outcomes of runs"):
+        restore(tmp_path / "file", tmp_path / "folder" / "inner")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["file"]
+
+
+def test_a_file_of_outcomes_follows_no_link_and_what_is_none_is_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "file", "w:xz") as file:
+        entry = tarfile.TarInfo("0123456789abcdef.npz")
+        entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        file.addfile(entry)
+    with pytest.raises(InputError, match="holds more than outcomes of runs"):
+        restore(tmp_path / "file", tmp_path / "folder")
+    (tmp_path / "text").write_text("no archive")
+    with pytest.raises(InputError, match="cannot be read as outcomes of runs"):
+        restore(tmp_path / "text", tmp_path / "folder")
+    with pytest.raises(InputError, match="There is no file"):
+        restore(tmp_path / "nowhere", tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
+
+
+def test_runs_of_one_program_follow_one_another_and_two_processes_are_at_different_ones() -> None:
+    """Of two programs with three runs each, planned in turn: one process makes them one after the other, two side by
+    side. Every run is made once."""
+    jobs = [
+        Job(Setting(signal=signal, p0=p0), Unit(f"{signal} {width}", width=width), f"{place}")
+        for place, (p0, signal, width) in enumerate(
+            (p0, signal, width) for p0 in ("a", "b", "c") for signal in ("raw", "grpo") for width in (8, 16)
+        )
+    ]
+
+    def order(processes: int) -> list[str]:
+        found = execute_module._compiled_together(MadeUp(), jobs, processes)
+        assert sorted(job.digest for job in found) == sorted(job.digest for job in jobs)
+        return [job.unit.name for job in found]
+
+    assert order(1) == [name for name in ("raw 8", "raw 16", "grpo 8", "grpo 16") for _ in range(3)]
+    assert order(2) == [*["raw 8", "raw 16"] * 3, *["grpo 8", "grpo 16"] * 3]

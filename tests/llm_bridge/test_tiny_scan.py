@@ -58,10 +58,10 @@ def close(a, b, start, atol=5e-6):
 
 @pytest.mark.parametrize("several", [False, True])
 def test_runs_on_other_questions_are_the_same_program(model, several) -> None:
-    """Catches a prompt or an answer that is written in the program, which is then compiled for each question: six times
-    the processor time of a short run."""
+    """Catches a prompt or an answer that is written in the program, or whose length is: it is then compiled for each
+    question, in six times the processor time of a short run."""
     texts = set()
-    for prompt, answer in ((PROMPT, ANSWER), ("305+217=?\n", "522")):
+    for prompt, answer in ((PROMPT, ANSWER), ("990+17=?\n", "1007")):
         questions = [(prompt, answer), ("4+4=?\n", "8")] if several else [(prompt, answer)]
         arms = TokenQuestionArms(model, [LonePrompt(*question) for question in questions])
         learner = FineTune(model, **PLAIN, rollouts=2, prompts=len(questions))

@@ -385,6 +385,12 @@ def test_an_embedded_model_from_its_scan_to_a_verdict(tmp_path: Path) -> None:
     assert first == again
     assert [claim["id"] for claim in first["claims"]] == ["A1 test", "A1 training"]
     assert not list((tmp_path / "out").rglob("checkpoints"))
+    said: list[str] = []
+    saved = tmp_path / "out" / reproduce.SAVED
+    elsewhere = reproduce.reproduce(work, tmp_path / "elsewhere", outcomes=saved, say=said.append)
+    assert elsewhere == first
+    assert f"{saved} has the outcomes of 4 runs" in said[0]
+    assert not list((tmp_path / "elsewhere").rglob("history.npz"))
     outcome = Outcome.read(next((tmp_path / "out").rglob("outcome.npz")))
     assert outcome.right is not None
     np.testing.assert_allclose(outcome.right.mean(axis=1), outcome.final_test())

@@ -53,6 +53,8 @@ class LanguageModel:
         source: where it was loaded from, the hub's commit included; None for a model made in memory.
         prompt_date: what a chat template that reads the clock is shown, so that a prompt is the same text whenever it
             is encoded; local time at which the model was made, to the second, unless given.
+        thinking: whether the chat template lets the model think before it answers; None: as the template does by
+            itself.
     """
 
     name: str
@@ -63,6 +65,7 @@ class LanguageModel:
     source: Source | None = None
     # Arms hold their prompts as the date has made them.
     prompt_date: datetime.datetime = field(default_factory=chat_template.moment, metadata={COUNTS: False})
+    thinking: bool | None = field(default=None, metadata={COUNTS: False})  # so do they hold this
     _prepared: LastPrepared = field(default_factory=LastPrepared, repr=False, compare=False, metadata={COUNTS: False})
 
     @property
@@ -113,6 +116,7 @@ class LanguageModel:
                 name=self.name,
                 special_tokens=self.tokenizer.special_tokens_map,
                 now=self.prompt_date,
+                thinking=self.thinking,
             )
         else:
             text = "\n".join(message["content"] for message in messages)
@@ -554,6 +558,7 @@ def load_model(
     *,
     param_dtype: str = "float32",
     prompt_date: str | datetime.date | None = None,
+    thinking: bool | None = None,
     mesh: str | Mapping[str, int] | None = None,
     attention: str = "own",
 ) -> LanguageModel:
@@ -565,6 +570,8 @@ def load_model(
         param_dtype: of the stored parameters. float32 whatever `dtype` is: masters that keep steps which bfloat16 would
             round away. "bfloat16" halves the weights' memory, for a model that is not to be trained.
         prompt_date: what chat templates that read the clock are shown, such as "2026-11-28"; None: now.
+        thinking: the variable enable_thinking of a chat template that has it, such as Qwen3's: False for answers that
+            have no thinking part; None: not given, and the template does as it does by itself (Qwen3's thinks).
         mesh: how many devices the model is spread over, such as "data=2,fsdp=2,tensor=2" or a dict: data divides rows,
             fsdp rows and weights, tensor heads and vocabulary (`llm_bridge.models.placement`). None: one device.
         attention: over whole sequences: "own", "dot-product" or "auto", as `LanguageModel.with_attention` takes it.
@@ -575,7 +582,7 @@ def load_model(
     Raises:
         InputError: an unknown name, dtype or checkpoint, or one that the decoder cannot run; a mesh of unknown axes,
             of more devices than there are, or that does not divide the model; an unknown attention, or dot-product on
-            a mesh.
+            a mesh; thinking, where the chat template has no such switch.
 
     Example:
         >>> from llm_bridge import load_model
@@ -600,6 +607,7 @@ def load_model(
     config = dataclasses.replace(config, mesh=devices, attention=kind)
     config = untied_where_heads_differ(folder, config, stored)
     tokenizer = tokenizers.load_tokenizer(folder)
+    chat_template.require_thinking(getattr(tokenizer, "chat_template", None), thinking, name)
     config = tokenizers.ended_by(tokenizer, config, name)
     graphdef, _ = abstract_decoder(config, dtype=jnp.dtype(dtype), param_dtype=stored)
     return LanguageModel(
@@ -610,6 +618,7 @@ def load_model(
         tokenizer=tokenizer,
         source=source,
         prompt_date=moment,
+        thinking=thinking,
     )
 
 

@@ -69,6 +69,7 @@ def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity
             state = dataclasses.replace(state, pending=_no_pulls(state.rows, table.delay, rollouts))
         return state
 
+    own = own_code.holds_own(rule.weight)
     swept = pool if _only_sweeps(table, rule, rounds) else None  # the pool that every pull is from
 
     def act(key: jax.Array, state: State) -> tuple[row_table.Pulls, Info]:
@@ -78,6 +79,11 @@ def bind(arms: Any, rule: TabularUpdate, *, name: str, rounds: int, row_capacity
             pulls, value = fresh_rows.draw_fresh(draw_key, state.rows, swept)
             return pulls, Info(value=value if rule.value_known else None, best_mean=table.best(state.world))
         weight = rule.weight(rule_key, state)
+        if own and not rule.random and own_code.uses(lambda key: rule.weight(key, state), rule_key):
+            raise InputError(
+                f"{name}'s weight uses its key, which the draw of an arm uses too: say random=True in its "
+                "TabularUpdate, so that it is given a key of its own."
+            )
         if getattr(weight, "shape", None) != (capacity,):
             said = f"the shape {list(np.shape(weight))}" if hasattr(weight, "shape") else type(weight).__name__
             raise InputError(f"{name}'s weight has {said}: return a weight for each of the {capacity} rows.")

@@ -117,6 +117,12 @@ class FineTuneConfig:
         "the moment when the run began",
         type=moment,
     )
+    thinking: bool | None = _data(
+        None,
+        "whether a model such as Qwen3, whose chat template can switch it, thinks before it answers: yes, no, or none: "
+        "as the template does by itself",
+        type=yes_or_no,
+    )
     signal: str = _reward("raw", "learning signal made of a prompt's rewards", choices=SIGNALS)
     ddof: int = _reward(1, "of grpo's standard deviation: 1 sample (verl), 0 population", type=WHOLE)
     eps: float = _reward(1e-6, "added to grpo's standard deviation", type=AT_LEAST_0)

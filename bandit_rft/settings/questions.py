@@ -29,6 +29,7 @@ class _Questions:
     verifier: str | None = _same("verifier")
     template: str | None = _same("template")
     prompt_date: str | None = _same("prompt_date")
+    thinking: bool | None = _same("thinking")
     max_tokens: int | None = _same("max_tokens")
     temperature: float = _same("temperature", type=GREEDY)
     batch: int = _same("evaluation_batch", help="responses generated together", group="sampling")

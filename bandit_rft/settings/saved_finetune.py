@@ -25,7 +25,7 @@ _TESTS = ("test_data", "test_split", "test_questions")
 # Settings that a run resolves where they are left open: those that the outcome follows from.
 _FOLLOWS = {
     "learning_rate": {"learning_rate", "step_over_kappa", "model", "optimizer", "lora_rank", "lora_weights"},
-    "max_tokens": {"model", "prompt_column", "prompt_date", *_QUESTIONS, *_TESTS},
+    "max_tokens": {"model", "prompt_column", "prompt_date", "thinking", *_QUESTIONS, *_TESTS},
     "attention": {"model", "dtype", "mesh"},
 }
 

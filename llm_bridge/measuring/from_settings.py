@@ -59,7 +59,7 @@ def evaluate(config: EvaluateConfig, out: str | Path | None = None) -> None:
         verifier_of(config.verifier, example)
     # Nothing is trained: no need of masters.
     date = _one_clock(lambda: config.prompt_date)
-    model = load_model(config.model, config.dtype, param_dtype=config.dtype, prompt_date=date, mesh=config.mesh)
+    model = _loaded(config, config.dtype, date)
     _begin(config, dataclasses.asdict(config), model, examples)
     # Numbers instead of none, so that the file names those that were used.
     max_tokens = config.max_tokens or longest_response(model, [model.encode(example.prompt) for example in examples])
@@ -138,7 +138,7 @@ def measure(config: MeasureConfig, out: str | Path | None = None, wanted: float 
         # A scan differentiates nothing: no need of masters.
         stored = config.dtype if config.scan else "float32"
         date = _one_clock(lambda: prompt_date(folder_path, config.prompt_date))
-        loaded = load_model(config.model, config.dtype, param_dtype=stored, prompt_date=date, mesh=config.mesh)
+        loaded = _loaded(config, stored, date)
         _begin(config, config.to_json(), loaded, chosen)
         return loaded
 
@@ -192,6 +192,17 @@ def _refuse_change(folder: RunFolder, begun: Mapping[str, Any], config: MeasureC
 def _held(folder: Path) -> dict[str, Any]:
     """The configuration that a folder has, {} where it has none."""
     return read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+
+
+def _loaded(config: EvaluateConfig | MeasureConfig, stored: str, date: str | None) -> LanguageModel:
+    return load_model(
+        config.model,
+        config.dtype,
+        param_dtype=stored,
+        prompt_date=date,
+        thinking=config.thinking,
+        mesh=config.mesh,
+    )
 
 
 def _one_clock(date: Callable[[], str | None]) -> str | None:

@@ -25,6 +25,7 @@ from bandit_rft.errors import InputError, reason
 if TYPE_CHECKING:
     import jinja2
 
+THINKING = "enable_thinking"  # the variable by which templates of Qwen3 and others switch it
 _MESSAGE = '{"role": …, "content": …}'
 
 
@@ -89,6 +90,7 @@ def render(
     name: str,
     special_tokens: Mapping[str, Any],
     now: datetime.datetime,
+    thinking: bool | None = None,
 ) -> str:
     """The conversation as text, with the prompt for the assistant's turn at its end.
 
@@ -98,17 +100,12 @@ def render(
         name: the model's, for error messages.
         special_tokens: texts that the template may write, by name ("bos_token").
         now: what `strftime_now` shows.
+        thinking: the template's variable `enable_thinking`; None: not defined, as in transformers.
 
     Raises:
         InputError: several templates and no default, one that is no template, or one that refuses the messages.
     """
-    if isinstance(template, Mapping):
-        if "default" not in template:
-            raise InputError(
-                f"{name} has the chat templates {', '.join(sorted(map(str, template)))} and none is called 'default': "
-                "name one so in its tokenizer files."
-            )
-        template = template["default"]
+    template = _default(template, name)
     import jinja2
 
     drawn = random.getstate()
@@ -120,6 +117,7 @@ def render(
             documents=None,
             add_generation_prompt=True,
             strftime_now=now.strftime,
+            **({} if thinking is None else {THINKING: thinking}),
             **{key: str(text) for key, text in special_tokens.items()},
         )
     except (jinja2.TemplateSyntaxError, jinja2.TemplateAssertionError) as error:
@@ -134,6 +132,25 @@ def render(
         ) from None
     finally:
         random.setstate(drawn)
+
+
+def require_thinking(template: Any, thinking: bool | None, name: str) -> None:
+    """Raises InputError where thinking is to be switched and the template of the model of this name has no switch."""
+    if thinking is not None and THINKING not in str(_default(template, name) if template else ""):
+        raise InputError(
+            f"thinking is given, and {name} has no chat template that reads {THINKING}: leave thinking out."
+        )
+
+
+def _default(template: Any, name: str) -> Any:
+    if not isinstance(template, Mapping):
+        return template
+    if "default" not in template:
+        raise InputError(
+            f"{name} has the chat templates {', '.join(sorted(map(str, template)))} and none is called 'default': "
+            "name one so in its tokenizer files."
+        )
+    return template["default"]
 
 
 @lru_cache(maxsize=8)

@@ -36,7 +36,14 @@ def load_pinned(
         name = f"{name.partition('@')[0]}@{recorded['revision']}"
     moment = chat_template.moment().isoformat() if hosts.count() > 1 else None  # of one host's clock for all
     date = hosts.first(lambda: prompt_date(folder, given.get("prompt_date")) or moment)
-    model = load_model(name, given["dtype"], param_dtype=given["param_dtype"], prompt_date=date, mesh=mesh)
+    model = load_model(
+        name,
+        given["dtype"],
+        param_dtype=given["param_dtype"],
+        prompt_date=date,
+        thinking=given.get("thinking"),
+        mesh=mesh,
+    )
     now = model.source.revision if model.source is not None else None
     if recorded is not None and recorded["revision"] != now:
         raise InputError(
@@ -63,9 +70,12 @@ def as_configured(model: LanguageModel, given: Mapping[str, Any]) -> LanguageMod
 
 
 def of_model(model: LanguageModel) -> dict[str, Any]:
-    """What config.json says of a model's adapters, cache and attention; `as_configured` reads it."""
+    """What config.json says of a model's thinking, adapters, cache and attention; `load_pinned` and `as_configured`
+    read it.
+    """
     lora = model.config.lora
     return {
+        "thinking": model.thinking,
         "lora_rank": None if lora is None else lora.rank,
         "lora_alpha": None if lora is None else lora.alpha,
         "lora_weights": None if lora is None else ",".join(lora.weights),

@@ -14,7 +14,9 @@ from bandit_rft import arms, learners, loop, own_code, run, sweep, verifiers
 from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
+from bandit_rft.learners import tabular
 from bandit_rft.learners.index import IndexLearner
+from bandit_rft.learners.tabular_update import Lesson, TabularUpdate
 
 TABLE = arms.Bernoulli([0.3, 0.9, 0.5])
 
@@ -484,3 +486,27 @@ def test_an_attribute_named_holding_is_the_users_own() -> None:
         holding = 3
 
     run(Held(lambda key, arms: jnp.ones(1)), Own(), rounds=4)
+
+
+@pytest.mark.parametrize("random_said", [False, True])
+def test_an_own_update_that_uses_its_key_must_say_so(random_said: bool) -> None:
+    """Its noise and the draw of an arm were made of one key: a wrong distribution over arms, silently."""
+
+    class Noisy:
+        def bind(self, table, *, rounds, row_capacity=None):
+            def weight(key, state):
+                return jnp.exp(state.rows.log_multiplicity + jax.random.normal(key, state.rows.log_multiplicity.shape))
+
+            rule = TabularUpdate(
+                weight=weight,
+                learn=lambda state, pulls, rewards: Lesson(observe=lambda before: before),
+                initial={},
+                random=random_said,
+                value_known=not random_said,
+            )
+            return tabular.bind(table, rule, name="Noisy", rounds=rounds, row_capacity=row_capacity)
+
+    if random_said:
+        run(TABLE, Noisy(), rounds=4)
+    else:
+        refused(TABLE, Noisy(), r"^Noisy's weight uses its key, .*say random=True in its TabularUpdate")

@@ -128,6 +128,20 @@ def test_qwen3_thinks_unless_its_template_is_changed_and_gemma_takes_turns(model
         model.encode([{"role": "user", "content": "a"}, {"role": "user", "content": "b"}])
 
 
+@pytest.mark.parametrize("thinking", [True, False])
+def test_thinking_is_switched_as_transformers_does(folder: Path, model: LanguageModel, thinking: bool) -> None:
+    """And a model whose template has no such switch refuses it, where it was passed over without a word."""
+    model.tokenizer.chat_template = QWEN3
+    text = model.tokenizer.apply_chat_template(
+        CONVERSATION, add_generation_prompt=True, tokenize=False, enable_thinking=thinking
+    )
+    assert ("<think>\n\n</think>" in text.rpartition("assistant")[2]) is not thinking
+    switched = dataclasses.replace(model, thinking=thinking)
+    assert model.tokenizer.decode(switched.encode(CONVERSATION)) == text
+    with pytest.raises(InputError, match="has no chat template that reads enable_thinking: leave thinking out"):
+        load_model(str(folder), thinking=thinking)
+
+
 def test_a_prompt_is_the_same_after_midnight(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a date read anew at each rendering: a response would be scored after another prompt than it was sampled
     after. The clock passes midnight between the model's load, the encodings, and two readings of one template."""

@@ -13,6 +13,7 @@ from bandit_rft.cli import main
 from llm_bridge import load_model
 from llm_bridge.measuring import scan
 from llm_bridge.models import chat_template
+from llm_bridge.training.pinned_model import load_pinned
 from llm_bridge.training.recorder import RunRecorder
 from tests.bandit_rft import tiny_folder
 
@@ -146,6 +147,25 @@ def test_evaluations_and_measurements_take_the_date_and_say_it(model: Path) -> N
     assert main(["measure", *shared, "--rollouts", "4", "--no-error", "--out", "measured"]) == 0
     assert json.loads(Path("measured/manifest.json").read_text())["prompt_date"] == "2025-07-04T00:00:00"
     assert load_model("model", prompt_date="2025-07-04").prompt_date == datetime.datetime(2025, 7, 4)
+
+
+def test_thinking_is_an_option_that_a_run_keeps(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Catches an option that a command passes over, and a run that is exported or continued with other prompts."""
+    put(model, "{{ messages[0]['content'] }}{% if enable_thinking is defined and not enable_thinking %} no{% endif %}")
+    assert main([*FINETUNE, "--model", "model", "--thinking", "no", "--out", "run"]) == 0
+    assert json.loads(Path("run/config.json").read_text())["thinking"] is False
+    assert load_pinned("run", json.loads(Path("run/config.json").read_text())).thinking is False
+    first = json.loads(Path("run/config.json").read_text())["resolved"]["prompts"]
+    assert main([*FINETUNE, "--model", "model", "--out", "other"]) == 0
+    assert json.loads(Path("other/config.json").read_text())["resolved"]["prompts"] != first
+    shared = ("--model", "model", "--data", "sums.parquet", "--thinking", "no", "--max-tokens", "3")
+    assert main(["evaluate", *shared, "--split", "train", "--questions", "2", "--json", "found.json"]) == 0
+    assert json.loads(Path("found.json").read_text())["asked"]["thinking"] is False
+    assert main(["measure", *shared, "--rollouts", "4", "--no-error", "--out", "measured"]) == 0
+    put(model, "{{ messages[0]['content'] }}")
+    capsys.readouterr()
+    assert main(["evaluate", *shared, "--split", "train", "--questions", "2"]) == 2
+    assert "--thinking is given, and model has no chat template that reads enable_thinking" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["evaluate", "measure", "finetune"])

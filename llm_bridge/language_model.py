@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import flax.nnx as nnx
 import jax
@@ -40,9 +40,9 @@ Prompt = str | Sequence[Mapping[str, str]]
 DTYPES = ("float32", "bfloat16", "float16")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LanguageModel:
-    """A decoder, its parameters and its tokenizer.
+    """A decoder, its parameters and its tokenizer. It is equal to itself alone.
 
     Attributes:
         name: as given to `load_model`.
@@ -67,6 +67,15 @@ class LanguageModel:
     prompt_date: datetime.datetime = field(default_factory=chat_template.moment, metadata={COUNTS: False})
     thinking: bool | None = field(default=None, metadata={COUNTS: False})  # so do they hold this
     _prepared: LastPrepared = field(default_factory=LastPrepared, repr=False, compare=False, metadata={COUNTS: False})
+
+    never_changes: ClassVar[bool] = True  # so that runs on it may share what is compiled
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        """Of the very arrays: one that was exchanged all the same makes it another model."""
+        return hash((id(self), *map(id, jax.tree.leaves(self.params))))
 
     @property
     def described(self) -> str:

@@ -49,8 +49,7 @@ class _Compiled:
     """
 
     def __init__(self, arms: ArmSet, learner: LearnerFactory, rounds: int, row_capacity: int | None) -> None:
-        whole = bound_of(learner, arms, rounds, row_capacity)
-        self.notes, self.rollouts, self.check = whole.notes, whole.rollouts, whole.check
+        self.arms, self.bound = arms, bound_of(learner, arms, rounds, row_capacity)
 
         def bind(values: Values) -> tuple[ArmSet, Learner]:
             traced, tables = values
@@ -117,14 +116,11 @@ class _Compiled:
 
 
 class _Structure:
-    """A learner but for the values of its traced fields: equal where one compiled function serves both."""
+    """A learner but for the values of its traced fields, or an arm set but for its tables: equal where one compiled
+    function serves both."""
 
-    def __init__(self, learner: Any) -> None:
-        self.learner = learner
-        traced = getattr(learner, "traced", ())
-        fields = [field.name for field in dataclasses.fields(learner)] if traced else []
-        rest = tuple((name, getattr(learner, name)) for name in fields if name not in traced)
-        self.key = (type(learner), rest) if traced else learner
+    def __init__(self, thing: Any, key: Any) -> None:
+        self.thing, self.key = thing, key
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -133,10 +129,30 @@ class _Structure:
         return isinstance(other, _Structure) and self.key == other.key
 
 
+def _of_learner(learner: Any) -> _Structure | None:
+    if not _is_by_value(learner):
+        return None
+    traced = getattr(learner, "traced", ())
+    fields = [field.name for field in dataclasses.fields(learner)] if traced else []
+    rest = tuple((name, getattr(learner, name)) for name in fields if name not in traced)
+    return _Structure(learner, (type(learner), rest) if traced else learner)
+
+
+def _of_arms(arms: Any) -> _Structure | None:
+    if hasattr(arms, "alike") and _is_exchangeable(arms):
+        shapes = [(np.shape(table), str(jnp.asarray(table).dtype)) for table in jax.tree.leaves(arms.tables)]
+        return _Structure(arms, (type(arms), arms.alike, tuple(shapes)))
+    return _Structure(arms, arms) if _is_by_value(arms) else None
+
+
 def _values(arms: Any, learner: Any) -> Values:
     traced = {name: jnp.asarray(getattr(learner, name), dtype=float) for name in getattr(learner, "traced", ())}
-    exchangeable = hasattr(arms, "tables") and hasattr(arms, "holding")  # one of them alone is a name of the user's own
-    return traced, jax.tree.map(jnp.asarray, arms.tables) if exchangeable else None
+    return traced, jax.tree.map(jnp.asarray, arms.tables) if _is_exchangeable(arms) else None
+
+
+def _is_exchangeable(arms: Any) -> bool:
+    """Whether the arm set's tables are given to the compiled loop: one of the names alone is the user's own."""
+    return hasattr(arms, "tables") and hasattr(arms, "holding")
 
 
 def _with(learner: Any, values: Mapping[str, Any]) -> Any:
@@ -151,10 +167,11 @@ def _with(learner: Any, values: Mapping[str, Any]) -> Any:
 
 def _is_by_value(thing: Any) -> bool:
     """Whether a thing is equal to another by all that it holds, and cannot change: only then does one compiled function
-    serve both. An object of a plain class is equal to itself alone, whatever is set in it from run to run.
+    serve both. An object of a plain class is equal to itself alone, whatever is set in it from run to run, unless its
+    class says that it `never_changes`.
     """
     kind = type(thing)
-    if kind in _PLAIN:
+    if kind in _PLAIN or getattr(kind, "never_changes", False):
         return True
     if kind in (tuple, frozenset):  # of 10^5 means, say: most of its entries are looked at by their types alone
         return set(map(type, thing)) <= _PLAIN or all(map(_is_by_value, thing))
@@ -178,9 +195,24 @@ def _is_by_value(thing: Any) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _cached(arms: Any, structure: _Structure, rounds: int, row_capacity: int | None, read: Any) -> _Compiled:
+def _cached(arms: _Structure, learner: _Structure, rounds: int, row_capacity: int | None, read: Any) -> _Compiled:
     del read  # what own code reads from around it: another value of a global is another program
-    return _Compiled(arms, structure.learner, rounds, row_capacity)
+    return _Compiled(arms.thing, learner.thing, rounds, row_capacity)
+
+
+def _compiled(
+    arms: ArmSet, learner: LearnerFactory, rounds: int, row_capacity: int | None
+) -> tuple[_Compiled, Learner]:
+    """The compiled functions, and the learner bound to these very arms."""
+    alike = _of_arms(arms), _of_learner(learner)
+    if alike[0] is not None and alike[1] is not None:
+        with contextlib.suppress(TypeError):  # of a field that cannot be hashed
+            read = own_code.read_by(arms), own_code.read_by(learner)
+            found = _cached(*alike, rounds, row_capacity, read)
+            others = found.arms is not arms and alike[0].key is not arms
+            return found, bound_of(learner, arms, rounds, row_capacity) if others else found.bound
+    found = _Compiled(arms, learner, rounds, row_capacity)  # of the user's own, which may have changed: each time
+    return found, found.bound
 
 
 def forget() -> None:
@@ -201,13 +233,7 @@ def scan_loop(
     recorder: Recorder | None = None,
 ) -> History:
     """All seeds at once. Raises RowCapacityError, or InputError for a reward that is not finite."""
-    compiled = None
-    if _is_by_value(arms) and _is_by_value(learner):
-        with contextlib.suppress(TypeError):  # of a field that cannot be hashed
-            read = own_code.read_by(arms), own_code.read_by(learner)
-            compiled = _cached(arms, _Structure(learner), rounds, row_capacity, read)
-    if compiled is None:  # an arm set or learner of the user's own that may have changed is compiled each time
-        compiled = _Compiled(arms, learner, rounds, row_capacity)
+    compiled, bound = _compiled(arms, learner, rounds, row_capacity)
     seed_keys = jax.vmap(functools.partial(jax.random.fold_in, base_key))(jnp.arange(seeds, dtype=jnp.uint32))
     number = number_of_groups(seeds)
     if recorder is not None:
@@ -232,7 +258,7 @@ def scan_loop(
         del first
         states = split(states, like)
     with ThreadPoolExecutor(len(groups)) as threads:
-        chunks = _chunks(rounds, seeds, compiled.rollouts, watched=progress is not None)
+        chunks = _chunks(rounds, seeds, bound.rollouts, watched=progress is not None)
         for start, length in chunks if recorder is None else recorded_chunks(begin, rounds, recorder):
             asked = length if recorder is None else jnp.asarray(length, jnp.int32)
             outcomes = _run_chunk(compiled, values, threads, groups, states, start, asked)
@@ -251,21 +277,21 @@ def scan_loop(
                 raise RowCapacityError(
                     f"Row capacity {row_capacity} was exceeded in round {start + good}: raise row_capacity (None takes "
                     "the most that the run can need).",
-                    history=store.history(arms.best_mean, config, compiled.notes, None, start + good),
+                    history=store.history(arms.best_mean, config, bound.notes, None, start + good),
                 )
             if recorder is not None:
                 recorder.check(start, records, kept)
-            if compiled.check is not None:
-                compiled.check(start, records, functools.partial(dict, kept or {}))
+            if bound.check is not None:
+                bound.check(start, records, functools.partial(dict, kept or {}))
             check_records(records, arms, start)
             store.add(start, records)
             if recorder is not None:
-                so_far = store.history(arms.best_mean, config, compiled.notes, None, start + length)
+                so_far = store.history(arms.best_mean, config, bound.notes, None, start + length)
                 recorder.record(so_far, whole(states, seeds), kept)
             if progress is not None:
                 progress(start + length, rounds, float(records["rewards"].mean()), time.monotonic() - start_time)
     final_state = whole(states, seeds)
-    return store.history(arms.best_mean, config, compiled.notes, final_state, rounds)
+    return store.history(arms.best_mean, config, bound.notes, final_state, rounds)
 
 
 def _run_chunk(

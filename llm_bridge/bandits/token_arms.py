@@ -22,6 +22,7 @@ from bandit_rft.keys import Key, as_key
 from llm_bridge.bandits.response_arms import LonePrompt, Prompt, Question, ResponseArms
 from llm_bridge.data.given import given
 from llm_bridge.language_model import LanguageModel, require_model
+from llm_bridge.sampling.buckets import lone_width
 from llm_bridge.sampling.rollouts import Responses
 from llm_bridge.tiny import vocabulary
 from llm_bridge.tiny.verifier import answer_table, matches
@@ -72,6 +73,12 @@ class TokenQuestionArms(ResponseArms):
         `answer_table`. Runs on other questions, whose tables have the same shapes, are then the same program.
         """
         return self.prompt_table, self.answer_table
+
+    @property
+    def alike(self) -> tuple[Any, ...]:
+        """What beside the tables decides a run's program: the model, and how wide a lone prompt is."""
+        lone = len(self.question_tokens) == 1
+        return self.model, lone_width(len(self.question_tokens[0])) if lone else None
 
     def holding(self, tables: tuple[Any, Any]) -> TokenQuestionArms:
         """The same with these tables, which may be traced."""

@@ -73,6 +73,50 @@ def test_runs_on_other_questions_are_the_same_program(model, several) -> None:
     assert len(texts) == 1
 
 
+def test_a_run_on_another_question_traces_nothing_and_is_what_it_is_by_itself(model) -> None:
+    """A run of 20 rounds on a second question took four times the processor time, to trace what was compiled already.
+    Catches a question of the first run that is left in the second."""
+    learner = FineTune(model, **{**PLAIN, "learning_rate": 1e-3}, rollouts=4)
+    questions = [TokenPromptArms(model, PROMPT, ANSWER), TokenPromptArms(model, "305+217=?\n", "522")]
+    scan.forget()
+    together = [run(arms, learner, 6, seeds=2, key=3) for arms in questions]
+    assert scan._cached.cache_info().misses == 1
+    for arms, found in zip(questions, together, strict=True):
+        scan.forget()
+        alone = run(arms, learner, 6, seeds=2, key=3)
+        np.testing.assert_array_equal(found.rewards, alone.rewards)
+        for name, values in found.metrics.items():
+            np.testing.assert_array_equal(values, alone.metrics[name])
+        jax.tree.map(np.testing.assert_array_equal, found.final_state.params, alone.final_state.params)
+    assert not np.array_equal(together[0].rewards, together[1].rewards)
+
+
+@pytest.mark.parametrize("change", ["weights", "weights in place", "setting", "signal", "several"])
+def test_what_decides_a_program_is_not_shared(model, change: str) -> None:
+    """Another model's weights, exchanged ones of the same model, another number or function, several questions: none
+    takes the program of the run before, in which these are constants."""
+    model = dataclasses.replace(random_model("llama"), tokenizer=model.tokenizer)
+    settings = {**PLAIN, "learning_rate": 1e-2, "rollouts": 4, "kl_coefficient": 0.1}
+    arms, learner = TokenPromptArms(model, PROMPT, ANSWER), FineTune(model, **settings)
+    scan.forget()
+    run(arms, learner, 2, seeds=2, key=3)
+    if change == "weights":
+        model = dataclasses.replace(model, params=jax.tree.map(lambda leaf: leaf * 1.5, model.params))
+    elif change == "weights in place":
+        name = next(iter(model.params))
+        model.params[name] = jax.tree.map(lambda leaf: leaf * 1.5, model.params[name])
+    settings |= {"setting": {"kl_coefficient": 0.2}, "signal": {"signal": lambda rewards: rewards + 1.0}}.get(
+        change, {}
+    )
+    questions = [LonePrompt(PROMPT, ANSWER), LonePrompt("305+217=?\n", "522")][: 1 + (change == "several")]
+    arms, learner = TokenQuestionArms(model, questions), FineTune(model, **settings)
+    found = run(arms, learner, 2, seeds=2, key=3)
+    scan.forget()
+    alone = run(arms, learner, 2, seeds=2, key=3)
+    np.testing.assert_array_equal(found.rewards, alone.rewards)
+    jax.tree.map(np.testing.assert_array_equal, found.final_state.params, alone.final_state.params)
+
+
 SETTINGS = [
     {"learning_rate": 1e-3},
     {

@@ -119,8 +119,8 @@ class ArmSet(Protocol):
         tables, holding(tables)       a pytree of arrays, and the same arm set with others in their place, which may be
                                       traced: the scan loop passes them as arguments, so that arm sets which differ in
                                       nothing else are one compiled function;
-        alike                         beside these, hashable: arm sets of one class that are equal in it, and have tables
-                                      of the same shapes, differ in nothing else and are compiled once;
+        alike                         beside these, hashable: arm sets of one class that are equal in it and have
+                                      tables of the same shapes differ in nothing else, and are compiled once;
         counts() -> numbers by name   running totals of what went wrong in pulls, such as answers that a verifier had no
                                       time for: a round's increase stands among its metrics, of all seeds together.
 

@@ -65,7 +65,7 @@ class LanguageModel:
     source: Source | None = None
     # Arms hold their prompts as the date has made them.
     prompt_date: datetime.datetime = field(default_factory=chat_template.moment, metadata={COUNTS: False})
-    thinking: bool | None = field(default=None, metadata={COUNTS: False})  # so do they hold this
+    thinking: bool | None = field(default=None, metadata={COUNTS: False})  # and as this has
     _prepared: LastPrepared = field(default_factory=LastPrepared, repr=False, compare=False, metadata={COUNTS: False})
 
     never_changes: ClassVar[bool] = True  # so that runs on it may share what is compiled

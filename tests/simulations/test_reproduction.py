@@ -22,7 +22,9 @@ from bandit_rft.experiments import (
     judge,
     mean_effect,
     plan,
+    restore,
 )
+from bandit_rft.experiments.execute import OUTCOME, folder_of, missing
 from bandit_rft.experiments.tier import digest
 from bandit_rft.runs import progress, read_json, to_json
 from simulations.reproduction import claims as claims_module
@@ -358,6 +360,19 @@ def test_the_committed_table_is_that_of_its_data_and_of_todays_claims() -> None:
     assert table.markdown(held) == (DOCS / "claims.md").read_text()
     for record in held:
         assert reproduce.void(record) == []
+
+
+def test_the_committed_outcomes_are_of_runs_that_the_tier_plans(tmp_path: Path) -> None:
+    """Catches a design that was changed after its runs: --outcomes would pass them over, and make them anew."""
+    work = reproduce.planned("tiny")
+    runs = restore(DOCS / "outcomes" / "tiny.tar.xz", tmp_path)
+    jobs = plan(work.tier, work.experiments, tmp_path)
+    assert runs > 0
+    assert len(jobs) - len(missing(tmp_path, jobs)) == runs
+    for job in jobs[:: len(jobs) // 10]:
+        if (folder_of(tmp_path, job) / OUTCOME).exists():
+            outcome = Outcome.read(folder_of(tmp_path, job) / OUTCOME)
+            assert outcome.train.shape == (work.tier.seeds_of(job.setting), work.tier.rounds)
 
 
 @pytest.mark.slow

@@ -89,7 +89,8 @@ def test_loss_and_gradient_are_those_of_one_copy_a_row(family, remat):
     for one, other in zip(*(jax.tree.leaves(both[1]) for both in (found, wanted)), strict=True):
         largest = float(jnp.max(jnp.abs(other)))
         assert largest > 0
-        np.testing.assert_allclose(one, other, rtol=0, atol=2e-5 * largest)
+        # Sums in another order: on some processors one number of the largest array is off by 2.4e-5.
+        np.testing.assert_allclose(one, other, rtol=0, atol=5e-5 * largest)
 
 
 def rows_of(questions, lengths):
@@ -128,7 +129,9 @@ def test_prompts_held_are_a_power_of_two_a_lone_one_or_one_a_row():
         assert batch["prompt"].shape == ((32,) if held == 1 else (held, 32))
         assert (batch["owners"] is None) == (held in (1, len(questions)))
     only = learned_rows.prompt_batch(PROMPTS[:1], np.zeros(5, np.int32))
-    np.testing.assert_array_equal(only["prompt"], PROMPTS[0])
+    assert only["prompt"].shape == (16,)
+    np.testing.assert_array_equal(only["prompt"][: len(PROMPTS[0])], PROMPTS[0])
+    assert only["prompt_lengths"] == len(PROMPTS[0])
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bandit_rft.errors import InputError
 from bandit_rft.settings.options import count, path, seed, whole
 
 HELP = "judge the papers' claims by runs, from tables to large models"
@@ -69,7 +70,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         type=path,
         metavar="FILE",
         help="take the outcomes of runs from this file, such as docs/outcomes/tiny.tar.xz, and make only the runs that "
-        "it has not: claims are then judged in seconds (default: make all runs)",
+        "it has not (default: make all runs)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and run nothing (default: off)")
     parser.add_argument("--out", type=path, metavar="RUN", help="run folder (default: runs/reproduce-TIER)")
@@ -91,6 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         key=arguments.key,
         first=arguments.first,
     )
+    if arguments.dry_run and arguments.outcomes:
+        raise InputError("--dry-run counts all runs, whatever --outcomes has: leave one of the two out.")
     if arguments.dry_run:
         print(work.text(processes=arguments.jobs))
         return 0

@@ -77,14 +77,17 @@ class Outcome:
         return buffer.getvalue()
 
     @classmethod
-    def read(cls, path: Path) -> Outcome:
-        """What `write` wrote. Raises InputError where it is something else."""
+    def read(cls, path: Path | io.BytesIO, name: str = "") -> Outcome:
+        """What `write` wrote, of a file or of its bytes, which messages call `name`. Raises InputError where it is
+        something else."""
         try:
             with np.load(path, allow_pickle=False) as held:
                 numbers = {"p0": float(held["p0"]), "pulls": int(held["pulls"]), "noise": float(held["noise"])}
                 names = [*_ARRAYS, *(name for name in _OPTIONAL if name in held)]
                 return cls(**{name: held[name] for name in names}, **numbers)
         except DAMAGED_ARRAYS as error:
+            if name:
+                raise InputError(f"{name} is no outcome of a run: give a file that reproduce wrote.") from error
             raise InputError(f"{path} is no outcome of a run: remove its folder, and it is run again.") from error
 
     def final_train(self, last: int = 20) -> np.ndarray:

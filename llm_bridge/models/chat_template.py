@@ -135,7 +135,10 @@ def render(
 
 
 def require_thinking(template: Any, thinking: bool | None, name: str) -> None:
-    """Raises InputError where thinking is to be switched and the template of the model of this name has no switch."""
+    """Raises InputError where thinking is to be switched and the template of the model of this name has no switch, or
+    where it is neither True, False nor None."""
+    if not isinstance(thinking, bool | None):
+        raise InputError(f"thinking is {thinking!r}: give True, False or None.")
     if thinking is not None and THINKING not in str(_default(template, name) if template else ""):
         raise InputError(
             f"thinking is given, and {name} has no chat template that reads {THINKING}: leave thinking out."

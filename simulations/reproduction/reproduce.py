@@ -209,11 +209,16 @@ def reproduce(
     config = {"command": "reproduce", "tier": work.tier.name, "seeds": work.tier.seeds, "key": "by tier"}
     with RunFolder.claim(out, config) as folder:
         folder.write_manifest(started=now(), key="by tier", finished=None)
-        if outcomes is not None:
-            taken = restore(outcomes, folder.path)
-            folder.amend_manifest(outcomes={"file": str(outcomes), "runs": taken})
-            say(f"{outcomes} has the outcomes of {taken} runs: those are not made again")
+        given = restore(outcomes, folder.path) if outcomes is not None else frozenset()
         jobs = plan(work.tier, work.experiments, folder.path)
+        if outcomes is not None:
+            taken = sum(job.digest in given for job in jobs)
+            if not taken:
+                raise InputError(
+                    f"{outcomes} has no outcome of the {len(jobs)} runs of this plan: give one of its tier."
+                )
+            folder.amend_manifest(outcomes={"file": str(outcomes), "runs": taken})
+            say(f"{outcomes} has the outcomes of {taken} of these {len(jobs)} runs: those are not made again")
         todo = missing(folder.path, jobs)
         say(work.text(len(jobs) - len(todo), jobs, processes))
         results = execute(work.tier, jobs, folder.path, processes=processes, backend=backend, progress=tell)

@@ -390,19 +390,20 @@ def test_outcomes_in_one_file_are_judged_without_a_run(tmp_path: Path) -> None:
     tier = MadeUp()
     jobs = plan(tier, [advantage], tmp_path)
     made = execute(tier, jobs, tmp_path / "one")
-    (tmp_path / "one" / "questions-a-b.json").write_text("{}")
+    questions = '{"design": {}, "bins": {"0.5": {"3": 0.4}}, "kappa": 2.0}'
+    (tmp_path / "one" / "questions-a-b.json").write_text(questions)
     assert save(tmp_path / "one", tmp_path / "kept" / "outcomes.tar.xz") == len(jobs)
-    assert restore(tmp_path / "kept" / "outcomes.tar.xz", tmp_path / "two") == len(jobs)
+    assert restore(tmp_path / "kept" / "outcomes.tar.xz", tmp_path / "two") == {job.digest for job in jobs}
     found = execute(tier, jobs, tmp_path / "two")
     assert not list((tmp_path / "two").rglob("ran"))
-    assert (tmp_path / "two" / "questions-a-b.json").read_text() == "{}"
+    assert (tmp_path / "two" / "questions-a-b.json").read_text() == questions
     for job in jobs:
         key = job.setting, job.unit.name
         np.testing.assert_array_equal(found._found[key].test, made._found[key].test)
         np.testing.assert_array_equal(found._found[key].train, made._found[key].train)
 
 
-@pytest.mark.parametrize("name", ["../escaped.npz", "/tmp/escaped.npz", "questions-../../escaped.json", "0" * 16])
+@pytest.mark.parametrize("name", ["../escaped.npz", "/escaped.npz", "questions-../../escaped.json", "0" * 16])
 def test_a_file_of_outcomes_writes_nothing_but_outcomes(tmp_path: Path, name: str) -> None:
     """It may be somebody else's: a name that leads out of the folder writes nothing."""
     with tarfile.open(tmp_path / "file", "w:xz") as file:
@@ -412,6 +413,21 @@ def test_a_file_of_outcomes_writes_nothing_but_outcomes(tmp_path: Path, name: st
     with pytest.raises(InputError, match="holds more than outcomes of runs"):
         restore(tmp_path / "file", tmp_path / "folder" / "inner")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["ffffffffffffffff.npz", "questions-a-b.json"])
+@pytest.mark.parametrize("data", [b"", b"no array", b"[]", b'{"design": {}, "bins": 3, "kappa": 1.0}'])
+def test_a_file_with_a_damaged_member_writes_nothing(tmp_path: Path, name: str, data: bytes) -> None:
+    """The sound run before it in the file was written, and the damaged one was met after hours of other runs."""
+    outcome = an_outcome().to_bytes()
+    with tarfile.open(tmp_path / "file", "w:xz") as file:
+        for part, held in (("0" * 16 + ".npz", outcome), (name, data)):
+            entry = tarfile.TarInfo(part)
+            entry.size = len(held)
+            file.addfile(entry, io.BytesIO(held))
+    with pytest.raises(InputError, match=f"{name} in .*file is no "):
+        restore(tmp_path / "file", tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
 
 
 def test_a_file_of_outcomes_follows_no_link_and_what_is_none_is_refused(tmp_path: Path) -> None:

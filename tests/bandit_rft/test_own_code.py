@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bandit_rft import arms, learners, loop, own_code, run, sweep, verifiers
+from bandit_rft import arms, learners, own_code, run, sweep, verifiers
 from bandit_rft.arms.lumped_arms import LumpedArms
 from bandit_rft.contract import Info, Learner
 from bandit_rft.errors import InputError
@@ -443,22 +443,18 @@ def test_what_another_thread_draws_is_no_fault_of_the_packages_own_learner(monke
     """Python's generator belongs to all threads: a data loader that shuffles beside a run ended it, one time in many,
     in a sentence about the learner.
     """
-    act = loop.one_round.acted
 
-    def meanwhile(*given):
-        random.random()
-        return act(*given)
+    def meanwhile(function):
+        def drawn_beside(*given):
+            random.random()
+            return function(*given)
 
-    monkeypatch.setattr(loop.one_round, "acted", meanwhile)
-    pull = arms.Bernoulli.pull
+        return drawn_beside
 
-    def pull_meanwhile(*given):
-        random.random()
-        return pull(*given)
-
-    monkeypatch.setattr(arms.Bernoulli, "pull", pull_meanwhile)
-    run(arms.Bernoulli([0.2, 0.4]), learners.UCB1(), rounds=4)
-    run(arms.Bernoulli([0.2, 0.4]), learners.SoftmaxPolicyGradient(0.1), rounds=4)
+    monkeypatch.setattr(learners.UCB1, "index", meanwhile(learners.UCB1.index))
+    run(arms.Bernoulli([0.21, 0.43]), learners.UCB1(), rounds=4)
+    monkeypatch.setattr(arms.Bernoulli, "pull", meanwhile(arms.Bernoulli.pull))
+    run(arms.Bernoulli([0.22, 0.44]), learners.SoftmaxPolicyGradient(0.1), rounds=4)
 
 
 def test_holds_own_finds_what_is_within() -> None:

@@ -140,6 +140,8 @@ def test_thinking_is_switched_as_transformers_does(folder: Path, model: Language
     assert model.tokenizer.decode(switched.encode(CONVERSATION)) == text
     with pytest.raises(InputError, match="has no chat template that reads enable_thinking: leave thinking out"):
         load_model(str(folder), thinking=thinking)
+    with pytest.raises(InputError, match="thinking is 'no': give True, False or None"):
+        load_model(str(folder), thinking="no")  # a text is true
 
 
 def test_a_prompt_is_the_same_after_midnight(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,8 +74,8 @@ def test_runs_on_other_questions_are_the_same_program(model, several) -> None:
 
 
 def test_a_run_on_another_question_traces_nothing_and_is_what_it_is_by_itself(model) -> None:
-    """A run of 20 rounds on a second question took four times the processor time, to trace what was compiled already.
-    Catches a question of the first run that is left in the second."""
+    """A run on a second question traced what was compiled already. Catches a question of the first run that is left in
+    the second."""
     learner = FineTune(model, **{**PLAIN, "learning_rate": 1e-3}, rollouts=4)
     questions = [TokenPromptArms(model, PROMPT, ANSWER), TokenPromptArms(model, "305+217=?\n", "522")]
     scan.forget()

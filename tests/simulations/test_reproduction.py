@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from bandit_rft.cli import main
 from bandit_rft.errors import InputError
 from bandit_rft.experiments import (
     Experiment,
@@ -24,7 +25,7 @@ from bandit_rft.experiments import (
     plan,
     restore,
 )
-from bandit_rft.experiments.execute import OUTCOME, folder_of, missing
+from bandit_rft.experiments.execute import OUTCOME, folder_of
 from bandit_rft.experiments.tier import digest
 from bandit_rft.runs import progress, read_json, to_json
 from simulations.reproduction import claims as claims_module
@@ -367,12 +368,19 @@ def test_the_committed_outcomes_are_of_runs_that_the_tier_plans(tmp_path: Path) 
     work = reproduce.planned("tiny")
     runs = restore(DOCS / "outcomes" / "tiny.tar.xz", tmp_path)
     jobs = plan(work.tier, work.experiments, tmp_path)
-    assert runs > 0
-    assert len(jobs) - len(missing(tmp_path, jobs)) == runs
-    for job in jobs[:: len(jobs) // 10]:
-        if (folder_of(tmp_path, job) / OUTCOME).exists():
-            outcome = Outcome.read(folder_of(tmp_path, job) / OUTCOME)
-            assert outcome.train.shape == (work.tier.seeds_of(job.setting), work.tier.rounds)
+    done = [job for job in jobs if job.digest in runs]
+    assert len(done) == len(runs) > 0
+    for job in done[::20]:
+        outcome = Outcome.read(folder_of(tmp_path, job) / OUTCOME)
+        assert outcome.train.shape == (work.tier.seeds_of(job.setting), work.tier.rounds)
+
+
+def test_outcomes_of_another_tier_are_refused_before_any_run(tmp_path: Path) -> None:
+    """It was said that they were taken, and every run was made."""
+    work = reproduce.planned("simulation", only=["D1"])
+    with pytest.raises(InputError, match=r"has no outcome of the .* runs of this plan: give one of its tier"):
+        reproduce.reproduce(work, tmp_path / "out", outcomes=DOCS / "outcomes" / "tiny.tar.xz")
+    assert main(["reproduce", "--dry-run", "--outcomes", "any"]) == 2
 
 
 @pytest.mark.slow
@@ -404,7 +412,7 @@ def test_an_embedded_model_from_its_scan_to_a_verdict(tmp_path: Path) -> None:
     saved = tmp_path / "out" / reproduce.SAVED
     elsewhere = reproduce.reproduce(work, tmp_path / "elsewhere", outcomes=saved, say=said.append)
     assert elsewhere == first
-    assert f"{saved} has the outcomes of 4 runs" in said[0]
+    assert f"{saved} has the outcomes of 4 of these 4 runs" in said[0]
     assert not list((tmp_path / "elsewhere").rglob("history.npz"))
     outcome = Outcome.read(next((tmp_path / "out").rglob("outcome.npz")))
     assert outcome.right is not None

@@ -307,16 +307,28 @@ def main() -> None:
     """docs/claims.md and .json from the run folders of one or more tiers, and docs/outcomes of those that take long.
 
     python -m simulations.reproduction.reproduce runs/reproduce-simulation runs/reproduce-tiny
+
+    Tiers that are in docs/claims.json and have no folder here stay there as they are.
     """
     from bandit_rft.runs import read_json
 
-    records = [read_json(Path(name) / RESULT) for name in sys.argv[1:]]
     docs = Path(__file__).resolve().parents[2] / "docs"
-    for record, name in zip(records, sys.argv[1:], strict=True):
-        if record["tier"] != SIMULATION.name:  # whose runs take a minute
-            save(Path(name), docs / "outcomes" / f"{record['tier']}.tar.xz")
+    kept = read_json(docs / "claims.json")["tiers"] if (docs / "claims.json").exists() else []
+    records = with_new(kept, [read_json(Path(name) / RESULT) for name in sys.argv[1:]])
+    for name in sys.argv[1:]:
+        tier = read_json(Path(name) / RESULT)["tier"]
+        if tier != SIMULATION.name:  # whose runs take a minute
+            save(Path(name), docs / "outcomes" / f"{tier}.tar.xz")
     write_atomically(docs / "claims.json", to_json({"tiers": records}))
     write_atomically(docs / "claims.md", table.markdown(records))
+
+
+def with_new(kept: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The records of all tiers, a new one in place of the kept one of its tier, in the order of `TIERS`, a tier's
+    smaller size before it."""
+    by = {record["tier"]: record for record in (*kept, *new)}
+    order = [one.name for name in TIERS for one in (QUICKER.get(name), TIERS[name]) if one is not None]
+    return [by[name] for name in sorted(by, key=lambda name: (order.index(name) if name in order else len(order), name))]
 
 
 if __name__ == "__main__":

@@ -328,7 +328,9 @@ def with_new(kept: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]
     smaller size before it."""
     by = {record["tier"]: record for record in (*kept, *new)}
     order = [one.name for name in TIERS for one in (QUICKER.get(name), TIERS[name]) if one is not None]
-    return [by[name] for name in sorted(by, key=lambda name: (order.index(name) if name in order else len(order), name))]
+    return [
+        by[name] for name in sorted(by, key=lambda name: (order.index(name) if name in order else len(order), name))
+    ]
 
 
 if __name__ == "__main__":

@@ -366,7 +366,10 @@ def test_the_committed_table_is_that_of_its_data_and_of_todays_claims() -> None:
 def test_a_tier_that_was_run_anew_leaves_the_others_in_the_table() -> None:
     # CONTRIBUTING's command names the folder of one tier: the table lost all others.
     kept = [{"tier": "simulation", "seeds": 1}, {"tier": "tiny-quick", "seeds": 2}]
-    assert reproduce.with_new(kept, [{"tier": "simulation", "seeds": 3}]) == [{"tier": "simulation", "seeds": 3}, kept[1]]
+    assert reproduce.with_new(kept, [{"tier": "simulation", "seeds": 3}]) == [
+        {"tier": "simulation", "seeds": 3},
+        kept[1],
+    ]
     held_out = {"tier": "tiny-key-5"}
     order = [record["tier"] for record in reproduce.with_new(kept, [{"tier": "small"}, held_out, {"tier": "tiny"}])]
     assert order == ["simulation", "tiny-quick", "tiny", "small", "tiny-key-5"]

@@ -208,6 +208,15 @@ class Results:
         }
         return {unit: outcome for (setting, unit), outcome in self._found.items() if setting in settings}
 
+    def cells(self, experiment: Experiment, condition: str, stratum: Mapping[str, Any]) -> dict[str, str]:
+        """unit -> the pooled levels that it is of, in words, such as base model and task; units as of `outcomes`."""
+        found = {}
+        for pool in combined(self._levels, experiment.pooled):
+            setting = experiment.setting(condition, {**pool, **stratum})
+            named = ", ".join(str(value) for value in pool.values())
+            found |= {unit: named for one, unit in self._found if one == setting}
+        return found
+
     def shares(self, experiment: Experiment, statistic: Statistic) -> dict[str, dict[str, dict[str, tuple[int, int]]]]:
         """By stratum, condition and unit, how many seeds have a statistic of 1 rather than 0, and how many there are.
 

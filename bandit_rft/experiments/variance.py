@@ -1,13 +1,15 @@
 """Where the variance of a final test Pass@1 comes from: the training question, the training seed, the evaluation.
 
-y_qs = m + question_q + seed_qs + evaluation_qs, random effects of mean 0, seeds within questions. Their variances are
+y_qs = m + question_q + seed_qs + evaluation_qs, random effects of mean 0, seeds within questions. Questions of several
+base models or tasks have an m for each: how these differ is no part of the question's variance. The variances are
 found by the method of moments (analysis of variance; Searle, Casella & McCulloch 1992, ch. 3), none of them cut off at
 0, so that each is unbiased.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
@@ -18,19 +20,24 @@ from bandit_rft.experiments.outcomes import Outcome
 COMPONENTS = ("question", "seed", "evaluation")
 
 
-def components(outcomes: Sequence[Outcome]) -> dict[str, Effect]:
+def components(outcomes: Sequence[Outcome], cells: Sequence[Hashable] | None = None) -> dict[str, Effect]:
     """By name of `COMPONENTS`, the variance, with a standard error by leaving out one question at a time (jackknife).
 
     Args:
         outcomes: one for each training question of a condition, with test questions and two seeds at least.
+        cells: of each outcome, the base model and task that it is of, or any other name of what has a mean of its own;
+            None: they are all of one.
 
     Raises:
-        InputError: fewer than two questions, or one of them without two seeds and a test.
+        InputError: no cell of two questions, or a question without two seeds and a test.
     """
     final = [outcome.final_test() for outcome in outcomes]
-    if len(final) < 2 or any(seeds.size < 2 or not np.isfinite(seeds).all() for seeds in final):
+    names = list(cells) if cells is not None else [None] * len(final)
+    cell = np.array([names.index(name) for name in names])
+    if len(set(names)) == len(final) or any(seeds.size < 2 or not np.isfinite(seeds).all() for seeds in final):
         raise InputError(
-            "A variance is split by outcomes of at least 2 questions, each with 2 seeds and a test: run more of them."
+            "A variance is split by outcomes of at least 2 questions of a base model and task, each with 2 seeds and a "
+            "test: run more of them."
         )
     size = np.array([seeds.size for seeds in final])
     mean = np.array([seeds.mean() for seeds in final])
@@ -39,7 +46,10 @@ def components(outcomes: Sequence[Outcome]) -> dict[str, Effect]:
 
     def between(kept: np.ndarray) -> float:
         # The variance of the questions' means holds that of a mean over seeds.
-        return float(mean[kept].var(ddof=1) - (within[kept] / size[kept]).mean())
+        apart = [mean[kept[cell[kept] == one]] for one in np.unique(cell[kept])]
+        freedom = kept.size - len(apart)
+        squares = sum(float(((some - some.mean()) ** 2).sum()) for some in apart)
+        return squares / freedom - float((within[kept] / size[kept]).mean()) if freedom else math.nan
 
     return {
         "question": _jackknife(between, len(final)),
@@ -49,11 +59,12 @@ def components(outcomes: Sequence[Outcome]) -> dict[str, Effect]:
 
 
 def _jackknife(statistic: Callable[[np.ndarray], float], units: int) -> Effect:
-    """The statistic of all units, with the standard error of its pseudo-values (Tukey 1958); NaN below three units."""
+    """The statistic of all units, with the standard error of its pseudo-values (Tukey 1958); NaN where the statistic
+    of all units but one is not known."""
     every = np.arange(units)
     whole = statistic(every)
-    if units < 3:
-        return Effect(whole, float("nan"), 1, units)
-    pseudo = [units * whole - (units - 1) * statistic(np.delete(every, unit)) for unit in every]
+    pseudo = np.array([units * whole - (units - 1) * statistic(np.delete(every, unit)) for unit in every])
+    if not np.isfinite(pseudo).all():
+        return Effect(whole, math.nan, 1, units)
     spread = mean_effect(pseudo)
     return Effect(whole, spread.standard_error, spread.freedom, units)

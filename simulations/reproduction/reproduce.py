@@ -270,17 +270,22 @@ def _metric(results: Results) -> dict[str, Any] | None:
 
 
 def _variance(experiments: Sequence[Experiment], results: Results) -> list[dict[str, Any]]:
-    """Of each condition of `SPLIT` with test questions, the components of the variance of final test Pass@1."""
+    """Of each condition of `SPLIT` with test questions, the components of the variance of final test Pass@1, that of
+    questions within a base model and task."""
     found = []
     for experiment in experiments:
         for label, stratum in results.strata(experiment).items() if experiment.name in SPLIT else ():
             for condition in experiment.conditions:
-                outcomes = list(results.outcomes(experiment, condition, stratum).values())
-                if len(outcomes) < 2 or not all(one.evaluated.size for one in outcomes):
+                outcomes = results.outcomes(experiment, condition, stratum)
+                if not all(one.evaluated.size for one in outcomes.values()):
+                    continue
+                of = results.cells(experiment, condition, stratum)
+                cells = [of[unit] for unit in outcomes]
+                if len(set(cells)) == len(cells):  # no two questions of one base model and task
                     continue
                 split = {
                     name: [effect.value, *(end if math.isfinite(end) else None for end in effect.interval())]
-                    for name, effect in components(outcomes).items()
+                    for name, effect in components(list(outcomes.values()), cells).items()
                 }
                 found.append({"condition": condition, "stratum": label, "questions": len(outcomes), **split})
     return found

@@ -124,9 +124,10 @@ def _variance(record: Mapping[str, Any]) -> list[str]:
     if not record.get("variance"):
         return []
     lines = [
-        "Variance of final test Pass@1, in units of 10^-4, by where it comes from: the training question, the training "
-        "seed, and the evaluation's own responses (random effects; `bandit_rft.experiments.variance`), with 95% "
-        "intervals over questions. An estimate below 0 says that there is nothing to be seen.",
+        "Variance of final test Pass@1, in units of 10^-4, by where it comes from: the training question (within a "
+        "base model and task), the training seed, and the evaluation's own responses (random effects; "
+        "`bandit_rft.experiments.variance`), with 95% intervals over questions. An estimate below 0 says that there is "
+        "nothing to be seen.",
         "",
         "| condition | stratum | questions | question | seed | evaluation |",
         "| --- | --- | --- | --- | --- | --- |",

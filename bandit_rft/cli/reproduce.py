@@ -22,8 +22,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tier",
         default="simulation",
-        help="simulation (tables, a minute), tiny (embedded models, hours), small (SmolLM2-135M-Instruct) or paper (1 "
-        "billion weights, a GPU) (default: simulation)",
+        help="simulation (tables, a minute), tiny (embedded models, hours), checkpoints (more of their kind, which a "
+        "recipe makes), small (SmolLM2-135M-Instruct) or paper (1 billion weights, a GPU) (default: simulation)",
     )
     parser.add_argument(
         "--only",

@@ -34,6 +34,7 @@ from llm_bridge.data import datasets
 from llm_bridge.measuring.evaluate import evaluate
 from llm_bridge.sampling.buckets import lone_width
 from llm_bridge.training.evaluators import Evaluator
+from simulations.tiny_models import checkpoints
 
 # [low, high) of the share of right responses in the scan, by a bin's name.
 BINS = {
@@ -84,6 +85,7 @@ class LanguageTier:
         evaluate_every: rounds between those evaluations.
         max_tokens: longest response.
         batch: responses sampled together in scans and evaluations.
+        made: of the models that are made by a recipe, their folders. made_by: the command that makes them.
         load, learn: more for `load_model` and for `FineTune`.
         cost: what is counted for a plan.
         key: of all random numbers of the runs, those of choosing and measuring questions apart.
@@ -108,6 +110,8 @@ class LanguageTier:
     hard_seeds: int = 0
     first: int = 0
     train_once: bool = False
+    made: Mapping[str, Path] = field(default_factory=dict)
+    made_by: str = ""
     load: Mapping[str, Any] = field(default_factory=dict)
     learn: Mapping[str, Any] = field(default_factory=dict)
     key: int = RUN_KEY
@@ -151,10 +155,16 @@ class LanguageTier:
         split, whatever their difficulty (kappa, and with it the step of "sgd", is not defined there: it has none)."""
         if not self.planned(setting):
             return ()
+        for name in self.made:  # before the first scan, which takes a while
+            for task in self.tasks:
+                if not self._scan_of(name, task, folder).exists():
+                    self._check_made(name)
         named = f"{setting.model}, {setting.task}"
         if setting.pool > 1:
             return (Unit(f"{named}, questions 0 to {setting.pool - 1}"),)
         chosen = self.chosen(setting.model, setting.task, folder)
+        if weights := chosen["design"].get("weights"):  # runs on other weights are other runs
+            named += f" (weights {weights[:12]})"
         widths = chosen.get("widths", {})  # a scan of an earlier version has none: runs then are in another order
         return [
             Unit(f"{named}, question {place}", int(place), widths.get(place, 0))
@@ -169,10 +179,10 @@ class LanguageTier:
             InputError: no question of the bin at a quarter, so that there is no step for "sgd"; or the folder keeps the
                 scan of another design.
         """
-        path = folder / f"questions-{name.replace('/', '--')}-{task}.json"
+        path = self._scan_of(name, task, folder)
         if path.exists():
-            return self._of_this_design(read_json(path), path)
-        model = _loaded(name, tuple(sorted(self.load.items())))
+            return self._of_this_design(read_json(path), path, name)
+        model = self._model(name)
         data = datasets.load(task, "train")
         if self.first >= len(data):
             raise InputError(f"--first is {self.first:,}: {task} has {len(data):,} training questions, counted from 0.")
@@ -201,7 +211,7 @@ class LanguageTier:
         p0 = dict(zip(wanted, (np.asarray(again) / self.fresh).tolist(), strict=True))
         kappas = [self._kappa(model, examples[place], place) for place in places[MEDIUM]]
         found = {
-            "design": self.scan_design(),
+            "design": {**self.scan_design(), **self._weights(name)},
             "bins": {name: {str(place): p0[place] for place in some} for name, some in places.items()},
             "widths": {str(place): _width(model, examples[place]) for place in wanted},
             "kappa": float(np.median(kappas)),
@@ -209,6 +219,9 @@ class LanguageTier:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, to_json(found))
         return found
+
+    def _scan_of(self, name: str, task: str, folder: Path) -> Path:
+        return folder / f"questions-{name.replace('/', '--')}-{task}.json"
 
     def scan_design(self) -> dict[str, Any]:
         """Plain values: all of the tier that decides which questions are chosen, and what is measured of them."""
@@ -220,16 +233,24 @@ class LanguageTier:
             "keys": [SCAN_KEY, AGAIN_KEY, KAPPA_KEY],
         }
 
-    def _of_this_design(self, kept: dict[str, Any], path: Path) -> dict[str, Any]:
+    def _weights(self, name: str) -> dict[str, str]:
+        """{"weights": digest} of a model that is made by a recipe, which rounds differently on another machine."""
+        return {"weights": checkpoints.digest(self.made[name])} if name in self.made else {}
+
+    def _of_this_design(self, kept: dict[str, Any], path: Path, name: str) -> dict[str, Any]:
         wanted, design = self.scan_design(), kept.get("design")
+        if name in self.made and checkpoints.is_made(self.made[name]):
+            wanted |= self._weights(name)
+        elif design and "weights" in design:  # judged without the model, where all runs are there
+            wanted["weights"] = design["weights"]
         if design == wanted:
             return kept
         if design is None:
             said = "does not say by which design its questions were chosen"
         else:
-            name = next(name for name in {**wanted, **design} if wanted.get(name) != design.get(name))
-            said = f"has questions that were chosen with {name} {design.get(name)}, and tier {self.name} has "
-            said += f"{wanted.get(name)}"
+            other = next(entry for entry in {**wanted, **design} if wanted.get(entry) != design.get(entry))
+            said = f"has questions that were chosen with {other} {design.get(other)}, and tier {self.name} has "
+            said += f"{wanted.get(other)}"
         raise InputError(
             f"{path} {said}: remove the file, and the scan is made again with the same keys; or give --out another "
             "folder."
@@ -250,7 +271,7 @@ class LanguageTier:
     def run(self, setting: Setting, unit: Unit, folder: Path) -> Outcome:
         """Fine-tune and evaluate, all seeds at once. What is left in the folder is the history and the responses: the
         checkpoints of a run that is done are removed."""
-        model = _loaded(setting.model, tuple(sorted(self.load.items())))
+        model = self._model(setting.model)
         data, test = datasets.load(setting.task, "train"), datasets.load(setting.task, "test")
         several = setting.pool > 1
         examples = [data.example(unit.place + offset) for offset in range(setting.pool)]
@@ -288,6 +309,15 @@ class LanguageTier:
         )
         shutil.rmtree(folder / "run" / "checkpoints", ignore_errors=True)
         return outcome
+
+    def _check_made(self, name: str) -> None:
+        place = self.made.get(name)
+        if place is not None and not checkpoints.is_made(place):
+            raise InputError(f"--tier {self.name} needs a model in {place}, and there is none: run {self.made_by}.")
+
+    def _model(self, name: str) -> LanguageModel:
+        self._check_made(name)
+        return _loaded(str(self.made.get(name, name)), tuple(sorted(self.load.items())))
 
     def _learner(self, setting: Setting, model: LanguageModel | None, step: float) -> dict[str, Any]:
         """What the run's `FineTune` is made with. Raises InputError for what `setting.learner` must not say."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from simulations.reproduction.language import Cost, LanguageTier
+import dataclasses
+
+from simulations.reproduction.language import MEDIUM, Cost, LanguageTier
 from simulations.reproduction.tables import SimulationTier
+from simulations.tiny_models import checkpoints
 
 SIMULATION = SimulationTier()
 # Two runs side by side on two idle cores, `reproduce --tier tiny --quick --only "A3 test" --jobs 2`: 11.7 s a run of
@@ -33,6 +36,18 @@ TINY = LanguageTier(
     evaluate_every=50,
     batch=512,
     cost=TINY_COST,
+)
+# Three checkpoints of each family, so that a family can be told from the seed that it was pretrained from; minimalist
+# configuration, questions of medium difficulty alone.
+CHECKPOINTS = dataclasses.replace(
+    TINY,
+    name="checkpoints",
+    models=(*TINY.models, *checkpoints.CHECKPOINTS),
+    made={name: checkpoints.PLACE / name for name in checkpoints.CHECKPOINTS},
+    made_by=checkpoints.COMMAND,
+    bins=(MEDIUM,),
+    scanned=128,
+    scan_samples=128,
 )
 # One model, one task, two bins and the claims of `QUICK_CLAIMS`: below an hour on two cores. SGD has the larger of the
 # two steps of the pilot, because at the smaller one a question with p0 of .01 takes 1/(.2 p0) = 500 rounds. Many
@@ -129,5 +144,5 @@ PAPER = LanguageTier(
     },
 )
 # By name; --quick takes the second one of those that have two.
-TIERS = {"simulation": SIMULATION, "tiny": TINY, "small": SMALL, "paper": PAPER}
+TIERS = {"simulation": SIMULATION, "tiny": TINY, "checkpoints": CHECKPOINTS, "small": SMALL, "paper": PAPER}
 QUICKER = {"tiny": QUICK}

@@ -29,9 +29,11 @@ from bandit_rft.experiments.execute import OUTCOME, folder_of
 from bandit_rft.experiments.tier import digest
 from bandit_rft.runs import progress, read_json, to_json
 from simulations.reproduction import claims as claims_module
-from simulations.reproduction import findings, reproduce, table, tiers
+from simulations.reproduction import findings, language, reproduce, table, tiers
 from simulations.reproduction.claims import claims, digests
+from simulations.reproduction.experiments import base_model
 from simulations.reproduction.tables import effective_correct
+from simulations.tiny_models import checkpoints
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -275,6 +277,68 @@ def test_a_scan_of_another_design_is_refused_and_a_bin_that_is_not_filled_is_sai
     assert line in work.text(0, jobs)
     record = {"tier": "tiny-quick", "seeds": 2, "rounds": 200, "short": work.short(jobs), "claims": []}
     assert line in table.markdown([record])
+
+
+def test_a_checkpoint_that_was_not_made_is_asked_for_before_any_scan_and_other_weights_are_other_runs(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """The real recipe at 2 steps, and a scan of 8 questions; its bins take all of them."""
+    monkeypatch.setattr(language, "BINS", {"0.25": (0.0, 1.0)})
+    name, out = "tiny-llama-4", tmp_path / "scans"
+    sizes = {"scanned": 8, "scan_samples": 2, "fresh": 2, "batch": 16, "max_tokens": 4, "per_bin": 2}
+    tier = dataclasses.replace(
+        tiers.CHECKPOINTS,
+        models=("tiny-llama", name),
+        tasks=("tiny-addition",),
+        made={name: tmp_path / name},
+        **sizes,
+    )
+    setting = Setting(optimizer="adamw", step=3e-4, model=name, task="tiny-addition")
+    with pytest.raises(InputError, match=f"needs a model in {tmp_path / name}.*simulations.tiny_models.checkpoints"):
+        tier.units(dataclasses.replace(setting, model="tiny-llama"), out)
+    assert not out.exists()
+    assert checkpoints.make(name, tmp_path, steps=2, rows=2) == tmp_path / name
+    monkeypatch.setattr(language.LanguageTier, "_kappa", lambda *arguments: 1.0)
+    ours = tier.units(setting, out)
+    assert [unit.name for unit in ours] == [
+        f"{name}, tiny-addition (weights {checkpoints.digest(tmp_path / name)[:12]}), question {place}"
+        for place in (0, 1)
+    ]
+    weights = (tmp_path / name / "model.safetensors").read_bytes()
+    (tmp_path / name / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    with pytest.raises(InputError, match="chosen with weights"):
+        tier.units(setting, out)
+    (tmp_path / name / "README.md").unlink()  # not there any more: what was made is judged all the same
+    assert tier.units(setting, out) == ours
+
+
+def test_checkpoints_of_a_family_are_told_from_families() -> None:
+    """By hand: three families of three base models, 0, .2 and .4 in the mean, whose own differ by .3, .2 and 0."""
+    gains = {
+        "tiny-llama": 0.0, "tiny-llama-4": 0.15, "tiny-llama-7": -0.15,
+        "tiny-qwen2": 0.2, "tiny-qwen2-5": 0.3, "tiny-qwen2-8": 0.1,
+        "tiny-olmo2": 0.4, "tiny-olmo2-6": 0.4, "tiny-olmo2-9": 0.4,
+    }  # fmt: skip
+    tier = dataclasses.replace(tiers.CHECKPOINTS, optimisers=(("adamw", 3e-4),))
+    found = {}
+    for setting in base_model.settings(tier.levels):
+        for question, more in enumerate((-0.01, 0.0, 0.01)):
+            end = 0.3 + gains[setting.model] + more
+            found[setting, f"{setting.model}, {setting.task}, {question}"] = Outcome(
+                train=np.ones((2, 3)),
+                evaluated=np.array([0, 3]),
+                test=np.array([[0.3, end], [0.3, end]]),
+                p0=0.25,
+                pulls=1,
+            )
+    results = Results(found, tier.levels)
+    of_families = claims()["A7 family"].measure(results)
+    assert {label: round(one.value, 9) for label, one in of_families.items()} == {
+        "optimizer adamw, step 0.0003": pytest.approx(0.4)
+    }
+    assert next(iter(of_families.values())).units == 6  # the base models of the best family and of the worst
+    within = {label[-5:]: one.value for label, one in claims()["A7 checkpoint"].measure(results).items()}
+    assert within == {"llama": pytest.approx(0.3), "qwen2": pytest.approx(0.2), "olmo2": pytest.approx(0.0)}
 
 
 def test_a_table_runs_as_its_setting_says(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def components(outcomes: Sequence[Outcome], cells: Sequence[Hashable] | None = N
         InputError: no cell of two questions, or a question without two seeds and a test.
     """
     final = [outcome.final_test() for outcome in outcomes]
-    names = list(cells) if cells is not None else [None] * len(final)
+    names: list[Hashable] = [None] * len(final) if cells is None else list(cells)
     cell = np.array([names.index(name) for name in names])
     if len(set(names)) == len(final) or any(seeds.size < 2 or not np.isfinite(seeds).all() for seeds in final):
         raise InputError(

@@ -175,6 +175,7 @@ def evaluate(
     params: Any = None,
     confidence: float = 0.95,
     progress: Progress | None = None,
+    encoded: Sequence[np.ndarray] | None = None,
 ) -> Evaluation:
     """Sample each question `samples` times and count the correct responses.
 
@@ -197,9 +198,12 @@ def evaluate(
         params: weights to use in place of the model's own (a fine-tuned state's).
         confidence: of the interval.
         progress: called with (responses done, all, Pass@1 so far, seconds) as they end.
+        encoded: int32 [P] each, `model.encode(question.prompt)` of every question, where that is known: who evaluates
+            the same questions many times need not encode them each time. None: encoded here.
 
     Raises:
-        InputError: no question, a question too long for the model's context, or `samples` or `batch` below 1.
+        InputError: no question, a question too long for the model's context, `samples` or `batch` below 1, or `encoded`
+            of another number of questions.
         NoPolicyError: weights whose log-probabilities are not finite.
     """
     require_model(model)
@@ -211,7 +215,10 @@ def evaluate(
     confidence = arguments.fraction("confidence", confidence)
     check_callable("progress", progress)
     checks = [verifier_of(verifier, question) for question in questions]
-    encoded = [np.asarray(model.encode(question.prompt)) for question in questions]
+    if encoded is None:
+        encoded = [np.asarray(model.encode(question.prompt)) for question in questions]
+    elif len(encoded) != len(questions):
+        raise InputError(f"encoded has {len(encoded)} prompts, and examples {len(questions)}: give one for each.")
     check_fit(model, encoded, max_tokens)
     keys = draw_keys(as_key(key), encoded, samples)
     # Alike lengths together: a batch is padded to its longest prompt.

@@ -106,12 +106,20 @@ class Evaluator:
         return jax.random.wrap_key_data(row_keys(own, digest[None])[0], impl="threefry2x32")
 
     def bind(
-        self, model: LanguageModel, *, key: jax.Array, max_tokens: int, temperature: float, shown: bool
+        self,
+        model: LanguageModel,
+        encoded: Sequence[np.ndarray],
+        *,
+        key: jax.Array,
+        max_tokens: int,
+        temperature: float,
+        shown: bool,
     ) -> Measure:
         """The measurement by this model.
 
         Args:
             model: whose weights are replaced by those that are measured.
+            encoded: int32 [P] each, the tokens of each question.
             key: the run's; a record draws from fold_in(self.key(key), rounds done), and of a seed from
                 fold_in(·, seed).
             max_tokens, temperature: the run's.
@@ -128,6 +136,7 @@ class Evaluator:
                 result = evaluation.evaluate(
                     model,
                     self.examples,
+                    encoded=encoded,
                     key=draws if seed is None else jax.random.fold_in(draws, seed),
                     max_tokens=max_tokens,
                     verifier=self.verifier,

@@ -316,9 +316,16 @@ def finetune(
             evaluators={
                 entry.name: (
                     entry.every,
-                    entry.bind(model, key=key_of_run, max_tokens=longest, temperature=learner.temperature, shown=shown),
+                    entry.bind(
+                        model,
+                        encoded,
+                        key=key_of_run,
+                        max_tokens=longest,
+                        temperature=learner.temperature,
+                        shown=shown,
+                    ),
                 )
-                for entry in evaluators
+                for entry, encoded in zip(evaluators, tested, strict=True)
             },
             arms=running,
             keep=keep_checkpoints,

@@ -18,6 +18,7 @@ from bandit_rft.theory import pass_at_k, pass_at_k_estimate
 from llm_bridge.measuring.evaluate import Evaluation, evaluate, interval, wilson
 from llm_bridge.measuring.sampled import sampled
 from llm_bridge.sampling.generate import Rollouts
+from llm_bridge.training.evaluators import Evaluator
 from tests.llm_bridge import toy
 
 
@@ -183,6 +184,27 @@ def test_counts_go_to_their_question_in_the_order_given():
     assert len({tuple(key) for call in model.calls for key in call[1]}) == 12
     assert all(call[2:] == (0.7, "weights", 5) for call in model.calls)
     assert [(done, total) for done, total, *_ in seen] == [(5, 12), (10, 12), (12, 12)]
+
+
+def test_what_is_evaluated_again_and_again_is_encoded_once():
+    """A good part of an evaluation of a small model went into the same tokens once more."""
+
+    class Encodes(Scripted):
+        def encode(self, prompt):
+            pytest.fail(f"{prompt} is encoded again")
+
+    questions = [Question("cccc", "c2"), Question("a", "a5")]
+    encoded = [Scripted().encode(question.prompt) for question in questions]
+    common = {"verifier": starts_well, "samples": 3}
+    settings = {"key": jax.random.key(0), "max_tokens": 5}
+    wanted = evaluate(Scripted(), questions, **common, **settings).per_question  # pyright: ignore
+    given = evaluate(Encodes(), questions, encoded=encoded, **common, **settings)  # pyright: ignore
+    np.testing.assert_array_equal(given.per_question, wanted)
+    entry = Evaluator("test", questions, **common)  # pyright: ignore
+    measured = entry.bind(Encodes(), encoded, temperature=1.0, shown=False, **settings)  # pyright: ignore
+    assert measured(None, 0, None)["per_question"] == wanted.tolist()
+    with pytest.raises(InputError, match="encoded has 1 prompts, and examples 2"):
+        evaluate(Scripted(), questions, encoded=encoded[:1], **common, **settings)  # pyright: ignore
 
 
 def test_a_real_model_is_as_good_as_its_policy():

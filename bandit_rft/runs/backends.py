@@ -16,7 +16,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from bandit_rft.errors import InputError, reason
+from bandit_rft.errors import InputError, Stopped, reason
 
 Job = TypeVar("Job")
 Given = TypeVar("Given")
@@ -40,7 +40,7 @@ def processes(make: Callable[[Job], Given], jobs: Sequence[Job], workers: int) -
     # Spawned, not forked: JAX holds threads, which a fork would lose.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
         try:
-            running: dict[Future[Given], Job] = {pool.submit(make, job): job for job in jobs}
+            running: dict[Future[Given], Job] = {pool.submit(_unless_stopped, make, job): job for job in jobs}
             for future in as_completed(running):
                 yield running[future], future.result()
         except BrokenProcessPool:
@@ -55,6 +55,16 @@ def processes(make: Callable[[Job], Given], jobs: Sequence[Job], workers: int) -
                 for worker in set(multiprocessing.active_children()) - others:
                     worker.terminate()  # a fine-tuning run saves the round in hand
             raise
+
+
+def _unless_stopped(make: Callable[[Job], Given], job: Job) -> Given:
+    """The run, in a process that ends when it is stopped by a signal: it would take the next run from the queue, where
+    a few wait that nobody can call back.
+    """
+    try:
+        return make(job)
+    except Stopped as stopped:
+        os._exit(stopped.exit_code)
 
 
 def _end_with_parent() -> None:

@@ -57,22 +57,40 @@ SIDE_BY_SIDE = """
 import os, time
 from pathlib import Path
 from bandit_rft.runs import backends
+from bandit_rft.runs.stopping import StopRequest
 
-def slow(job):
-    (Path(__file__).parent / f"{os.getpid()}.pid").touch()
+def deaf(job):
+    begin(job)
     time.sleep(100)
 
+def saving(job):
+    with StopRequest() as request:
+        request.hold()
+        begin(job)
+        while not request.asked:
+            time.sleep(0.05)
+        time.sleep(1)  # the round in hand
+        request.release()
+
+def begin(job):
+    (Path(__file__).parent / f"{os.getpid()}.pid").touch()
+    (Path(__file__).parent / f"{job}.begun").touch()
+
 if __name__ == "__main__":
-    list(backends.processes(slow, [1, 2], 2))
+    list(backends.processes(RUN, list(range(8)), 2))
 """
 
 
+@pytest.mark.parametrize("run", ["deaf", "saving"])
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
-def test_processes_end_with_the_command_that_is_killed_or_interrupted(tmp_path: Path, ending: signal.Signals) -> None:
+def test_processes_end_with_the_command_that_is_killed_or_interrupted(
+    tmp_path: Path, ending: signal.Signals, run: str
+) -> None:
     """Catches workers that go on with their runs, and then wait for ever, once the command is gone; and an interrupted
-    command that waits for their runs, where the signal was its own alone (a notebook, `kill -INT`)."""
+    command that waits for their runs, where the signal was its own alone (a notebook, `kill -INT`): for those that they
+    are at, or, where a run takes the signal as a request to stop, as fine-tuning does, for the ones that come next."""
     script = tmp_path / "script.py"
-    script.write_text(SIDE_BY_SIDE)
+    script.write_text(SIDE_BY_SIDE.replace("RUN", run))
     command = subprocess.Popen([sys.executable, str(script)])
 
     def workers() -> list[int]:
@@ -83,6 +101,7 @@ def test_processes_end_with_the_command_that_is_killed_or_interrupted(tmp_path: 
         command.send_signal(ending)
         command.wait(timeout=60)
         waited(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers()), 20)
+        assert len([*tmp_path.glob("*.begun")]) == 2
     finally:
         command.kill()
         for worker in workers():

@@ -215,10 +215,10 @@ def evaluate(
     confidence = arguments.fraction("confidence", confidence)
     check_callable("progress", progress)
     checks = [verifier_of(verifier, question) for question in questions]
-    if encoded is None:
-        encoded = [np.asarray(model.encode(question.prompt)) for question in questions]
-    elif len(encoded) != len(questions):
+    if encoded is not None and len(encoded) != len(questions):
         raise InputError(f"encoded has {len(encoded)} prompts, and examples {len(questions)}: give one for each.")
+    encoded = [model.encode(question.prompt) for question in questions] if encoded is None else list(encoded)
+    encoded = [np.asarray(tokens) for tokens in encoded]
     check_fit(model, encoded, max_tokens)
     keys = draw_keys(as_key(key), encoded, samples)
     # Alike lengths together: a batch is padded to its longest prompt.

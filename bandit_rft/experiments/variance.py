@@ -45,11 +45,14 @@ def components(outcomes: Sequence[Outcome], cells: Sequence[Hashable] | None = N
     evaluation = np.array([outcome.evaluation_variance() for outcome in outcomes])
 
     def between(kept: np.ndarray) -> float:
-        # The variance of the questions' means holds that of a mean over seeds.
-        apart = [mean[kept[cell[kept] == one]] for one in np.unique(cell[kept])]
-        freedom = kept.size - len(apart)
-        squares = sum(float(((some - some.mean()) ** 2).sum()) for some in apart)
-        return squares / freedom - float((within[kept] / size[kept]).mean()) if freedom else math.nan
+        # The squares of the questions' means about their cell's hold the variance of a mean over seeds, each as often as
+        # its question counts in them: 1 - 1/n of a cell of n.
+        squares, freedom = 0.0, kept.size - np.unique(cell[kept]).size
+        for one in np.unique(cell[kept]):
+            some = kept[cell[kept] == one]
+            noise = (within[some] / size[some]).sum() * (1 - 1 / some.size)
+            squares += float(((mean[some] - mean[some].mean()) ** 2).sum() - noise)
+        return squares / freedom if freedom else math.nan
 
     return {
         "question": _jackknife(between, len(final)),

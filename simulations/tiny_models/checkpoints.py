@@ -4,8 +4,9 @@
 
 What they differ by tells a family from the seed that it was pretrained from. They are written under
 runs/tiny-checkpoints, ten minutes each on two idle cores, and are in no package; one that is there is not made again.
-checkpoints.json has the SHA-256 of the weights behind docs/claims.md. Another machine or jaxlib rounds differently and
-gives other weights of the same kind: the command then says so.
+Another machine or jaxlib rounds differently and gives other weights of the same kind: the SHA-256 that the command
+prints tells them apart, and runs on other weights are other runs. Left out: a list of the digests behind judged claims,
+as none has been judged; a run that is killed begins its checkpoint anew.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import hashlib
 import time
 from pathlib import Path
 
-from bandit_rft.runs import read_json
 from bandit_rft.runs.progress import ProgressLine
 from simulations.tiny_models import pretrain
 from simulations.tiny_models.folder import write_folder
@@ -29,7 +29,6 @@ CHECKPOINTS = {
     for seed in seeds
 }
 _CARD = "README.md"  # which `write_folder` writes last
-_KNOWN = Path(__file__).with_name("checkpoints.json")
 
 
 def is_made(folder: Path) -> bool:
@@ -43,7 +42,16 @@ def digest(folder: Path) -> str:
 
 
 def make(name: str, out: Path = PLACE, *, steps: int = pretrain.STEPS, rows: int = pretrain.BATCH) -> Path:
-    """Train a checkpoint of `CHECKPOINTS`; returns its folder, under `out`."""
+    """Train a checkpoint and write it.
+
+    Args:
+        name: of `CHECKPOINTS`.
+        out: the folder that its own is made in.
+        steps, rows: as `pretrain.pretrain` takes them.
+
+    Returns:
+        Its folder.
+    """
     family, seed = CHECKPOINTS[name]
     start = time.monotonic()
     with ProgressLine(f"pretraining {name}", unit="steps", quantity="loss") as line:
@@ -61,12 +69,9 @@ def main(given: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.parse_args(given)
-    known = read_json(_KNOWN) if _KNOWN.exists() else {}
     for name in CHECKPOINTS:
         folder = PLACE / name if is_made(PLACE / name) else make(name)
-        found = digest(folder)
-        same = "the weights behind docs/claims.md" if found == known.get(name) else "not those behind docs/claims.md"
-        print(f"{folder}: {found}, {same}")
+        print(f"{folder}: {digest(folder)}")
     return 0
 
 

@@ -81,6 +81,16 @@ def test_what_base_models_and_tasks_differ_by_is_no_variance_of_questions() -> N
     assert np.mean(mixed) > 0.02
 
 
+def test_cells_of_unequal_size_each_take_off_their_own_noise() -> None:
+    """By hand: means 1 and 3 with seed variances 2 and 0 in one cell, and in the other a lone question of variance 50,
+    whose mean has no distance and whose noise is in none."""
+    outcomes = [
+        Outcome(train=np.zeros((2, 1)), evaluated=np.array([1]), test=np.array(test)[:, None], p0=0.2, pulls=1)
+        for test in ([0.0, 2.0], [3.0, 3.0], [0.0, 10.0])
+    ]
+    assert components(outcomes, ["a", "a", "b"])["question"].value == pytest.approx(2.0 - (2.0 / 2 + 0.0) / 2)
+
+
 def test_one_question_is_not_split() -> None:
     with pytest.raises(InputError, match="at least 2 questions"):
         components(a_study(np.random.default_rng(0), questions=1))

@@ -45,8 +45,8 @@ def components(outcomes: Sequence[Outcome], cells: Sequence[Hashable] | None = N
     evaluation = np.array([outcome.evaluation_variance() for outcome in outcomes])
 
     def between(kept: np.ndarray) -> float:
-        # The squares of questions' means about their cell's hold the variance of a mean over seeds, each as often as its
-        # question counts in them: 1 - 1/n of a cell of n.
+        # Squares of the questions' means about their cell's hold the variance of a mean over seeds, each as often as
+        # its question counts in them: 1 - 1/n in a cell of n.
         squares, freedom = 0.0, kept.size - np.unique(cell[kept]).size
         for one in np.unique(cell[kept]):
             some = kept[cell[kept] == one]

@@ -28,17 +28,18 @@ CHECKPOINTS = {
     for family, seeds in {"llama": (4, 7), "qwen2": (5, 8), "olmo2": (6, 9)}.items()
     for seed in seeds
 }
+_WEIGHTS = "model.safetensors"
 _CARD = "README.md"  # which `write_folder` writes last
 
 
 def is_made(folder: Path) -> bool:
     """Whether a checkpoint is there, whole."""
-    return (folder / _CARD).is_file()
+    return all((folder / name).is_file() for name in (_WEIGHTS, _CARD))
 
 
 def digest(folder: Path) -> str:
     """SHA-256 of a checkpoint's weights."""
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    return hashlib.sha256((folder / _WEIGHTS).read_bytes()).hexdigest()
 
 
 def make(name: str, out: Path = PLACE, *, steps: int = pretrain.STEPS, rows: int = pretrain.BATCH) -> Path:
